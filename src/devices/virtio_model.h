@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Border between a virtio transport (interfaces/virtio) and a virtio device model (devices/…): for
+ * implementers of models. The transport takes descriptor chains off rings and hands them over as
+ * struct virtio_chain; the model answers each exactly once with virtio_chain_complete().
+ */
+#ifndef VIADUCT_DEVICES_VIRTIO_MODEL_H
+#define VIADUCT_DEVICES_VIRTIO_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct loop;
+struct log_subject;
+
+/* virtio-blk's configuration is 96 bytes, virtio-net's and -gpu's are smaller; vhost-user allows 256. */
+#define VIRTIO_CONFIG_BYTES_MAX 256
+
+/*
+ * One descriptor chain: private copies of its addresses, proven to lie in guest memory. Owned by the
+ * transport; lent to the model until it completes the chain. The bytes behind the iovecs are still the
+ * guest's: read them once.
+ */
+struct virtio_chain {
+	struct iovec *iov;		/* device-readable elements first, then device-writable ones */
+	uint16_t readable_count;	/* elements */
+	uint16_t writable_count;
+	uint32_t readable_bytes;
+	uint32_t writable_bytes;
+	uint16_t slot;			/* < queue size; no two chains in flight share one */
+	bool busy;			/* transport's: taken and not yet completed */
+	void *request;			/* model's private area of ops->request_bytes, zeroed at queue start */
+	void (*complete)(struct virtio_chain *chain, uint32_t written_bytes);
+};
+
+/* Gives the chain back: `written_bytes` of its writable elements were written (virtio 1.2, 2.7.8). Once. */
+static inline void virtio_chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
+{
+	chain->complete(chain, written_bytes);
+}
+
+/* What the model needs to know when a queue starts. */
+struct virtio_queue_setup {
+	struct loop *loop;		/* the worker that serves the queue */
+	unsigned index;
+	uint64_t features;		/* acknowledged by the driver */
+	unsigned size;			/* descriptors; slots are below it */
+};
+
+/* Filled in statically by each model. `device` is what the model's own create function returned. */
+struct virtio_model_ops {
+	const char *name;		/* "virtio-blk" */
+	uint32_t virtio_id;		/* virtio 1.2, 5 */
+	size_t request_bytes;		/* private bytes for each chain */
+
+	/* Device features offered, without ring and transport bits. Control thread; must not block. */
+	uint64_t (*features)(void *device);
+	/* Queues the device has at most. Control thread. */
+	unsigned (*queue_count)(void *device);
+	/* Size of the configuration space; config_read is never asked beyond it. Control thread. */
+	size_t (*config_size)(void *device);
+	void (*config_read)(void *device, size_t offset, void *buffer, size_t bytes);
+	/* Returns 0, or -EINVAL when a field is read-only. NULL: nothing is writable. Control thread. */
+	int (*config_write)(void *device, uint64_t features, size_t offset, const void *buffer, size_t bytes);
+	/* The driver reset the device or went away: forget what it configured. NULL: nothing to forget. */
+	void (*reset)(void *device);
+
+	/*
+	 * A queue begins; returns 0 and the model's queue, or -errno. Worker thread, may allocate.
+	 * Ends with queue_stop(), called when no chain is in flight.
+	 */
+	int (*queue_start)(void *device, const struct virtio_queue_setup *setup, void **ret_queue);
+	void (*queue_stop)(void *queue);
+
+	/* Takes one chain; it may be completed before the return or later. Worker; must not block. */
+	void (*handle)(void *queue, struct virtio_chain *chain);
+};
+
+#endif
