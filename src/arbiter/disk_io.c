@@ -81,18 +81,21 @@ static struct disk_request *request_of_io(struct host_io *io)
 	return (struct disk_request *)((char *)io - offsetof(struct disk_request, private.io));
 }
 
-/* Counts the piece under way as finished and lets go of its grains. */
+/*
+ * Counts the piece under way as finished. The grains of a blank write become readable here; the lock may
+ * hold more of them than this piece wrote, and those stay blank.
+ */
 static void end_piece(struct disk_request *request)
 {
 	struct disk_request_private *private = &request->private;
+	uint64_t offset = request->offset_bytes + private->done_bytes;
 
 	if (private->lock.held) {
-		struct disk *disk = private->channel->disk;
+		uint64_t first = align_down(offset, POOL_GRAIN_BYTES);
+		uint64_t end = align_up(offset + private->piece_bytes, POOL_GRAIN_BYTES);
 
-		if (request->op == DISK_WRITE)
-			pool_mark(disk->part, private->lock.first_grain * POOL_GRAIN_BYTES,
-				  private->lock.grain_count * POOL_GRAIN_BYTES, POOL_WRITTEN);
-		grain_lock_release(&disk->grain_locks, &private->lock);
+		pool_mark(private->channel->disk->part, first, end - first, POOL_WRITTEN);
+		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
 	}
 	private->done_bytes += private->piece_bytes;
 }
