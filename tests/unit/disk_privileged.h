@@ -18,13 +18,39 @@
 /* Why mounting does not work here; 0 when it does. */
 static int privileged_error;
 
-/* Group setup: the directory, with an empty tmpfs of 4 MiB on it. A plain user needs user namespaces. */
+static inline int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return written ? 0 : -1;
+}
+
+/* A plain user becomes root of a user namespace, where mounting a tmpfs is allowed (loop devices are not). */
+static inline int become_mounter(void)
+{
+	unsigned user = geteuid(), group = getegid();
+	char map[64];
+
+	if (unshare(CLONE_NEWNS | (user ? CLONE_NEWUSER : 0)) < 0)
+		return -1;
+	if (user == 0)
+		return 0;
+	snprintf(map, sizeof(map), "0 %u 1", user);
+	if (write_text("/proc/self/uid_map", map) || write_text("/proc/self/setgroups", "deny"))
+		return -1;
+	snprintf(map, sizeof(map), "0 %u 1", group);
+	return write_text("/proc/self/gid_map", map);
+}
+
+/* Group setup: the directory, with an empty tmpfs of 4 MiB on it. */
 static inline int privileged_setup(void **state)
 {
 	if (directory_make(state))
 		return -1;
-	if (unshare(CLONE_NEWNS | (geteuid() ? CLONE_NEWUSER : 0)) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (become_mounter() < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("viaduct-test", directory, "tmpfs", 0, "size=4m,mode=0700") < 0)
 		privileged_error = errno;
 	return 0;
@@ -82,6 +108,7 @@ static inline void loop_device_make(struct loop_device *device, const char *name
 		close(control);
 	if (device->fd < 0) {
 		print_message("skipped: no loop device: %s\n", strerror(errno));
+		remove_file(name);
 		skip();
 	}
 	config.fd = (uint32_t)open(in_directory(name), O_RDWR | O_CLOEXEC);

@@ -325,6 +325,11 @@ static void test_many_flushes(void **state)
 	for_each_cache(flush_many);
 }
 
+#define FLUSHING_WORKERS 3
+
+/* A loop is not destroyed while another thread may still be inside loop_post() to it. */
+static pthread_barrier_t nobody_posts;
+
 static void *flushing_worker(void *argument)
 {
 	struct host_disk *disk = argument;
@@ -344,6 +349,7 @@ static void *flushing_worker(void *argument)
 			assert_int_equal(request_wait(&fixture, &requests[i]), 0);
 	}
 	disk->ops->channel_close(fixture.channel);
+	pthread_barrier_wait(&nobody_posts);
 	loop_destroy(fixture.loop);
 	munmap(buffer, 4096);
 	return NULL;
@@ -354,15 +360,18 @@ static void test_flushes_of_several_workers(void **state)
 {
 	struct disk_uring_options options = { .path = in_directory("disk"), .create_bytes = MIB };
 	struct host_disk *disk = NULL;
-	pthread_t threads[3];
+	pthread_t threads[FLUSHING_WORKERS];
 
 	assert_int_equal(disk_uring_open(&options, &disk), 0);
-	for (int i = 0; i < 3; i++)
+	pthread_barrier_init(&nobody_posts, NULL, FLUSHING_WORKERS + 1);
+	for (int i = 0; i < FLUSHING_WORKERS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, flushing_worker, disk), 0);
 	for (int i = 0; i < 30; i++)
 		assert_int_equal(disk->ops->flush_sync(disk), 0);
-	for (int i = 0; i < 3; i++)
+	pthread_barrier_wait(&nobody_posts);
+	for (int i = 0; i < FLUSHING_WORKERS; i++)
 		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&nobody_posts);
 	disk->ops->close(disk);
 	remove_file("disk");
 }
