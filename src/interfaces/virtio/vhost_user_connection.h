@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/clock.h"
 #include "core/guest_memory.h"
 #include "core/log.h"
 #include "core/loop.h"
