@@ -230,6 +230,10 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request, stru
 		api_respond_error(ret_response, 413, "the body is larger than %u bytes", API_BODY_MAX);
 		return;
 	}
+	if (daemon->suspended) {
+		api_respond_error(ret_response, 503, "a takeover is under way; try again");
+		return;
+	}
 	for (const struct route *route = routes; route < routes + ROUTES; route++) {
 		if (!match(route->path, request->path, &call.names))
 			continue;

@@ -45,8 +45,8 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request, stru
  */
 int api_create(struct daemon *daemon, struct api **ret_api, struct daemon_error *error);
 
-/* Ends all connections; removes the socket file if asked to. NULL is allowed. */
-void api_destroy(struct api *api, bool remove_socket);
+/* Ends all connections; removes the socket file if it is ours. NULL is allowed. */
+void api_destroy(struct api *api);
 
 /* The listening socket, for a successor; stays the API's. */
 int api_socket(const struct api *api);

@@ -41,6 +41,7 @@ struct api {
 	struct loop_timer timer;
 	struct loop_task again;
 	bool watching;
+	bool passed;			/* the service manager owns the socket file */
 };
 
 /* A request on its way in. */
@@ -220,8 +221,10 @@ static int take_socket(struct api *api, struct daemon_error *error)
 {
 	int fd = takeover_offer_take(api->daemon->offer, "api", "");
 
-	if (fd < 0)
+	if (fd < 0) {
 		fd = notify_fds_take(&api->daemon->fds, "api");
+		api->passed = fd >= 0;
+	}
 	if (fd >= 0) {
 		int code = fd_set_nonblocking(fd, true);
 
@@ -274,14 +277,14 @@ int api_create(struct daemon *daemon, struct api **ret_api, struct daemon_error 
 	if (code) {
 		if (!api->server)
 			fd_close(&api->socket);
-		api_destroy(api, true);
+		api_destroy(api);
 		return code;
 	}
 	*ret_api = api;
 	return 0;
 }
 
-void api_destroy(struct api *api, bool remove_socket)
+void api_destroy(struct api *api)
 {
 	if (!api)
 		return;
@@ -289,7 +292,7 @@ void api_destroy(struct api *api, bool remove_socket)
 		loop_watch_stop(api->daemon->control, &api->watch);
 	loop_timer_stop(api->daemon->control, &api->timer);
 	loop_defer_cancel(api->daemon->control, &api->again);
-	if (remove_socket)
+	if (!api->passed)
 		unlink(api->socket_path);
 	if (api->server)
 		MHD_stop_daemon(api->server);

@@ -10,11 +10,6 @@
 #include "daemon/daemon.h"
 #include "interfaces/virtio/vhost_user.h"
 
-static const char *const operation_labels[DISK_OPS] = {
-	[DISK_READ] = "read", [DISK_WRITE] = "write", [DISK_FLUSH] = "flush", [DISK_DISCARD] = "discard",
-	[DISK_WRITE_ZEROES] = "write_zeroes",
-};
-
 /* Latency buckets exported: every second power of two from 2^12 ns (4 us) to 2^34 ns (17 s). */
 #define LATENCY_POWER_FIRST 12
 #define LATENCY_POWER_LAST  34
@@ -74,7 +69,7 @@ static void print_operations(FILE *out, const struct sample *samples, unsigned c
 
 			fprintf(out, "%s{", name);
 			labels(out, sample->disk);
-			fprintf(out, ",operation=\"%s\"} %llu\n", operation_labels[i], (unsigned long long)value);
+			fprintf(out, ",operation=\"%s\"} %llu\n", disk_op_text(i), (unsigned long long)value);
 		}
 	}
 }
@@ -97,20 +92,20 @@ static void print_histogram(FILE *out, const struct daemon_disk *disk, unsigned 
 			below += counter_read(&histogram->bucket[bucket]);
 		fprintf(out, "%s_bucket{", name);
 		labels(out, disk);
-		fprintf(out, ",operation=\"%s\",le=\"%.9g\"} %llu\n", operation_labels[operation],
+		fprintf(out, ",operation=\"%s\",le=\"%.9g\"} %llu\n", disk_op_text(operation),
 			(double)(1ull << power) / (double)NS_PER_S, (unsigned long long)below);
 	}
 	for (; bucket < HISTOGRAM_BUCKETS; bucket++)
 		below += counter_read(&histogram->bucket[bucket]);
 	fprintf(out, "%s_bucket{", name);
 	labels(out, disk);
-	fprintf(out, ",operation=\"%s\",le=\"+Inf\"} %llu\n%s_sum{", operation_labels[operation],
+	fprintf(out, ",operation=\"%s\",le=\"+Inf\"} %llu\n%s_sum{", disk_op_text(operation),
 		(unsigned long long)below, name);
 	labels(out, disk);
-	fprintf(out, ",operation=\"%s\"} %.9f\n%s_count{", operation_labels[operation],
+	fprintf(out, ",operation=\"%s\"} %.9f\n%s_count{", disk_op_text(operation),
 		(double)counter_read(&histogram->sum_ns) / (double)NS_PER_S, name);
 	labels(out, disk);
-	fprintf(out, ",operation=\"%s\"} %llu\n", operation_labels[operation], (unsigned long long)below);
+	fprintf(out, ",operation=\"%s\"} %llu\n", disk_op_text(operation), (unsigned long long)below);
 }
 
 static void print_latencies(FILE *out, const struct sample *samples, unsigned count)

@@ -9,11 +9,6 @@
 #include "daemon/daemon.h"
 #include "interfaces/virtio/vhost_user.h"
 
-static const char *const operation_names[DISK_OPS] = {
-	[DISK_READ] = "read", [DISK_WRITE] = "write", [DISK_FLUSH] = "flush", [DISK_DISCARD] = "discard",
-	[DISK_WRITE_ZEROES] = "write_zeroes",
-};
-
 /* An integer of JSON is signed; our counters never get there. */
 static json_t *number(uint64_t value)
 {
@@ -36,7 +31,7 @@ static json_t *operations_json(const struct disk_stats *stats)
 		uint64_t count = counter_read(&latency->count);
 
 		json_object_set_new(
-			operations, operation_names[i],
+			operations, disk_op_text(i),
 			json_pack("{s:o, s:o, s:{s:o, s:o, s:o}}", "operations", number(counter_read(&stats->operations[i])),
 				  "bytes", number(counter_read(&stats->bytes[i])), "latency_ns", "p50",
 				  number(histogram_quantile_ns(latency, 0.5)), "p99",

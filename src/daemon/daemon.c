@@ -162,14 +162,16 @@ void daemon_disk_gone(struct daemon *daemon)
 
 void daemon_stop(struct daemon *daemon)
 {
-	struct daemon_disk *disk = daemon->disks;
+	struct daemon_disk *disk;
 
 	if (daemon->stopping)
 		return;
+	takeover_abort(daemon->takeover);
 	daemon->stopping = true;
 	notify_send("STOPPING=1");
 	daemon->stop_timer.expired = stop_expired;
 	loop_timer_start(daemon->control, &daemon->stop_timer, clock_now_ns() + DAEMON_STOP_S * NS_PER_S);
+	disk = daemon->disks;
 	if (!disk)
 		finish_stop(daemon);
 	while (disk) {
@@ -195,14 +197,14 @@ void daemon_destroy(struct daemon *daemon)
 {
 	if (!daemon)
 		return;
-	api_destroy(daemon->api, !daemon->handed_over);
+	api_destroy(daemon->api);
 	takeover_destroy(daemon->takeover);
-	assert(!daemon->disks || daemon->handed_over);
+	assert(!daemon->disks);
 	daemon_pools_close(daemon);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_stop(&daemon->workers[i]);
 	free(daemon->workers);
-	if (daemon->config && !daemon->handed_over)
+	if (daemon->config)
 		remove_directories(daemon);
 	notify_fds_finish(&daemon->fds);
 	config_destroy(daemon->config);

@@ -90,6 +90,7 @@ struct daemon_disk {
 	struct virtio_blk *model;
 	struct vhost_user_endpoint *endpoint;
 	struct daemon_error error;		/* text[0] != 0: not served, and why */
+	bool suspending, suspended;		/* for a takeover: asked to stand still; stands still */
 
 	enum disk_farewell farewell;
 	char new_name[CONFIG_NAME_SIZE];
@@ -113,8 +114,8 @@ struct daemon {
 	unsigned reloads;
 	char takeover_text[128];		/* "took over 3 endpoints, pause 12.3 ms", or "" */
 
-	bool stopping, handed_over;
-	int exit_code;
+	bool stopping;
+	bool suspended;			/* a takeover is under way: pools may be closed */
 	struct loop_timer stop_timer;
 
 	struct api *api;

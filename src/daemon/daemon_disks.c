@@ -168,10 +168,11 @@ static int open_model(struct daemon_disk *disk)
 {
 	struct virtio_blk_options options = {
 		.disk = disk->disk, .queues = disk->queues, .serial = disk->serial,
-		.config_changed = config_changed, .context = disk,
 	};
 	int code = virtio_blk_create(&options, &disk->model);
 
+	if (!code)
+		disk_on_resize(disk->disk, config_changed, disk);
 	return code ? daemon_fail(&disk->error, code, "cannot make the device: %s", strerror(-code)) : 0;
 }
 

@@ -34,7 +34,9 @@ struct takeover_offer;
 
 /* Listens for a successor. Returns 0 or -errno with *error. */
 int takeover_create(struct daemon *daemon, struct takeover **ret_takeover, struct daemon_error *error);
-/* NULL is allowed. Removes the socket unless a successor has its own in place. */
+/* Ends a takeover that is under way and can still be ended: the daemon is to stop. NULL is allowed. */
+void takeover_abort(struct takeover *takeover);
+/* NULL is allowed. */
 void takeover_destroy(struct takeover *takeover);
 
 /* ---- the successor ---- */
