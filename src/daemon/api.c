@@ -12,7 +12,7 @@
 
 /* ---- responses ---- */
 
-static const char json_type[] = "application/json";
+static const char json_content[] = "application/json";
 static const char metrics_type[] = "text/plain; version=0.0.4; charset=utf-8";
 
 void api_respond_json(struct api_response *response, unsigned status, json_t *value)
@@ -21,7 +21,7 @@ void api_respond_json(struct api_response *response, unsigned status, json_t *va
 
 	json_decref(value);
 	response->status = text ? status : 500;
-	response->content_type = json_type;
+	response->content_type = json_content;
 	response->body = text;
 	response->body_length = text ? strlen(text) : 0;
 }
