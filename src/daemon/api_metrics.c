@@ -272,17 +272,15 @@ static void print_workers(FILE *out, struct daemon *daemon)
 	head(out, "viaduct_worker_turns_total", "counter", "Turns of a worker's event loop.");
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		fprintf(out, "viaduct_worker_turns_total{worker=\"%u\"} %llu\n", i,
-			(unsigned long long)__atomic_load_n(&loop_get_counters(daemon->workers[i].loop)->turns,
-							    __ATOMIC_RELAXED));
+			(unsigned long long)counter_read(&loop_get_counters(daemon->workers[i].loop)->turns));
 	head(out, "viaduct_worker_sleeps_total", "counter", "Waits of a worker in the kernel.");
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		fprintf(out, "viaduct_worker_sleeps_total{worker=\"%u\"} %llu\n", i,
-			(unsigned long long)__atomic_load_n(&loop_get_counters(daemon->workers[i].loop)->sleeps,
-							    __ATOMIC_RELAXED));
+			(unsigned long long)counter_read(&loop_get_counters(daemon->workers[i].loop)->sleeps));
 	head(out, "viaduct_worker_spin_seconds_total", "counter", "Time that a worker spun without finding work.");
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		fprintf(out, "viaduct_worker_spin_seconds_total{worker=\"%u\"} %.9f\n", i,
-			(double)__atomic_load_n(&loop_get_counters(daemon->workers[i].loop)->spin_ns, __ATOMIC_RELAXED) /
+			(double)counter_read(&loop_get_counters(daemon->workers[i].loop)->spin_ns) /
 				(double)NS_PER_S);
 }
 

@@ -220,9 +220,9 @@ static json_t *workers_json(struct daemon *daemon)
 		const struct loop_counters *counters = loop_get_counters(daemon->workers[i].loop);
 
 		json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "turns",
-						      number(__atomic_load_n(&counters->turns, __ATOMIC_RELAXED)), "sleeps",
-						      number(__atomic_load_n(&counters->sleeps, __ATOMIC_RELAXED)), "spin_ns",
-						      number(__atomic_load_n(&counters->spin_ns, __ATOMIC_RELAXED))));
+						      number(counter_read(&counters->turns)), "sleeps",
+						      number(counter_read(&counters->sleeps)), "spin_ns",
+						      number(counter_read(&counters->spin_ns))));
 	}
 	return list;
 }

@@ -50,7 +50,7 @@ int daemon_fail(struct daemon_error *error, int code, const char *format, ...) _
 
 struct daemon_pool {
 	struct daemon_pool *next;
-	char name[CONFIG_GUEST_MAX + 1];
+	char name[CONFIG_NAME_SIZE];
 	char *path;
 	unsigned cache;			/* enum host_disk_cache */
 	struct host_disk *host;

@@ -42,7 +42,7 @@ int daemon_disk_create(struct daemon *daemon, const char *name, const char *pool
 		       struct daemon_error *error)
 {
 	struct pool_error why = { .text = "" };
-	struct daemon_pool *pool;
+	struct daemon_pool *pool = NULL;
 	struct pool_disk *part;
 	struct daemon_disk *disk;
 	int code = check_new_name(daemon, name, error);
