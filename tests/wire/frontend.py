@@ -56,6 +56,7 @@ class FrontEnd:
         self.connection = None
         self.backend = None
         self.queues = []
+        self.disks = {}                 # by queue, so that each uses its request memory again
         self.features = self.protocol = 0
         self.inflight = None            # (fd, size, offset)
 
@@ -202,7 +203,9 @@ class FrontEnd:
     # ---- afterwards ----
 
     def disk(self, index=0):
-        return Disk(self.queues[index], self.memory)
+        if index not in self.disks:
+            self.disks[index] = Disk(self.queues[index], self.memory)
+        return self.disks[index]
 
     def needs_reset(self, timeout=5.0):
         """Waits for the device to say NEEDS_RESET; False when it does not."""
