@@ -436,7 +436,7 @@ def grow(daemon, disk, step):
     """Makes the disk one MiB larger."""
     status, answer = daemon.api("GET", f"/v1/disks/{disk}")
     assert status == 200, answer
-    status, answer = daemon.api("PATCH", f"/v1/disks/{disk}", {"size": answer["size"] + MIB})
+    status, answer = daemon.api("PATCH", f"/v1/disks/{disk}", {"size_bytes": answer["size_bytes"] + MIB})
     assert status == 200, answer
 
 
