@@ -23,10 +23,6 @@ VICTIM_LATENCY_FLOOR_US = 20_000
 RESIDENT_SLACK = 32 << 20
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "covers(*rows): rows of the table of hostile inputs that the test covers")
-
-
 def sections(folder):
     """The configuration that most tests share: one pool with many guests, and a whole file."""
     disk = {"pool": "main", "size": "4M"}

@@ -17,6 +17,7 @@ import virtio
 from frontend import FrontEnd, Setup
 from guest_memory import GuestMemory, Region
 from load import Load
+from rows import row_id
 from vhost_user import Connection
 
 KILLS = int(os.environ.get("VIADUCT_KILLS", "10"))
@@ -233,10 +234,9 @@ def under_load(daemon, packed, count, action, seed):
         return loads
 
 
-@pytest.mark.covers("D11")
-@SPLIT_AND_PACKED
+@pytest.mark.parametrize("packed", [False, True], ids=[row_id("D11", "split"), row_id("D11", "packed")])
 def test_kill_under_load(daemon, packed):
-    """D11: kill -9 again and again: no error, no lost byte, no foreign byte, every request answered."""
+    """kill -9 again and again: no error, no lost byte, no foreign byte, every request answered."""
     seed = random.randrange(1 << 16)
     print(f"seed {seed}")
     loads = under_load(daemon, packed, KILLS, daemon.restart, seed)

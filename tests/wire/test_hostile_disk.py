@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rows C1–C5: block requests that ask for what is not theirs. The request fails (E), the ring goes on."""
 import os
-import struct
 import time
 
 import pytest
@@ -9,8 +8,8 @@ import pytest
 import blk
 import virtio
 from frontend import FrontEnd, Setup
-from hostile import Attacks, honest_entries, offer_chain
-from virtio import NEXT, WRITE
+from hostile import Attacks
+from rows import row_id
 
 attack = Attacks()
 
@@ -213,7 +212,8 @@ def _(mallory, setup):
     mallory.expect_working()
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["C3-read-only-split", "C3-read-only-packed"])
+@pytest.mark.parametrize("packed", [False, True], ids=[row_id("C3", "read-only-split"),
+                                                        row_id("C3", "read-only-packed")])
 def test_hostile_read_only(daemon, victim, packed):
     """Nothing that changes a read-only disk is done; FLUSH has nothing to do."""
     with FrontEnd.start(daemon.socket("bob/fixed"), Setup(packed=packed)) as front:
