@@ -124,6 +124,9 @@ int disk_uring_open(const struct disk_uring_options *options, struct host_disk *
 /* The same from an fd that a predecessor handed over; takes the fd on success. */
 int disk_uring_open_fd(int fd, const struct disk_uring_options *options, struct host_disk **ret_disk);
 
+/* The open file of a disk of this driver, to hand over to a successor; it stays the disk's. */
+int disk_uring_fd(const struct host_disk *host);
+
 /* ---- disk_memory.c: the in-memory twin ---- */
 
 struct disk_memory_options {
