@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/stats.h"
+
 struct loop;
 
 struct loop_options {
@@ -25,9 +27,9 @@ struct loop_options {
 };
 
 struct loop_counters {
-	uint64_t turns;		/* iterations */
-	uint64_t sleeps;	/* waits in the kernel */
-	uint64_t spin_ns;	/* time spent spinning without finding work */
+	struct counter turns;	/* iterations */
+	struct counter sleeps;	/* waits in the kernel */
+	struct counter spin_ns;	/* time spent spinning without finding work, before a sleep */
 };
 
 /* Returns 0 or -errno (-EPERM/-ENOSYS: the kernel refuses io_uring; -ENOMEM). */
@@ -48,6 +50,7 @@ void loop_stop(struct loop *loop);
 /* Monotonic time, read at most once a turn: for deadlines and accounting, not for latencies. */
 uint64_t loop_now_ns(struct loop *loop);
 
+/* Any thread. */
 const struct loop_counters *loop_get_counters(const struct loop *loop);
 
 /* The busy wait's bound may change while the loop runs. */

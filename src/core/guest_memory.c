@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/guest_memory.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "core/checked.h"
+#include "core/memory_guard.h"
+#include "core/shared.h"
+
+/* One mmap, shared by the sets that hold its region. */
+struct guest_mapping {
+	unsigned references;	/* atomic */
+	void *base;
+	size_t bytes;
+	bool lost;		/* atomic; set by the fault handler */
+};
+
+/* ---- mappings ---- */
+
+static int mapping_create(const struct guest_region_description *description, int fd, uint8_t **ret_host,
+			  struct guest_mapping **ret_mapping)
+{
+	uint64_t file_end, slack, bytes;
+	struct guest_mapping *mapping;
+	long page_bytes;
+	int error;
+
+	if (!checked_add(description->file_offset, description->size, &file_end) || file_end > INT64_MAX)
+		return -EINVAL;
+	page_bytes = memory_file_accept(fd, file_end);
+	if (page_bytes < 0)
+		return (int)page_bytes;
+	/* mmap wants an offset in whole pages; the slack before the region is mapped but never handed out. */
+	slack = description->file_offset & ((uint64_t)page_bytes - 1);
+	bytes = align_up(slack + description->size, (uint64_t)page_bytes);
+
+	mapping = calloc(1, sizeof(*mapping));
+	if (!mapping)
+		return -ENOMEM;
+	mapping->references = 1;
+	mapping->bytes = bytes;
+	mapping->base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
+			     (off_t)(description->file_offset - slack));
+	if (mapping->base == MAP_FAILED) {
+		error = errno == EACCES ? -EACCES : -ENOMEM;
+		goto fail_alloc;
+	}
+	error = memory_guard_add(mapping->base, bytes, (size_t)page_bytes, &mapping->lost);
+	if (error)
+		goto fail_map;
+	/* A core dump of ours must not hold guests' memory; a fork must not share it. */
+	madvise(mapping->base, bytes, MADV_DONTDUMP);
+	madvise(mapping->base, bytes, MADV_DONTFORK);
+	*ret_host = (uint8_t *)mapping->base + slack;
+	*ret_mapping = mapping;
+	return 0;
+
+fail_map:
+	munmap(mapping->base, bytes);
+fail_alloc:
+	free(mapping);
+	return error;
+}
+
+static void mapping_put(struct guest_mapping *mapping)
+{
+	if (__atomic_sub_fetch(&mapping->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	memory_guard_remove(mapping->base);
+	munmap(mapping->base, mapping->bytes);
+	free(mapping);
+}
+
+/* ---- sets ---- */
+
+static struct guest_memory *memory_alloc(unsigned count)
+{
+	struct guest_memory *memory = calloc(1, sizeof(*memory) + count * sizeof(memory->region[0]));
+
+	if (memory) {
+		memory->references = 1;
+		memory->count = count;
+	}
+	return memory;
+}
+
+struct guest_memory *guest_memory_create(void)
+{
+	return memory_alloc(0);
+}
+
+struct guest_memory *guest_memory_get(struct guest_memory *memory)
+{
+	__atomic_add_fetch(&memory->references, 1, __ATOMIC_RELAXED);
+	return memory;
+}
+
+void guest_memory_put(struct guest_memory *memory)
+{
+	if (!memory || __atomic_sub_fetch(&memory->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	for (unsigned i = 0; i < memory->count; i++)
+		mapping_put(memory->region[i].mapping);
+	free(memory);
+}
+
+bool guest_memory_lost(const struct guest_memory *memory)
+{
+	for (unsigned i = 0; i < memory->count; i++)
+		if (__atomic_load_n(&memory->region[i].mapping->lost, __ATOMIC_ACQUIRE))
+			return true;
+	return false;
+}
+
+static bool overlaps(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
+{
+	return a < b + b_size && b < a + a_size;
+}
+
+static int description_check(const struct guest_memory *old, const struct guest_region_description *description)
+{
+	uint64_t end;
+
+	if (description->size == 0 || !checked_add(description->guest_address, description->size, &end) ||
+	    !checked_add(description->user_address, description->size, &end))
+		return -EINVAL;
+	for (unsigned i = 0; i < old->count; i++) {
+		const struct guest_region *region = &old->region[i];
+
+		if (overlaps(region->guest_address, region->size, description->guest_address, description->size) ||
+		    overlaps(region->user_address, region->size, description->user_address, description->size))
+			return -EINVAL;
+	}
+	return old->count < GUEST_MEMORY_REGIONS_MAX ? 0 : -ENOSPC;
+}
+
+int guest_memory_add(const struct guest_memory *old, const struct guest_region_description *description, int fd,
+		     struct guest_memory **ret_new)
+{
+	struct guest_region added = {
+		.guest_address = description->guest_address,
+		.size = description->size,
+		.user_address = description->user_address,
+	};
+	struct guest_memory *memory;
+	unsigned at = 0;
+	int error;
+
+	error = description_check(old, description);
+	if (error)
+		return error;
+	error = mapping_create(description, fd, &added.host, &added.mapping);
+	if (error)
+		return error;
+	memory = memory_alloc(old->count + 1);
+	if (!memory) {
+		mapping_put(added.mapping);
+		return -ENOMEM;
+	}
+	while (at < old->count && old->region[at].guest_address < added.guest_address)
+		at++;
+	memcpy(memory->region, old->region, at * sizeof(added));
+	memory->region[at] = added;
+	memcpy(memory->region + at + 1, old->region + at, (old->count - at) * sizeof(added));
+	for (unsigned i = 0; i < old->count; i++)
+		__atomic_add_fetch(&old->region[i].mapping->references, 1, __ATOMIC_RELAXED);
+	*ret_new = memory;
+	return 0;
+}
+
+int guest_memory_remove(const struct guest_memory *old, uint64_t guest_address, uint64_t size,
+			uint64_t user_address, struct guest_memory **ret_new)
+{
+	struct guest_memory *memory;
+	unsigned at = 0;
+
+	while (at < old->count && (old->region[at].guest_address != guest_address || old->region[at].size != size ||
+				   old->region[at].user_address != user_address))
+		at++;
+	if (at == old->count)
+		return -ENOENT;
+	memory = memory_alloc(old->count - 1);
+	if (!memory)
+		return -ENOMEM;
+	memcpy(memory->region, old->region, at * sizeof(memory->region[0]));
+	memcpy(memory->region + at, old->region + at + 1, (old->count - at - 1) * sizeof(memory->region[0]));
+	for (unsigned i = 0; i < memory->count; i++)
+		__atomic_add_fetch(&memory->region[i].mapping->references, 1, __ATOMIC_RELAXED);
+	*ret_new = memory;
+	return 0;
+}
+
+/* ---- translation ---- */
+
+const struct guest_region *guest_memory_find(const struct guest_memory *memory, uint64_t guest_address)
+{
+	unsigned low = 0, high = memory->count;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+		const struct guest_region *region = &memory->region[middle];
+
+		if (guest_address < region->guest_address)
+			high = middle;
+		else if (guest_address - region->guest_address >= region->size)
+			low = middle + 1;
+		else
+			return region;
+	}
+	return NULL;
+}
+
+void *guest_memory_at(const struct guest_memory *memory, uint64_t guest_address, uint64_t length)
+{
+	const struct guest_region *region = guest_memory_find(memory, guest_address);
+	uint64_t offset;
+
+	if (!region)
+		return NULL;
+	offset = guest_address - region->guest_address;
+	return length <= region->size - offset ? region->host + offset : NULL;
+}
+
+static const struct guest_region *find_user(const struct guest_memory *memory, uint64_t user_address)
+{
+	for (unsigned i = 0; i < memory->count; i++) {
+		const struct guest_region *region = &memory->region[i];
+
+		if (user_address >= region->user_address && user_address - region->user_address < region->size)
+			return region;
+	}
+	return NULL;
+}
+
+void *guest_memory_at_user(const struct guest_memory *memory, uint64_t user_address, uint64_t length)
+{
+	const struct guest_region *region = find_user(memory, user_address);
+	uint64_t offset;
+
+	if (!region)
+		return NULL;
+	offset = user_address - region->user_address;
+	return length <= region->size - offset ? region->host + offset : NULL;
+}
+
+bool guest_memory_user_to_guest(const struct guest_memory *memory, uint64_t user_address, uint64_t *ret_guest)
+{
+	const struct guest_region *region = find_user(memory, user_address);
+
+	if (!region)
+		return false;
+	*ret_guest = region->guest_address + (user_address - region->user_address);
+	return true;
+}
+
+bool guest_memory_host_to_guest(const struct guest_memory *memory, const void *host, uint64_t *ret_guest)
+{
+	for (unsigned i = 0; i < memory->count; i++) {
+		const struct guest_region *region = &memory->region[i];
+		uintptr_t base = (uintptr_t)region->host, address = (uintptr_t)host;
+
+		if (address >= base && address - base < region->size) {
+			*ret_guest = region->guest_address + (address - base);
+			return true;
+		}
+	}
+	return false;
+}
+
+int guest_memory_iov(const struct guest_memory *memory, uint64_t guest_address, uint64_t length, struct iovec *iov,
+		     unsigned max)
+{
+	unsigned count = 0;
+
+	while (length > 0) {
+		const struct guest_region *region = guest_memory_find(memory, guest_address);
+		uint64_t offset, part;
+
+		if (!region)
+			return -EFAULT;
+		if (count == max)
+			return -E2BIG;
+		offset = guest_address - region->guest_address;
+		part = length < region->size - offset ? length : region->size - offset;
+		iov[count].iov_base = region->host + offset;
+		iov[count].iov_len = part;
+		count++;
+		guest_address += part;
+		length -= part;
+	}
+	return (int)count;
+}
+
+int guest_memory_read(const struct guest_memory *memory, uint64_t guest_address, void *buffer, size_t bytes)
+{
+	uint8_t *to = buffer;
+
+	while (bytes > 0) {
+		struct iovec part;
+		int count = guest_memory_iov(memory, guest_address, bytes, &part, 1);
+
+		if (count < 0 && count != -E2BIG)
+			return count;
+		shared_copy_in(to, part.iov_base, part.iov_len);
+		to += part.iov_len;
+		guest_address += part.iov_len;
+		bytes -= part.iov_len;
+	}
+	return 0;
+}

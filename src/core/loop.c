@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * Everything a thread waits for is a completion on its one io_uring: descriptors are watched by multishot
+ * polls, disk I/O completes there, messages from other threads arrive as an eventfd's readiness. Time-outs
+ * are a sorted list whose head bounds the wait.
+ *
+ * A turn never waits while there is work. When there was none, the loop spins for spin_ns before it sleeps.
+ * spin_ns adapts: a sleep that ended sooner than spin_max_ns would have been worth spinning for, so the
+ * loop spins fully next time; a longer one halves it. An idle loop therefore spins at most once or twice
+ * after its last request, and a busy one does not sleep between two requests.
+ *
+ * The ring is created disabled and enabled by the thread that turns the loop first, because
+ * IORING_SETUP_SINGLE_ISSUER binds it to that thread. With IORING_SETUP_DEFER_TASKRUN completions are
+ * posted only when we enter the kernel; IORING_SQ_TASKRUN tells a spinning loop that it should.
+ */
+#include "core/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/fd.h"
+
+#define LOOP_ENTRIES_DEFAULT 1024
+/* Completions handled before the pollers get their turn: bounds the latency of either. */
+#define LOOP_REAP_BATCH 256
+#define LOOP_FILES_MAX	256
+/* Below this a busy wait is not worth its clock reads. */
+#define LOOP_SPIN_MIN_NS 1000
+
+struct loop_watch_slot {
+	struct loop_op op;
+	struct loop *loop;
+	struct loop_watch *watch;	/* NULL: stopped, freed by the poll's last completion */
+	int fd;
+	unsigned events;
+	struct loop_watch_slot *next, *previous;
+};
+
+struct loop {
+	struct io_uring ring;
+	bool enabled;
+	bool files_registered;
+	uint64_t file_slots[LOOP_FILES_MAX / 64];
+
+	struct loop_message *messages;	/* atomic stack, newest first */
+	int wake_fd;
+	struct loop_watch wake_watch;
+	bool stopping;			/* atomic */
+
+	struct loop_watch_slot *watches;
+	struct loop_timer *timers;	/* sorted by deadline */
+	struct loop_task *tasks, **tasks_end;
+	struct loop_poller *pollers;	/* awake ones */
+	struct loop_poller *next_poller;/* where the walk over them stands */
+
+	uint64_t now_ns;		/* 0: not read in this turn */
+	uint64_t spin_max_ns, spin_ns;
+	uint64_t idle_since_ns;		/* 0: the last turn did something */
+	struct loop_counters counters;
+};
+
+/* ---- creation ---- */
+
+static int ring_create(struct io_uring *ring, unsigned entries)
+{
+	static const unsigned flag_sets[] = {
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+		0,
+	};
+	int error = -EINVAL;
+
+	for (size_t i = 0; i < sizeof(flag_sets) / sizeof(flag_sets[0]); i++) {
+		struct io_uring_params params = {
+			.flags = flag_sets[i] | IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE,
+			.cq_entries = entries * 4,
+		};
+
+		error = io_uring_queue_init_params(entries, ring, &params);
+		if (error != -EINVAL)
+			break;
+	}
+	return error;
+}
+
+static void run_messages(struct loop *loop);
+
+static void wake_ready(struct loop_watch *watch, unsigned events)
+{
+	/* The eventfd is never read: each write wakes the poll again, and its counter cannot fill up. */
+	struct loop *loop = (struct loop *)((char *)watch - offsetof(struct loop, wake_watch));
+
+	run_messages(loop);
+}
+
+int loop_create(const struct loop_options *options, struct loop **ret_loop)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	int error;
+
+	if (!loop)
+		return -ENOMEM;
+	loop->tasks_end = &loop->tasks;
+	loop->spin_max_ns = options->spin_max_ns;
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake_fd < 0) {
+		error = -errno;
+		goto fail_alloc;
+	}
+	error = ring_create(&loop->ring, options->entries ? options->entries : LOOP_ENTRIES_DEFAULT);
+	if (error)
+		goto fail_fd;
+	loop->wake_watch.ready = wake_ready;
+	error = loop_watch_start(loop, &loop->wake_watch, loop->wake_fd, POLLIN);
+	if (error)
+		goto fail_ring;
+	*ret_loop = loop;
+	return 0;
+
+fail_ring:
+	io_uring_queue_exit(&loop->ring);
+fail_fd:
+	fd_close(&loop->wake_fd);
+fail_alloc:
+	free(loop);
+	return error;
+}
+
+void loop_destroy(struct loop *loop)
+{
+	if (!loop)
+		return;
+	io_uring_queue_exit(&loop->ring);
+	while (loop->watches) {
+		struct loop_watch_slot *slot = loop->watches;
+
+		loop->watches = slot->next;
+		free(slot);
+	}
+	fd_close(&loop->wake_fd);
+	free(loop);
+}
+
+static int loop_enable(struct loop *loop)
+{
+	/* liburing 2.3 declares io_uring_enable_rings() but its library does not export it. */
+	if (syscall(__NR_io_uring_register, loop->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
+		return -errno;
+	loop->enabled = true;
+	loop->files_registered = io_uring_register_files_sparse(&loop->ring, LOOP_FILES_MAX) == 0;
+	return 0;
+}
+
+/* ---- operations ---- */
+
+struct io_uring_sqe *loop_sqe(struct loop *loop)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+
+	while (!sqe) {
+		if (!loop->enabled)
+			loop_enable(loop);
+		io_uring_submit(&loop->ring);
+		sqe = io_uring_get_sqe(&loop->ring);
+	}
+	return sqe;
+}
+
+int loop_file_register(struct loop *loop, int fd)
+{
+	if (!loop->enabled && loop_enable(loop))
+		return -ENOTSUP;
+	if (!loop->files_registered)
+		return -ENOTSUP;
+	for (int slot = 0; slot < LOOP_FILES_MAX; slot++) {
+		uint64_t bit = 1ull << (slot % 64);
+		int result;
+
+		if (loop->file_slots[slot / 64] & bit)
+			continue;
+		result = io_uring_register_files_update(&loop->ring, (unsigned)slot, &fd, 1);
+		if (result < 0)
+			return result;
+		loop->file_slots[slot / 64] |= bit;
+		return slot;
+	}
+	return -ENOSPC;
+}
+
+void loop_file_unregister(struct loop *loop, int slot)
+{
+	int none = -1;
+
+	assert(slot >= 0 && slot < LOOP_FILES_MAX);
+	assert(loop->file_slots[slot / 64] & 1ull << (slot % 64));
+	io_uring_register_files_update(&loop->ring, (unsigned)slot, &none, 1);
+	loop->file_slots[slot / 64] &= ~(1ull << (slot % 64));
+}
+
+/* ---- watches ---- */
+
+static void watch_arm(struct loop_watch_slot *slot)
+{
+	struct io_uring_sqe *sqe = loop_sqe(slot->loop);
+
+	io_uring_prep_poll_multishot(sqe, slot->fd, slot->events);
+	loop_sqe_finish(sqe, &slot->op);
+}
+
+static void watch_free(struct loop_watch_slot *slot)
+{
+	if (slot->next)
+		slot->next->previous = slot->previous;
+	if (slot->previous)
+		slot->previous->next = slot->next;
+	else
+		slot->loop->watches = slot->next;
+	free(slot);
+}
+
+static void watch_done(struct loop_op *op, int result, unsigned cqe_flags)
+{
+	struct loop_watch_slot *slot = (struct loop_watch_slot *)op;
+	bool more = cqe_flags & IORING_CQE_F_MORE;
+
+	if (slot->watch && result > 0)
+		slot->watch->ready(slot->watch, (unsigned)result);
+	else if (slot->watch && result < 0 && result != -ECANCELED)
+		slot->watch->ready(slot->watch, POLLERR);
+	if (more)
+		return;
+	if (slot->watch && result >= 0)
+		watch_arm(slot);
+	else if (!slot->watch)
+		watch_free(slot);
+}
+
+int loop_watch_start(struct loop *loop, struct loop_watch *watch, int fd, unsigned poll_events)
+{
+	struct loop_watch_slot *slot = calloc(1, sizeof(*slot));
+
+	if (!slot)
+		return -ENOMEM;
+	slot->op.done = watch_done;
+	slot->loop = loop;
+	slot->watch = watch;
+	slot->fd = fd;
+	slot->events = poll_events;
+	slot->next = loop->watches;
+	if (slot->next)
+		slot->next->previous = slot;
+	loop->watches = slot;
+	watch->slot = slot;
+	watch_arm(slot);
+	return 0;
+}
+
+void loop_watch_stop(struct loop *loop, struct loop_watch *watch)
+{
+	struct loop_watch_slot *slot = watch->slot;
+	struct io_uring_sqe *sqe;
+
+	if (!slot)
+		return;
+	watch->slot = NULL;
+	slot->watch = NULL;
+	sqe = loop_sqe(loop);
+	io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)&slot->op);
+	io_uring_sqe_set_data(sqe, NULL);
+}
+
+/* ---- timers ---- */
+
+void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns)
+{
+	struct loop_timer **link = &loop->timers, *previous = NULL;
+
+	loop_timer_stop(loop, timer);
+	timer->deadline_ns = deadline_ns ? deadline_ns : 1;
+	while (*link && (*link)->deadline_ns <= timer->deadline_ns) {
+		previous = *link;
+		link = &previous->next;
+	}
+	timer->previous = previous;
+	timer->next = *link;
+	if (timer->next)
+		timer->next->previous = timer;
+	*link = timer;
+}
+
+void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
+{
+	if (timer->deadline_ns == 0)
+		return;
+	if (timer->previous)
+		timer->previous->next = timer->next;
+	else
+		loop->timers = timer->next;
+	if (timer->next)
+		timer->next->previous = timer->previous;
+	timer->next = timer->previous = NULL;
+	timer->deadline_ns = 0;
+}
+
+static bool run_timers(struct loop *loop)
+{
+	bool worked = false;
+	uint64_t now;
+
+	if (!loop->timers)
+		return false;
+	now = loop_now_ns(loop);
+	while (loop->timers && loop->timers->deadline_ns <= now) {
+		struct loop_timer *timer = loop->timers;
+
+		loop_timer_stop(loop, timer);
+		timer->expired(timer);
+		worked = true;
+	}
+	return worked;
+}
+
+/* ---- tasks ---- */
+
+void loop_defer(struct loop *loop, struct loop_task *task)
+{
+	if (task->queued)
+		return;
+	task->queued = true;
+	task->next = NULL;
+	*loop->tasks_end = task;
+	loop->tasks_end = &task->next;
+}
+
+void loop_defer_cancel(struct loop *loop, struct loop_task *task)
+{
+	struct loop_task **link = &loop->tasks;
+
+	if (!task->queued)
+		return;
+	while (*link != task)
+		link = &(*link)->next;
+	*link = task->next;
+	if (!*link)
+		loop->tasks_end = link;
+	task->queued = false;
+}
+
+/* As many as were queued at the start: a task that defers itself while it runs has its turn next time. */
+static void run_tasks(struct loop *loop)
+{
+	unsigned count = 0;
+
+	for (struct loop_task *task = loop->tasks; task; task = task->next)
+		count++;
+	while (count-- > 0 && loop->tasks) {
+		struct loop_task *task = loop->tasks;
+
+		loop->tasks = task->next;
+		if (!loop->tasks)
+			loop->tasks_end = &loop->tasks;
+		task->queued = false;
+		task->run(task);
+	}
+}
+
+/* ---- pollers ---- */
+
+void loop_poller_wake(struct loop *loop, struct loop_poller *poller)
+{
+	if (poller->awake)
+		return;
+	poller->awake = true;
+	poller->previous = NULL;
+	poller->next = loop->pollers;
+	if (poller->next)
+		poller->next->previous = poller;
+	loop->pollers = poller;
+}
+
+void loop_poller_remove(struct loop *loop, struct loop_poller *poller)
+{
+	if (!poller->awake)
+		return;
+	if (loop->next_poller == poller)
+		loop->next_poller = poller->next;
+	if (poller->previous)
+		poller->previous->next = poller->next;
+	else
+		loop->pollers = poller->next;
+	if (poller->next)
+		poller->next->previous = poller->previous;
+	poller->next = poller->previous = NULL;
+	poller->awake = false;
+}
+
+static bool run_pollers(struct loop *loop)
+{
+	bool worked = false;
+
+	for (struct loop_poller *poller = loop->pollers; poller; poller = loop->next_poller) {
+		loop->next_poller = poller->next;
+		worked |= poller->poll(poller);
+	}
+	return worked;
+}
+
+/* Returns true when every poller is asleep. */
+static bool park_pollers(struct loop *loop)
+{
+	bool all = true;
+
+	for (struct loop_poller *poller = loop->pollers; poller; poller = loop->next_poller) {
+		loop->next_poller = poller->next;
+		if (poller->park(poller))
+			loop_poller_remove(loop, poller);
+		else
+			all = false;
+	}
+	return all;
+}
+
+/* ---- messages ---- */
+
+static void wake(struct loop *loop)
+{
+	uint64_t one = 1;
+	ssize_t ignored = write(loop->wake_fd, &one, sizeof(one));
+
+	(void)ignored;
+}
+
+void loop_post(struct loop *loop, struct loop_message *message)
+{
+	struct loop_message *head = __atomic_load_n(&loop->messages, __ATOMIC_RELAXED);
+
+	do
+		message->next = head;
+	while (!__atomic_compare_exchange_n(&loop->messages, &head, message, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED));
+	if (!head)
+		wake(loop);
+}
+
+static void run_messages(struct loop *loop)
+{
+	struct loop_message *newest, *oldest = NULL;
+
+	/* Acquire: pairs with the release in loop_post(). */
+	newest = __atomic_exchange_n(&loop->messages, NULL, __ATOMIC_ACQUIRE);
+	while (newest) {
+		struct loop_message *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest) {
+		struct loop_message *message = oldest;
+
+		oldest = oldest->next;
+		message->run(message);
+	}
+}
+
+/* ---- the turn ---- */
+
+uint64_t loop_now_ns(struct loop *loop)
+{
+	if (loop->now_ns == 0)
+		loop->now_ns = clock_now_ns();
+	return loop->now_ns;
+}
+
+const struct loop_counters *loop_get_counters(const struct loop *loop)
+{
+	return &loop->counters;
+}
+
+void loop_set_spin(struct loop *loop, uint64_t spin_max_ns)
+{
+	loop->spin_max_ns = spin_max_ns;
+	if (loop->spin_ns > spin_max_ns)
+		loop->spin_ns = spin_max_ns;
+}
+
+static unsigned reap(struct loop *loop)
+{
+	struct io_uring_cqe *cqe;
+	unsigned head, handled = 0;
+
+	/* Completions that wait for us to enter the kernel, or that did not fit the ring. */
+	if (io_uring_cq_ready(&loop->ring) == 0 &&
+	    __atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
+		io_uring_get_events(&loop->ring);
+
+	while (handled < LOOP_REAP_BATCH && io_uring_cq_ready(&loop->ring) > 0) {
+		struct loop_op *op;
+		unsigned flags;
+		int result;
+
+		head = *loop->ring.cq.khead;
+		cqe = &loop->ring.cq.cqes[head & *loop->ring.cq.kring_mask];
+		op = io_uring_cqe_get_data(cqe);
+		result = cqe->res;
+		flags = cqe->flags;
+		io_uring_cq_advance(&loop->ring, 1);
+		if (op)
+			op->done(op, result, flags);
+		handled++;
+	}
+	return handled;
+}
+
+/* One pass over everything that may have work; true when there was some. */
+static bool work(struct loop *loop)
+{
+	bool worked = reap(loop) > 0;
+
+	if (__atomic_load_n(&loop->messages, __ATOMIC_RELAXED)) {
+		run_messages(loop);
+		worked = true;
+	}
+	worked |= run_pollers(loop);
+	worked |= run_timers(loop);
+	run_tasks(loop);
+	return worked;
+}
+
+static void adapt_spin(struct loop *loop, uint64_t gap_ns)
+{
+	if (gap_ns <= loop->spin_max_ns)
+		loop->spin_ns = loop->spin_max_ns;
+	else
+		loop->spin_ns = loop->spin_ns / 2 < LOOP_SPIN_MIN_NS ? 0 : loop->spin_ns / 2;
+}
+
+static int submit_and_sleep(struct loop *loop, uint64_t timeout_ns)
+{
+	struct __kernel_timespec timeout = { .tv_sec = (long long)(timeout_ns / NS_PER_S),
+					     .tv_nsec = (long long)(timeout_ns % NS_PER_S) };
+	struct io_uring_cqe *cqe;
+	int result = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
+
+	counter_add(&loop->counters.sleeps, 1);
+	loop->now_ns = 0;
+	return result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY || result >= 0 ? 0
+														: result;
+}
+
+static uint64_t sleep_limit(struct loop *loop, uint64_t timeout_ns)
+{
+	if (loop->timers) {
+		uint64_t deadline = loop->timers->deadline_ns, now = loop_now_ns(loop);
+
+		if (deadline <= now)
+			return 0;
+		if (deadline - now < timeout_ns)
+			return deadline - now;
+	}
+	return timeout_ns;
+}
+
+/* Nothing to do: spin a little, then park the pollers and sleep. */
+static int idle(struct loop *loop, uint64_t timeout_ns)
+{
+	uint64_t now = clock_now_ns();
+	int error;
+
+	if (loop->idle_since_ns == 0)
+		loop->idle_since_ns = now;
+	if (now - loop->idle_since_ns < loop->spin_ns) {
+		__builtin_ia32_pause();
+		return 0;
+	}
+	if (!park_pollers(loop))
+		return 0;
+	run_tasks(loop);
+	timeout_ns = sleep_limit(loop, timeout_ns);
+	/* Relaxed is enough: whoever posts after this load also writes the eventfd. */
+	if (timeout_ns == 0 || __atomic_load_n(&loop->messages, __ATOMIC_RELAXED))
+		return 0;
+	counter_add(&loop->counters.spin_ns, now - loop->idle_since_ns);
+	error = submit_and_sleep(loop, timeout_ns);
+	adapt_spin(loop, clock_now_ns() - loop->idle_since_ns);
+	loop->idle_since_ns = 0;
+	return error;
+}
+
+int loop_turn(struct loop *loop, uint64_t timeout_ns)
+{
+	int error = 0;
+
+	if (!loop->enabled) {
+		error = loop_enable(loop);
+		if (error)
+			return error;
+	}
+	counter_add(&loop->counters.turns, 1);
+	loop->now_ns = 0;
+	if (work(loop))
+		loop->idle_since_ns = 0;
+	else if (timeout_ns > 0)
+		error = idle(loop, timeout_ns);
+	if (io_uring_sq_ready(&loop->ring) > 0) {
+		int submitted = io_uring_submit_and_get_events(&loop->ring);
+
+		if (submitted < 0 && submitted != -EAGAIN && submitted != -EBUSY && submitted != -EINTR)
+			error = submitted;
+	}
+	return error;
+}
+
+int loop_run(struct loop *loop)
+{
+	while (!__atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE)) {
+		int error = loop_turn(loop, 3600 * NS_PER_S);
+
+		if (error)
+			return error;
+	}
+	__atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);
+	return 0;
+}
+
+void loop_stop(struct loop *loop)
+{
+	__atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
+	wake(loop);
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/loop.h"
+
+static struct loop *make_loop(uint64_t spin_max_ns)
+{
+	struct loop_options options = { .name = "test", .spin_max_ns = spin_max_ns };
+	struct loop *loop = NULL;
+
+	assert_int_equal(loop_create(&options, &loop), 0);
+	return loop;
+}
+
+struct watched {
+	struct loop_watch watch;
+	unsigned count;
+};
+
+static void count_ready(struct loop_watch *watch, unsigned events)
+{
+	assert_true(events & POLLIN);
+	((struct watched *)watch)->count++;
+}
+
+static void signal_fd(int fd)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+}
+
+static void test_watch_sees_every_write_without_reading(void **state)
+{
+	struct loop *loop = make_loop(0);
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct watched watched = { .watch.ready = count_ready };
+
+	assert_int_equal(loop_watch_start(loop, &watched.watch, fd, POLLIN), 0);
+	for (unsigned i = 1; i <= 5; i++) {
+		signal_fd(fd);
+		for (int turn = 0; turn < 10 && watched.count < i; turn++)
+			assert_int_equal(loop_turn(loop, 100 * NS_PER_MS), 0);
+		assert_int_equal(watched.count, i);
+	}
+	loop_watch_stop(loop, &watched.watch);
+	loop_watch_stop(loop, &watched.watch);
+	signal_fd(fd);
+	for (int turn = 0; turn < 3; turn++)
+		assert_int_equal(loop_turn(loop, NS_PER_MS), 0);
+	assert_int_equal(watched.count, 5);
+	loop_destroy(loop);
+	close(fd);
+}
+
+struct timed {
+	struct loop_timer timer;
+	unsigned order, *next_order;
+};
+
+static void note_order(struct loop_timer *timer)
+{
+	struct timed *timed = (struct timed *)timer;
+
+	timed->order = ++*timed->next_order;
+}
+
+static void test_timers_fire_in_order_and_can_be_stopped(void **state)
+{
+	struct loop *loop = make_loop(0);
+	unsigned order = 0;
+	struct timed timed[3];
+	uint64_t now = clock_now_ns();
+
+	for (int i = 0; i < 3; i++)
+		timed[i] = (struct timed){ .timer.expired = note_order, .next_order = &order };
+	loop_timer_start(loop, &timed[0].timer, now + 3 * NS_PER_MS);
+	loop_timer_start(loop, &timed[1].timer, now + 1 * NS_PER_MS);
+	loop_timer_start(loop, &timed[2].timer, now + 2 * NS_PER_MS);
+	loop_timer_stop(loop, &timed[2].timer);
+	while (order < 2)
+		assert_int_equal(loop_turn(loop, 50 * NS_PER_MS), 0);
+	assert_true(clock_now_ns() >= now + 3 * NS_PER_MS);
+	assert_int_equal(timed[1].order, 1);
+	assert_int_equal(timed[0].order, 2);
+	assert_int_equal(timed[2].order, 0);
+	loop_destroy(loop);
+}
+
+struct counted_task {
+	struct loop_task task;
+	struct loop *loop;
+	unsigned runs;
+	bool again;
+};
+
+static void run_task(struct loop_task *task)
+{
+	struct counted_task *counted = (struct counted_task *)task;
+
+	counted->runs++;
+	if (counted->again)
+		loop_defer(counted->loop, task);
+}
+
+static void test_task_runs_once_a_turn(void **state)
+{
+	struct loop *loop = make_loop(0);
+	struct counted_task once = { .task.run = run_task, .loop = loop };
+	struct counted_task again = { .task.run = run_task, .loop = loop, .again = true };
+	struct counted_task cancelled = { .task.run = run_task, .loop = loop };
+
+	loop_defer(loop, &once.task);
+	loop_defer(loop, &once.task);
+	loop_defer(loop, &cancelled.task);
+	loop_defer(loop, &again.task);
+	loop_defer_cancel(loop, &cancelled.task);
+	loop_turn(loop, 0);
+	loop_turn(loop, 0);
+	assert_int_equal(once.runs, 1);
+	assert_int_equal(again.runs, 2);
+	assert_int_equal(cancelled.runs, 0);
+	loop_destroy(loop);
+}
+
+struct fake_poller {
+	struct loop_poller poller;
+	unsigned work, polls, parks;
+};
+
+static bool fake_poll(struct loop_poller *poller)
+{
+	struct fake_poller *fake = (struct fake_poller *)poller;
+
+	fake->polls++;
+	if (fake->work == 0)
+		return false;
+	fake->work--;
+	return true;
+}
+
+static bool fake_park(struct loop_poller *poller)
+{
+	struct fake_poller *fake = (struct fake_poller *)poller;
+
+	fake->parks++;
+	return fake->work == 0;
+}
+
+static void test_poller_is_polled_until_it_parks(void **state)
+{
+	struct loop *loop = make_loop(0);
+	struct fake_poller fake = { .poller = { .poll = fake_poll, .park = fake_park }, .work = 3 };
+
+	loop_poller_wake(loop, &fake.poller);
+	for (int turn = 0; turn < 8; turn++)
+		assert_int_equal(loop_turn(loop, NS_PER_MS), 0);
+	assert_int_equal(fake.work, 0);
+	assert_int_equal(fake.parks, 1);
+	assert_int_equal(fake.polls, 4);
+	loop_poller_remove(loop, &fake.poller);
+	loop_destroy(loop);
+}
+
+struct posted {
+	struct loop_message message;
+	struct loop *loop;
+	unsigned number, *last;
+};
+
+static void run_posted(struct loop_message *message)
+{
+	struct posted *posted = (struct posted *)message;
+
+	assert_int_equal(*posted->last + 1, posted->number);
+	*posted->last = posted->number;
+	if (posted->number == 1000)
+		loop_stop(posted->loop);
+}
+
+static void *post_all(void *argument)
+{
+	struct posted *posted = argument;
+
+	for (int i = 0; i < 1000; i++)
+		loop_post(posted[i].loop, &posted[i].message);
+	return NULL;
+}
+
+static void test_messages_arrive_in_order_from_another_thread(void **state)
+{
+	static struct posted posted[1000];
+	struct loop *loop = make_loop(20 * NS_PER_US);
+	unsigned last = 0;
+	pthread_t thread;
+
+	for (unsigned i = 0; i < 1000; i++)
+		posted[i] = (struct posted){ .message.run = run_posted, .loop = loop, .number = i + 1, .last = &last };
+	assert_int_equal(pthread_create(&thread, NULL, post_all, posted), 0);
+	assert_int_equal(loop_run(loop), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(last, 1000);
+	loop_destroy(loop);
+}
+
+static void test_idle_loop_sleeps(void **state)
+{
+	struct loop *loop = make_loop(50 * NS_PER_US);
+	uint64_t start = clock_now_ns();
+
+	while (clock_now_ns() - start < 100 * NS_PER_MS)
+		loop_turn(loop, 20 * NS_PER_MS);
+	assert_true(counter_read(&loop_get_counters(loop)->spin_ns) < 5 * NS_PER_MS);
+	assert_true(counter_read(&loop_get_counters(loop)->turns) < 10000);
+	loop_destroy(loop);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_watch_sees_every_write_without_reading),
+		cmocka_unit_test(test_timers_fire_in_order_and_can_be_stopped),
+		cmocka_unit_test(test_task_runs_once_a_turn),
+		cmocka_unit_test(test_poller_is_polled_until_it_parks),
+		cmocka_unit_test(test_messages_arrive_in_order_from_another_thread),
+		cmocka_unit_test(test_idle_loop_sleeps),
+	};
+
+	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
+}
