@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Starts QEMU with vhost-user disks and talks to the guest's console and to QEMU's monitor."""
+import base64
 import dataclasses
 import json
 import os
@@ -254,6 +255,13 @@ class Guest:
             raise GuestError(f"{self.name}: '{command}' exited with {status}:\n{output}\n{self.disk_errors()}")
         return output
 
+    def put(self, path, text):
+        """Writes a file in the guest."""
+        encoded = base64.b64encode(text.encode()).decode()
+        self.run(f": >{path}")
+        for start in range(0, len(encoded), 3000):
+            self.run(f"echo {encoded[start:start + 3000]} | base64 -d >>{path}")
+
     def disk_errors(self):
         """Lines of the kernel's log that a guest with a healthy disk never has."""
         _, log = self.try_run("dmesg | grep -iE 'I/O error|Buffer I/O|EXT4-fs error|blk_update|timed out|critical'")
@@ -268,8 +276,10 @@ class Guest:
         return self.wait_ready()
 
     def unplug(self, name, timeout=60):
+        """Takes a disk away, and the connection to its back end, as a VMM's manager does."""
         self.monitor.command("device_del", id=name)
         self.monitor.wait_event("DEVICE_DELETED", timeout)
+        self.monitor.command("chardev-remove", id=f"c-{name}")
 
     def migrate_to(self, uri, timeout=120):
         """Live migration; returns the monitor's report once it completed."""
