@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What guests boot from: a thin wrapper of tools/guest-image, which the demo uses too."""
+"""What guests boot from: a thin wrapper of tests/guests/image."""
 import functools
 import pathlib
 import subprocess
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
 
 
 def _ask(*words):
-    done = subprocess.run([TOP / "tools/guest-image", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    done = subprocess.run([HERE / "image", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=600)
     if done.returncode != 0:
-        raise RuntimeError(f"guest-image {' '.join(words)}: {done.stderr.strip()}")
+        raise RuntimeError(f"image {' '.join(words)}: {done.stderr.strip()}")
     return done.stdout.strip()
 
 

@@ -114,7 +114,7 @@ def connect_when_there(path, timeout):
 
 
 class Guest:
-    """A virtual machine whose console obeys tools/guest-init's protocol. Use as a context manager."""
+    """A virtual machine whose console obeys tests/guests/init's protocol. Use as a context manager."""
 
     def __init__(self, folder, disks, name="guest", kernel="cloud", memory_mib=192, cpus=1, incoming=None,
                  share_memory=True):
