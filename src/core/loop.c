@@ -175,6 +175,14 @@ struct io_uring_sqe *loop_sqe(struct loop *loop)
 	return sqe;
 }
 
+void loop_submit(struct loop *loop)
+{
+	if (!loop->enabled)
+		loop_enable(loop);
+	while (io_uring_sq_ready(&loop->ring) > 0 && io_uring_submit(&loop->ring) > 0)
+		;
+}
+
 int loop_file_register(struct loop *loop, int fd)
 {
 	if (!loop->enabled && loop_enable(loop))
