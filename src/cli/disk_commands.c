@@ -78,6 +78,8 @@ static int report(struct cli *cli, json_t *answer, const char *sentence)
 
 	if (cli->json)
 		cli_print_json(answer);
+	else if (api_text(answer, "status")[0])	/* accepted, but not done yet */
+		printf("%s\n", api_text(answer, "status"));
 	else
 		printf("%s %s (%s)\n", sentence, api_text(answer, "name"),
 		       text_size(text, api_number(answer, "size_bytes")));
@@ -176,6 +178,7 @@ int command_disk_delete(struct cli *cli, const struct cli_command *command, int 
 	bool yes = false;
 	const struct cli_option options[] = { { "--yes", NULL, &yes }, { 0 } };
 	struct cli_arguments arguments;
+	json_t *answer = NULL;
 	char *path;
 	int result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
 
@@ -186,9 +189,14 @@ int command_disk_delete(struct cli *cli, const struct cli_command *command, int 
 	if (result != CLI_OK)
 		return result;
 	path = cli_api_path("/v1/disks", arguments.words[0]);
-	result = cli_call(cli, command, "DELETE", path, NULL, NULL, NULL);
+	result = cli_call(cli, command, "DELETE", path, NULL, &answer, NULL);
 	free(path);
-	if (result == CLI_OK && !cli->json)
+	if (result != CLI_OK)
+		return result;
+	if (cli->json)
+		cli_print_json(answer);
+	else
 		printf("deleted %s\n", arguments.words[0]);
-	return result;
+	json_decref(answer);
+	return CLI_OK;
 }

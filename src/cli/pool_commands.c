@@ -17,6 +17,12 @@ static void pool_row(struct table *table, const json_t *pool)
 
 	table_row(table);
 	table_cell(table, TABLE_BOLD, "%s", api_text(pool, "name"));
+	if (api_text(pool, "error")[0]) {
+		for (int i = 0; i < 3; i++)
+			table_cell(table, TABLE_DIM, "-");
+		table_cell(table, TABLE_BAD, "%s: %s", api_text(pool, "path"), api_text(pool, "error"));
+		return;
+	}
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(pool, "total_bytes")));
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(pool, "used_bytes")));
 	table_cell(table, api_number(pool, "free_bytes") ? TABLE_GOOD : TABLE_WARNING, "%s",

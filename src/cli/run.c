@@ -9,8 +9,7 @@
 #include "cli/commands.h"
 #include "cli/vmm.h"
 
-#define MEMORY_DEFAULT "1G"
-#define CPUS_MAX       255
+#define CPUS_MAX 255
 
 struct run_options {
 	const char *memory, *cpus, *kernel, *initrd, *append, *accel;
@@ -98,8 +97,9 @@ static int parse(struct cli *cli, const struct cli_command *command, int argc, c
 	if (cpus < 1 || cpus > CPUS_MAX || (end && *end))
 		return cli_usage(command, "--cpus: \"%s\" is not a number from 1 to %d", options->cpus, CPUS_MAX);
 	guest->cpus = (unsigned)cpus;
-	result = cli_parse_size(command, "--memory", options->memory ? options->memory : MEMORY_DEFAULT,
-				&guest->memory_bytes);
+	if (!options->memory)
+		return CLI_OK;
+	result = cli_parse_size(command, "--memory", options->memory, &guest->memory_bytes);
 	if (result == CLI_OK && guest->memory_bytes < 1 << 20)
 		return cli_usage(command, "--memory: less than 1 MiB");
 	return result;

@@ -29,8 +29,8 @@ static uint64_t violations(const json_t *disk)
 
 static void state_cell(struct table *table, const json_t *disk)
 {
-	if (api_text(disk, "broken")[0])
-		table_cell(table, TABLE_BAD, "%s", api_text(disk, "broken"));
+	if (api_text(disk, "error")[0])
+		table_cell(table, TABLE_BAD, "%s", api_text(disk, "error"));
 	else if (api_flag(disk, "broken"))
 		table_cell(table, TABLE_BAD, "broken");
 	else if (api_flag(disk, "connected"))
@@ -87,7 +87,7 @@ static void disk_row(struct table *table, const json_t *disk)
 int command_status(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	static const struct table_column columns[] = {
-		{ "DISK", false, false },     { "STATE", false, false },    { "SIZE", true, false },
+		{ "DISK", false, false },     { "STATE", false, true },	    { "SIZE", true, false },
 		{ "ON", false, true },	      { "READ", true, false },	    { "WRITTEN", true, false },
 		{ "READ p50/p99", true, false }, { "WRITE p50/p99", true, false }, { "ERRORS", true, false },
 		{ "REFUSED", true, false },   { "VIOLATIONS", true, false },

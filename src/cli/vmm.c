@@ -10,7 +10,7 @@
 #include "cli/api_client.h"
 #include "cli/cli_api.h"
 
-#define QUEUES_MAX 4	/* more queues than this bring a guest nothing but interrupts */
+#define QUEUES_MAX 4u	/* more queues than this bring a guest nothing but interrupts */
 
 /* ---- the guest ---- */
 
@@ -24,6 +24,8 @@ static bool load_disk(const json_t *device, struct vmm_disk *disk)
 	snprintf(disk->name, sizeof(disk->name), "%s", slash ? slash + 1 : name);
 	snprintf(disk->socket, sizeof(disk->socket), "%s", api_text(device, "socket"));
 	disk->read_only = api_flag(device, "read_only");
+	disk->vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
+	disk->queues = (unsigned)api_number(device, "queues");
 	return true;
 }
 
@@ -39,6 +41,8 @@ int vmm_guest_load(struct cli *cli, const struct cli_command *command, const cha
 	if (result != CLI_OK)
 		return result;
 	snprintf(guest->name, sizeof(guest->name), "%s", name);
+	if (guest->memory_bytes == 0)
+		guest->memory_bytes = api_number(answer, "memory_bytes");
 	devices = json_object_get(answer, "devices");
 	guest->disks = calloc(json_array_size(devices) + 1, sizeof(*guest->disks));
 	if (!guest->disks)
@@ -98,11 +102,31 @@ static void double_commas(const char *value, char *out, size_t size)
 	*out = '\0';
 }
 
-void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
+static unsigned queue_count(const struct vmm_guest *guest, const struct vmm_disk *disk)
 {
 	unsigned queues = guest->cpus < QUEUES_MAX ? guest->cpus : QUEUES_MAX;
+
+	if (disk->queues > 0 && disk->queues < queues)
+		queues = disk->queues;
+	return queues > 0 ? queues : 1;
+}
+
+static void disk_arguments(const struct vmm_guest *guest, size_t index, struct vmm_arguments *arguments)
+{
+	const struct vmm_disk *disk = &guest->disks[index];
 	char socket[CLI_PATH_MAX];
 
+	double_commas(disk->socket, socket, sizeof(socket));
+	vmm_argument(arguments, "-chardev");
+	vmm_argument(arguments, "socket,id=viaduct-disk%zu,path=%s,%s", index, socket,
+		     disk->vmm_listens ? "server=on,wait=on" : "reconnect=1");
+	vmm_argument(arguments, "-device");
+	vmm_argument(arguments, "vhost-user-blk-pci,chardev=viaduct-disk%zu,id=disk-%s,num-queues=%u,bootindex=%zu", index,
+		     disk->name, queue_count(guest, disk), index + 1);
+}
+
+void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
+{
 	vmm_argument(arguments, "-m");
 	vmm_argument(arguments, "%lluM", (unsigned long long)(guest->memory_bytes >> 20));
 	vmm_argument(arguments, "-object");
@@ -110,14 +134,8 @@ void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arg
 		     (unsigned long long)(guest->memory_bytes >> 20));
 	vmm_argument(arguments, "-machine");
 	vmm_argument(arguments, "memory-backend=viaduct-memory");
-	for (size_t i = 0; i < guest->disk_count; i++) {
-		double_commas(guest->disks[i].socket, socket, sizeof(socket));
-		vmm_argument(arguments, "-chardev");
-		vmm_argument(arguments, "socket,id=viaduct-disk%zu,path=%s,reconnect=1", i, socket);
-		vmm_argument(arguments, "-device");
-		vmm_argument(arguments, "vhost-user-blk-pci,chardev=viaduct-disk%zu,id=disk-%s,num-queues=%u,bootindex=%zu",
-			     i, guest->disks[i].name, queues ? queues : 1, i + 1);
-	}
+	for (size_t i = 0; i < guest->disk_count; i++)
+		disk_arguments(guest, i, arguments);
 }
 
 static void print_quoted(const char *text, FILE *out)

@@ -20,11 +20,13 @@ struct vmm_disk {
 	char name[VMM_NAME_MAX];
 	char socket[CLI_PATH_MAX];
 	bool read_only;
+	bool vmm_listens;	/* the daemon connects to the VMM instead */
+	unsigned queues;	/* that the disk offers */
 };
 
 struct vmm_guest {
 	char name[VMM_NAME_MAX];
-	uint64_t memory_bytes;
+	uint64_t memory_bytes;	/* 0 before loading: what the configuration says */
 	unsigned cpus;
 	struct vmm_disk *disks;
 	size_t disk_count;

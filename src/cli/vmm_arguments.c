@@ -6,8 +6,6 @@
 #include "cli/commands.h"
 #include "cli/vmm.h"
 
-#define MEMORY_DEFAULT_BYTES (1ull << 30)
-
 /* Parses "GUEST [--memory SIZE]" and asks the daemon for the guest. */
 static int load(struct cli *cli, const struct cli_command *command, int argc, char **argv, struct vmm_guest *guest)
 {
@@ -16,7 +14,7 @@ static int load(struct cli *cli, const struct cli_command *command, int argc, ch
 	struct cli_arguments arguments;
 	int result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
 
-	*guest = (struct vmm_guest){ .memory_bytes = MEMORY_DEFAULT_BYTES, .cpus = 1 };
+	*guest = (struct vmm_guest){ .cpus = 1 };
 	if (result == CLI_OK && memory)
 		result = cli_parse_size(command, "--memory", memory, &guest->memory_bytes);
 	if (result == CLI_OK)
