@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define ANSWER_MAX (64u * 1024 * 1024)	/* the map of a very large pool stays below */
-#define ERROR_MAX  1024
+#define ERROR_MAX  4096
 #define TIMEOUT_S  30L
 
 struct api_client {
@@ -169,6 +169,24 @@ static int status_errno(long status)
 	}
 }
 
+/* One sentence; a refused configuration has one a mistake. */
+static void explain_refusal(struct api_client *client, long status, const json_t *json)
+{
+	const char *sentence = api_text(json, "error");
+	const json_t *mistakes = json_object_get(json, "errors"), *mistake;
+	size_t index, length;
+
+	fail(client, 0, "%s", sentence);
+	if (!sentence[0])
+		fail(client, 0, "the daemon answered with HTTP status %ld", status);
+	json_array_foreach(mistakes, index, mistake) {
+		length = strlen(client->error);
+		if (index > 0 && json_is_string(mistake))
+			snprintf(client->error + length, sizeof(client->error) - length, "\n  %s",
+				 json_string_value(mistake));
+	}
+}
+
 /* Turns status and body into a result; the daemon's own sentence is the best one there is. */
 static int judge(struct api_client *client, long status, const struct answer *answer, json_t **ret_answer)
 {
@@ -181,11 +199,8 @@ static int judge(struct api_client *client, long status, const struct answer *an
 	else
 		json = json_loadb(answer->bytes, answer->length, JSON_DECODE_ANY, &json_error);
 	if (status >= 400) {
-		const char *sentence = api_text(json, "error");
-
-		error = fail(client, status_errno(status), "%s", sentence[0] ? sentence : "");
-		if (!sentence[0])
-			fail(client, error, "the daemon answered with HTTP status %ld", status);
+		error = status_errno(status);
+		explain_refusal(client, status, json);
 		json_decref(json);
 		return error;
 	}

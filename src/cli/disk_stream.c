@@ -20,20 +20,10 @@
 #define CONFIG_SIZE_MAX	       8
 #define CONFIG_ZEROES_SECTORS 48
 
-/* virtio 1.2, 5.2.6 */
-enum { REQUEST_IN = 0, REQUEST_OUT = 1, REQUEST_FLUSH = 4, REQUEST_WRITE_ZEROES = 13 };
-
 #define SECTOR_BYTES 512u
 #define QUEUE_SIZE   64u
 /* Room for the rings and request headers besides the data. */
 #define RING_BYTES (1024u * 1024u)
-
-struct zeroes_segment {
-	uint64_t sector;
-	uint32_t sectors;
-	uint32_t flags;
-};
-static_assert(sizeof(struct zeroes_segment) == 16, "virtio 1.2, 5.2.6: discard and write zeroes segment");
 
 struct disk_stream {
 	struct frontend *frontend;
@@ -155,9 +145,9 @@ void disk_stream_release(struct disk_stream *stream, struct stream_slot *slot)
 void disk_stream_submit(struct disk_stream *stream, struct stream_slot *slot, enum stream_op op)
 {
 	static const uint32_t type[] = {
-		[STREAM_READ] = REQUEST_IN,
-		[STREAM_WRITE] = REQUEST_OUT,
-		[STREAM_WRITE_ZEROES] = REQUEST_WRITE_ZEROES,
+		[STREAM_READ] = FRONTEND_BLOCK_IN,
+		[STREAM_WRITE] = FRONTEND_BLOCK_OUT,
+		[STREAM_WRITE_ZEROES] = FRONTEND_BLOCK_WRITE_ZEROES,
 	};
 	struct frontend_block_request request = {
 		.type = type[op],
@@ -170,14 +160,14 @@ void disk_stream_submit(struct disk_stream *stream, struct stream_slot *slot, en
 
 	assert(slot->bytes > 0 && checked_range(slot->offset_bytes, slot->bytes, stream->size_bytes));
 	if (op == STREAM_WRITE_ZEROES) {
-		const struct zeroes_segment segment = {
+		const struct frontend_block_range range = {
 			.sector = htole64(request.sector),
 			.sectors = htole32(slot->bytes / SECTOR_BYTES),
 		};
 
-		memcpy(slot->data, &segment, sizeof(segment));
+		memcpy(slot->data, &range, sizeof(range));
 		request.sector = 0;
-		request.data_bytes = sizeof(segment);
+		request.data_bytes = sizeof(range);
 	}
 	error = frontend_block_add(stream->queue, &request);
 	assert(error == 0);	/* the ring has room for every slot */
@@ -215,7 +205,7 @@ unsigned disk_stream_in_flight(const struct disk_stream *stream)
 
 int disk_stream_flush(struct disk_stream *stream)
 {
-	const struct frontend_block_request request = { .type = REQUEST_FLUSH };
+	const struct frontend_block_request request = { .type = FRONTEND_BLOCK_FLUSH };
 	int status;
 
 	if (!(frontend_features(stream->frontend) & BLK_F_FLUSH))
