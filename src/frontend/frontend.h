@@ -40,7 +40,7 @@ struct frontend_options {
 	size_t memory_bytes;	/* guest memory to share: rings first, the rest is for the caller's buffers */
 	bool huge_pages;	/* back the memory with 2 MiB pages when there are any (MFD_HUGETLB, else THP) */
 	bool inflight;		/* fetch and give back an INFLIGHT buffer */
-	bool poll;		/* the driver polls its used rings: no call eventfd */
+	bool poll;		/* the driver polls its used rings and asks for no notifications */
 };
 
 /*

@@ -150,7 +150,12 @@ struct frontend_queue {
 	struct frontend_chain *chain;	/* by id */
 	unsigned in_flight;
 
-	int kick_fd, call_fd;		/* call_fd -1: we poll */
+	/*
+	 * A polling driver gives a call eventfd too, asks for no notification, and leaves it alone: back ends
+	 * in the field fail on a queue without one.
+	 */
+	int kick_fd, call_fd;
+	bool poll;
 	int socket;			/* lent by the connection */
 	int epoll_fd;			/* call_fd, edge-triggered, and the socket's end */
 	struct frontend_queue_counters counters;

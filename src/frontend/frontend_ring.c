@@ -254,7 +254,7 @@ int frontend_wait(struct frontend_queue *queue, int timeout_ms)
 	if (timeout_ms > 0)
 		deadline_ns = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
 	for (;;) {
-		if (queue->call_fd < 0) {
+		if (queue->poll) {
 			error = spin(queue);
 		} else {
 			arm(queue, true);

@@ -212,15 +212,16 @@ static int prepare_events(struct frontend *frontend, struct frontend_queue *queu
 	struct epoll_event call = {.events = EPOLLIN | EPOLLET, .data.u32 = 0};
 	struct epoll_event end = {.events = EPOLLRDHUP, .data.u32 = 1};
 
+	queue->poll = frontend->options.poll;
 	if (queue->kick_fd < 0)
 		queue->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (queue->call_fd < 0 && !frontend->options.poll)
+	if (queue->call_fd < 0)
 		queue->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	fd_close(&queue->epoll_fd);
 	queue->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (queue->kick_fd < 0 || queue->epoll_fd < 0 || (queue->call_fd < 0 && !frontend->options.poll))
+	if (queue->kick_fd < 0 || queue->call_fd < 0 || queue->epoll_fd < 0)
 		return vhost_fail(frontend, -errno, "no event descriptor");
-	if ((queue->call_fd >= 0 && epoll_ctl(queue->epoll_fd, EPOLL_CTL_ADD, queue->call_fd, &call) < 0) ||
+	if ((!queue->poll && epoll_ctl(queue->epoll_fd, EPOLL_CTL_ADD, queue->call_fd, &call) < 0) ||
 	    epoll_ctl(queue->epoll_fd, EPOLL_CTL_ADD, frontend->socket, &end) < 0)
 		return vhost_fail(frontend, -errno, "no event descriptor");
 	return 0;
@@ -253,7 +254,6 @@ static int start_queue(struct frontend *frontend, struct frontend_queue *queue, 
 {
 	/* Packed: descriptor 0 and wrap counter 1, for both sides. */
 	uint32_t base = queue->packed ? 0x80008000u : 0;
-	uint64_t call = queue->index;
 	int error;
 
 	queue->socket = frontend->socket;
@@ -268,13 +268,11 @@ static int start_queue(struct frontend *frontend, struct frontend_queue *queue, 
 		if (error)
 			return vhost_fail(frontend, error, "requests in flight cannot be offered again");
 	}
-	if (queue->call_fd < 0)
-		call |= VRING_NO_FD;
 	error = share_ring(frontend, queue, base);
 	if (!error)
 		error = vhost_tell_u64(frontend, SET_VRING_KICK, queue->index, queue->kick_fd);
 	if (!error)
-		error = vhost_tell_u64(frontend, SET_VRING_CALL, call, queue->call_fd);
+		error = vhost_tell_u64(frontend, SET_VRING_CALL, queue->index, queue->call_fd);
 	return error;
 }
 

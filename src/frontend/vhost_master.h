@@ -39,9 +39,6 @@ enum vhost_request {
 #define P_MEM_SLOTS	    (1ull << 15)
 #define P_WANTED	    (P_MQ | P_REPLY_ACK | P_BACKEND_REQ | P_CONFIG | P_INFLIGHT_SHMFD | P_MEM_SLOTS)
 
-/* In SET_VRING_KICK and SET_VRING_CALL: no descriptor comes with it. */
-#define VRING_NO_FD (1ull << 8)
-
 /* A back end may drain its requests before it answers GET_VRING_BASE. */
 #define REPLY_TIMEOUT_MS 10000
 #define CLOSE_TIMEOUT_MS 1000

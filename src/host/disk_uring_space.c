@@ -2,7 +2,8 @@
 /*
  * DISCARD and ZERO. fallocate(2) means the same on files and on block devices (holes; write-zeroes
  * offload), so both need no cases here. Where neither punching nor zeroing a range exists, zeroes are
- * written, in pieces of a static buffer.
+ * written, in pieces of a static buffer. A block device may take its offload back at any time (the kernel
+ * does so at the first error); a DISCARD that promised zeroes then keeps the promise the slow way.
  */
 #include <assert.h>
 #include <linux/falloc.h>
@@ -71,6 +72,12 @@ static bool zero_written(struct host_io *io, int bytes)
 	return own->done_bytes < io->range.length_bytes;
 }
 
+/* Without holes, a DISCARD is only advice, and it is not worth writing for. */
+static bool must_zero(struct host_io *io)
+{
+	return io->op == HOST_IO_ZERO || uring_io(io)->channel->base.disk->geometry.can_punch;
+}
+
 static void space_done(struct loop_op *op, int result, unsigned cqe_flags)
 {
 	struct host_io *io = uring_io_of(op);
@@ -79,7 +86,7 @@ static void space_done(struct loop_op *op, int result, unsigned cqe_flags)
 
 	if (uring_io_again(own, result) || (writing && result > 0 && zero_written(io, result))) {
 		space_issue(io);
-	} else if (io->op == HOST_IO_ZERO && !writing && result == -EOPNOTSUPP) {
+	} else if (result == -EOPNOTSUPP && !writing && must_zero(io)) {
 		zero_method_next(io);
 		space_issue(io);
 	} else {

@@ -355,14 +355,15 @@ static void blk_config_read(void *opaque, size_t offset, void *buffer, size_t by
 {
 	const struct virtio_blk *device = opaque;
 	const struct host_disk_geometry *geometry = disk_host_geometry(device->disk);
-	uint32_t block = disk_block_bytes(device->disk), physical = geometry->physical_block_bytes;
+	uint32_t block = disk_block_bytes(device->disk);
+	uint32_t ratio = geometry->physical_block_bytes > block ? geometry->physical_block_bytes / block : 1;
 	struct virtio_blk_config config = {
 		.capacity_sectors = disk_size_bytes(device->disk) / VIRTIO_BLK_SECTOR_BYTES,
 		.size_max = SEGMENT_BYTES_MAX,
 		.seg_max = SEGMENTS_MAX,
 		.block_bytes = block,
-		.physical_block_exponent = physical > block ? (uint8_t)__builtin_ctz(physical / block) : 0,
-		.min_io_blocks = physical > block ? (uint16_t)(physical / block) : 1,
+		.physical_block_exponent = (uint8_t)__builtin_ctz(ratio),
+		.min_io_blocks = (uint16_t)ratio,
 		.optimal_io_blocks = geometry->optimal_io_bytes / block,
 		.writeback = __atomic_load_n(&device->writeback, __ATOMIC_RELAXED),
 		.queues = (uint16_t)device->queues,

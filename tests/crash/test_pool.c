@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Power failures at every moment. Random work on a pool over a recorder: writes are held back until a
+ * flush, and before each flush takes effect, the machine "crashes" in many ways: none, some, all, torn or
+ * reordered writes of that epoch reach the disk. Each time the pool must open and keep its promises:
+ *
+ *   - all acknowledged changes are there; the one under way is there wholly or not at all
+ *   - every sector holds what the last acknowledged commit covered, or something newer of the same disk
+ *   - no sector shows another disk's or a former owner's bytes
+ *   - the free space is exact
+ *
+ * Every sector written says whose it is, where it belongs and when it was written.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arbiter/pool.h"
+#include "arbiter/pool_format.h"
+#include "core/checked.h"
+#include "core/loop.h"
+#include "test_disk.h"
+
+#define DISK_BYTES	 (20u << 20)
+#define SECTOR		 512u
+#define GRAIN_SECTORS	 (POOL_GRAIN_BYTES / SECTOR)
+#define DISKS_MAX	 6
+#define DISK_SECTORS_MAX (8u * POOL_EXTENT_BYTES / SECTOR)
+#define OPERATIONS	 150
+#define PENDING_MAX	 512
+
+struct tag {
+	uint32_t magic, serial, sector, version;
+};
+#define TAG_MAGIC 0x7a67a6e5u
+
+struct sector {
+	uint32_t committed;	/* version that an acknowledged commit covers */
+	uint32_t committing;	/* … that the commit under way will cover */
+	uint32_t data, zero;	/* last version written, last version discarded */
+};
+
+struct model_disk {
+	uint32_t serial;
+	uint64_t size_bytes;
+	char name[POOL_NAME_MAX + 1];
+	struct pool_disk *disk;
+	struct sector *sectors;
+};
+
+struct model {
+	struct model_disk disks[DISKS_MAX + 1];
+	unsigned count;
+};
+
+struct write {
+	uint64_t offset;
+	size_t bytes;
+	uint8_t *data;		/* NULL: zeroes */
+};
+
+/* The recorder: `visible` is what reads see, `durable` what survives for sure. */
+struct rig {
+	struct host_disk host;
+	struct test_disk *visible, *durable;
+	struct write pending[PENDING_MAX];
+	unsigned pending_count;
+
+	struct pool *pool;
+	struct loop *loop;
+	struct model acknowledged, after;	/* after: with the change under way */
+	bool under_way;
+	bool racing;				/* a worker writes during flushes */
+	uint32_t serials, version;
+	uint64_t seed;
+	unsigned states, repaired;
+};
+
+#define require(rig, condition)                                                                                \
+	do {                                                                                                   \
+		if (!(condition)) {                                                                            \
+			fprintf(stderr, "%s:%d: state %u: %s\n", __FILE__, __LINE__, (rig)->states, #condition); \
+			abort();                                                                               \
+		}                                                                                              \
+	} while (0)
+
+/* ---- what must hold in a crashed and reopened pool ---- */
+
+static void check_sector(struct rig *rig, const struct model_disk *model, uint32_t number, const uint8_t *bytes)
+{
+	static const uint8_t zeroes[SECTOR];
+	const struct sector *sector = &model->sectors[number];
+	struct tag first, last;
+
+	if (!bytes || memcmp(bytes, zeroes, sizeof(first)) == 0) {
+		require(rig, !bytes || memcmp(bytes, zeroes, SECTOR) == 0);
+		require(rig, sector->zero >= sector->committed);
+		return;
+	}
+	memcpy(&first, bytes, sizeof(first));
+	memcpy(&last, bytes + SECTOR - sizeof(last), sizeof(last));
+	require(rig, memcmp(&first, &last, sizeof(first)) == 0);
+	require(rig, first.magic == TAG_MAGIC);
+	require(rig, first.serial == model->serial);
+	require(rig, first.sector == number);
+	require(rig, first.version >= sector->committed && first.version <= sector->data);
+}
+
+static void check_contents(struct rig *rig, const struct pool_disk *disk, const struct model_disk *model)
+{
+	uint64_t size = pool_disk_size_bytes(disk), offset = 0;
+	struct pool_span span;
+
+	while (offset < size) {
+		require(rig, pool_lookup(disk, offset, size - offset, &span));
+		for (uint64_t done = 0; done < span.length_bytes; done += SECTOR)
+			check_sector(rig, model, (uint32_t)((offset + done) / SECTOR),
+				     span.state == POOL_WRITTEN ? rig->durable->bytes + span.offset_bytes + done : NULL);
+		offset += span.length_bytes;
+	}
+}
+
+/* Is the pool's list of disks that of the model? */
+static bool lists_equal(struct pool *pool, const struct model *model)
+{
+	struct pool_disk *disk = NULL;
+
+	for (unsigned i = 0; i < model->count; i++) {
+		disk = pool_disk_next(pool, disk);
+		if (!disk || strcmp(pool_disk_name(disk), model->disks[i].name) != 0 ||
+		    pool_disk_size_bytes(disk) != model->disks[i].size_bytes)
+			return false;
+	}
+	return (model->count == 0 ? pool_disk_next(pool, NULL) : pool_disk_next(pool, disk)) == NULL;
+}
+
+static void check_pool(struct rig *rig, struct pool *pool)
+{
+	const struct model *model = &rig->acknowledged;
+	struct pool_disk *disk = NULL;
+	struct pool_space space;
+	uint64_t used = 0;
+
+	if (!lists_equal(pool, model)) {
+		require(rig, rig->under_way);
+		model = &rig->after;
+		require(rig, lists_equal(pool, model));
+	}
+	for (unsigned i = 0; i < model->count; i++) {
+		disk = pool_disk_next(pool, disk);
+		check_contents(rig, disk, &model->disks[i]);
+		used += align_up(model->disks[i].size_bytes, POOL_EXTENT_BYTES);
+	}
+	pool_space(pool, &space);
+	require(rig, space.used_bytes == used);
+	require(rig, space.free_bytes == 19 * (uint64_t)POOL_EXTENT_BYTES - used);
+}
+
+/* Who gets everything that is free must see zeroes. */
+static void check_free_space(struct rig *rig, struct pool *pool)
+{
+	static const struct sector untouched[19u * POOL_EXTENT_BYTES / SECTOR];
+	struct model_disk model = {.sectors = (struct sector *)untouched};
+	struct pool_disk *disk;
+	struct pool_space space;
+
+	pool_space(pool, &space);
+	if (space.free_bytes == 0)
+		return;
+	require(rig, pool_disk_create(pool, "late/comer", space.free_bytes, &disk, NULL) == 0);
+	check_contents(rig, disk, &model);
+}
+
+/* A disk that is half a block longer than it was shows nothing in the new half. */
+static void check_growth(struct rig *rig, struct pool *pool, const struct model *model)
+{
+	struct pool_disk *disk = pool_disk_next(pool, NULL);
+	uint64_t size;
+
+	if (!disk || !lists_equal(pool, model))
+		return;
+	size = pool_disk_size_bytes(disk) + POOL_BLOCK_BYTES;
+	if (pool_disk_grow(pool, disk, size, NULL) == 0)
+		check_contents(rig, disk, &model->disks[0]);
+}
+
+/* The durable disk as it is now, after a power failure. */
+static void check_crashed(struct rig *rig)
+{
+	struct pool_error error;
+	struct pool *pool;
+	int code = pool_open(&rig->durable->host, &pool, &error);
+
+	rig->states++;
+	if (code)
+		fprintf(stderr, "pool_open: %d %s\n", code, error.text);
+	require(rig, code == 0);
+	check_pool(rig, pool);
+	if (test_below(&rig->seed, 4) == 0)
+		check_growth(rig, pool, &rig->acknowledged);
+	if (test_below(&rig->seed, 4) == 0)
+		check_free_space(rig, pool);
+	pool_close(pool);
+}
+
+/* ---- crashes ---- */
+
+static void apply_part(struct rig *rig, const struct write *write, size_t from, size_t to)
+{
+	if (from < to)
+		test_disk_put(rig->durable, write->offset + from, write->data ? write->data + from : NULL, to - from);
+}
+
+static size_t cut_point(struct rig *rig, const struct write *write, uint32_t unit)
+{
+	return (size_t)test_below(&rig->seed, (uint32_t)(write->bytes / unit) + 1) * unit;
+}
+
+/* The first `whole` writes, and of the next one the bytes before `torn`. */
+static void crash_cut(struct rig *rig, unsigned whole, size_t torn)
+{
+	test_disk_remember(rig->durable);
+	for (unsigned i = 0; i < whole; i++)
+		apply_part(rig, &rig->pending[i], 0, rig->pending[i].bytes);
+	if (torn)
+		apply_part(rig, &rig->pending[whole], 0, torn);
+	check_crashed(rig);
+	test_disk_undo(rig->durable);
+}
+
+static void crash_missing(struct rig *rig, unsigned missing)
+{
+	test_disk_remember(rig->durable);
+	for (unsigned i = 0; i < rig->pending_count; i++)
+		if (i != missing)
+			apply_part(rig, &rig->pending[i], 0, rig->pending[i].bytes);
+	check_crashed(rig);
+	test_disk_undo(rig->durable);
+}
+
+/* Any subset of the epoch's writes in any order, each whole or any piece of it. */
+static void crash_random(struct rig *rig)
+{
+	unsigned order[PENDING_MAX];
+
+	test_disk_remember(rig->durable);
+	for (unsigned i = 0; i < rig->pending_count; i++) {
+		unsigned other = test_below(&rig->seed, i + 1);
+
+		order[i] = order[other];
+		order[other] = i;
+	}
+	for (unsigned i = 0; i < rig->pending_count; i++) {
+		const struct write *write = &rig->pending[order[i]];
+		uint32_t unit = test_below(&rig->seed, 2) ? 512 : 4096;
+		uint32_t how = test_below(&rig->seed, 4);
+
+		if (how == 0)
+			apply_part(rig, write, cut_point(rig, write, unit), cut_point(rig, write, unit));
+		else if (how != 1)
+			apply_part(rig, write, 0, write->bytes);
+	}
+	check_crashed(rig);
+	test_disk_undo(rig->durable);
+}
+
+/*
+ * Overlapping writes must keep their order even within an epoch on a real disk's cache; the random subsets
+ * reorder them all the same, and the model allows any version, so only whole-metadata overlaps matter: the
+ * pool never writes the same block twice in an epoch.
+ */
+static void crash_everywhere(struct rig *rig)
+{
+	/* Many writes: data of guests. A sample of the cuts is enough there. */
+	unsigned step = rig->pending_count / 6 + 1;
+
+	for (unsigned i = 0; i < rig->pending_count; i += step) {
+		crash_cut(rig, i, 0);
+		crash_cut(rig, i, 512);
+		crash_cut(rig, i, cut_point(rig, &rig->pending[i], 512));
+		if (rig->pending[i].bytes > POOL_BLOCK_BYTES)
+			crash_cut(rig, i, cut_point(rig, &rig->pending[i], 4096));
+		crash_missing(rig, i);
+	}
+	crash_cut(rig, rig->pending_count, 0);
+	for (unsigned i = 0; i < 4 && rig->pending_count > 0; i++)
+		crash_random(rig);
+}
+
+/* ---- the recorder ---- */
+
+static int record_write(struct host_disk *host, uint64_t offset, const void *data, size_t bytes)
+{
+	struct rig *rig = (void *)host;
+	struct write *write = &rig->pending[rig->pending_count];
+
+	require(rig, rig->pending_count < PENDING_MAX);
+	*write = (struct write){offset, bytes, NULL};
+	if (data) {
+		write->data = malloc(bytes);
+		require(rig, write->data);
+		memcpy(write->data, data, bytes);
+	}
+	rig->pending_count++;
+	test_disk_put(rig->visible, offset, data, bytes);
+	return 0;
+}
+
+static int record_read(struct host_disk *host, uint64_t offset, void *buffer, size_t bytes)
+{
+	struct rig *rig = (void *)host;
+
+	return rig->visible->host.ops->read_sync(&rig->visible->host, offset, buffer, bytes);
+}
+
+static int record_punch(struct host_disk *host, uint64_t offset, uint64_t bytes)
+{
+	return record_write(host, offset, NULL, bytes);
+}
+
+static void guest_work(struct rig *rig, struct model *model);
+
+static int record_flush(struct host_disk *host)
+{
+	struct rig *rig = (void *)host;
+	unsigned covered = rig->pending_count;
+
+	crash_everywhere(rig);
+	/* A worker goes on meanwhile: what it writes now, this flush does not cover. */
+	if (rig->racing && test_below(&rig->seed, 2))
+		guest_work(rig, &rig->acknowledged);
+	for (unsigned i = 0; i < covered; i++) {
+		apply_part(rig, &rig->pending[i], 0, rig->pending[i].bytes);
+		free(rig->pending[i].data);
+	}
+	rig->pending_count -= covered;
+	memmove(rig->pending, rig->pending + covered, rig->pending_count * sizeof(rig->pending[0]));
+	return 0;
+}
+
+static const struct host_disk_ops recorder_ops = {
+	.name = "recorder",
+	.read_sync = record_read,
+	.write_sync = record_write,
+	.flush_sync = record_flush,
+	.punch_sync = record_punch,
+};
+
+/* ---- guests ---- */
+
+/* Writes `count` sectors of one grain, as arbiter/disk.c does: the first write to a grain covers all of it. */
+static void write_grain(struct rig *rig, struct model_disk *model, uint32_t first, uint32_t count)
+{
+	static uint8_t buffer[POOL_GRAIN_BYTES];
+	uint32_t grain = first / GRAIN_SECTORS * GRAIN_SECTORS;
+	uint64_t left = model->size_bytes - (uint64_t)grain * SECTOR;
+	size_t whole = left < POOL_GRAIN_BYTES ? (size_t)left : POOL_GRAIN_BYTES;
+	struct pool_span span;
+	uint32_t begin;
+
+	require(rig, pool_lookup(model->disk, (uint64_t)first * SECTOR, count * SECTOR, &span));
+	require(rig, span.length_bytes == count * SECTOR);
+	memset(buffer, 0, sizeof(buffer));
+	rig->version++;
+	for (uint32_t s = first; s < first + count; s++) {
+		struct tag tag = {TAG_MAGIC, model->serial, s, rig->version};
+
+		memcpy(buffer + (s - grain) * SECTOR, &tag, sizeof(tag));
+		memcpy(buffer + (s - grain + 1) * SECTOR - sizeof(tag), &tag, sizeof(tag));
+		model->sectors[s].data = rig->version;
+	}
+	begin = span.state == POOL_WRITTEN ? first : grain;
+	record_write(&rig->host, span.offset_bytes - (uint64_t)(first - begin) * SECTOR,
+		     buffer + (begin - grain) * SECTOR, span.state == POOL_WRITTEN ? count * SECTOR : whole);
+	if (span.state == POOL_BLANK)
+		pool_mark(model->disk, (uint64_t)grain * SECTOR, POOL_GRAIN_BYTES, POOL_WRITTEN);
+}
+
+static void discard_grain(struct rig *rig, struct model_disk *model, uint32_t grain)
+{
+	uint32_t end = (uint32_t)(model->size_bytes / SECTOR);
+
+	rig->version++;
+	for (uint32_t s = grain * GRAIN_SECTORS; s < (grain + 1) * GRAIN_SECTORS && s < end; s++)
+		model->sectors[s].zero = rig->version;
+	pool_mark(model->disk, (uint64_t)grain * POOL_GRAIN_BYTES, POOL_GRAIN_BYTES, POOL_BLANK);
+}
+
+static void guest_work(struct rig *rig, struct model *model)
+{
+	if (model->count == 0)
+		return;
+	for (unsigned i = 1 + test_below(&rig->seed, 5); i > 0; i--) {
+		struct model_disk *disk = &model->disks[test_below(&rig->seed, model->count)];
+		uint32_t sectors = (uint32_t)(disk->size_bytes / SECTOR), first, room;
+
+		first = test_below(&rig->seed, 3) ? test_below(&rig->seed, sectors) : sectors - 1;
+		if (test_below(&rig->seed, 6) == 0) {
+			discard_grain(rig, disk, first / GRAIN_SECTORS);
+			continue;
+		}
+		room = GRAIN_SECTORS - first % GRAIN_SECTORS;
+		if (room > sectors - first)
+			room = sectors - first;
+		write_grain(rig, disk, first, 1 + test_below(&rig->seed, room < 16 ? room : 16));
+	}
+}
+
+struct waiter {
+	struct pool_commit commit;
+	bool finished;
+	int error;
+};
+
+static void commit_finished(struct pool_commit *commit, int error)
+{
+	struct waiter *waiter = (void *)commit;
+
+	waiter->finished = true;
+	waiter->error = error;
+}
+
+static void commit_work(struct rig *rig)
+{
+	struct waiter waiter = {.commit = {.loop = rig->loop, .done = commit_finished}};
+	struct model *model = &rig->acknowledged;
+
+	if (model->count == 0)
+		return;
+	for (unsigned i = 0; i < model->count; i++)
+		for (uint32_t s = 0; s < model->disks[i].size_bytes / SECTOR; s++) {
+			struct sector *sector = &model->disks[i].sectors[s];
+
+			sector->committing = sector->data > sector->zero ? sector->data : sector->zero;
+		}
+	rig->racing = true;
+	pool_commit(model->disks[0].disk, &waiter.commit);
+	while (!waiter.finished)
+		loop_turn(rig->loop, 1000000000);
+	rig->racing = false;
+	require(rig, waiter.error == 0);
+	for (unsigned i = 0; i < model->count; i++)
+		for (uint32_t s = 0; s < model->disks[i].size_bytes / SECTOR; s++)
+			model->disks[i].sectors[s].committed = model->disks[i].sectors[s].committing;
+}
+
+/* ---- control ---- */
+
+static void begin(struct rig *rig)
+{
+	rig->after = rig->acknowledged;
+	rig->under_way = true;
+}
+
+/* The change was acknowledged, or refused. */
+static void end(struct rig *rig, bool done)
+{
+	if (done)
+		rig->acknowledged = rig->after;
+	rig->under_way = false;
+}
+
+static uint64_t random_size(struct rig *rig)
+{
+	return (1 + (uint64_t)test_below(&rig->seed, 5 * POOL_EXTENT_BYTES / POOL_BLOCK_BYTES)) * POOL_BLOCK_BYTES;
+}
+
+static void work_create(struct rig *rig)
+{
+	struct model_disk *disk = &rig->after.disks[rig->acknowledged.count];
+	int code;
+
+	if (rig->acknowledged.count == DISKS_MAX)
+		return;
+	begin(rig);
+	*disk = (struct model_disk){.serial = ++rig->serials, .size_bytes = random_size(rig)};
+	snprintf(disk->name, sizeof(disk->name), "guest/disk%u", disk->serial);
+	disk->sectors = calloc(DISK_SECTORS_MAX, sizeof(*disk->sectors));
+	require(rig, disk->sectors);
+	rig->after.count++;
+	code = pool_disk_create(rig->pool, disk->name, disk->size_bytes, &disk->disk, NULL);
+	require(rig, code == 0 || code == -ENOSPC);
+	if (code)
+		free(disk->sectors);
+	end(rig, code == 0);
+}
+
+static void work_grow(struct rig *rig, unsigned which)
+{
+	struct model_disk *disk = &rig->after.disks[which];
+	uint64_t size;
+	int code;
+
+	begin(rig);
+	size = disk->size_bytes + random_size(rig) / (test_below(&rig->seed, 2) ? 1 : 64);
+	size = align_up(size, POOL_BLOCK_BYTES);
+	if (size / SECTOR > DISK_SECTORS_MAX)
+		size = DISK_SECTORS_MAX * SECTOR;
+	disk->size_bytes = size;
+	code = pool_disk_grow(rig->pool, disk->disk, size, NULL);
+	require(rig, code == 0 || code == -ENOSPC);
+	end(rig, code == 0);
+}
+
+static void work_rename(struct rig *rig, unsigned which)
+{
+	struct model_disk *disk = &rig->after.disks[which];
+
+	begin(rig);
+	snprintf(disk->name, sizeof(disk->name), "guest%u/renamed%u", test_below(&rig->seed, 100), ++rig->serials);
+	require(rig, pool_disk_rename(rig->pool, disk->disk, disk->name, NULL) == 0);
+	end(rig, true);
+}
+
+static void work_delete(struct rig *rig, unsigned which)
+{
+	struct model_disk gone = rig->acknowledged.disks[which];
+
+	begin(rig);
+	rig->after.count--;
+	memmove(&rig->after.disks[which], &rig->after.disks[which + 1],
+		(rig->after.count - which) * sizeof(rig->after.disks[0]));
+	require(rig, pool_disk_delete(rig->pool, gone.disk, NULL) == 0);
+	end(rig, true);
+	free(gone.sectors);
+}
+
+static void work_reopen(struct rig *rig)
+{
+	struct model *model = &rig->acknowledged;
+	struct pool_disk *disk = NULL;
+
+	pool_close(rig->pool);
+	require(rig, pool_open(&rig->host, &rig->pool, NULL) == 0);
+	require(rig, lists_equal(rig->pool, model));
+	for (unsigned i = 0; i < model->count; i++)
+		model->disks[i].disk = disk = pool_disk_next(rig->pool, disk);
+}
+
+static void work(struct rig *rig)
+{
+	unsigned what = test_below(&rig->seed, 100), count = rig->acknowledged.count;
+
+	if (count == 0 || what < 12)
+		work_create(rig);
+	else if (what < 20)
+		work_grow(rig, test_below(&rig->seed, count));
+	else if (what < 24)
+		work_rename(rig, test_below(&rig->seed, count));
+	else if (what < 34)
+		work_delete(rig, test_below(&rig->seed, count));
+	else if (what < 70)
+		guest_work(rig, &rig->acknowledged);
+	else if (what < 97)
+		commit_work(rig);
+	else
+		work_reopen(rig);
+}
+
+static void crash_test(const char *name, bool can_punch)
+{
+	struct rig *rig = calloc(1, sizeof(*rig));
+	struct loop_options options = {.name = "test"};
+
+	assert_non_null(rig);
+	rig->seed = test_seed(name);
+	rig->durable = test_disk_create(DISK_BYTES, 0);
+	rig->visible = test_disk_create(DISK_BYTES, 0);
+	rig->durable->host.geometry.can_punch = can_punch;
+	rig->host.ops = &recorder_ops;
+	assert_int_equal(pool_format(&rig->durable->host, false, NULL), 0);
+	memcpy(rig->visible->bytes, rig->durable->bytes, DISK_BYTES);
+	rig->host.geometry = rig->durable->host.geometry;
+	assert_int_equal(loop_create(&options, &rig->loop), 0);
+	assert_int_equal(pool_open(&rig->host, &rig->pool, NULL), 0);
+	for (unsigned i = 0; i < OPERATIONS; i++)
+		work(rig);
+	pool_close(rig->pool);
+	crash_cut(rig, 0, 0);
+	printf("%s: %u crashes\n", name, rig->states);
+	assert_true(rig->states > OPERATIONS);
+	for (unsigned i = 0; i < rig->acknowledged.count; i++)
+		free(rig->acknowledged.disks[i].sectors);
+	loop_destroy(rig->loop);
+	test_disk_destroy(rig->visible);
+	test_disk_destroy(rig->durable);
+	free(rig);
+}
+
+static void plain_disk(void **state)
+{
+	crash_test("plain", false);
+}
+
+static void punching_disk(void **state)
+{
+	crash_test("punching", true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(plain_disk),
+		cmocka_unit_test(punching_disk),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
