@@ -370,7 +370,7 @@ int main(int argc, char **argv)
 	    .cpu = -1,
 	};
 	struct load_engine *engine;
-	struct result *result = calloc(1, sizeof(*result));
+	struct result result = {0};
 	double seconds;
 	int failure;
 
@@ -378,23 +378,21 @@ int main(int argc, char **argv)
 	check_options(&options);
 	if (options.cpu >= 0)
 		pin(options.cpu);
-	if (!result ||
-	    (options.socket ? load_ring_open(&options, &engine) : load_host_open(&options, &engine)))
+	if (options.socket ? load_ring_open(&options, &engine) : load_host_open(&options, &engine))
 		return 1;
-	failure = options.idle ? stay_idle(&options, result) : run_jobs(&options, engine, result);
+	failure = options.idle ? stay_idle(&options, &result) : run_jobs(&options, engine, &result);
 	if (failure)
 		fprintf(stderr, "viaduct-load: %s\n", strerror(-failure));
-	seconds = (double)(result->total.measured_ns ? result->total.measured_ns : 1) / 1e9;
-	result->iops = (double)result->total.requests / seconds;
-	result->megabytes = (double)result->total.bytes / seconds / 1e6;
-	result->cpu_percent = (double)result->total.cpu_ns / 1e7 / seconds;
-	result->counters = engine->counters(engine);
+	seconds = (double)(result.total.measured_ns ? result.total.measured_ns : 1) / 1e9;
+	result.iops = (double)result.total.requests / seconds;
+	result.megabytes = (double)result.total.bytes / seconds / 1e6;
+	result.cpu_percent = (double)result.total.cpu_ns / 1e7 / seconds;
+	result.counters = engine->counters(engine);
 	if (options.json)
-		print_json(&options, engine, result);
+		print_json(&options, engine, &result);
 	else
-		print_text(&options, engine, result);
-	failure = failure || result->total.errors || result->total.mismatches;
+		print_text(&options, engine, &result);
+	failure = failure || result.total.errors || result.total.mismatches;
 	engine->close(engine);
-	free(result);
 	return failure ? 1 : 0;
 }
