@@ -21,6 +21,7 @@
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/memory_guard.h"
+#include "core/trace.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
 
@@ -210,6 +211,7 @@ static void handle_slot(struct virtqueue *queue, struct queue_slot *slot)
 	queue->in_flight++;
 	if (queue->in_order)
 		queue->order[queue->order_tail++ % queue->size] = slot->chain.slot;
+	trace_mark(TRACE_MAPPED);
 	queue->model->handle(queue->model_queue, &slot->chain);
 }
 
@@ -233,6 +235,7 @@ static bool queue_poll(struct loop_poller *poller)
 
 	if (queue->resubmit_next < queue->resubmit_count && queue_takes(queue))
 		return take_again(queue);
+	trace_mark(TRACE_KICK);
 	while (taken < TAKE_BATCH && queue_takes(queue)) {
 		struct queue_slot *slot = queue->packed ? packed_take(queue) : split_take(queue);
 
@@ -313,6 +316,7 @@ static void queue_publish(struct loop_task *task)
 		else
 			counter_add(&queue->counters.suppressed, 1);
 		check_memory(queue);
+		trace_mark(TRACE_SIGNALLED);
 	}
 	for (unsigned i = 0; i < queue->done_count; i++)
 		queue_slot(queue, queue->done[i])->chain.busy = false;
@@ -356,6 +360,7 @@ static void chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
 		add_done(queue, slot);
 	view_leave(queue, slot->view);
 	loop_defer(queue->loop, &queue->publish_task);
+	trace_mark(TRACE_COMPLETED);
 }
 
 static void chain_reject(struct virtio_chain *chain)
