@@ -201,7 +201,7 @@ static int make_socket_directory(struct daemon_disk *disk)
 	int code;
 
 	snprintf(directory, sizeof(directory), "%s/%s", disk->daemon->runtime_dir, disk->guest);
-	code = daemon_make_directory(directory);
+	code = daemon_make_directory(disk->daemon->config, directory);
 	return code ? daemon_fail(&disk->error, code, "cannot make %s: %s", directory, strerror(-code)) : 0;
 }
 
