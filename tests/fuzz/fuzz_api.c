@@ -33,7 +33,7 @@ static void check_answer(const struct api_response *response)
 	json_decref(answer);
 }
 
-static void send(struct daemon *daemon, char *line, size_t length)
+static void request_line(struct daemon *daemon, char *line, size_t length)
 {
 	char *path = memchr(line, ' ', length), *body;
 	struct api_request request = { .method = line };
@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\n';
 	while (line < text + size && requests++ < REQUESTS_MAX && (end = memchr(line, '\n', (size_t)(text + size + 1 - line)))) {
 		*end = '\0';
-		send(&daemon, line, (size_t)(end - line));
+		request_line(&daemon, line, (size_t)(end - line));
 		line = end + 1;
 	}
 	close_disks(&daemon);
