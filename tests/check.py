@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,9 @@ CORES = 2
 TIDY = "clang-tidy-14"
 
 
+RUNNING = set()  # process groups to end when this script is interrupted
+
+
 class Result:
     """Counts of one stage and what to tell about it."""
 
@@ -82,6 +86,7 @@ def run_logged(name, command, timeout, **extra):
     with open(log, "ab") as output:
         process = subprocess.Popen([str(word) for word in command], cwd=TOP, stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=subprocess.STDOUT, env=environment(**extra), start_new_session=True)
+        RUNNING.add(process.pid)
         try:
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -89,6 +94,8 @@ def run_logged(name, command, timeout, **extra):
             process.wait()
             output.write(f"\ncheck: stopped after {timeout} s\n".encode())
             status = -9
+        finally:
+            RUNNING.discard(process.pid)
     return status, log.read_text(errors="replace")
 
 
@@ -459,7 +466,12 @@ def main():
     LOGS.mkdir(parents=True)
     started = time.monotonic()
     stages = plan(options)
-    execute(stages)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        execute(stages)
+    finally:
+        for group in list(RUNNING):
+            os.killpg(group, signal.SIGKILL)
     print(f"check: {time.monotonic() - started:.0f} s in all")
     return report(stages)
 
