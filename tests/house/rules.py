@@ -28,7 +28,7 @@ class Tree:
     def __init__(self, root, files=None):
         self.root = pathlib.Path(root)
         if files is None:
-            listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=self.root, check=True,
+            listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"], cwd=self.root, check=True,
                                     capture_output=True, text=True).stdout
             files = sorted(name for name in listed.split("\0") if name and (self.root / name).is_file())
         self.texts = {}
