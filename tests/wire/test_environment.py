@@ -150,7 +150,10 @@ def test_environment_failed_fsync(physical, start, row):
 
 @row("D3")
 def test_environment_short_transfers(physical, start, row):
-    """Each transfer is cut in half by the physical disk: the daemon goes on until all of it is done."""
+    """Each write is cut in half by the physical disk: the daemon goes on until all of it is done.
+
+    Short reads are the unit tests' of the host drivers (see fuse_disk.py).
+    """
     daemon = start(whole_file(physical.path))
     with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
         physical.tell("short")
@@ -164,7 +167,7 @@ def test_environment_short_transfers(physical, start, row):
             load.step()
         load.finish()
         physical.tell("ok")
-        load.finish()
+        load.finish()       # reads all of it once more
 
 
 @row("D4")
