@@ -45,6 +45,13 @@ int disk_create_on_host(const struct disk_options *options, struct host_disk *ho
 	return create(options, host, ret_disk);
 }
 
+void disk_set_part(struct disk *disk, struct pool *pool, struct pool_disk *part)
+{
+	assert(disk->pool && !disk->channels);
+	disk->pool = pool;
+	disk->part = part;
+}
+
 void disk_destroy(struct disk *disk)
 {
 	if (!disk)

@@ -77,6 +77,11 @@ struct disk_options {
 int disk_create_on_pool(const struct disk_options *options, struct pool *pool, struct pool_disk *part,
 			struct disk **ret_disk);
 int disk_create_on_host(const struct disk_options *options, struct host_disk *host, struct disk **ret_disk);
+/*
+ * The pool was closed and opened again, and the same part has a new place in memory. No channel is open.
+ * Control thread.
+ */
+void disk_set_part(struct disk *disk, struct pool *pool, struct pool_disk *part);
 /* No channel is open any more. NULL is allowed. */
 void disk_destroy(struct disk *disk);
 

@@ -225,11 +225,14 @@ static void write_blank_data(struct disk_request *request)
 static void write_blank_locked(struct disk_request *request)
 {
 	struct disk_request_private *private = &request->private;
+	uint64_t grain = private->lock.first_grain * POOL_GRAIN_BYTES;
+	uint64_t behind = disk_size_bytes(private->channel->disk) - grain;
 	struct placed_range range;
 	enum pool_state state;
 
+	/* The disk may end within the grain; growing it clears what lies behind. */
 	if (private->piece_bytes % POOL_GRAIN_BYTES != 0 &&
-	    disk_place(private->channel->disk, private->lock.first_grain * POOL_GRAIN_BYTES, POOL_GRAIN_BYTES, &range,
+	    disk_place(private->channel->disk, grain, behind < POOL_GRAIN_BYTES ? behind : POOL_GRAIN_BYTES, &range,
 		       &state) &&
 	    state == POOL_BLANK) {
 		private->step = STEP_ZEROING;

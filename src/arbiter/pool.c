@@ -269,6 +269,11 @@ void pool_close(struct pool *pool)
 
 /* ---- space ---- */
 
+struct host_disk *pool_host(struct pool *pool)
+{
+	return pool->journal.host;
+}
+
 void pool_space(struct pool *pool, struct pool_space *ret_space)
 {
 	const struct pool_ledger *ledger = &pool->journal.ledger;
@@ -296,4 +301,9 @@ int pool_grow(struct pool *pool, struct pool_error *error)
 	code = pool_journal_append(journal, &change);
 	pthread_mutex_unlock(&journal->lock);
 	return code ? pool_fail(error, code, "the pool's metadata cannot be written: %s", strerror(-code)) : 0;
+}
+
+struct host_disk *pool_host(struct pool *pool)
+{
+	return pool->journal.host;
 }

@@ -86,7 +86,7 @@ int pool_check(struct host_disk *host, void (*report)(void *context, const struc
 /* ---- control: virtual disks. Durable when they return 0. ---- */
 
 /*
- * size_bytes is rounded up to whole grains for the guest and to whole extents on the disk.
+ * size_bytes is rounded up to whole 4 KiB blocks for the guest and to whole extents on the disk.
  * -EEXIST, -ENOSPC (the error says how much is free), -EINVAL (name: "guest/disk", [A-Za-z0-9._-]; size 0).
  */
 int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, struct pool_disk **ret_disk,

@@ -63,8 +63,8 @@ static void bounce_issue(struct host_io *io)
 
 	if (io->op == HOST_IO_WRITE)
 		iov_copy_out(io->iov, io->iov_count, own->done_bytes, own->bounce, bytes);
-	io_uring_prep_rw(io->op == HOST_IO_WRITE ? IORING_OP_WRITE : IORING_OP_READ, sqe, own->channel->sqe_fd,
-			 own->bounce, bytes, io->range.offset_bytes + own->done_bytes);
+	io_uring_prep_rw(io->op == HOST_IO_WRITE ? IORING_OP_WRITE : IORING_OP_READ, sqe,
+			 own->channel->sqe_fd, own->bounce, bytes, io->range.offset_bytes + own->done_bytes);
 	uring_channel_send(own->channel, sqe, &own->op);
 }
 

@@ -75,8 +75,8 @@ static int flush_verdict(struct disk_uring *disk, int result)
 		return 0;
 	__atomic_store_n(&disk->base.flush_failed, true, __ATOMIC_RELEASE);
 	log_error(&disk->subject,
-		  "flush failed: %s; written data may be lost, and no flush succeeds until the disk is opened again",
-		  strerror(-result));
+		  "flush failed: %s; written data may be lost, so no flush succeeds any more until the disk "
+		  "is opened again", strerror(-result));
 	return result;
 }
 

@@ -180,3 +180,8 @@ void disk_uring_close(struct host_disk *base)
 	close(disk->fd);
 	free(disk);
 }
+
+int disk_uring_fd(const struct host_disk *host)
+{
+	return ((const struct disk_uring *)host)->fd;
+}

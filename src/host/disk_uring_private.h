@@ -38,7 +38,7 @@ enum zero_method { ZERO_PUNCH, ZERO_RANGE, ZERO_WRITE };
  * each disk. It serves everybody who waited when it started: the one who runs it leads, the others follow.
  */
 struct flush_entry {
-	/* Another thread hands the lead over: run an fsync, then flush_gate_leave(). Must not block. */
+	/* Another thread hands over the lead: run an fsync, then flush_gate_leave(). Must not block. */
 	void (*lead)(struct flush_entry *entry);
 	/* Another thread's fsync, started after flush_gate_enter(), ended with 0 or -errno. Must not block. */
 	void (*finished)(struct flush_entry *entry, int error);

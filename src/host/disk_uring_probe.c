@@ -24,7 +24,10 @@
 /* A number from the queue directory of the block device `device`, or of the disk it is a partition of. */
 static bool queue_number(dev_t device, const char *name, unsigned long long *ret_number)
 {
-	static const char *const formats[] = { "/sys/dev/block/%u:%u/queue/%s", "/sys/dev/block/%u:%u/../queue/%s" };
+	static const char *const formats[] = {
+		"/sys/dev/block/%u:%u/queue/%s",
+		"/sys/dev/block/%u:%u/../queue/%s",
+	};
 	char path[128];
 
 	for (size_t i = 0; i < 2; i++) {
@@ -141,7 +144,8 @@ static int probe_alignment(struct disk_uring *disk)
 
 	if (statx(disk->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
 	    status.stx_mask & STATX_DIOALIGN) {
-		if (!is_power_of_two(status.stx_dio_offset_align) || !is_power_of_two(status.stx_dio_mem_align))
+		if (!is_power_of_two(status.stx_dio_offset_align) ||
+		    !is_power_of_two(status.stx_dio_mem_align))
 			return -EINVAL;
 		disk->address_mask = status.stx_dio_mem_align - 1;
 		disk->length_mask = status.stx_dio_offset_align - 1;
@@ -198,7 +202,8 @@ static int check_geometry(struct disk_uring *disk)
 		geometry->physical_block_bytes = geometry->block_bytes;
 	geometry->size_bytes = align_down(geometry->size_bytes, geometry->block_bytes);
 	if (geometry->size_bytes == 0) {
-		log_error(&disk->subject, "empty: a disk has at least one block of %u bytes", geometry->block_bytes);
+		log_error(&disk->subject, "empty: a disk has at least one block of %u bytes",
+			  geometry->block_bytes);
 		return -EINVAL;
 	}
 	return 0;

@@ -30,7 +30,7 @@ enum host_io_op {
 struct host_io {
 	enum host_io_op op;
 	struct placed_range range;
-	/* READ and WRITE: covers exactly range.length_bytes; may be changed while in flight, is restored by done() */
+	/* READ and WRITE: covers exactly range.length_bytes. May change meanwhile; done() finds it restored. */
 	struct iovec *iov;
 	unsigned iov_count;
 	/* 0, or -errno: -EIO, -ENOSPC, -ENODEV (the device is gone), -EFAULT (guest memory is gone), … */
@@ -64,8 +64,8 @@ struct host_disk_ops {
 	void (*submit)(struct host_channel *channel, struct host_io *io);
 
 	/*
-	 * Synchronous access for metadata. Any thread but workers; may block. Return 0 or -errno: -ERANGE outside
-	 * the disk; -EROFS; -EINVAL when offset or bytes of a write are not multiples of block_bytes (O_DIRECT).
+	 * Synchronous access for metadata. Any thread but workers; may block. Return 0 or -errno: -ERANGE
+	 * outside the disk; -EROFS; -EINVAL when a write is not of whole blocks (block_bytes; O_DIRECT).
 	 */
 	int (*read_sync)(struct host_disk *disk, uint64_t offset, void *buffer, size_t bytes);
 	int (*write_sync)(struct host_disk *disk, uint64_t offset, const void *buffer, size_t bytes);
@@ -123,6 +123,9 @@ struct disk_uring_options {
 int disk_uring_open(const struct disk_uring_options *options, struct host_disk **ret_disk);
 /* The same from an fd that a predecessor handed over; takes the fd on success. */
 int disk_uring_open_fd(int fd, const struct disk_uring_options *options, struct host_disk **ret_disk);
+
+/* The open file of a disk of this driver, to hand over to a successor; it stays the disk's. */
+int disk_uring_fd(const struct host_disk *host);
 
 /* ---- disk_memory.c: the in-memory twin ---- */
 

@@ -26,6 +26,8 @@
 
 /* How often a ring without a kick descriptor is looked at while the loop sleeps. */
 #define KICKLESS_POLL_NS (200 * NS_PER_US)
+/* How long a stop waits for its last call; an eventfd that takes longer has a full counter. */
+#define CALL_TIMEOUT_NS NS_PER_S
 
 static const char *const violation_texts[VIOLATIONS] = {
 	[VIOLATION_NONE] = "none",
@@ -49,41 +51,49 @@ const char *virtqueue_violation_text(enum virtqueue_violation violation)
 	return violation_texts[violation];
 }
 
-/* ---- calls: the eventfd is written by the ring, so a peer that fills its counter blocks nobody ---- */
+/* ---- calls: the eventfd is written through io_uring, so a peer that fills its counter blocks nobody ---- */
 
 static void queue_call(struct virtqueue *queue);
+static void try_finish_stop(struct virtqueue *queue);
 
 static void call_done(struct loop_op *op, int result, unsigned cqe_flags)
 {
-	struct call_write *call = (struct call_write *)op;
+	struct virtqueue *queue = (struct virtqueue *)((char *)op - offsetof(struct virtqueue, call_op));
 
 	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
-	call->pending = false;
-	if (!call->queue) {
-		free(call);
-	} else if (call->again) {
-		call->again = false;
-		queue_call(call->queue);
+	queue->call_pending = false;
+	if (queue->call_again && result != -ECANCELED) {
+		queue->call_again = false;
+		queue_call(queue);
 	}
+	try_finish_stop(queue);
 }
 
 static void queue_call(struct virtqueue *queue)
 {
 	static const uint64_t one = 1;
-	struct call_write *call = queue->call;
 	struct io_uring_sqe *sqe;
 
 	if (queue->call_fd < 0)
 		return;
-	if (call->pending) {
-		call->again = true;
+	if (queue->call_pending) {
+		queue->call_again = true;
 		return;
 	}
 	counter_add(&queue->counters.calls, 1);
-	call->pending = true;
+	queue->call_pending = true;
 	sqe = loop_sqe(queue->loop);
 	io_uring_prep_write(sqe, queue->call_fd, &one, sizeof(one), 0);
-	loop_sqe_finish(sqe, &call->op);
+	loop_sqe_finish(sqe, &queue->call_op);
+}
+
+static void call_expired(struct loop_timer *timer)
+{
+	struct virtqueue *queue = (struct virtqueue *)((char *)timer - offsetof(struct virtqueue, call_timer));
+	struct io_uring_sqe *sqe = loop_sqe(queue->loop);
+
+	io_uring_prep_cancel(sqe, &queue->call_op, 0);
+	io_uring_sqe_set_data(sqe, NULL);
 }
 
 /* ---- notifications from the driver ---- */
@@ -267,11 +277,22 @@ static void log_written(struct virtqueue *queue, const struct queue_slot *slot)
 	}
 }
 
-static void queue_finish_stop(struct virtqueue *queue)
+/*
+ * A stop is over when nothing is in flight, everything answered is published, and the last call reached
+ * the driver (or its eventfd blocks, which is its own doing).
+ */
+static void try_finish_stop(struct virtqueue *queue)
 {
 	void (*stopped)(void *context, const struct virtqueue_position *position) = queue->stopped;
 	struct virtqueue_position position = { .available_idx = queue->split.next };
 
+	if (!stopped || queue->in_flight > 0 || queue->done_count > 0)
+		return;
+	if (queue->call_pending) {
+		loop_timer_start(queue->loop, &queue->call_timer, clock_now_ns() + CALL_TIMEOUT_NS);
+		return;
+	}
+	loop_timer_stop(queue->loop, &queue->call_timer);
 	if (queue->packed)
 		position = (struct virtqueue_position){ queue->pack.next, queue->pack.used, queue->pack.next_wrap,
 							queue->pack.used_wrap };
@@ -296,8 +317,7 @@ static void queue_publish(struct loop_task *task)
 	for (unsigned i = 0; i < queue->done_count; i++)
 		queue_slot(queue, queue->done[i])->chain.busy = false;
 	queue->done_count = 0;
-	if (queue->stopped && queue->in_flight == 0)
-		queue_finish_stop(queue);
+	try_finish_stop(queue);
 }
 
 static void add_done(struct virtqueue *queue, struct queue_slot *slot)
@@ -392,8 +412,7 @@ static int allocate(struct virtqueue *queue)
 	queue->done = calloc(queue->size, sizeof(*queue->done));
 	queue->order = calloc(queue->size, sizeof(*queue->order));
 	queue->resubmit = calloc(queue->size, sizeof(*queue->resubmit));
-	queue->call = calloc(1, sizeof(*queue->call));
-	if (!queue->slots || !queue->elements || !queue->done || !queue->order || !queue->resubmit || !queue->call)
+	if (!queue->slots || !queue->elements || !queue->done || !queue->order || !queue->resubmit)
 		return -ENOMEM;
 	memset(queue->slots, 0, queue->size * queue->slot_bytes);
 	for (unsigned i = 0; i < queue->size; i++) {
@@ -405,8 +424,6 @@ static int allocate(struct virtqueue *queue)
 		slot->chain.iov = queue->elements + (size_t)i * 2 * CHAIN_ELEMENTS_MAX;
 		slot->chain.request = (uint8_t *)slot + align_up(sizeof(*slot), 64);
 	}
-	queue->call->op.done = call_done;
-	queue->call->queue = queue;
 	return 0;
 }
 
@@ -415,10 +432,6 @@ static void release(struct virtqueue *queue)
 	for (unsigned i = 0; i < 2; i++)
 		guest_memory_put(queue->views[i].memory);
 	dirty_log_put(queue->log);
-	if (queue->call && queue->call->pending)
-		queue->call->queue = NULL;
-	else
-		free(queue->call);
 	free(queue->resubmit);
 	free(queue->order);
 	free(queue->done);
@@ -451,6 +464,8 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->publish_task.run = queue_publish;
 	queue->kick_watch.ready = kick_ready;
 	queue->poll_timer.expired = kickless_expired;
+	queue->call_op.done = call_done;
+	queue->call_timer.expired = call_expired;
 	queue->call_fd = setup->call_fd;
 	queue->faults_seen = memory_guard_faults() - 1;
 	queue->view = &queue->views[0];
@@ -573,17 +588,14 @@ void virtqueue_stop(struct virtqueue *queue,
 	loop_poller_remove(queue->loop, &queue->poller);
 	loop_watch_stop(queue->loop, &queue->kick_watch);
 	loop_timer_stop(queue->loop, &queue->poll_timer);
-	if (queue->in_flight == 0 && queue->done_count == 0)
-		queue_finish_stop(queue);
+	try_finish_stop(queue);
 }
 
 void virtqueue_destroy(struct virtqueue *queue)
 {
 	if (!queue)
 		return;
-	assert(queue->stopping && queue->in_flight == 0 && !queue->stopped);
-	/* The call's descriptor may be closed after this: it must have reached the kernel. */
-	loop_submit(queue->loop);
+	assert(queue->stopping && queue->in_flight == 0 && !queue->stopped && !queue->call_pending);
 	loop_defer_cancel(queue->loop, &queue->publish_task);
 	queue->model->queue_stop(queue->model_queue);
 	release(queue);

@@ -59,13 +59,6 @@ struct packed_ring {
 	bool next_wrap, used_wrap;
 };
 
-/* The eventfd write in flight outlives the queue when it must. */
-struct call_write {
-	struct loop_op op;
-	struct virtqueue *queue;	/* NULL: the queue is gone, free this on completion */
-	bool pending, again;
-};
-
 struct virtqueue {
 	/* read and written on every request */
 	struct loop_poller poller;
@@ -106,7 +99,9 @@ struct virtqueue {
 	struct loop_watch kick_watch;
 	struct loop_timer poll_timer;		/* rings without a kick descriptor */
 	int call_fd;
-	struct call_write *call;
+	struct loop_op call_op;			/* the eventfd write in flight */
+	bool call_pending, call_again;
+	struct loop_timer call_timer;		/* a stop gives up on a call that never ends */
 	void (*stopped)(void *context, const struct virtqueue_position *position);
 	void *stopped_context;
 	void (*released)(void *context);
