@@ -21,6 +21,7 @@
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/loop.h"
+#include "core/trace.h"
 
 enum step {
 	STEP_PIECES,	/* the next piece is to be placed */
@@ -107,6 +108,7 @@ static void io_done(struct host_io *io, int error)
 	struct disk_request *request = request_of_io(io);
 	struct disk_request_private *private = &request->private;
 
+	trace_mark(TRACE_SUBMITTED);
 	if (private->cut) {
 		iov_window_close(&private->window);
 		private->cut = false;
@@ -128,6 +130,7 @@ static void submit(struct disk_request *request, enum host_io_op op, struct plac
 	io->op = op;
 	io->range = range;
 	io->done = io_done;
+	trace_mark(TRACE_ADMITTED);
 	host_submit(request->private.channel->host, io);
 }
 
