@@ -146,7 +146,7 @@ static void unknown_requests(void **state)
 
 	handshake(bench, socket, BASIC_FEATURES);
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-		assert_int_not_equal(tell(bench, socket, refused[i], payload, i % 3 * 8), 0);
+		assert_int_not_equal(tell(bench, socket, refused[i], payload, (uint32_t)(i % 3 * 8)), 0);
 	/* Unasked, nothing is said. */
 	send_message(socket, VHOST_USER_SEND_RARP, 0, payload, 8, NULL, 0);
 	assert_int_equal(tell(bench, socket, VHOST_USER_RESET_OWNER, NULL, 0), 0);

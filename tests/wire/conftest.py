@@ -124,7 +124,7 @@ class VictimProcess:
     def check(self, report):
         """No error, no wrong byte, and it was not left standing."""
         assert not report["errors"], f"the honest guest saw: {report['errors']}"
-        assert report["operations"] > 0, "the honest guest did nothing"
+        assert report["operations"] > 0 or report["verified"] > 0, "the honest guest did nothing"
 
     def finish(self):
         try:

@@ -4,6 +4,7 @@
 Two rows must work: buffers and indirect tables across adjacent regions. Descriptors in a packed ring
 have no `next`, so loops exist only as chains that never end.
 """
+import fcntl
 import os
 import struct
 import time
@@ -15,7 +16,7 @@ import virtio
 from frontend import FrontEnd, Setup
 from guest_memory import USER_OFFSET, GuestMemory, Region, memory_file
 from hostile import PACKED, SPLIT, Attacks, honest_entries, offer_chain, refused_or_closed, scribbler, write_table
-from vhost_user import Closed
+from vhost_user import Closed, Request
 from virtio import INDIRECT, NEXT, WRITE
 
 attack = Attacks()
@@ -647,13 +648,12 @@ def _(mallory, setup):
 # ---- A24, A26: memory and rings that cannot be ----
 
 def read_only_memory(mallory, setup, fd):
-    mallory.connect(setup)
-    region = mallory.front.memory.regions[0]
-    own, region.fd = region.fd, fd
+    """Tells the region of an honest guest, with another file."""
+    front = mallory.connect(setup)
+    payload = struct.pack("<2I", 1, 0) + front.memory.regions[0].description()
     try:
-        refused_or_closed(mallory, mallory.front.connection.set_mem_table, [region])
+        refused_or_closed(mallory, front.connection.tell, Request.SET_MEM_TABLE, payload, [fd])
     finally:
-        region.fd = own
         os.close(fd)
 
 
@@ -667,7 +667,6 @@ def _(mallory, setup):
 
 @attack("A24", "sealed-against-writing", SPLIT)
 def _(mallory, setup):
-    import fcntl
     file = memory_file(4 << 20)
     fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
     read_only_memory(mallory, setup, file)

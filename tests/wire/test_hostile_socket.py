@@ -3,6 +3,7 @@
 
 Reactions: K, a non-zero acknowledgement and nothing changed; or C, the connection ends and the next one is served.
 """
+import errno
 import os
 import select
 import socket
@@ -211,7 +212,12 @@ def wrong_kind(send_it, kind):
     def run(mallory, setup):
         mallory.connect(setup)
         with KINDS[kind]() as fd:
-            refused_or_closed(mallory, send_it, mallory, fd)
+            try:
+                refused_or_closed(mallory, send_it, mallory, fd)
+            except OSError as error:
+                # the kernel itself does not let an io_uring descriptor travel (Linux 6.7 and later)
+                assert kind == "io-uring" and error.errno == errno.EINVAL
+                mallory.expect_connected()
     return run
 
 
@@ -516,7 +522,7 @@ for _name, _run in {
 
 @attack("B17", "no-region", ANY)
 def _(mallory, setup):
-    """No memory at all: refused, or taken as such; a ring cannot start in it."""
+    """No memory at all: refused, or taken as such; no ring runs in it."""
     front = mallory.connect(setup)
     try:
         front.connection.tell(Request.SET_MEM_TABLE, struct.pack("<2I", 0, 0))
@@ -525,7 +531,8 @@ def _(mallory, setup):
         answers = [c.set_vring_num(0, 128), c.set_vring_base(0, 0),
                    c.set_vring_addr(0, *(front.memory.user(a) for a in front.queues[0].ring.addresses())),
                    c.set_vring_kick(0, front.queues[0].kick_fd), c.set_vring_enable(0)]
-        assert any(answers), "a ring started without memory"
+        running = mallory.daemon.api("GET", f"/v1/disks/{mallory.guest}/root")[1]["queues_running"]
+        assert any(answers) or running == 0, "a ring started without memory"
     except Closed:
         mallory.close()
         mallory.expect_welcome()
