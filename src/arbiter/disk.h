@@ -12,29 +12,32 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "arbiter/grain_lock.h"
+#include "arbiter/pool.h"
 #include "core/iov.h"
 #include "core/log.h"
 #include "core/stats.h"
 #include "host/host_disk.h"
 
 struct loop;
-struct pool;
-struct pool_disk;
 struct disk;
 struct disk_channel;
 
 enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_ZEROES, DISK_OPS };
+/* "read", "write", "flush", "discard", "write-zeroes": for logs, JSON keys and metric labels. */
+const char *disk_op_text(enum disk_op op);
 
-/* Room for what the arbiter keeps about a request in flight; see disk.c. */
+/* What the arbiter keeps about a request in flight; nobody else looks inside. See disk.c. */
 struct disk_request_private {
-	struct host_io io;
 	struct disk_channel *channel;
-	struct disk_request *next;
-	struct iov_window window;
-	uint64_t done_bytes, piece_bytes;
 	uint64_t start_ns;
-	unsigned state;
-	bool zeroing;
+	uint64_t done_bytes, piece_bytes;	/* finished, and the piece under way */
+	unsigned step;
+	bool cut;				/* `window` is open */
+	struct iov_window window;
+	struct host_io io;
+	struct pool_commit commit;
+	struct grain_lock lock;
 };
 
 /* Embedded in the model's request; alive until done() was called. */
@@ -74,6 +77,11 @@ struct disk_options {
 int disk_create_on_pool(const struct disk_options *options, struct pool *pool, struct pool_disk *part,
 			struct disk **ret_disk);
 int disk_create_on_host(const struct disk_options *options, struct host_disk *host, struct disk **ret_disk);
+/*
+ * The pool was closed and opened again, and the same part has a new place in memory. No channel is open.
+ * Control thread.
+ */
+void disk_set_part(struct disk *disk, struct pool *pool, struct pool_disk *part);
 /* No channel is open any more. NULL is allowed. */
 void disk_destroy(struct disk *disk);
 

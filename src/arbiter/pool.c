@@ -297,3 +297,8 @@ int pool_grow(struct pool *pool, struct pool_error *error)
 	pthread_mutex_unlock(&journal->lock);
 	return code ? pool_fail(error, code, "the pool's metadata cannot be written: %s", strerror(-code)) : 0;
 }
+
+struct host_disk *pool_host(struct pool *pool)
+{
+	return pool->journal.host;
+}

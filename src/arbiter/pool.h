@@ -58,6 +58,9 @@ int pool_open(struct host_disk *host, struct pool **ret_pool, struct pool_error 
 /* Commits what is pending and stops the journal's thread. No commit is in flight. NULL is allowed. */
 void pool_close(struct pool *pool);
 
+/* The physical disk of a pool. */
+struct host_disk *pool_host(struct pool *pool);
+
 struct pool_space {
 	uint64_t total_bytes;	/* of the physical disk */
 	uint64_t metadata_bytes;

@@ -75,6 +75,9 @@ static inline void loop_sqe_finish(struct io_uring_sqe *sqe, struct loop_op *op)
 	io_uring_sqe_set_data(sqe, op);
 }
 
+/* Submits now what was prepared: after it, a descriptor that an entry names may be closed. */
+void loop_submit(struct loop *loop);
+
 /* Registers a file with the ring; returns its slot (for IOSQE_FIXED_FILE) or -errno. The fd stays the caller's. */
 int loop_file_register(struct loop *loop, int fd);
 void loop_file_unregister(struct loop *loop, int slot);

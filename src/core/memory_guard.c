@@ -29,6 +29,7 @@ struct guard {
 /* Process-wide, because a signal handler has no context. Written under the lock, read by the handler. */
 static struct guard guards[GUARDS_MAX];
 static unsigned guards_used;	/* atomic; entries ever used */
+static unsigned guard_faults;	/* atomic */
 static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Async-signal-safe: atomic loads and one mmap. The guard found cannot vanish: we are inside its mapping. */
@@ -48,6 +49,7 @@ static bool guard_fault(uintptr_t address)
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
 			return false;
 		__atomic_store_n(guard->lost, true, __ATOMIC_RELEASE);
+		__atomic_add_fetch(&guard_faults, 1, __ATOMIC_RELEASE);
 		return true;
 	}
 	return false;
@@ -101,6 +103,11 @@ void memory_guard_remove(void *base)
 		if (guards[i].base == (uintptr_t)base)
 			__atomic_store_n(&guards[i].base, 0, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&guards_lock);
+}
+
+unsigned memory_guard_faults(void)
+{
+	return __atomic_load_n(&guard_faults, __ATOMIC_ACQUIRE);
 }
 
 static bool large_enough(int fd, unsigned long long min_bytes)

@@ -22,6 +22,9 @@ int memory_guard_add(void *base, size_t bytes, size_t page_bytes, bool *lost);
 /* Before munmap(). No other thread touches the mapping any more. */
 void memory_guard_remove(void *base);
 
+/* Faults served so far: while the number stays the same, nothing was lost. Any thread. */
+unsigned memory_guard_faults(void);
+
 /*
  * Is this a regular file of memfd, tmpfs or hugetlbfs with at least min_bytes bytes? Seals it against
  * shrinking where the kernel allows it and looks at the size again. Returns its page size in bytes (> 0),

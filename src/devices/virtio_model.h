@@ -18,10 +18,17 @@ struct log_subject;
 /* virtio-blk's configuration is 96 bytes, virtio-net's and -gpu's are smaller; vhost-user allows 256. */
 #define VIRTIO_CONFIG_BYTES_MAX 256
 
+struct virtio_chain;
+
+/* What the transport does for a chain; each chain sees exactly one of the two calls, once. */
+struct virtio_chain_ops {
+	void (*complete)(struct virtio_chain *chain, uint32_t written_bytes);
+	void (*reject)(struct virtio_chain *chain);
+};
+
 /*
- * One descriptor chain: private copies of its addresses, proven to lie in guest memory. Owned by the
- * transport; lent to the model until it completes the chain. The bytes behind the iovecs are still the
- * guest's: read them once.
+ * One descriptor chain: private copies of its addresses. Owned by the transport; lent to the model until it
+ * completes the chain. The bytes behind the iovecs are still the guest's: read them once.
  */
 struct virtio_chain {
 	struct iovec *iov;		/* device-readable elements first, then device-writable ones */
@@ -31,14 +38,25 @@ struct virtio_chain {
 	uint32_t writable_bytes;
 	uint16_t slot;			/* < queue size; no two chains in flight share one */
 	bool busy;			/* transport's: taken and not yet completed */
+	/*
+	 * Some elements lie outside guest memory: their iov_base is NULL (their length is what the guest
+	 * said). The model refuses the request, or rejects the chain when it cannot even answer.
+	 */
+	bool unmapped;
 	void *request;			/* model's private area of ops->request_bytes, zeroed at queue start */
-	void (*complete)(struct virtio_chain *chain, uint32_t written_bytes);
+	const struct virtio_chain_ops *ops;
 };
 
-/* Gives the chain back: `written_bytes` of its writable elements were written (virtio 1.2, 2.7.8). Once. */
+/* Gives the chain back: `written_bytes` of its writable elements were written (virtio 1.2, 2.7.8). */
 static inline void virtio_chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
 {
-	chain->complete(chain, written_bytes);
+	chain->ops->complete(chain, written_bytes);
+}
+
+/* The chain is not a request of this device at all (no room for a header or a status): the ring stops. */
+static inline void virtio_chain_reject(struct virtio_chain *chain)
+{
+	chain->ops->reject(chain);
 }
 
 /* What the model needs to know when a queue starts. */
@@ -74,7 +92,7 @@ struct virtio_model_ops {
 	int (*queue_start)(void *device, const struct virtio_queue_setup *setup, void **ret_queue);
 	void (*queue_stop)(void *queue);
 
-	/* Takes one chain; it may be completed before the return or later. Worker; must not block. */
+	/* Takes one chain; it may be answered before the return or later. Worker; must not block. */
 	void (*handle)(void *queue, struct virtio_chain *chain);
 };
 

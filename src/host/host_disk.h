@@ -30,7 +30,8 @@ enum host_io_op {
 struct host_io {
 	enum host_io_op op;
 	struct placed_range range;
-	struct iovec *iov;	/* READ and WRITE: covers exactly range.length_bytes; the driver may change it */
+	/* READ and WRITE: covers exactly range.length_bytes. May change meanwhile; done() finds it restored. */
+	struct iovec *iov;
 	unsigned iov_count;
 	/* 0, or -errno: -EIO, -ENOSPC, -ENODEV (the device is gone), -EFAULT (guest memory is gone), … */
 	void (*done)(struct host_io *io, int error);
@@ -62,13 +63,16 @@ struct host_disk_ops {
 	/* Worker thread; never blocks, never fails: errors go to io->done(), which may be called before the return. */
 	void (*submit)(struct host_channel *channel, struct host_io *io);
 
-	/* Synchronous access for metadata. Any thread but workers; may block. Return 0 or -errno. */
+	/*
+	 * Synchronous access for metadata. Any thread but workers; may block. Return 0 or -errno: -ERANGE
+	 * outside the disk; -EROFS; -EINVAL when a write is not of whole blocks (block_bytes; O_DIRECT).
+	 */
 	int (*read_sync)(struct host_disk *disk, uint64_t offset, void *buffer, size_t bytes);
 	int (*write_sync)(struct host_disk *disk, uint64_t offset, const void *buffer, size_t bytes);
 	int (*flush_sync)(struct host_disk *disk);
 	/* Makes a range read as zeroes quickly; -EOPNOTSUPP when only writing zeroes would do it. */
 	int (*punch_sync)(struct host_disk *disk, uint64_t offset, uint64_t bytes);
-	/* Re-reads the size (a file or device that grew). Control thread. */
+	/* Re-reads the size (a file or device that grew). Control thread. 0, or -errno: -EIO when it shrank. */
 	int (*refresh)(struct host_disk *disk);
 	void (*close)(struct host_disk *disk);
 };
@@ -112,11 +116,16 @@ struct disk_uring_options {
 
 /*
  * Opens a disk. Returns 0 and *ret_disk (closed with ops->close), or -errno: -EBUSY (locked, or mounted by
- * the host), -ENOTBLK (neither a regular file nor a block device), as open(2) otherwise.
+ * the host), -ENOTBLK (neither a regular file nor a block device), -EINVAL (O_DIRECT asked for where the file
+ * system has none; smaller than a block; blocks larger than 4096 bytes), as open(2) otherwise. An existing
+ * file is never resized, whatever create_bytes says; the size is rounded down to blocks.
  */
 int disk_uring_open(const struct disk_uring_options *options, struct host_disk **ret_disk);
 /* The same from an fd that a predecessor handed over; takes the fd on success. */
 int disk_uring_open_fd(int fd, const struct disk_uring_options *options, struct host_disk **ret_disk);
+
+/* The open file of a disk of this driver, to hand over to a successor; it stays the disk's. */
+int disk_uring_fd(const struct host_disk *host);
 
 /* ---- disk_memory.c: the in-memory twin ---- */
 
@@ -133,10 +142,14 @@ struct disk_memory_options {
 
 int disk_memory_open(const struct disk_memory_options *options, struct host_disk **ret_disk);
 
-/* The next `count` I/Os of `op` from byte `offset_from` to `offset_to` fail with `error` (a negative errno). */
+/*
+ * The next `count` I/Os of `op` that touch a byte in [offset_from, offset_to) fail with `error` (a negative
+ * errno) and move nothing; any FLUSH matches, and fails for good (flush_failed). The synchronous calls are
+ * met by them too (punch_sync as ZERO). Any thread.
+ */
 void disk_memory_fail(struct host_disk *disk, enum host_io_op op, uint64_t offset_from, uint64_t offset_to,
 		      unsigned count, int error);
-/* Holds back all completions while true: a disk that hangs. */
+/* Holds back all completions while true: a disk that hangs. Not the synchronous calls. Any thread. */
 void disk_memory_hang(struct host_disk *disk, bool hang);
 /* The bytes of the disk, for a test to look at; NULL in null mode. */
 uint8_t *disk_memory_bytes(struct host_disk *disk);

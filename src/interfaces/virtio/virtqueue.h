@@ -62,6 +62,7 @@ enum virtqueue_violation {
 	VIOLATION_RING_ADDRESS,		/* ring itself outside guest memory */
 	VIOLATION_MEMORY_LOST,		/* the VMM truncated the memory file */
 	VIOLATION_INFLIGHT,		/* INFLIGHT region inconsistent */
+	VIOLATION_REQUEST,		/* a chain without room for the device's header or status */
 	VIOLATIONS
 };
 const char *virtqueue_violation_text(enum virtqueue_violation violation);

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * A request is carried out in pieces, each contiguous on the physical disk and of one state (disk_place()).
+ * Almost always the first piece is the whole of a READ or WRITE: it goes straight to the host disk with the
+ * guest's own iovecs, and whole_done() ends it. Otherwise the pieces follow one after the other, cut out of
+ * the iovecs by an iov_window; nothing is allocated.
+ *
+ *   written piece: READ, WRITE, ZERO or DISCARD on the host disk
+ *   blank piece:   READ fills zeroes; DISCARD and WRITE_ZEROES do nothing;
+ *                  WRITE locks its grains, zeroes what it does not cover (ZERO), writes, marks the grains
+ *
+ * Steps after the last piece: a write-through request flushes; then the one completion.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "arbiter/disk_internal.h"
+#include "core/checked.h"
+#include "core/clock.h"
+#include "core/loop.h"
+#include "core/trace.h"
+
+enum step {
+	STEP_PIECES,	/* the next piece is to be placed */
+	STEP_LOCKING,	/* a blank write waits for its grains */
+	STEP_ZEROING,	/* a blank grain is being zeroed for a write to a part of it */
+	STEP_FLUSHING,
+};
+
+static void advance(struct disk_request *request);
+
+static const char *const op_texts[DISK_OPS] = {
+	[DISK_READ] = "read", [DISK_WRITE] = "write", [DISK_FLUSH] = "flush", [DISK_DISCARD] = "discard",
+	[DISK_WRITE_ZEROES] = "write-zeroes",
+};
+
+const char *disk_op_text(enum disk_op op)
+{
+	return op_texts[op];
+}
+
+/* ---- the proof ---- */
+
+/*
+ * The one function that proves a guest's range and says where it lies: nothing else makes a placed_range for
+ * a guest's request, so the promise "Space" can be read, tested and broken in one place.
+ *
+ * Places the longest first part of [offset, offset + length) of the virtual disk that is contiguous on the
+ * physical disk and of one state. False, and nothing is touched, when the whole range does not lie inside
+ * the disk or is empty. Any worker; no locks.
+ */
+static bool disk_place(const struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes, struct placed_range *ret_range,
+		enum pool_state *ret_state)
+{
+	struct pool_span span;
+
+	if (length_bytes == 0 || !checked_range(offset_bytes, length_bytes, disk_size_bytes(disk)))
+		return false;
+	if (!disk->pool) {
+		*ret_range = (struct placed_range){ offset_bytes, length_bytes };
+		*ret_state = POOL_WRITTEN;
+		return true;
+	}
+	if (!pool_lookup(disk->part, offset_bytes, length_bytes, &span))
+		return false;
+	*ret_range = (struct placed_range){ span.offset_bytes, span.length_bytes };
+	*ret_state = span.state;
+	return true;
+}
+
+/* ---- completion ---- */
+
+static void finish(struct disk_request *request, int error)
+{
+	struct disk_request_private *private = &request->private;
+	struct disk_stats *stats = &private->channel->stats;
+	enum disk_op op = request->op;
+
+	if (private->lock.held)
+		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
+	if (error) {
+		counter_add(&stats->errors, 1);
+		log_guest(&private->channel->subject, "%s of %llu bytes at byte %llu failed: %s",
+			  disk_op_text(op), (unsigned long long)request->length_bytes,
+			  (unsigned long long)request->offset_bytes, strerrordesc_np(-error));
+	} else {
+		counter_add(&stats->operations[op], 1);
+		counter_add(&stats->bytes[op], request->length_bytes);
+		histogram_add(&stats->latency[op], loop_now_ns(private->channel->loop) - private->start_ns);
+	}
+	counter_add(&stats->in_flight, (uint64_t)-1);
+	request->done(request, error);
+}
+
+static void refuse(struct disk_request *request, int error)
+{
+	struct disk_stats *stats = &request->private.channel->stats;
+
+	counter_add(&stats->refused, 1);
+	counter_add(&stats->in_flight, (uint64_t)-1);
+	request->done(request, error);
+}
+
+/* ---- host I/O ---- */
+
+static struct disk_request *request_of_io(struct host_io *io)
+{
+	return (struct disk_request *)((char *)io - offsetof(struct disk_request, private.io));
+}
+
+/*
+ * Counts the piece under way as finished. The grains of a blank write become readable here; the lock may
+ * hold more of them than this piece wrote, and those stay blank.
+ */
+static void end_piece(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	uint64_t offset = request->offset_bytes + private->done_bytes;
+
+	if (private->lock.held) {
+		uint64_t first = align_down(offset, POOL_GRAIN_BYTES);
+		uint64_t end = align_up(offset + private->piece_bytes, POOL_GRAIN_BYTES);
+
+		pool_mark(private->channel->disk->part, first, end - first, POOL_WRITTEN);
+		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
+	}
+	private->done_bytes += private->piece_bytes;
+}
+
+static void write_blank_data(struct disk_request *request);
+
+static void io_done(struct host_io *io, int error)
+{
+	struct disk_request *request = request_of_io(io);
+	struct disk_request_private *private = &request->private;
+
+	trace_mark(TRACE_SUBMITTED);
+	if (private->cut) {
+		iov_window_close(&private->window);
+		private->cut = false;
+	}
+	if (error || private->step == STEP_FLUSHING) {
+		finish(request, error);
+	} else if (private->step == STEP_ZEROING) {
+		write_blank_data(request);
+	} else {
+		end_piece(request);
+		advance(request);
+	}
+}
+
+static void submit(struct disk_request *request, enum host_io_op op, struct placed_range range)
+{
+	struct host_io *io = &request->private.io;
+
+	io->op = op;
+	io->range = range;
+	io->done = io_done;
+	trace_mark(TRACE_ADMITTED);
+	host_submit(request->private.channel->host, io);
+}
+
+/* READ or WRITE of the piece under way, with the guest's own iovecs or a part of them. */
+static void submit_data(struct disk_request *request, struct placed_range range)
+{
+	struct disk_request_private *private = &request->private;
+	struct host_io *io = &private->io;
+
+	private->piece_bytes = range.length_bytes;
+	io->iov = request->iov;
+	io->iov_count = request->iov_count;
+	if (range.length_bytes != request->length_bytes) {
+		iov_window_open(&private->window, request->iov, request->iov_count, private->done_bytes,
+				range.length_bytes);
+		private->cut = true;
+		io->iov = private->window.iov;
+		io->iov_count = private->window.count;
+	}
+	submit(request, request->op == DISK_READ ? HOST_IO_READ : HOST_IO_WRITE, range);
+}
+
+/* ---- flush ---- */
+
+static void commit_done(struct pool_commit *commit, int error)
+{
+	finish((struct disk_request *)((char *)commit - offsetof(struct disk_request, private.commit)), error);
+}
+
+/* Durable: the data, and before it is acknowledged also the marks that make it readable. */
+static void flush(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	struct disk *disk = private->channel->disk;
+
+	if (disk->pool && pool_disk_dirty(disk->part)) {
+		private->commit.loop = private->channel->loop;
+		private->commit.done = commit_done;
+		pool_commit(disk->part, &private->commit);
+		return;
+	}
+	private->step = STEP_FLUSHING;
+	submit(request, HOST_IO_FLUSH, (struct placed_range){ 0, 0 });
+}
+
+/* ---- pieces in blank space ---- */
+
+static void write_blank_locked(struct disk_request *request);
+
+static void lock_granted(struct grain_lock *lock)
+{
+	write_blank_locked((struct disk_request *)((char *)lock - offsetof(struct disk_request, private.lock)));
+}
+
+/*
+ * A blank piece of a write is cut to whole grains, or to the part of one grain. It holds its grains until
+ * they are marked.
+ */
+static void write_blank(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	struct grain_lock *lock = &private->lock;
+	uint64_t offset = request->offset_bytes + private->done_bytes, end = offset + private->piece_bytes;
+	uint64_t in_grain = offset % POOL_GRAIN_BYTES;
+
+	if (in_grain == 0 && private->piece_bytes >= POOL_GRAIN_BYTES)
+		end = align_down(end, POOL_GRAIN_BYTES);
+	else if (end - offset > POOL_GRAIN_BYTES - in_grain)
+		end = offset - in_grain + POOL_GRAIN_BYTES;
+	private->piece_bytes = end - offset;
+	lock->loop = private->channel->loop;
+	lock->granted = lock_granted;
+	lock->first_grain = offset / POOL_GRAIN_BYTES;
+	lock->grain_count = (end - 1) / POOL_GRAIN_BYTES - lock->first_grain + 1;
+	private->step = STEP_LOCKING;
+	if (grain_lock_acquire(&private->channel->disk->grain_locks, lock))
+		write_blank_locked(request);
+}
+
+static void write_blank_data(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	struct placed_range range;
+	enum pool_state state;
+
+	private->step = STEP_PIECES;
+	if (disk_place(private->channel->disk, request->offset_bytes + private->done_bytes, private->piece_bytes,
+		       &range, &state))
+		submit_data(request, range);
+	else
+		finish(request, -ERANGE);
+}
+
+/* The grains are ours. Whoever held them before may have written them: then there is nothing to zero. */
+static void write_blank_locked(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	uint64_t grain = private->lock.first_grain * POOL_GRAIN_BYTES;
+	uint64_t behind = disk_size_bytes(private->channel->disk) - grain;
+	struct placed_range range;
+	enum pool_state state;
+
+	/* The disk may end within the grain; growing it clears what lies behind. */
+	if (private->piece_bytes % POOL_GRAIN_BYTES != 0 &&
+	    disk_place(private->channel->disk, grain, behind < POOL_GRAIN_BYTES ? behind : POOL_GRAIN_BYTES, &range,
+		       &state) &&
+	    state == POOL_BLANK) {
+		private->step = STEP_ZEROING;
+		submit(request, HOST_IO_ZERO, range);
+		return;
+	}
+	write_blank_data(request);
+}
+
+/* ---- zeroing a written piece ---- */
+
+/*
+ * Where holes are cheap, a hole. Elsewhere whole grains of a pool become blank by a mark, and their edges
+ * are written with zeroes. A disk of its own is zeroed by the host driver. True: the piece is finished.
+ */
+static bool zero_written(struct disk_request *request, struct placed_range range)
+{
+	struct disk_request_private *private = &request->private;
+	struct disk *disk = private->channel->disk;
+	uint64_t offset = request->offset_bytes + private->done_bytes, in_grain = offset % POOL_GRAIN_BYTES;
+
+	if (disk->host->geometry.can_punch) {
+		submit(request, HOST_IO_DISCARD, range);
+		return false;
+	}
+	if (disk->pool && in_grain == 0 && range.length_bytes >= POOL_GRAIN_BYTES) {
+		private->piece_bytes = align_down(range.length_bytes, POOL_GRAIN_BYTES);
+		pool_mark(disk->part, offset, private->piece_bytes, POOL_BLANK);
+		return true;
+	}
+	if (disk->pool && range.length_bytes > POOL_GRAIN_BYTES - in_grain)
+		range.length_bytes = POOL_GRAIN_BYTES - in_grain;
+	private->piece_bytes = range.length_bytes;
+	submit(request, HOST_IO_ZERO, range);
+	return false;
+}
+
+/* ---- the walk over the pieces ---- */
+
+/* True: the piece is finished already; false: it will be, or the request is. */
+static bool start_piece(struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	request->private.piece_bytes = range.length_bytes;
+	if (state == POOL_WRITTEN) {
+		if (request->op != DISK_READ && request->op != DISK_WRITE)
+			return zero_written(request, range);
+		submit_data(request, range);
+		return false;
+	}
+	if (request->op == DISK_WRITE) {
+		write_blank(request);
+		return false;
+	}
+	if (request->op == DISK_READ)
+		iov_zero(request->iov, request->iov_count, request->private.done_bytes, range.length_bytes);
+	return true;
+}
+
+static void advance(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	struct placed_range range;
+	enum pool_state state;
+
+	private->step = STEP_PIECES;
+	while (private->done_bytes < request->length_bytes) {
+		if (!disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
+				request->length_bytes - private->done_bytes, &range, &state)) {
+			finish(request, -ERANGE);
+			return;
+		}
+		if (!start_piece(request, range, state))
+			return;
+		end_piece(request);
+	}
+	if (request->through && request->op != DISK_READ)
+		flush(request);
+	else
+		finish(request, 0);
+}
+
+/* ---- the whole request in one piece ---- */
+
+static void whole_done(struct host_io *io, int error)
+{
+	struct disk_request *request = request_of_io(io);
+
+	trace_mark(TRACE_SUBMITTED);
+	if (!error && request->through && request->op == DISK_WRITE)
+		flush(request);
+	else
+		finish(request, error);
+}
+
+static bool whole(const struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	return state == POOL_WRITTEN && range.length_bytes == request->length_bytes &&
+	       (request->op == DISK_READ || request->op == DISK_WRITE);
+}
+
+void disk_submit(struct disk_channel *channel, struct disk_request *request)
+{
+	const struct disk *disk = channel->disk;
+	struct disk_request_private *private = &request->private;
+	struct placed_range range;
+	enum pool_state state;
+
+	private->channel = channel;
+	private->start_ns = loop_now_ns(channel->loop);
+	private->done_bytes = 0;
+	private->step = STEP_PIECES;
+	private->cut = false;
+	private->lock.held = false;
+	counter_add(&channel->stats.in_flight, 1);
+
+	if (request->op == DISK_FLUSH) {
+		flush(request);
+	} else if (request->op != DISK_READ && disk->read_only) {
+		refuse(request, -EROFS);
+	} else if (!is_aligned(request->offset_bytes | request->length_bytes, disk->block_bytes)) {
+		refuse(request, -EINVAL);
+	} else if (!disk_place(disk, request->offset_bytes, request->length_bytes, &range, &state)) {
+		refuse(request, -ERANGE);
+	} else if (whole(request, range, state)) {
+		private->io.op = request->op == DISK_READ ? HOST_IO_READ : HOST_IO_WRITE;
+		private->io.range = range;
+		private->io.iov = request->iov;
+		private->io.iov_count = request->iov_count;
+		private->io.done = whole_done;
+		trace_mark(TRACE_ADMITTED);
+		host_submit(channel->host, &private->io);
+	} else if (start_piece(request, range, state)) {
+		end_piece(request);
+		advance(request);
+	}
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/api_client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <grp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ANSWER_MAX (64u * 1024 * 1024)	/* the map of a very large pool stays below */
+#define ERROR_MAX  4096
+#define TIMEOUT_S  30L
+
+struct api_client {
+	CURL *curl;
+	char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char error[ERROR_MAX];
+};
+
+struct answer {
+	char *bytes;
+	size_t length;
+};
+
+static int fail(struct api_client *client, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int fail(struct api_client *client, int error, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(client->error, sizeof(client->error), format, arguments);
+	va_end(arguments);
+	return error;
+}
+
+int api_client_create(const char *runtime_dir, struct api_client **ret_client)
+{
+	struct api_client *client = calloc(1, sizeof(*client));
+	int length;
+
+	if (!client)
+		return -ENOMEM;
+	length = snprintf(client->socket_path, sizeof(client->socket_path), "%s/api.sock", runtime_dir);
+	if (length >= (int)sizeof(client->socket_path)) {
+		free(client);
+		return -ENAMETOOLONG;
+	}
+	client->curl = curl_easy_init();
+	if (!client->curl) {
+		free(client);
+		return -ENOMEM;
+	}
+	*ret_client = client;
+	return 0;
+}
+
+void api_client_destroy(struct api_client *client)
+{
+	if (!client)
+		return;
+	curl_easy_cleanup(client->curl);
+	free(client);
+}
+
+const char *api_client_error(const struct api_client *client)
+{
+	return client->error;
+}
+
+/* ---- why no connection ---- */
+
+/* "group viaduct" of the nearest directory or socket that can be looked at and keeps us out. */
+static int explain_permission(struct api_client *client)
+{
+	char path[sizeof(client->socket_path)];
+	const struct group *group;
+	struct stat status;
+	char *slash;
+
+	snprintf(path, sizeof(path), "%s", client->socket_path);
+	while (stat(path, &status) < 0) {
+		slash = strrchr(path, '/');
+		if (!slash || slash == path)
+			return fail(client, -EACCES, "permission denied on %s", client->socket_path);
+		*slash = '\0';
+	}
+	group = getgrgid(status.st_gid);
+	if ((status.st_mode & 0060) == 0)
+		return fail(client, -EACCES, "permission denied: %s is open to its owner only; use sudo", path);
+	return fail(client, -EACCES,
+		    "permission denied: %s is for group %s; add yourself with `sudo usermod -aG %s $USER` and log in again",
+		    path, group ? group->gr_name : "?", group ? group->gr_name : "GROUP");
+}
+
+/* Tries the socket without curl, which hides errno. */
+static int probe_socket(struct api_client *client)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd, error = 0;
+
+	memcpy(address.sun_path, client->socket_path, sizeof(address.sun_path));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		error = -errno;
+	if (fd >= 0)
+		close(fd);
+	switch (error) {
+	case 0:
+		return 0;
+	case -EACCES:
+	case -EPERM:
+		return explain_permission(client);
+	case -ENOENT:
+	case -ECONNREFUSED:
+	case -ENOTDIR:
+		return fail(client, -ECONNREFUSED,
+			    "viaductd is not running (nothing answers on %s); start it with `systemctl start viaductd`, or "
+			    "`viaductd --config FILE` by hand; --runtime-dir says where else to look",
+			    client->socket_path);
+	default:
+		return fail(client, error, "%s: %s", client->socket_path, strerror(-error));
+	}
+}
+
+/* ---- one request ---- */
+
+static size_t collect(char *bytes, size_t size, size_t count, void *context)
+{
+	struct answer *answer = context;
+	size_t more = size * count;
+	char *grown;
+
+	if (more > ANSWER_MAX - answer->length)
+		return 0;
+	grown = realloc(answer->bytes, answer->length + more + 1);
+	if (!grown)
+		return 0;
+	memcpy(grown + answer->length, bytes, more);
+	answer->bytes = grown;
+	answer->length += more;
+	return more;
+}
+
+static int status_errno(long status)
+{
+	switch (status) {
+	case 400:
+		return -EINVAL;
+	case 404:
+		return -ENOENT;
+	case 405:
+		return -EOPNOTSUPP;
+	case 409:
+		return -EBUSY;
+	case 413:
+		return -EFBIG;
+	case 507:
+		return -ENOSPC;
+	default:
+		return -EIO;
+	}
+}
+
+/* One sentence; a refused configuration has one a mistake. */
+static void explain_refusal(struct api_client *client, long status, const json_t *json)
+{
+	const char *sentence = api_text(json, "error");
+	const json_t *mistakes = json_object_get(json, "errors"), *mistake;
+	size_t index, length;
+
+	fail(client, 0, "%s", sentence);
+	if (!sentence[0])
+		fail(client, 0, "the daemon answered with HTTP status %ld", status);
+	json_array_foreach(mistakes, index, mistake) {
+		length = strlen(client->error);
+		if (index > 0 && json_is_string(mistake))
+			snprintf(client->error + length, sizeof(client->error) - length, "\n  %s",
+				 json_string_value(mistake));
+	}
+}
+
+/* Turns status and body into a result; the daemon's own sentence is the best one there is. */
+static int judge(struct api_client *client, long status, const struct answer *answer, json_t **ret_answer)
+{
+	json_error_t json_error;
+	json_t *json;
+	int error;
+
+	if (answer->length == 0)
+		json = json_null();
+	else
+		json = json_loadb(answer->bytes, answer->length, JSON_DECODE_ANY, &json_error);
+	if (status >= 400) {
+		error = status_errno(status);
+		explain_refusal(client, status, json);
+		json_decref(json);
+		return error;
+	}
+	if (!json)
+		return fail(client, -EPROTO, "the daemon's answer is no JSON: %s", json_error.text);
+	if (ret_answer)
+		*ret_answer = json;
+	else
+		json_decref(json);
+	return 0;
+}
+
+static void prepare(struct api_client *client, const char *method, const char *url, const char *body,
+		    struct curl_slist *headers, struct answer *answer)
+{
+	CURL *curl = client->curl;
+
+	curl_easy_reset(curl);
+	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path);
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+	if (body) {
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+	}
+}
+
+int api_call(struct api_client *client, const char *method, const char *path, const json_t *body,
+	     json_t **ret_answer)
+{
+	struct answer answer = { 0 };
+	struct curl_slist *headers;
+	char *text = NULL, *url = NULL;
+	long status = 0;
+	CURLcode code;
+	int error = probe_socket(client);
+
+	if (error)
+		return error;
+	headers = curl_slist_append(NULL, "Content-Type: application/json");
+	if (asprintf(&url, "http://localhost%s", path) < 0 || (body && !(text = json_dumps(body, JSON_COMPACT)))) {
+		error = fail(client, -ENOMEM, "out of memory");
+		goto out;
+	}
+	prepare(client, method, url, text, headers, &answer);
+	code = curl_easy_perform(client->curl);
+	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (code != CURLE_OK)
+		error = fail(client, -EIO, "the daemon broke off: %s", curl_easy_strerror(code));
+	else
+		error = judge(client, status, &answer, ret_answer);
+out:
+	curl_slist_free_all(headers);
+	free(answer.bytes);
+	free(text);
+	free(url);
+	return error;
+}
+
+/* ---- reading answers ---- */
+
+const char *api_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+uint64_t api_number(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_real(value))
+		return json_real_value(value) > 0 ? (uint64_t)json_real_value(value) : 0;
+	return json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
+}
+
+bool api_flag(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}

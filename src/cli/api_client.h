@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A client of the daemon's control API (docs/openapi.yaml): HTTP with JSON over RUNTIME/api.sock. Whatever
+ * goes wrong becomes one sentence that says what to do about it.
+ */
+#ifndef VIADUCT_CLI_API_CLIENT_H
+#define VIADUCT_CLI_API_CLIENT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct api_client;
+
+/* Nothing is connected yet. Returns 0, -ENAMETOOLONG (the socket's path) or -ENOMEM. */
+int api_client_create(const char *runtime_dir, struct api_client **ret_client);
+/* NULL is allowed. */
+void api_client_destroy(struct api_client *client);
+
+/*
+ * One request. `body` (borrowed) or NULL. Returns 0 and *ret_answer (owned by the caller; a JSON null when
+ * there was no body; ret_answer may be NULL), or -errno; api_client_error() then has the sentence:
+ * -ENOENT (404), -EBUSY (409), -ENOSPC (507), -EINVAL (400), -EFBIG (413), -EIO (other refusals);
+ * -ECONNREFUSED (no daemon), -EACCES (not allowed), -EPROTO (the answer is no JSON).
+ */
+int api_call(struct api_client *client, const char *method, const char *path, const json_t *body,
+	     json_t **ret_answer);
+
+/* The last failure, without a final dot or newline. */
+const char *api_client_error(const struct api_client *client);
+
+/* ---- reading answers; a missing member reads as "", 0, false ---- */
+
+const char *api_text(const json_t *object, const char *key);
+uint64_t api_number(const json_t *object, const char *key);
+bool api_flag(const json_t *object, const char *key);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The commands of `viaduct`, one function each; the table in viaduct.c names them. */
+#ifndef VIADUCT_CLI_COMMANDS_H
+#define VIADUCT_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+/* status.c */
+int command_status(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_reload(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* pool_commands.c */
+int command_pool_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_pool_show(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* pool_check.c */
+int command_pool_check(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* disk_commands.c */
+int command_disk_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_disk_create(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_disk_resize(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_disk_rename(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_disk_delete(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* disk_import.c, disk_export.c */
+int command_disk_import(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_disk_export(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* vmm_arguments.c */
+int command_qemu_args(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_ch_args(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* run.c */
+int command_run(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* demo.c */
+int command_demo(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+
+#endif

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * `viaduct demo`: two stock guests and a hostile one on one physical disk. The daemon is killed and replaced
+ * under them; what is claimed is checked, and each check can fail.
+ */
+#include <errno.h>
+#include <ftw.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/api_client.h"
+#include "cli/cli_api.h"
+#include "cli/commands.h"
+#include "cli/demo.h"
+#include "cli/demo_report.h"
+#include "cli/demo_scan.h"
+#include "cli/disk_stream.h"
+#include "cli/text.h"
+#include "core/clock.h"
+
+#define POOL_BYTES	 (8ull << 30)
+#define GUESTS		 2u
+#define STEP_US		 10000u	/* between two steps of the hostile guest: the guests need the CPU */
+#define LOOK_NS		 (200 * NS_PER_MS)
+#define DAEMON_READY_MS	 20000
+#define IN_FLIGHT	 8u
+#define ROUNDS_BEFORE	 2u	/* rounds of each guest before the kill, after it, and after the takeover */
+#define SECONDS_DEFAULT	 240	/* under software emulation on a busy machine; usually it takes less than 90 */
+
+struct demo {
+	struct cli *cli;
+	const struct cli_command *command;
+	struct cli guest_cli;		/* as `cli`, but with the demo's runtime directory */
+	char directory[CLI_PATH_MAX / 4], pool_path[CLI_PATH_MAX];
+	char token[DEMO_TOKEN_MAX];
+	bool keep, break_bound;
+	uint64_t start_ns, deadline_ns;
+	struct demo_image image;
+	struct demo_daemon daemon;
+	struct demo_guest guests[GUESTS];
+	struct hostile *hostile;
+	struct demo_checks checks;
+	uint64_t counted_sent;		/* hostile requests of the phases that were compared */
+	struct demo_pauses pauses;
+	json_t *pool, *status;		/* at the end */
+};
+
+static void say(const struct demo *demo, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(const struct demo *demo, const char *format, ...)
+{
+	va_list arguments;
+
+	printf("[%5.1f s] ", (double)(clock_now_ns() - demo->start_ns) / (double)NS_PER_S);
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* ---- preparation ---- */
+
+static int prepare_directory(struct demo *demo)
+{
+	const char *parent = getenv("TMPDIR");
+	uint64_t random = 0;
+
+	snprintf(demo->directory, sizeof(demo->directory), "%s/viaduct-demo-XXXXXX", parent ? parent : "/tmp");
+	if (!mkdtemp(demo->directory))
+		return cli_fail(demo->command, "%s: %s", demo->directory, strerror(errno));
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		random = clock_now_ns();
+	snprintf(demo->token, sizeof(demo->token), "%016llx", (unsigned long long)random);
+	snprintf(demo->pool_path, sizeof(demo->pool_path), "%s/main.pool", demo->directory);
+	snprintf(demo->daemon.config, sizeof(demo->daemon.config), "%s/viaduct.conf", demo->directory);
+	snprintf(demo->daemon.runtime_dir, sizeof(demo->daemon.runtime_dir), "%s/run", demo->directory);
+	snprintf(demo->daemon.log, sizeof(demo->daemon.log), "%s/viaductd.log", demo->directory);
+	for (unsigned i = 0; i < GUESTS; i++)
+		snprintf(demo->guests[i].log, sizeof(demo->guests[i].log), "%s/%s.console", demo->directory,
+			 demo->guests[i].name);
+	demo->guest_cli = *demo->cli;
+	snprintf(demo->guest_cli.runtime_dir, sizeof(demo->guest_cli.runtime_dir), "%s", demo->daemon.runtime_dir);
+	return CLI_OK;
+}
+
+static int write_config(struct demo *demo)
+{
+	FILE *config = fopen(demo->daemon.config, "we");
+
+	if (!config)
+		return cli_fail(demo->command, "%s: %s", demo->daemon.config, strerror(errno));
+	fprintf(config,
+		"[pool main]\npath = %s\nsize = 8G\n\n"
+		"[guest alice]\n[disk alice/root]\npool = main\nsize = 1G\n\n"
+		"[guest bob]\n[disk bob/root]\npool = main\nsize = 1G\n\n"
+		"[guest mallory]\n[disk mallory/root]\npool = main\nsize = 64M\n",
+		demo->pool_path);
+	if (fclose(config) != 0)
+		return cli_fail(demo->command, "%s: %s", demo->daemon.config, strerror(errno));
+	return CLI_OK;
+}
+
+static int run_image_builder(struct demo *demo, const char *directory)
+{
+	char builder[CLI_PATH_MAX];
+	int status = -1;
+	pid_t pid;
+
+	if (cli_find_program("guest-image", builder) < 0)
+		return cli_fail(demo->command, "guest-image, which builds the guests, was not found beside this program");
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		execl(builder, builder, directory, (char *)NULL);
+		_exit(127);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status == 0 ? CLI_OK : cli_fail(demo->command, "the guests' kernel and initramfs could not be built");
+}
+
+static int prepare_image(struct demo *demo, const char *given)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME"), *reason;
+	char directory[CLI_PATH_MAX / 2];
+	int result = CLI_OK;
+
+	if (given)
+		snprintf(directory, sizeof(directory), "%s", given);
+	else if (cache && cache[0] == '/')
+		snprintf(directory, sizeof(directory), "%s/viaduct/guest-image", cache);
+	else
+		snprintf(directory, sizeof(directory), "%s/.cache/viaduct/guest-image", home ? home : "/var/tmp");
+	snprintf(demo->image.kernel, sizeof(demo->image.kernel), "%s/vmlinuz", directory);
+	snprintf(demo->image.initrd, sizeof(demo->image.initrd), "%s/initrd.gz", directory);
+	if (!given || access(demo->image.initrd, R_OK) < 0)
+		result = run_image_builder(demo, directory);
+	if (result == CLI_OK && vmm_find_qemu(demo->image.qemu) < 0)
+		result = cli_fail(demo->command, "QEMU is not installed; `apt install qemu-system-x86` brings it");
+	if (result != CLI_OK)
+		return result;
+	demo->image.accel = vmm_probe_accel(demo->image.qemu, demo->image.kernel, &reason);
+	if (demo->image.accel == VMM_TCG)
+		say(demo, "guests run under software emulation: %s", reason);
+	else
+		say(demo, "guests run under KVM");
+	return CLI_OK;
+}
+
+static int start_daemon(struct demo *demo)
+{
+	int error;
+
+	if (cli_find_program("viaductd", demo->daemon.program) < 0)
+		return cli_fail(demo->command, "viaductd was found neither beside this program nor in PATH");
+	error = demo_daemon_start(&demo->daemon, false);
+	if (!error)
+		error = demo_daemon_ready(&demo->daemon, DAEMON_READY_MS);
+	if (error) {
+		demo_report_log_tail(demo->daemon.log);
+		return cli_fail(demo->command, "viaductd did not start: %s",
+				error == -ECHILD ? "it ended" : strerror(-error));
+	}
+	say(demo, "viaductd owns %s (8 GiB, sparse) as pool main", demo->pool_path);
+	return CLI_OK;
+}
+
+static int start_hostile(struct demo *demo)
+{
+	json_t *disk = demo_daemon_get(&demo->daemon, "/v1/disks/mallory/root");
+	const char *reason = "";
+	int error = hostile_connect(api_text(disk, "socket"), demo->token, POOL_BYTES,
+				    demo->break_bound ? api_number(disk, "size_bytes") / 2 : 0, &demo->hostile, &reason);
+
+	json_decref(disk);
+	if (error)
+		return cli_fail(demo->command, "the hostile front end cannot connect: %s (%s)", reason, strerror(-error));
+	say(demo, "mallory, a driver of ours with a 64 MiB disk, asks for sectors that are not its own");
+	return CLI_OK;
+}
+
+static int start_guests(struct demo *demo)
+{
+	for (unsigned i = 0; i < GUESTS; i++) {
+		int result = demo_guest_start(&demo->guests[i], &demo->guest_cli, demo->command, &demo->image, demo->token);
+
+		if (result != CLI_OK)
+			return result;
+	}
+	say(demo, "alice and bob boot Debian's kernel, each with a 1 GiB disk");
+	return CLI_OK;
+}
+
+/* ---- phases: the hostile guest goes on all the time ---- */
+
+static int fail_phase(struct demo *demo, const char *what)
+{
+	for (unsigned i = 0; i < GUESTS; i++)
+		demo_report_log_tail(demo->guests[i].log);
+	demo_report_log_tail(demo->daemon.log);
+	demo_check(&demo->checks, false, "%s", what);
+	return CLI_FAILED;
+}
+
+/* Turns the wheel until `reached` says so. */
+static int run_until(struct demo *demo, bool (*reached)(const struct demo *demo, unsigned target), unsigned target,
+		     const char *what)
+{
+	uint64_t look_ns = 0;
+
+	for (;;) {
+		int error = hostile_step(demo->hostile);
+
+		if (error) {
+			cli_fail(demo->command, "the hostile front end: %s", strerror(-error));
+			return fail_phase(demo, what);
+		}
+		if (stream_interrupted())
+			return cli_fail(demo->command, "interrupted");
+		usleep(STEP_US);
+		if (clock_now_ns() < look_ns)
+			continue;
+		look_ns = clock_now_ns() + LOOK_NS;
+		for (unsigned i = 0; i < GUESTS; i++)
+			demo_guest_look(&demo->guests[i]);
+		if (reached(demo, target))
+			return CLI_OK;
+		for (unsigned i = 0; i < GUESTS; i++) {
+			if (demo_guest_gone(&demo->guests[i]) && !demo->guests[i].ended)
+				return fail_phase(demo, what);
+		}
+		if (clock_now_ns() > demo->deadline_ns)
+			return fail_phase(demo, what);
+	}
+}
+
+static bool rounds_reached(const struct demo *demo, unsigned rounds)
+{
+	return demo->guests[0].rounds >= rounds && demo->guests[1].rounds >= rounds;
+}
+
+static bool all_ended(const struct demo *demo, unsigned unused)
+{
+	return demo->guests[0].ended && demo->guests[1].ended;
+}
+
+static unsigned rounds_now(struct demo *demo)
+{
+	unsigned most = 0;
+
+	for (unsigned i = 0; i < GUESTS; i++) {
+		demo_guest_look(&demo->guests[i]);
+		if (demo->guests[i].rounds > most)
+			most = demo->guests[i].rounds;
+	}
+	return most;
+}
+
+/* Did this daemon count what was sent to it since the last comparison? */
+static void compare_refused(struct demo *demo, const char *when)
+{
+	json_t *disk = demo_daemon_get(&demo->daemon, "/v1/disks/mallory/root");
+	uint64_t sent = hostile_counters(demo->hostile)->sent - demo->counted_sent;
+
+	demo_check(&demo->checks, sent > 0 && api_number(disk, "refused") == sent,
+		   "%s: %llu requests outside mallory's disk were sent, the daemon counted %llu refused", when,
+		   (unsigned long long)sent, (unsigned long long)api_number(disk, "refused"));
+	demo->counted_sent += sent;
+	json_decref(disk);
+}
+
+/* Asks for honest things until the new daemon answers on its API; the longest is the pause. */
+static int pulse_until_ready(struct demo *demo, uint64_t *ret_pause_ns)
+{
+	uint64_t deadline_ns = clock_now_ns() + DAEMON_READY_MS * NS_PER_MS;
+	bool ready = false;
+	int error = 0;
+
+	while (!error && !ready && clock_now_ns() < deadline_ns) {
+		error = hostile_pulse(demo->hostile);
+		ready = demo_daemon_answers(&demo->daemon);
+	}
+	*ret_pause_ns = hostile_counters(demo->hostile)->longest_ns;
+	return error ? error : ready ? 0 : -ETIMEDOUT;
+}
+
+static int kill_daemon(struct demo *demo)
+{
+	char pause[TEXT_NUMBER_MAX];
+	uint64_t reconnects = hostile_counters(demo->hostile)->reconnects;
+	int error;
+
+	compare_refused(demo, "before the kill");
+	hostile_reset_longest(demo->hostile);
+	error = hostile_leave_in_flight(demo->hostile, IN_FLIGHT);
+	say(demo, "kill -9 of viaductd (pid %d), with requests in flight, and start again", (int)demo->daemon.pid);
+	demo_daemon_stop(&demo->daemon, SIGKILL);
+	if (!error)
+		error = demo_daemon_start(&demo->daemon, false);
+	if (!error)
+		error = pulse_until_ready(demo, &demo->pauses.kill_ns);
+	if (error) {
+		cli_fail(demo->command, "after the kill: %s", strerror(-error));
+		return fail_phase(demo, "the daemon serves again after kill -9");
+	}
+	demo_check(&demo->checks, hostile_counters(demo->hostile)->reconnects > reconnects,
+		   "kill -9: the new daemon (pid %d) took over all in flight; the longest request took %s",
+		   (int)demo->daemon.pid, text_duration(pause, demo->pauses.kill_ns));
+	return CLI_OK;
+}
+
+static int take_over(struct demo *demo)
+{
+	char pause[TEXT_NUMBER_MAX];
+	uint64_t reconnects = hostile_counters(demo->hostile)->reconnects;
+	pid_t predecessor = demo->daemon.pid;
+	int error, status = -1;
+
+	compare_refused(demo, "before the takeover");
+	hostile_reset_longest(demo->hostile);
+	say(demo, "viaductd --takeover: a new process takes the open connections from pid %d", (int)predecessor);
+	error = demo_daemon_start(&demo->daemon, true);
+	if (!error)
+		error = pulse_until_ready(demo, &demo->pauses.takeover_ns);
+	if (!error && waitpid(predecessor, &status, 0) < 0)
+		error = -errno;
+	if (error) {
+		cli_fail(demo->command, "takeover: %s", strerror(-error));
+		kill(predecessor, SIGKILL);
+		return fail_phase(demo, "the takeover succeeds");
+	}
+	demo->pauses.takeover = true;
+	demo_check(&demo->checks, WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		   "takeover: the predecessor ended by itself with exit code 0");
+	demo_check(&demo->checks, hostile_counters(demo->hostile)->reconnects == reconnects,
+		   "takeover: the connection stayed open; the longest request took %s",
+		   text_duration(pause, demo->pauses.takeover_ns));
+	return CLI_OK;
+}
+
+/* ---- what was proven ---- */
+
+static void check_guest(struct demo *demo, const struct demo_guest *guest)
+{
+	demo_check(&demo->checks, guest->ended && guest->errors == 0 && guest->error_lines == 0 && guest->rounds > 0,
+		   "%s: made a file system, wrote and verified %u rounds of %u MiB, and all %u files once more at the end",
+		   guest->name, guest->rounds, guest->mib, guest->files);
+	demo_check(&demo->checks, guest->ended && guest->kernel_errors == 0 && !guest->rebooted,
+		   "%s: its kernel %s saw no I/O error and never rebooted; its longest pause was %u ms", guest->name,
+		   guest->kernel, guest->pause_ms);
+}
+
+static void check_hostile(struct demo *demo)
+{
+	const struct hostile_counters *counters = hostile_counters(demo->hostile);
+
+	demo_check(&demo->checks, counters->sent > 0 && counters->refused == counters->sent,
+		   "mallory: %llu of %llu requests outside its disk were refused",
+		   (unsigned long long)counters->refused, (unsigned long long)counters->sent);
+	demo_check(&demo->checks, counters->leaked == 0, "mallory: no refused read changed a byte of the buffer");
+	demo_check(&demo->checks, counters->honest > 0 && counters->honest_failed == 0,
+		   "mallory: %llu of %llu requests inside its disk were served between them",
+		   (unsigned long long)(counters->honest - counters->honest_failed),
+		   (unsigned long long)counters->honest);
+}
+
+static int collect(struct demo *demo)
+{
+	char path[CLI_PATH_MAX];
+
+	compare_refused(demo, "at the end");
+	demo->status = demo_daemon_get(&demo->daemon, "/v1/status");
+	demo->pool = demo_daemon_get(&demo->daemon, "/v1/pools/main");
+	if (!demo->status || !demo->pool)
+		return fail_phase(demo, "the daemon answers at the end");
+	snprintf(path, sizeof(path), "%s/map.json", demo->directory);
+	if (json_dump_file(demo->pool, path, JSON_INDENT(2)) < 0)
+		return cli_fail(demo->command, "%s cannot be written", path);
+	return CLI_OK;
+}
+
+static void check_end(struct demo *demo)
+{
+	const uint64_t lines_per_mib = (1 << 20) / SCAN_PATTERN_BYTES;
+	struct demo_expected expected[GUESTS + 1];
+	json_t *disks = json_object_get(demo->status, "disks");
+	int status;
+
+	for (unsigned i = 0; i < GUESTS; i++) {
+		check_guest(demo, &demo->guests[i]);
+		expected[i] = (struct demo_expected){
+			demo->guests[i].name, (uint64_t)demo->guests[i].files * demo->guests[i].mib * lines_per_mib,
+		};
+	}
+	expected[GUESTS] = (struct demo_expected){ "mallory", 128 };
+	check_hostile(demo);
+	hostile_close(demo->hostile);
+	demo->hostile = NULL;
+	status = demo_daemon_stop(&demo->daemon, SIGTERM);
+	demo_check(&demo->checks, WIFEXITED(status) && WEXITSTATUS(status) == 0, "viaductd ended cleanly");
+	demo_check_metadata(&demo->checks, demo->pool_path);
+	demo_check_map(&demo->checks, demo->pool);
+	demo_check_sizes(&demo->checks, demo->pool, disks);
+	demo_check_pool_file(&demo->checks, demo->pool_path, demo->pool, demo->token, expected, GUESTS + 1);
+}
+
+static int run_phases(struct demo *demo)
+{
+	int result = run_until(demo, rounds_reached, ROUNDS_BEFORE, "both guests verify their first rounds");
+
+	if (result == CLI_OK) {
+		say(demo, "both guests have made a file system and verified %u rounds", rounds_now(demo));
+		result = kill_daemon(demo);
+	}
+	if (result == CLI_OK)
+		result = run_until(demo, rounds_reached, rounds_now(demo) + ROUNDS_BEFORE, "both guests go on after kill -9");
+	if (result == CLI_OK && demo_daemon_has_takeover(&demo->daemon)) {
+		result = take_over(demo);
+		if (result == CLI_OK)
+			result = run_until(demo, rounds_reached, rounds_now(demo) + 1, "both guests go on after the takeover");
+	}
+	if (result != CLI_OK)
+		return result;
+	say(demo, "the guests verify everything once more and end");
+	for (unsigned i = 0; i < GUESTS; i++)
+		demo_guest_stop(&demo->guests[i]);
+	result = run_until(demo, all_ended, 0, "both guests end");
+	return result == CLI_OK ? collect(demo) : result;
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+	return remove(path);
+}
+
+static void clean_up(struct demo *demo)
+{
+	for (unsigned i = 0; i < GUESTS; i++)
+		demo_guest_kill(&demo->guests[i]);
+	hostile_close(demo->hostile);
+	demo_daemon_stop(&demo->daemon, SIGKILL);
+	json_decref(demo->status);
+	json_decref(demo->pool);
+	if (demo->directory[0] && demo->keep)
+		printf("everything is kept in %s\n", demo->directory);
+	else if (demo->directory[0])
+		nftw(demo->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int run(struct demo *demo, const char *image)
+{
+	int result = prepare_directory(demo);
+
+	if (result == CLI_OK)
+		result = write_config(demo);
+	if (result == CLI_OK)
+		result = prepare_image(demo, image);
+	if (result == CLI_OK)
+		result = start_daemon(demo);
+	if (result == CLI_OK)
+		result = start_guests(demo);
+	if (result == CLI_OK)
+		result = start_hostile(demo);
+	if (result == CLI_OK)
+		result = run_phases(demo);
+	if (result != CLI_OK)
+		return result;
+	demo_report_print(demo->pool, demo->status, demo->hostile, &demo->pauses, demo->cli->colour);
+	puts("\nWhat was proven at the end:");
+	check_end(demo);
+	return demo->checks.failed == 0 ? CLI_OK : CLI_FAILED;
+}
+
+/* --check-pool: the last check alone, on a file and a map from elsewhere. */
+static int check_pool_only(struct cli *cli, const struct cli_command *command, const char *file, const char *map_path)
+{
+	struct demo_checks checks = { .colour = cli->colour };
+	json_error_t error;
+	json_t *pool = json_load_file(map_path, 0, &error);
+
+	if (!pool)
+		return cli_fail(command, "%s:%d: %s", map_path, error.line, error.text);
+	demo_check_map(&checks, pool);
+	demo_check_pool_file(&checks, file, pool, NULL, NULL, 0);
+	json_decref(pool);
+	return checks.failed == 0 ? CLI_OK : CLI_FAILED;
+}
+
+int command_demo(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	struct demo demo = { .cli = cli, .command = command, .checks = { .colour = cli->colour },
+			     .start_ns = clock_now_ns(), .guests = { { .name = "alice" }, { .name = "bob" } } };
+	const char *image = NULL, *check_pool = NULL, *seconds = NULL;
+	const struct cli_option options[] = {
+		{ "--guest-image", &image, NULL }, { "--check-pool", &check_pool, NULL },
+		{ "--seconds", &seconds, NULL },   { "--keep", NULL, &demo.keep },
+		{ "--break-bound", NULL, &demo.break_bound },	/* for the test that sees the checks fail */
+		{ 0 },
+	};
+	struct cli_arguments arguments;
+	int result = cli_parse(cli, command, argc, argv, options, 0, 1, &arguments);
+	long limit_s = seconds ? strtol(seconds, NULL, 10) : SECONDS_DEFAULT;
+
+	if (result == CLI_OK && (check_pool != NULL) != (arguments.count == 1))
+		result = cli_usage(command, "--check-pool goes with two names: --check-pool FILE MAP.json");
+	if (result == CLI_OK && (limit_s < 1 || limit_s > INT_MAX))
+		result = cli_usage(command, "--seconds: \"%s\" is not a number of seconds", seconds);
+	if (result != CLI_OK)
+		return result;
+	if (check_pool)
+		return check_pool_only(cli, command, check_pool, arguments.words[0]);
+	demo.deadline_ns = demo.start_ns + (uint64_t)limit_s * NS_PER_S;
+	stream_catch_signals();
+	signal(SIGPIPE, SIG_IGN);
+	result = run(&demo, image);
+	clean_up(&demo);
+	printf("\n%u checks hold, %u failed, %.0f s\n", demo.checks.passed, demo.checks.failed,
+	       (double)(clock_now_ns() - demo.start_ns) / (double)NS_PER_S);
+	return result;
+}

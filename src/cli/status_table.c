@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/status_table.h"
+
+#include "cli/api_client.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+static const json_t *operation(const json_t *disk, const char *name)
+{
+	return json_object_get(json_object_get(disk, "operations"), name);
+}
+
+static uint64_t violations(const json_t *disk)
+{
+	json_t *reasons = json_object_get(disk, "violations");
+	uint64_t sum = 0;
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(reasons, key, value)
+		sum += (uint64_t)json_integer_value(value);
+	return sum;
+}
+
+static void state_cell(struct table *table, const json_t *disk)
+{
+	if (api_text(disk, "error")[0])
+		table_cell(table, TABLE_BAD, "%s", api_text(disk, "error"));
+	else if (api_flag(disk, "broken"))
+		table_cell(table, TABLE_BAD, "broken");
+	else if (api_flag(disk, "connected"))
+		table_cell(table, TABLE_GOOD, "connected");
+	else
+		table_cell(table, TABLE_DIM, "waiting");
+}
+
+static void bytes_cell(struct table *table, const json_t *disk, const char *name)
+{
+	char text[TEXT_NUMBER_MAX];
+
+	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(operation(disk, name), "bytes")));
+}
+
+static void latency_cell(struct table *table, const json_t *disk, const char *name)
+{
+	const json_t *latency = json_object_get(operation(disk, name), "latency_ns");
+	char p50[TEXT_NUMBER_MAX], p99[TEXT_NUMBER_MAX];
+
+	if (api_number(operation(disk, name), "operations") == 0)
+		table_cell(table, TABLE_DIM, "-");
+	else
+		table_cell(table, TABLE_PLAIN, "%s / %s", text_duration(p50, api_number(latency, "p50")),
+			   text_duration(p99, api_number(latency, "p99")));
+}
+
+static void count_cell(struct table *table, uint64_t count, enum table_style style)
+{
+	char text[TEXT_NUMBER_MAX];
+
+	table_cell(table, count > 0 ? style : TABLE_DIM, "%s", text_count(text, count));
+}
+
+static void disk_row(struct table *table, const json_t *disk, bool latency)
+{
+	char text[TEXT_NUMBER_MAX];
+	const char *pool = api_text(disk, "pool");
+
+	table_row(table);
+	table_cell(table, TABLE_BOLD, "%s", api_text(disk, "name"));
+	state_cell(table, disk);
+	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(disk, "size_bytes")));
+	table_cell(table, TABLE_PLAIN, "%s", pool[0] ? pool : api_text(disk, "path"));
+	bytes_cell(table, disk, "read");
+	bytes_cell(table, disk, "write");
+	if (latency) {
+		latency_cell(table, disk, "read");
+		latency_cell(table, disk, "write");
+	}
+	count_cell(table, api_number(disk, "errors"), TABLE_BAD);
+	count_cell(table, api_number(disk, "refused"), TABLE_WARNING);
+	count_cell(table, violations(disk), TABLE_BAD);
+}
+
+/* Narrower terminals get the table without latencies. */
+#define LATENCY_COLUMNS 120
+
+void status_table_print(const json_t *disks, FILE *out, size_t width, bool colour)
+{
+	static const struct table_column with_latency[] = {
+		{ "DISK", false, false },	 { "STATE", false, true },	   { "SIZE", true, false },
+		{ "ON", false, true },		 { "READ", true, false },	   { "WRITE", true, false },
+		{ "READ p50/p99", true, false }, { "WRITE p50/p99", true, false }, { "ERRORS", true, false },
+		{ "REFUSED", true, false },	 { "VIOLATIONS", true, false },
+	};
+	static const struct table_column without[] = {
+		{ "DISK", false, false },  { "STATE", false, true },	{ "SIZE", true, false },
+		{ "ON", false, true },	   { "READ", true, false },	{ "WRITE", true, false },
+		{ "ERRORS", true, false }, { "REFUSED", true, false },	{ "VIOLATIONS", true, false },
+	};
+	bool latency = width == 0 || width >= LATENCY_COLUMNS;
+	struct table *table = latency ? table_create(with_latency, sizeof(with_latency) / sizeof(with_latency[0])) :
+					table_create(without, sizeof(without) / sizeof(without[0]));
+	const json_t *disk;
+	size_t index;
+
+	json_array_foreach(disks, index, disk)
+		disk_row(table, disk, latency);
+	table_print(table, out, width, colour);
+	table_destroy(table);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The `viaduct` command: finds the command's words in one table and hands the rest of the line to it. */
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/table.h"
+
+#ifndef VIADUCT_VERSION
+#define VIADUCT_VERSION "unknown"
+#endif
+
+static int command_help(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+
+const struct cli_command cli_commands[] = {
+	{ "status", "[--json]", "every guest and disk: connected, traffic, latency, errors", NULL, command_status },
+	{ "pool list", "[--json]", "the physical disks and how much of them is free", NULL, command_pool_list },
+	{ "pool show", "POOL [--json]", "the map: which guest owns which part of the physical disk",
+	  "Prints a picture in proportion (one letter a guest, '.' free) and a table of runs.", command_pool_show },
+	{ "pool check", "POOL|PATH [--config FILE]", "verifies a pool's metadata; the daemon must not hold it",
+	  "PATH is a block device or file; POOL is looked up in the configuration\n"
+	  "(default /etc/viaduct/viaduct.conf). Exit code 1 when anything is damaged.",
+	  command_pool_check },
+	{ "disk list", "[--json]", "the virtual disks", NULL, command_disk_list },
+	{ "disk create", "GUEST/NAME --pool POOL --size SIZE", "makes a virtual disk; it reads as zeroes",
+	  "SIZE: bytes, or 512M, 8G, 1.5T (powers of 1024).", command_disk_create },
+	{ "disk resize", "GUEST/NAME --size SIZE", "grows a virtual disk, also under a running guest",
+	  "SIZE is the new size, or +SIZE for that much more. Shrinking is refused.", command_disk_resize },
+	{ "disk rename", "GUEST/NAME GUEST/NEW", "gives a virtual disk another name or owner", NULL,
+	  command_disk_rename },
+	{ "disk delete", "GUEST/NAME --yes", "deletes a virtual disk that no guest uses", NULL, command_disk_delete },
+	{ "disk import", "GUEST/NAME FILE [--pool POOL] [--size SIZE] [--format raw|qcow2] [--overwrite]",
+	  "fills a virtual disk from an image",
+	  "Makes the disk (as large as the image, or SIZE) and copies through the disk's own socket, so that\n"
+	  "it is bounded and accounted like a guest. Holes and zeroes are not copied. --overwrite fills a disk\n"
+	  "that is there already. When interrupted, a disk made here is deleted again.",
+	  command_disk_import },
+	{ "disk export", "GUEST/NAME FILE [--format raw|qcow2] [--overwrite]", "writes a virtual disk to an image",
+	  "The image is sparse. It appears under its name when it is complete, or not at all.", command_disk_export },
+	{ "run", "GUEST [--memory SIZE] [--cpus N] [--kernel FILE --initrd FILE --append TEXT] [-- QEMU-ARGS]",
+	  "starts QEMU with the guest's disks", "Uses KVM where it works, else software emulation.", command_run },
+	{ "qemu-args", "GUEST [--memory SIZE]", "prints what to add to a QEMU command line", NULL, command_qemu_args },
+	{ "libvirt-xml", "GUEST [--memory SIZE]", "prints what to add to a libvirt domain", NULL, command_libvirt_xml },
+	{ "ch-args", "GUEST [--memory SIZE]", "prints what to add to a cloud-hypervisor command line", NULL,
+	  command_ch_args },
+	{ "reload", "", "makes the daemon read its configuration again", NULL, command_reload },
+	{ "demo", "[--guest-image DIR] [--keep] [--seconds N]",
+	  "the tour: two guests and a hostile one on one disk, with checks",
+	  "`viaduct demo --check-pool FILE MAP.json` only runs the last check: that no byte of one guest's\n"
+	  "pattern lies in another's extents.",
+	  command_demo },
+	{ "help", "[COMMAND]", "this list, or one command in full", NULL, command_help },
+	{ 0 },
+};
+
+static void print_usage(FILE *out)
+{
+	fputs("usage: viaduct [--runtime-dir DIR] [--json] [--no-color] COMMAND …\n\n", out);
+	for (const struct cli_command *command = cli_commands; command->name; command++)
+		fprintf(out, "  %-12s %s\n", command->name, command->help);
+	fputs("\n`viaduct help COMMAND` says more. The daemon is found in --runtime-dir, by default /run/viaduct\n"
+	      "or, for a plain user, $XDG_RUNTIME_DIR/viaduct.\n",
+	      out);
+}
+
+/* Words of a command's name that stand at the beginning of argv; 0 when it is another command. */
+static int match(const struct cli_command *command, int argc, char **argv)
+{
+	const char *name = command->name;
+	int words = 0;
+
+	while (words < argc) {
+		size_t length = strlen(argv[words]);
+
+		if (strncmp(name, argv[words], length) != 0 || (name[length] != ' ' && name[length] != '\0'))
+			return 0;
+		words++;
+		if (name[length] == '\0')
+			return words;
+		name += length + 1;
+	}
+	return 0;
+}
+
+static const struct cli_command *find_command(int argc, char **argv, int *ret_words)
+{
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		int words = match(command, argc, argv);
+
+		if (words > 0) {
+			*ret_words = words;
+			return command;
+		}
+	}
+	return NULL;
+}
+
+/* Prints the commands whose first word is `word`; false when there is none. */
+static bool print_family(const char *word, FILE *out)
+{
+	size_t length = strlen(word);
+	bool any = false;
+
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		if (strncmp(command->name, word, length) != 0 || command->name[length] != ' ')
+			continue;
+		fprintf(out, "  viaduct %s %s\n      %s\n", command->name, command->usage, command->help);
+		any = true;
+	}
+	return any;
+}
+
+/* Says what is wrong with the first words of a line that names no command. */
+static int unknown_command(int argc, char **argv)
+{
+	const char *names[64], *nearest;
+	char typed[256];
+	size_t count = 0;
+
+	if (argc == 1 && print_family(argv[0], stderr))
+		return CLI_USAGE;
+	for (const struct cli_command *command = cli_commands; command->name && count < 63; command++)
+		names[count++] = command->name;
+	names[count] = NULL;
+	snprintf(typed, sizeof(typed), "%s %s", argv[0], argc > 1 ? argv[1] : "");
+	nearest = cli_nearest(typed, names);
+	if (!nearest)
+		nearest = cli_nearest(argv[0], names);
+	if (nearest)
+		return cli_usage(NULL, "unknown command \"%s\"; did you mean \"%s\"?", argv[0], nearest);
+	return cli_usage(NULL, "unknown command \"%s\"", argv[0]);
+}
+
+static int command_help(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	const struct cli_command *asked;
+	int words;
+
+	if (argc == 0) {
+		print_usage(stdout);
+		return CLI_OK;
+	}
+	asked = find_command(argc, argv, &words);
+	if (!asked)
+		return print_family(argv[0], stdout) ? CLI_OK : unknown_command(argc, argv);
+	printf("usage: viaduct %s %s\n\n%s\n", asked->name, asked->usage, asked->help);
+	if (asked->details)
+		printf("\n%s\n", asked->details);
+	return CLI_OK;
+}
+
+/* Options before the command's words. Returns how many arguments they were, or -1 after a complaint. */
+static int leading_options(struct cli *cli, int argc, char **argv)
+{
+	static const struct cli_command none = { .name = "", .usage = "[OPTIONS] COMMAND …" };
+	struct cli_arguments arguments;
+	int count = 0;
+
+	while (count < argc && argv[count][0] == '-' && strcmp(argv[count], "--help") != 0 &&
+	       strcmp(argv[count], "-h") != 0 && strcmp(argv[count], "--version") != 0) {
+		bool separate_value = strcmp(argv[count], "--runtime-dir") == 0 && count + 1 < argc;
+		int used = separate_value ? 2 : 1;
+
+		if (cli_parse(cli, &none, used, argv + count, NULL, 0, 0, &arguments) != CLI_OK)
+			return -1;
+		count += used;
+	}
+	return count;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	}
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = { .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") };
+	const struct cli_command *command;
+	int used, words = 0;
+
+	setlocale(LC_CTYPE, "");
+	cli_default_runtime_dir(cli.runtime_dir);
+	used = leading_options(&cli, argc - 1, argv + 1);
+	if (used < 0)
+		return CLI_USAGE;
+	argc -= used + 1;
+	argv += used + 1;
+	if (argc == 0) {
+		print_usage(stderr);
+		return CLI_USAGE;
+	}
+	if (strcmp(argv[0], "--version") == 0) {
+		puts("viaduct " VIADUCT_VERSION);
+		return CLI_OK;
+	}
+	if (argv[0][0] == '-') {
+		print_usage(stdout);
+		return CLI_OK;
+	}
+	command = find_command(argc, argv, &words);
+	if (!command)
+		return unknown_command(argc, argv);
+	if (command->run != command_help && wants_help(argc - words, argv + words))
+		return command_help(&cli, command, words, argv);
+	return command->run(&cli, command, argc - words, argv + words);
+}

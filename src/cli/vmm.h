@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest as a VMM has to know it: its disks' sockets, and the arguments that attach them. One place builds
+ * QEMU's arguments for `run`, `qemu-args` and `demo`.
+ */
+#ifndef VIADUCT_CLI_VMM_H
+#define VIADUCT_CLI_VMM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+
+#define VMM_DISKS_MAX 64
+#define VMM_NAME_MAX  128
+
+struct vmm_disk {
+	char name[VMM_NAME_MAX];
+	char socket[CLI_PATH_MAX];
+	bool read_only;
+	bool vmm_listens;	/* the daemon connects to the VMM instead */
+	unsigned queues;	/* that the disk offers */
+};
+
+struct vmm_guest {
+	char name[VMM_NAME_MAX];
+	uint64_t memory_bytes;	/* 0 before loading: what the configuration says */
+	unsigned cpus;
+	struct vmm_disk *disks;
+	size_t disk_count;
+};
+
+/* Asks the daemon. Returns CLI_OK, or CLI_FAILED after the reason was printed. vmm_guest_finish() in any case. */
+int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name, struct vmm_guest *guest);
+void vmm_guest_finish(struct vmm_guest *guest);
+
+/* ---- a growing argument vector ---- */
+
+struct vmm_arguments {
+	char **argv;	/* ended by NULL */
+	size_t count;
+};
+
+void vmm_argument(struct vmm_arguments *arguments, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void vmm_arguments_finish(struct vmm_arguments *arguments);
+
+/* Memory that can be shared, and for each disk a socket with reconnect and a vhost-user-blk-pci device. */
+void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
+
+/* Prints arguments as a shell would need them, one option with its value a line. */
+void vmm_print_shell(const struct vmm_arguments *arguments, FILE *out);
+
+/* ---- kvm_probe.c ---- */
+
+enum vmm_accel { VMM_KVM, VMM_TCG };
+
+/*
+ * Can a guest run under KVM here? /dev/kvm may exist and still not run a kernel, so `kernel` is booted for a
+ * moment and must begin to speak; NULL: the host's own kernel, or, when that cannot be read, opening /dev/kvm
+ * has to do. *ret_reason (static) says why not.
+ */
+enum vmm_accel vmm_probe_accel(const char *qemu, const char *kernel, const char **ret_reason);
+
+/* "qemu-system-x86_64", or of the machine we run on. Returns 0 or -ENOENT. */
+int vmm_find_qemu(char path[CLI_PATH_MAX]);
+
+#endif

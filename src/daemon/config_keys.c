@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Every section and key there is. */
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "daemon/config.h"
+#include "daemon/config_values.h"
+#include "host/host_disk.h"
+
+/* In the order of enum log_level and enum host_disk_cache. */
+static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
+static const char *const caches[] = { "auto", "direct", "buffered", NULL };
+
+static_assert(LOG_LEVEL_DEBUG == 3, "log_levels[] follows enum log_level");
+static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_cache");
+
+#define MIB (1024ull * 1024)
+
+static const struct config_key daemon_keys[] = {
+	{ .name = "runtime_dir", .type = CONFIG_PATH, .offset = offsetof(struct config_daemon, runtime_dir),
+	  .help = "Directory of the sockets. Default: /run/viaduct for root, $XDG_RUNTIME_DIR/viaduct otherwise." },
+	{ .name = "workers", .type = CONFIG_NUMBER, .offset = offsetof(struct config_daemon, workers),
+	  .minimum = 1, .maximum = 64,
+	  .help = "Threads that serve queues. Default: one for each two CPUs, at least one." },
+	{ .name = "poll_us", .type = CONFIG_NUMBER, .offset = offsetof(struct config_daemon, poll_us),
+	  .maximum = 1000000, .initial = "32",
+	  .help = "Longest busy wait of a worker, in microseconds, before it sleeps; 0 = never spin." },
+	{ .name = "user", .type = CONFIG_TEXT, .offset = offsetof(struct config_daemon, user),
+	  .help = "Account to change to after the devices are open, when started as root. Default: stay." },
+	{ .name = "group", .type = CONFIG_TEXT, .offset = offsetof(struct config_daemon, group),
+	  .help = "Group to change to, and owner of the API's socket. Default: the user's own group." },
+	{ .name = "sandbox", .type = CONFIG_BOOLEAN, .offset = offsetof(struct config_daemon, sandbox),
+	  .initial = "yes", .help = "Forbid system calls that the daemon never needs (seccomp)." },
+	{ .name = "log_level", .type = CONFIG_CHOICE, .offset = offsetof(struct config_daemon, log_level),
+	  .choices = log_levels, .initial = "info", .help = "Least important kind of line that is logged." },
+};
+
+static const struct config_key pool_keys[] = {
+	{ .name = "path", .type = CONFIG_PATH, .offset = offsetof(struct config_pool, path),
+	  .help = "Block device, or file that is made if it is missing. Required." },
+	{ .name = "size", .type = CONFIG_SIZE, .offset = offsetof(struct config_pool, size_bytes),
+	  .minimum = 16 * MIB, .maximum = 1ull << 50,
+	  .help = "Size of the file; a larger value grows it. Required unless the path is below /dev." },
+	{ .name = "cache", .type = CONFIG_CHOICE, .offset = offsetof(struct config_pool, cache), .choices = caches,
+	  .initial = "auto",
+	  .help = "direct: O_DIRECT; buffered: the host's page cache; auto: direct on block devices, else buffered." },
+};
+
+static const struct config_key guest_keys[] = {
+	{ .name = "socket_owner", .type = CONFIG_TEXT, .offset = offsetof(struct config_guest, socket_owner),
+	  .help = "Account that owns the guest's sockets: the one its VMM runs as. Default: the daemon's own." },
+	{ .name = "socket_group", .type = CONFIG_TEXT, .offset = offsetof(struct config_guest, socket_group),
+	  .help = "Group of the guest's sockets. Default: the daemon's own." },
+	{ .name = "socket_mode", .type = CONFIG_MODE, .offset = offsetof(struct config_guest, socket_mode),
+	  .initial = "0600", .help = "Permissions of the guest's sockets, octal." },
+	{ .name = "memory", .type = CONFIG_SIZE, .offset = offsetof(struct config_guest, memory_bytes),
+	  .minimum = 16 * MIB, .maximum = 1ull << 46, .initial = "512M",
+	  .help = "Memory that `viaduct run` gives the guest." },
+};
+
+static const struct config_key disk_keys[] = {
+	{ .name = "pool", .type = CONFIG_TEXT, .offset = offsetof(struct config_disk, pool),
+	  .help = "Pool that the disk is a part of. Either pool or path is required." },
+	{ .name = "path", .type = CONFIG_PATH, .offset = offsetof(struct config_disk, path),
+	  .help = "File or block device of its own, used as it is. Either pool or path is required." },
+	{ .name = "size", .type = CONFIG_SIZE, .offset = offsetof(struct config_disk, size_bytes),
+	  .minimum = 4096, .maximum = 1ull << 50,
+	  .help = "Size of a disk in a pool; it is made if missing, and a larger value grows it. Required with pool." },
+	{ .name = "cache", .type = CONFIG_CHOICE, .offset = offsetof(struct config_disk, cache), .choices = caches,
+	  .initial = "auto", .help = "As for a pool; only with path." },
+	{ .name = "read_only", .type = CONFIG_BOOLEAN, .offset = offsetof(struct config_disk, read_only),
+	  .initial = "no", .help = "The guest may only read." },
+	{ .name = "queues", .type = CONFIG_NUMBER, .offset = offsetof(struct config_disk, queues), .minimum = 1,
+	  .maximum = 64, .initial = "16", .help = "Queues that the guest may use at most." },
+	{ .name = "packed", .type = CONFIG_BOOLEAN, .offset = offsetof(struct config_disk, packed),
+	  .initial = "yes", .help = "Offer packed rings too." },
+	{ .name = "serial", .type = CONFIG_SERIAL, .offset = offsetof(struct config_disk, serial),
+	  .help = "Serial number that the guest sees, 1 to 20 printable characters. Default: the disk's name, cut." },
+	{ .name = "socket", .type = CONFIG_PATH, .offset = offsetof(struct config_disk, socket),
+	  .help = "Socket to listen on. Default: RUNTIME/GUEST/disk-NAME.sock." },
+	{ .name = "connect", .type = CONFIG_PATH, .offset = offsetof(struct config_disk, connect),
+	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
+};
+
+#define KEYS(table) .keys = (table), .key_count = sizeof(table) / sizeof((table)[0])
+
+static_assert(sizeof(disk_keys) / sizeof(disk_keys[0]) <= CONFIG_KEYS_MAX, "struct config_object has room");
+
+const struct config_section config_sections[] = {
+	{ .name = "daemon", .naming = CONFIG_UNNAMED, .example = "[daemon]",
+	  .object_bytes = sizeof(struct config_daemon), .list_offset = offsetof(struct config, daemons),
+	  KEYS(daemon_keys), .help = "The daemon as a whole." },
+	{ .name = "pool", .naming = CONFIG_NAMED, .example = "[pool main]", .object_bytes = sizeof(struct config_pool),
+	  .list_offset = offsetof(struct config, pools), KEYS(pool_keys),
+	  .help = "A physical disk that is cut into virtual disks." },
+	{ .name = "guest", .naming = CONFIG_NAMED, .example = "[guest alice]",
+	  .object_bytes = sizeof(struct config_guest), .list_offset = offsetof(struct config, guests),
+	  KEYS(guest_keys), .help = "One tenant: a virtual machine." },
+	{ .name = "disk", .naming = CONFIG_NAMED_PAIR, .example = "[disk alice/root]",
+	  .object_bytes = sizeof(struct config_disk), .list_offset = offsetof(struct config, disks),
+	  KEYS(disk_keys), .help = "A virtual disk of a guest." },
+};
+const unsigned config_section_count = sizeof(config_sections) / sizeof(config_sections[0]);
+
+static void print_values(FILE *stream, const struct config_key *key)
+{
+	static const char *const names[] = {
+		[CONFIG_TEXT] = "name", [CONFIG_PATH] = "absolute path", [CONFIG_SIZE] = "size",
+		[CONFIG_NUMBER] = "number", [CONFIG_BOOLEAN] = "yes or no", [CONFIG_MODE] = "octal mode",
+		[CONFIG_SERIAL] = "text",
+	};
+	char least[VALUE_SIZE_TEXT], most[VALUE_SIZE_TEXT];
+
+	if (key->type == CONFIG_CHOICE) {
+		for (unsigned i = 0; key->choices[i]; i++)
+			fprintf(stream, "%s%s", i ? ", " : "", key->choices[i]);
+	} else if (key->type == CONFIG_SIZE) {
+		fprintf(stream, "size, %s to %s", value_format_size(key->minimum, least),
+			value_format_size(key->maximum, most));
+	} else if (key->type == CONFIG_NUMBER) {
+		fprintf(stream, "number, %llu to %llu", (unsigned long long)key->minimum,
+			(unsigned long long)key->maximum);
+	} else {
+		fputs(names[key->type], stream);
+	}
+}
+
+void config_print_reference(FILE *stream)
+{
+	for (unsigned i = 0; i < config_section_count; i++) {
+		const struct config_section *section = &config_sections[i];
+
+		fprintf(stream, "%s### `%s`\n\n%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n",
+			i ? "\n" : "", section->example, section->help);
+		for (unsigned j = 0; j < section->key_count; j++) {
+			const struct config_key *key = &section->keys[j];
+
+			fprintf(stream, "| `%s` | ", key->name);
+			print_values(stream, key);
+			fprintf(stream, " | %s | %s |\n", key->initial ? key->initial : "", key->help);
+		}
+	}
+}

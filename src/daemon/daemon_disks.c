@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual disks. A disk is served in three steps: the arbiter's disk on its bytes, the model that the
+ * guest sees, the endpoint that a VMM connects to; it is taken back in the opposite order. A step that
+ * fails leaves the object in the list with its error, so that the status shows it.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/checked.h"
+#include "core/log.h"
+#include "daemon/config_values.h"
+#include "daemon/daemon.h"
+#include "daemon/takeover.h"
+#include "devices/disk/virtio_blk.h"
+#include "interfaces/virtio/vhost_user.h"
+
+struct daemon_disk *daemon_disk_find(struct daemon *daemon, const char *name)
+{
+	struct daemon_disk *disk = daemon->disks;
+
+	while (disk && strcmp(disk->name, name) != 0)
+		disk = disk->next;
+	return disk;
+}
+
+const struct config_disk *daemon_disk_settings(const struct daemon *daemon, const char *name)
+{
+	return (const struct config_disk *)config_find(daemon->config->disks, name);
+}
+
+const struct config_guest *daemon_guest_settings(const struct daemon *daemon, const char *name)
+{
+	return (const struct config_guest *)config_find(daemon->config->guests, name);
+}
+
+/* ---- attributes ---- */
+
+static bool set_name(struct daemon_disk *disk, const char *name)
+{
+	const char *rest;
+
+	snprintf(disk->name, sizeof(disk->name), "%s", name);
+	if (!config_split_name(disk->name, disk->guest, &rest))
+		return false;
+	disk->short_name = rest;
+	log_subject_name(&disk->subject, "%s/disk-%s", disk->guest, disk->short_name);
+	return true;
+}
+
+static const struct config_key *disk_key(const char *name)
+{
+	const struct config_section *section = config_sections;
+
+	while (strcmp(section->name, "disk") != 0)
+		section++;
+	for (unsigned i = 0;; i++) {
+		assert(i < section->key_count);
+		if (strcmp(section->keys[i].name, name) == 0)
+			return &section->keys[i];
+	}
+}
+
+/* The attributes of a disk that the configuration does not mention. */
+static void set_defaults(struct daemon_disk *disk)
+{
+	uint64_t queues = 0;
+
+	value_parse_number(disk_key("queues")->initial, &queues);
+	value_parse_boolean(disk_key("packed")->initial, &disk->packed);
+	disk->queues = (unsigned)queues;
+	disk->read_only = false;
+	disk->client = false;
+	snprintf(disk->serial, sizeof(disk->serial), "%.20s", disk->name);
+}
+
+static void set_attributes(struct daemon_disk *disk, const struct config_disk *settings)
+{
+	set_defaults(disk);
+	if (!settings)
+		return;
+	disk->queues = (unsigned)settings->queues;
+	disk->packed = settings->packed;
+	disk->read_only = settings->read_only;
+	disk->cache = settings->cache;
+	disk->client = settings->connect != NULL;
+	if (settings->serial)
+		snprintf(disk->serial, sizeof(disk->serial), "%s", settings->serial);
+}
+
+/* Where the VMM meets us; false when the path is too long for a socket. */
+static bool set_socket(struct daemon_disk *disk, const struct config_disk *settings)
+{
+	const char *given = NULL;
+	int length;
+
+	if (settings)
+		given = settings->connect ? settings->connect : settings->socket;
+	if (given)
+		length = snprintf(disk->socket, sizeof(disk->socket), "%s", given);
+	else
+		length = snprintf(disk->socket, sizeof(disk->socket), "%s/%s/disk-%s.sock", disk->daemon->runtime_dir,
+				  disk->guest, disk->short_name);
+	return length > 0 && (size_t)length < sizeof(disk->socket);
+}
+
+/* ---- serving ---- */
+
+/* Opens the file or device of a disk of its own. */
+static int open_own(struct daemon_disk *disk)
+{
+	struct disk_uring_options options = {
+		.path = disk->path, .cache = disk->cache, .read_only = disk->read_only, .lock = !disk->read_only,
+	};
+	int fd = takeover_offer_take(disk->daemon->offer, "disk", disk->name);
+	int code;
+
+	if (disk->host)
+		return 0;
+	if (fd < 0) {
+		code = disk_uring_open(&options, &disk->host);
+	} else {
+		options.lock = false;
+		code = disk_uring_open_fd(fd, &options, &disk->host);
+		if (code)
+			close(fd);
+	}
+	if (code == -EBUSY)
+		return daemon_fail(&disk->error, code, "%s is in use by another program or mounted by the host", disk->path);
+	if (code)
+		return daemon_fail(&disk->error, code, "cannot open %s: %s", disk->path, strerror(-code));
+	return 0;
+}
+
+static int open_disk(struct daemon_disk *disk)
+{
+	struct disk_options options = {
+		.guest = disk->guest, .name = disk->short_name, .read_only = disk->read_only,
+	};
+	int code;
+
+	if (disk->pool) {
+		code = disk_create_on_pool(&options, disk->pool->pool, disk->part, &disk->disk);
+	} else {
+		code = open_own(disk);
+		if (code)
+			return code;
+		code = disk_create_on_host(&options, disk->host, &disk->disk);
+	}
+	return code ? daemon_fail(&disk->error, code, "cannot make the disk: %s", strerror(-code)) : 0;
+}
+
+static void config_changed(void *context)
+{
+	struct daemon_disk *disk = context;
+
+	if (disk->endpoint)
+		vhost_user_config_changed(disk->endpoint);
+}
+
+static int open_model(struct daemon_disk *disk)
+{
+	struct virtio_blk_options options = {
+		.disk = disk->disk, .queues = disk->queues, .serial = disk->serial,
+	};
+	int code = virtio_blk_create(&options, &disk->model);
+
+	if (!code)
+		disk_on_resize(disk->disk, config_changed, disk);
+	return code ? daemon_fail(&disk->error, code, "cannot make the device: %s", strerror(-code)) : 0;
+}
+
+/* Queues of one disk go round the workers, and each disk starts with the next worker. */
+static struct loop *worker_for_queue(void *context, unsigned queue_index)
+{
+	struct daemon_disk *disk = context;
+
+	return disk->daemon->workers[(disk->first_worker + queue_index) % disk->daemon->worker_count].loop;
+}
+
+static void set_socket_access(const struct daemon_disk *disk, struct vhost_user_options *options)
+{
+	const struct config_guest *guest = daemon_guest_settings(disk->daemon, disk->guest);
+	const struct passwd *owner = guest && guest->socket_owner ? getpwnam(guest->socket_owner) : NULL;
+	const struct group *group = guest && guest->socket_group ? getgrnam(guest->socket_group) : NULL;
+
+	options->owner = owner ? owner->pw_uid : (uid_t)-1;
+	options->group = group ? group->gr_gid : (gid_t)-1;
+	options->mode = guest ? guest->socket_mode : 0600;
+}
+
+static int make_socket_directory(struct daemon_disk *disk)
+{
+	char directory[SOCKET_PATH_SIZE + CONFIG_GUEST_MAX + 2];
+	int code;
+
+	snprintf(directory, sizeof(directory), "%s/%s", disk->daemon->runtime_dir, disk->guest);
+	code = daemon_make_directory(disk->daemon->config, directory);
+	return code ? daemon_fail(&disk->error, code, "cannot make %s: %s", directory, strerror(-code)) : 0;
+}
+
+static int create_endpoint(struct daemon_disk *disk, struct vhost_user_options *options)
+{
+	struct handover *handed = takeover_offer_endpoint(disk->daemon->offer, disk->subject.name);
+
+	if (handed)
+		return vhost_user_restore(options, handed, &disk->endpoint);
+	if (!disk->client) {
+		int fd = notify_fds_take(&disk->daemon->fds, disk->subject.name);
+
+		if (fd >= 0) {
+			options->socket = VHOST_USER_LISTEN_FD;
+			options->fd = fd;
+		}
+	}
+	return vhost_user_create(options, &disk->endpoint);
+}
+
+static int open_endpoint(struct daemon_disk *disk)
+{
+	struct vhost_user_options options = {
+		.name = disk->subject.name, .control = disk->daemon->control,
+		.socket = disk->client ? VHOST_USER_CONNECT : VHOST_USER_LISTEN, .path = disk->socket, .fd = -1,
+		.model = &virtio_blk_model, .device = disk->model, .worker = worker_for_queue, .worker_context = disk,
+		.features_off = disk->packed ? 0 : 1ull << VIRTIO_F_RING_PACKED,
+	};
+	int code = disk->client ? 0 : make_socket_directory(disk);
+
+	if (code)
+		return code;
+	set_socket_access(disk, &options);
+	code = create_endpoint(disk, &options);
+	if (code && options.socket == VHOST_USER_LISTEN_FD)
+		close(options.fd);
+	if (code == -EADDRINUSE)
+		return daemon_fail(&disk->error, code, "another process listens on %s", disk->socket);
+	if (code == -EPERM)
+		return daemon_fail(&disk->error, code, "cannot give %s to the guest's socket_owner and socket_group: "
+				   "only root may; restart as root, or use a group of the daemon's user", disk->socket);
+	return code ? daemon_fail(&disk->error, code, "cannot listen on %s: %s", disk->socket, strerror(-code)) : 0;
+}
+
+static void close_steps(struct daemon_disk *disk)
+{
+	assert(!disk->endpoint);
+	virtio_blk_destroy(disk->model);
+	disk->model = NULL;
+	disk_destroy(disk->disk);
+	disk->disk = NULL;
+	if (disk->host)
+		disk->host->ops->close(disk->host);
+	disk->host = NULL;
+}
+
+static void serve(struct daemon_disk *disk)
+{
+	const struct config_disk *settings = daemon_disk_settings(disk->daemon, disk->name);
+	int code;
+
+	set_attributes(disk, settings);
+	disk->error = (struct daemon_error){ .code = 0 };
+	if (set_socket(disk, settings))
+		code = open_disk(disk);
+	else
+		code = daemon_fail(&disk->error, -ENAMETOOLONG, "the socket's path is longer than %d bytes; "
+				   "use a shorter runtime_dir, or set socket = in [disk %s]", SOCKET_PATH_SIZE - 1, disk->name);
+	if (!code)
+		code = open_model(disk);
+	if (!code)
+		code = open_endpoint(disk);
+	if (!code) {
+		log_info(&disk->subject, "%s %s", disk->client ? "connecting to" : "listening on", disk->socket);
+		return;
+	}
+	close_steps(disk);
+	log_error(&disk->subject, "not served: %s", disk->error.text);
+}
+
+struct daemon_disk *daemon_disk_add(struct daemon *daemon, const char *name, struct daemon_pool *pool,
+				    struct pool_disk *part)
+{
+	const struct config_disk *settings = daemon_disk_settings(daemon, name);
+	struct daemon_disk *disk = calloc(1, sizeof(*disk)), **link = &daemon->disks;
+
+	if (!disk)
+		return NULL;
+	disk->daemon = daemon;
+	disk->pool = pool;
+	disk->part = part;
+	disk->first_worker = daemon->next_worker++;
+	if (!pool)
+		disk->path = strdup(settings->path);
+	if (!set_name(disk, name) || (!pool && !disk->path)) {
+		free(disk->path);
+		free(disk);
+		return NULL;
+	}
+	while (*link)
+		link = &(*link)->next;
+	*link = disk;
+	serve(disk);
+	return disk;
+}
+
+unsigned daemon_pool_serve(struct daemon *daemon, struct daemon_pool *pool)
+{
+	struct pool_disk *part = NULL;
+	unsigned added = 0;
+
+	while (pool->pool && (part = pool_disk_next(pool->pool, part))) {
+		const char *name = pool_disk_name(part);
+		const struct daemon_disk *known = daemon_disk_find(daemon, name);
+
+		if (known && known->part == part)
+			continue;
+		if (known)
+			log_error(NULL, "pool %s: its disk %s is not served: another disk has this name", pool->name, name);
+		else if (!daemon_disk_add(daemon, name, pool, part))
+			log_error(NULL, "pool %s: its disk %s is not served: out of memory, or a name without GUEST/",
+				  pool->name, name);
+		else
+			added++;
+	}
+	return added;
+}
+
+/* The configuration's size against the pool's. */
+static int settle_size(struct daemon *daemon, struct pool *pool, struct pool_disk *part,
+		       const struct config_disk *settings, struct daemon_error *error)
+{
+	uint64_t size_bytes = pool_disk_size_bytes(part);
+	struct daemon_disk *disk = daemon_disk_find(daemon, settings->object.name);
+	char now[VALUE_SIZE_TEXT], wanted[VALUE_SIZE_TEXT];
+	struct pool_error why = { .text = "" };
+	int code;
+
+	/* The pool rounds up to whole blocks. */
+	if (align_up(settings->size_bytes, 4096) < size_bytes)
+		return daemon_fail(error, -EINVAL, "%s:%u: size = %s is smaller than the disk, which has %s: shrinking is "
+				   "refused; set size = %s", settings->object.file, settings->object.line,
+				   value_format_size(settings->size_bytes, wanted), value_format_size(size_bytes, now), now);
+	if (settings->size_bytes <= size_bytes)
+		return 0;
+	if (disk && disk->part == part)
+		return daemon_disk_grow(disk, settings->size_bytes, error) ? error->code : 1;
+	code = pool_disk_grow(pool, part, settings->size_bytes, &why);
+	return code ? daemon_fail(error, code, "cannot grow: %s", why.text) : 1;
+}
+
+int daemon_disk_settle(struct daemon *daemon, const struct config_disk *settings, struct daemon_error *error)
+{
+	struct daemon_pool *pool = daemon_pool_find(daemon, settings->pool);
+	struct pool_error why = { .text = "" };
+	struct pool_disk *part;
+	int code;
+
+	if (!pool || !pool->pool)
+		return daemon_fail(error, -ENODEV, "not served: its pool %s is not available", settings->pool);
+	part = pool_disk_find(pool->pool, settings->object.name);
+	if (part)
+		return settle_size(daemon, pool->pool, part, settings, error);
+	code = pool_disk_create(pool->pool, settings->object.name, settings->size_bytes, &part, &why);
+	if (code)
+		return daemon_fail(error, code, "%s:%u: cannot make the disk: %s", settings->object.file,
+				   settings->object.line, why.text);
+	log_info(NULL, "pool %s: made disk %s", pool->name, settings->object.name);
+	return 1;
+}
+
+/* ---- taking back ---- */
+
+bool daemon_disk_connected(const struct daemon_disk *disk)
+{
+	struct vhost_user_status status;
+
+	if (disk->disk && disk_channel_count(disk->disk) > 0)
+		return true;
+	if (!disk->endpoint)
+		return false;
+	vhost_user_status(disk->endpoint, &status);
+	return status.connections > 0 || status.queues_running > 0;
+}
+
+static void forget(struct daemon_disk *disk)
+{
+	struct daemon *daemon = disk->daemon;
+	struct daemon_disk **link = &daemon->disks;
+
+	while (*link != disk)
+		link = &(*link)->next;
+	*link = disk->next;
+	free(disk->path);
+	free(disk);
+	daemon_disk_gone(daemon);
+}
+
+static void delete_part(struct daemon_disk *disk, struct daemon_error *error)
+{
+	struct pool_error why = { .text = "" };
+	int code = pool_disk_delete(disk->pool->pool, disk->part, &why);
+
+	if (code) {
+		daemon_fail(error, code, "%s", why.text);
+		log_error(&disk->subject, "cannot delete: %s", why.text);
+		disk->farewell = DISK_STAYS;
+		serve(disk);
+		return;
+	}
+	log_info(&disk->subject, "deleted");
+	forget(disk);
+}
+
+static void rename_part(struct daemon_disk *disk, struct daemon_error *error)
+{
+	struct pool_error why = { .text = "" };
+	int code = pool_disk_rename(disk->pool->pool, disk->part, disk->new_name, &why);
+
+	if (code) {
+		daemon_fail(error, code, "%s", why.text);
+		log_error(&disk->subject, "cannot rename: %s", why.text);
+	} else {
+		log_info(&disk->subject, "renamed to %s", disk->new_name);
+		set_name(disk, disk->new_name);
+	}
+	disk->farewell = DISK_STAYS;
+	serve(disk);
+}
+
+/* The endpoint is gone: does what was planned. */
+static void farewell(struct daemon_disk *disk)
+{
+	struct daemon_error ignored, *error = disk->outcome ? disk->outcome : &ignored;
+
+	close_steps(disk);
+	disk->outcome = NULL;
+	*error = (struct daemon_error){ .code = 0 };
+	if (disk->daemon->stopping)
+		disk->farewell = disk->farewell == DISK_DELETE ? DISK_DELETE : DISK_FORGET;
+	switch (disk->farewell) {
+	case DISK_DELETE:
+		delete_part(disk, error);
+		break;
+	case DISK_RENAME:
+		rename_part(disk, error);
+		break;
+	case DISK_REOPEN:
+		disk->farewell = DISK_STAYS;
+		serve(disk);
+		break;
+	default:
+		forget(disk);
+		break;
+	}
+}
+
+static void endpoint_gone(void *context)
+{
+	farewell(context);
+}
+
+bool daemon_disk_leave(struct daemon_disk *disk, enum disk_farewell plan, struct daemon_error *outcome)
+{
+	struct vhost_user_endpoint *endpoint = disk->endpoint;
+	struct daemon_error result = { .code = -EINPROGRESS };
+
+	if (disk->farewell != DISK_STAYS) {	/* on its way out already; the end of the daemon wins */
+		if (disk->farewell != DISK_DELETE)
+			disk->farewell = plan;
+		return false;
+	}
+	disk->farewell = plan;
+	disk->outcome = &result;
+	disk->endpoint = NULL;
+	if (endpoint)
+		vhost_user_destroy(endpoint, endpoint_gone, disk);
+	else
+		farewell(disk);
+	if (result.code == -EINPROGRESS) {
+		disk->outcome = NULL;
+		return false;
+	}
+	if (outcome)
+		*outcome = result;
+	return true;
+}

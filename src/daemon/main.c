@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * viaductd. Start-up phases, in this order: options, configuration, workers, devices (as root, when started
+ * so), sockets, privileges, sandbox, READY; then the control loop until SIGTERM. A start as a successor
+ * (--takeover) is the same, with the devices and sockets of the predecessor.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/fd.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "core/memory_guard.h"
+#include "daemon/api.h"
+#include "daemon/config.h"
+#include "daemon/daemon.h"
+#include "daemon/plan.h"
+#include "daemon/privileges.h"
+#include "daemon/takeover.h"
+
+enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
+
+struct options {
+	const char *config, *runtime_dir, *force_format;
+	bool check, takeover, help, version, print_reference;
+};
+
+/* What main() watches in the control loop. */
+struct control {
+	struct daemon *daemon;
+	struct loop *loop;
+	int signals;
+	struct loop_watch signal_watch;
+	struct loop_timer watchdog;
+	uint64_t watchdog_ns;
+};
+
+/* ---- options ---- */
+
+static const char usage_text[] =
+	"Usage: viaductd [OPTION]...\n"
+	"Shares the host's disks among virtual machines. Runs in the foreground.\n\n"
+	"  --config FILE        configuration (default: /etc/viaduct/viaduct.conf; for a plain user\n"
+	"                       $XDG_CONFIG_HOME/viaduct/viaduct.conf)\n"
+	"  --runtime-dir DIR    directory of the sockets (default: /run/viaduct; for a plain user\n"
+	"                       $XDG_RUNTIME_DIR/viaduct)\n"
+	"  --check              validate the configuration, print what a start would do, and end\n"
+	"  --takeover           take the guests over from the viaductd that runs, without a break\n"
+	"  --force-format POOL  format this pool's disk even if it holds something else\n"
+	"  --help-config        print the reference of the configuration and end\n"
+	"  --version, --help\n\n"
+	"Exit codes: 0 ok, 1 failed, 2 usage. See viaductd(8), viaduct.conf(5).\n";
+
+/* Returns false when the arguments make no sense. */
+static bool parse_options(int argc, char **argv, struct options *ret_options)
+{
+	static const struct option table[] = {
+		{ "config", required_argument, NULL, 'c' },	 { "runtime-dir", required_argument, NULL, 'r' },
+		{ "check", no_argument, NULL, 'k' },		 { "takeover", no_argument, NULL, 't' },
+		{ "force-format", required_argument, NULL, 'f' }, { "help-config", no_argument, NULL, 'p' },
+		{ "version", no_argument, NULL, 'v' },		 { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", table, NULL)) != -1) {
+		switch (option) {
+		case 'c': ret_options->config = optarg; break;
+		case 'r': ret_options->runtime_dir = optarg; break;
+		case 'k': ret_options->check = true; break;
+		case 't': ret_options->takeover = true; break;
+		case 'f': ret_options->force_format = optarg; break;
+		case 'p': ret_options->print_reference = true; break;
+		case 'v': ret_options->version = true; break;
+		case 'h': ret_options->help = true; break;
+		default: return false;
+		}
+	}
+	if (optind < argc)
+		fprintf(stderr, "viaductd: '%s' is not an option\n", argv[optind]);
+	return optind == argc;
+}
+
+/* A string to free. */
+static char *default_config_path(void)
+{
+	const char *config_home = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+	char *path = NULL;
+
+	if (geteuid() == 0)
+		return strdup("/etc/viaduct/viaduct.conf");
+	if (config_home && config_home[0] == '/')
+		return asprintf(&path, "%s/viaduct/viaduct.conf", config_home) < 0 ? NULL : path;
+	return asprintf(&path, "%s/.config/viaduct/viaduct.conf", home ? home : "") < 0 ? NULL : path;
+}
+
+static void print_messages(const struct config_messages *messages)
+{
+	for (unsigned i = 0; i < messages->kept; i++)
+		fprintf(stderr, "%s\n", messages->text[i]);
+	if (messages->count > messages->kept)
+		fprintf(stderr, "… and %u more\n", messages->count - messages->kept);
+}
+
+static int check(const struct config *config, const struct options *options)
+{
+	struct config_messages messages = { .count = 0 };
+	char *runtime_dir = daemon_runtime_dir(options->runtime_dir, config);
+	int code;
+
+	plan_print(config, runtime_dir ? runtime_dir : "", stdout, &messages);
+	print_messages(&messages);
+	code = messages.count > 0 ? EXIT_FAILED : EXIT_OK;
+	free(runtime_dir);
+	config_messages_finish(&messages);
+	return code;
+}
+
+/* ---- signals, watchdog ---- */
+
+static void on_signals(struct loop_watch *watch, unsigned events)
+{
+	struct control *control = (struct control *)((char *)watch - offsetof(struct control, signal_watch));
+	struct signalfd_siginfo info;
+
+	while (read(control->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo != SIGHUP)
+			daemon_stop(control->daemon);
+		else if (control->daemon->suspended || control->daemon->stopping)
+			log_warning(NULL, "reload: not during a takeover; try again");
+		else
+			reload_on_signal(control->daemon);
+	}
+}
+
+static void on_watchdog(struct loop_timer *timer)
+{
+	struct control *control = (struct control *)((char *)timer - offsetof(struct control, watchdog));
+
+	notify_send("WATCHDOG=1");
+	loop_timer_start(control->loop, timer, clock_now_ns() + control->watchdog_ns);
+}
+
+static void signal_set(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+/* Before any thread is made, so that all threads have the signals blocked. */
+static void block_signals(void)
+{
+	sigset_t set;
+
+	signal_set(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int watch_control(struct control *control, struct daemon_error *error)
+{
+	sigset_t set;
+
+	signal_set(&set);
+	control->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (control->signals < 0)
+		return daemon_fail(error, -errno, "cannot watch for signals: %s", strerror(errno));
+	control->signal_watch.ready = on_signals;
+	if (loop_watch_start(control->loop, &control->signal_watch, control->signals, POLLIN) < 0)
+		return daemon_fail(error, -ENOMEM, "out of memory");
+	control->watchdog.expired = on_watchdog;
+	control->watchdog_ns = notify_watchdog_interval_ns();
+	if (control->watchdog_ns > 0)
+		loop_timer_start(control->loop, &control->watchdog, clock_now_ns() + control->watchdog_ns);
+	return 0;
+}
+
+/* ---- phases ---- */
+
+/* Each queue holds two or three descriptors; the soft limit of 1024 is for programs with select(). */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* Devices and sockets: from the predecessor's hands, or made. */
+static int open_everything(struct daemon *daemon, bool takeover, struct daemon_error *error)
+{
+	struct daemon_error ignored;
+	int code = 0;
+
+	if (takeover)
+		code = takeover_offer_receive(daemon->runtime_dir, &daemon->offer, error);
+	else
+		code = api_create(daemon, &daemon->api, error);	/* first: two daemons must not open one pool */
+	if (code)
+		return code;
+	daemon_open_pools(daemon);
+	if (takeover && takeover_offer_commit(daemon->offer, error) < 0) {
+		log_error(NULL, "%s", error->text);
+		_exit(EXIT_FAILED);	/* nothing of ours may touch the pools any more */
+	}
+	daemon_open_disks(daemon);
+	if (takeover)
+		code = api_create(daemon, &daemon->api, error);
+	if (!code && takeover_create(daemon, &daemon->takeover, &ignored) < 0)
+		log_warning(NULL, "%s; --takeover will not be possible", ignored.text);
+	if (takeover)
+		takeover_offer_done(daemon->offer, daemon);
+	daemon->offer = NULL;
+	return code;
+}
+
+static int give_up_privileges(const struct daemon *daemon, struct daemon_error *error)
+{
+	const struct config_daemon *settings = config_daemon(daemon->config);
+	int code = privileges_drop(settings->user, settings->group, error);
+
+	if (!code && settings->sandbox)
+		code = privileges_sandbox(error);
+	return code;
+}
+
+static void say_ready(const struct daemon *daemon)
+{
+	unsigned served = 0, failed = 0;
+
+	for (const struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
+		if (disk->endpoint)
+			served++;
+		else
+			failed++;
+	}
+	log_info(NULL, "ready: %u disk%s served%s", served, served == 1 ? "" : "s",
+		 failed ? ", others are not: see above" : "");
+	notify_send("READY=1\nMAINPID=%d\nSTATUS=%u disks served, %u not", (int)getpid(), served, failed);
+}
+
+/* Runs a daemon from its first object to its last. Takes the configuration. */
+static int run(const struct options *options, const char *config_path, struct config *config)
+{
+	struct control control = { .signals = -1 };
+	struct loop_options loop_options = { .name = "control" };
+	struct daemon_error error = { .text = "" };
+	struct daemon_options daemon_options = {
+		.config = config, .config_path = config_path, .runtime_dir = options->runtime_dir,
+		.force_format = options->force_format,
+	};
+	int code;
+
+	log_set_level((enum log_level)config_daemon(config)->log_level);
+	raise_file_limit();
+	block_signals();
+	code = memory_guard_install();
+	if (!code)
+		code = loop_create(&loop_options, &control.loop);
+	if (code)
+		daemon_fail(&error, code, "cannot start: %s%s", strerror(-code),
+			    code == -EPERM || code == -ENOSYS ? " (io_uring is switched off: see kernel.io_uring_disabled)" : "");
+	daemon_options.control = control.loop;
+	if (!code)
+		code = daemon_create(&daemon_options, &control.daemon, &error);
+	if (code) {
+		config_destroy(config);
+	} else {
+		if (notify_fds_receive(&control.daemon->fds) < 0)
+			log_warning(NULL, "the descriptors passed by the service manager make no sense: ignored");
+		code = open_everything(control.daemon, options->takeover, &error);
+	}
+	if (!code)
+		code = watch_control(&control, &error);
+	if (!code)
+		code = give_up_privileges(control.daemon, &error);
+	if (!code) {
+		say_ready(control.daemon);
+		code = loop_run(control.loop);
+	} else {
+		log_error(NULL, "%s", error.text);
+		if (control.daemon && control.daemon->disks) {
+			daemon_stop(control.daemon);
+			loop_run(control.loop);
+		}
+	}
+	if (control.signals >= 0)
+		loop_watch_stop(control.loop, &control.signal_watch);
+	daemon_destroy(control.daemon);
+	loop_destroy(control.loop);
+	fd_close(&control.signals);
+	return code ? EXIT_FAILED : EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = { .config = NULL };
+	struct config_messages messages = { .count = 0 };
+	struct config *config;
+	char *config_path;
+	int code = EXIT_FAILED;
+
+	if (!parse_options(argc, argv, &options)) {
+		fputs("Try viaductd --help.\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (options.help)
+		return fputs(usage_text, stdout) < 0 ? EXIT_FAILED : EXIT_OK;
+	if (options.version)
+		return puts("viaductd " VIADUCT_VERSION) < 0 ? EXIT_FAILED : EXIT_OK;
+	if (options.print_reference) {
+		config_print_reference(stdout);
+		return EXIT_OK;
+	}
+	config_path = options.config ? strdup(options.config) : default_config_path();
+	if (!config_path)
+		return EXIT_FAILED;
+	if (config_load(config_path, &config, &messages) < 0) {
+		print_messages(&messages);
+	} else if (options.check) {
+		code = check(config, &options);
+		config_destroy(config);
+	} else {
+		code = run(&options, config_path, config);
+	}
+	config_messages_finish(&messages);
+	free(config_path);
+	return code;
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The running daemon's side of a takeover; takeover_offer.c is the successor's. */
+#include "daemon/takeover.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/fd.h"
+#include "core/handover.h"
+#include "core/log.h"
+#include "daemon/api.h"
+#include "daemon/daemon.h"
+#include "daemon/takeover_wire.h"
+#include "daemon/unix_socket.h"
+#include "interfaces/virtio/vhost_user.h"
+
+enum takeover_state {
+	TAKEOVER_IDLE,		/* nobody there */
+	TAKEOVER_SUSPENDING,	/* endpoints drain */
+	TAKEOVER_OFFERED,	/* the successor prepares */
+	TAKEOVER_GONE,		/* GO was said: we touch nothing any more */
+};
+
+struct takeover {
+	struct daemon *daemon;
+	enum takeover_state state;
+	int socket, peer;
+	pid_t peer_pid;
+	uint64_t suspend_ns;
+	unsigned draining;		/* endpoints that did not answer yet */
+	bool pools_closed;
+	char path[SOCKET_PATH_SIZE + 32];
+	struct loop_watch socket_watch, peer_watch;
+	struct loop_timer timer;
+};
+
+/* ---- going on by ourselves ---- */
+
+static void reopen_pools(struct takeover *takeover)
+{
+	struct daemon *daemon = takeover->daemon;
+
+	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
+		if (!pool->host || daemon_pool_resume(pool) == 0)
+			continue;
+		/* Guests wait on this pool; a new start is the only thing that can help them. */
+		log_error(NULL, "pool %s: %s", pool->name, pool->error.text);
+		_exit(1);
+	}
+	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
+		if (!disk->pool)
+			continue;
+		disk->part = pool_disk_find(disk->pool->pool, disk->name);
+		if (disk->disk)
+			disk_set_part(disk->disk, disk->pool->pool, disk->part);
+	}
+	takeover->pools_closed = false;
+}
+
+static void drop_peer(struct takeover *takeover)
+{
+	struct loop *loop = takeover->daemon->control;
+
+	loop_timer_stop(loop, &takeover->timer);
+	loop_watch_stop(loop, &takeover->peer_watch);
+	fd_close(&takeover->peer);
+}
+
+static void go_on(struct takeover *takeover, const char *why)
+{
+	struct daemon *daemon = takeover->daemon;
+
+	log_warning(NULL, "takeover: %s; going on", why);
+	drop_peer(takeover);
+	if (takeover->pools_closed)
+		reopen_pools(takeover);
+	daemon->suspended = false;
+	takeover->state = TAKEOVER_IDLE;
+	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
+		/* One that still drains resumes when it has: endpoint_suspended(). */
+		if (!disk->suspended)
+			continue;
+		disk->suspending = disk->suspended = false;
+		vhost_user_resume(disk->endpoint);
+	}
+	log_info(NULL, "takeover: guests stood still for %.1f ms",
+		 (double)(clock_now_ns() - takeover->suspend_ns) / (double)NS_PER_MS);
+}
+
+/* ---- the offer ---- */
+
+static void write_header(struct takeover *takeover, struct handover *header)
+{
+	struct daemon *daemon = takeover->daemon;
+	uint64_t endpoints = 0;
+
+	handover_put_u64(header, TAKEOVER_VERSION);
+	handover_put_u64(header, takeover->suspend_ns);
+	takeover_put_fd(header, "api", "", api_socket(daemon->api));
+	takeover_put_fd(header, "takeover", "", takeover->socket);
+	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
+		if (pool->host)
+			takeover_put_fd(header, "pool", pool->name, disk_uring_fd(pool->host));
+	}
+	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
+		if (disk->host)
+			takeover_put_fd(header, "disk", disk->name, disk_uring_fd(disk->host));
+		endpoints += disk->suspended;
+	}
+	handover_put_string(header, "");
+	handover_put_u64(header, endpoints);
+	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
+		if (disk->suspended)
+			handover_put_string(header, disk->subject.name);
+	}
+}
+
+/* The writer only borrows the descriptors: they must survive handover_finish(). */
+static int send_and_finish(struct handover *handover, int socket)
+{
+	int error = handover_send(handover, socket);
+
+	handover->fd_count = 0;
+	handover_finish(handover);
+	return error;
+}
+
+static int send_offer(struct takeover *takeover)
+{
+	struct handover handover = { .bytes = NULL };
+	int error;
+
+	write_header(takeover, &handover);
+	error = send_and_finish(&handover, takeover->peer);
+	for (struct daemon_disk *disk = takeover->daemon->disks; disk && !error; disk = disk->next) {
+		if (!disk->suspended)
+			continue;
+		handover = (struct handover){ .bytes = NULL };
+		vhost_user_save(disk->endpoint, &handover);
+		error = send_and_finish(&handover, takeover->peer);
+	}
+	return error;
+}
+
+/* Everything stands still: closes the pools and makes the offer. */
+static void make_offer(struct takeover *takeover)
+{
+	int error;
+
+	for (struct daemon_pool *pool = takeover->daemon->pools; pool; pool = pool->next) {
+		if (pool->pool)
+			daemon_pool_suspend(pool);
+	}
+	takeover->pools_closed = true;
+	takeover->state = TAKEOVER_OFFERED;
+	error = send_offer(takeover);
+	if (error)
+		go_on(takeover, strerror(-error));
+}
+
+static void endpoint_suspended(void *context)
+{
+	struct daemon_disk *disk = context;
+	struct takeover *takeover = disk->daemon->takeover;
+
+	if (takeover->state != TAKEOVER_SUSPENDING || !disk->suspending) {
+		disk->suspending = false;
+		vhost_user_resume(disk->endpoint);
+		return;
+	}
+	disk->suspended = true;
+	if (--takeover->draining == 0)
+		make_offer(takeover);
+}
+
+static void begin(struct takeover *takeover)
+{
+	struct daemon *daemon = takeover->daemon;
+
+	log_info(NULL, "takeover: process %d takes over", (int)takeover->peer_pid);
+	takeover->state = TAKEOVER_SUSPENDING;
+	takeover->suspend_ns = clock_now_ns();
+	takeover->draining = 1;	/* not before all were asked */
+	daemon->suspended = true;
+	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
+		if (!disk->endpoint || disk->suspending)
+			continue;
+		takeover->draining++;
+		disk->suspending = true;
+		vhost_user_suspend(disk->endpoint, endpoint_suspended, disk);
+	}
+	if (--takeover->draining == 0)
+		make_offer(takeover);
+}
+
+/* ---- the conversation ---- */
+
+static void leave(struct takeover *takeover)
+{
+	log_info(NULL, "takeover: process %d serves the guests now", (int)takeover->peer_pid);
+	notify_send("MAINPID=%d", (int)takeover->peer_pid);
+	_exit(0);
+}
+
+static void say_go(struct takeover *takeover)
+{
+	static const char go = TAKEOVER_GO;
+
+	if (fd_send(takeover->peer, &go, 1, NULL, 0) != 1) {
+		go_on(takeover, "the successor is gone");
+		return;
+	}
+	takeover->state = TAKEOVER_GONE;
+	loop_timer_start(takeover->daemon->control, &takeover->timer, clock_now_ns() + TAKEOVER_TIMEOUT_S * NS_PER_S);
+}
+
+/* What the successor said, or that it hung up (`said` 0). */
+static void hear(struct takeover *takeover, char said)
+{
+	if (takeover->state == TAKEOVER_GONE) {
+		if (said == TAKEOVER_RESUMED)
+			leave(takeover);
+		log_error(NULL, "takeover: the successor failed after it was told to go; guests must reconnect");
+		_exit(1);
+	}
+	if (takeover->state == TAKEOVER_OFFERED && said == TAKEOVER_PREPARED)
+		say_go(takeover);
+	else if (takeover->state == TAKEOVER_SUSPENDING && said == TAKEOVER_HELLO)
+		return;
+	else
+		go_on(takeover, said ? "the successor talks nonsense" : "the successor hung up");
+}
+
+static void peer_ready(struct loop_watch *watch, unsigned events)
+{
+	struct takeover *takeover = (struct takeover *)((char *)watch - offsetof(struct takeover, peer_watch));
+
+	while (takeover->peer >= 0) {
+		char said = 0;
+		ssize_t got = recv(takeover->peer, &said, 1, MSG_DONTWAIT);
+
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		hear(takeover, got == 1 ? said : 0);
+	}
+}
+
+static void timed_out(struct loop_timer *timer)
+{
+	struct takeover *takeover = (struct takeover *)((char *)timer - offsetof(struct takeover, timer));
+
+	if (takeover->state == TAKEOVER_GONE)
+		hear(takeover, 0);
+	else
+		go_on(takeover, takeover->state == TAKEOVER_SUSPENDING ? "a disk does not finish its requests in time" :
+									 "the successor does not answer in time");
+}
+
+/* Only root and our own user may take over. */
+static bool is_allowed(int peer, pid_t *ret_pid)
+{
+	struct ucred credentials;
+	socklen_t size = sizeof(credentials);
+
+	if (getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+		return false;
+	*ret_pid = credentials.pid;
+	return credentials.uid == 0 || credentials.uid == geteuid();
+}
+
+static void set_send_timeout(int fd)
+{
+	struct timeval timeout = { .tv_sec = TAKEOVER_TIMEOUT_S };
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+}
+
+static void socket_ready(struct loop_watch *watch, unsigned events)
+{
+	struct takeover *takeover = (struct takeover *)((char *)watch - offsetof(struct takeover, socket_watch));
+	struct daemon *daemon = takeover->daemon;
+	int fd;
+
+	while ((fd = accept4(takeover->socket, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		if (takeover->state != TAKEOVER_IDLE || daemon->stopping || !is_allowed(fd, &takeover->peer_pid)) {
+			fd_close(&fd);
+			continue;
+		}
+		set_send_timeout(fd);
+		takeover->peer = fd;
+		if (loop_watch_start(daemon->control, &takeover->peer_watch, fd, POLLIN | POLLRDHUP) < 0) {
+			fd_close(&takeover->peer);
+			continue;
+		}
+		loop_timer_start(daemon->control, &takeover->timer, clock_now_ns() + TAKEOVER_TIMEOUT_S * NS_PER_S);
+		begin(takeover);
+	}
+}
+
+void takeover_abort(struct takeover *takeover)
+{
+	if (takeover && (takeover->state == TAKEOVER_SUSPENDING || takeover->state == TAKEOVER_OFFERED))
+		go_on(takeover, "this daemon was told to stop");
+}
+
+int takeover_create(struct daemon *daemon, struct takeover **ret_takeover, struct daemon_error *error)
+{
+	struct takeover *takeover = calloc(1, sizeof(*takeover));
+	int code = 0;
+
+	if (!takeover)
+		return daemon_fail(error, -ENOMEM, "out of memory");
+	takeover->daemon = daemon;
+	takeover->peer = -1;
+	takeover->socket_watch.ready = socket_ready;
+	takeover->peer_watch.ready = peer_ready;
+	takeover->timer.expired = timed_out;
+	snprintf(takeover->path, sizeof(takeover->path), "%s/takeover.sock", daemon->runtime_dir);
+	takeover->socket = takeover_offer_take(daemon->offer, "takeover", "");
+	if (takeover->socket < 0)
+		takeover->socket = unix_socket_listen(takeover->path, 0600);
+	if (takeover->socket < 0)
+		code = takeover->socket;
+	else
+		code = loop_watch_start(daemon->control, &takeover->socket_watch, takeover->socket, POLLIN);
+	if (code) {
+		daemon_fail(error, code, "cannot listen on %s: %s", takeover->path, strerror(-code));
+		fd_close(&takeover->socket);
+		free(takeover);
+		return code;
+	}
+	*ret_takeover = takeover;
+	return 0;
+}
+
+void takeover_destroy(struct takeover *takeover)
+{
+	if (!takeover)
+		return;
+	drop_peer(takeover);
+	loop_watch_stop(takeover->daemon->control, &takeover->socket_watch);
+	unlink(takeover->path);
+	fd_close(&takeover->socket);
+	free(takeover);
+}

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One request: a header (16 readable bytes), data, a status byte (the last writable one). The header is
+ * copied once; what is checked is what is used. The data never passes through us: its iovecs go on to the
+ * arbiter as they came.
+ */
+#include "devices/disk/virtio_blk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arbiter/disk.h"
+#include "core/checked.h"
+#include "core/iov.h"
+#include "core/shared.h"
+#include "devices/disk/virtio_blk_format.h"
+
+/* With header and status a chain of this many segments has 256 descriptors: 1 MiB in pages of 4 KiB. */
+#define SEGMENTS_MAX 254u
+#define SEGMENT_BYTES_MAX (4u << 20)
+/* Ranges in one DISCARD or WRITE_ZEROES; they are carried out one after the other. */
+#define ZERO_SEGMENTS_MAX 16u
+#define DISCARD_SECTORS_MAX (1u << 21)		/* 1 GiB: a fast operation everywhere it is offered */
+#define WRITE_ZEROES_SECTORS_MAX (1u << 16)	/* 32 MiB: may really be written */
+#define QUEUES_MAX 256u
+
+struct virtio_blk {
+	struct disk *disk;
+	unsigned queues;
+	char serial[VIRTIO_BLK_SERIAL_BYTES];
+	bool writeback;		/* atomic: the configuration field; control thread writes, workers read */
+};
+
+struct blk_queue {
+	struct virtio_blk *device;
+	struct disk_channel *channel;
+	uint64_t features;
+};
+
+/* The private area of a chain. */
+struct blk_request {
+	struct disk_request disk;
+	struct virtio_chain *chain;
+	struct blk_queue *queue;
+	uint8_t *status;		/* in guest memory */
+	unsigned segment, segments;	/* DISCARD, WRITE_ZEROES: at which of how many */
+	struct virtio_blk_segment body[ZERO_SEGMENTS_MAX];
+};
+
+/* ---- answers ---- */
+
+/*
+ * All writable bytes count as written, also after an error: part of the data may have arrived before it,
+ * and a migration must then copy those pages too.
+ */
+static void answer(struct blk_request *request, uint8_t status)
+{
+	shared_write(request->status, status);
+	virtio_chain_complete(request->chain, request->chain->writable_bytes);
+}
+
+/* The one place where an errno becomes a virtio-blk status (virtio 1.2, 5.2.6). */
+static uint8_t status_of(int error)
+{
+	switch (error) {
+	case 0:
+		return VIRTIO_BLK_STATUS_OK;
+	case -EOPNOTSUPP:
+		return VIRTIO_BLK_STATUS_UNSUPPORTED;
+	default:
+		return VIRTIO_BLK_STATUS_ERROR;
+	}
+}
+
+static void submit_segment(struct blk_request *request);
+
+static void disk_done(struct disk_request *disk_request, int error)
+{
+	struct blk_request *request = (struct blk_request *)disk_request;
+
+	if (!error && ++request->segment < request->segments)
+		submit_segment(request);
+	else
+		answer(request, status_of(error));
+}
+
+/* ---- requests ---- */
+
+static bool has(uint64_t features, unsigned bit)
+{
+	return features >> bit & 1;
+}
+
+/* Must writes be durable before they are answered? (virtio 1.2, 5.2.5.2 and 5.2.6.2) */
+static bool write_through(const struct blk_queue *queue)
+{
+	if (has(queue->features, VIRTIO_BLK_F_CONFIG_WCE))
+		return !__atomic_load_n(&queue->device->writeback, __ATOMIC_RELAXED);
+	return !has(queue->features, VIRTIO_BLK_F_FLUSH);
+}
+
+static void prepare(struct blk_request *request, enum disk_op op, uint64_t sector, struct iovec *iov, unsigned count,
+		    uint64_t bytes)
+{
+	struct disk_request *disk = &request->disk;
+
+	/* `sector` that does not fit in bytes is refused by the arbiter like any other sector outside. */
+	if (!checked_mul(sector, VIRTIO_BLK_SECTOR_BYTES, &disk->offset_bytes))
+		disk->offset_bytes = UINT64_MAX;
+	disk->op = op;
+	disk->length_bytes = bytes;
+	disk->iov = iov;
+	disk->iov_count = count;
+}
+
+static void submit_segment(struct blk_request *request)
+{
+	const struct virtio_blk_segment *segment = &request->body[request->segment];
+
+	prepare(request, request->disk.op, segment->sector, NULL, 0,
+		(uint64_t)segment->sectors * VIRTIO_BLK_SECTOR_BYTES);
+	disk_submit(request->queue->channel, &request->disk);
+}
+
+/* Checks all ranges before the first one is carried out. */
+static uint8_t segments_check(const struct blk_request *request, bool write_zeroes)
+{
+	for (unsigned i = 0; i < request->segments; i++) {
+		uint32_t limit = write_zeroes ? WRITE_ZEROES_SECTORS_MAX : DISCARD_SECTORS_MAX;
+		uint32_t flags = write_zeroes ? VIRTIO_BLK_SEGMENT_UNMAP : 0;
+
+		if (request->body[i].flags & ~flags)
+			return VIRTIO_BLK_STATUS_UNSUPPORTED;
+		if (request->body[i].sectors == 0 || request->body[i].sectors > limit)
+			return VIRTIO_BLK_STATUS_ERROR;
+	}
+	return VIRTIO_BLK_STATUS_OK;
+}
+
+static void handle_zero(struct blk_request *request, struct iovec *data, unsigned count, uint64_t bytes,
+			bool write_zeroes)
+{
+	uint8_t status;
+
+	if (!has(request->queue->features, write_zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD)) {
+		answer(request, VIRTIO_BLK_STATUS_UNSUPPORTED);
+		return;
+	}
+	if (bytes == 0 || bytes % sizeof(request->body[0]) != 0 || bytes > sizeof(request->body)) {
+		answer(request, VIRTIO_BLK_STATUS_ERROR);
+		return;
+	}
+	iov_copy_out(data, count, 0, request->body, bytes);
+	request->segments = (unsigned)(bytes / sizeof(request->body[0]));
+	status = segments_check(request, write_zeroes);
+	if (status != VIRTIO_BLK_STATUS_OK) {
+		answer(request, status);
+		return;
+	}
+	request->disk.op = write_zeroes ? DISK_WRITE_ZEROES : DISK_DISCARD;
+	submit_segment(request);
+}
+
+static void handle_get_id(struct blk_request *request, const struct iovec *data, unsigned count)
+{
+	iov_copy_in(data, count, 0, request->queue->device->serial, VIRTIO_BLK_SERIAL_BYTES);
+	answer(request, VIRTIO_BLK_STATUS_OK);
+}
+
+/* `out`: readable data behind the header; `in`: writable data before the status. */
+struct blk_data {
+	struct iovec *out, *in;
+	unsigned out_count, in_count;
+	uint32_t out_bytes, in_bytes;
+};
+
+/* What is not a plain READ or WRITE. */
+static void handle_other(struct blk_request *request, uint32_t type, const struct blk_data *data)
+{
+	switch (type) {
+	case VIRTIO_BLK_FLUSH:
+		prepare(request, DISK_FLUSH, 0, NULL, 0, 0);
+		disk_submit(request->queue->channel, &request->disk);
+		break;
+	case VIRTIO_BLK_GET_ID:
+		handle_get_id(request, data->in, data->in_count);
+		break;
+	case VIRTIO_BLK_DISCARD:
+	case VIRTIO_BLK_WRITE_ZEROES:
+		handle_zero(request, data->out, data->out_count, data->out_bytes, type == VIRTIO_BLK_WRITE_ZEROES);
+		break;
+	default:
+		answer(request, VIRTIO_BLK_STATUS_UNSUPPORTED);
+	}
+}
+
+/* Takes the header off the readable elements; false when it is not all there. */
+static bool take_header(struct virtio_chain *chain, struct virtio_blk_header *ret_header, struct blk_data *data)
+{
+	struct iovec *iov = chain->iov;
+	unsigned count = chain->readable_count;
+	size_t left = sizeof(*ret_header);
+
+	if (chain->readable_bytes < sizeof(*ret_header))
+		return false;
+	if (iov->iov_len == sizeof(*ret_header) && iov->iov_base) {
+		shared_copy_in(ret_header, iov->iov_base, sizeof(*ret_header));
+		iov++;
+		count--;
+	} else {
+		for (size_t i = 0, seen = 0; seen < left; seen += iov[i++].iov_len)
+			if (!iov[i].iov_base)
+				return false;
+		iov_copy_out(iov, count, 0, ret_header, sizeof(*ret_header));
+		for (; left > 0 && left >= iov->iov_len; count--)
+			left -= iov++->iov_len;
+		if (left > 0) {
+			iov->iov_base = (uint8_t *)iov->iov_base + left;
+			iov->iov_len -= left;
+		}
+	}
+	data->out = iov;
+	data->out_count = count;
+	data->out_bytes = chain->readable_bytes - (uint32_t)sizeof(*ret_header);
+	return true;
+}
+
+/* Takes the status byte off the writable elements; NULL when there is none. */
+static uint8_t *take_status(struct virtio_chain *chain, struct blk_data *data)
+{
+	struct iovec *last = &chain->iov[chain->readable_count + chain->writable_count - 1];
+
+	if (chain->writable_bytes < 1 || !last->iov_base)
+		return NULL;
+	data->in = chain->iov + chain->readable_count;
+	data->in_count = chain->writable_count;
+	data->in_bytes = chain->writable_bytes - 1;
+	last->iov_len--;
+	if (last->iov_len == 0)
+		data->in_count--;
+	return (uint8_t *)last->iov_base + last->iov_len;
+}
+
+static bool data_mapped(const struct blk_data *data)
+{
+	for (unsigned i = 0; i < data->out_count; i++)
+		if (!data->out[i].iov_base)
+			return false;
+	for (unsigned i = 0; i < data->in_count; i++)
+		if (!data->in[i].iov_base)
+			return false;
+	return true;
+}
+
+static void blk_handle(void *opaque, struct virtio_chain *chain)
+{
+	struct blk_queue *queue = opaque;
+	struct blk_request *request = chain->request;
+	struct virtio_blk_header header;
+	struct blk_data data;
+	uint8_t *status;
+
+	if (!take_header(chain, &header, &data)) {
+		virtio_chain_reject(chain);
+		return;
+	}
+	status = take_status(chain, &data);
+	if (!status) {
+		virtio_chain_reject(chain);
+		return;
+	}
+	request->chain = chain;
+	request->queue = queue;
+	request->status = status;
+	request->segment = 0;
+	request->segments = 1;
+	request->disk.done = disk_done;
+	request->disk.through = write_through(queue);
+	if (chain->unmapped && !data_mapped(&data)) {
+		answer(request, VIRTIO_BLK_STATUS_ERROR);
+		return;
+	}
+	if (header.type == VIRTIO_BLK_IN)
+		prepare(request, DISK_READ, header.sector, data.in, data.in_count, data.in_bytes);
+	else if (header.type == VIRTIO_BLK_OUT)
+		prepare(request, DISK_WRITE, header.sector, data.out, data.out_count, data.out_bytes);
+	else {
+		handle_other(request, header.type, &data);
+		return;
+	}
+	if (request->disk.iov_count > SEGMENTS_MAX)
+		answer(request, VIRTIO_BLK_STATUS_ERROR);
+	else
+		disk_submit(queue->channel, &request->disk);
+}
+
+/* ---- queues ---- */
+
+static int blk_queue_start(void *opaque, const struct virtio_queue_setup *setup, void **ret_queue)
+{
+	struct virtio_blk *device = opaque;
+	struct blk_queue *queue = calloc(1, sizeof(*queue));
+	int error;
+
+	if (!queue)
+		return -ENOMEM;
+	queue->device = device;
+	queue->features = setup->features;
+	error = disk_channel_open(device->disk, setup->loop, &queue->channel);
+	if (error) {
+		free(queue);
+		return error;
+	}
+	*ret_queue = queue;
+	return 0;
+}
+
+static void blk_queue_stop(void *opaque)
+{
+	struct blk_queue *queue = opaque;
+
+	disk_channel_close(queue->channel);
+	free(queue);
+}
+
+/* ---- configuration ---- */
+
+static uint64_t blk_features(void *opaque)
+{
+	const struct virtio_blk *device = opaque;
+	uint64_t features = 1ull << VIRTIO_BLK_F_SIZE_MAX | 1ull << VIRTIO_BLK_F_SEG_MAX |
+			    1ull << VIRTIO_BLK_F_BLK_SIZE | 1ull << VIRTIO_BLK_F_FLUSH |
+			    1ull << VIRTIO_BLK_F_TOPOLOGY | 1ull << VIRTIO_BLK_F_CONFIG_WCE | 1ull << VIRTIO_BLK_F_MQ;
+
+	if (disk_read_only(device->disk))
+		return features | 1ull << VIRTIO_BLK_F_RO;
+	if (disk_discard_bytes(device->disk) > 0)
+		features |= 1ull << VIRTIO_BLK_F_DISCARD;
+	return features | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
+}
+
+static unsigned blk_queue_count(void *opaque)
+{
+	return ((const struct virtio_blk *)opaque)->queues;
+}
+
+static size_t blk_config_size(void *opaque)
+{
+	return VIRTIO_BLK_CONFIG_BYTES;
+}
+
+static void blk_config_read(void *opaque, size_t offset, void *buffer, size_t bytes)
+{
+	const struct virtio_blk *device = opaque;
+	const struct host_disk_geometry *geometry = disk_host_geometry(device->disk);
+	uint32_t block = disk_block_bytes(device->disk);
+	uint32_t ratio = geometry->physical_block_bytes > block ? geometry->physical_block_bytes / block : 1;
+	struct virtio_blk_config config = {
+		.capacity_sectors = disk_size_bytes(device->disk) / VIRTIO_BLK_SECTOR_BYTES,
+		.size_max = SEGMENT_BYTES_MAX,
+		.seg_max = SEGMENTS_MAX,
+		.block_bytes = block,
+		.physical_block_exponent = (uint8_t)__builtin_ctz(ratio),
+		.min_io_blocks = (uint16_t)ratio,
+		.optimal_io_blocks = geometry->optimal_io_bytes / block,
+		.writeback = __atomic_load_n(&device->writeback, __ATOMIC_RELAXED),
+		.queues = (uint16_t)device->queues,
+		.max_write_zeroes_sectors = WRITE_ZEROES_SECTORS_MAX,
+		.max_write_zeroes_segments = ZERO_SEGMENTS_MAX,
+		.write_zeroes_may_unmap = 1,
+	};
+	uint32_t discard = disk_discard_bytes(device->disk);
+
+	if (discard > 0) {
+		config.max_discard_sectors = DISCARD_SECTORS_MAX;
+		config.max_discard_segments = ZERO_SEGMENTS_MAX;
+		config.discard_alignment_sectors = discard / VIRTIO_BLK_SECTOR_BYTES;
+	}
+	assert(checked_range(offset, bytes, VIRTIO_BLK_CONFIG_BYTES));
+	memcpy(buffer, (const uint8_t *)&config + offset, bytes);
+}
+
+/* Only the write cache's mode is writable, and only when CONFIG_WCE was negotiated (5.2.5). */
+static int blk_config_write(void *opaque, uint64_t features, size_t offset, const void *buffer, size_t bytes)
+{
+	struct virtio_blk *device = opaque;
+	uint8_t value;
+
+	if (offset != offsetof(struct virtio_blk_config, writeback) || bytes != 1 ||
+	    !has(features, VIRTIO_BLK_F_CONFIG_WCE))
+		return -EINVAL;
+	memcpy(&value, buffer, 1);
+	if (value > 1)
+		return -EINVAL;
+	__atomic_store_n(&device->writeback, value == 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static void blk_reset(void *opaque)
+{
+	struct virtio_blk *device = opaque;
+
+	__atomic_store_n(&device->writeback, true, __ATOMIC_RELAXED);
+}
+
+const struct virtio_model_ops virtio_blk_model = {
+	.name = "virtio-blk",
+	.virtio_id = 2,
+	.request_bytes = sizeof(struct blk_request),
+	.features = blk_features,
+	.queue_count = blk_queue_count,
+	.config_size = blk_config_size,
+	.config_read = blk_config_read,
+	.config_write = blk_config_write,
+	.reset = blk_reset,
+	.queue_start = blk_queue_start,
+	.queue_stop = blk_queue_stop,
+	.handle = blk_handle,
+};
+
+int virtio_blk_create(const struct virtio_blk_options *options, struct virtio_blk **ret_device)
+{
+	struct virtio_blk *device;
+	const char *serial = options->serial ? options->serial : disk_name(options->disk);
+
+	if (options->queues > QUEUES_MAX)
+		return -EINVAL;
+	device = calloc(1, sizeof(*device));
+	if (!device)
+		return -ENOMEM;
+	device->disk = options->disk;
+	device->queues = options->queues ? options->queues : 1;
+	device->writeback = true;
+	/* Not a C string: all 20 bytes may be used (5.2.6). */
+	memcpy(device->serial, serial, strnlen(serial, sizeof(device->serial)));
+	*ret_device = device;
+	return 0;
+}
+
+void virtio_blk_destroy(struct virtio_blk *device)
+{
+	free(device);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* virtio-blk (virtio 1.2, 5.2): a virtual disk as a virtio device. */
+#ifndef VIADUCT_DEVICES_DISK_VIRTIO_BLK_H
+#define VIADUCT_DEVICES_DISK_VIRTIO_BLK_H
+
+#include "devices/virtio_model.h"
+
+struct disk;
+struct virtio_blk;
+
+#define VIRTIO_BLK_SERIAL_BYTES 20
+
+struct virtio_blk_options {
+	struct disk *disk;	/* outlives the device */
+	unsigned queues;	/* 1 … 256; 0: 1 */
+	const char *serial;	/* copied, cut at VIRTIO_BLK_SERIAL_BYTES; NULL: the disk's name */
+};
+
+/* Returns 0 and *ret_device (for virtio_model_ops' `device`), -EINVAL or -ENOMEM. */
+int virtio_blk_create(const struct virtio_blk_options *options, struct virtio_blk **ret_device);
+/* No queue runs any more. NULL is allowed. */
+void virtio_blk_destroy(struct virtio_blk *device);
+
+extern const struct virtio_model_ops virtio_blk_model;
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Split virtqueues (virtio 1.2, 2.7): the device's side. */
+#include <errno.h>
+
+#include "core/checked.h"
+#include "core/shared.h"
+#include "core/trace.h"
+#include "interfaces/virtio/dirty_log.h"
+#include "interfaces/virtio/virtqueue_internal.h"
+
+/* The driver's used_event and our available_event sit behind the last element of the other side's ring. */
+static uint16_t *used_event(struct virtqueue *queue)
+{
+	return &queue->split.available->ring[queue->size];
+}
+
+static uint16_t *available_event(struct virtqueue *queue)
+{
+	return (uint16_t *)&queue->split.used->ring[queue->size];
+}
+
+int split_map(struct virtqueue *queue)
+{
+	const struct virtqueue_setup *setup = &queue->setup;
+	struct guest_memory *memory = queue->view->memory;
+	uint64_t size = queue->size;
+	void *descriptors = guest_memory_at_user(memory, setup->descriptor_user, size * 16);
+	void *available = guest_memory_at_user(memory, setup->driver_user, 6 + size * 2);
+	void *used = guest_memory_at_user(memory, setup->device_user, 6 + size * 8);
+
+	if (!descriptors || !available || !used)
+		return -EFAULT;
+	if (!is_aligned((uintptr_t)descriptors, 16) || !is_aligned((uintptr_t)available, 2) ||
+	    !is_aligned((uintptr_t)used, 4))
+		return -EINVAL;
+	queue->split.descriptors = descriptors;
+	queue->split.available = available;
+	queue->split.used = used;
+	return 0;
+}
+
+bool split_pending(struct virtqueue *queue)
+{
+	struct split_ring *ring = &queue->split;
+
+	if (ring->seen == ring->next) {
+		/* Acquire: pairs with the driver's release of available->idx after it wrote the ring and chain. */
+		ring->seen = shared_read_acquire(&ring->available->idx);
+		if ((uint16_t)(ring->seen - ring->next) > queue->size) {
+			queue_break(queue, VIOLATION_AVAILABLE_JUMP, ring->seen);
+			return false;
+		}
+	}
+	return ring->seen != ring->next;
+}
+
+static struct descriptor descriptor_read(const struct split_descriptor *from)
+{
+	return (struct descriptor){
+		.address = shared_read(&from->address),
+		.length = shared_read(&from->length),
+		.flags = shared_read(&from->flags),
+		.next = shared_read(&from->next),
+	};
+}
+
+/* Follows the chain from `head`; on a violation *ret_value is the number that broke the rule. */
+static enum virtqueue_violation gather(struct virtqueue *queue, struct queue_slot *slot, unsigned head,
+				       uint64_t *ret_value)
+{
+	unsigned index = head;
+
+	for (unsigned walked = 0; walked < CHAIN_DESCRIPTORS_MAX && walked < queue->size; walked++) {
+		struct descriptor d = descriptor_read(&queue->split.descriptors[index]);
+		enum virtqueue_violation violation;
+
+		*ret_value = d.address;
+		if (d.flags & DESCRIPTOR_INDIRECT)
+			return chain_append_table(queue, slot, &d);
+		violation = chain_append(queue, slot, &d);
+		if (violation || !(d.flags & DESCRIPTOR_NEXT))
+			return violation;
+		index = d.next;
+		*ret_value = index;
+		if (index >= queue->size)
+			return VIOLATION_NEXT;
+	}
+	return VIOLATION_LOOP;
+}
+
+static struct queue_slot *take_head(struct virtqueue *queue, unsigned head)
+{
+	enum virtqueue_violation violation;
+	struct queue_slot *slot;
+	uint64_t value = head;
+
+	slot = head < queue->size ? queue_claim(queue, head) : NULL;
+	if (!slot) {
+		queue_break(queue, VIOLATION_HEAD, head);
+		return NULL;
+	}
+	chain_begin(queue, slot);
+	violation = gather(queue, slot, head, &value);
+	if (violation) {
+		queue_break(queue, violation, value);
+		return NULL;
+	}
+	return slot;
+}
+
+struct queue_slot *split_take(struct virtqueue *queue)
+{
+	struct split_ring *ring = &queue->split;
+	struct queue_slot *slot;
+	unsigned head;
+
+	if (!split_pending(queue))
+		return NULL;
+	head = shared_read(&ring->available->ring[ring->next & (queue->size - 1)]);
+	trace_mark(TRACE_TAKEN);
+	slot = take_head(queue, head);
+	if (!slot)
+		return NULL;
+	if (queue->inflight)
+		inflight_split_take(queue, head);
+	ring->next++;
+	return slot;
+}
+
+struct queue_slot *split_retake(struct virtqueue *queue, unsigned head)
+{
+	return take_head(queue, head);
+}
+
+static void log_used(struct virtqueue *queue, uint64_t offset, uint64_t length)
+{
+	if (queue->log && queue->setup.log_used_guest != UINT64_MAX)
+		dirty_log_mark(queue->log, queue->setup.log_used_guest + offset, length);
+}
+
+/* Does the driver want a call for (old, new]? (2.7.10: event index or flag.) */
+static bool call_wanted(struct virtqueue *queue, uint16_t new_idx)
+{
+	uint16_t old = queue->split.signalled_idx;
+
+	queue->split.signalled_idx = new_idx;
+	/* Full barrier: used->idx is visible before we look whether the driver sleeps; pairs with its own. */
+	shared_fence();
+	if (!queue->event_idx)
+		return !(shared_read(&queue->split.available->flags) & SPLIT_NO_INTERRUPT);
+	return (uint16_t)(new_idx - shared_read(used_event(queue)) - 1) < (uint16_t)(new_idx - old);
+}
+
+bool split_publish(struct virtqueue *queue)
+{
+	struct split_ring *ring = &queue->split;
+	unsigned mask = queue->size - 1;
+	uint16_t idx = ring->used_idx;
+
+	for (unsigned i = 0; i < queue->done_count; i++, idx++) {
+		struct split_used_element *element = &ring->used->ring[idx & mask];
+
+		shared_write(&element->id, (uint32_t)queue->done[i]);
+		shared_write(&element->length, queue_slot(queue, queue->done[i])->written_bytes);
+		log_used(queue, offsetof(struct split_used, ring) + (idx & mask) * sizeof(*element), sizeof(*element));
+	}
+	if (queue->inflight)
+		inflight_split_before(queue);
+	/* Release: pairs with the driver's acquire of used->idx before it reads the elements and data. */
+	shared_write_release(&ring->used->idx, idx);
+	log_used(queue, 0, offsetof(struct split_used, ring));
+	if (queue->inflight)
+		inflight_split_after(queue, idx);
+	ring->used_idx = idx;
+	return call_wanted(queue, idx);
+}
+
+/*
+ * With the event index an old available_event is "not wanted": the driver notifies only when it passes it.
+ * Otherwise the flag says it.
+ */
+void split_notify(struct virtqueue *queue, bool wanted)
+{
+	struct split_ring *ring = &queue->split;
+
+	if (!queue->event_idx) {
+		shared_write(&ring->used->flags, wanted ? 0 : (uint16_t)SPLIT_NO_NOTIFY);
+		log_used(queue, 0, 2);
+	} else if (wanted) {
+		shared_write(available_event(queue), ring->next);
+		log_used(queue, 4 + 8ull * queue->size, 2);
+	}
+	/* Full barrier: the wish is visible before the caller looks at the ring once more. */
+	if (wanted)
+		shared_fence();
+}

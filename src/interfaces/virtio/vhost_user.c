@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The endpoint: who is connected, whose rings run, what is counted; its beginning and its end. */
+#include "interfaces/virtio/vhost_user.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/fd.h"
+#include "interfaces/virtio/vhost_user_connection.h"
+
+#define QUEUE_SIZE_DEFAULT 1024u
+
+uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint)
+{
+	const struct vhost_user_options *options = &endpoint->options;
+
+	return options->model->features(options->device) | (VIRTQUEUE_FEATURES & ~options->features_off) |
+	       1ull << VHOST_F_LOG_ALL | 1ull << VHOST_USER_F_PROTOCOL_FEATURES;
+}
+
+/* ---- life ---- */
+
+static void endpoint_free(struct vhost_user_endpoint *endpoint)
+{
+	free((char *)endpoint->options.name);
+	free((char *)endpoint->options.path);
+	free(endpoint);
+}
+
+struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_options *options)
+{
+	struct vhost_user_endpoint *endpoint = calloc(1, sizeof(*endpoint));
+	unsigned queues;
+
+	if (!endpoint)
+		return NULL;
+	endpoint->options = *options;
+	endpoint->options.name = strdup(options->name);
+	endpoint->options.path = options->path ? strdup(options->path) : NULL;
+	endpoint->listen_fd = -1;
+	if (!endpoint->options.name || (options->path && !endpoint->options.path)) {
+		endpoint_free(endpoint);
+		return NULL;
+	}
+	log_subject_name(&endpoint->subject, "%s", options->name);
+	queues = options->model->queue_count(options->device);
+	assert(queues > 0);
+	endpoint->queue_count = queues < VHOST_USER_QUEUES_MAX ? queues : VHOST_USER_QUEUES_MAX;
+	endpoint->queue_size_max = options->queue_size_max ? options->queue_size_max : QUEUE_SIZE_DEFAULT;
+	assert(endpoint->queue_size_max <= VIRTQUEUE_SIZE_MAX);
+	return endpoint;
+}
+
+int vhost_user_create(const struct vhost_user_options *options, struct vhost_user_endpoint **ret_endpoint)
+{
+	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_alloc(options);
+	int error = endpoint ? vhost_user_socket_open(endpoint) : -ENOMEM;
+
+	if (!error) {
+		*ret_endpoint = endpoint;
+		return 0;
+	}
+	if (endpoint) {
+		vhost_user_socket_finish(endpoint);
+		endpoint_free(endpoint);
+	}
+	return error;
+}
+
+static void destroy_settle(struct vhost_user_endpoint *endpoint)
+{
+	void (*gone)(void *context) = endpoint->gone;
+	void *context = endpoint->gone_context;
+
+	if (endpoint->connection_count > 0)
+		return;
+	endpoint_free(endpoint);
+	if (gone)
+		gone(context);
+}
+
+void vhost_user_destroy(struct vhost_user_endpoint *endpoint, void (*gone)(void *context), void *context)
+{
+	if (!endpoint) {
+		if (gone)
+			gone(context);
+		return;
+	}
+	assert(!endpoint->destroying);
+	endpoint->destroying = true;
+	endpoint->gone = gone;
+	endpoint->gone_context = context;
+	vhost_user_socket_finish(endpoint);
+	for (struct vhost_user_connection *connection = endpoint->connections; connection;
+	     connection = connection->next)
+		vhost_user_connection_close(connection);
+	destroy_settle(endpoint);
+}
+
+/* ---- whose rings run ---- */
+
+bool vhost_user_endpoint_claim(struct vhost_user_connection *connection, bool *ret_wait)
+{
+	struct vhost_user_endpoint *endpoint = connection->endpoint;
+	struct vhost_user_connection *owner = endpoint->owner;
+
+	*ret_wait = false;
+	if (!owner || owner == connection) {
+		endpoint->owner = endpoint->holder = connection;
+		return true;
+	}
+	/* A VMM that was killed and started again is here before we have read that it went. */
+	if (vhost_user_connection_hung_up(owner))
+		vhost_user_connection_close(owner);
+	*ret_wait = owner->closing;
+	return false;
+}
+
+static void go_on(struct vhost_user_connection *connection)
+{
+	enum vhost_user_outcome outcome;
+
+	connection->waits_for_claim = connection->busy = false;
+	outcome = vhost_user_rings_start(connection);
+	if (outcome != VHOST_USER_LATER)
+		vhost_user_message_finish(connection, outcome);
+	vhost_user_connection_defer(connection);
+}
+
+void vhost_user_endpoint_release(struct vhost_user_connection *connection)
+{
+	struct vhost_user_endpoint *endpoint = connection->endpoint;
+
+	if (endpoint->owner != connection)
+		return;
+	endpoint->owner = NULL;
+	for (struct vhost_user_connection *other = endpoint->connections; other; other = other->next)
+		if (other->waits_for_claim && !other->closing)
+			go_on(other);
+}
+
+void vhost_user_endpoint_remove(struct vhost_user_connection *connection)
+{
+	struct vhost_user_endpoint *endpoint = connection->endpoint;
+	const struct vhost_user_options *options = &endpoint->options;
+
+	if (endpoint->holder == connection) {
+		endpoint->holder = NULL;
+		if (options->model->reset && !endpoint->handed_over)
+			options->model->reset(options->device);
+	}
+	vhost_user_endpoint_release(connection);
+	free(connection);
+	log_debug(&endpoint->subject, "front end gone");
+	if (endpoint->destroying) {
+		destroy_settle(endpoint);
+		return;
+	}
+	vhost_user_socket_retry(endpoint);
+	vhost_user_endpoint_settle(endpoint);
+}
+
+/* ---- for the daemon ---- */
+
+void vhost_user_config_changed(struct vhost_user_endpoint *endpoint)
+{
+	for (struct vhost_user_connection *connection = endpoint->connections; connection;
+	     connection = connection->next)
+		vhost_user_backend_notify(connection);
+}
+
+static void add_counts(struct vhost_user_status *status, const struct vhost_user_ring_counts *counts)
+{
+	status->kicks += counts->kicks;
+	status->chains += counts->chains;
+	status->calls += counts->calls;
+	status->calls_suppressed += counts->suppressed;
+}
+
+static void add_connection(struct vhost_user_status *status, struct vhost_user_connection *connection)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++) {
+		struct vhost_user_ring_counts counts = vhost_user_queue_counts(&connection->queues[i]);
+
+		status->queues_running += connection->queues[i].started && !connection->queues[i].broken;
+		status->broken |= connection->queues[i].broken;
+		add_counts(status, &counts);
+	}
+}
+
+void vhost_user_status(const struct vhost_user_endpoint *endpoint, struct vhost_user_status *ret_status)
+{
+	struct vhost_user_status status = {
+		.connects = endpoint->connects,
+		.refused_connects = endpoint->refused_connects,
+		.protocol_errors = endpoint->protocol_errors,
+		.features = endpoint->owner ? endpoint->owner->features : 0,
+	};
+
+	memcpy(status.violations, endpoint->violations, sizeof(status.violations));
+	add_counts(&status, &endpoint->counts);
+	for (struct vhost_user_connection *connection = endpoint->connections; connection;
+	     connection = connection->next) {
+		status.connections += !connection->closing;
+		add_connection(&status, connection);
+	}
+	*ret_status = status;
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One front end: receives messages, checks them against the table, answers, and runs its jobs one after
+ * the other. vhost_user_connection_advance() is the one place that decides what is next.
+ */
+#include "interfaces/virtio/vhost_user_connection.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/clock.h"
+#include "core/fd.h"
+#include "interfaces/virtio/dirty_log.h"
+
+#define CONNECTION_OF(pointer, member)                                                                       \
+	((struct vhost_user_connection *)((char *)(pointer) - offsetof(struct vhost_user_connection, member)))
+
+static struct loop *control_of(const struct vhost_user_connection *connection)
+{
+	return connection->endpoint->options.control;
+}
+
+void vhost_user_complain(struct vhost_user_connection *connection, const char *reason, uint64_t value)
+{
+	connection->endpoint->protocol_errors++;
+	log_guest(&connection->endpoint->subject, "front end: %s: %s (%#llx)",
+		  vhost_user_request_name(connection->message.header.request), reason, (unsigned long long)value);
+}
+
+/* ---- life ---- */
+
+static void on_ready(struct loop_watch *watch, unsigned events)
+{
+	struct vhost_user_connection *connection = CONNECTION_OF(watch, watch);
+
+	/* A front end that waits for another one's rings may give up; every other end is read from the socket. */
+	if (connection->waits_for_claim && (events & (POLLHUP | POLLRDHUP | POLLERR)))
+		vhost_user_connection_close(connection);
+	vhost_user_connection_advance(connection);
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct vhost_user_connection *connection = CONNECTION_OF(timer, timer);
+
+	vhost_user_complain(connection, connection->introduced ? "message takes too long" : "no handshake",
+			    connection->received);
+	vhost_user_connection_close(connection);
+}
+
+static void on_task(struct loop_task *task)
+{
+	vhost_user_connection_advance(CONNECTION_OF(task, task));
+}
+
+struct vhost_user_connection *vhost_user_connection_create(struct vhost_user_endpoint *endpoint, int socket)
+{
+	struct vhost_user_connection *connection = calloc(1, sizeof(*connection));
+
+	if (!connection)
+		return NULL;
+	connection->endpoint = endpoint;
+	connection->socket = connection->reply_fd = connection->log_fd = connection->backend_fd = -1;
+	connection->file_removed_fd = -1;
+	connection->watch.ready = on_ready;
+	connection->timer.expired = on_timer;
+	connection->task.run = on_task;
+	connection->memory = guest_memory_create();
+	if (!connection->memory || vhost_user_queues_create(connection)) {
+		guest_memory_put(connection->memory);
+		free(connection);
+		return NULL;
+	}
+	connection->socket = socket;
+	connection->next = endpoint->connections;
+	if (connection->next)
+		connection->next->previous = connection;
+	endpoint->connections = connection;
+	endpoint->connection_count++;
+	return connection;
+}
+
+int vhost_user_connection_begin(struct vhost_user_connection *connection)
+{
+	struct loop *control = control_of(connection);
+
+	if (!connection->introduced)
+		loop_timer_start(control, &connection->timer, loop_now_ns(control) + VHOST_USER_HANDSHAKE_NS);
+	vhost_user_connection_defer(connection);
+	return loop_watch_start(control, &connection->watch, connection->socket, POLLIN | POLLRDHUP);
+}
+
+void vhost_user_connection_defer(struct vhost_user_connection *connection)
+{
+	loop_defer(control_of(connection), &connection->task);
+}
+
+static void drop_fds(struct vhost_user_message *message)
+{
+	for (unsigned i = 0; i < message->fd_count; i++)
+		fd_close(&message->fds[i]);
+	message->fd_count = 0;
+}
+
+void vhost_user_connection_close(struct vhost_user_connection *connection)
+{
+	if (connection->closing)
+		return;
+	connection->closing = true;
+	loop_timer_stop(control_of(connection), &connection->timer);
+	loop_watch_stop(control_of(connection), &connection->watch);
+	/* The poll that is being removed still holds the socket; the front end need not wait for that. */
+	if (!connection->endpoint->handed_over)
+		shutdown(connection->socket, SHUT_RDWR);
+	fd_close(&connection->socket);
+	drop_fds(&connection->message);
+	vhost_user_backend_finish(connection);
+	vhost_user_connection_defer(connection);
+}
+
+static void connection_free(struct vhost_user_connection *connection)
+{
+	struct vhost_user_endpoint *endpoint = connection->endpoint;
+
+	loop_defer_cancel(control_of(connection), &connection->task);
+	vhost_user_queues_destroy(connection);
+	vhost_user_memory_finish(connection);
+	vhost_user_inflight_close(connection->inflight);
+	dirty_log_put(connection->log);
+	fd_close(&connection->log_fd);
+	fd_close(&connection->reply_fd);
+	if (connection->next)
+		connection->next->previous = connection->previous;
+	if (connection->previous)
+		connection->previous->next = connection->next;
+	else
+		endpoint->connections = connection->next;
+	endpoint->connection_count--;
+	vhost_user_endpoint_remove(connection);	/* frees it, possibly the endpoint too */
+}
+
+bool vhost_user_connection_hung_up(const struct vhost_user_connection *connection)
+{
+	struct pollfd poll_fd = { .fd = connection->socket, .events = POLLRDHUP };
+
+	return connection->closing ||
+	       (poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLHUP | POLLRDHUP | POLLERR)));
+}
+
+/* ---- jobs ---- */
+
+void vhost_user_job_begin(struct vhost_user_connection *connection,
+			  void (*done)(struct vhost_user_connection *connection))
+{
+	assert(!connection->busy && connection->pending == 0);
+	connection->busy = true;
+	connection->job_error = 0;
+	connection->job_done = done;
+}
+
+static void job_end(struct vhost_user_connection *connection)
+{
+	connection->busy = false;
+	if (connection->job_done)
+		connection->job_done(connection);
+}
+
+void vhost_user_job_settle(struct vhost_user_connection *connection)
+{
+	assert(connection->busy);
+	if (connection->pending == 0)
+		job_end(connection);
+}
+
+void vhost_user_job_answered(struct vhost_user_connection *connection, int result)
+{
+	assert(connection->busy && connection->pending > 0);
+	if (result && !connection->job_error)
+		connection->job_error = result;
+	if (--connection->pending > 0)
+		return;
+	job_end(connection);
+	vhost_user_connection_advance(connection);
+}
+
+/* ---- messages ---- */
+
+/* Header and payload in one datagram of the stream; a front end that leaves no room does not read. */
+static void send_reply(struct vhost_user_connection *connection, const void *payload, unsigned size)
+{
+	struct vhost_user_header header = {
+		.request = connection->message.header.request,
+		.flags = VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY,
+		.size = size,
+	};
+	uint8_t bytes[sizeof(header) + sizeof(connection->reply)];
+	ssize_t sent;
+
+	assert(size <= sizeof(connection->reply));
+	if (connection->closing)
+		return;
+	memcpy(bytes, &header, sizeof(header));
+	memcpy(bytes + sizeof(header), payload, size);
+	sent = fd_send(connection->socket, bytes, sizeof(header) + size, &connection->reply_fd,
+		       connection->reply_fd >= 0);
+	if (sent == (ssize_t)(sizeof(header) + size))
+		return;
+	if (sent != -EPIPE && sent != -ECONNRESET)
+		vhost_user_complain(connection, "does not read its replies", size);
+	vhost_user_connection_close(connection);
+}
+
+static void acknowledge(struct vhost_user_connection *connection, uint64_t failed)
+{
+	send_reply(connection, &failed, sizeof(failed));
+}
+
+static void refuse(struct vhost_user_connection *connection, const struct vhost_user_rule *rule, bool wants_ack)
+{
+	/* A bare number would be taken for the payload of a reply that has one. */
+	bool own_reply = rule && rule->handle && rule->own_reply;
+
+	if (wants_ack && !own_reply)
+		acknowledge(connection, 1);
+	else if (rule && (rule->own_reply || rule->must_know))
+		vhost_user_connection_close(connection);
+}
+
+void vhost_user_message_finish(struct vhost_user_connection *connection, enum vhost_user_outcome outcome)
+{
+	const struct vhost_user_rule *rule = vhost_user_rule_find(connection->message.header.request);
+	bool wants_ack = (connection->message.header.flags & VHOST_USER_FLAG_NEED_REPLY) &&
+			 (connection->protocol_features & VHOST_USER_PROTOCOL_BIT(REPLY_ACK));
+
+	assert(!connection->busy);
+	switch (outcome) {
+	case VHOST_USER_DONE:
+		if (rule->own_reply)
+			send_reply(connection, &connection->reply, connection->reply_size);
+		else if (wants_ack)
+			acknowledge(connection, 0);
+		break;
+	case VHOST_USER_REFUSED:
+		refuse(connection, rule, wants_ack);
+		break;
+	case VHOST_USER_VIOLATION:
+		vhost_user_endpoint_violation(connection->endpoint);
+		vhost_user_connection_close(connection);
+		break;
+	case VHOST_USER_LATER:
+		assert(false);
+	}
+	fd_close(&connection->reply_fd);
+	drop_fds(&connection->message);
+	connection->received = 0;
+}
+
+static void handle(struct vhost_user_connection *connection)
+{
+	struct vhost_user_message *message = &connection->message;
+	enum vhost_user_outcome outcome;
+	const char *reason;
+
+	if (connection->introduced)
+		loop_timer_stop(control_of(connection), &connection->timer);
+	connection->reply_size = 0;
+	memset(&connection->reply, 0, sizeof(connection->reply));
+	outcome = vhost_user_message_check(&message->header, message->fd_count, connection->protocol_features,
+					   vhost_user_queues_running(connection), &reason);
+	if (outcome != VHOST_USER_DONE)
+		vhost_user_complain(connection, reason, message->header.request);
+	else
+		outcome = vhost_user_rule_find(message->header.request)->handle(connection, message);
+	if (outcome != VHOST_USER_LATER)
+		vhost_user_message_finish(connection, outcome);
+}
+
+static void violate(struct vhost_user_connection *connection, const char *reason, uint64_t value)
+{
+	vhost_user_complain(connection, reason, value);
+	vhost_user_endpoint_violation(connection->endpoint);
+	vhost_user_connection_close(connection);
+}
+
+/* One read. Returns true when there may be more to read. Descriptors come with a message's first byte only. */
+static bool receive(struct vhost_user_connection *connection, size_t wanted)
+{
+	struct vhost_user_message *message = &connection->message;
+	size_t header_bytes = sizeof(message->header), fd_count = 0;
+	bool first = connection->received == 0;
+	uint8_t *to = connection->received < header_bytes ?
+			      (uint8_t *)&message->header + connection->received :
+			      message->payload.bytes + (connection->received - header_bytes);
+	ssize_t received;
+
+	received = fd_receive(connection->socket, to, wanted - connection->received, message->fds,
+			      first ? VHOST_USER_FDS_MAX : 0, &fd_count);
+	if (received == -EAGAIN)
+		return false;
+	if (received == -EMSGSIZE) {
+		violate(connection, first ? "too many descriptors" : "descriptors inside a message", 0);
+		return false;
+	}
+	if (received <= 0) {
+		vhost_user_connection_close(connection);
+		return false;
+	}
+	if (first)
+		message->fd_count = (unsigned)fd_count;
+	connection->received += (size_t)received;
+	return true;
+}
+
+/* Reads on until a message is whole (true) or nothing more is there. */
+static bool receive_message(struct vhost_user_connection *connection)
+{
+	struct vhost_user_message *message = &connection->message;
+	size_t wanted = sizeof(message->header);
+	struct loop *control = control_of(connection);
+	const char *reason;
+
+	for (;;) {
+		if (connection->received >= sizeof(message->header)) {
+			reason = vhost_user_header_check(&message->header);
+			if (reason) {
+				violate(connection, reason, message->header.flags | (uint64_t)message->header.size << 32);
+				return false;
+			}
+			wanted = sizeof(message->header) + message->header.size;
+		}
+		if (connection->received == wanted)
+			return true;
+		if (!receive(connection, wanted))
+			break;
+	}
+	if (!connection->closing && connection->received > 0 && connection->timer.deadline_ns == 0)
+		loop_timer_start(control, &connection->timer, loop_now_ns(control) + VHOST_USER_MESSAGE_NS);
+	return false;
+}
+
+/* ---- what is next ---- */
+
+static void read_messages(struct vhost_user_connection *connection)
+{
+	for (unsigned count = 0; count < VHOST_USER_MESSAGES_PER_WAKE; count++) {
+		if (!receive_message(connection))
+			return;
+		handle(connection);
+		if (connection->busy || connection->closing)
+			return;
+	}
+	vhost_user_connection_defer(connection);
+}
+
+static void stop_rings(struct vhost_user_connection *connection)
+{
+	vhost_user_job_begin(connection, NULL);
+	vhost_user_queues_post_stop(connection);
+	vhost_user_job_settle(connection);
+}
+
+/* Stops what runs, then waits for what is under way, then frees; each step comes back here. */
+static void tear_down(struct vhost_user_connection *connection)
+{
+	if (vhost_user_queues_running(connection)) {
+		stop_rings(connection);
+		return;
+	}
+	if (connection->error_signals > 0) {
+		vhost_user_error_signals_cancel(connection);
+		return;
+	}
+	connection_free(connection);
+}
+
+static void on_suspended(struct vhost_user_connection *connection)
+{
+	connection->suspended = true;
+	vhost_user_endpoint_settle(connection->endpoint);
+}
+
+static void suspend(struct vhost_user_connection *connection)
+{
+	if (connection->suspended)
+		return;
+	loop_timer_stop(control_of(connection), &connection->timer);
+	for (unsigned i = 0; i < connection->queue_count; i++)
+		connection->queues[i].resume = connection->queues[i].started;
+	vhost_user_job_begin(connection, on_suspended);
+	vhost_user_queues_post_stop(connection);
+	vhost_user_job_settle(connection);
+}
+
+void vhost_user_connection_advance(struct vhost_user_connection *connection)
+{
+	if (connection->closing && connection->waits_for_claim) {
+		connection->waits_for_claim = false;
+		connection->busy = false;
+	}
+	if (connection->busy)
+		return;
+	if (connection->closing) {
+		tear_down(connection);
+	} else if (connection->endpoint->suspending) {
+		suspend(connection);
+	} else if (connection->enable_news) {
+		connection->enable_news = false;
+		vhost_user_job_begin(connection, NULL);
+		vhost_user_queues_post_enable(connection);
+		vhost_user_job_settle(connection);
+		if (!connection->busy)
+			vhost_user_connection_defer(connection);
+	} else {
+		read_messages(connection);
+	}
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Takeover: an endpoint goes to another process with its sockets, so that its front ends notice nothing.
+ * Suspended, all rings are drained and stopped and every message read is answered; what is left is plain
+ * numbers and descriptors. A message that has come in half travels as the bytes that are here.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/checked.h"
+#include "core/fd.h"
+#include "core/handover.h"
+#include "interfaces/virtio/dirty_log.h"
+#include "interfaces/virtio/vhost_user.h"
+#include "interfaces/virtio/vhost_user_connection.h"
+
+#define FORMAT_VERSION	     1u
+#define VIOLATIONS_SAVED_MAX 256u
+
+/* ---- suspend, resume ---- */
+
+void vhost_user_endpoint_settle(struct vhost_user_endpoint *endpoint)
+{
+	void (*suspended)(void *context) = endpoint->suspended;
+
+	if (!endpoint->suspending || !suspended)
+		return;
+	for (struct vhost_user_connection *connection = endpoint->connections; connection;
+	     connection = connection->next)
+		if (!connection->suspended || connection->closing)
+			return;
+	endpoint->suspended = NULL;
+	suspended(endpoint->suspended_context);
+}
+
+void vhost_user_suspend(struct vhost_user_endpoint *endpoint, void (*suspended)(void *context), void *context)
+{
+	assert(!endpoint->suspending && !endpoint->destroying);
+	endpoint->suspending = true;
+	endpoint->suspended = suspended;
+	endpoint->suspended_context = context;
+	vhost_user_socket_pause(endpoint);
+	for (struct vhost_user_connection *connection = endpoint->connections; connection;
+	     connection = connection->next) {
+		loop_timer_stop(endpoint->options.control, &connection->backend_timer);
+		vhost_user_connection_defer(connection);
+	}
+	vhost_user_endpoint_settle(endpoint);
+}
+
+static void on_resumed(struct vhost_user_connection *connection)
+{
+	if (connection->job_error)
+		log_warning(&connection->endpoint->subject, "a ring does not go on after the takeover: %s",
+			    strerror(-connection->job_error));
+	if (!vhost_user_queues_running(connection))
+		vhost_user_endpoint_release(connection);
+}
+
+static void resume_rings(struct vhost_user_connection *connection)
+{
+	vhost_user_job_begin(connection, on_resumed);
+	for (unsigned i = 0; i < connection->queue_count; i++) {
+		struct vhost_user_queue *queue = &connection->queues[i];
+
+		if (!queue->resume)
+			continue;
+		queue->resume = false;
+		if (vhost_user_queue_post_start(queue))
+			vhost_user_queue_mark_broken(queue, VIOLATION_RING_ADDRESS, queue->address.descriptor);
+	}
+	vhost_user_job_settle(connection);
+}
+
+static void resume(struct vhost_user_connection *connection)
+{
+	struct loop *control = connection->endpoint->options.control;
+
+	connection->suspended = false;
+	if (connection->closing)
+		return;
+	if (!connection->introduced)
+		loop_timer_start(control, &connection->timer, loop_now_ns(control) + VHOST_USER_HANDSHAKE_NS);
+	if (connection->config_news) {
+		connection->config_news = false;
+		vhost_user_backend_notify(connection);
+	}
+	if (!connection->busy)
+		resume_rings(connection);
+	vhost_user_connection_defer(connection);
+}
+
+void vhost_user_resume(struct vhost_user_endpoint *endpoint)
+{
+	assert(endpoint->suspending);
+	endpoint->suspending = endpoint->handed_over = false;
+	endpoint->suspended = NULL;
+	if (vhost_user_socket_resume(endpoint))
+		log_error(&endpoint->subject, "cannot listen any more: out of memory");
+	for (struct vhost_user_connection *connection = endpoint->connections; connection;
+	     connection = connection->next)
+		resume(connection);
+}
+
+/* ---- save ---- */
+
+static void save_queue(struct handover *handover, const struct vhost_user_queue *queue)
+{
+	handover_put_u64(handover, queue->size);
+	handover_put_u64(handover, queue->address_set);
+	handover_put_bytes(handover, &queue->address, sizeof(queue->address));
+	handover_put_u64(handover, queue->base_set);
+	handover_put_u64(handover, queue->base);
+	handover_put_u64(handover, queue->kick_set);
+	handover_put_u64(handover, queue->enabled);
+	handover_put_u64(handover, queue->broken);
+	handover_put_u64(handover, queue->resume);
+	handover_put_fd(handover, queue->kick_fd);
+	handover_put_fd(handover, queue->call_fd);
+	handover_put_fd(handover, queue->err_fd);
+}
+
+static void save_message(struct handover *handover, const struct vhost_user_connection *connection)
+{
+	size_t received = connection->received, header_bytes = sizeof(connection->message.header);
+	size_t in_header = received < header_bytes ? received : header_bytes;
+
+	handover_put_bytes(handover, &connection->message.header, in_header);
+	handover_put_bytes(handover, connection->message.payload.bytes, received - in_header);
+	handover_put_u64(handover, connection->message.fd_count);
+	for (unsigned i = 0; i < connection->message.fd_count; i++)
+		handover_put_fd(handover, connection->message.fds[i]);
+}
+
+static void save_memory(struct handover *handover, const struct vhost_user_connection *connection)
+{
+	handover_put_u64(handover, connection->file_count);
+	for (unsigned i = 0; i < connection->file_count; i++) {
+		handover_put_bytes(handover, &connection->files[i].region, sizeof(connection->files[i].region));
+		handover_put_fd(handover, connection->files[i].fd);
+	}
+	handover_put_fd(handover, connection->inflight ? connection->inflight->fd : -1);
+	if (connection->inflight)
+		handover_put_bytes(handover, &connection->inflight->description,
+				   sizeof(connection->inflight->description));
+	handover_put_fd(handover, connection->log ? connection->log_fd : -1);
+	if (connection->log)
+		handover_put_bytes(handover, &connection->log_description, sizeof(connection->log_description));
+}
+
+static void save_connection(struct handover *handover, const struct vhost_user_connection *connection)
+{
+	const struct vhost_user_endpoint *endpoint = connection->endpoint;
+
+	handover_put_fd(handover, connection->socket);
+	handover_put_u64(handover, endpoint->owner == connection);
+	handover_put_u64(handover, endpoint->holder == connection);
+	handover_put_u64(handover, connection->introduced);
+	handover_put_u64(handover, connection->features);
+	handover_put_u64(handover, connection->features_set);
+	handover_put_u64(handover, connection->protocol_features);
+	handover_put_u64(handover, connection->status);
+	handover_put_u64(handover, connection->config_news);
+	handover_put_fd(handover, connection->backend_fd);
+	save_message(handover, connection);
+	save_memory(handover, connection);
+	handover_put_u64(handover, connection->queue_count);
+	for (unsigned i = 0; i < connection->queue_count; i++)
+		save_queue(handover, &connection->queues[i]);
+}
+
+void vhost_user_save(struct vhost_user_endpoint *endpoint, struct handover *handover)
+{
+	assert(endpoint->suspending && !endpoint->suspended);
+	endpoint->handed_over = true;
+	handover_put_u64(handover, FORMAT_VERSION);
+	handover_put_fd(handover, endpoint->listen_fd);
+	handover_put_u64(handover, endpoint->file_created);
+	handover_put_u64(handover, endpoint->file_device);
+	handover_put_u64(handover, endpoint->file_inode);
+	handover_put_u64(handover, endpoint->connects);
+	handover_put_u64(handover, endpoint->refused_connects);
+	handover_put_u64(handover, endpoint->protocol_errors);
+	handover_put_u64(handover, VIOLATIONS);
+	for (unsigned i = 0; i < VIOLATIONS; i++)
+		handover_put_u64(handover, endpoint->violations[i]);
+	handover_put_bytes(handover, &endpoint->counts, sizeof(endpoint->counts));
+	handover_put_u64(handover, endpoint->connection_count);
+	for (struct vhost_user_connection *connection = endpoint->connections; connection;
+	     connection = connection->next)
+		save_connection(handover, connection);
+}
+
+/* ---- restore: the stream is checked like a front end's messages ---- */
+
+static void get_exactly(struct handover *handover, void *buffer, size_t bytes)
+{
+	if (handover_get_bytes(handover, buffer, bytes) != bytes && !handover->error)
+		handover->error = -EBADMSG;
+}
+
+static uint64_t get_at_most(struct handover *handover, uint64_t max)
+{
+	uint64_t value = handover_get_u64(handover);
+
+	if (value <= max)
+		return value;
+	handover->error = -EBADMSG;
+	return 0;
+}
+
+static bool get_flag(struct handover *handover)
+{
+	return get_at_most(handover, 1);
+}
+
+static void fail_if(struct handover *handover, bool condition)
+{
+	if (condition && !handover->error)
+		handover->error = -EBADMSG;
+}
+
+static int get_event(struct handover *handover)
+{
+	int fd = handover_get_fd(handover);
+
+	if (fd < 0 || vhost_user_is_eventfd(fd))
+		return fd;
+	handover->error = -EBADMSG;
+	fd_close(&fd);
+	return -1;
+}
+
+static void restore_queue(struct handover *handover, struct vhost_user_queue *queue)
+{
+	queue->size = (unsigned)get_at_most(handover, queue->connection->endpoint->queue_size_max);
+	queue->address_set = get_flag(handover);
+	get_exactly(handover, &queue->address, sizeof(queue->address));
+	queue->base_set = get_flag(handover);
+	queue->base = (uint32_t)get_at_most(handover, UINT32_MAX);
+	queue->kick_set = get_flag(handover);
+	queue->enabled = get_flag(handover);
+	queue->broken = get_flag(handover);
+	queue->resume = get_flag(handover);
+	queue->kick_fd = get_event(handover);
+	queue->call_fd = get_event(handover);
+	queue->err_fd = get_event(handover);
+	fail_if(handover, queue->resume && (queue->broken || queue->size == 0 || !queue->address_set));
+}
+
+static void restore_message(struct handover *handover, struct vhost_user_connection *connection)
+{
+	struct vhost_user_message *message = &connection->message;
+	size_t in_header = handover_get_bytes(handover, &message->header, sizeof(message->header));
+	size_t in_payload = handover_get_bytes(handover, message->payload.bytes, sizeof(message->payload.bytes));
+	unsigned fd_count = (unsigned)get_at_most(handover, VHOST_USER_FDS_MAX);
+
+	fail_if(handover, in_payload > 0 && (in_header < sizeof(message->header) || message->header.size <= in_payload));
+	fail_if(handover, in_header == 0 && fd_count > 0);
+	if (!handover->error)
+		connection->received = in_header + in_payload;
+	for (unsigned i = 0; i < fd_count; i++)
+		message->fds[i] = handover_get_fd(handover);
+	message->fd_count = fd_count;
+}
+
+static void restore_regions(struct handover *handover, struct vhost_user_connection *connection)
+{
+	unsigned count = (unsigned)get_at_most(handover, VHOST_USER_MEMORY_SLOTS);
+
+	for (unsigned i = 0; i < count && !handover->error; i++) {
+		struct vhost_user_memory_region region;
+		int fd;
+
+		get_exactly(handover, &region, sizeof(region));
+		fd = handover_get_fd(handover);
+		if (fd < 0 || handover->error || vhost_user_memory_append(connection, &region, fd)) {
+			fail_if(handover, true);
+			fd_close(&fd);
+		}
+	}
+}
+
+static void restore_inflight(struct handover *handover, struct vhost_user_connection *connection)
+{
+	struct vhost_user_inflight_description description;
+	int fd = handover_get_fd(handover);
+
+	if (fd < 0)
+		return;
+	get_exactly(handover, &description, sizeof(description));
+	if (!handover->error && description.queues > 0 && description.queue_size > 0 &&
+	    description.queue_size <= VIRTQUEUE_SIZE_MAX &&
+	    vhost_user_inflight_open(fd, &description, &connection->inflight) == 0)
+		return;
+	fail_if(handover, true);
+	fd_close(&fd);
+}
+
+static void restore_log(struct handover *handover, struct vhost_user_connection *connection)
+{
+	struct vhost_user_log *description = &connection->log_description;
+
+	connection->log_fd = handover_get_fd(handover);
+	if (connection->log_fd < 0)
+		return;
+	get_exactly(handover, description, sizeof(*description));
+	fail_if(handover, handover->error || dirty_log_open(connection->log_fd, description->offset,
+							    description->bytes, &connection->log));
+}
+
+/* Returns 0 or -errno; what was built belongs to the endpoint, also after a failure. */
+static int restore_connection(struct vhost_user_endpoint *endpoint, struct handover *handover)
+{
+	struct vhost_user_connection *connection;
+	int socket = handover_get_fd(handover);
+	bool is_owner, is_holder;
+
+	if (socket < 0 || fd_set_nonblocking(socket, true) ||
+	    !(connection = vhost_user_connection_create(endpoint, socket))) {
+		fd_close(&socket);
+		return -EBADMSG;
+	}
+	is_owner = get_flag(handover);
+	is_holder = get_flag(handover);
+	connection->introduced = get_flag(handover);
+	connection->features = handover_get_u64(handover);
+	connection->features_set = get_flag(handover);
+	connection->protocol_features = handover_get_u64(handover);
+	connection->status = (uint8_t)get_at_most(handover, UINT8_MAX);
+	connection->config_news = get_flag(handover);
+	connection->backend_fd = handover_get_fd(handover);
+	fail_if(handover, connection->features & ~vhost_user_endpoint_features(endpoint));
+	fail_if(handover, connection->protocol_features & ~VHOST_USER_PROTOCOL_FEATURES);
+	fail_if(handover, (is_owner && endpoint->owner) || (is_holder && endpoint->holder));
+	restore_message(handover, connection);
+	restore_regions(handover, connection);
+	restore_inflight(handover, connection);
+	restore_log(handover, connection);
+	fail_if(handover, handover_get_u64(handover) != connection->queue_count);
+	for (unsigned i = 0; i < connection->queue_count && !handover->error; i++) {
+		restore_queue(handover, &connection->queues[i]);
+		fail_if(handover, connection->queues[i].resume && !is_owner);
+	}
+	if (is_owner)
+		endpoint->owner = connection;
+	if (is_holder)
+		endpoint->holder = connection;
+	connection->suspended = true;
+	return handover->error;
+}
+
+/* A predecessor may know fewer kinds of violations, or more. */
+static void restore_violations(struct handover *handover, struct vhost_user_endpoint *endpoint)
+{
+	uint64_t count = get_at_most(handover, VIOLATIONS_SAVED_MAX);
+
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t value = handover_get_u64(handover);
+
+		if (i < VIOLATIONS)
+			endpoint->violations[i] = value;
+	}
+}
+
+static int restore_endpoint(struct vhost_user_endpoint *endpoint, struct handover *handover)
+{
+	uint64_t connections;
+	int error;
+
+	fail_if(handover, handover_get_u64(handover) != FORMAT_VERSION);
+	endpoint->listen_fd = handover_get_fd(handover);
+	endpoint->file_created = get_flag(handover) && endpoint->options.path;
+	endpoint->file_device = handover_get_u64(handover);
+	endpoint->file_inode = handover_get_u64(handover);
+	endpoint->connects = handover_get_u64(handover);
+	endpoint->refused_connects = handover_get_u64(handover);
+	endpoint->protocol_errors = handover_get_u64(handover);
+	restore_violations(handover, endpoint);
+	get_exactly(handover, &endpoint->counts, sizeof(endpoint->counts));
+	connections = get_at_most(handover, VHOST_USER_CONNECTIONS_MAX);
+	error = handover->error;
+	for (uint64_t i = 0; i < connections && !error; i++)
+		error = restore_connection(endpoint, handover);
+	return error;
+}
+
+/* Watches the sockets; nothing is read before vhost_user_resume(). */
+static int begin_all(struct vhost_user_endpoint *endpoint)
+{
+	int error = 0;
+
+	for (struct vhost_user_connection *connection = endpoint->connections; connection && !error;
+	     connection = connection->next)
+		error = vhost_user_connection_begin(connection);
+	return error;
+}
+
+int vhost_user_restore(const struct vhost_user_options *options, struct handover *handover,
+		       struct vhost_user_endpoint **ret_endpoint)
+{
+	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_alloc(options);
+	int error;
+
+	if (!endpoint)
+		return -ENOMEM;
+	/* Until it is whole it is not ours: should it fail, the predecessor goes on with the same sockets. */
+	endpoint->suspending = endpoint->handed_over = true;
+	error = restore_endpoint(endpoint, handover);
+	if (!error)
+		error = begin_all(endpoint);
+	if (!error && endpoint->listen_fd < 0 && options->socket == VHOST_USER_LISTEN)
+		error = vhost_user_socket_open(endpoint);
+	if (error) {
+		vhost_user_destroy(endpoint, NULL, NULL);
+		return error;
+	}
+	vhost_user_resume(endpoint);
+	*ret_endpoint = endpoint;
+	return 0;
+}

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Rings and the workers that run them: commands go out by loop_post(), are run beside the ring, and come
+ * back the same way. Between the two the queue belongs to the worker, and only command.answer fields and
+ * `ring` are written there. Posting keeps the order, so the news of a broken ring arrives before the answer
+ * to the stop that follows it.
+ */
+#include "interfaces/virtio/vhost_user_connection.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/checked.h"
+#include "core/fd.h"
+
+/* Packed rings: bit 15 of each half is the wrap counter, which starts at 1. */
+#define PACKED_WRAP	     0x8000u
+#define PACKED_INITIAL_BASE  (PACKED_WRAP << 16 | PACKED_WRAP)
+
+/* Bits that the driver never sees. */
+#define TRANSPORT_FEATURES (1ull << VHOST_F_LOG_ALL | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
+
+static bool is_packed(const struct vhost_user_connection *connection)
+{
+	return connection->features >> VIRTIO_F_RING_PACKED & 1;
+}
+
+/* ---- positions ---- */
+
+uint32_t vhost_user_position_encode(bool packed, const struct virtqueue_position *position)
+{
+	uint32_t base = position->available_idx;
+
+	if (!packed)
+		return base;
+	base |= position->available_wrap ? PACKED_WRAP : 0;
+	base |= (uint32_t)position->used_idx << 16;
+	return base | (position->used_wrap ? PACKED_WRAP << 16 : 0);
+}
+
+void vhost_user_position_decode(bool packed, uint32_t base, struct virtqueue_position *ret_position)
+{
+	struct virtqueue_position position = { .available_idx = (uint16_t)base };
+
+	if (packed) {
+		position.available_idx = (uint16_t)(base & ~PACKED_WRAP);
+		position.available_wrap = base & PACKED_WRAP;
+		position.used_idx = (uint16_t)(base >> 16 & ~PACKED_WRAP);
+		position.used_wrap = base >> 16 & PACKED_WRAP;
+	}
+	*ret_position = position;
+}
+
+/* ---- life ---- */
+
+int vhost_user_queues_create(struct vhost_user_connection *connection)
+{
+	unsigned count = connection->endpoint->queue_count;
+
+	connection->queues = calloc(count, sizeof(*connection->queues));
+	if (!connection->queues)
+		return -ENOMEM;
+	connection->queue_count = count;
+	for (unsigned i = 0; i < count; i++) {
+		struct vhost_user_queue *queue = &connection->queues[i];
+
+		queue->connection = connection;
+		queue->index = i;
+		queue->kick_fd = queue->call_fd = queue->err_fd = -1;
+		queue->command.fd = -1;
+		log_subject_name(&queue->subject, "%s q%u", connection->endpoint->options.name, i);
+	}
+	return 0;
+}
+
+void vhost_user_queues_destroy(struct vhost_user_connection *connection)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++) {
+		struct vhost_user_queue *queue = &connection->queues[i];
+
+		assert(!queue->started && !queue->error_signal && queue->command.kind == COMMAND_NONE);
+		fd_close(&queue->kick_fd);
+		fd_close(&queue->call_fd);
+		fd_close(&queue->err_fd);
+	}
+	free(connection->queues);
+	connection->queues = NULL;
+	connection->queue_count = 0;
+}
+
+bool vhost_user_queues_running(const struct vhost_user_connection *connection)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++)
+		if (connection->queues[i].started)
+			return true;
+	return false;
+}
+
+bool vhost_user_queues_broken(const struct vhost_user_connection *connection)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++)
+		if (connection->queues[i].broken)
+			return true;
+	return false;
+}
+
+void vhost_user_queues_reset(struct vhost_user_connection *connection)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++) {
+		struct vhost_user_queue *queue = &connection->queues[i];
+
+		assert(!queue->started);
+		fd_close(&queue->kick_fd);
+		queue->kick_set = queue->address_set = queue->base_set = false;
+		queue->enabled = queue->broken = false;
+		queue->size = 0;
+		queue->base = 0;
+	}
+}
+
+/* ---- counters ---- */
+
+static struct vhost_user_ring_counts read_counts(const struct virtqueue *ring)
+{
+	const struct virtqueue_counters *counters = virtqueue_get_counters(ring);
+
+	return (struct vhost_user_ring_counts){
+		.kicks = counter_read(&counters->kicks),
+		.chains = counter_read(&counters->chains),
+		.calls = counter_read(&counters->calls),
+		.suppressed = counter_read(&counters->suppressed),
+	};
+}
+
+/* While the ring is being stopped, its worker may free it at any time: then the last reading stands. */
+struct vhost_user_ring_counts vhost_user_queue_counts(struct vhost_user_queue *queue)
+{
+	if (queue->started && queue->ring && queue->command.kind != COMMAND_START &&
+	    queue->command.kind != COMMAND_STOP)
+		queue->counts = read_counts(queue->ring);
+	return queue->counts;
+}
+
+static void counts_end(struct vhost_user_queue *queue)
+{
+	struct vhost_user_ring_counts *total = &queue->connection->endpoint->counts;
+	const struct vhost_user_ring_counts *last = &queue->command.counts;
+
+	total->kicks += last->kicks;
+	total->chains += last->chains;
+	total->calls += last->calls;
+	total->suppressed += last->suppressed;
+	memset(&queue->counts, 0, sizeof(queue->counts));
+}
+
+/* ---- back on the control thread ---- */
+
+static bool effectively_enabled(const struct vhost_user_queue *queue)
+{
+	const struct vhost_user_connection *connection = queue->connection;
+	bool by_message = connection->features >> VHOST_USER_F_PROTOCOL_FEATURES & 1;
+
+	return (!by_message || queue->enabled) && !vhost_user_queues_broken(connection);
+}
+
+void vhost_user_queue_mark_broken(struct vhost_user_queue *queue, enum virtqueue_violation violation,
+				  uint64_t offending_value)
+{
+	struct vhost_user_connection *connection = queue->connection;
+
+	queue->broken = true;
+	connection->endpoint->violations[violation]++;
+	log_guest(&connection->endpoint->subject, "q%u: %s (%#llx): stopped until the guest resets the device",
+		  queue->index, virtqueue_violation_text(violation), (unsigned long long)offending_value);
+	vhost_user_error_signal(queue);
+	if (connection->closing)
+		return;
+	vhost_user_backend_notify(connection);
+	connection->enable_news = true;
+	vhost_user_connection_defer(connection);
+}
+
+static void broken_on_control(struct loop_message *message)
+{
+	struct vhost_user_queue *queue =
+		(struct vhost_user_queue *)((char *)message - offsetof(struct vhost_user_queue, broken_message));
+
+	vhost_user_queue_mark_broken(queue, queue->violation, queue->offending_value);
+}
+
+static void started(struct vhost_user_queue *queue, int result)
+{
+	if (result == 0)
+		return;
+	queue->started = false;
+	queue->ring = NULL;
+	if (result == -EFAULT || result == -EINVAL)
+		vhost_user_queue_mark_broken(queue, VIOLATION_RING_ADDRESS, queue->setup.descriptor_user);
+}
+
+static void stopped(struct vhost_user_queue *queue)
+{
+	queue->started = false;
+	queue->ring = NULL;
+	queue->base = vhost_user_position_encode(queue->setup.features >> VIRTIO_F_RING_PACKED & 1,
+						 &queue->command.position);
+	queue->base_set = true;
+	counts_end(queue);
+}
+
+static void answer_on_control(struct loop_message *message)
+{
+	struct vhost_user_command *command = (struct vhost_user_command *)message;
+	struct vhost_user_queue *queue =
+		(struct vhost_user_queue *)((char *)command - offsetof(struct vhost_user_queue, command));
+	enum vhost_user_command_kind kind = command->kind;
+	int result = command->result;
+
+	command->kind = COMMAND_NONE;
+	if (kind == COMMAND_START) {
+		started(queue, result);
+	} else if (kind == COMMAND_STOP) {
+		stopped(queue);
+	} else if (kind == COMMAND_KICK) {
+		fd_close(&queue->kick_fd);
+		queue->kick_fd = fd_take(&command->fd);
+	} else if (kind == COMMAND_CALL) {
+		fd_close(&queue->call_fd);
+		queue->call_fd = fd_take(&command->fd);
+	}
+	vhost_user_job_answered(queue->connection, result);
+}
+
+/* ---- on the worker ---- */
+
+static void answer(struct vhost_user_queue *queue, int result)
+{
+	queue->command.result = result;
+	queue->command.message.run = answer_on_control;
+	loop_post(queue->connection->endpoint->options.control, &queue->command.message);
+}
+
+static void broken_on_worker(void *context, enum virtqueue_violation violation, uint64_t offending_value)
+{
+	struct vhost_user_queue *queue = context;
+
+	queue->violation = violation;
+	queue->offending_value = offending_value;
+	queue->broken_message.run = broken_on_control;
+	loop_post(queue->connection->endpoint->options.control, &queue->broken_message);
+}
+
+/* The ring's own code has returned by now: it may be freed. */
+static void destroy_on_worker(struct loop_message *message)
+{
+	struct vhost_user_queue *queue =
+		(struct vhost_user_queue *)((char *)message - offsetof(struct vhost_user_queue, command));
+
+	queue->command.counts = read_counts(queue->ring);
+	virtqueue_destroy(queue->ring);
+	answer(queue, 0);
+}
+
+static void stopped_on_worker(void *context, const struct virtqueue_position *position)
+{
+	struct vhost_user_queue *queue = context;
+
+	queue->command.position = *position;
+	queue->command.message.run = destroy_on_worker;
+	loop_post(queue->worker, &queue->command.message);
+}
+
+static void released_on_worker(void *context)
+{
+	answer(context, 0);
+}
+
+static void run_on_worker(struct loop_message *message)
+{
+	struct vhost_user_command *command = (struct vhost_user_command *)message;
+	struct vhost_user_queue *queue =
+		(struct vhost_user_queue *)((char *)command - offsetof(struct vhost_user_queue, command));
+	int result = 0;
+
+	switch (command->kind) {
+	case COMMAND_START:
+		result = virtqueue_start(&queue->setup, &queue->ring);
+		break;
+	case COMMAND_STOP:
+		virtqueue_stop(queue->ring, stopped_on_worker, queue);
+		return;
+	case COMMAND_ENABLE:
+		virtqueue_set_enabled(queue->ring, command->enabled);
+		break;
+	case COMMAND_KICK:
+		virtqueue_set_kick_fd(queue->ring, command->fd);
+		break;
+	case COMMAND_CALL:
+		virtqueue_set_call_fd(queue->ring, command->fd);
+		break;
+	case COMMAND_LOG:
+		virtqueue_set_log(queue->ring, command->log, command->log_used_guest);
+		break;
+	case COMMAND_MEMORY:
+		virtqueue_set_memory(queue->ring, command->memory, released_on_worker, queue);
+		return;
+	case COMMAND_NONE:
+		assert(false);
+	}
+	answer(queue, result);
+}
+
+/* ---- commands ---- */
+
+void vhost_user_queue_post(struct vhost_user_queue *queue, enum vhost_user_command_kind kind)
+{
+	assert(queue->connection->busy && queue->started && queue->command.kind == COMMAND_NONE);
+	if (kind == COMMAND_STOP)
+		vhost_user_queue_counts(queue);
+	queue->command.kind = kind;
+	queue->command.message.run = run_on_worker;
+	queue->connection->pending++;
+	loop_post(queue->worker, &queue->command.message);
+}
+
+void vhost_user_queues_post_stop(struct vhost_user_connection *connection)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++)
+		if (connection->queues[i].started)
+			vhost_user_queue_post(&connection->queues[i], COMMAND_STOP);
+}
+
+void vhost_user_queues_post_enable(struct vhost_user_connection *connection)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++) {
+		struct vhost_user_queue *queue = &connection->queues[i];
+
+		if (!queue->started)
+			continue;
+		queue->command.enabled = effectively_enabled(queue);
+		vhost_user_queue_post(queue, COMMAND_ENABLE);
+	}
+}
+
+void vhost_user_queues_post_memory(struct vhost_user_connection *connection, struct guest_memory *memory)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++) {
+		struct vhost_user_queue *queue = &connection->queues[i];
+
+		if (!queue->started)
+			continue;
+		queue->command.memory = memory;
+		vhost_user_queue_post(queue, COMMAND_MEMORY);
+	}
+}
+
+/* ---- dirty log ---- */
+
+static struct dirty_log *effective_log(const struct vhost_user_connection *connection)
+{
+	return connection->features >> VHOST_F_LOG_ALL & 1 ? connection->log : NULL;
+}
+
+static uint64_t effective_log_used(const struct vhost_user_queue *queue)
+{
+	return queue->address.flags & VHOST_USER_VRING_F_LOG ? queue->address.log : ~0ull;
+}
+
+void vhost_user_queues_post_log(struct vhost_user_connection *connection)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++) {
+		struct vhost_user_queue *queue = &connection->queues[i];
+
+		if (!queue->started)
+			continue;
+		queue->command.log = effective_log(connection);
+		queue->command.log_used_guest = effective_log_used(queue);
+		vhost_user_queue_post(queue, COMMAND_LOG);
+	}
+}
+
+/* ---- start ---- */
+
+static bool position_fits(bool packed, unsigned size, const struct virtqueue_position *position)
+{
+	return !packed || (position->available_idx < size && position->used_idx < size);
+}
+
+int vhost_user_queue_post_start(struct vhost_user_queue *queue)
+{
+	struct vhost_user_connection *connection = queue->connection;
+	const struct vhost_user_options *options = &connection->endpoint->options;
+	bool packed = is_packed(connection), fits;
+	struct virtqueue_setup setup = {
+		.index = queue->index,
+		.size = queue->size,
+		.features = connection->features & ~TRANSPORT_FEATURES,
+		.model = options->model,
+		.device = options->device,
+		.memory = connection->memory,
+		.descriptor_user = queue->address.descriptor,
+		.driver_user = queue->address.available,
+		.device_user = queue->address.used,
+		.kick_fd = queue->kick_fd,
+		.call_fd = queue->call_fd,
+		.enabled = effectively_enabled(queue),
+		.log = effective_log(connection),
+		.log_used_guest = effective_log_used(queue),
+		.subject = &queue->subject,
+		.broken = broken_on_worker,
+		.context = queue,
+	};
+
+	if (!packed && !is_power_of_two(queue->size))
+		return -EINVAL;
+	vhost_user_position_decode(packed, queue->base_set ? queue->base : packed ? PACKED_INITIAL_BASE : 0,
+				   &setup.position);
+	if (!position_fits(packed, queue->size, &setup.position))
+		return -EINVAL;
+	setup.inflight = vhost_user_inflight_region(connection->inflight, packed, queue->index, queue->size, &fits);
+	setup.inflight_lost = setup.inflight ? &connection->inflight->lost : NULL;
+	if (!fits)
+		return -EINVAL;
+	queue->worker = options->worker(options->worker_context, queue->index);
+	setup.loop = queue->worker;
+	queue->setup = setup;
+	queue->started = true;
+	queue->violation = VIOLATION_NONE;
+	vhost_user_queue_post(queue, COMMAND_START);
+	return 0;
+}

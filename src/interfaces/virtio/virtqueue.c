@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The life of a virtqueue: start, changes while it runs, stop. What happens to requests is in virtqueue_path.c. */
+#include "interfaces/virtio/virtqueue.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/checked.h"
+#include "core/clock.h"
+#include "core/memory_guard.h"
+#include "interfaces/virtio/dirty_log.h"
+#include "interfaces/virtio/virtqueue_internal.h"
+
+/* How long a stop waits for its last call; an eventfd that takes longer has a full counter. */
+#define CALL_TIMEOUT_NS NS_PER_S
+
+static const char *const violation_texts[VIOLATIONS] = {
+	[VIOLATION_NONE] = "none",
+	[VIOLATION_AVAILABLE_JUMP] = "available-index-jump",
+	[VIOLATION_HEAD] = "bad-head",
+	[VIOLATION_NEXT] = "bad-next",
+	[VIOLATION_LOOP] = "chain-too-long",
+	[VIOLATION_INDIRECT] = "bad-indirect-table",
+	[VIOLATION_ORDER] = "readable-after-writable",
+	[VIOLATION_ADDRESS] = "address-outside-memory",
+	[VIOLATION_LENGTH] = "length-overflow",
+	[VIOLATION_RING_ADDRESS] = "ring-outside-memory",
+	[VIOLATION_MEMORY_LOST] = "memory-file-truncated",
+	[VIOLATION_INFLIGHT] = "bad-inflight-region",
+	[VIOLATION_REQUEST] = "no-header-or-status",
+};
+
+const char *virtqueue_violation_text(enum virtqueue_violation violation)
+{
+	assert(violation < VIOLATIONS);
+	return violation_texts[violation];
+}
+
+/* ---- start ---- */
+
+static int map_ring(struct virtqueue *queue)
+{
+	return queue->packed ? packed_map(queue) : split_map(queue);
+}
+
+/* Where the ring stands: what the front end says, corrected by what INFLIGHT recorded. */
+static int set_position(struct virtqueue *queue)
+{
+	const struct virtqueue_position *position = &queue->setup.position;
+	enum virtqueue_violation violation = VIOLATION_NONE;
+
+	if (queue->packed) {
+		if (position->available_idx >= queue->size || position->used_idx >= queue->size)
+			return -EINVAL;
+		queue->pack.next = position->available_idx;
+		queue->pack.next_wrap = position->available_wrap;
+		queue->pack.used = position->used_idx;
+		queue->pack.used_wrap = position->used_wrap;
+	} else {
+		queue->split.next = queue->split.seen = position->available_idx;
+		queue->split.used_idx = __atomic_load_n(&queue->split.used->idx, __ATOMIC_ACQUIRE);
+		queue->split.signalled_idx = queue->split.used_idx;
+	}
+	queue->inflight = queue->setup.inflight;
+	if (queue->inflight)
+		violation = inflight_recover(queue, queue->resubmit, &queue->resubmit_count);
+	if (violation) {
+		queue->resubmit_count = 0;
+		queue_break(queue, violation, 0);
+	}
+	return 0;
+}
+
+static int allocate(struct virtqueue *queue)
+{
+	queue->slot_bytes = align_up(sizeof(struct queue_slot), 64) + align_up(queue->model->request_bytes, 64);
+	queue->slots = aligned_alloc(64, queue->size * queue->slot_bytes);
+	/* Untouched pages cost nothing: most chains have three elements. */
+	queue->elements = malloc((size_t)queue->size * 2 * CHAIN_ELEMENTS_MAX * sizeof(struct iovec));
+	queue->done = calloc(queue->size, sizeof(*queue->done));
+	queue->order = calloc(queue->size, sizeof(*queue->order));
+	queue->resubmit = calloc(queue->size, sizeof(*queue->resubmit));
+	if (!queue->slots || !queue->elements || !queue->done || !queue->order || !queue->resubmit)
+		return -ENOMEM;
+	memset(queue->slots, 0, queue->size * queue->slot_bytes);
+	for (unsigned i = 0; i < queue->size; i++) {
+		struct queue_slot *slot = queue_slot(queue, i);
+
+		slot->queue = queue;
+		slot->chain.slot = (uint16_t)i;
+		slot->chain.ops = &queue_chain_ops;
+		slot->chain.iov = queue->elements + (size_t)i * 2 * CHAIN_ELEMENTS_MAX;
+		slot->chain.request = (uint8_t *)slot + align_up(sizeof(*slot), 64);
+	}
+	return 0;
+}
+
+static void release(struct virtqueue *queue)
+{
+	for (unsigned i = 0; i < 2; i++)
+		guest_memory_put(queue->views[i].memory);
+	dirty_log_put(queue->log);
+	free(queue->resubmit);
+	free(queue->order);
+	free(queue->done);
+	free(queue->elements);
+	free(queue->slots);
+	free(queue);
+}
+
+static bool has(const struct virtqueue_setup *setup, unsigned feature)
+{
+	return setup->features >> feature & 1;
+}
+
+static void call_expired(struct loop_timer *timer);
+
+static struct virtqueue *create(const struct virtqueue_setup *setup)
+{
+	struct virtqueue *queue = calloc(1, sizeof(*queue));
+
+	if (!queue)
+		return NULL;
+	queue->setup = *setup;
+	queue->loop = setup->loop;
+	queue->size = setup->size;
+	queue->model = setup->model;
+	queue->enabled = setup->enabled;
+	queue->packed = has(setup, VIRTIO_F_RING_PACKED);
+	queue->event_idx = has(setup, VIRTIO_RING_F_EVENT_IDX);
+	queue->in_order = has(setup, VIRTIO_F_IN_ORDER);
+	queue->indirect = has(setup, VIRTIO_RING_F_INDIRECT);
+	queue->poller = (struct loop_poller){ .poll = queue_poll, .park = queue_park };
+	queue->publish_task.run = queue_publish;
+	queue->kick_watch.ready = queue_kick_ready;
+	queue->poll_timer.expired = queue_poll_expired;
+	queue->call_op.done = queue_call_done;
+	queue->call_timer.expired = call_expired;
+	queue->call_fd = setup->call_fd;
+	queue->faults_seen = memory_guard_faults() - 1;
+	queue->view = &queue->views[0];
+	queue->view->memory = guest_memory_get(setup->memory);
+	queue->log = setup->log ? dirty_log_get(setup->log) : NULL;
+	return queue;
+}
+
+int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_queue)
+{
+	struct virtio_queue_setup model_setup = { setup->loop, setup->index, setup->features, setup->size };
+	struct virtqueue *queue;
+	int error;
+
+	assert(setup->size >= 1 && setup->size <= VIRTQUEUE_SIZE_MAX);
+	queue = create(setup);
+	if (!queue)
+		return -ENOMEM;
+	assert(queue->packed || is_power_of_two(setup->size));
+	error = map_ring(queue);
+	if (error)
+		goto fail;
+	error = allocate(queue);
+	if (error)
+		goto fail;
+	error = queue->model->queue_start(setup->device, &model_setup, &queue->model_queue);
+	if (error)
+		goto fail;
+	error = set_position(queue);
+	if (error)
+		goto fail_model;
+	virtqueue_set_kick_fd(queue, setup->kick_fd);
+	/* Whatever a predecessor published without a call is announced now; a call too many is harmless. */
+	queue_call(queue);
+	queue_wake(queue);
+	*ret_queue = queue;
+	return 0;
+
+fail_model:
+	queue->model->queue_stop(queue->model_queue);
+fail:
+	release(queue);
+	return error;
+}
+
+/* ---- while running ---- */
+
+void virtqueue_set_enabled(struct virtqueue *queue, bool enabled)
+{
+	queue->enabled = enabled;
+	if (enabled)
+		queue_wake(queue);
+	else
+		loop_poller_remove(queue->loop, &queue->poller);
+}
+
+void virtqueue_set_kick_fd(struct virtqueue *queue, int kick_fd)
+{
+	loop_watch_stop(queue->loop, &queue->kick_watch);
+	loop_timer_stop(queue->loop, &queue->poll_timer);
+	queue->setup.kick_fd = kick_fd;
+	/* Out of memory leaves the queue without notifications: treat it as one that has none. */
+	if (kick_fd >= 0 && !queue->broken &&
+	    loop_watch_start(queue->loop, &queue->kick_watch, kick_fd, POLLIN) != 0)
+		queue->setup.kick_fd = -1;
+	loop_submit(queue->loop);
+	queue_wake(queue);
+}
+
+void virtqueue_set_call_fd(struct virtqueue *queue, int call_fd)
+{
+	loop_submit(queue->loop);
+	queue->call_fd = call_fd;
+	queue_call(queue);
+}
+
+void virtqueue_set_log(struct virtqueue *queue, struct dirty_log *log, uint64_t log_used_guest)
+{
+	struct dirty_log *old = queue->log;
+
+	queue->log = log ? dirty_log_get(log) : NULL;
+	queue->setup.log_used_guest = log_used_guest;
+	dirty_log_put(old);
+}
+
+void queue_release_view(struct virtqueue *queue, struct memory_view *view)
+{
+	void (*released)(void *context) = queue->released;
+
+	assert(view->users == 0 && view != queue->view);
+	guest_memory_put(view->memory);
+	view->memory = NULL;
+	queue->released = NULL;
+	released(queue->released_context);
+}
+
+void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory, void (*released)(void *context),
+			  void *context)
+{
+	struct memory_view *old = queue->view, *new = old == &queue->views[0] ? &queue->views[1] : &queue->views[0];
+
+	assert(!new->memory && !queue->released);
+	new->memory = guest_memory_get(memory);
+	new->users = 0;
+	queue->view = new;
+	queue->last_region = NULL;
+	queue->faults_seen = memory_guard_faults() - 1;
+	if (map_ring(queue) != 0)
+		queue_break(queue, VIOLATION_RING_ADDRESS, queue->setup.descriptor_user);
+	queue->released = released;
+	queue->released_context = context;
+	if (old->users == 0)
+		queue_release_view(queue, old);
+}
+
+const struct virtqueue_counters *virtqueue_get_counters(const struct virtqueue *queue)
+{
+	return &queue->counters;
+}
+
+/* ---- stop ---- */
+
+static void call_expired(struct loop_timer *timer)
+{
+	struct virtqueue *queue = (struct virtqueue *)((char *)timer - offsetof(struct virtqueue, call_timer));
+	struct io_uring_sqe *sqe = loop_sqe(queue->loop);
+
+	io_uring_prep_cancel(sqe, &queue->call_op, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+}
+
+/*
+ * A stop is over when nothing is in flight, everything answered is published, and the last call reached
+ * the driver (or its eventfd blocks, which is its own doing).
+ */
+void queue_try_finish_stop(struct virtqueue *queue)
+{
+	void (*stopped)(void *context, const struct virtqueue_position *position) = queue->stopped;
+	struct virtqueue_position position = { .available_idx = queue->split.next };
+
+	if (!stopped || queue->in_flight > 0 || queue->done_count > 0)
+		return;
+	if (queue->call_pending) {
+		loop_timer_start(queue->loop, &queue->call_timer, clock_now_ns() + CALL_TIMEOUT_NS);
+		return;
+	}
+	loop_timer_stop(queue->loop, &queue->call_timer);
+	if (queue->packed)
+		position = (struct virtqueue_position){ queue->pack.next, queue->pack.used, queue->pack.next_wrap,
+							queue->pack.used_wrap };
+	queue->stopped = NULL;
+	stopped(queue->stopped_context, &position);
+}
+
+void virtqueue_stop(struct virtqueue *queue,
+		    void (*stopped)(void *context, const struct virtqueue_position *position), void *context)
+{
+	assert(!queue->stopping);
+	queue->stopping = true;
+	queue->stopped = stopped;
+	queue->stopped_context = context;
+	loop_poller_remove(queue->loop, &queue->poller);
+	loop_watch_stop(queue->loop, &queue->kick_watch);
+	loop_timer_stop(queue->loop, &queue->poll_timer);
+	queue_try_finish_stop(queue);
+}
+
+void virtqueue_destroy(struct virtqueue *queue)
+{
+	if (!queue)
+		return;
+	assert(queue->stopping && queue->in_flight == 0 && !queue->stopped && !queue->call_pending);
+	loop_defer_cancel(queue->loop, &queue->publish_task);
+	queue->model->queue_stop(queue->model_queue);
+	release(queue);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of the ring code share: virtqueue.c (life, notification, completion), split_ring.c and
+ * packed_ring.c (the two formats), descriptor_chain.c (descriptors to iovecs), inflight.c (the record that
+ * survives us). Nobody else includes this.
+ */
+#ifndef VIADUCT_INTERFACES_VIRTIO_VIRTQUEUE_INTERNAL_H
+#define VIADUCT_INTERFACES_VIRTIO_VIRTQUEUE_INTERNAL_H
+
+#include "core/guest_memory.h"
+#include "core/loop.h"
+#include "interfaces/virtio/inflight.h"
+#include "interfaces/virtio/virtio_ring.h"
+#include "interfaces/virtio/virtqueue.h"
+
+/*
+ * Descriptors in one chain, the bound that ends loops. Devices advertise segment limits below it (virtio-blk:
+ * SEG_MAX + header + status); 256 descriptors of one page are a 1 MiB request.
+ */
+#define CHAIN_DESCRIPTORS_MAX 258u
+/* A descriptor across two regions of guest memory takes two elements. */
+#define CHAIN_ELEMENTS_MAX 264u
+/* Chains taken from one queue before others on the worker have their turn. */
+#define TAKE_BATCH 64u
+
+/* A generation of guest memory as one queue sees it; `users` are this queue's chains in flight. */
+struct memory_view {
+	struct guest_memory *memory;
+	unsigned users;
+};
+
+/* A chain in flight and what the ring needs to answer it. */
+struct queue_slot {
+	struct virtio_chain chain;
+	struct virtqueue *queue;
+	struct memory_view *view;
+	uint32_t written_bytes;
+	uint16_t descriptors;		/* packed: ring descriptors that the chain occupies */
+	uint16_t inflight_first;	/* packed with INFLIGHT: the chain's first and last entry in the region */
+	uint16_t inflight_last;
+	bool answered;			/* IN_ORDER: waits for its predecessors */
+};
+
+struct split_ring {
+	const struct split_descriptor *descriptors;
+	struct split_available *available;
+	struct split_used *used;
+	uint16_t next;			/* available index to take next */
+	uint16_t seen;			/* available index last read */
+	uint16_t used_idx;		/* used index last published */
+	uint16_t signalled_idx;		/* used index when we last asked whether to call */
+};
+
+struct packed_ring {
+	struct packed_descriptor *descriptors;
+	const struct packed_event *driver_event;
+	struct packed_event *device_event;
+	uint16_t next, used;		/* descriptor indices */
+	bool next_wrap, used_wrap;
+};
+
+struct virtqueue {
+	/* read and written on every request */
+	struct loop_poller poller;
+	struct loop_task publish_task;
+	struct loop *loop;
+	bool packed, event_idx, in_order, indirect;
+	bool enabled, stopping, broken;
+	unsigned size;
+	unsigned in_flight;
+	union {
+		struct split_ring split;
+		struct packed_ring pack;
+	};
+	const struct guest_region *last_region;	/* of the current view: where the last descriptor lay */
+	struct memory_view *view;
+	struct memory_view views[2];		/* current and previous */
+	const struct virtio_model_ops *model;
+	void *model_queue;
+	uint8_t *slots;				/* size * slot_bytes */
+	size_t slot_bytes;
+	struct iovec *elements;			/* size * 2 * CHAIN_ELEMENTS_MAX: to work with, and as they were */
+	uint16_t *done;				/* slots to publish at the end of the turn */
+	unsigned done_count;
+	uint16_t *order;			/* IN_ORDER: slots in the order taken, a ring of `size` */
+	unsigned order_head, order_tail;
+	void *inflight;				/* struct inflight_split or inflight_packed, or NULL */
+	uint64_t inflight_counter;		/* order of the next chain taken */
+	uint16_t inflight_free;			/* packed: head of the region's free list */
+	struct dirty_log *log;
+	struct virtqueue_counters counters;
+
+	uint16_t *resubmit;			/* entries of `inflight` still to be taken again */
+	unsigned resubmit_next, resubmit_count;
+	unsigned faults_seen;			/* memory_guard_faults() when memory was last found whole */
+
+	/* set-up and control */
+	struct virtqueue_setup setup;
+	struct loop_watch kick_watch;
+	struct loop_timer poll_timer;		/* rings without a kick descriptor */
+	int call_fd;
+	struct loop_op call_op;			/* the eventfd write in flight */
+	bool call_pending, call_again;
+	struct loop_timer call_timer;		/* a stop gives up on a call that never ends */
+	void (*stopped)(void *context, const struct virtqueue_position *position);
+	void *stopped_context;
+	void (*released)(void *context);
+	void *released_context;
+};
+
+static inline struct queue_slot *queue_slot(struct virtqueue *queue, unsigned index)
+{
+	return (struct queue_slot *)(queue->slots + index * queue->slot_bytes);
+}
+
+/* ---- virtqueue.c ---- */
+
+/* The last chain of a memory generation that is not the current one completed. */
+void queue_release_view(struct virtqueue *queue, struct memory_view *view);
+/* Ends a stop that is under way when nothing is left to wait for. */
+void queue_try_finish_stop(struct virtqueue *queue);
+
+/* ---- virtqueue_path.c ---- */
+
+extern const struct virtio_chain_ops queue_chain_ops;
+
+/* Callbacks of the loop. */
+bool queue_poll(struct loop_poller *poller);
+bool queue_park(struct loop_poller *poller);
+void queue_publish(struct loop_task *task);
+void queue_kick_ready(struct loop_watch *watch, unsigned events);
+void queue_poll_expired(struct loop_timer *timer);
+void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags);
+
+/* There may be work: from now on the loop polls the ring. */
+void queue_wake(struct virtqueue *queue);
+/* Notifies the driver. */
+void queue_call(struct virtqueue *queue);
+/* Stops the ring for good; reports once. */
+void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value);
+
+/* A descriptor in either format, copied once. */
+struct descriptor {
+	uint64_t address;
+	uint32_t length;
+	uint16_t flags;
+	uint16_t next;		/* split rings and indirect tables of split rings */
+};
+
+/* Empties the slot's chain before the first append. */
+void chain_begin(struct virtqueue *queue, struct queue_slot *slot);
+/* Adds one descriptor's range to the chain. VIOLATION_NONE or the rule it breaks. */
+enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot, const struct descriptor *d);
+/* Adds `elements` elements of the descriptor to the chain's counts. */
+void chain_count(struct virtio_chain *chain, const struct descriptor *d, unsigned elements);
+
+/* ---- descriptor_chain.c ---- */
+
+/* A range that does not lie in the region of the last one, after chain_append()'s checks; `used` elements are taken. */
+enum virtqueue_violation chain_append_slowly(struct virtqueue *queue, struct queue_slot *slot,
+					     const struct descriptor *d, unsigned used);
+/* Adds the contents of an indirect table (2.7.5.3, 2.8.7); nested tables are a violation. */
+enum virtqueue_violation chain_append_table(struct virtqueue *queue, struct queue_slot *slot,
+					    const struct descriptor *table);
+
+/* ---- split_ring.c and packed_ring.c: the same functions for the two formats ---- */
+
+/* Maps the ring in the current memory. 0, -EFAULT or -EINVAL (alignment). */
+int split_map(struct virtqueue *queue);
+int packed_map(struct virtqueue *queue);
+/* Takes one chain: its slot, or NULL when the ring is empty or just broke. */
+struct queue_slot *split_take(struct virtqueue *queue);
+struct queue_slot *packed_take(struct virtqueue *queue);
+/* Fills the slot of an INFLIGHT entry again after a restart. NULL: the ring broke. */
+struct queue_slot *split_retake(struct virtqueue *queue, unsigned head);
+struct queue_slot *packed_retake(struct virtqueue *queue, unsigned first_entry);
+/* Publishes done[0 .. done_count); true when the driver wants a call. */
+bool split_publish(struct virtqueue *queue);
+bool packed_publish(struct virtqueue *queue);
+/* Asks the driver for (no) notifications. */
+void split_notify(struct virtqueue *queue, bool wanted);
+void packed_notify(struct virtqueue *queue, bool wanted);
+/* Is there something to take? One look. */
+bool split_pending(struct virtqueue *queue);
+bool packed_pending(struct virtqueue *queue);
+
+/* Reserves the slot for a chain just read from the ring; NULL when it is in flight already (a violation). */
+struct queue_slot *queue_claim(struct virtqueue *queue, unsigned index);
+
+/* ---- inflight.c ---- */
+
+/*
+ * Reads what the region says, repairs an interrupted batch, sets the ring's position, and fills
+ * entries[0 .. *ret_count) (room for queue->size) with what to resubmit, oldest first.
+ */
+enum virtqueue_violation inflight_recover(struct virtqueue *queue, uint16_t *entries, unsigned *ret_count);
+
+void inflight_split_take(struct virtqueue *queue, unsigned head);
+/* Around the publication of done[]: before and after the store that makes it visible. */
+void inflight_split_before(struct virtqueue *queue);
+void inflight_split_after(struct virtqueue *queue, uint16_t used_idx);
+
+/* Records a chain of ring descriptors and notes its entries in the slot. False: the region is inconsistent. */
+bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot, const struct packed_descriptor *chain,
+			  unsigned count);
+void inflight_packed_before(struct virtqueue *queue, uint16_t used, bool used_wrap);
+void inflight_packed_after(struct virtqueue *queue);
+/* Copies the recorded chain that starts at `first` (room for CHAIN_DESCRIPTORS_MAX). False: inconsistent. */
+bool inflight_packed_read(struct virtqueue *queue, unsigned first, struct packed_descriptor *descriptors,
+			  unsigned *ret_count, unsigned *ret_last);
+
+#endif

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon that serves the guests: a configuration and a runtime folder of its own, and the command."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+READY_SECONDS = 30
+
+
+def build_folder():
+    """VIADUCT_BUILD, or build/."""
+    return pathlib.Path(os.environ.get("VIADUCT_BUILD", TOP / "build"))
+
+
+class Viaductd:
+    """One viaductd. `sections` is its configuration: {"disk alice/root": {"pool": "main", "size": "64M"}}.
+
+    FOLDER in a value stands for the daemon's own folder.
+    """
+
+    def __init__(self, sections, files=None):
+        # Not pytest's tmp_path: a socket's path has at most 107 characters.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="viaduct-"))
+        for name, content in (files or {}).items():
+            (self.folder / name).write_bytes(content)
+        self.runtime = self.folder / "run"
+        self.config = self.folder / "viaduct.conf"
+        self.log = self.folder / "log"
+        self.process = None
+        self.configure(sections)
+
+    def configure(self, sections):
+        """Writes the configuration; a running daemon reads it at the next start or reload."""
+        lines = []
+        for title, keys in sections.items():
+            lines += [f"[{title}]", *(f"{key} = {value}" for key, value in keys.items()), ""]
+        self.config.write_text("\n".join(lines).replace("FOLDER", str(self.folder)))
+
+    def start(self):
+        program = build_folder() / "src/daemon/viaductd"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([program, "--config", self.config, "--runtime-dir", self.runtime],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + READY_SECONDS
+        while self.command("status", "--json", check=False).returncode != 0:
+            ended = self.process.poll()
+            assert ended is None, f"viaductd ended with {ended}:\n{self.text()}"
+            assert time.monotonic() < deadline, f"viaductd is not ready:\n{self.text()}"
+            time.sleep(0.05)
+        return self
+
+    def command(self, *words, check=True):
+        """Runs `viaduct WORDS` against this daemon."""
+        program = build_folder() / "src/cli/viaduct"
+        done = subprocess.run([program, "--runtime-dir", self.runtime, *words], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60, check=False)
+        assert not check or done.returncode == 0, f"viaduct {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done
+
+    def status(self):
+        return json.loads(self.command("status", "--json").stdout)
+
+    def socket(self, disk):
+        """Socket of "guest/disk"."""
+        guest, name = disk.split("/")
+        return self.runtime / guest / f"disk-{name}.sock"
+
+    def text(self):
+        return self.log.read_text(errors="replace")
+
+    def proc(self):
+        """The process in /proc."""
+        return pathlib.Path("/proc") / str(self.process.pid)
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self):
+        """kill -9, as a crash."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        """SIGTERM; the daemon must end well and soon, however its guests ended."""
+        if not self.alive():
+            return
+        self.process.terminate()
+        try:
+            status = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"viaductd does not end:\n{self.text()}") from None
+        assert status == 0, f"viaductd ended with {status}:\n{self.text()}"
+
+    def remove(self):
+        if self.alive():
+            self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)

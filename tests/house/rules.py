@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The house rules that a script can see. A rule takes a Tree and returns its violations, one string each.
+
+A violation starts with `PATH:` or `PATH:LINE:`; exceptions.txt may excuse it, with a reason.
+"""
+import ast
+import pathlib
+import re
+import subprocess
+
+FUNCTION_LINES_MAX = 70
+FILE_LINES_MAX = 500
+
+# What each folder of src may include, besides itself: the stages to its right, and core.
+STAGES = ["interfaces", "devices", "arbiter", "host", "core"]
+INCLUDES = {stage: set(STAGES[index:]) for index, stage in enumerate(STAGES)}
+INCLUDES["daemon"] = {"daemon", *STAGES}
+INCLUDES["frontend"] = {"frontend", "core"}
+INCLUDES["cli"] = {"cli", "frontend", "core"}
+
+SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"
+SOURCES = {".c", ".h", ".py", ".sh", ".build", ".yaml", ".yml", ".js", ".bt"}
+
+
+class Tree:
+    """The files of a checkout (or of a sample), read once."""
+
+    def __init__(self, root, files=None):
+        self.root = pathlib.Path(root)
+        if files is None:
+            listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"], cwd=self.root, check=True,
+                                    capture_output=True, text=True).stdout
+            files = sorted(name for name in listed.split("\0") if name and (self.root / name).is_file())
+        self.texts = {}
+        for name in files:
+            try:
+                self.texts[name] = (self.root / name).read_text()
+            except UnicodeDecodeError:
+                pass  # a corpus, a picture
+        self.files = files
+
+    def matching(self, *suffixes, under=""):
+        for name, text in self.texts.items():
+            if name.startswith(under) and name.endswith(suffixes):
+                yield name, text
+
+    def numbered(self, *suffixes, under=""):
+        for name, text in self.matching(*suffixes, under=under):
+            for number, line in enumerate(text.splitlines(), 1):
+                yield name, number, line
+
+
+def code_only(text):
+    """C source with comments and the insides of strings blanked, so that line numbers stay."""
+    def blank(match):
+        found = match.group(0)
+        if found.startswith('"') or found.startswith("'"):
+            return found[0] + " " * (len(found) - 2) + found[-1]
+        return re.sub(r"[^\n]", " ", found)
+    return re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', blank, text, flags=re.S)
+
+
+# ---- shape ----
+
+def include_directions(tree):
+    """Includes go to the right: interfaces, devices, arbiter, host, core."""
+    found = []
+    for name, number, line in tree.numbered(".c", ".h", under="src/"):
+        included = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+        if not included:
+            continue
+        folder, target = name.split("/")[1], included.group(1).split("/")[0]
+        if target not in INCLUDES.get(folder, ()):
+            found.append(f"{name}:{number}: {folder} may not include {included.group(1)}")
+    return found
+
+
+def includes_from_root(tree):
+    """Project headers are named from src; those of tests and bench from wherever their meson.build says."""
+    found = []
+    for name, number, line in tree.numbered(".c", ".h"):
+        included = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+        if not included:
+            continue
+        target = included.group(1)
+        known = f"src/{target}" in tree.files
+        if not name.startswith("src/"):
+            known = known or any(file.endswith(f"/{target}") for file in tree.files)
+        if ".." in target or not known:
+            found.append(f'{name}:{number}: "{target}" is not named from the src folder')
+    return found
+
+
+def function_lengths(tree):
+    """A function has at most FUNCTION_LINES_MAX lines."""
+    found = []
+    for name, text in tree.matching(".c", ".h"):
+        lines = text.splitlines()
+        start = None
+        for number, line in enumerate(lines, 1):
+            if line == "{":
+                start = number
+            elif line.startswith("}") and start:
+                if number - start + 1 > FUNCTION_LINES_MAX:
+                    heads = re.findall(r"^\w[^;=]*?(\w+)\(", "\n".join(lines[max(0, start - 6):start - 1]), re.M)
+                    title = heads[-1] if heads else "?"
+                    found.append(f"{name}:{start}: {title} has {number - start + 1} lines")
+                start = None
+    for name, text in tree.matching(".py"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                lines = node.end_lineno - node.lineno + 1
+                if lines > FUNCTION_LINES_MAX:
+                    found.append(f"{name}:{node.lineno}: {node.name} has {lines} lines")
+    return found
+
+
+def file_lengths(tree):
+    """A source file has at most FILE_LINES_MAX lines."""
+    return [f"{name}: has {len(text.splitlines())} lines" for name, text in tree.matching(".c", ".h", ".py")
+            if len(text.splitlines()) > FILE_LINES_MAX]
+
+
+def no_struct_typedefs(tree):
+    """Structs and enums keep their tag."""
+    return [f"{name}:{number}: typedef of a struct, union or enum" for name, number, line in tree.numbered(".c", ".h")
+            if re.match(r"\s*typedef\s+(struct|union|enum)\b", line)]
+
+
+def sources_are_built(tree):
+    """Every C file is named in the meson.build beside it, or in one above it."""
+    found = []
+    for name, _ in tree.matching(".c"):
+        path = pathlib.PurePosixPath(name)
+        stem = re.sub(r"^(test|fuzz)_", "", path.stem) if name.startswith("tests/") else path.stem
+        builds = "\n".join(tree.texts.get(str(folder / "meson.build"), "") for folder in path.parents)
+        if not re.search(rf"['/]{re.escape(stem)}(\.c)?'", builds) and f"'{path.name}'" not in builds:
+            found.append(f"{name}: no meson.build names it")
+    return found
+
+
+# ---- words ----
+
+def spdx_lines(tree):
+    """Every source and script says its licence in its first lines."""
+    found = []
+    for name, text in tree.texts.items():
+        path = pathlib.PurePosixPath(name)
+        is_source = path.suffix in SOURCES or path.name == "meson.build" or text.startswith("#!")
+        if is_source and SPDX not in "\n".join(text.splitlines()[:3]):
+            found.append(f"{name}: no SPDX line")
+    return found
+
+
+# Spelled in pieces, so that this file does not break its own rule.
+MACHINE_PATHS = re.compile("|".join([
+    r"(?<![\w.}])/" + r"work/", r"(?<![\w.}])/" + r"root/", r"(?<![\w.}])/" + r"home/\w", r"(?<![\w.}])/var" + r"/tmp/",
+    r"\b(deb|snapshot|security|ftp)\." + r"debian\.org", r"registry\." + r"npmjs", r"packages\.cloud\." + r"google",
+    r"/usr/local/" + r"cuda", r"\.pyenv" + r"/",
+]))
+
+
+def no_machine_paths(tree):
+    """Nothing names a folder or a package mirror of somebody's machine."""
+    return [f"{name}:{number}: names a place of one machine: {line.strip()[:80]}"
+            for name, number, line in tree.numbered("")
+            if name != "COPYING" and not name.startswith("tests/fuzz/corpus/") and MACHINE_PATHS.search(line)]
+
+
+def anchor(heading):
+    """The anchor that a Markdown heading gets."""
+    text = re.sub(r"[`*_]|\[|\]\([^)]*\)", "", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+def markdown_links(tree):
+    """Links between our documents lead to files and headings that exist."""
+    found = []
+    for name, text in tree.matching(".md"):
+        shown = re.sub(r"^```.*?^```", lambda match: "\n" * match.group(0).count("\n"), text, flags=re.M | re.S)
+        for number, line in enumerate(shown.splitlines(), 1):
+            for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`]*`", "", line)):
+                if re.match(r"[a-z]+:", target):
+                    continue
+                file_part, _, fragment = target.partition("#")
+                path = tree.root / pathlib.PurePosixPath(name).parent / file_part if file_part else tree.root / name
+                if not path.exists():
+                    found.append(f"{name}:{number}: {target} does not exist")
+                elif fragment and path.suffix == ".md":
+                    headings = re.findall(r"^#+\s+(.*)$", path.read_text(), flags=re.M)
+                    if fragment not in [anchor(heading) for heading in headings]:
+                        found.append(f"{name}:{number}: {target}: no such heading")
+    return found
+
+
+def manual_matches_program(tree):
+    """Each long option and configuration key that a manual page explains is a string in the program."""
+    strings = set()
+    for _, text in tree.matching(".c", ".h", under="src/"):
+        strings.update(re.findall(r'"((?:\\.|[^"\\\n])*)"', text))
+    words = set(re.findall(r"[\w-]+", " ".join(strings)))
+    found = []
+    for name, number, line in tree.numbered(".1", ".5", ".8", under="docs/man/"):
+        plain = line.replace("\\-", "-").replace("\\fB", "").replace("\\fR", "").replace("\\fI", "").replace("\\fP", "")
+        for option in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", plain):
+            if option not in words:
+                found.append(f"{name}:{number}: option --{option} is in no program")
+        key = re.match(r"\.(?:B|BR|IR|BI|TP)\s+([a-z_]+)\s*=", plain) if name.endswith(".5") else None
+        if key and key.group(1) not in words:
+            found.append(f"{name}:{number}: key {key.group(1)} is in no program")
+    return found
+
+
+# ---- safety ----
+
+SHARED_USERS = ("src/interfaces/virtio/", "src/frontend/", "src/core/shared.h",
+                "src/core/guest_memory.c")
+SHARED_WORDS = re.compile(r"\bshared_(read|write|read_acquire|write_release|fence|copy_in)\b")
+POINTER_USERS = ("src/interfaces/virtio/", "src/core/guest_memory.")
+POINTER_WORDS = re.compile(r"\bguest_memory_at(_user)?\s*\(")
+
+
+def ring_memory_users(tree):
+    """Only the ring code sees pointers to guest metadata and uses the accessors for it."""
+    found = []
+    for name, text in tree.matching(".c", ".h", under="src/"):
+        for number, line in enumerate(code_only(text).splitlines(), 1):
+            if SHARED_WORDS.search(line) and not name.startswith(SHARED_USERS):
+                found.append(f"{name}:{number}: shared-memory access outside the ring code")
+            if POINTER_WORDS.search(line) and not name.startswith(POINTER_USERS):
+                found.append(f"{name}:{number}: takes a pointer to guest metadata outside the ring code")
+    return found
+
+
+def no_assert_on_shared(tree):
+    """What another party writes is checked, never asserted."""
+    found = []
+    for name, text in tree.matching(".c", ".h", under="src/"):
+        for match in re.finditer(r"\bassert\s*\(([^;]*)\)\s*;", code_only(text)):
+            if SHARED_WORDS.search(match.group(1)):
+                found.append(f"{name}:{code_only(text)[:match.start()].count(chr(10)) + 1}: assert on shared memory")
+    return found
+
+
+PLACED_RANGE_MADE = re.compile(
+    r"\(\s*struct\s+placed_range\s*\)\s*\{"                    # compound literal
+    r"|\bstruct\s+placed_range\s+\w+\s*=\s*\{"                  # initialiser
+    r"|\.range\s*=\s*\{"                                        # designated initialiser
+    r"|\brange(\.|->)(offset_bytes|length_bytes)\s*([-+|&]|<<|>>)?=(?!=)"  # assignment to a member
+    r"|\.range\.(offset_bytes|length_bytes)\s*=(?!=)")
+# The body of the proof, which may.
+PROOF = re.compile(r"^static bool disk_place\(.*?^}", re.M | re.S)
+# What a flush carries: no byte at all.
+EMPTY_RANGE = re.compile(r"\(\s*struct\s+placed_range\s*\)\s*\{\s*(0\s*,\s*)?0\s*\}")
+
+
+def placed_range_makers(tree):
+    """Only disk_place(), the arbiter's proof, makes a placed_range."""
+    found = []
+    for name, text in tree.matching(".c", ".h", under="src/"):
+        code = code_only(text)
+        if name == "src/arbiter/disk_io.c":
+            code = PROOF.sub(lambda match: re.sub(r"[^\n]", " ", match.group(0)), code)
+        for match in PLACED_RANGE_MADE.finditer(code):
+            if EMPTY_RANGE.match(code, match.start()):
+                continue
+            number = code[:match.start()].count("\n") + 1
+            found.append(f"{name}:{number}: {match.group(0)}: only disk_place() makes a placed_range")
+    return found
+
+
+def fuzz_targets_have_corpus(tree):
+    """Each fuzz target starts from a committed corpus."""
+    found = []
+    for name, _ in tree.matching(".c", under="tests/fuzz/fuzz_"):
+        target = pathlib.PurePosixPath(name).stem[len("fuzz_"):]
+        if not any(file.startswith(f"tests/fuzz/corpus/{target}/") for file in tree.files):
+            found.append(f"{name}: no corpus in tests/fuzz/corpus/{target}")
+    return found
+
+
+RULES = [include_directions, includes_from_root, function_lengths, file_lengths, no_struct_typedefs, sources_are_built,
+         spdx_lines, no_machine_paths, markdown_links, manual_matches_program, ring_memory_users, no_assert_on_shared,
+         placed_range_makers, fuzz_targets_have_corpus]
+
+
+# ---- exceptions ----
+
+def read_exceptions(text):
+    """Lines `RULE PATH[:WORD] REASON`; WORD is a word that the violation must hold. Returns a list of tuples."""
+    result = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = line.split(None, 2)
+        if len(fields) < 3:
+            raise ValueError(f"line {number}: an exception is RULE PATH[:WORD] REASON")
+        path, _, word = fields[1].partition(":")
+        result.append((fields[0], path, word, fields[2]))
+    return result
+
+
+def excused(rule, violation, exceptions):
+    """The exception that covers a violation, or None."""
+    for exception in exceptions:
+        name, path, word, _ = exception
+        if name == rule.__name__ and violation.startswith(path + ":") and re.search(rf"\b{re.escape(word)}\b", violation):
+            return exception
+    return None

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "echo_model.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/iov.h"
+
+static uint64_t echo_features(void *opaque)
+{
+	return 0;
+}
+
+static unsigned echo_queue_count(void *opaque)
+{
+	return 4;
+}
+
+static size_t echo_config_size(void *opaque)
+{
+	return 0;
+}
+
+static void echo_config_read(void *opaque, size_t offset, void *buffer, size_t bytes)
+{
+	assert(bytes == 0);
+}
+
+static int echo_queue_start(void *opaque, const struct virtio_queue_setup *setup, void **ret_queue)
+{
+	struct echo_device *device = opaque;
+
+	device->queues_running++;
+	*ret_queue = device;
+	return 0;
+}
+
+static void echo_queue_stop(void *opaque)
+{
+	struct echo_device *device = opaque;
+
+	device->queues_running--;
+}
+
+static void answer(struct virtio_chain *chain)
+{
+	uint32_t in = chain->readable_bytes, out = chain->writable_bytes;
+	uint8_t *question = malloc(in + 1), *reply = malloc(out + 1);
+
+	assert(question && reply && !chain->unmapped);
+	iov_copy_out(chain->iov, chain->readable_count, 0, question, in);
+	for (uint32_t i = 0; i < out; i++)
+		reply[i] = (uint8_t)((in ? question[i % in] : 0) ^ 0x5a);
+	iov_copy_in(chain->iov + chain->readable_count, chain->writable_count, 0, reply, out);
+	free(question);
+	free(reply);
+	virtio_chain_complete(chain, out);
+}
+
+static void echo_handle(void *opaque, struct virtio_chain *chain)
+{
+	struct echo_device *device = opaque;
+
+	device->taken++;
+	if (chain->unmapped) {
+		virtio_chain_reject(chain);
+	} else if (device->at_once) {
+		answer(chain);
+	} else {
+		assert(device->held_count < ECHO_HELD_MAX);
+		device->held[device->held_count++] = chain;
+	}
+}
+
+void echo_answer(struct echo_device *device, unsigned index)
+{
+	struct virtio_chain *chain = device->held[index];
+
+	assert(index < device->held_count);
+	device->held_count--;
+	memmove(&device->held[index], &device->held[index + 1], (device->held_count - index) * sizeof(chain));
+	answer(chain);
+}
+
+void echo_answer_all(struct echo_device *device)
+{
+	while (device->held_count > 0)
+		echo_answer(device, 0);
+}
+
+const struct virtio_model_ops echo_model = {
+	.name = "echo",
+	.request_bytes = 8,
+	.features = echo_features,
+	.queue_count = echo_queue_count,
+	.config_size = echo_config_size,
+	.config_read = echo_config_read,
+	.queue_start = echo_queue_start,
+	.queue_stop = echo_queue_stop,
+	.handle = echo_handle,
+};

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A virtio device for tests: it holds every chain until the test lets it answer; the answer is the readable
+ * bytes, each XOR 0x5a, repeated to fill the writable ones.
+ */
+#ifndef VIADUCT_TESTS_SUPPORT_ECHO_MODEL_H
+#define VIADUCT_TESTS_SUPPORT_ECHO_MODEL_H
+
+#include "devices/virtio_model.h"
+
+#define ECHO_HELD_MAX 32768
+
+struct echo_device {
+	struct virtio_chain *held[ECHO_HELD_MAX];
+	unsigned held_count;
+	unsigned taken;		/* chains ever handed over */
+	bool at_once;		/* answer inside handle() */
+	unsigned queues_running;
+};
+
+extern const struct virtio_model_ops echo_model;
+
+/* Answers the held chain `index` (0 = oldest). */
+void echo_answer(struct echo_device *device, unsigned index);
+void echo_answer_all(struct echo_device *device);
+
+#endif

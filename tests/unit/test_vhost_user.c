@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The vhost-user server with an honest front end: start, stop, memory, migration, reset, takeover. */
+#include "vhost_user_bench.h"
+
+static void features_and_configuration(void **state)
+{
+	struct bench *bench = *state;
+	struct vhost_user_config config = { .size = 256 };
+	int socket = frontend_connect(bench);
+	uint64_t features = ask_u64(bench, socket, VHOST_USER_GET_FEATURES);
+	struct reply reply;
+
+	assert_true(features & 1ull << 9);
+	assert_true(features & PROTOCOL_BIT30);
+	assert_true(features & 1ull << VHOST_F_LOG_ALL);
+	assert_int_equal(ask_u64(bench, socket, VHOST_USER_GET_PROTOCOL_FEATURES), ALL_PROTOCOL);
+	handshake(bench, socket, BASIC_FEATURES);
+	assert_int_equal(ask_u64(bench, socket, VHOST_USER_GET_QUEUE_NUM), FAKE_RINGS);
+	assert_true(ask_u64(bench, socket, VHOST_USER_GET_MAX_MEM_SLOTS) >= 509);
+
+	/* SPDK's initiator asks for all 256 bytes whatever the device has. */
+	reply = ask(bench, socket, VHOST_USER_GET_CONFIG, &config, 12 + 256);
+	assert_int_equal(reply.header.size, 12 + 256);
+	assert_memory_equal(reply.payload.config.bytes, bench->device.config, CONFIG_BYTES);
+	for (unsigned i = CONFIG_BYTES; i < 256; i++)
+		assert_int_equal(reply.payload.config.bytes[i], 0);
+	close(socket);
+}
+
+static void configuration_ranges(void **state)
+{
+	static const struct {
+		uint32_t offset, size, sent, answered;
+	} cases[] = {
+		{ 0, CONFIG_BYTES, CONFIG_BYTES, CONFIG_BYTES },
+		{ 32, 1, 1, 1 },
+		{ 0, 8, 0, 8 },			/* header only: accepted */
+		{ 0, 0, 0, 0 },
+		{ 0, 257, 257, 0 },
+		{ CONFIG_BYTES, 4, 4, 0 },	/* begins at the end */
+		{ 32, 225, 225, 0 },		/* ends beyond 256 */
+		{ UINT32_MAX, 2, 2, 0 },	/* wraps */
+		{ 0, 4, 8, 0 },			/* sizes disagree */
+	};
+	struct bench *bench = *state;
+	int socket = frontend_connect(bench);
+
+	handshake(bench, socket, BASIC_FEATURES);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t payload[12 + 300] = { 0 };
+		uint32_t header[3] = { cases[i].offset, cases[i].size, 0 };
+		struct reply reply;
+
+		memcpy(payload, header, sizeof(header));
+		reply = ask(bench, socket, VHOST_USER_GET_CONFIG, payload, 12 + cases[i].sent);
+		assert_int_equal(reply.header.size, cases[i].answered ? 12 + cases[i].answered : 0);
+		if (cases[i].answered)
+			assert_int_equal(reply.payload.config.bytes[0], cases[i].offset + 1);
+	}
+	close(socket);
+}
+
+static void configuration_writes(void **state)
+{
+	struct bench *bench = *state;
+	struct vhost_user_config config = { .offset = 32, .size = 1, .bytes = { 77 } };
+	int socket = frontend_connect(bench);
+
+	handshake(bench, socket, BASIC_FEATURES);
+	assert_int_equal(tell(bench, socket, VHOST_USER_SET_CONFIG, &config, 13), 0);
+	assert_int_equal(bench->device.config[32], 77);
+	config.offset = 0;
+	assert_int_not_equal(tell(bench, socket, VHOST_USER_SET_CONFIG, &config, 13), 0);
+	config.offset = CONFIG_BYTES;
+	assert_int_not_equal(tell(bench, socket, VHOST_USER_SET_CONFIG, &config, 13), 0);
+	config.offset = 32;
+	config.flags = 2;
+	assert_int_not_equal(tell(bench, socket, VHOST_USER_SET_CONFIG, &config, 13), 0);
+	close(socket);
+}
+
+static void ring_starts_and_stops(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_connect(bench), call = eventfd(0, EFD_CLOEXEC);
+	const struct virtqueue_setup *setup;
+
+	handshake(bench, socket, BASIC_FEATURES);
+	assert_int_equal(add_region(bench, socket, 0), 0);
+	assert_int_equal(stop_ring(bench, socket, 1), 0);
+	assert_int_equal(tell_event(bench, socket, VHOST_USER_SET_VRING_CALL, 1, call), 0);
+	prepare_ring(bench, socket, 1, 17);
+	assert_null(fake_ring[1]);
+	assert_int_equal(kick_ring(bench, socket, 1), 0);
+	assert_non_null(fake_ring[1]);
+	setup = &fake_ring[1]->setup;
+	assert_int_equal(setup->size, RING_SIZE);
+	assert_int_equal(setup->position.available_idx, 17);
+	assert_true(setup->features == 1ull << VIRTIO_F_VERSION_1);
+	assert_true(setup->kick_fd >= 0 && setup->call_fd >= 0);
+	assert_false(setup->enabled);
+	assert_true(setup->log_used_guest == ~0ull);
+	assert_int_equal(tell_state(bench, socket, VHOST_USER_SET_VRING_ENABLE, 1, 1), 0);
+	assert_true(setup->enabled);
+	assert_int_equal(bench_status(bench).queues_running, 1);
+	assert_int_equal(bench_status(bench).kicks, 3);
+
+	fake_ring[1]->setup.position.available_idx = 4711;
+	assert_int_equal(stop_ring(bench, socket, 1), 4711);
+	assert_null(fake_ring[1]);
+	assert_int_equal(bench_status(bench).queues_running, 0);
+	assert_int_equal(bench_status(bench).kicks, 3);
+	assert_int_equal(stop_ring(bench, socket, 1), 4711);
+	close(call);
+	close(socket);
+}
+
+static void packed_positions(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_connect(bench);
+
+	handshake(bench, socket, BASIC_FEATURES | 1ull << VIRTIO_F_RING_PACKED);
+	assert_int_equal(add_region(bench, socket, 0), 0);
+	/* A ring that was never set up stands at its beginning: both wrap counters 1. */
+	assert_int_equal(stop_ring(bench, socket, 2), 0x80008000u);
+	start_ring(bench, socket, 0, 0x8005u | 0x0009u << 16);
+	assert_int_equal(fake_ring[0]->setup.position.available_idx, 5);
+	assert_true(fake_ring[0]->setup.position.available_wrap);
+	assert_int_equal(fake_ring[0]->setup.position.used_idx, 9);
+	assert_false(fake_ring[0]->setup.position.used_wrap);
+	assert_int_equal(stop_ring(bench, socket, 0), 0x8005u | 0x0009u << 16);
+	/* A descriptor outside the ring. */
+	prepare_ring(bench, socket, 0, RING_SIZE);
+	assert_int_not_equal(kick_ring(bench, socket, 0), 0);
+	assert_null(fake_ring[0]);
+	/* Packed rings need no power of two. */
+	assert_int_equal(tell_state(bench, socket, VHOST_USER_SET_VRING_NUM, 0, 3), 0);
+	close(socket);
+}
+
+static void starts_when_complete(void **state)
+{
+	struct bench *bench = *state;
+	struct vhost_user_vring_address address = ring_address(0);
+	int socket = frontend_connect(bench);
+
+	handshake(bench, socket, 1ull << VIRTIO_F_VERSION_1);
+	assert_int_equal(tell_event(bench, socket, VHOST_USER_SET_VRING_KICK, VHOST_USER_VRING_NOFD, -1), 0);
+	assert_null(fake_ring[0]);
+	assert_int_equal(tell(bench, socket, VHOST_USER_SET_VRING_ADDR, &address, sizeof(address)), 0);
+	assert_int_equal(tell_state(bench, socket, VHOST_USER_SET_VRING_NUM, 0, RING_SIZE), 0);
+	assert_null(fake_ring[0]);
+	assert_int_equal(add_region(bench, socket, 0), 0);
+	assert_non_null(fake_ring[0]);
+	assert_int_equal(fake_ring[0]->setup.kick_fd, -1);
+	/* Without PROTOCOL_FEATURES nobody will send SET_VRING_ENABLE. */
+	assert_true(fake_ring[0]->setup.enabled);
+	close(socket);
+}
+
+static void running_ring_is_protected(void **state)
+{
+	struct bench *bench = *state;
+	struct vhost_user_vring_address address = ring_address(0);
+	int socket = frontend_running(bench, 1), event = eventfd(0, EFD_CLOEXEC), old;
+
+	assert_int_not_equal(tell_state(bench, socket, VHOST_USER_SET_VRING_NUM, 0, 32), 0);
+	assert_int_not_equal(tell_state(bench, socket, VHOST_USER_SET_VRING_BASE, 0, 1), 0);
+	address.descriptor += 0x100;
+	assert_int_not_equal(tell(bench, socket, VHOST_USER_SET_VRING_ADDR, &address, sizeof(address)), 0);
+	assert_int_not_equal(tell_u64(bench, socket, VHOST_USER_SET_FEATURES, PROTOCOL_BIT30), 0);
+	assert_int_not_equal(tell_u64(bench, socket, VHOST_USER_SET_PROTOCOL_FEATURES, 0), 0);
+	/* Descriptors may change at any time. */
+	old = fake_ring[0]->setup.call_fd;
+	assert_int_equal(old, -1);
+	assert_int_equal(tell_event(bench, socket, VHOST_USER_SET_VRING_CALL, 0, event), 0);
+	assert_true(fake_ring[0]->setup.call_fd >= 0);
+	assert_int_equal(tell_event(bench, socket, VHOST_USER_SET_VRING_CALL, VHOST_USER_VRING_NOFD, -1), 0);
+	assert_int_equal(fake_ring[0]->setup.call_fd, -1);
+	assert_int_equal(tell_event(bench, socket, VHOST_USER_SET_VRING_KICK, 0, event), 0);
+	assert_int_equal(fake_starts, 1);
+	close(event);
+	close(socket);
+}
+
+static void memory_changes_wait_for_requests(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 2);
+	struct vhost_user_single_region second = { .region = region_at(1) };
+	struct reply reply;
+
+	assert_int_equal(add_region(bench, socket, 1), 0);
+	assert_int_equal(fake_ring[0]->memory->count, 2);
+	fake_hold = true;
+	send_message(socket, VHOST_USER_REM_MEM_REG, NEED_REPLY, &second, sizeof(second), NULL, 0);
+	send_message(socket, VHOST_USER_GET_FEATURES, 0, NULL, 0, NULL, 0);
+	bench_settle(bench);
+	assert_false(readable(socket));
+	assert_int_equal(fake_ring[1]->memory->count, 1);
+	fake_let_go();
+	assert_true(receive_reply(bench, socket, &reply));
+	assert_int_equal(reply.header.request, VHOST_USER_REM_MEM_REG);
+	assert_int_equal(reply.payload.u64, 0);
+	assert_true(receive_reply(bench, socket, &reply));
+	assert_int_equal(reply.header.request, VHOST_USER_GET_FEATURES);
+	/* Twice: no such region any more. */
+	assert_int_not_equal(tell(bench, socket, VHOST_USER_REM_MEM_REG, &second, sizeof(second)), 0);
+	close(socket);
+}
+
+static void memory_table_replaces(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 1), fds[2] = { fd_memfd("a", MEMORY_BYTES), fd_memfd("b", MEMORY_BYTES) };
+	struct vhost_user_memory_table table = { .count = 2, .region = { region_at(0), region_at(2) } };
+
+	assert_int_equal(add_region(bench, socket, 1), 0);
+	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
+	assert_int_equal(fake_ring[0]->memory->count, 2);
+	assert_true(fake_ring[0]->memory->region[1].guest_address == region_at(2).guest_address);
+	/* Overlapping regions: refused, the old set stays. */
+	table.region[1].guest_address = table.region[0].guest_address;
+	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
+	table.region[1] = region_at(1);
+	table.region[1].size = MEMORY_BYTES * 2;
+	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
+	table.region[1].size = 0;
+	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
+	assert_int_equal(fake_ring[0]->memory->count, 2);
+	close(fds[0]);
+	close(fds[1]);
+	close(socket);
+}
+
+static void many_regions_are_bounded(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_connect(bench), fd = fd_memfd("test", 4096);
+	struct vhost_user_single_region payload = { .region = { .size = 4096 } };
+	unsigned added = 0;
+
+	handshake(bench, socket, BASIC_FEATURES);
+	for (unsigned i = 0; i < 520; i++) {
+		payload.region.guest_address = payload.region.user_address = i * 0x10000ull;
+		added += ask_with(bench, socket, VHOST_USER_ADD_MEM_REG, &payload, sizeof(payload), &fd, 1)
+				 .payload.u64 == 0;
+	}
+	assert_int_equal(added, 509);
+	close(fd);
+	close(socket);
+}
+
+static void one_front_end_at_a_time(void **state)
+{
+	struct bench *bench = *state;
+	int first = frontend_running(bench, 1), second = frontend_connect(bench), third = frontend_connect(bench);
+
+	handshake(bench, second, BASIC_FEATURES);
+	assert_int_equal(add_region(bench, second, 0), 0);
+	prepare_ring(bench, second, 0, 0);
+	assert_int_not_equal(kick_ring(bench, second, 0), 0);
+	assert_int_equal(bench_status(bench).connections, 3);
+	/* The source of a migration stops, the target starts. */
+	stop_ring(bench, first, 0);
+	assert_int_equal(kick_ring(bench, second, 0), 0);
+	assert_int_equal(bench->device.resets, 0);
+	close(first);
+	TURN_UNTIL(bench, bench_status(bench).connections == 2);
+	assert_int_equal(bench->device.resets, 0);
+	assert_non_null(fake_ring[0]);
+	close(second);
+	TURN_UNTIL(bench, bench->device.resets == 1);
+	assert_int_equal(bench_status(bench).connections, 1);
+	close(third);
+}
+
+static void start_waits_for_the_dead(void **state)
+{
+	struct bench *bench = *state;
+	int first = frontend_running(bench, 1), second = frontend_connect(bench);
+	int event = eventfd(0, EFD_CLOEXEC);
+	uint64_t index = 0;
+	struct reply reply;
+
+	handshake(bench, second, BASIC_FEATURES);
+	assert_int_equal(add_region(bench, second, 0), 0);
+	prepare_ring(bench, second, 0, 7);
+	fake_hold = true;
+	/* No turn between: the hang-up of the first is not yet read when the second starts. */
+	close(first);
+	send_message(second, VHOST_USER_SET_VRING_KICK, NEED_REPLY, &index, sizeof(index), &event, 1);
+	bench_settle(bench);
+	assert_false(readable(second));
+	assert_int_equal(fake_ring[0]->setup.position.available_idx, 0);
+	fake_let_go();
+	assert_true(receive_reply(bench, second, &reply));
+	assert_int_equal(reply.payload.u64, 0);
+	assert_int_equal(fake_ring[0]->setup.position.available_idx, 7);
+	close(event);
+	close(second);
+}
+
+static void disconnect_drains(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 3);
+
+	fake_hold = true;
+	close(socket);
+	bench_settle(bench);
+	assert_int_equal(bench_status(bench).connections, 0);
+	assert_non_null(fake_ring[2]);
+	assert_int_equal(bench->device.resets, 0);
+	fake_let_go();
+	TURN_UNTIL(bench, bench->device.resets == 1);
+	assert_null(fake_ring[2]);
+	assert_int_equal(bench_status(bench).kicks, 9);
+}
+
+static void broken_ring(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 2), channel[2], err = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct vhost_user_header news;
+	uint64_t value = 0;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, channel), 0);
+	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &channel[1], 1).payload.u64,
+			 0);
+	assert_int_equal(tell_event(bench, socket, VHOST_USER_SET_VRING_ERR, 0, err), 0);
+	assert_int_equal(tell_u64(bench, socket, VHOST_USER_SET_STATUS, 0xf), 0);
+	assert_int_equal(ask_u64(bench, socket, VHOST_USER_GET_STATUS), 0xf);
+
+	fake_ring[0]->setup.broken(fake_ring[0]->setup.context, VIOLATION_LOOP, 99);
+	TURN_UNTIL(bench, read(err, &value, sizeof(value)) == sizeof(value));
+	TURN_UNTIL(bench, !fake_ring[1]->setup.enabled);
+	assert_int_equal(recv(channel[0], &news, sizeof(news), MSG_DONTWAIT), sizeof(news));
+	assert_int_equal(news.request, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG);
+	assert_int_equal(ask_u64(bench, socket, VHOST_USER_GET_STATUS), 0x4f);
+	assert_true(bench_status(bench).broken);
+	assert_int_equal(bench_status(bench).violations[VIOLATION_LOOP], 1);
+	assert_int_equal(tell_state(bench, socket, VHOST_USER_SET_VRING_ENABLE, 1, 1), 0);
+	assert_false(fake_ring[1]->setup.enabled);
+
+	assert_int_equal(tell_u64(bench, socket, VHOST_USER_SET_STATUS, 0), 0);
+	assert_null(fake_ring[0]);
+	assert_null(fake_ring[1]);
+	assert_int_equal(ask_u64(bench, socket, VHOST_USER_GET_STATUS), 0);
+	assert_int_equal(bench->device.resets, 1);
+	start_ring(bench, socket, 0, 0);
+	assert_false(bench_status(bench).broken);
+	/* A new start of the broken ring alone heals the device too. */
+	start_ring(bench, socket, 1, 0);
+	fake_ring[0]->setup.broken(fake_ring[0]->setup.context, VIOLATION_HEAD, 1);
+	TURN_UNTIL(bench, !fake_ring[1]->setup.enabled);
+	stop_ring(bench, socket, 0);
+	TURN_UNTIL(bench, fake_ring[1]->setup.enabled);
+	assert_int_equal(tell(bench, socket, VHOST_USER_RESET_DEVICE, NULL, 0), 0);
+	close(err);
+	close(channel[0]);
+	close(channel[1]);
+	close(socket);
+}
+
+/* A front end whose err counter is full, in blocking mode, holds up nobody and leaves with its connection. */
+static void err_descriptor_full(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 1), err = eventfd(0, EFD_CLOEXEC);
+	uint64_t full = UINT64_MAX - 1;
+
+	assert_int_equal(write(err, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(tell_event(bench, socket, VHOST_USER_SET_VRING_ERR, 0, err), 0);
+	fake_ring[0]->setup.broken(fake_ring[0]->setup.context, VIOLATION_LOOP, 99);
+	TURN_UNTIL(bench, bench_status(bench).broken);
+	assert_int_equal(ask_u64(bench, socket, VHOST_USER_GET_STATUS), 0x40);
+	close(socket);
+	TURN_UNTIL(bench, bench->device.resets == 1);
+	close(err);
+}
+
+static void start_failure(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_connect(bench);
+
+	handshake(bench, socket, BASIC_FEATURES);
+	assert_int_equal(add_region(bench, socket, 0), 0);
+	prepare_ring(bench, socket, 0, 0);
+	fake_start_error = -ENOMEM;
+	assert_int_not_equal(kick_ring(bench, socket, 0), 0);
+	assert_false(bench_status(bench).broken);
+	fake_start_error = -EFAULT;
+	assert_int_not_equal(kick_ring(bench, socket, 0), 0);
+	assert_true(bench_status(bench).broken);
+	fake_start_error = 0;
+	stop_ring(bench, socket, 0);
+	assert_int_equal(kick_ring(bench, socket, 0), 0);
+	assert_false(bench_status(bench).broken);
+	close(socket);
+}
+
+static void migration_logging(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 1), fd = fd_memfd("log", 8192);
+	struct vhost_user_log log = { .bytes = 4096, .offset = 4096 };
+	struct vhost_user_vring_address address = ring_address(0);
+	uint8_t *bitmap = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
+
+	assert_null(fake_ring[0]->log);
+	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64, 0);
+	assert_null(fake_ring[0]->log);
+	assert_int_equal(
+		tell_u64(bench, socket, VHOST_USER_SET_FEATURES, BASIC_FEATURES | 1ull << VHOST_F_LOG_ALL), 0);
+	assert_non_null(fake_ring[0]->log);
+	assert_true(fake_ring[0]->setup.log_used_guest == ~0ull);
+	address.flags = VHOST_USER_VRING_F_LOG;
+	assert_int_equal(tell(bench, socket, VHOST_USER_SET_VRING_ADDR, &address, sizeof(address)), 0);
+	assert_true(fake_ring[0]->setup.log_used_guest == address.log);
+	dirty_log_mark(fake_ring[0]->log, 3 * 4096, 1);
+	assert_int_equal(bitmap[4096], 1 << 3);
+
+	log.offset = UINT64_MAX - 4095;
+	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64,
+			     0);
+	log.offset = 8192;
+	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64,
+			     0);
+	address.flags = 0;
+	assert_int_equal(tell(bench, socket, VHOST_USER_SET_VRING_ADDR, &address, sizeof(address)), 0);
+	assert_int_equal(tell_u64(bench, socket, VHOST_USER_SET_FEATURES, BASIC_FEATURES), 0);
+	assert_null(fake_ring[0]->log);
+	munmap(bitmap, 8192);
+	close(fd);
+	close(socket);
+}
+
+static void inflight_round_trip(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_connect(bench), small = fd_memfd("small", 4096);
+	struct vhost_user_inflight_description ask_for = { .queues = 2, .queue_size = RING_SIZE };
+	struct reply reply;
+
+	handshake(bench, socket, BASIC_FEATURES);
+	reply = ask(bench, socket, VHOST_USER_GET_INFLIGHT_FD, &ask_for, 24);
+	assert_int_equal(reply.header.size, 24);
+	assert_true(reply.fd >= 0);
+	assert_true(reply.payload.inflight.bytes == 2 * inflight_region_bytes(false, RING_SIZE));
+	ask_for = reply.payload.inflight;
+	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 20, &reply.fd, 1).payload.u64,
+			 0);
+	assert_int_equal(add_region(bench, socket, 0), 0);
+	start_ring(bench, socket, 0, 0);
+	start_ring(bench, socket, 1, 0);
+	start_ring(bench, socket, 2, 0);
+	assert_ptr_equal((uint8_t *)fake_ring[0]->setup.inflight + inflight_region_bytes(false, RING_SIZE),
+			 fake_ring[1]->setup.inflight);
+	assert_null(fake_ring[2]->setup.inflight);
+	/* Not under running rings. */
+	assert_int_not_equal(
+		ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &reply.fd, 1).payload.u64, 0);
+	for (unsigned i = 0; i < 3; i++)
+		stop_ring(bench, socket, i);
+	ask_for.bytes = 8192;
+	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &small, 1).payload.u64,
+			     0);
+	/* Too small for its own numbers: seen when the ring starts. */
+	ask_for.bytes = 64;
+	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &small, 1).payload.u64, 0);
+	assert_int_not_equal(kick_ring(bench, socket, 0), 0);
+	close(reply.fd);
+	close(small);
+	close(socket);
+}
+
+static void on_suspended(void *context)
+{
+	*(bool *)context = true;
+}
+
+/* Hands the endpoint to "another process", which lives on the same loops. */
+static void take_over(struct bench *bench)
+{
+	struct handover out = { 0 }, in;
+	struct vhost_user_endpoint *successor;
+	bool suspended = false;
+	int pair[2];
+
+	vhost_user_suspend(bench->endpoint, on_suspended, &suspended);
+	TURN_UNTIL(bench, suspended);
+	for (unsigned i = 0; i < FAKE_RINGS; i++)
+		assert_null(fake_ring[i]);
+	vhost_user_save(bench->endpoint, &out);
+	assert_int_equal(out.error, 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(handover_send(&out, pair[0]), 0);
+	assert_int_equal(handover_receive(pair[1], &in), 0);
+	close(pair[0]);
+	close(pair[1]);
+	assert_int_equal(vhost_user_restore(&bench->options, &in, &successor), 0);
+	assert_int_equal(in.position, in.length);
+	handover_finish(&in);
+	handover_finish(&out);
+	vhost_user_destroy(bench->endpoint, on_gone, bench);
+	TURN_UNTIL(bench, bench->gone);
+	bench->gone = false;
+	bench->endpoint = successor;
+}
+
+static void takeover(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 2), waiting = frontend_connect(bench), late;
+	uint8_t half[12] = { VHOST_USER_GET_FEATURES, 0, 0, 0, VHOST_USER_VERSION };
+	struct reply reply;
+
+	handshake(bench, waiting, BASIC_FEATURES);
+	assert_int_equal(add_region(bench, socket, 1), 0);
+	fake_ring[1]->setup.position.available_idx = 99;
+	assert_int_equal(send(socket, half, 5, 0), 5);
+	bench_settle(bench);
+	bench->device.resets = 0;
+	take_over(bench);
+	TURN_UNTIL(bench, fake_ring[0] && fake_ring[1]);
+	assert_int_equal(fake_ring[1]->setup.position.available_idx, 99);
+	assert_true(fake_ring[1]->setup.enabled);
+	assert_int_equal(fake_ring[1]->memory->count, 2);
+	assert_int_equal(bench->device.resets, 0);
+	/* The half message ends, and is answered. */
+	assert_int_equal(send(socket, half + 5, 7, 0), 7);
+	assert_true(receive_reply(bench, socket, &reply));
+	assert_int_equal(reply.header.request, VHOST_USER_GET_FEATURES);
+	assert_int_equal(bench_status(bench).connections, 2);
+	late = frontend_connect(bench);
+	handshake(bench, late, BASIC_FEATURES);
+	assert_int_equal(stop_ring(bench, socket, 1), 99);
+	close(socket);
+	close(waiting);
+	close(late);
+}
+
+static void suspend_and_go_on(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 1);
+	bool suspended = false;
+
+	fake_hold = true;
+	vhost_user_suspend(bench->endpoint, on_suspended, &suspended);
+	bench_settle(bench);
+	assert_false(suspended);
+	fake_let_go();
+	TURN_UNTIL(bench, suspended);
+	send_message(socket, VHOST_USER_GET_FEATURES, 0, NULL, 0, NULL, 0);
+	bench_settle(bench);
+	assert_false(readable(socket));
+	vhost_user_resume(bench->endpoint);
+	TURN_UNTIL(bench, fake_ring[0]);
+	TURN_UNTIL(bench, readable(socket));
+	close(socket);
+}
+
+static void takeover_of_nonsense(void **state)
+{
+	struct bench *bench = *state;
+	struct vhost_user_endpoint *endpoint = NULL;
+	struct handover nonsense = { 0 };
+
+	handover_put_u64(&nonsense, 1);
+	handover_put_string(&nonsense, "not an endpoint");
+	nonsense.fd_position = 0;
+	assert_int_equal(vhost_user_restore(&bench->options, &nonsense, &endpoint), -EBADMSG);
+	assert_null(endpoint);
+	handover_finish(&nonsense);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH_TEST(features_and_configuration),
+		BENCH_TEST(configuration_ranges),
+		BENCH_TEST(configuration_writes),
+		BENCH_TEST(ring_starts_and_stops),
+		BENCH_TEST(packed_positions),
+		BENCH_TEST(starts_when_complete),
+		BENCH_TEST(running_ring_is_protected),
+		BENCH_TEST(memory_changes_wait_for_requests),
+		BENCH_TEST(memory_table_replaces),
+		BENCH_TEST(many_regions_are_bounded),
+		BENCH_TEST(one_front_end_at_a_time),
+		BENCH_TEST(start_waits_for_the_dead),
+		BENCH_TEST(disconnect_drains),
+		BENCH_TEST(broken_ring),
+		BENCH_TEST(err_descriptor_full),
+		BENCH_TEST(start_failure),
+		BENCH_TEST(migration_logging),
+		BENCH_TEST(inflight_round_trip),
+		BENCH_TEST(takeover),
+		BENCH_TEST(suspend_and_go_on),
+		BENCH_TEST(takeover_of_nonsense),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The daemon under test: a configuration in a folder of its own, the process, and what can be seen of it from outside."""
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import resource
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "UndefinedBehavior", "Assertion", "stack smashing")
+# What a sanitizer writes goes to stderr, where every test looks; a small quarantine keeps resident memory comparable.
+SANITIZER_ENVIRONMENT = {
+    "ASAN_OPTIONS": "quarantine_size_mb=4:detect_leaks=1:handle_sigbus=0:allow_user_segv_handler=1:abort_on_error=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:abort_on_error=1",
+}
+
+
+def build_directory():
+    """VIADUCT_BUILD, or the build with sanitizers when there is one, or build/."""
+    if "VIADUCT_BUILD" in os.environ:
+        return pathlib.Path(os.environ["VIADUCT_BUILD"]).resolve()
+    for name in ("build-asan", "build"):
+        if (SOURCE / name / "src/daemon/viaductd").exists():
+            return SOURCE / name
+    raise FileNotFoundError("no build with viaductd: run ninja, or set VIADUCT_BUILD")
+
+
+def program():
+    return build_directory() / "src/daemon/viaductd"
+
+
+class UnixHttp(http.client.HTTPConnection):
+    """HTTP over a UNIX socket."""
+
+    def __init__(self, path, timeout=20):
+        super().__init__("viaduct", timeout=timeout)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Daemon:
+    """One viaductd. `sections` is the configuration: {"disk alice/root": {"pool": "main", "size": "8M"}, …}.
+
+    The folder has the configuration, the pool files and RUNTIME; stderr is read by a thread into `lines`.
+    """
+
+    def __init__(self, sections, folder=None, arguments=(), wrapper=(), environment=None, pass_fds=(), preexec=None):
+        self._own = tempfile.TemporaryDirectory(prefix="viaduct-wire-") if folder is None else None
+        self.folder = pathlib.Path(self._own.name if self._own else folder)
+        self.runtime = self.folder / "run"
+        self.config = self.folder / "viaduct.conf"
+        self.sections = sections
+        self.arguments, self.wrapper = list(arguments), list(wrapper)
+        self.environment, self.pass_fds, self.preexec = environment or {}, pass_fds, preexec
+        self.lines = []             # (time, text) of stderr
+        self.process = None
+        self._reader = None
+        self.write_config()
+
+    # ---- configuration ----
+
+    def write_config(self):
+        text = "".join(f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items()) + "\n"
+                       for name, keys in self.sections.items())
+        self.config.write_text(text)
+
+    def path(self, name):
+        """A file in the daemon's folder."""
+        return self.folder / name
+
+    def socket(self, disk):
+        """The socket of "guest/disk"."""
+        guest, name = disk.split("/")
+        return self.runtime / guest / f"disk-{name}.sock"
+
+    # ---- the process ----
+
+    def command(self, *more):
+        return [*self.wrapper, str(program()), "--config", str(self.config), "--runtime-dir", str(self.runtime),
+                *self.arguments, *more]
+
+    def spawn(self, *more, stderr=subprocess.PIPE):
+        return subprocess.Popen(self.command(*more), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
+                                env={**os.environ, **SANITIZER_ENVIRONMENT, **self.environment},
+                                pass_fds=self.pass_fds, preexec_fn=self.preexec)
+
+    def start(self, wait=20.0):
+        self.process = self.spawn()
+        self._follow(self.process)
+        self.wait_ready(wait)
+        return self
+
+    def _follow(self, process):
+        self._reader = threading.Thread(target=self._read, args=(process.stderr,), daemon=True)
+        self._reader.start()
+
+    def _read(self, stream):
+        for line in stream:
+            self.lines.append((time.monotonic(), line.decode(errors="replace").rstrip("\n")))
+
+    def wait_ready(self, wait=20.0):
+        """Until the API answers."""
+        deadline = time.monotonic() + wait
+        while True:
+            assert self.process.poll() is None, f"viaductd ended with {self.process.returncode}:\n{self.text()}"
+            try:
+                if self.api("GET", "/metrics", raw=True)[0] == 200:
+                    return
+            except OSError:
+                pass
+            assert time.monotonic() < deadline, f"viaductd is not ready after {wait} s:\n{self.text()}"
+            time.sleep(0.02)
+
+    def kill(self):
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(5)
+
+    def restart(self):
+        """kill -9 and start again."""
+        self.kill()
+        self.start()
+
+    def stop(self, timeout=20.0):
+        """SIGTERM; returns the exit code. Asserts nothing about it: check_exit() does."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"viaductd did not end within {timeout} s of SIGTERM:\n{self.text()}") from None
+            self._reader.join(5)
+        return self.process.returncode if self.process else None
+
+    def finish(self):
+        """Ends the process, checks how it ended, removes the folder."""
+        try:
+            code = self.stop()
+            self.check_sanitizers()
+            assert code in (None, 0), f"viaductd ended with {code}:\n{self.text()}"
+        finally:
+            if self.process and self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            if self._own:
+                self._own.cleanup()
+
+    # ---- what it says ----
+
+    def text(self, since=0):
+        return "\n".join(line for _, line in self.lines[since:][-60:])
+
+    def lines_about(self, name, since=0):
+        """Lines of stderr that name an object, from line number `since` on."""
+        return [line for _, line in self.lines[since:] if name in line]
+
+    def wait_line(self, text, since=0, timeout=5.0):
+        """The first line that holds `text`; None when none comes."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.lines_about(text, since)
+            if found or time.monotonic() > deadline:
+                return found[0] if found else None
+            time.sleep(0.01)
+
+    def check_sanitizers(self):
+        for _, line in self.lines:
+            assert not any(mark in line for mark in SANITIZER_MARKS), "sanitizer report:\n" + self.text()
+
+    def check_alive(self):
+        assert self.process.poll() is None, f"viaductd ended with {self.process.returncode}:\n{self.text()}"
+        self.check_sanitizers()
+
+    # ---- what it holds ----
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def fd_count(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def fds(self):
+        """What each descriptor is, for messages."""
+        result = []
+        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                result.append(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
+            except OSError:
+                pass
+        return sorted(result)
+
+    def thread_count(self):
+        """Threads of the program; the kernel's io_uring workers ("iou-…") come and go as they like."""
+        count = 0
+        for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                count += not (task / "comm").read_text().startswith("iou-")
+        return count
+
+    def resident_bytes(self):
+        for line in open(f"/proc/{self.pid}/status", encoding="ascii"):
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("no RssAnon")
+
+    def cpu_seconds(self):
+        fields = open(f"/proc/{self.pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    # ---- control API ----
+
+    def api(self, method, path, body=None, raw=False):
+        """(status, parsed answer)"""
+        connection = UnixHttp(self.runtime / "api.sock")
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None,
+                               {"Content-Type": "application/json"} if body is not None else {})
+            answer = connection.getresponse()
+            data = answer.read()
+            return answer.status, data if raw else json.loads(data) if data else None
+        finally:
+            connection.close()
+
+    def metrics(self):
+        """{name{labels}: value}"""
+        status, text = self.api("GET", "/metrics", raw=True)
+        assert status == 200
+        result = {}
+        for line in text.decode().splitlines():
+            if line and not line.startswith("#"):
+                key, value = line.rsplit(" ", 1)
+                result[key] = float(value)
+        return result
+
+    def violations(self, guest):
+        """Sum of the violation counters of a guest."""
+        return sum(value for key, value in self.metrics().items()
+                   if "violations_total" in key and f'guest="{guest}"' in key)
+
+
+def limit_files(count):
+    """For Daemon(preexec=…): a limit of open files."""
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))

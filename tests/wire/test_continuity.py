@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests go on while the daemon is killed, started again and replaced; and the stop, start and move of rings.
+
+VIADUCT_KILLS and VIADUCT_TAKEOVERS set how often (default 10 and 5 in a row for each kind of ring).
+"""
+import os
+import random
+import struct
+import threading
+import time
+
+import pytest
+
+import blk
+import inflight
+import virtio
+from frontend import FrontEnd, Setup
+from guest_memory import GuestMemory, Region
+from load import Load
+from rows import row_id
+from vhost_user import Connection
+
+KILLS = int(os.environ.get("VIADUCT_KILLS", "10"))
+TAKEOVERS = int(os.environ.get("VIADUCT_TAKEOVERS", "5"))
+SPLIT_AND_PACKED = pytest.mark.parametrize("packed", [False, True], ids=["split", "packed"])
+
+
+def inflight_setup(packed, **more):
+    return Setup(packed=packed, inflight=True, size=64, **more)
+
+
+# ---- positions ----
+
+@SPLIT_AND_PACKED
+def test_stop_and_start(alice, packed):
+    """GET_VRING_BASE and a start at that base, again and again under load: every request completes once."""
+    with FrontEnd.start(alice, Setup(packed=packed, size=64)) as front:
+        load = Load(front, seed=3)
+        for _ in range(30):
+            for _ in range(3):
+                load.step()
+            load.fill()
+            front.start_queue(0, base=front.stop_queue(0))
+            front.queues[0].kick()
+        load.finish()
+
+
+@SPLIT_AND_PACKED
+def test_base_goes_on_in_another_connection(alice, packed):
+    """What a migration does: stop here, start there with the same memory and base."""
+    with FrontEnd.start(alice, Setup(packed=packed, size=64)) as front:
+        load = Load(front, seed=4)
+        for _ in range(10):
+            for _ in range(3):
+                load.step()
+            load.fill()
+            base = front.stop_queue(0)
+            front.disconnect()
+            front.handshake(Connection.open(alice))
+            front.tell_memory()
+            front.start_queue(0, base=base)
+            front.driver_ok()
+            front.queues[0].kick()
+        load.finish()
+
+
+@SPLIT_AND_PACKED
+def test_memory_table_changes_while_running(alice, packed):
+    """Another set of regions with the same memory in it: the rings go on."""
+    with FrontEnd.start(alice, Setup(packed=packed, size=64)) as front:
+        load = Load(front, seed=5)
+        for round in range(20):
+            load.step()
+            extra = [Region(0x8000_0000 + (round << 24), 1 << 20)]
+            load.fill()
+            assert not front.connection.set_mem_table(front.memory.regions + extra)
+            extra[0].close()
+        load.finish()
+
+
+@SPLIT_AND_PACKED
+def test_regions_come_and_go_under_load(alice, packed):
+    with FrontEnd.start(alice, Setup(packed=packed, size=64, style="libblkio")) as front:
+        load = Load(front, seed=6)
+        for round in range(40):
+            load.step()
+            load.fill()
+            extra = Region(0x8000_0000 + (round << 24), 1 << 20)
+            assert not front.connection.add_mem_reg(extra)
+            load.fill()
+            assert not front.connection.rem_mem_reg(extra)
+            extra.close()
+        load.finish()
+
+
+# ---- the dirty log ----
+
+@SPLIT_AND_PACKED
+def test_dirty_log_marks_written_pages(alice, packed):
+    """Exactly the pages that the device wrote: data of reads, status bytes, used entries; not data of writes."""
+    memory = GuestMemory.simple()
+    with FrontEnd.connect(alice, Setup(packed=packed, indirect=False), memory) as front:
+        front.tell_memory()
+        ring = front.make_ring(at=tuple(memory.allocate(8192, 4096) for _ in range(3)))
+        front.queues.append(virtio.Queue(ring, 0))
+        front.start_queue(0)
+        front.driver_ok()
+        disk = front.disk()
+        disk.write(0, os.urandom(16384))
+        log = Region(0, 4096)
+        assert front.connection.set_log_base(log.fd, 4096)[:8] == bytes(8)
+        assert not front.connection.set_features(front.features | 1 << virtio.F_LOG_ALL)
+        descriptors, used, available = ring.addresses()
+        assert not front.connection.set_vring_addr(0, memory.user(descriptors), memory.user(used),
+                                                   memory.user(available), log=used, flags=1)
+        pages = {name: memory.allocate(16384, 4096) for name in ("header", "in", "out", "status")}
+        for kind, data in ((blk.IN, "in"), (blk.OUT, "out")):
+            log.bytes[:] = bytes(4096)
+            request = disk.prepare(kind, 0, b"")
+            memory.write(pages["header"], memory.read(request.header, 16))
+            disk.queue.wait(disk.queue.submit([virtio.Buffer(pages["header"], 16, False),
+                                               virtio.Buffer(pages[data], 12288, kind == blk.IN),
+                                               virtio.Buffer(pages["status"], 1, True)]))
+            assert memory.read(pages["status"], 1)[0] == blk.OK
+            time.sleep(0.02)
+            marked = {8 * i + b for i, byte in enumerate(log.bytes) for b in range(8) if byte >> b & 1}
+            must = {pages["status"] >> 12, (descriptors if packed else used) >> 12}
+            if kind == blk.IN:
+                must |= {(pages["in"] >> 12) + i for i in range(3)}
+            # the device's own event fields are written too
+            may = must | {used >> 12}
+            assert must <= marked <= may, f"marked {sorted(marked)}, must {sorted(must)}, may {sorted(may)}"
+        # switched off again: nothing is marked any more
+        assert not front.connection.set_features(front.features)
+        assert not front.connection.set_vring_addr(0, memory.user(descriptors), memory.user(used), memory.user(available))
+        log.bytes[:] = bytes(4096)
+        disk.read(0, 8)
+        assert not any(log.bytes)
+        log.close()
+
+
+# ---- the record of requests in flight ----
+
+@SPLIT_AND_PACKED
+def test_record_is_empty_when_idle(alice, packed):
+    with FrontEnd.start(alice, inflight_setup(packed)) as front:
+        for i in range(10):
+            front.disk().write(8 * i, bytes(4096))
+        time.sleep(0.02)
+        fd, size, offset = front.inflight
+        with inflight.opened(fd, size, offset) as view:
+            entries = (inflight.packed_entries if packed else inflight.split_entries)(view, 64)
+            assert not any(entry[0] for entry in entries), "a request is recorded that is not in flight"
+
+
+@SPLIT_AND_PACKED
+def test_recorded_request_is_done_again(alice, packed):
+    """What the record says was taken and not answered is carried out by the next connection, once answered."""
+    with FrontEnd.start(alice, inflight_setup(packed)) as front:
+        disk, queue = front.disk(), front.queues[0]
+        disk.write(0, b"\x01" * 4096)
+        front.stop_queue(0)
+        front.disconnect()
+        request = disk.prepare(blk.OUT, 0, b"\x02" * 4096)
+        request.chain = queue.ring.add(disk.buffers(request, True), indirect=False)
+        queue.ring.publish()
+        fd, size, offset = front.inflight
+        with inflight.opened(fd, size, offset) as view:
+            # as a daemon leaves it that dies after taking the chain and before answering
+            if packed:
+                record_taken_packed(view, queue.ring, front.memory)
+            else:
+                inflight.split_entry(view, request.chain, 1, counter=7)
+        front.reconnect()
+        assert disk.finish(request)[0] == blk.OK
+        assert disk.read(0, 8) == b"\x02" * 4096
+        assert queue.poll() == 0
+
+
+def record_taken_packed(view, ring, memory):
+    """Records the chain of three descriptors at the used position, as the protocol's steps of a fetch do."""
+    names = ("features", "version", "desc_num", "free_head", "old_free_head")
+    values = dict(zip(names, inflight.PACKED_HEADER.unpack_from(view)))
+    head = index = values["free_head"]
+    for i in range(3):
+        address, length, id, flags = struct.unpack(
+            "<QIHH", memory.read(ring.descriptors + 16 * ((ring.next_used + i) % ring.size), 16))
+        old = inflight.packed_entries(view, 64)[index]
+        last = index
+        inflight.packed_entry(view, index, int(i == 0), next=old[1], last=old[2], num=old[3], counter=7 if i == 0 else 0,
+                              id=id, flags=flags, length=length, address=address)
+        index = old[1]
+    fields = list(inflight.packed_entries(view, 64)[head])
+    fields[2], fields[3] = last, 3
+    inflight.packed_entry(view, head, *fields)
+    inflight.packed_header(view, free_head=index, old_free_head=index)
+
+
+# ---- kill -9 ----
+
+class Killer(threading.Thread):
+    """Kills and starts the daemon `count` times, with a random pause before each."""
+
+    def __init__(self, daemon, count, seed, action=None):
+        super().__init__(daemon=True)
+        self.target_daemon, self.count, self.random, self.error = daemon, count, random.Random(seed), None
+        self.action = action or daemon.restart
+        self.done = 0
+
+    def run(self):
+        try:
+            for _ in range(self.count):
+                time.sleep(self.random.uniform(0.02, 0.15))
+                self.action()
+                self.done += 1
+        except BaseException as error:          # handed to the test's thread
+            self.error = error
+
+
+def under_load(daemon, packed, count, action, seed):
+    """Runs verified load on two guests while action() happens `count` times. Returns the loads."""
+    with FrontEnd.start(daemon.socket("alice/root"), inflight_setup(packed)) as one, \
+         FrontEnd.start(daemon.socket("bob/root"), inflight_setup(not packed)) as other:
+        loads = [Load(one, seed), Load(other, seed + 1)]
+        killer = Killer(daemon, count, seed, action)
+        killer.start()
+        try:
+            while killer.is_alive():
+                for load in loads:
+                    load.step()
+        finally:
+            killer.join(30)
+            if killer.error:            # the cause of whatever the load met
+                raise killer.error
+        for load in loads:
+            load.finish()
+        return loads
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=[row_id("D11", "split"), row_id("D11", "packed")])
+def test_kill_under_load(daemon, packed):
+    """kill -9 again and again: no error, no lost byte, no foreign byte, every request answered."""
+    seed = random.randrange(1 << 16)
+    print(f"seed {seed}")
+    loads = under_load(daemon, packed, KILLS, daemon.restart, seed)
+    assert all(load.reconnects >= KILLS // 2 for load in loads), "the load did not meet the kills"
+    print(f"{KILLS} kills, {sum(load.completed for load in loads)} requests, longest pause "
+          f"{max(load.longest for load in loads) * 1000:.0f} ms")
+
+
+@SPLIT_AND_PACKED
+def test_takeover_under_load(daemon, packed):
+    """viaductd --takeover: the connections live on, nobody reconnects, nothing is lost."""
+    def takeover():
+        old = daemon.process
+        successor = daemon.spawn("--takeover")
+        daemon.process = successor
+        daemon._follow(successor)
+        old.wait(20)
+        assert old.returncode == 0, f"the predecessor ended with {old.returncode}:\n{daemon.text()}"
+        daemon.wait_ready()
+
+    seed = random.randrange(1 << 16)
+    print(f"seed {seed}")
+    loads = under_load(daemon, packed, TAKEOVERS, takeover, seed)
+    assert all(load.reconnects == 0 for load in loads), "a takeover cost a connection"
+    print(f"{TAKEOVERS} takeovers, longest time without a completion "
+          f"{max(load.longest for load in loads) * 1000:.0f} ms")
