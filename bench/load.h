@@ -18,25 +18,25 @@ enum load_pattern { LOAD_RANDREAD, LOAD_RANDWRITE, LOAD_SEQREAD, LOAD_SEQWRITE }
 enum load_host_mode { LOAD_HOST_DIRECT, LOAD_HOST_BUFFERED, LOAD_HOST_NULL };
 
 struct load_options {
-	const char *socket;		/* either a vhost-user socket … */
-	const char *host;		/* … or a file on this host */
+	const char *socket; /* either a vhost-user socket … */
+	const char *host;   /* … or a file on this host */
 	enum load_host_mode host_mode;
 	enum load_pattern pattern;
 	uint32_t block_bytes;
-	unsigned depth;			/* requests in flight for each queue */
-	unsigned batch;			/* completions answered by new requests before these are started */
+	unsigned depth; /* requests in flight for each queue */
+	unsigned batch; /* completions answered by new requests before these are started */
 	unsigned queues;
-	unsigned ring_size;		/* 0: the least that holds the depth, at least 128 */
-	double seconds;			/* measured; 0: until `count` requests are done */
-	double ramp_seconds;		/* before the measurement */
-	uint64_t count;			/* for each queue; 0: no limit */
-	uint64_t area_bytes;		/* of the disk that is used; 0: all */
+	unsigned ring_size;  /* 0: the least that holds the depth, at least 128 */
+	double seconds;	     /* measured; 0: until `count` requests are done */
+	double ramp_seconds; /* before the measurement */
+	uint64_t count;	     /* for each queue; 0: no limit */
+	uint64_t area_bytes; /* of the disk that is used; 0: all */
 	uint64_t seed;
 	bool poll, packed, no_event_idx, no_indirect, in_order, inflight, write_back;
-	bool verify;
-	unsigned reconnect_ms;		/* > 0: reconnect when the back end dies, waiting this long */
-	int cpu;			/* -1: any */
-	int watch_pid;			/* > 0: sample this process's CPU time too */
+	bool verify, idle;
+	unsigned reconnect_ms; /* > 0: reconnect when the back end dies, waiting this long */
+	int cpu;	       /* -1: any */
+	int watch_pid;	       /* > 0: sample this process's CPU time too */
 	bool json;
 };
 
@@ -62,13 +62,13 @@ struct load_io {
 	uint8_t *data;
 	bool write;
 	uint64_t start_ns;
-	uint64_t block;			/* verification: the block that is written and read back */
+	uint64_t block; /* verification: the block that is written and read back */
 };
 
 /* What one job drives; each of its functions is called on the job's thread. */
 struct load_lane {
 	const struct load_lane_ops *ops;
-	uint8_t *buffers;		/* depth * block_bytes */
+	uint8_t *buffers; /* depth * block_bytes */
 };
 
 struct load_lane_ops {
@@ -90,7 +90,7 @@ struct load_lane_ops {
 struct load_engine {
 	const char *name;
 	uint64_t size_bytes;
-	uint64_t features;		/* of the front end */
+	uint64_t features; /* of the front end */
 	struct load_lane *(*lane)(struct load_engine *engine, unsigned index);
 	struct frontend_queue_counters (*counters)(struct load_engine *engine);
 	void (*close)(struct load_engine *engine);
@@ -131,10 +131,10 @@ struct load_job {
 	unsigned index;
 	/* results */
 	struct load_histogram latency;
-	uint64_t requests, bytes;	/* in the measured time */
+	uint64_t requests, bytes; /* in the measured time */
 	uint64_t errors, mismatches, reconnects;
 	uint64_t measured_ns, cpu_ns;
-	int failure;			/* -errno that ended the job early, or 0 */
+	int failure; /* -errno that ended the job early, or 0 */
 	pthread_t thread;
 };
 

@@ -96,16 +96,17 @@ static void host_leave(struct load_lane *lane)
 }
 
 static const struct load_lane_ops host_ops = {
-	.add = host_add,
-	.submit = host_submit,
-	.take = host_take,
-	.wait = host_wait,
-	.leave = host_leave,
+    .add = host_add,
+    .submit = host_submit,
+    .take = host_take,
+    .wait = host_wait,
+    .leave = host_leave,
 };
 
 static uint8_t *map_huge(size_t bytes)
 {
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	void *memory =
+	    mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 
 	if (memory != MAP_FAILED)
 		return memory;
@@ -140,7 +141,7 @@ static struct load_lane *host_lane(struct load_engine *engine, unsigned index)
 
 static struct frontend_queue_counters host_counters(struct load_engine *engine)
 {
-	return (struct frontend_queue_counters){ 0 };
+	return (struct frontend_queue_counters){0};
 }
 
 static void host_close(struct load_engine *engine)
@@ -156,7 +157,8 @@ static void host_close(struct load_engine *engine)
 
 static int open_file(const struct load_options *options, struct host_engine *host)
 {
-	bool writes = options->verify || options->pattern == LOAD_RANDWRITE || options->pattern == LOAD_SEQWRITE;
+	bool writes =
+	    options->verify || options->pattern == LOAD_RANDWRITE || options->pattern == LOAD_SEQWRITE;
 	int flags = (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC;
 	struct stat stat;
 
@@ -212,7 +214,7 @@ int load_host_open(const struct load_options *options, struct load_engine **ret_
 		free(host);
 		return error;
 	}
-	host->engine.name = options->host_mode == LOAD_HOST_NULL   ? "host null"
+	host->engine.name = options->host_mode == LOAD_HOST_NULL     ? "host null"
 			    : options->host_mode == LOAD_HOST_DIRECT ? "host direct"
 								     : "host buffered";
 	host->engine.lane = host_lane;

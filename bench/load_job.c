@@ -21,7 +21,7 @@ struct state {
 	struct load_verify *verify;
 	struct load_io *ios;
 	uint64_t random, next_block;
-	uint64_t first_block, blocks;	/* this job's part of the disk */
+	uint64_t first_block, blocks; /* this job's part of the disk */
 	uint64_t started, in_flight;
 	uint64_t measure_from_ns, end_ns, cpu_from_ns;
 	bool measuring, ending, checking;
@@ -188,14 +188,16 @@ static int prepare(struct state *state, struct load_job *job)
 {
 	const struct load_options *options = job->options;
 	uint64_t area = options->area_bytes && options->area_bytes < job->engine->size_bytes
-				? options->area_bytes
-				: job->engine->size_bytes;
+			    ? options->area_bytes
+			    : job->engine->size_bytes;
 
 	*state = (struct state){
-		.job = job, .options = options, .lane = job->engine->lane(job->engine, job->index),
-		.random = (options->seed + job->index + 1) * 0x9e3779b97f4a7c15ull | 1,
-		.end_ns = UINT64_MAX,
-		.measure_from_ns = clock_now_ns() + (uint64_t)(options->ramp_seconds * 1e9),
+	    .job = job,
+	    .options = options,
+	    .lane = job->engine->lane(job->engine, job->index),
+	    .random = (options->seed + job->index + 1) * 0x9e3779b97f4a7c15ull | 1,
+	    .end_ns = UINT64_MAX,
+	    .measure_from_ns = clock_now_ns() + (uint64_t)(options->ramp_seconds * 1e9),
 	};
 	state->blocks = area / options->block_bytes / options->queues;
 	state->first_block = state->blocks * job->index;
@@ -207,8 +209,8 @@ static int prepare(struct state *state, struct load_job *job)
 	for (unsigned i = 0; i < options->depth; i++)
 		state->ios[i].data = state->lane->buffers + i * load_buffer_bytes(options);
 	if (options->verify) {
-		state->verify = load_verify_create(options->seed + job->index, options->block_bytes, state->first_block,
-						   state->blocks);
+		state->verify = load_verify_create(options->seed + job->index, options->block_bytes,
+						   state->first_block, state->blocks);
 		return state->verify ? 0 : -ENOMEM;
 	}
 	return 0;

@@ -37,11 +37,11 @@ static void ring_add(struct load_lane *lane, struct load_io *io)
 {
 	struct ring_lane *ring = (struct ring_lane *)lane;
 	const struct frontend_block_request request = {
-		.type = io->write ? FRONTEND_BLOCK_OUT : FRONTEND_BLOCK_IN,
-		.sector = io->offset / 512,
-		.data = io->data,
-		.data_bytes = ring->block_bytes,
-		.token = io,
+	    .type = io->write ? FRONTEND_BLOCK_OUT : FRONTEND_BLOCK_IN,
+	    .sector = io->offset / 512,
+	    .data = io->data,
+	    .data_bytes = ring->block_bytes,
+	    .token = io,
 	};
 
 	if (frontend_block_add(ring->queue, &request))
@@ -103,12 +103,12 @@ static void ring_leave(struct load_lane *lane)
 }
 
 static const struct load_lane_ops ring_ops = {
-	.add = ring_add,
-	.submit = ring_submit,
-	.take = ring_take,
-	.wait = ring_wait,
-	.rejoin = ring_rejoin,
-	.leave = ring_leave,
+    .add = ring_add,
+    .submit = ring_submit,
+    .take = ring_take,
+    .wait = ring_wait,
+    .rejoin = ring_rejoin,
+    .leave = ring_leave,
 };
 
 static struct load_lane *ring_lane(struct load_engine *engine, unsigned index)
@@ -119,7 +119,7 @@ static struct load_lane *ring_lane(struct load_engine *engine, unsigned index)
 static struct frontend_queue_counters ring_counters(struct load_engine *engine)
 {
 	struct ring_engine *ring = (struct ring_engine *)engine;
-	struct frontend_queue_counters sum = { 0 };
+	struct frontend_queue_counters sum = {0};
 
 	for (unsigned i = 0; i < ring->queues; i++) {
 		struct frontend_queue_counters one = frontend_queue_counters(ring->lane[i].queue);
@@ -172,15 +172,16 @@ static int connect_frontend(const struct load_options *options, struct frontend 
 {
 	/* 40 KiB a descriptor is room for rings with long tables, and for the next huge page's boundary. */
 	const struct frontend_options wanted = {
-		.path = options->socket,
-		.queues = options->queues,
-		.queue_size = ring_size(options),
-		.features = wanted_features(options),
-		.memory_bytes = options->queues * (load_buffer_bytes(options) * options->depth +
-						   ring_size(options) * 1024ull) + (8ull << 20),
-		.huge_pages = true,
-		.inflight = options->inflight,
-		.poll = options->poll,
+	    .path = options->socket,
+	    .queues = options->queues,
+	    .queue_size = ring_size(options),
+	    .features = wanted_features(options),
+	    .memory_bytes = options->queues *
+				(load_buffer_bytes(options) * options->depth + ring_size(options) * 1024ull) +
+			    (8ull << 20),
+	    .huge_pages = true,
+	    .inflight = options->inflight,
+	    .poll = options->poll,
 	};
 	const char *text;
 	int error = frontend_connect(&wanted, ret_frontend, &text);
@@ -227,10 +228,10 @@ static void fill_lanes(const struct load_options *options, struct ring_engine *r
 
 	for (unsigned i = 0; i < options->queues; i++) {
 		ring->lane[i] = (struct ring_lane){
-			.lane = { &ring_ops, memory + i * each },
-			.engine = ring,
-			.queue = frontend_queue(ring->frontend, i),
-			.block_bytes = options->block_bytes,
+		    .lane = {&ring_ops, memory + i * each},
+		    .engine = ring,
+		    .queue = frontend_queue(ring->frontend, i),
+		    .block_bytes = options->block_bytes,
 		};
 		if ((i + 1) * each > bytes)
 			abort(); /* connect_frontend() asked for enough */

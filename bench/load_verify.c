@@ -15,7 +15,7 @@
 
 #include "load.h"
 
-#define MAGIC 0x6b636f6c42646156ull	/* "VadBlock" */
+#define MAGIC 0x6b636f6c42646156ull /* "VadBlock" */
 
 struct block_header {
 	uint64_t magic, offset, seed;
@@ -27,7 +27,7 @@ struct load_verify {
 	uint32_t block_bytes;
 	bool complained;
 	uint32_t crc_table[256];
-	uint32_t *version;		/* acknowledged, 0: never written */
+	uint32_t *version; /* acknowledged, 0: never written */
 	bool *busy;
 };
 
@@ -94,7 +94,7 @@ void load_verify_destroy(struct load_verify *verify)
 /* Fills the rest of a block from its names, so that no two blocks or versions are alike. */
 static void fill(struct load_verify *verify, struct load_io *io, uint32_t version)
 {
-	struct block_header header = { MAGIC, io->offset, verify->seed, version, 0 };
+	struct block_header header = {MAGIC, io->offset, verify->seed, version, 0};
 	uint64_t noise = (io->offset ^ verify->seed << 20 ^ version) | 1;
 	size_t at = sizeof(header);
 
@@ -152,8 +152,8 @@ bool load_verify_check(struct load_verify *verify, const struct load_io *io)
 	if (wrong && !verify->complained) {
 		verify->complained = true;
 		fprintf(stderr,
-			"verify: offset %" PRIu64 ": %s (offset %" PRIu64 ", seed %" PRIu64 ", version %u; expected seed %" PRIu64
-			", version %u)\n",
+			"verify: offset %" PRIu64 ": %s (offset %" PRIu64 ", seed %" PRIu64
+			", version %u; expected seed %" PRIu64 ", version %u)\n",
 			io->offset, wrong, header.offset, header.seed, header.version, verify->seed,
 			verify->version[io->block]);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * viaduct-probe: what a vhost-user disk says of itself, and whether each request does what it should. Writes to
- * the disk. Prints one JSON object; exit code 0 when every request got an answer, whatever it was.
+ * viaduct-probe: what a vhost-user disk says of itself, and whether each request does what it should. Writes
+ * to the disk. Prints one JSON object; exit code 0 when every request got an answer, whatever it was.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -14,7 +14,7 @@
 
 #define DATA_BYTES (64u << 10)
 /* Where the probe writes, in sectors; the disk has at least 1 MiB. */
-#define PROBE_SECTOR 512u
+#define PROBE_SECTOR	   512u
 #define PROBE_UNKNOWN_TYPE 0x7777u
 
 struct probe {
@@ -34,7 +34,10 @@ static void die(const char *what, const char *why)
 static int request(struct probe *probe, unsigned queue, uint32_t type, uint64_t sector, uint32_t bytes)
 {
 	const struct frontend_block_request wanted = {
-		.type = type, .sector = sector, .data = bytes ? probe->data : NULL, .data_bytes = bytes,
+	    .type = type,
+	    .sector = sector,
+	    .data = bytes ? probe->data : NULL,
+	    .data_bytes = bytes,
 	};
 	int status = frontend_block_do(frontend_queue(probe->frontend, queue), &wanted);
 
@@ -74,25 +77,26 @@ static void write_and_read(struct probe *probe, unsigned queues)
 	written = request(probe, 0, FRONTEND_BLOCK_OUT, PROBE_SECTOR, DATA_BYTES);
 	memset(probe->data, 0xee, DATA_BYTES);
 	read = request(probe, queues - 1, FRONTEND_BLOCK_IN, PROBE_SECTOR, DATA_BYTES);
-	printf("\"write\": %d, \"read\": %d, \"data_intact\": %s, ", written, read, filled(probe, 3) ? "true" : "false");
+	printf("\"write\": %d, \"read\": %d, \"data_intact\": %s, ", written, read,
+	       filled(probe, 3) ? "true" : "false");
 }
 
 /* One chain of many elements: the data is scattered over the ring or over a long indirect table. */
 static void scattered(struct probe *probe)
 {
 	struct frontend_buffer buffers[18];
-	uint32_t header[4] = { FRONTEND_BLOCK_IN, 0, PROBE_SECTOR, 0 }, written = 0;
+	uint32_t header[4] = {FRONTEND_BLOCK_IN, 0, PROBE_SECTOR, 0}, written = 0;
 	uint8_t *status = probe->data + DATA_BYTES, *place = probe->data + DATA_BYTES + 16;
 	void *token;
 
 	memcpy(place, header, sizeof(header));
 	memset(probe->data, 0xee, DATA_BYTES);
-	buffers[0] = (struct frontend_buffer){ frontend_guest_address(probe->frontend, place), 16, false };
+	buffers[0] = (struct frontend_buffer){frontend_guest_address(probe->frontend, place), 16, false};
 	for (unsigned i = 0; i < 16; i++)
 		buffers[i + 1] = (struct frontend_buffer){
-			frontend_guest_address(probe->frontend, probe->data + i * (DATA_BYTES / 16)), DATA_BYTES / 16, true
-		};
-	buffers[17] = (struct frontend_buffer){ frontend_guest_address(probe->frontend, status), 1, true };
+		    frontend_guest_address(probe->frontend, probe->data + i * (DATA_BYTES / 16)),
+		    DATA_BYTES / 16, true};
+	buffers[17] = (struct frontend_buffer){frontend_guest_address(probe->frontend, status), 1, true};
 	*status = FRONTEND_BLOCK_NO_STATUS;
 	if (frontend_add(probe->queue, buffers, 18, NULL))
 		die("scattered read", "the ring is too small");
@@ -119,7 +123,7 @@ static void get_id(struct probe *probe)
 
 static int range_request(struct probe *probe, uint32_t type, uint64_t sector, uint32_t sectors)
 {
-	const struct frontend_block_range range = { sector, sectors, 0 };
+	const struct frontend_block_range range = {sector, sectors, 0};
 
 	memcpy(probe->data, &range, sizeof(range));
 	return request(probe, 0, type, 0, sizeof(range));
@@ -140,8 +144,8 @@ static void zeroes_and_discard(struct probe *probe)
 	if (features & FRONTEND_F_BLK_DISCARD)
 		discarded = range_request(probe, FRONTEND_BLOCK_DISCARD, PROBE_SECTOR, DATA_BYTES / 512);
 	read = request(probe, 0, FRONTEND_BLOCK_IN, PROBE_SECTOR, DATA_BYTES);
-	printf("\"write_zeroes\": %d, \"reads_zero\": %s, \"discard\": %d, \"read_after_discard\": %d, ", zeroed,
-	       zeroes ? "true" : "false", discarded, read);
+	printf("\"write_zeroes\": %d, \"reads_zero\": %s, \"discard\": %d, \"read_after_discard\": %d, ",
+	       zeroed, zeroes ? "true" : "false", discarded, read);
 }
 
 /* What must be refused, and must not hurt. */
@@ -149,10 +153,12 @@ static void bounds(struct probe *probe)
 {
 	uint64_t end = probe->disk_bytes / 512;
 
-	printf("\"read_last\": %d, ", request(probe, 0, FRONTEND_BLOCK_IN, end - DATA_BYTES / 512, DATA_BYTES));
+	printf("\"read_last\": %d, ",
+	       request(probe, 0, FRONTEND_BLOCK_IN, end - DATA_BYTES / 512, DATA_BYTES));
 	printf("\"read_across_end\": %d, ", request(probe, 0, FRONTEND_BLOCK_IN, end - 1, DATA_BYTES));
 	printf("\"read_beyond\": %d, ", request(probe, 0, FRONTEND_BLOCK_IN, end, DATA_BYTES));
-	printf("\"read_wrapping\": %d, ", request(probe, 0, FRONTEND_BLOCK_IN, UINT64_MAX / 512 + 1, DATA_BYTES));
+	printf("\"read_wrapping\": %d, ",
+	       request(probe, 0, FRONTEND_BLOCK_IN, UINT64_MAX / 512 + 1, DATA_BYTES));
 	printf("\"write_far\": %d, ", request(probe, 0, FRONTEND_BLOCK_OUT, UINT64_MAX - 8, DATA_BYTES));
 	printf("\"unknown_type\": %d, ", request(probe, 0, PROBE_UNKNOWN_TYPE, 0, 512));
 }
@@ -181,36 +187,55 @@ static void connect_probe(struct probe *probe, const struct frontend_options *op
 int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
-		{ "socket", required_argument, NULL, 's' }, { "packed", no_argument, NULL, 'p' },
-		{ "no-indirect", no_argument, NULL, 'i' },  { "no-event-idx", no_argument, NULL, 'e' },
-		{ "in-order", no_argument, NULL, 'o' },	    { "inflight", no_argument, NULL, 'f' },
-		{ "queues", required_argument, NULL, 'q' }, { 0 },
+	    {"socket", required_argument, NULL, 's'}, {"packed", no_argument, NULL, 'p'},
+	    {"no-indirect", no_argument, NULL, 'i'},  {"no-event-idx", no_argument, NULL, 'e'},
+	    {"in-order", no_argument, NULL, 'o'},     {"inflight", no_argument, NULL, 'f'},
+	    {"queues", required_argument, NULL, 'q'}, {0},
 	};
 	struct frontend_options options = {
-		.queues = 1, .queue_size = 128, .memory_bytes = 8 << 20,
-		.features = FRONTEND_F_INDIRECT | FRONTEND_F_EVENT_IDX | FRONTEND_F_BLK_FLUSH | FRONTEND_F_BLK_CONFIG_WCE |
-			    FRONTEND_F_BLK_DISCARD | FRONTEND_F_BLK_WRITE_ZEROES | FRONTEND_F_BLK_MQ,
+	    .queues = 1,
+	    .queue_size = 128,
+	    .memory_bytes = 8 << 20,
+	    .features = FRONTEND_F_INDIRECT | FRONTEND_F_EVENT_IDX | FRONTEND_F_BLK_FLUSH |
+			FRONTEND_F_BLK_CONFIG_WCE | FRONTEND_F_BLK_DISCARD | FRONTEND_F_BLK_WRITE_ZEROES |
+			FRONTEND_F_BLK_MQ,
 	};
 	struct probe probe;
 	int key;
 
 	while ((key = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
 		switch (key) {
-		case 's': options.path = optarg; break;
-		case 'p': options.features |= FRONTEND_F_PACKED; break;
-		case 'i': options.features &= ~FRONTEND_F_INDIRECT; break;
-		case 'e': options.features &= ~FRONTEND_F_EVENT_IDX; break;
-		case 'o': options.features |= FRONTEND_F_IN_ORDER; break;
-		case 'f': options.inflight = true; break;
-		case 'q': options.queues = (unsigned)atoi(optarg); break;
+		case 's':
+			options.path = optarg;
+			break;
+		case 'p':
+			options.features |= FRONTEND_F_PACKED;
+			break;
+		case 'i':
+			options.features &= ~FRONTEND_F_INDIRECT;
+			break;
+		case 'e':
+			options.features &= ~FRONTEND_F_EVENT_IDX;
+			break;
+		case 'o':
+			options.features |= FRONTEND_F_IN_ORDER;
+			break;
+		case 'f':
+			options.inflight = true;
+			break;
+		case 'q':
+			options.queues = (unsigned)atoi(optarg);
+			break;
 		default:
-			fprintf(stderr, "usage: viaduct-probe --socket PATH [--packed] [--in-order] [--no-indirect] "
-					"[--no-event-idx] [--inflight] [--queues N]\n");
+			fprintf(stderr,
+				"usage: viaduct-probe --socket PATH [--packed] [--in-order] [--no-indirect] "
+				"[--no-event-idx] [--inflight] [--queues N]\n");
 			return 2;
 		}
 	}
 	connect_probe(&probe, &options);
-	printf("{\"features\": %" PRIu64 ", \"size\": %" PRIu64 ", ", frontend_features(probe.frontend), probe.disk_bytes);
+	printf("{\"features\": %" PRIu64 ", \"size\": %" PRIu64 ", ", frontend_features(probe.frontend),
+	       probe.disk_bytes);
 	write_and_read(&probe, options.queues);
 	scattered(&probe);
 	printf("\"flush\": %d, ", request(&probe, 0, FRONTEND_BLOCK_FLUSH, 0, 0));

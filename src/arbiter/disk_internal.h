@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What disk.c, disk_place.c and disk_io.c share. Nobody else includes this. */
+/* What disk.c and disk_io.c share. Nobody else includes this. */
 #ifndef VIADUCT_ARBITER_DISK_INTERNAL_H
 #define VIADUCT_ARBITER_DISK_INTERNAL_H
 

@@ -269,11 +269,6 @@ void pool_close(struct pool *pool)
 
 /* ---- space ---- */
 
-struct host_disk *pool_host(struct pool *pool)
-{
-	return pool->journal.host;
-}
-
 void pool_space(struct pool *pool, struct pool_space *ret_space)
 {
 	const struct pool_ledger *ledger = &pool->journal.ledger;

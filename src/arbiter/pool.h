@@ -48,9 +48,10 @@ int pool_format(struct host_disk *host, bool force, struct pool_error *error);
 bool pool_probe(struct host_disk *host);
 
 /*
- * Opens: reads, verifies, replays. Starts the journal's thread. The host disk outlives the pool.
+ * Opens: reads, verifies, replays, repairs what was damaged in one of two copies (a checkpoint). Starts the
+ * journal's thread. The host disk outlives the pool. On a read-only disk nothing is repaired.
  * -ENOENT: no pool here (blank disk); -EBADMSG: damaged, the error says what and where; -EPROTONOSUPPORT:
- * a newer format. Nothing is written when it fails.
+ * a newer format. Nothing is written when it fails, unless it is the repair that fails.
  */
 int pool_open(struct host_disk *host, struct pool **ret_pool, struct pool_error *error);
 
@@ -87,7 +88,9 @@ int pool_check(struct host_disk *host, void (*report)(void *context, const struc
 
 /*
  * size_bytes is rounded up to whole 4 KiB blocks for the guest and to whole extents on the disk.
- * -EEXIST, -ENOSPC (the error says how much is free), -EINVAL (name: "guest/disk", [A-Za-z0-9._-]; size 0).
+ * -EEXIST, -ENOSPC (the error says how much is free), -EINVAL (name: "guest/disk", [A-Za-z0-9._-], neither part
+ * beginning with . or -; size 0). All of these functions: -ENOMEM; -EROFS on a read-only host disk; -EIO when
+ * the pool's disk failed, now or before: then only the next pool_open() tells whether the change was made.
  */
 int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, struct pool_disk **ret_disk,
 		     struct pool_error *error);
@@ -132,8 +135,9 @@ bool pool_lookup(const struct pool_disk *disk, uint64_t offset_bytes, uint64_t l
 		 struct pool_span *ret_span);
 
 /*
- * Sets or clears the bits of whole grains (disk offsets, multiples of POOL_GRAIN_BYTES, inside the disk) and
- * remembers that they must be committed. To be called after the grains' data (or zeroes) was written.
+ * Sets or clears the bits of whole grains and remembers that they must be committed. The offset is a multiple
+ * of POOL_GRAIN_BYTES inside the disk; the length is rounded up to whole grains, as the disk's end may cut its
+ * last one (what lies behind the end there is cleared before the disk grows over it). To be called after the grains' data (or zeroes) was written.
  * Atomic per grain; any worker.
  */
 void pool_mark(struct pool_disk *disk, uint64_t offset_bytes, uint64_t length_bytes, enum pool_state state);
@@ -145,6 +149,7 @@ bool pool_disk_dirty(const struct pool_disk *disk);
  * Makes everything durable that was written and marked on the disk before the call: flushes the data, then
  * journals the marks, then flushes again. Commits that arrive together share the work. done() runs on
  * `loop` with 0 or -errno. After a failure every later commit of the pool fails with -EIO.
+ * The loop outlives the pool: the journal's thread may still be leaving loop_post() when done() runs.
  */
 struct pool_commit {
 	struct loop *loop;

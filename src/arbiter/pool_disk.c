@@ -91,7 +91,21 @@ static int journal_failed(int code, struct pool_error *error)
 		return pool_fail(error, code, "the pool's disk is read-only");
 	if (code == -ENOMEM)
 		return pool_fail(error, code, "not enough memory");
-	return pool_fail(error, code, "the pool's metadata cannot be written: the disk failed");
+	return pool_fail(error, code, "the disk failed: %s", strerror(-code));
+}
+
+/*
+ * A flush of ours that fails may have swallowed the error that a commit had to see: it fails the journal.
+ * Under the lock, so that no commit is told "durable" in between.
+ */
+static int flush(struct pool *pool)
+{
+	int code;
+
+	pthread_mutex_lock(&pool->journal.lock);
+	code = pool->journal.failure ? pool->journal.failure : pool_journal_flush(&pool->journal);
+	pthread_mutex_unlock(&pool->journal.lock);
+	return code;
 }
 
 /*
@@ -110,7 +124,7 @@ static bool punch_runs(struct pool *pool, const struct pool_run_wire *runs, uint
 		if (host->ops->punch_sync(host, offset, (uint64_t)runs[r].count * POOL_EXTENT_BYTES) != 0)
 			return false;
 	}
-	return host->ops->flush_sync(host) == 0;
+	return flush(pool) == 0;
 }
 
 /* Writes the extents of the runs into a map, from `index` on, with the bits they start with. */
@@ -231,7 +245,7 @@ static int clear_tail(struct pool *pool, const struct pool_disk *disk)
 	offset = pool->journal.layout.data_offset + (uint64_t)extent * POOL_EXTENT_BYTES + size % POOL_EXTENT_BYTES;
 	code = pool->journal.host->ops->write_sync(pool->journal.host, offset, zeroes, (size_t)(end - size));
 	free(zeroes);
-	return code ? code : pool->journal.host->ops->flush_sync(pool->journal.host);
+	return code ? code : flush(pool);
 }
 
 /* Both stores pair with pool_lookup(), which reads the size first. The old map may be in use there. */
@@ -250,13 +264,9 @@ static int grow_disk(struct pool *pool, struct pool_disk *disk, const struct poo
 {
 	uint32_t had = disk->map->count;
 	struct pool_map *map = map_create((uint32_t)pool_extents_for(change->size_bytes));
-	int tail = clear_tail(pool, disk), code = map ? 0 : -ENOMEM;
+	int code = map ? clear_tail(pool, disk) : -ENOMEM;
 
 	pthread_mutex_lock(&pool->journal.lock);
-	if (!code && tail == -ENOMEM)
-		code = tail;
-	else if (!code && tail && !pool->journal.failure)
-		code = pool_journal_fail(&pool->journal, "clearing the end of a disk", tail);
 	if (!code)
 		code = pool_journal_append(&pool->journal, change);
 	if (!code) {

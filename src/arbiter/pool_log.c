@@ -106,6 +106,24 @@ static void report_lost_mirror(struct reader *reader, unsigned mirror)
 		    reader->place.sequence, mirror);
 }
 
+/*
+ * No mirror holds a record here. One that can be read is enough to know that: what was acknowledged is in
+ * both. Returns 0, or the disk's error.
+ */
+static int64_t log_end(struct reader *reader, const int64_t blocks[POOL_MIRRORS])
+{
+	for (unsigned m = 0; m < POOL_MIRRORS; m++) {
+		uint64_t offset = mirror_offset(reader, m, reader->place.position_blocks);
+
+		if (blocks[m] == 0)
+			continue;
+		if (blocks[1 - m] < 0)
+			return blocks[m];
+		pool_report(reader->reporter, 1, offset, "mirror %u of the log cannot be read at byte %" PRIu64, m, offset);
+	}
+	return 0;
+}
+
 /* Takes the record at reader->place. Returns its blocks, 0 at the end of the log, or -errno. */
 static int64_t take_record(struct reader *reader)
 {
@@ -123,7 +141,7 @@ static int64_t take_record(struct reader *reader)
 			blocks[m] = 0;
 	}
 	if (blocks[0] <= 0 && blocks[1] <= 0)
-		return blocks[0] < 0 ? blocks[0] : blocks[1];
+		return log_end(reader, blocks);
 	good = blocks[0] > 0 ? 0 : 1;
 	if (blocks[1 - good] <= 0)
 		report_lost_mirror(reader, 1 - good);

@@ -253,7 +253,7 @@ static int find_in_path(const char *name, char path[CLI_PATH_MAX])
 int cli_find_program(const char *name, char path[CLI_PATH_MAX])
 {
 	/* Installed side by side; then as the build tree has them. */
-	static const char *const relative[] = { "", "../daemon/", "../../../tools/", "../lib/viaduct/",
+	static const char *const relative[] = { "", "../sbin/", "../daemon/", "../../../tools/", "../lib/viaduct/",
 						"../libexec/viaduct/" };
 	char self[CLI_PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);

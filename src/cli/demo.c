@@ -40,7 +40,7 @@ struct demo {
 	struct cli guest_cli;		/* as `cli`, but with the demo's runtime directory */
 	char directory[CLI_PATH_MAX / 4], pool_path[CLI_PATH_MAX];
 	char token[DEMO_TOKEN_MAX];
-	bool keep;
+	bool keep, break_bound;
 	uint64_t start_ns, deadline_ns;
 	struct demo_image image;
 	struct demo_daemon daemon;
@@ -177,7 +177,8 @@ static int start_hostile(struct demo *demo)
 {
 	json_t *disk = demo_daemon_get(&demo->daemon, "/v1/disks/mallory/root");
 	const char *reason = "";
-	int error = hostile_connect(api_text(disk, "socket"), demo->token, POOL_BYTES, &demo->hostile, &reason);
+	int error = hostile_connect(api_text(disk, "socket"), demo->token, POOL_BYTES,
+				    demo->break_bound ? api_number(disk, "size_bytes") / 2 : 0, &demo->hostile, &reason);
 
 	json_decref(disk);
 	if (error)
@@ -373,11 +374,16 @@ static void check_hostile(struct demo *demo)
 
 static int collect(struct demo *demo)
 {
+	char path[CLI_PATH_MAX];
+
 	compare_refused(demo, "at the end");
 	demo->status = demo_daemon_get(&demo->daemon, "/v1/status");
 	demo->pool = demo_daemon_get(&demo->daemon, "/v1/pools/main");
 	if (!demo->status || !demo->pool)
 		return fail_phase(demo, "the daemon answers at the end");
+	snprintf(path, sizeof(path), "%s/map.json", demo->directory);
+	if (json_dump_file(demo->pool, path, JSON_INDENT(2)) < 0)
+		return cli_fail(demo->command, "%s cannot be written", path);
 	return CLI_OK;
 }
 
@@ -400,7 +406,9 @@ static void check_end(struct demo *demo)
 	demo->hostile = NULL;
 	status = demo_daemon_stop(&demo->daemon, SIGTERM);
 	demo_check(&demo->checks, WIFEXITED(status) && WEXITSTATUS(status) == 0, "viaductd ended cleanly");
-	demo_check_map(&demo->checks, demo->pool, disks);
+	demo_check_metadata(&demo->checks, demo->pool_path);
+	demo_check_map(&demo->checks, demo->pool);
+	demo_check_sizes(&demo->checks, demo->pool, disks);
 	demo_check_pool_file(&demo->checks, demo->pool_path, demo->pool, demo->token, expected, GUESTS + 1);
 }
 
@@ -480,7 +488,7 @@ static int check_pool_only(struct cli *cli, const struct cli_command *command, c
 
 	if (!pool)
 		return cli_fail(command, "%s:%d: %s", map_path, error.line, error.text);
-	demo_check_map(&checks, pool, NULL);
+	demo_check_map(&checks, pool);
 	demo_check_pool_file(&checks, file, pool, NULL, NULL, 0);
 	json_decref(pool);
 	return checks.failed == 0 ? CLI_OK : CLI_FAILED;
@@ -494,6 +502,7 @@ int command_demo(struct cli *cli, const struct cli_command *command, int argc, c
 	const struct cli_option options[] = {
 		{ "--guest-image", &image, NULL }, { "--check-pool", &check_pool, NULL },
 		{ "--seconds", &seconds, NULL },   { "--keep", NULL, &demo.keep },
+		{ "--break-bound", NULL, &demo.break_bound },	/* for the test that sees the checks fail */
 		{ 0 },
 	};
 	struct cli_arguments arguments;

@@ -26,8 +26,13 @@ struct demo_checks {
 /* Prints "ok" or "FAILED" and what was (to be) proven, and counts. Returns `ok`. */
 bool demo_check(struct demo_checks *checks, bool ok, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* No two runs of the map overlap, and each disk has as many bytes of it as its size needs. */
-void demo_check_map(struct demo_checks *checks, const json_t *pool, const json_t *disks);
+/* No two runs of the map overlap. */
+void demo_check_map(struct demo_checks *checks, const json_t *pool);
+/* Each of the disks has as many bytes of the map as its size needs. */
+void demo_check_sizes(struct demo_checks *checks, const json_t *pool, const json_t *disks);
+
+/* `viaduct pool check` on the file, after the daemon ended. */
+void demo_check_metadata(struct demo_checks *checks, const char *path);
 
 /* No byte of one guest's pattern lies in another's extents, or outside all; what each wrote is found. */
 struct demo_expected {
@@ -101,8 +106,12 @@ struct hostile_counters {
 	uint64_t longest_ns;		/* the longest honest request since hostile_reset_longest() */
 };
 
-int hostile_connect(const char *socket, const char *token, uint64_t pool_bytes, struct hostile **ret_hostile,
-		    const char **ret_error);
+/*
+ * pretended_bytes > 0: takes the disk for so large, and so asks for sectors that are its own after all: a test
+ * sees that the checks notice when such requests are served.
+ */
+int hostile_connect(const char *socket, const char *token, uint64_t pool_bytes, uint64_t pretended_bytes,
+		    struct hostile **ret_hostile, const char **ret_error);
 void hostile_close(struct hostile *hostile);
 /* One request that must be refused (the next of all kinds, in turn) and one honest one, waited for. 0 or -errno. */
 int hostile_step(struct hostile *hostile);

@@ -73,8 +73,8 @@ struct hostile {
 	uint64_t sent[LIES], refused[LIES];
 };
 
-int hostile_connect(const char *socket, const char *token, uint64_t pool_bytes, struct hostile **ret_hostile,
-		    const char **ret_error)
+int hostile_connect(const char *socket, const char *token, uint64_t pool_bytes, uint64_t pretended_bytes,
+		    struct hostile **ret_hostile, const char **ret_error)
 {
 	const struct frontend_options options = {
 		.path = socket, .queues = 1, .queue_size = QUEUE_SIZE, .memory_bytes = MEMORY_BYTES, .inflight = true,
@@ -95,7 +95,7 @@ int hostile_connect(const char *socket, const char *token, uint64_t pool_bytes, 
 	}
 	error = frontend_block_size(hostile->frontend, &bytes);
 	hostile->queue = frontend_queue(hostile->frontend, 0);
-	hostile->disk_sectors = bytes / SECTOR_BYTES;
+	hostile->disk_sectors = (pretended_bytes ? pretended_bytes : bytes) / SECTOR_BYTES;
 	hostile->pool_sectors = pool_bytes / SECTOR_BYTES;
 	hostile->bad_buffer = frontend_memory(hostile->frontend, &room);
 	hostile->good_buffer = hostile->bad_buffer + BUFFER_BYTES;
@@ -232,14 +232,13 @@ int hostile_pulse(struct hostile *hostile)
 	bool write = hostile->pulses++ % 2 == 0;
 	struct frontend_block_request request = {
 		.type = write ? FRONTEND_BLOCK_OUT : FRONTEND_BLOCK_IN,
-		.sector = hostile->pulses / 2 % 64 * BUFFER_SECTORS,
+		.sector = (hostile->pulses - 1) / 2 % 64 * BUFFER_SECTORS,
 		.data = hostile->good_buffer,
 		.data_bytes = BUFFER_BYTES,
 	};
 	uint64_t start_ns = clock_now_ns(), took_ns;
 	int status;
 
-	request.sector = (hostile->pulses - 1) / 2 % 64 * BUFFER_SECTORS;
 	if (write)
 		fill_pattern(hostile, hostile->good_buffer);
 	else

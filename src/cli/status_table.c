@@ -60,7 +60,7 @@ static void count_cell(struct table *table, uint64_t count, enum table_style sty
 	table_cell(table, count > 0 ? style : TABLE_DIM, "%s", text_count(text, count));
 }
 
-static void disk_row(struct table *table, const json_t *disk)
+static void disk_row(struct table *table, const json_t *disk, bool latency)
 {
 	char text[TEXT_NUMBER_MAX];
 	const char *pool = api_text(disk, "pool");
@@ -72,27 +72,39 @@ static void disk_row(struct table *table, const json_t *disk)
 	table_cell(table, TABLE_PLAIN, "%s", pool[0] ? pool : api_text(disk, "path"));
 	bytes_cell(table, disk, "read");
 	bytes_cell(table, disk, "write");
-	latency_cell(table, disk, "read");
-	latency_cell(table, disk, "write");
+	if (latency) {
+		latency_cell(table, disk, "read");
+		latency_cell(table, disk, "write");
+	}
 	count_cell(table, api_number(disk, "errors"), TABLE_BAD);
 	count_cell(table, api_number(disk, "refused"), TABLE_WARNING);
 	count_cell(table, violations(disk), TABLE_BAD);
 }
 
+/* Narrower terminals get the table without latencies. */
+#define LATENCY_COLUMNS 120
+
 void status_table_print(const json_t *disks, FILE *out, size_t width, bool colour)
 {
-	static const struct table_column columns[] = {
-		{ "DISK", false, false },	 { "STATE", false, true },	    { "SIZE", true, false },
-		{ "ON", false, true },		 { "READ", true, false },	    { "WRITTEN", true, false },
-		{ "READ p50/p99", true, false }, { "WRITE p50/p99", true, false },  { "ERRORS", true, false },
+	static const struct table_column with_latency[] = {
+		{ "DISK", false, false },	 { "STATE", false, true },	   { "SIZE", true, false },
+		{ "ON", false, true },		 { "READ", true, false },	   { "WRITE", true, false },
+		{ "READ p50/p99", true, false }, { "WRITE p50/p99", true, false }, { "ERRORS", true, false },
 		{ "REFUSED", true, false },	 { "VIOLATIONS", true, false },
 	};
-	struct table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
+	static const struct table_column without[] = {
+		{ "DISK", false, false },  { "STATE", false, true },	{ "SIZE", true, false },
+		{ "ON", false, true },	   { "READ", true, false },	{ "WRITE", true, false },
+		{ "ERRORS", true, false }, { "REFUSED", true, false },	{ "VIOLATIONS", true, false },
+	};
+	bool latency = width == 0 || width >= LATENCY_COLUMNS;
+	struct table *table = latency ? table_create(with_latency, sizeof(with_latency) / sizeof(with_latency[0])) :
+					table_create(without, sizeof(without) / sizeof(without[0]));
 	const json_t *disk;
 	size_t index;
 
 	json_array_foreach(disks, index, disk)
-		disk_row(table, disk);
+		disk_row(table, disk, latency);
 	table_print(table, out, width, colour);
 	table_destroy(table);
 }

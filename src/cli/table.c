@@ -9,7 +9,7 @@
 #include "cli/text.h"
 
 #define GAP	   2	/* columns between two cells */
-#define SHRUNK_MIN 6	/* a shrunk column keeps at least this much */
+#define SHRUNK_MIN 10	/* a shrunk column keeps at least this much */
 
 struct cell {
 	char *text;

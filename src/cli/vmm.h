@@ -58,8 +58,8 @@ enum vmm_accel { VMM_KVM, VMM_TCG };
 
 /*
  * Can a guest run under KVM here? /dev/kvm may exist and still not run a kernel, so `kernel` is booted for a
- * moment and must say something on its serial port; without a kernel, opening /dev/kvm has to do. *ret_reason
- * (static) says why not.
+ * moment and must begin to speak; NULL: the host's own kernel, or, when that cannot be read, opening /dev/kvm
+ * has to do. *ret_reason (static) says why not.
  */
 enum vmm_accel vmm_probe_accel(const char *qemu, const char *kernel, const char **ret_reason);
 

@@ -15,8 +15,6 @@
  * IORING_SETUP_SINGLE_ISSUER binds it to that thread. With IORING_SETUP_DEFER_TASKRUN completions are
  * posted only when we enter the kernel; IORING_SQ_TASKRUN tells a spinning loop that it should.
  */
-#include "core/loop.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -28,45 +26,13 @@
 
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/loop_internal.h"
 
 #define LOOP_ENTRIES_DEFAULT 1024
 /* Completions handled before the pollers get their turn: bounds the latency of either. */
 #define LOOP_REAP_BATCH 256
-#define LOOP_FILES_MAX	256
 /* Below this a busy wait is not worth its clock reads. */
 #define LOOP_SPIN_MIN_NS 1000
-
-struct loop_watch_slot {
-	struct loop_op op;
-	struct loop *loop;
-	struct loop_watch *watch;	/* NULL: stopped, freed by the poll's last completion */
-	int fd;
-	unsigned events;
-	struct loop_watch_slot *next, *previous;
-};
-
-struct loop {
-	struct io_uring ring;
-	bool enabled;
-	bool files_registered;
-	uint64_t file_slots[LOOP_FILES_MAX / 64];
-
-	struct loop_message *messages;	/* atomic stack, newest first */
-	int wake_fd;
-	struct loop_watch wake_watch;
-	bool stopping;			/* atomic */
-
-	struct loop_watch_slot *watches;
-	struct loop_timer *timers;	/* sorted by deadline */
-	struct loop_task *tasks, **tasks_end;
-	struct loop_poller *pollers;	/* awake ones */
-	struct loop_poller *next_poller;/* where the walk over them stands */
-
-	uint64_t now_ns;		/* 0: not read in this turn */
-	uint64_t spin_max_ns, spin_ns;
-	uint64_t idle_since_ns;		/* 0: the last turn did something */
-	struct loop_counters counters;
-};
 
 /* ---- creation ---- */
 
@@ -214,229 +180,6 @@ void loop_file_unregister(struct loop *loop, int slot)
 	loop->file_slots[slot / 64] &= ~(1ull << (slot % 64));
 }
 
-/* ---- watches ---- */
-
-static void watch_arm(struct loop_watch_slot *slot)
-{
-	struct io_uring_sqe *sqe = loop_sqe(slot->loop);
-
-	io_uring_prep_poll_multishot(sqe, slot->fd, slot->events);
-	loop_sqe_finish(sqe, &slot->op);
-}
-
-static void watch_free(struct loop_watch_slot *slot)
-{
-	if (slot->next)
-		slot->next->previous = slot->previous;
-	if (slot->previous)
-		slot->previous->next = slot->next;
-	else
-		slot->loop->watches = slot->next;
-	free(slot);
-}
-
-static void watch_done(struct loop_op *op, int result, unsigned cqe_flags)
-{
-	struct loop_watch_slot *slot = (struct loop_watch_slot *)op;
-	bool more = cqe_flags & IORING_CQE_F_MORE;
-
-	if (slot->watch && result > 0)
-		slot->watch->ready(slot->watch, (unsigned)result);
-	else if (slot->watch && result < 0 && result != -ECANCELED)
-		slot->watch->ready(slot->watch, POLLERR);
-	if (more)
-		return;
-	if (slot->watch && result >= 0)
-		watch_arm(slot);
-	else if (!slot->watch)
-		watch_free(slot);
-}
-
-int loop_watch_start(struct loop *loop, struct loop_watch *watch, int fd, unsigned poll_events)
-{
-	struct loop_watch_slot *slot = calloc(1, sizeof(*slot));
-
-	if (!slot)
-		return -ENOMEM;
-	slot->op.done = watch_done;
-	slot->loop = loop;
-	slot->watch = watch;
-	slot->fd = fd;
-	slot->events = poll_events;
-	slot->next = loop->watches;
-	if (slot->next)
-		slot->next->previous = slot;
-	loop->watches = slot;
-	watch->slot = slot;
-	watch_arm(slot);
-	return 0;
-}
-
-void loop_watch_stop(struct loop *loop, struct loop_watch *watch)
-{
-	struct loop_watch_slot *slot = watch->slot;
-	struct io_uring_sqe *sqe;
-
-	if (!slot)
-		return;
-	watch->slot = NULL;
-	slot->watch = NULL;
-	sqe = loop_sqe(loop);
-	io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)&slot->op);
-	io_uring_sqe_set_data(sqe, NULL);
-}
-
-/* ---- timers ---- */
-
-void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns)
-{
-	struct loop_timer **link = &loop->timers, *previous = NULL;
-
-	loop_timer_stop(loop, timer);
-	timer->deadline_ns = deadline_ns ? deadline_ns : 1;
-	while (*link && (*link)->deadline_ns <= timer->deadline_ns) {
-		previous = *link;
-		link = &previous->next;
-	}
-	timer->previous = previous;
-	timer->next = *link;
-	if (timer->next)
-		timer->next->previous = timer;
-	*link = timer;
-}
-
-void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
-{
-	if (timer->deadline_ns == 0)
-		return;
-	if (timer->previous)
-		timer->previous->next = timer->next;
-	else
-		loop->timers = timer->next;
-	if (timer->next)
-		timer->next->previous = timer->previous;
-	timer->next = timer->previous = NULL;
-	timer->deadline_ns = 0;
-}
-
-static bool run_timers(struct loop *loop)
-{
-	bool worked = false;
-	uint64_t now;
-
-	if (!loop->timers)
-		return false;
-	now = loop_now_ns(loop);
-	while (loop->timers && loop->timers->deadline_ns <= now) {
-		struct loop_timer *timer = loop->timers;
-
-		loop_timer_stop(loop, timer);
-		timer->expired(timer);
-		worked = true;
-	}
-	return worked;
-}
-
-/* ---- tasks ---- */
-
-void loop_defer(struct loop *loop, struct loop_task *task)
-{
-	if (task->queued)
-		return;
-	task->queued = true;
-	task->next = NULL;
-	*loop->tasks_end = task;
-	loop->tasks_end = &task->next;
-}
-
-void loop_defer_cancel(struct loop *loop, struct loop_task *task)
-{
-	struct loop_task **link = &loop->tasks;
-
-	if (!task->queued)
-		return;
-	while (*link != task)
-		link = &(*link)->next;
-	*link = task->next;
-	if (!*link)
-		loop->tasks_end = link;
-	task->queued = false;
-}
-
-/* As many as were queued at the start: a task that defers itself while it runs has its turn next time. */
-static void run_tasks(struct loop *loop)
-{
-	unsigned count = 0;
-
-	for (struct loop_task *task = loop->tasks; task; task = task->next)
-		count++;
-	while (count-- > 0 && loop->tasks) {
-		struct loop_task *task = loop->tasks;
-
-		loop->tasks = task->next;
-		if (!loop->tasks)
-			loop->tasks_end = &loop->tasks;
-		task->queued = false;
-		task->run(task);
-	}
-}
-
-/* ---- pollers ---- */
-
-void loop_poller_wake(struct loop *loop, struct loop_poller *poller)
-{
-	if (poller->awake)
-		return;
-	poller->awake = true;
-	poller->previous = NULL;
-	poller->next = loop->pollers;
-	if (poller->next)
-		poller->next->previous = poller;
-	loop->pollers = poller;
-}
-
-void loop_poller_remove(struct loop *loop, struct loop_poller *poller)
-{
-	if (!poller->awake)
-		return;
-	if (loop->next_poller == poller)
-		loop->next_poller = poller->next;
-	if (poller->previous)
-		poller->previous->next = poller->next;
-	else
-		loop->pollers = poller->next;
-	if (poller->next)
-		poller->next->previous = poller->previous;
-	poller->next = poller->previous = NULL;
-	poller->awake = false;
-}
-
-static bool run_pollers(struct loop *loop)
-{
-	bool worked = false;
-
-	for (struct loop_poller *poller = loop->pollers; poller; poller = loop->next_poller) {
-		loop->next_poller = poller->next;
-		worked |= poller->poll(poller);
-	}
-	return worked;
-}
-
-/* Returns true when every poller is asleep. */
-static bool park_pollers(struct loop *loop)
-{
-	bool all = true;
-
-	for (struct loop_poller *poller = loop->pollers; poller; poller = loop->next_poller) {
-		loop->next_poller = poller->next;
-		if (poller->park(poller))
-			loop_poller_remove(loop, poller);
-		else
-			all = false;
-	}
-	return all;
-}
-
 /* ---- messages ---- */
 
 static void wake(struct loop *loop)
@@ -538,9 +281,9 @@ static bool work(struct loop *loop)
 		run_messages(loop);
 		worked = true;
 	}
-	worked |= run_pollers(loop);
-	worked |= run_timers(loop);
-	run_tasks(loop);
+	worked |= loop_run_pollers(loop);
+	worked |= loop_run_timers(loop);
+	loop_run_tasks(loop);
 	return worked;
 }
 
@@ -590,9 +333,9 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 		__builtin_ia32_pause();
 		return 0;
 	}
-	if (!park_pollers(loop))
+	if (!loop_park_pollers(loop))
 		return 0;
-	run_tasks(loop);
+	loop_run_tasks(loop);
 	timeout_ns = sleep_limit(loop, timeout_ns);
 	/* Relaxed is enough: whoever posts after this load also writes the eventfd. */
 	if (timeout_ns == 0 || __atomic_load_n(&loop->messages, __ATOMIC_RELAXED))

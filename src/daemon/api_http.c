@@ -153,16 +153,21 @@ static bool is_readable(int fd)
 	return poll(&poll_fd, 1, 0) > 0;
 }
 
-/* Lets the server work until nothing is ready, then arms its time-out. */
+/*
+ * Lets the server work until a round finds nothing ready, then arms its time-out. The idle round matters:
+ * there the server listens again after connections beyond its limit have gone.
+ */
 static void run(struct api *api)
 {
 	struct loop *loop = api->daemon->control;
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 	unsigned rounds = 0;
+	bool busy;
 
-	do
+	do {
+		busy = is_readable(api->epoll);
 		MHD_run(api->server);
-	while (is_readable(api->epoll) && ++rounds < API_ROUNDS_MAX);
+	} while (busy && ++rounds < API_ROUNDS_MAX);
 	if (rounds == API_ROUNDS_MAX) {
 		loop_defer(loop, &api->again);
 		return;

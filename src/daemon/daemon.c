@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -41,17 +42,28 @@ char *daemon_runtime_dir(const char *option, const struct config *config)
 	return asprintf(&path, "%s/viaduct", home) < 0 ? NULL : path;
 }
 
-int daemon_make_directory(const char *path)
+/* The user that we change to later must be able to remove the sockets in it. */
+static void give_directory(const struct config *config, const char *path)
+{
+	const char *name = config_daemon(config)->user;
+	const struct passwd *user = name ? getpwnam(name) : NULL;
+
+	if (geteuid() == 0 && user && chown(path, user->pw_uid, user->pw_gid) < 0)
+		log_warning(NULL, "cannot give %s to %s: %s", path, name, strerror(errno));
+}
+
+int daemon_make_directory(const struct config *config, const char *path)
 {
 	struct stat status;
 
-	if (mkdir(path, 0755) == 0)
-		return 0;
-	if (errno != EEXIST)
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	if (stat(path, &status) < 0)
 		return -errno;
-	return S_ISDIR(status.st_mode) ? 0 : -ENOTDIR;
+	if (!S_ISDIR(status.st_mode))
+		return -ENOTDIR;
+	give_directory(config, path);
+	return 0;
 }
 
 static int start_workers(struct daemon *daemon, struct daemon_error *error)
@@ -88,7 +100,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	daemon->config_path = strdup(options->config_path);
 	daemon->runtime_dir = daemon_runtime_dir(options->runtime_dir, options->config);
 	code = daemon->config_path && daemon->runtime_dir ? 0 : daemon_fail(error, -ENOMEM, "out of memory");
-	if (!code && (code = daemon_make_directory(daemon->runtime_dir)) < 0)
+	if (!code && (code = daemon_make_directory(daemon->config, daemon->runtime_dir)) < 0)
 		daemon_fail(error, code, "cannot make the runtime directory %s: %s; name another with --runtime-dir",
 			    daemon->runtime_dir, strerror(-code));
 	if (!code)

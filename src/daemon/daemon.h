@@ -155,8 +155,8 @@ void daemon_disk_gone(struct daemon *daemon);
 /* Frees everything. After daemon_stop() has stopped the control loop, or before daemon_open_pools(). */
 void daemon_destroy(struct daemon *daemon);
 
-/* Makes a directory for sockets below the runtime directory, or that itself. Returns 0 or -errno. */
-int daemon_make_directory(const char *path);
+/* Makes the runtime directory or one for sockets below it, owned by the user of the configuration. 0 or -errno. */
+int daemon_make_directory(const struct config *config, const char *path);
 
 /* ---- daemon_pools.c ---- */
 

@@ -59,12 +59,11 @@ static const struct config_key *disk_key(const char *name)
 
 	while (strcmp(section->name, "disk") != 0)
 		section++;
-	for (unsigned i = 0; i < section->key_count; i++) {
+	for (unsigned i = 0;; i++) {
+		assert(i < section->key_count);
 		if (strcmp(section->keys[i].name, name) == 0)
 			return &section->keys[i];
 	}
-	assert(!"a key of [disk] that the table does not have");
-	return NULL;
 }
 
 /* The attributes of a disk that the configuration does not mention. */
@@ -201,7 +200,7 @@ static int make_socket_directory(struct daemon_disk *disk)
 	int code;
 
 	snprintf(directory, sizeof(directory), "%s/%s", disk->daemon->runtime_dir, disk->guest);
-	code = daemon_make_directory(directory);
+	code = daemon_make_directory(disk->daemon->config, directory);
 	return code ? daemon_fail(&disk->error, code, "cannot make %s: %s", directory, strerror(-code)) : 0;
 }
 

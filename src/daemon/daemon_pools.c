@@ -157,7 +157,7 @@ static int grow_file(struct daemon_pool *pool, uint64_t size_bytes, struct daemo
 
 int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct daemon_error *error)
 {
-	uint64_t before = pool->host->geometry.size_bytes;
+	uint64_t before = pool->host->geometry.size_bytes, known;
 	struct pool_error why = { .text = "" };
 	struct pool_space space;
 	char text[VALUE_SIZE_TEXT];
@@ -173,11 +173,15 @@ int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct daemo
 			    value_format_size(before, text));
 	/* Also what an earlier run, cut short, made of the file but not of the pool. */
 	pool_space(pool->pool, &space);
-	if (space.total_bytes + POOL_EXTENT_BYTES > pool->host->geometry.size_bytes)
+	known = space.metadata_bytes + space.used_bytes + space.free_bytes;
+	if (known + POOL_EXTENT_BYTES > pool->host->geometry.size_bytes)
 		return 0;
 	code = pool_grow(pool->pool, &why);
 	if (code)
 		return daemon_fail(error, code, "cannot grow the pool: %s", why.text);
+	pool_space(pool->pool, &space);
+	if (space.metadata_bytes + space.used_bytes + space.free_bytes == known)
+		return 0;	/* the format's tables reach no further */
 	log_info(NULL, "pool %s: grew to %s", pool->name, value_format_size(pool->host->geometry.size_bytes, text));
 	return 1;
 }

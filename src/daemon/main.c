@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -117,12 +116,14 @@ static int check(const struct config *config, const struct options *options)
 {
 	struct config_messages messages = { .count = 0 };
 	char *runtime_dir = daemon_runtime_dir(options->runtime_dir, config);
+	int code;
 
 	plan_print(config, runtime_dir ? runtime_dir : "", stdout, &messages);
 	print_messages(&messages);
+	code = messages.count > 0 ? EXIT_FAILED : EXIT_OK;
 	free(runtime_dir);
 	config_messages_finish(&messages);
-	return messages.count > 0 ? EXIT_FAILED : EXIT_OK;
+	return code;
 }
 
 /* ---- signals, watchdog ---- */
@@ -197,16 +198,6 @@ static void raise_file_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-}
-
-/* The runtime directory is the changed-to user's, so that it can remove its sockets. */
-static void give_runtime_dir(const struct daemon *daemon)
-{
-	const struct config_daemon *settings = config_daemon(daemon->config);
-	const struct passwd *user = settings->user ? getpwnam(settings->user) : NULL;
-
-	if (geteuid() == 0 && user && chown(daemon->runtime_dir, user->pw_uid, user->pw_gid) < 0)
-		log_warning(NULL, "cannot give %s to %s: %s", daemon->runtime_dir, settings->user, strerror(errno));
 }
 
 /* Devices and sockets: from the predecessor's hands, or made. */
@@ -291,7 +282,6 @@ static int run(const struct options *options, const char *config_path, struct co
 	} else {
 		if (notify_fds_receive(&control.daemon->fds) < 0)
 			log_warning(NULL, "the descriptors passed by the service manager make no sense: ignored");
-		give_runtime_dir(control.daemon);
 		code = open_everything(control.daemon, options->takeover, &error);
 	}
 	if (!code)

@@ -28,7 +28,7 @@ class Tree:
     def __init__(self, root, files=None):
         self.root = pathlib.Path(root)
         if files is None:
-            listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=self.root, check=True,
+            listed = subprocess.run(["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"], cwd=self.root, check=True,
                                     capture_output=True, text=True).stdout
             files = sorted(name for name in listed.split("\0") if name and (self.root / name).is_file())
         self.texts = {}
@@ -248,22 +248,24 @@ PLACED_RANGE_MADE = re.compile(
     r"|\.range\s*=\s*\{"                                        # designated initialiser
     r"|\brange(\.|->)(offset_bytes|length_bytes)\s*([-+|&]|<<|>>)?=(?!=)"  # assignment to a member
     r"|\.range\.(offset_bytes|length_bytes)\s*=(?!=)")
+# The body of the proof, which may.
+PROOF = re.compile(r"^static bool disk_place\(.*?^}", re.M | re.S)
 # What a flush carries: no byte at all.
 EMPTY_RANGE = re.compile(r"\(\s*struct\s+placed_range\s*\)\s*\{\s*(0\s*,\s*)?0\s*\}")
 
 
 def placed_range_makers(tree):
-    """Only the arbiter's proof makes a placed_range."""
+    """Only disk_place(), the arbiter's proof, makes a placed_range."""
     found = []
     for name, text in tree.matching(".c", ".h", under="src/"):
-        if name == "src/arbiter/disk_place.c":
-            continue
         code = code_only(text)
+        if name == "src/arbiter/disk_io.c":
+            code = PROOF.sub(lambda match: re.sub(r"[^\n]", " ", match.group(0)), code)
         for match in PLACED_RANGE_MADE.finditer(code):
             if EMPTY_RANGE.match(code, match.start()):
                 continue
             number = code[:match.start()].count("\n") + 1
-            found.append(f"{name}:{number}: {match.group(0)}: only arbiter/disk_place.c makes a placed_range")
+            found.append(f"{name}:{number}: {match.group(0)}: only disk_place() makes a placed_range")
     return found
 
 

@@ -82,19 +82,20 @@ BAD = {
     "placed_range_makers": ({"src/host/a.c": "struct placed_range r = { .offset_bytes = 0 };\n",
                              "src/arbiter/pool.c": "io.range = (struct placed_range){ 0, 1 };\n",
                              "src/devices/b.c": "io->range.offset_bytes += 512;\n",
-                             "src/devices/c.c": "f((struct placed_range){ 0, 512 });\n"}, 4),
+                             "src/arbiter/disk_io.c": "static bool disk_place(void)\n{\n}\nr = (struct placed_range){ 0, 5 };\n",
+                             "src/devices/c.c": "f((struct placed_range){ 0, 512 });\n"}, 5),
     "fuzz_targets_have_corpus": ({"tests/fuzz/fuzz_a.c": "", "tests/fuzz/fuzz_b.c": "",
                                   "tests/fuzz/corpus/b/1": "x"}, 1),
 }
 
 GOOD = {
-    "meson.build": "# SPDX-License-Identifier: GPL-2.0-or-later\nfiles('src/arbiter/disk_place.c', 'src/host/a.c')\n",
+    "meson.build": "# SPDX-License-Identifier: GPL-2.0-or-later\nfiles('src/arbiter/disk_io.c', 'src/host/a.c')\n",
     "src/host/placed_range.h": C_SPDX + "struct placed_range {\n\tint offset_bytes;\n};\n",
     "src/host/a.c": C_SPDX + '#include "host/placed_range.h"\n/* not io.range.offset_bytes = 1; */\n'
                              "int f(struct placed_range *range)\n{\n\tg((struct placed_range){ 0, 0 });\n"
                              "\treturn range->offset_bytes == 1;\n}\n",
-    "src/arbiter/disk_place.c": C_SPDX + '#include "host/placed_range.h"\n'
-                                         "struct placed_range r = { .offset_bytes = 1 };\n",
+    "src/arbiter/disk_io.c": C_SPDX + '#include "host/placed_range.h"\n'
+                                         "static bool disk_place(void)\n{\n\tstruct placed_range r = { .offset_bytes = 1 };\n}\n",
     "docs/a.md": "# One thing\n[itself](#one-thing), [code](../src/host/a.c), `[no](link.md)`\n",
     "run": "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0-or-later\ncache=${HOME}/.cache/x; build/work/x\n",
 }

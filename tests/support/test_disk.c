@@ -63,7 +63,7 @@ static int write_sync(struct host_disk *host, uint64_t offset, const void *buffe
 {
 	struct test_disk *disk = (void *)host;
 
-	disk->writes++;
+	__atomic_fetch_add(&disk->writes, 1, __ATOMIC_RELAXED);
 	if (disk->write_error)
 		return disk->write_error;
 	if (disk->host.geometry.read_only || !inside(disk, offset, bytes))
@@ -76,7 +76,7 @@ static int flush_sync(struct host_disk *host)
 {
 	struct test_disk *disk = (void *)host;
 
-	disk->flushes++;
+	__atomic_fetch_add(&disk->flushes, 1, __ATOMIC_RELAXED);
 	return disk->flush_error;
 }
 

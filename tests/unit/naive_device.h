@@ -18,14 +18,14 @@ struct naive_chain {
 };
 
 struct naive_device {
-	struct frontend_queue *queue;	/* only for where the ring lies */
-	uint16_t taken, used;		/* split: indices; packed: positions */
+	struct frontend_queue *queue; /* only for where the ring lies */
+	uint16_t taken, used;	      /* split: indices; packed: positions */
 	bool taken_wrap, used_wrap;
 };
 
 static inline void naive_init(struct naive_device *device, struct frontend_queue *queue)
 {
-	*device = (struct naive_device){ .queue = queue, .taken_wrap = true, .used_wrap = true };
+	*device = (struct naive_device){.queue = queue, .taken_wrap = true, .used_wrap = true};
 }
 
 static inline void *naive_pointer(const struct naive_device *device, uint64_t guest_address)
@@ -37,7 +37,7 @@ static inline void *naive_pointer(const struct naive_device *device, uint64_t gu
 static inline bool naive_element(struct naive_chain *chain, uint64_t address, uint32_t length, uint16_t flags)
 {
 	assert(chain->count < NAIVE_ELEMENTS_MAX);
-	chain->buffer[chain->count++] = (struct frontend_buffer){ address, length, flags & DESC_F_WRITE };
+	chain->buffer[chain->count++] = (struct frontend_buffer){address, length, flags & DESC_F_WRITE};
 	return flags & DESC_F_NEXT;
 }
 
@@ -100,7 +100,7 @@ static inline bool naive_pop_packed(struct naive_device *device, struct naive_ch
 
 static inline bool naive_pop(struct naive_device *device, struct naive_chain *chain)
 {
-	*chain = (struct naive_chain){ 0 };
+	*chain = (struct naive_chain){0};
 	return device->queue->packed ? naive_pop_packed(device, chain) : naive_pop_split(device, chain);
 }
 
@@ -114,7 +114,8 @@ static inline void naive_push(struct naive_device *device, unsigned id, uint32_t
 	struct frontend_queue *queue = device->queue;
 
 	if (!queue->packed) {
-		queue->split_ring.used->ring[device->used % queue->size] = (struct split_used_element){ id, written };
+		queue->split_ring.used->ring[device->used % queue->size] =
+		    (struct split_used_element){id, written};
 		device->used = (uint16_t)(device->used + chains);
 		queue->split_ring.used->idx = device->used;
 		return;
@@ -122,7 +123,7 @@ static inline void naive_push(struct naive_device *device, unsigned id, uint32_t
 	queue->packed_ring.desc[device->used].id = (uint16_t)id;
 	queue->packed_ring.desc[device->used].length = written;
 	queue->packed_ring.desc[device->used].flags =
-		device->used_wrap ? (uint16_t)(PACKED_F_AVAIL | PACKED_F_USED) : (uint16_t)0;
+	    device->used_wrap ? (uint16_t)(PACKED_F_AVAIL | PACKED_F_USED) : (uint16_t)0;
 	while (descriptors-- > 0)
 		naive_step(&device->used, &device->used_wrap, queue->size);
 }
@@ -135,7 +136,7 @@ static inline void naive_want_kick(struct naive_device *device, bool wanted)
 
 	if (queue->packed) {
 		queue->packed_ring.device->position = (uint16_t)(device->taken | device->taken_wrap << 15);
-		queue->packed_ring.device->flags = !wanted	     ? PACKED_EVENT_DISABLE
+		queue->packed_ring.device->flags = !wanted	      ? PACKED_EVENT_DISABLE
 						   : queue->event_idx ? PACKED_EVENT_DESC
 								      : PACKED_EVENT_ENABLE;
 	} else if (queue->event_idx) {

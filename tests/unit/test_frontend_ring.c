@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The driver's rings against a naive device; what a broken device can do to them. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "naive_device.h"
 
@@ -65,8 +66,8 @@ struct model {
 	struct fixture *f;
 	struct expected *chain;
 	unsigned added, popped, most;
-	unsigned taken;			/* all before it are done */
-	unsigned pushed;		/* in order: chains given back so far */
+	unsigned taken;	 /* all before it are done */
+	unsigned pushed; /* in order: chains given back so far */
 };
 
 static bool model_add(struct model *m)
@@ -78,8 +79,8 @@ static bool model_add(struct model *m)
 	e->token = 0xabc00000000ull + m->added;
 	e->count = 1 + next_random(m->f, CHAIN_MAX);
 	for (unsigned i = 0; i < e->count; i++) {
-		e->buffer[i] = (struct frontend_buffer){ (uint64_t)m->added << 20 | i, 1 + next_random(m->f, 5000),
-							 i >= readable };
+		e->buffer[i] = (struct frontend_buffer){(uint64_t)m->added << 20 | i,
+							1 + next_random(m->f, 5000), i >= readable};
 		if (e->buffer[i].device_writes)
 			e->writable += e->buffer[i].length;
 	}
@@ -178,7 +179,7 @@ static bool model_take(struct model *m)
 static void run_model(unsigned size, uint64_t features, unsigned chains)
 {
 	struct fixture f;
-	struct model m = { .f = &f };
+	struct model m = {.f = &f};
 
 	set_up(&f, size, features);
 	m.chain = calloc(chains + 1, sizeof(*m.chain));
@@ -186,7 +187,8 @@ static void run_model(unsigned size, uint64_t features, unsigned chains)
 	while (m.most < chains) {
 		switch (next_random(&f, 4)) {
 		case 0:
-			for (unsigned n = next_random(&f, size); n > 0 && m.added < chains && model_add(&m); n--)
+			for (unsigned n = next_random(&f, size); n > 0 && m.added < chains && model_add(&m);
+			     n--)
 				;
 			frontend_kick(&f.queue);
 			break;
@@ -215,7 +217,7 @@ static void run_model(unsigned size, uint64_t features, unsigned chains)
 static void every_format_keeps_every_chain(void **state)
 {
 	static const uint64_t features[] = {
-		0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX, IN_ORDER, INDIRECT | IN_ORDER,
+	    0, INDIRECT, EVENT_IDX, INDIRECT | EVENT_IDX, IN_ORDER, INDIRECT | IN_ORDER,
 	};
 
 	for (unsigned i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
@@ -236,7 +238,7 @@ static void indices_wrap_at_16_bits(void **state)
 /* Descriptors of a split ring in order follow each other (2.7.9). */
 static void in_order_takes_descriptors_in_ring_order(void **state)
 {
-	const struct frontend_buffer buffers[3] = { { 1, 1, false }, { 2, 2, false }, { 3, 3, true } };
+	const struct frontend_buffer buffers[3] = {{1, 1, false}, {2, 2, false}, {3, 3, true}};
 	struct fixture f;
 	uint32_t written;
 	void *token;
@@ -258,8 +260,8 @@ static void in_order_takes_descriptors_in_ring_order(void **state)
 
 static void a_full_ring_says_so(void **state)
 {
-	static const uint64_t features[] = { 0, PACKED, INDIRECT, PACKED | INDIRECT };
-	const struct frontend_buffer buffers[3] = { { 1, 1, false }, { 2, 2, false }, { 3, 3, true } };
+	static const uint64_t features[] = {0, PACKED, INDIRECT, PACKED | INDIRECT};
+	const struct frontend_buffer buffers[3] = {{1, 1, false}, {2, 2, false}, {3, 3, true}};
 
 	for (unsigned i = 0; i < 4; i++) {
 		unsigned room = features[i] & INDIRECT ? 8 : 2;
@@ -286,7 +288,7 @@ static bool kicked(struct fixture *f)
 
 static void add_and_kick(struct fixture *f, unsigned count)
 {
-	const struct frontend_buffer buffer = { 1, 1, false };
+	const struct frontend_buffer buffer = {1, 1, false};
 
 	while (count-- > 0)
 		assert_int_equal(frontend_add(&f->queue, &buffer, 1, NULL), 0);
@@ -308,7 +310,7 @@ static void complete_all(struct fixture *f)
 /* A device that sleeps is woken by whatever is added, however it wraps; one that is awake is left alone. */
 static void kicks_come_when_they_are_wanted(void **state)
 {
-	static const uint64_t features[] = { 0, EVENT_IDX, PACKED, PACKED | EVENT_IDX };
+	static const uint64_t features[] = {0, EVENT_IDX, PACKED, PACKED | EVENT_IDX};
 
 	for (unsigned i = 0; i < 4; i++) {
 		struct fixture f;
@@ -345,15 +347,15 @@ static void expect_broken(struct fixture *f)
 
 static void wrong_used_entries_stop_the_queue(void **state)
 {
-	static const uint64_t features[] = { 0, PACKED, IN_ORDER, PACKED | IN_ORDER };
-	static const unsigned ids[] = { 1, 7, 8, 0xffff };
+	static const uint64_t features[] = {0, PACKED, IN_ORDER, PACKED | IN_ORDER};
+	static const unsigned ids[] = {1, 7, 8, 0xffff};
 
 	for (unsigned i = 0; i < 4; i++) {
 		for (unsigned n = 0; n < 4; n++) {
 			struct fixture f;
 
 			set_up(&f, 8, features[i]);
-			add_and_kick(&f, 1);	/* id 0 */
+			add_and_kick(&f, 1); /* id 0 */
 			naive_push(&f.device, ids[n], 1, 1, 1);
 			expect_broken(&f);
 		}
@@ -389,7 +391,7 @@ static void one_completion_twice_stops_the_queue(void **state)
 /* Adds `count` chains of 2, lets the device take them all and complete those of `done`, in that order. */
 static void crash_with(struct fixture *f, unsigned count, const unsigned *done, unsigned done_count)
 {
-	const struct frontend_buffer buffers[2] = { { 1, 1, false }, { 2, 2, true } };
+	const struct frontend_buffer buffers[2] = {{1, 1, false}, {2, 2, true}};
 	struct naive_chain chain[16];
 
 	for (unsigned i = 0; i < count; i++)
@@ -403,7 +405,7 @@ static void crash_with(struct fixture *f, unsigned count, const unsigned *done, 
 
 static void a_split_ring_is_offered_again(void **state)
 {
-	static const unsigned done[] = { 3, 0 };
+	static const unsigned done[] = {3, 0};
 	unsigned seen = 0;
 	struct fixture f;
 	uint32_t base, written;
@@ -428,12 +430,12 @@ static void a_split_ring_is_offered_again(void **state)
 
 static void a_packed_ring_knows_its_position(void **state)
 {
-	static const unsigned done[] = { 1, 0, 2 };
+	static const unsigned done[] = {1, 0, 2};
 	struct fixture f;
 	uint32_t base;
 
 	set_up(&f, 8, PACKED);
-	for (unsigned i = 0; i < 3; i++) {	/* 6 of 8 descriptors: the crash comes after the wrap */
+	for (unsigned i = 0; i < 3; i++) { /* 6 of 8 descriptors: the crash comes after the wrap */
 		add_and_kick(&f, 2);
 		complete_all(&f);
 	}
@@ -455,11 +457,11 @@ static void a_packed_ring_knows_its_position(void **state)
 
 static void a_request_has_header_data_and_status(void **state)
 {
-	static const uint64_t features[] = { 0, PACKED, INDIRECT, PACKED | INDIRECT };
+	static const uint64_t features[] = {0, PACKED, INDIRECT, PACKED | INDIRECT};
 	static uint8_t data[512];
 
 	for (unsigned i = 0; i < 4; i++) {
-		const struct frontend_block_request read = { FRONTEND_BLOCK_IN, 77, data, sizeof(data), data };
+		const struct frontend_block_request read = {FRONTEND_BLOCK_IN, 77, data, sizeof(data), data};
 		const struct block_header *header;
 		struct naive_chain chain;
 		struct fixture f;
@@ -493,17 +495,17 @@ static void a_request_has_header_data_and_status(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_format_keeps_every_chain),
-		cmocka_unit_test(indices_wrap_at_16_bits),
-		cmocka_unit_test(in_order_takes_descriptors_in_ring_order),
-		cmocka_unit_test(a_full_ring_says_so),
-		cmocka_unit_test(kicks_come_when_they_are_wanted),
-		cmocka_unit_test(wrong_used_entries_stop_the_queue),
-		cmocka_unit_test(a_used_index_that_jumps_stops_the_queue),
-		cmocka_unit_test(one_completion_twice_stops_the_queue),
-		cmocka_unit_test(a_split_ring_is_offered_again),
-		cmocka_unit_test(a_packed_ring_knows_its_position),
-		cmocka_unit_test(a_request_has_header_data_and_status),
+	    cmocka_unit_test(every_format_keeps_every_chain),
+	    cmocka_unit_test(indices_wrap_at_16_bits),
+	    cmocka_unit_test(in_order_takes_descriptors_in_ring_order),
+	    cmocka_unit_test(a_full_ring_says_so),
+	    cmocka_unit_test(kicks_come_when_they_are_wanted),
+	    cmocka_unit_test(wrong_used_entries_stop_the_queue),
+	    cmocka_unit_test(a_used_index_that_jumps_stops_the_queue),
+	    cmocka_unit_test(one_completion_twice_stops_the_queue),
+	    cmocka_unit_test(a_split_ring_is_offered_again),
+	    cmocka_unit_test(a_packed_ring_knows_its_position),
+	    cmocka_unit_test(a_request_has_header_data_and_status),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The daemon under test: a configuration in a folder of its own, the process, and what can be seen of it from outside."""
+import contextlib
 import http.client
 import json
 import os
@@ -204,7 +205,12 @@ class Daemon:
         return sorted(result)
 
     def thread_count(self):
-        return len(os.listdir(f"/proc/{self.pid}/task"))
+        """Threads of the program; the kernel's io_uring workers ("iou-…") come and go as they like."""
+        count = 0
+        for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                count += not (task / "comm").read_text().startswith("iou-")
+        return count
 
     def resident_bytes(self):
         for line in open(f"/proc/{self.pid}/status", encoding="ascii"):

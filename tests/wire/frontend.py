@@ -233,7 +233,9 @@ class FrontEnd:
             assert not (self.connection.set_status(0) if how == "status" else self.connection.reset_device())
         if how != "reconnect":
             self.renegotiate()
-        self.tell_memory()
+        # a reset ends the rings, not the memory: regions that were added one by one are still there
+        if how == "reconnect" or self.setup.style != "libblkio":
+            self.tell_memory()
         for queue in self.queues:
             queue.ring.clear()
             queue.done.clear()

@@ -224,11 +224,14 @@ def under_load(daemon, packed, count, action, seed):
         loads = [Load(one, seed), Load(other, seed + 1)]
         killer = Killer(daemon, count, seed, action)
         killer.start()
-        while killer.is_alive():
-            for load in loads:
-                load.step()
-        if killer.error:
-            raise killer.error
+        try:
+            while killer.is_alive():
+                for load in loads:
+                    load.step()
+        finally:
+            killer.join(30)
+            if killer.error:            # the cause of whatever the load met
+                raise killer.error
         for load in loads:
             load.finish()
         return loads

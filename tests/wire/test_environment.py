@@ -70,143 +70,148 @@ def start(tmp_path):
         yield run
 
 
+@pytest.fixture
+def physical():
+    """A physical disk that fails when told to; requested before `start`, so that it outlives the daemon."""
+    with FuseDisk(8 * MIB) as disk:
+        yield disk
+
+
 def whole_file(path, **more):
     return {"disk alice/root": {"path": path, **more}}
 
 
+@pytest.fixture
+def small(tmp_path):
+    """A file system of 24 MiB; requested before `start`."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    with mounted("tmpfs", folder, "size=24m"):
+        yield folder
+
+
 @row("D1")
-def test_environment_no_space(start, tmp_path, row):
+def test_environment_no_space(small, start, row):
     """A sparse pool on a file system that fills up: IOERR for what does not fit, and on it goes when there is room."""
-    small = tmp_path / "small"
-    small.mkdir()
-    with mounted("tmpfs", small, "size=24m"):
-        daemon = start({"pool thin": {"path": small / "thin.pool", "size": "128M"},
-                        "disk alice/root": {"pool": "thin", "size": "96M"}})
-        with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
-            disk, kept, failed = front.disk(), [], []
-            for step in range(48):
-                sector = step * 2048
-                data = bytes([step + 1]) * 65536
-                status = disk.do(blk.OUT, sector, data)[0]
-                if status == blk.OK:
-                    for part in range(1, 16):
-                        status = disk.do(blk.OUT, sector + 128 * part, data)[0] if status == blk.OK else status
-                assert status in (blk.OK, blk.IOERR)
-                (kept if status == blk.OK else failed).append(step)
-            assert kept and failed, f"{len(kept)} MiB fitted, {len(failed)} did not"
-            for step in kept:
-                assert disk.read(step * 2048, 128) == bytes([step + 1]) * 65536, "acknowledged bytes are gone"
-            subprocess.run(["mount", "-o", "remount,size=128m", str(small)], check=True)
-            disk.write(failed[0] * 2048, b"\xA5" * 65536)
-            assert disk.read(failed[0] * 2048, 128) == b"\xA5" * 65536
-        daemon.stop()
+    daemon = start({"pool thin": {"path": small / "thin.pool", "size": "128M"},
+                    "disk alice/root": {"pool": "thin", "size": "96M"}})
+    with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
+        disk, kept, failed = front.disk(), [], []
+        for step in range(48):
+            sector = step * 2048
+            data = bytes([step + 1]) * 65536
+            status = disk.do(blk.OUT, sector, data)[0]
+            if status == blk.OK:
+                for part in range(1, 16):
+                    status = disk.do(blk.OUT, sector + 128 * part, data)[0] if status == blk.OK else status
+            assert status in (blk.OK, blk.IOERR)
+            (kept if status == blk.OK else failed).append(step)
+        assert kept and failed, f"{len(kept)} MiB fitted, {len(failed)} did not"
+        for step in kept:
+            assert disk.read(step * 2048, 128) == bytes([step + 1]) * 65536, "acknowledged bytes are gone"
+        subprocess.run(["mount", "-o", "remount,size=128m", str(small)], check=True)
+        disk.write(failed[0] * 2048, b"\xA5" * 65536)
+        assert disk.read(failed[0] * 2048, 128) == b"\xA5" * 65536
 
 
 @pytest.mark.parametrize("what", ["read", "write"], ids=[row_id("D2", "read"), row_id("D2", "write")])
-def test_environment_physical_error(start, what):
+def test_environment_physical_error(physical, start, what):
     """EIO reaches the request concerned, and only while it lasts."""
-    with FuseDisk(8 * MIB) as physical:
-        daemon = start(whole_file(physical.path))
-        with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
-            disk = front.disk()
-            disk.write(0, b"\x61" * 4096)
-            before = len(daemon.lines)
-            physical.tell(f"eio {what}")
-            if what == "read":
-                assert disk.do(blk.IN, 0, 4096)[0] == blk.IOERR
-                disk.write(8, b"\x62" * 4096)
-            else:
-                # a page cache may take the write; then the flush tells
-                statuses = [disk.do(blk.OUT, 8, b"\x62" * 4096)[0], disk.do(blk.FLUSH, 0)[0]]
-                assert blk.IOERR in statuses
-            assert daemon.wait_line("alice/", before), "a physical error is worth a line"
-            physical.tell("ok")
-            assert disk.read(0, 8) == b"\x61" * 4096
-        daemon.stop()
+    daemon = start(whole_file(physical.path))
+    with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
+        disk = front.disk()
+        disk.write(0, b"\x61" * 4096)
+        before = len(daemon.lines)
+        physical.tell(f"eio {what}")
+        if what == "read":
+            assert disk.do(blk.IN, 0, 4096)[0] == blk.IOERR
+            disk.write(8, b"\x62" * 4096)
+        else:
+            # a page cache may take the write; then the flush tells
+            statuses = [disk.do(blk.OUT, 8, b"\x62" * 4096)[0], disk.do(blk.FLUSH, 0)[0]]
+            assert blk.IOERR in statuses
+        assert daemon.wait_line("alice/", before), "a physical error is worth a line"
+        physical.tell("ok")
+        assert disk.read(0, 8) == b"\x61" * 4096
 
 
 @row("D2", "fsync")
-def test_environment_failed_fsync(start, row):
+def test_environment_failed_fsync(physical, start, row):
     """An fsync that failed is reported, and its loss is never turned into success by a second fsync."""
-    with FuseDisk(8 * MIB) as physical:
-        daemon = start(whole_file(physical.path))
-        with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
-            disk = front.disk()
-            disk.write(0, b"\x63" * 4096)
-            physical.tell("eio fsync")
-            assert disk.do(blk.FLUSH, 0)[0] == blk.IOERR
-            physical.tell("ok")
-            assert disk.do(blk.FLUSH, 0)[0] == blk.IOERR, "the lost write was reported as durable"
-        daemon.stop()
+    daemon = start(whole_file(physical.path))
+    with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
+        disk = front.disk()
+        disk.write(0, b"\x63" * 4096)
+        physical.tell("eio fsync")
+        assert disk.do(blk.FLUSH, 0)[0] == blk.IOERR
+        physical.tell("ok")
+        assert disk.do(blk.FLUSH, 0)[0] == blk.IOERR, "the lost write was reported as durable"
 
 
 @row("D3")
-def test_environment_short_transfers(start, row):
-    """Each transfer is cut in half by the physical disk: the daemon goes on until all of it is done."""
-    with FuseDisk(8 * MIB) as physical:
-        daemon = start(whole_file(physical.path))
-        with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
-            physical.tell("short")
-            disk = front.disk()
-            for size in (512, 1024, 4096, 65536):
-                data = os.urandom(size)
-                disk.write(8, data)
-                assert disk.read(8, size // 512) == data
-            load = Load(front, seed=31)
-            for _ in range(30):
-                load.step()
-            load.finish()
-            physical.tell("ok")
-            load.finish()
-        daemon.stop()
+def test_environment_short_transfers(physical, start, row):
+    """Each write is cut in half by the physical disk: the daemon goes on until all of it is done.
+
+    Short reads are the unit tests' of the host drivers (see fuse_disk.py).
+    """
+    daemon = start(whole_file(physical.path))
+    with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
+        physical.tell("short")
+        disk = front.disk()
+        for size in (512, 1024, 4096, 65536):
+            data = os.urandom(size)
+            disk.write(8, data)
+            assert disk.read(8, size // 512) == data
+        load = Load(front, seed=31)
+        for _ in range(30):
+            load.step()
+        load.finish()
+        physical.tell("ok")
+        load.finish()       # reads all of it once more
 
 
 @row("D4")
-def test_environment_disk_hangs(start, row):
+def test_environment_disk_hangs(physical, start, row):
     """A disk that does not answer: the others go on, the API answers, and the requests complete when it is back."""
-    with FuseDisk(8 * MIB) as physical:
-        daemon = start({**whole_file(physical.path), "guest bob": {}, "disk bob/root": {"pool": "good", "size": "8M"}})
-        with FrontEnd.start(daemon.socket("alice/root"), Setup()) as stuck, \
-             FrontEnd.start(daemon.socket("bob/root"), Setup()) as other:
-            physical.tell("hang")
-            requests = [stuck.disk().submit(blk.OUT, 8 * i, bytes([i + 1]) * 4096) for i in range(8)]
-            end = time.monotonic() + 2
-            slowest = 0.0
-            while time.monotonic() < end:
-                begin = time.monotonic()
-                other.disk().write(0, b"\x64" * 4096)
-                other.disk().flush()
-                slowest = max(slowest, time.monotonic() - begin)
-            assert daemon.api("GET", "/v1/status")[0] == 200
-            stuck.queues[0].poll()
-            assert not stuck.queues[0].done, "a hanging disk completed something"
-            assert slowest < 1, f"a request of another disk took {slowest:.1f} s"
-            physical.tell("ok")
-            for request in requests:
-                assert stuck.disk().finish(request)[0] == blk.OK
-            assert stuck.disk().read(8, 8) == bytes([2]) * 4096
-        daemon.stop()
+    daemon = start({**whole_file(physical.path), "guest bob": {}, "disk bob/root": {"pool": "good", "size": "8M"}})
+    with FrontEnd.start(daemon.socket("alice/root"), Setup()) as stuck, \
+         FrontEnd.start(daemon.socket("bob/root"), Setup()) as other:
+        physical.tell("hang")
+        requests = [stuck.disk().submit(blk.OUT, 8 * i, bytes([i + 1]) * 4096) for i in range(8)]
+        end = time.monotonic() + 2
+        slowest = 0.0
+        while time.monotonic() < end:
+            begin = time.monotonic()
+            other.disk().write(0, b"\x64" * 4096)
+            other.disk().flush()
+            slowest = max(slowest, time.monotonic() - begin)
+        assert daemon.api("GET", "/v1/status")[0] == 200
+        stuck.queues[0].poll()
+        assert not stuck.queues[0].done, "a hanging disk completed something"
+        assert slowest < 1, f"a request of another disk took {slowest:.1f} s"
+        physical.tell("ok")
+        for request in requests:
+            assert stuck.disk().finish(request)[0] == blk.OK
+        assert stuck.disk().read(8, 8) == bytes([2]) * 4096
 
 
 @row("D4", "guest-leaves")
-def test_environment_guest_leaves_hanging_disk(start, row):
+def test_environment_guest_leaves_hanging_disk(physical, start, row):
     """A guest that disconnects from a hanging disk and comes back: its memory is held until the disk has answered."""
-    with FuseDisk(8 * MIB) as physical:
-        daemon = start(whole_file(physical.path))
-        front = FrontEnd.start(daemon.socket("alice/root"), Setup())
-        physical.tell("hang")
-        for i in range(8):
-            front.disk().submit(blk.IN, 8 * i, 4096)
-        time.sleep(0.1)
-        front.close()
-        time.sleep(0.2)
-        assert daemon.api("GET", "/v1/status")[0] == 200
-        daemon.check_alive()
-        physical.tell("ok")
-        with FrontEnd.start(daemon.socket("alice/root"), Setup()) as again:
-            again.disk().write(0, b"\x65" * 4096)
-            assert again.disk().read(0, 8) == b"\x65" * 4096
-        daemon.stop()
+    daemon = start(whole_file(physical.path))
+    front = FrontEnd.start(daemon.socket("alice/root"), Setup())
+    physical.tell("hang")
+    for i in range(8):
+        front.disk().submit(blk.IN, 8 * i, 4096)
+    time.sleep(0.1)
+    front.close()
+    time.sleep(0.2)
+    assert daemon.api("GET", "/v1/status")[0] == 200
+    daemon.check_alive()
+    physical.tell("ok")
+    with FrontEnd.start(daemon.socket("alice/root"), Setup()) as again:
+        again.disk().write(0, b"\x65" * 4096)
+        assert again.disk().read(0, 8) == b"\x65" * 4096
 
 
 @row("D5")

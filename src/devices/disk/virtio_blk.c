@@ -102,8 +102,8 @@ static bool write_through(const struct blk_queue *queue)
 	return !has(queue->features, VIRTIO_BLK_F_FLUSH);
 }
 
-static void submit_transfer(struct blk_request *request, enum disk_op op, uint64_t sector, struct iovec *iov,
-			    unsigned count, uint64_t bytes)
+static void prepare(struct blk_request *request, enum disk_op op, uint64_t sector, struct iovec *iov, unsigned count,
+		    uint64_t bytes)
 {
 	struct disk_request *disk = &request->disk;
 
@@ -114,15 +114,15 @@ static void submit_transfer(struct blk_request *request, enum disk_op op, uint64
 	disk->length_bytes = bytes;
 	disk->iov = iov;
 	disk->iov_count = count;
-	disk_submit(request->queue->channel, disk);
 }
 
 static void submit_segment(struct blk_request *request)
 {
 	const struct virtio_blk_segment *segment = &request->body[request->segment];
 
-	submit_transfer(request, request->disk.op, segment->sector, NULL, 0,
-			(uint64_t)segment->sectors * VIRTIO_BLK_SECTOR_BYTES);
+	prepare(request, request->disk.op, segment->sector, NULL, 0,
+		(uint64_t)segment->sectors * VIRTIO_BLK_SECTOR_BYTES);
+	disk_submit(request->queue->channel, &request->disk);
 }
 
 /* Checks all ranges before the first one is carried out. */
@@ -177,35 +177,24 @@ struct blk_data {
 	uint32_t out_bytes, in_bytes;
 };
 
-static void dispatch(struct blk_request *request, const struct virtio_blk_header *header, const struct blk_data *data)
+/* What is not a plain READ or WRITE. */
+static void handle_other(struct blk_request *request, uint32_t type, const struct blk_data *data)
 {
-	switch (header->type) {
-	case VIRTIO_BLK_IN:
-		if (data->in_count > SEGMENTS_MAX)
-			break;
-		submit_transfer(request, DISK_READ, header->sector, data->in, data->in_count, data->in_bytes);
-		return;
-	case VIRTIO_BLK_OUT:
-		if (data->out_count > SEGMENTS_MAX)
-			break;
-		submit_transfer(request, DISK_WRITE, header->sector, data->out, data->out_count, data->out_bytes);
-		return;
+	switch (type) {
 	case VIRTIO_BLK_FLUSH:
-		submit_transfer(request, DISK_FLUSH, 0, NULL, 0, 0);
-		return;
+		prepare(request, DISK_FLUSH, 0, NULL, 0, 0);
+		disk_submit(request->queue->channel, &request->disk);
+		break;
 	case VIRTIO_BLK_GET_ID:
 		handle_get_id(request, data->in, data->in_count);
-		return;
+		break;
 	case VIRTIO_BLK_DISCARD:
 	case VIRTIO_BLK_WRITE_ZEROES:
-		handle_zero(request, data->out, data->out_count, data->out_bytes,
-			    header->type == VIRTIO_BLK_WRITE_ZEROES);
-		return;
+		handle_zero(request, data->out, data->out_count, data->out_bytes, type == VIRTIO_BLK_WRITE_ZEROES);
+		break;
 	default:
 		answer(request, VIRTIO_BLK_STATUS_UNSUPPORTED);
-		return;
 	}
-	answer(request, VIRTIO_BLK_STATUS_ERROR);
 }
 
 /* Takes the header off the readable elements; false when it is not all there. */
@@ -290,10 +279,22 @@ static void blk_handle(void *opaque, struct virtio_chain *chain)
 	request->segments = 1;
 	request->disk.done = disk_done;
 	request->disk.through = write_through(queue);
-	if (chain->unmapped && !data_mapped(&data))
+	if (chain->unmapped && !data_mapped(&data)) {
+		answer(request, VIRTIO_BLK_STATUS_ERROR);
+		return;
+	}
+	if (header.type == VIRTIO_BLK_IN)
+		prepare(request, DISK_READ, header.sector, data.in, data.in_count, data.in_bytes);
+	else if (header.type == VIRTIO_BLK_OUT)
+		prepare(request, DISK_WRITE, header.sector, data.out, data.out_count, data.out_bytes);
+	else {
+		handle_other(request, header.type, &data);
+		return;
+	}
+	if (request->disk.iov_count > SEGMENTS_MAX)
 		answer(request, VIRTIO_BLK_STATUS_ERROR);
 	else
-		dispatch(request, &header, &data);
+		disk_submit(queue->channel, &request->disk);
 }
 
 /* ---- queues ---- */

@@ -1,34 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From descriptors to iovecs: every number here was chosen by the guest, and copied once before. */
+/*
+ * What most chains do not need: ranges outside guest memory or across regions, indirect tables. Every number
+ * here was chosen by the guest, and copied once before.
+ */
 #include <errno.h>
 
 #include "core/checked.h"
 #include "core/shared.h"
 #include "interfaces/virtio/virtqueue_internal.h"
 
-void chain_begin(struct virtqueue *queue, struct queue_slot *slot)
-{
-	struct virtio_chain *chain = &slot->chain;
-
-	chain->readable_count = chain->writable_count = 0;
-	chain->readable_bytes = chain->writable_bytes = 0;
-	chain->unmapped = false;
-}
-
-static void count_elements(struct virtio_chain *chain, const struct descriptor *d, unsigned elements)
-{
-	if (d->flags & DESCRIPTOR_WRITE) {
-		chain->writable_count = (uint16_t)(chain->writable_count + elements);
-		chain->writable_bytes += d->length;
-	} else {
-		chain->readable_count = (uint16_t)(chain->readable_count + elements);
-		chain->readable_bytes += d->length;
-	}
-}
-
 /* A range outside guest memory, or across two regions, or in another region than the last one. */
-static enum virtqueue_violation append_slowly(struct virtqueue *queue, struct queue_slot *slot,
-					      const struct descriptor *d, unsigned used)
+enum virtqueue_violation chain_append_slowly(struct virtqueue *queue, struct queue_slot *slot,
+					     const struct descriptor *d, unsigned used)
 {
 	struct guest_memory *memory = queue->view->memory;
 	int elements = guest_memory_iov(memory, d->address, d->length, slot->chain.iov + used,
@@ -44,34 +27,7 @@ static enum virtqueue_violation append_slowly(struct virtqueue *queue, struct qu
 	} else {
 		queue->last_region = guest_memory_find(memory, d->address);
 	}
-	count_elements(&slot->chain, d, (unsigned)elements);
-	return VIOLATION_NONE;
-}
-
-enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot, const struct descriptor *d)
-{
-	struct virtio_chain *chain = &slot->chain;
-	const struct guest_region *region = queue->last_region;
-	unsigned used = (unsigned)chain->readable_count + chain->writable_count;
-	uint64_t end, offset;
-
-	if (d->length == 0)
-		return VIOLATION_NONE;
-	if (!checked_add(d->address, d->length, &end))
-		return VIOLATION_ADDRESS;
-	if (!(d->flags & DESCRIPTOR_WRITE) && chain->writable_count > 0)
-		return VIOLATION_ORDER;
-	if ((uint64_t)chain->readable_bytes + chain->writable_bytes + d->length > UINT32_MAX)
-		return VIOLATION_LENGTH;
-	if (used >= CHAIN_ELEMENTS_MAX)
-		return VIOLATION_LOOP;
-
-	offset = region ? d->address - region->guest_address : 0;
-	if (!region || !checked_range(offset, d->length, region->size))
-		return append_slowly(queue, slot, d, used);
-	chain->iov[used].iov_base = region->host + offset;
-	chain->iov[used].iov_len = d->length;
-	count_elements(chain, d, 1);
+	chain_count(&slot->chain, d, (unsigned)elements);
 	return VIOLATION_NONE;
 }
 

@@ -4,6 +4,7 @@
 
 #include "core/checked.h"
 #include "core/shared.h"
+#include "core/trace.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
 
@@ -105,6 +106,7 @@ struct queue_slot *packed_take(struct virtqueue *queue)
 		queue_break(queue, violation, ring->next);
 		return NULL;
 	}
+	trace_mark(TRACE_TAKEN);
 	slot = chain_slot(queue, chain, count);
 	if (!slot)
 		return NULL;

@@ -4,6 +4,7 @@
 
 #include "core/checked.h"
 #include "core/shared.h"
+#include "core/trace.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
 
@@ -116,6 +117,7 @@ struct queue_slot *split_take(struct virtqueue *queue)
 	if (!split_pending(queue))
 		return NULL;
 	head = shared_read(&ring->available->ring[ring->next & (queue->size - 1)]);
+	trace_mark(TRACE_TAKEN);
 	slot = take_head(queue, head);
 	if (!slot)
 		return NULL;

@@ -1,15 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Theory of operation
- *
- * A kick wakes the queue's poller; from then on the loop polls the ring each turn, with notifications from
- * the driver switched off, until the queue stays empty and the loop wants to sleep: then queue_park() asks
- * for notifications again and looks once more. Completions of one turn are collected in done[] and
- * published together by publish_task, which also decides whether the driver wants to be called.
- *
- * A slot is indexed by what the driver may not reuse while the chain is in flight: the head descriptor
- * (split) or the buffer id (packed). A driver that reuses it all the same breaks its own ring only.
- */
+/* The life of a virtqueue: start, changes while it runs, stop. What happens to requests is in virtqueue_path.c. */
 #include "interfaces/virtio/virtqueue.h"
 
 #include <assert.h>
@@ -24,8 +14,6 @@
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
 
-/* How often a ring without a kick descriptor is looked at while the loop sleeps. */
-#define KICKLESS_POLL_NS (200 * NS_PER_US)
 /* How long a stop waits for its last call; an eventfd that takes longer has a full counter. */
 #define CALL_TIMEOUT_NS NS_PER_S
 
@@ -50,323 +38,6 @@ const char *virtqueue_violation_text(enum virtqueue_violation violation)
 	assert(violation < VIOLATIONS);
 	return violation_texts[violation];
 }
-
-/* ---- calls: the eventfd is written through io_uring, so a peer that fills its counter blocks nobody ---- */
-
-static void queue_call(struct virtqueue *queue);
-static void try_finish_stop(struct virtqueue *queue);
-
-static void call_done(struct loop_op *op, int result, unsigned cqe_flags)
-{
-	struct virtqueue *queue = (struct virtqueue *)((char *)op - offsetof(struct virtqueue, call_op));
-
-	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
-	queue->call_pending = false;
-	if (queue->call_again && result != -ECANCELED) {
-		queue->call_again = false;
-		queue_call(queue);
-	}
-	try_finish_stop(queue);
-}
-
-static void queue_call(struct virtqueue *queue)
-{
-	static const uint64_t one = 1;
-	struct io_uring_sqe *sqe;
-
-	if (queue->call_fd < 0)
-		return;
-	if (queue->call_pending) {
-		queue->call_again = true;
-		return;
-	}
-	counter_add(&queue->counters.calls, 1);
-	queue->call_pending = true;
-	sqe = loop_sqe(queue->loop);
-	io_uring_prep_write(sqe, queue->call_fd, &one, sizeof(one), 0);
-	loop_sqe_finish(sqe, &queue->call_op);
-}
-
-static void call_expired(struct loop_timer *timer)
-{
-	struct virtqueue *queue = (struct virtqueue *)((char *)timer - offsetof(struct virtqueue, call_timer));
-	struct io_uring_sqe *sqe = loop_sqe(queue->loop);
-
-	io_uring_prep_cancel(sqe, &queue->call_op, 0);
-	io_uring_sqe_set_data(sqe, NULL);
-}
-
-/* ---- notifications from the driver ---- */
-
-static void notify(struct virtqueue *queue, bool wanted)
-{
-	if (queue->packed)
-		packed_notify(queue, wanted);
-	else
-		split_notify(queue, wanted);
-}
-
-static bool pending(struct virtqueue *queue)
-{
-	return queue->packed ? packed_pending(queue) : split_pending(queue);
-}
-
-static bool queue_takes(const struct virtqueue *queue)
-{
-	return queue->enabled && !queue->stopping && !queue->broken;
-}
-
-static void queue_wake(struct virtqueue *queue)
-{
-	if (!queue_takes(queue) || queue->poller.awake)
-		return;
-	notify(queue, false);
-	loop_poller_wake(queue->loop, &queue->poller);
-}
-
-static void kick_ready(struct loop_watch *watch, unsigned events)
-{
-	struct virtqueue *queue = (struct virtqueue *)((char *)watch - offsetof(struct virtqueue, kick_watch));
-
-	counter_add(&queue->counters.kicks, 1);
-	queue_wake(queue);
-}
-
-static void kickless_expired(struct loop_timer *timer)
-{
-	struct virtqueue *queue = (struct virtqueue *)((char *)timer - offsetof(struct virtqueue, poll_timer));
-
-	queue_wake(queue);
-}
-
-static bool queue_park(struct loop_poller *poller)
-{
-	struct virtqueue *queue = (struct virtqueue *)poller;
-
-	if (!queue_takes(queue))
-		return true;
-	notify(queue, true);
-	if (pending(queue)) {
-		notify(queue, false);
-		return false;
-	}
-	if (queue->setup.kick_fd < 0)
-		loop_timer_start(queue->loop, &queue->poll_timer, clock_now_ns() + KICKLESS_POLL_NS);
-	return true;
-}
-
-/* ---- violations ---- */
-
-void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value)
-{
-	if (queue->broken)
-		return;
-	queue->broken = true;
-	loop_watch_stop(queue->loop, &queue->kick_watch);
-	loop_timer_stop(queue->loop, &queue->poll_timer);
-	queue->setup.broken(queue->setup.context, violation, offending_value);
-}
-
-/* Did the VMM truncate a file under the ring, its chains or its INFLIGHT region? */
-static void check_memory(struct virtqueue *queue)
-{
-	unsigned faults = memory_guard_faults();
-
-	if (faults == queue->faults_seen)
-		return;
-	if (guest_memory_lost(queue->view->memory) ||
-	    (queue->setup.inflight_lost && __atomic_load_n(queue->setup.inflight_lost, __ATOMIC_ACQUIRE)))
-		queue_break(queue, VIOLATION_MEMORY_LOST, 0);
-	else
-		queue->faults_seen = faults;
-}
-
-/* ---- taking ---- */
-
-struct queue_slot *queue_claim(struct virtqueue *queue, unsigned index)
-{
-	struct queue_slot *slot = queue_slot(queue, index);
-
-	if (slot->chain.busy)
-		return NULL;
-	slot->chain.busy = true;
-	return slot;
-}
-
-/* What the chain's writable elements were before the model and the drivers below it cut them. */
-static struct iovec *written_elements(const struct queue_slot *slot)
-{
-	return slot->chain.iov + CHAIN_ELEMENTS_MAX;
-}
-
-static void handle_slot(struct virtqueue *queue, struct queue_slot *slot)
-{
-	/* Always, because a migration may begin while the chain is in flight; two elements as a rule. */
-	memcpy(written_elements(slot), slot->chain.iov + slot->chain.readable_count,
-	       slot->chain.writable_count * sizeof(struct iovec));
-	slot->view = queue->view;
-	slot->view->users++;
-	slot->answered = false;
-	queue->in_flight++;
-	if (queue->in_order)
-		queue->order[queue->order_tail++ % queue->size] = slot->chain.slot;
-	queue->model->handle(queue->model_queue, &slot->chain);
-}
-
-/* After a restart: what INFLIGHT recorded comes first, in the order in which it was taken. */
-static bool take_again(struct virtqueue *queue)
-{
-	while (queue->resubmit_next < queue->resubmit_count && !queue->broken) {
-		unsigned entry = queue->resubmit[queue->resubmit_next++];
-		struct queue_slot *slot = queue->packed ? packed_retake(queue, entry) : split_retake(queue, entry);
-
-		if (slot)
-			handle_slot(queue, slot);
-	}
-	return true;
-}
-
-static bool queue_poll(struct loop_poller *poller)
-{
-	struct virtqueue *queue = (struct virtqueue *)poller;
-	unsigned taken = 0;
-
-	if (queue->resubmit_next < queue->resubmit_count && queue_takes(queue))
-		return take_again(queue);
-	while (taken < TAKE_BATCH && queue_takes(queue)) {
-		struct queue_slot *slot = queue->packed ? packed_take(queue) : split_take(queue);
-
-		if (!slot)
-			break;
-		handle_slot(queue, slot);
-		taken++;
-	}
-	if (taken > 0) {
-		counter_add(&queue->counters.chains, taken);
-		check_memory(queue);
-	}
-	return taken > 0;
-}
-
-/* ---- answering ---- */
-
-static void view_leave(struct virtqueue *queue, struct memory_view *view)
-{
-	void (*released)(void *context) = queue->released;
-
-	assert(view->users > 0);
-	if (--view->users > 0 || view == queue->view)
-		return;
-	guest_memory_put(view->memory);
-	view->memory = NULL;
-	queue->released = NULL;
-	released(queue->released_context);
-}
-
-static void log_written(struct virtqueue *queue, const struct queue_slot *slot)
-{
-	const struct iovec *written = written_elements(slot);
-	uint64_t left = slot->written_bytes;
-
-	for (unsigned i = 0; i < slot->chain.writable_count && left > 0; i++) {
-		uint64_t part = written[i].iov_len < left ? written[i].iov_len : left, guest;
-
-		if (guest_memory_host_to_guest(slot->view->memory, written[i].iov_base, &guest))
-			dirty_log_mark(queue->log, guest, part);
-		left -= part;
-	}
-}
-
-/*
- * A stop is over when nothing is in flight, everything answered is published, and the last call reached
- * the driver (or its eventfd blocks, which is its own doing).
- */
-static void try_finish_stop(struct virtqueue *queue)
-{
-	void (*stopped)(void *context, const struct virtqueue_position *position) = queue->stopped;
-	struct virtqueue_position position = { .available_idx = queue->split.next };
-
-	if (!stopped || queue->in_flight > 0 || queue->done_count > 0)
-		return;
-	if (queue->call_pending) {
-		loop_timer_start(queue->loop, &queue->call_timer, clock_now_ns() + CALL_TIMEOUT_NS);
-		return;
-	}
-	loop_timer_stop(queue->loop, &queue->call_timer);
-	if (queue->packed)
-		position = (struct virtqueue_position){ queue->pack.next, queue->pack.used, queue->pack.next_wrap,
-							queue->pack.used_wrap };
-	queue->stopped = NULL;
-	stopped(queue->stopped_context, &position);
-}
-
-/* End of the turn: everything answered in it becomes visible at once. */
-static void queue_publish(struct loop_task *task)
-{
-	struct virtqueue *queue = (struct virtqueue *)((char *)task - offsetof(struct virtqueue, publish_task));
-
-	if (queue->done_count > 0 && !queue->broken) {
-		bool wanted = queue->packed ? packed_publish(queue) : split_publish(queue);
-
-		if (wanted)
-			queue_call(queue);
-		else
-			counter_add(&queue->counters.suppressed, 1);
-		check_memory(queue);
-	}
-	for (unsigned i = 0; i < queue->done_count; i++)
-		queue_slot(queue, queue->done[i])->chain.busy = false;
-	queue->done_count = 0;
-	try_finish_stop(queue);
-}
-
-static void add_done(struct virtqueue *queue, struct queue_slot *slot)
-{
-	assert(queue->done_count < queue->size);
-	queue->done[queue->done_count++] = slot->chain.slot;
-}
-
-/* IN_ORDER: an answer waits until all chains taken before it are answered (virtio 1.2, 2.7.9). */
-static void add_done_in_order(struct virtqueue *queue)
-{
-	while (queue->order_head != queue->order_tail) {
-		struct queue_slot *first = queue_slot(queue, queue->order[queue->order_head % queue->size]);
-
-		if (!first->answered)
-			return;
-		queue->order_head++;
-		add_done(queue, first);
-	}
-}
-
-static void chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
-{
-	struct queue_slot *slot = (struct queue_slot *)chain;
-	struct virtqueue *queue = slot->queue;
-
-	assert(chain->busy && !slot->answered);
-	slot->answered = true;
-	slot->written_bytes = written_bytes;
-	queue->in_flight--;
-	if (queue->log)
-		log_written(queue, slot);
-	if (queue->in_order)
-		add_done_in_order(queue);
-	else
-		add_done(queue, slot);
-	view_leave(queue, slot->view);
-	loop_defer(queue->loop, &queue->publish_task);
-}
-
-static void chain_reject(struct virtio_chain *chain)
-{
-	struct virtqueue *queue = ((struct queue_slot *)chain)->queue;
-
-	queue_break(queue, VIOLATION_REQUEST, chain->slot);
-	chain_complete(chain, 0);
-}
-
-static const struct virtio_chain_ops chain_ops = { .complete = chain_complete, .reject = chain_reject };
 
 /* ---- start ---- */
 
@@ -420,7 +91,7 @@ static int allocate(struct virtqueue *queue)
 
 		slot->queue = queue;
 		slot->chain.slot = (uint16_t)i;
-		slot->chain.ops = &chain_ops;
+		slot->chain.ops = &queue_chain_ops;
 		slot->chain.iov = queue->elements + (size_t)i * 2 * CHAIN_ELEMENTS_MAX;
 		slot->chain.request = (uint8_t *)slot + align_up(sizeof(*slot), 64);
 	}
@@ -445,6 +116,8 @@ static bool has(const struct virtqueue_setup *setup, unsigned feature)
 	return setup->features >> feature & 1;
 }
 
+static void call_expired(struct loop_timer *timer);
+
 static struct virtqueue *create(const struct virtqueue_setup *setup)
 {
 	struct virtqueue *queue = calloc(1, sizeof(*queue));
@@ -462,9 +135,9 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->indirect = has(setup, VIRTIO_RING_F_INDIRECT);
 	queue->poller = (struct loop_poller){ .poll = queue_poll, .park = queue_park };
 	queue->publish_task.run = queue_publish;
-	queue->kick_watch.ready = kick_ready;
-	queue->poll_timer.expired = kickless_expired;
-	queue->call_op.done = call_done;
+	queue->kick_watch.ready = queue_kick_ready;
+	queue->poll_timer.expired = queue_poll_expired;
+	queue->call_op.done = queue_call_done;
 	queue->call_timer.expired = call_expired;
 	queue->call_fd = setup->call_fd;
 	queue->faults_seen = memory_guard_faults() - 1;
@@ -551,6 +224,17 @@ void virtqueue_set_log(struct virtqueue *queue, struct dirty_log *log, uint64_t 
 	dirty_log_put(old);
 }
 
+void queue_release_view(struct virtqueue *queue, struct memory_view *view)
+{
+	void (*released)(void *context) = queue->released;
+
+	assert(view->users == 0 && view != queue->view);
+	guest_memory_put(view->memory);
+	view->memory = NULL;
+	queue->released = NULL;
+	released(queue->released_context);
+}
+
 void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory, void (*released)(void *context),
 			  void *context)
 {
@@ -566,9 +250,8 @@ void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory, 
 		queue_break(queue, VIOLATION_RING_ADDRESS, queue->setup.descriptor_user);
 	queue->released = released;
 	queue->released_context = context;
-	/* An artificial user, so that "no chain in flight" takes the same way as "the last one completed". */
-	old->users++;
-	view_leave(queue, old);
+	if (old->users == 0)
+		queue_release_view(queue, old);
 }
 
 const struct virtqueue_counters *virtqueue_get_counters(const struct virtqueue *queue)
@@ -577,6 +260,38 @@ const struct virtqueue_counters *virtqueue_get_counters(const struct virtqueue *
 }
 
 /* ---- stop ---- */
+
+static void call_expired(struct loop_timer *timer)
+{
+	struct virtqueue *queue = (struct virtqueue *)((char *)timer - offsetof(struct virtqueue, call_timer));
+	struct io_uring_sqe *sqe = loop_sqe(queue->loop);
+
+	io_uring_prep_cancel(sqe, &queue->call_op, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+}
+
+/*
+ * A stop is over when nothing is in flight, everything answered is published, and the last call reached
+ * the driver (or its eventfd blocks, which is its own doing).
+ */
+void queue_try_finish_stop(struct virtqueue *queue)
+{
+	void (*stopped)(void *context, const struct virtqueue_position *position) = queue->stopped;
+	struct virtqueue_position position = { .available_idx = queue->split.next };
+
+	if (!stopped || queue->in_flight > 0 || queue->done_count > 0)
+		return;
+	if (queue->call_pending) {
+		loop_timer_start(queue->loop, &queue->call_timer, clock_now_ns() + CALL_TIMEOUT_NS);
+		return;
+	}
+	loop_timer_stop(queue->loop, &queue->call_timer);
+	if (queue->packed)
+		position = (struct virtqueue_position){ queue->pack.next, queue->pack.used, queue->pack.next_wrap,
+							queue->pack.used_wrap };
+	queue->stopped = NULL;
+	stopped(queue->stopped_context, &position);
+}
 
 void virtqueue_stop(struct virtqueue *queue,
 		    void (*stopped)(void *context, const struct virtqueue_position *position), void *context)
@@ -588,7 +303,7 @@ void virtqueue_stop(struct virtqueue *queue,
 	loop_poller_remove(queue->loop, &queue->poller);
 	loop_watch_stop(queue->loop, &queue->kick_watch);
 	loop_timer_stop(queue->loop, &queue->poll_timer);
-	try_finish_stop(queue);
+	queue_try_finish_stop(queue);
 }
 
 void virtqueue_destroy(struct virtqueue *queue)

@@ -113,10 +113,31 @@ static inline struct queue_slot *queue_slot(struct virtqueue *queue, unsigned in
 	return (struct queue_slot *)(queue->slots + index * queue->slot_bytes);
 }
 
-/* Stops the ring for good: logs, counts and reports once. */
-void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value);
+/* ---- virtqueue.c ---- */
 
-/* ---- descriptor_chain.c ---- */
+/* The last chain of a memory generation that is not the current one completed. */
+void queue_release_view(struct virtqueue *queue, struct memory_view *view);
+/* Ends a stop that is under way when nothing is left to wait for. */
+void queue_try_finish_stop(struct virtqueue *queue);
+
+/* ---- virtqueue_path.c ---- */
+
+extern const struct virtio_chain_ops queue_chain_ops;
+
+/* Callbacks of the loop. */
+bool queue_poll(struct loop_poller *poller);
+bool queue_park(struct loop_poller *poller);
+void queue_publish(struct loop_task *task);
+void queue_kick_ready(struct loop_watch *watch, unsigned events);
+void queue_poll_expired(struct loop_timer *timer);
+void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags);
+
+/* There may be work: from now on the loop polls the ring. */
+void queue_wake(struct virtqueue *queue);
+/* Notifies the driver. */
+void queue_call(struct virtqueue *queue);
+/* Stops the ring for good; reports once. */
+void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value);
 
 /* A descriptor in either format, copied once. */
 struct descriptor {
@@ -130,6 +151,14 @@ struct descriptor {
 void chain_begin(struct virtqueue *queue, struct queue_slot *slot);
 /* Adds one descriptor's range to the chain. VIOLATION_NONE or the rule it breaks. */
 enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot, const struct descriptor *d);
+/* Adds `elements` elements of the descriptor to the chain's counts. */
+void chain_count(struct virtio_chain *chain, const struct descriptor *d, unsigned elements);
+
+/* ---- descriptor_chain.c ---- */
+
+/* A range that does not lie in the region of the last one, after chain_append()'s checks; `used` elements are taken. */
+enum virtqueue_violation chain_append_slowly(struct virtqueue *queue, struct queue_slot *slot,
+					     const struct descriptor *d, unsigned used);
 /* Adds the contents of an indirect table (2.7.5.3, 2.8.7); nested tables are a violation. */
 enum virtqueue_violation chain_append_table(struct virtqueue *queue, struct queue_slot *slot,
 					    const struct descriptor *table);

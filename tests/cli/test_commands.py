@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands against the fake API: what they send, and what they make of the answers."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+GIB = 1 << 30
+
+DISK = {
+    "name": "alice/root", "guest": "alice", "kind": "disk", "socket": "/run/viaduct/alice/disk-root.sock", "pool": "main",
+    "size_bytes": 4 * GIB, "read_only": False, "connected": True, "queues": 16, "broken": False, "features": "0x1",
+    "errors": 0, "refused": 12345, "violations": {"descriptor loop": 2, "bad index": 1},
+    "operations": {
+        "read": {"operations": 10, "bytes": 40960, "latency_ns": {"p50": 12300, "p99": 4500000, "mean": 20000}},
+        "write": {"operations": 0, "bytes": 0, "latency_ns": {"p50": 0, "p99": 0, "mean": 0}},
+    },
+}
+IDLE = {**DISK, "name": "bob/data", "connected": False, "refused": 0, "violations": {}}
+BROKEN = {**DISK, "name": "carol/x", "broken": True}
+MISSING = {**DISK, "name": "dave/x", "connected": False, "error": "the pool is damaged"}
+POOL = {
+    "name": "main", "path": "/var/lib/viaduct/main.pool", "available": True, "total_bytes": 8 * GIB,
+    "metadata_bytes": 1 << 20, "used_bytes": 4 * GIB, "free_bytes": 4 * GIB - (1 << 20),
+    "map": [
+        {"offset_bytes": 1 << 20, "length_bytes": 4 * GIB, "owner": "alice/root", "disk_offset_bytes": 0,
+         "written_bytes": 65536},
+        {"offset_bytes": (1 << 20) + 4 * GIB, "length_bytes": 4 * GIB - (1 << 20), "owner": None},
+    ],
+}
+
+
+def columns_align(text):
+    """Each line's cells begin or end where the title's do: no line is longer than the widest would allow."""
+    lines = text.splitlines()
+    starts = [match.start() for match in re.finditer(r"(?:^|(?<=  ))\S", lines[0])]
+    return len(lines) > 1 and len(starts) > 2
+
+
+def test_status_table(viaduct, api):
+    api.answer("GET", "/v1/status", {"disks": [DISK, IDLE, BROKEN, MISSING]})
+    result = viaduct("status")
+    assert result.code == 0 and "\033" not in result.out
+    lines = result.out.splitlines()
+    assert columns_align(result.out)
+    assert re.match(r"alice/root +connected +4 GiB +main +40 KiB +0 +12\.3 us / 4\.5 ms +- +0 +12 345 +3$", lines[1])
+    assert "waiting" in lines[2] and "broken" in lines[3] and "the pool is damaged" in lines[4]
+    # Numbers end under the end of their title.
+    for line in lines[1:]:
+        assert len(line) == len(lines[0])
+
+
+def test_json_is_the_api_answer(viaduct, api):
+    api.answer("GET", "/v1/status", {"disks": [DISK], "zebra": 1, "ape": 2})
+    api.answer("GET", "/v1/pools/main", POOL)
+    api.answer("GET", "/v1/pools", {"pools": [POOL]})
+    api.answer("GET", "/v1/disks", {"disks": [DISK]})
+    assert json.loads(viaduct("status", "--json").out) == {"disks": [DISK], "zebra": 1, "ape": 2}
+    assert json.loads(viaduct("--json", "pool", "show", "main").out) == POOL
+    assert json.loads(viaduct("pool", "list", "--json").out) == {"pools": [POOL]}
+    assert json.loads(viaduct("--json", "disk", "list").out) == {"disks": [DISK]}
+
+
+def test_pool_show(viaduct, api):
+    api.answer("GET", "/v1/pools/main", POOL)
+    result = viaduct("pool", "show", "main")
+    assert result.code == 0
+    picture = re.search(r"\[([a-z.]+)\]", result.out).group(1)
+    assert picture == "a" * 33 + "." * 31  # the pool's first MiB is metadata: alice reaches into the 33rd part
+    assert "a = alice" in result.out
+    assert re.search(r"0x100000 +0x100100000 +4 GiB +alice/root +0 +64 KiB", result.out)
+    assert "(free)" in result.out
+
+
+def test_pool_list_with_a_damaged_pool(viaduct, api):
+    api.answer("GET", "/v1/pools", {"pools": [POOL, {"name": "old", "path": "/dev/x", "available": False,
+                                                     "error": "checksum of the header"}]})
+    result = viaduct("pool", "list")
+    assert "8 GiB" in result.out and "/dev/x: checksum of the header" in result.out
+
+
+def test_disk_create(viaduct, api):
+    api.answer("POST", "/v1/disks", lambda body: (201, {**DISK, **body}))
+    result = viaduct("disk", "create", "alice/root", "--pool", "main", "--size", "1.5G")
+    assert result.code == 0 and result.out == "created alice/root (1.5 GiB)\n"
+    assert api.requests == [("POST", "/v1/disks", {"name": "alice/root", "pool": "main", "size_bytes": 3 * GIB // 2})]
+
+
+def test_disk_resize_absolute_and_relative(viaduct, api):
+    api.answer("GET", "/v1/disks/alice/root", DISK)
+    api.answer("PATCH", "/v1/disks/alice/root", lambda body: (200, {**DISK, **body}))
+    assert "8 GiB" in viaduct("disk", "resize", "alice/root", "--size", "8G").out
+    assert "5 GiB" in viaduct("disk", "resize", "alice/root", "--size=+1G").out
+    assert [r[2] for r in api.requests if r[0] == "PATCH"] == [{"size_bytes": 8 * GIB}, {"size_bytes": 5 * GIB}]
+
+
+def test_disk_rename_and_delete(viaduct, api):
+    api.answer("PATCH", "/v1/disks/alice/root", lambda body: (200, {**DISK, **body}))
+    api.answer("DELETE", "/v1/disks/alice/root", {"deleted": "alice/root"})
+    assert viaduct("disk", "rename", "alice/root", "bob/old").out == "renamed to bob/old (4 GiB)\n"
+    assert viaduct("disk", "delete", "alice/root", "--yes").out == "deleted alice/root\n"
+    assert api.requests[0][2] == {"name": "bob/old"}
+
+
+@pytest.mark.parametrize("status, sentence", [
+    (400, "size_bytes must be more than 0"), (404, "there is no disk 'alice/root'"),
+    (409, "alice/root is connected; stop its guest first"), (507, "5 GiB wanted, 3 GiB free"),
+])
+def test_the_daemons_sentence_is_shown(viaduct, api, status, sentence):
+    api.answer("PATCH", "/v1/disks/alice/root", {"error": sentence}, status)
+    result = viaduct("disk", "resize", "alice/root", "--size", "8G")
+    assert result.code == 1
+    assert result.err == f"viaduct disk resize: {sentence}\n"
+
+
+def test_odd_answers(viaduct, api):
+    api.answer("GET", "/v1/status", b"<html>")
+    result = viaduct("status")
+    assert result.code == 1 and "no JSON" in result.err
+    api.answer("GET", "/v1/status", b"<html>", 500)
+    assert "HTTP status 500" in viaduct("status").err
+    for answer in ({}, [], {"disks": 5}, {"disks": [None, 3, {}]}):
+        api.answer("GET", "/v1/status", answer)
+        assert viaduct("status").code == 0
+
+
+def test_names_cannot_leave_their_place_in_the_path(viaduct, api):
+    viaduct("pool", "show", "a?b#c d")
+    assert api.requests[-1][1] == "/v1/pools/a%3Fb%23c%20d"
+
+
+def test_reload_lists_changes_and_refusals(viaduct, api):
+    api.answer("POST", "/v1/reload", {"changes": ["disk alice/root grows"], "refused": ["pool main: path changed"]})
+    result = viaduct("reload")
+    assert "  disk alice/root grows\n" in result.out and "not done: pool main: path changed" in result.out
+    api.answer("POST", "/v1/reload", {"error": "a.conf:3: first", "errors": ["a.conf:3: first", "a.conf:5: second"]}, 422)
+    result = viaduct("reload")
+    assert result.code == 1 and "a.conf:3: first\n  a.conf:5: second\n" in result.err
+
+
+# ---- VMMs ----
+
+GUEST = {"name": "alice", "memory_bytes": 512 << 20, "devices": [
+    {"kind": "disk", "name": "alice/root", "socket": "/run/viaduct/alice/disk-root.sock", "queues": 16},
+    {"kind": "disk", "name": "alice/odd", "socket": "/run/a,b/it's&<.sock", "queues": 1},
+    {"kind": "disk", "name": "alice/back", "socket": "/run/viaduct/back.sock", "socket_mode": "connect"},
+    {"kind": "display", "name": "alice/0", "socket": "/x"},
+]}
+
+
+@pytest.fixture
+def guest(api):
+    api.answer("GET", "/v1/guests/alice", GUEST)
+    return api
+
+
+def test_qemu_args(viaduct, guest):
+    result = viaduct("qemu-args", "alice")
+    assert result.code == 0
+    words = subprocess.run(["sh", "-c", f'for word in {result.out.rstrip()}; do printf "%s\\n" "$word"; done'],
+                           capture_output=True, text=True, check=True).stdout.splitlines()
+    assert words[:6] == ["-m", "512M", "-object", "memory-backend-memfd,id=viaduct-memory,size=512M,share=on",
+                         "-machine", "memory-backend=viaduct-memory"]
+    assert "socket,id=viaduct-disk0,path=/run/viaduct/alice/disk-root.sock,reconnect=1" in words
+    assert "socket,id=viaduct-disk1,path=/run/a,,b/it's&<.sock,reconnect=1" in words
+    assert "socket,id=viaduct-disk2,path=/run/viaduct/back.sock,server=on,wait=on" in words
+    assert len([word for word in words if word.startswith("vhost-user-blk-pci")]) == 3
+
+
+def test_memory_option(viaduct, guest):
+    assert "size=2048M" in viaduct("qemu-args", "alice", "--memory", "2G").out
+
+
+def test_libvirt_xml_is_well_formed(viaduct, guest):
+    result = viaduct("libvirt-xml", "alice")
+    root = ElementTree.fromstring(f"<domain>{result.out}</domain>")
+    assert root.find("memoryBacking/source").get("type") == "memfd"
+    assert root.find("memoryBacking/access").get("mode") == "shared"
+    disks = root.findall("devices/disk")
+    assert [disk.find("source").get("path") for disk in disks][:2] == [device["socket"] for device in
+                                                                      GUEST["devices"][:2]]
+    assert [disk.find("target").get("dev") for disk in disks] == ["vda", "vdb", "vdc"]
+    assert disks[0].get("type") == "vhostuser" and disks[0].find("source/reconnect").get("enabled") == "yes"
+
+
+def test_ch_args(viaduct, guest):
+    out = viaduct("ch-args", "alice").out
+    assert "size=512M,shared=on" in out and "vhost_user=on,socket=/run/viaduct/alice/disk-root.sock" in out
+
+
+def test_guest_without_disks(viaduct, api):
+    api.answer("GET", "/v1/guests/eve", {"name": "eve", "devices": []})
+    result = viaduct("qemu-args", "eve")
+    assert result.code == 1 and "disk create eve/root" in result.err
+
+
+def test_run_print(viaduct, guest):
+    result = viaduct("run", "alice", "--cpus", "2", "--accel", "tcg", "--print", "--", "-vnc", ":1", "--json")
+    assert result.code == 0
+    assert "-accel tcg" in result.out and "-smp 2" in result.out and "num-queues=2" in result.out
+    assert "-nographic" not in result.out and "-vnc :1" in result.out and result.out.rstrip().endswith("--json")
+    assert "-nographic" in viaduct("run", "alice", "--accel", "tcg", "--print").out
+
+
+def test_run_missing_kernel(viaduct, guest):
+    result = viaduct("run", "alice", "--kernel", "/nonexistent")
+    assert result.code == 1 and "/nonexistent: No such file" in result.err
+
+
+def test_run_becomes_qemu(viaduct, guest, tmp_path):
+    machine = os.uname().machine
+    qemu = tmp_path / f"qemu-system-{machine}"
+    qemu.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 7\n')
+    qemu.chmod(0o755)
+    result = viaduct("run", "alice", "--accel", "tcg", env={**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert result.code == 7
+    assert "vhost-user-blk-pci" in result.out
+
+
+# ---- the terminal ----
+
+def on_terminal(viaduct, *arguments, columns=80, env=None):
+    master, slave = pty.openpty()
+    import fcntl
+    import struct
+    import termios
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    subprocess.run([str(viaduct.program), "--runtime-dir", str(viaduct.runtime_dir), *arguments], stdout=slave,
+                   env=env or {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8"}, check=True, timeout=30)
+    os.close(slave)
+    text = b""
+    try:
+        while chunk := os.read(master, 65536):
+            text += chunk
+    except OSError:
+        pass
+    os.close(master)
+    return text.decode()
+
+
+def test_colours_only_on_a_terminal(viaduct, api):
+    api.answer("GET", "/v1/status", {"disks": [DISK]})
+    assert "\033[32mconnected\033[0m" in on_terminal(viaduct, "status")
+    assert "\033" not in on_terminal(viaduct, "status", "--no-color")
+    assert "\033" not in on_terminal(viaduct, "status", env={"NO_COLOR": "1"})
+    assert "\033" not in viaduct("status").out
+
+
+def test_status_fits_a_usual_terminal(viaduct, api):
+    api.answer("GET", "/v1/status", {"disks": [DISK, IDLE, MISSING]})
+    for columns, latency in ((80, False), (140, True)):
+        lines = on_terminal(viaduct, "status", "--no-color", columns=columns).splitlines()
+        assert all(len(line) <= columns for line in lines)
+        assert ("p50/p99" in lines[0]) == latency
+
+
+def test_narrow_terminal_cuts_long_cells(viaduct, api):
+    api.answer("GET", "/v1/disks", {"disks": [{**DISK, "socket": "/run/" + "long/" * 30}]})
+    lines = on_terminal(viaduct, "disk", "list", "--no-color", columns=80).splitlines()
+    assert len(lines[1]) <= 80 and lines[1].endswith("…")
+    assert "long/" * 30 in viaduct("disk", "list").out

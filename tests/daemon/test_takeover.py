@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""viaductd --takeover: a new process goes on where the old one stood."""
+import re
+import socket
+import struct
+import subprocess
+
+from frontend import FrontEnd, Setup
+
+
+def take_over(daemon, *more):
+    """Starts the successor; returns the pause in ms. `daemon` stands for it afterwards."""
+    old = daemon.process
+    since = len(daemon.lines)
+    daemon.process = daemon.spawn("--takeover", *more)
+    daemon._follow(daemon.process)
+    assert old.wait(15) == 0, daemon.text()
+    line = daemon.wait_line(", pause ", since)
+    assert line, daemon.text()
+    daemon.wait_ready()
+    return float(re.search(r"pause ([\d.]+) ms", line)[1])
+
+
+def test_idle(daemon):
+    pid = daemon.pid
+    take_over(daemon)
+    assert daemon.pid != pid
+    status = daemon.api("GET", "/v1/status")[1]
+    assert status["pid"] == daemon.pid and "took over 1 endpoint" in status["takeover"]
+    with FrontEnd.start(daemon.socket("alice/root")) as front:
+        front.disk().write(0, b"z" * 512)
+
+
+def test_connected_guests_go_on(daemon):
+    for packed in False, True:
+        with FrontEnd.start(daemon.socket("alice/root"), Setup(packed=packed)) as front:
+            for turn in range(5):
+                data = bytes([turn + 1]) * 4096
+                front.disk().write(turn * 8, data)
+                assert take_over(daemon) < 2000
+                assert front.disk().read(turn * 8, 8) == data
+            assert daemon.api("GET", "/v1/disks/alice/root")[1]["connected"]
+
+
+def test_the_new_configuration_counts(daemon):
+    daemon.sections["disk alice/root"]["size"] = "16M"
+    daemon.sections["guest bob"] = {}
+    daemon.sections["disk bob/root"] = {"pool": "main", "size": "4M"}
+    daemon.write_config()
+    take_over(daemon)
+    assert daemon.api("GET", "/v1/disks/alice/root")[1]["size_bytes"] == 16 << 20
+    assert daemon.socket("bob/root").is_socket()
+
+
+def test_nobody_to_take_over_from(daemon):
+    assert daemon.stop() == 0
+    result = subprocess.run(daemon.command("--takeover"), capture_output=True, text=True, timeout=20)
+    assert result.returncode == 1 and "no viaductd to take over from" in result.stderr
+
+
+def test_a_mistake_does_not_disturb(daemon):
+    good = daemon.config.read_text()
+    daemon.config.write_text(good + "[gest bob]\n")
+    with FrontEnd.start(daemon.socket("alice/root")) as front:
+        result = subprocess.run(daemon.command("--takeover"), capture_output=True, text=True, timeout=20)
+        assert result.returncode == 1 and "unknown section [gest bob]" in result.stderr
+        front.disk().write(0, b"q" * 512)
+    assert "takeover" not in daemon.text()
+    daemon.config.write_text(good)
+
+
+def receive_offer(client):
+    """Reads and drops what the predecessor sends, descriptors too."""
+    client.settimeout(2)
+    total = 0
+    try:
+        while True:
+            data, ancillary, _, _ = client.recvmsg(65536, socket.CMSG_SPACE(253 * 4))
+            for _, _, fds in ancillary:
+                for fd, in struct.iter_unpack("i", fds[:len(fds) // 4 * 4]):
+                    socket.close(fd)
+            if not data:
+                break
+            total += len(data)
+            client.settimeout(0.3)
+    except TimeoutError:
+        pass
+    return total
+
+
+def test_a_successor_that_dies_is_forgotten(daemon):
+    """At each point of the conversation before GO, the old daemon goes on with its guests."""
+    with FrontEnd.start(daemon.socket("alice/root")) as front:
+        front.disk().write(0, b"1" * 4096)
+        for receive in False, True:
+            since = len(daemon.lines)
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(daemon.runtime / "takeover.sock"))
+            if receive:
+                assert receive_offer(client) > 0
+                assert daemon.api("GET", "/v1/status")[0] == 503
+            client.close()
+            assert daemon.wait_line("going on", since), daemon.text()
+            assert front.disk().read(0, 8) == b"1" * 4096
+            front.disk().write(0, b"1" * 4096)
+    assert daemon.api("POST", "/v1/disks", {"name": "bob/a", "pool": "main", "size_bytes": 4096})[0] == 201
+    assert daemon.api("GET", "/v1/pools/main")[1]["used_bytes"] == 9 << 20
+
+
+def test_sigterm_during_a_takeover(daemon):
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(daemon.runtime / "takeover.sock"))
+    receive_offer(client)
+    daemon.process.terminate()
+    assert daemon.process.wait(10) == 0
+    client.close()
+
+
+def test_pause_is_short(daemon):
+    with FrontEnd.start(daemon.socket("alice/root")) as front:
+        pauses = []
+        for _ in range(5):
+            front.disk().write(0, b"p" * 512)
+            pauses.append(take_over(daemon))
+    print("pauses (ms):", sorted(pauses))
+    assert sorted(pauses)[2] < 500
