@@ -11,7 +11,9 @@
  *   blank piece:   READ fills zeroes; DISCARD and WRITE_ZEROES do nothing;
  *                  WRITE locks its grains, zeroes what it does not cover (ZERO), writes, marks the grains
  *
- * Steps after the last piece: a write-through request flushes; then the one completion.
+ * Steps after the last piece: a write-through request flushes, and so does a write while marks of its disk
+ * are not committed; then the one completion. Marks are in our memory until a commit. A guest whose write was answered may flush when
+ * another process has taken our place, and is told "durable" then: that process must know the mark.
  */
 #include <errno.h>
 #include <string.h>
@@ -204,6 +206,17 @@ static void flush(struct disk_request *request)
 	submit(request, HOST_IO_FLUSH, (struct placed_range){ 0, 0 });
 }
 
+/*
+ * Before it is answered? Marks count whoever made them: a write into a grain that another request has just
+ * marked depends on that mark as much.
+ */
+static bool must_flush(const struct disk_request *request)
+{
+	const struct disk *disk = request->private.channel->disk;
+
+	return request->op != DISK_READ && (request->through || (disk->pool && pool_disk_dirty(disk->part)));
+}
+
 /* ---- pieces in blank space ---- */
 
 static void write_blank_locked(struct disk_request *request);
@@ -339,7 +352,7 @@ static void advance(struct disk_request *request)
 			return;
 		end_piece(request);
 	}
-	if (request->through && request->op != DISK_READ)
+	if (must_flush(request))
 		flush(request);
 	else
 		finish(request, 0);
@@ -352,7 +365,7 @@ static void whole_done(struct host_io *io, int error)
 	struct disk_request *request = request_of_io(io);
 
 	trace_mark(TRACE_SUBMITTED);
-	if (!error && request->through && request->op == DISK_WRITE)
+	if (!error && must_flush(request))
 		flush(request);
 	else
 		finish(request, error);
