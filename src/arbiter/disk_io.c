@@ -24,6 +24,9 @@
 #include "core/loop.h"
 #include "core/trace.h"
 
+/* A blank READ is zeroed by us, on the worker: so much at a time. */
+#define ZEROES_PER_TURN (256u * 1024)
+
 enum step {
 	STEP_PIECES,	/* the next piece is to be placed */
 	STEP_LOCKING,	/* a blank write waits for its grains */
@@ -330,9 +333,38 @@ static bool start_piece(struct disk_request *request, struct placed_range range,
 		write_blank(request);
 		return false;
 	}
-	if (request->op == DISK_READ)
-		iov_zero(request->iov, request->iov_count, request->private.done_bytes, range.length_bytes);
+	if (request->op == DISK_READ) {
+		if (range.length_bytes > ZEROES_PER_TURN)
+			request->private.piece_bytes = ZEROES_PER_TURN;
+		iov_zero(request->iov, request->iov_count, request->private.done_bytes, request->private.piece_bytes);
+	}
 	return true;
+}
+
+/* ---- large blank reads ---- */
+
+static void zero_later(struct disk_request *request)
+{
+	struct disk_channel *channel = request->private.channel;
+
+	request->private.next = NULL;
+	*channel->zeroing_end = request;
+	channel->zeroing_end = &request->private.next;
+	loop_defer(channel->loop, &channel->zero_task);
+}
+
+/* One piece of one request in each turn: the guest's pages may have to be found first, and others wait. */
+void disk_zero_task(struct loop_task *task)
+{
+	struct disk_channel *channel = (struct disk_channel *)((char *)task - offsetof(struct disk_channel, zero_task));
+	struct disk_request *request = channel->zeroing;
+
+	channel->zeroing = request->private.next;
+	if (!channel->zeroing)
+		channel->zeroing_end = &channel->zeroing;
+	else
+		loop_defer(channel->loop, task);
+	advance(request);
 }
 
 static void advance(struct disk_request *request)
@@ -351,6 +383,10 @@ static void advance(struct disk_request *request)
 		if (!start_piece(request, range, state))
 			return;
 		end_piece(request);
+		if (request->op == DISK_READ && private->piece_bytes == ZEROES_PER_TURN) {
+			zero_later(request);
+			return;
+		}
 	}
 	if (must_flush(request))
 		flush(request);
@@ -408,8 +444,7 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 		private->io.done = whole_done;
 		trace_mark(TRACE_ADMITTED);
 		host_submit(channel->host, &private->io);
-	} else if (start_piece(request, range, state)) {
-		end_piece(request);
+	} else {
 		advance(request);
 	}
 }
