@@ -122,6 +122,9 @@ long memory_file_accept(int fd, unsigned long long min_bytes)
 	struct statfs system;
 	struct stat status;
 
+	/* Answered for memory files only, and without a word to a file system that may never answer fstat(). */
+	if (fcntl(fd, F_GET_SEALS) < 0)
+		return -EBADF;
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || fstatfs(fd, &system) < 0)
 		return -EBADF;
 	if ((unsigned long)system.f_type != TMPFS_MAGIC && (unsigned long)system.f_type != HUGETLBFS_MAGIC)
