@@ -83,7 +83,7 @@ struct virtqueue {
 	uint16_t *done;				/* slots to publish at the end of the turn */
 	unsigned done_count;
 	uint16_t *order;			/* IN_ORDER: slots in the order taken, a ring of `size` */
-	unsigned order_head, order_tail;
+	uint64_t order_head, order_tail;	/* counted through; 32 bits would break a `size` that is no power of two */
 	void *inflight;				/* struct inflight_split or inflight_packed, or NULL */
 	uint64_t inflight_counter;		/* order of the next chain taken */
 	uint16_t inflight_free;			/* packed: head of the region's free list */
@@ -138,6 +138,8 @@ void queue_wake(struct virtqueue *queue);
 void queue_call(struct virtqueue *queue);
 /* Stops the ring for good; reports once. */
 void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value);
+/* Breaks the ring if the VMM truncated a file under it, its chains or its INFLIGHT region. */
+void queue_check_memory(struct virtqueue *queue);
 
 /* A descriptor in either format, copied once. */
 struct descriptor {
