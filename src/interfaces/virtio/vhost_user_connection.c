@@ -394,7 +394,7 @@ static void suspend(struct vhost_user_connection *connection)
 		return;
 	loop_timer_stop(control_of(connection), &connection->timer);
 	for (unsigned i = 0; i < connection->queue_count; i++)
-		connection->queues[i].resume = connection->queues[i].started;
+		connection->queues[i].resume = connection->queues[i].started && !connection->queues[i].broken;
 	vhost_user_job_begin(connection, on_suspended);
 	vhost_user_queues_post_stop(connection);
 	vhost_user_job_settle(connection);
@@ -406,6 +406,8 @@ void vhost_user_connection_advance(struct vhost_user_connection *connection)
 		connection->waits_for_claim = false;
 		connection->busy = false;
 	}
+	if (connection->lost && !connection->endpoint->suspending)
+		vhost_user_connection_close(connection);
 	if (connection->busy)
 		return;
 	if (connection->closing) {

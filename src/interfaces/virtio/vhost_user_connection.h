@@ -149,6 +149,7 @@ struct vhost_user_connection {
 	bool closing;
 	bool enable_news;			/* a ring broke or recovered: tell the others to stop or go on */
 	bool suspended;				/* its rings are stopped for a takeover */
+	bool lost;				/* taken over, but its files are not what they were: closes */
 	unsigned error_signals;			/* under way */
 
 	uint64_t features, protocol_features;
