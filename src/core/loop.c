@@ -31,6 +31,8 @@
 #define LOOP_ENTRIES_DEFAULT 1024
 /* Completions handled before the pollers get their turn: bounds the latency of either. */
 #define LOOP_REAP_BATCH 256
+/* Looks for more work before what was found is submitted; bounds how long the first request waits for it. */
+#define LOOP_LOOKS_MAX 4
 /* Below this a busy wait is not worth its clock reads. */
 #define LOOP_SPIN_MIN_NS 1000
 
@@ -352,6 +354,7 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 int loop_turn(struct loop *loop, uint64_t timeout_ns)
 {
 	int error = 0;
+	bool worked;
 
 	if (!loop->enabled) {
 		error = loop_enable(loop);
@@ -360,9 +363,13 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 	}
 	counter_add(&loop->counters.turns, 1);
 	loop->now_ns = 0;
-	if (work(loop))
+	worked = work(loop);
+	if (worked)
 		loop->idle_since_ns = 0;
-	else if (timeout_ns > 0)
+	/* A loop that does not spin looks once more and then submits and sleeps with one system call. */
+	for (unsigned looks = 1; worked && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX; looks++)
+		worked = work(loop);
+	if (!worked && timeout_ns > 0)
 		error = idle(loop, timeout_ns);
 	if (io_uring_sq_ready(&loop->ring) > 0) {
 		int submitted = io_uring_submit_and_get_events(&loop->ring);
