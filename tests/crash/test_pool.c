@@ -34,7 +34,7 @@
 #define GRAIN_SECTORS	 (POOL_GRAIN_BYTES / SECTOR)
 #define DISKS_MAX	 6
 #define DISK_SECTORS_MAX (8u * POOL_EXTENT_BYTES / SECTOR)
-#define OPERATIONS	 250
+#define OPERATIONS	 200
 #define PENDING_MAX	 512
 
 struct tag {
