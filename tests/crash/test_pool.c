@@ -18,8 +18,6 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "arbiter/pool.h"
@@ -169,7 +167,7 @@ static void crash_missing(struct rig *rig, unsigned missing)
 static void crash_random(struct rig *rig)
 {
 	unsigned order[PENDING_MAX];
-	bool no_punches = test_below(&rig->seed, 3) == 0;
+	bool no_punches = test_below(&rig->seed, 3) == 0, tear_all = test_below(&rig->seed, 3) == 0;
 
 	test_disk_remember(rig->durable);
 	for (unsigned i = 0; i < rig->pending_count; i++) {
@@ -185,7 +183,11 @@ static void crash_random(struct rig *rig)
 
 		if (no_punches && !write->data)
 			continue;
-		if (how == 0)
+		if (tear_all && how & 1)
+			apply_part(rig, write, 0, cut_point(rig, write, unit));
+		else if (tear_all)
+			apply_part(rig, write, cut_point(rig, write, unit), write->bytes);
+		else if (how == 0)
 			apply_part(rig, write, cut_point(rig, write, unit), cut_point(rig, write, unit));
 		else if (how != 1)
 			apply_part(rig, write, 0, write->bytes);
@@ -384,8 +386,7 @@ static void work_grow(struct rig *rig, unsigned which)
 	int code;
 
 	begin(rig);
-	size = disk->size_bytes + random_size(rig) / (test_below(&rig->seed, 2) ? 1 : 64);
-	size = align_up(size, POOL_BLOCK_BYTES);
+	size = align_up(disk->size_bytes + random_size(rig) / (test_below(&rig->seed, 2) ? 1 : 64), POOL_BLOCK_BYTES);
 	if (size / ORACLE_SECTOR > ORACLE_SECTORS_MAX)
 		size = ORACLE_SECTORS_MAX * ORACLE_SECTOR;
 	disk->size_bytes = size;
