@@ -3,7 +3,6 @@
  * Power failures at every moment. Random work on a pool over a recorder: writes are held back until a
  * flush, and before each flush takes effect, the machine "crashes" in many ways: none, some, all, torn or
  * reordered writes of that epoch reach the disk. Each time the pool must open and keep its promises:
- *
  *   - all acknowledged changes are there; the one under way is there wholly or not at all
  *   - every sector holds what the last acknowledged commit covered, or something newer of the same disk
  *   - no sector shows another disk's or a former owner's bytes
