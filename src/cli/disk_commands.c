@@ -152,7 +152,7 @@ int command_disk_resize(struct cli *cli, const struct cli_command *command, int 
 		result = disk_name_check(command, arguments.words[0]);
 	if (result == CLI_OK && !size)
 		result = cli_usage(command, "--size SIZE is missing");
-	if (result == CLI_OK)
+	if (result == CLI_OK && size)
 		result = wanted_size(cli, command, arguments.words[0], size, &bytes);
 	if (result != CLI_OK)
 		return result;
