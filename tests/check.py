@@ -47,9 +47,10 @@ PYTEST_KINDS = {
     "house": (None, 1),
     "wire": ("asan", 2),
     "daemon": ("asan", 1),
+    "cli": ("asan", 1),
     "guests": ("release", 1),
 }
-KINDS = ["house", "tidy", *MESON_KINDS, "wire", "daemon", "guests", "fuzz"]
+KINDS = ["house", "tidy", *MESON_KINDS, *(kind for kind in PYTEST_KINDS if kind != "house"), "fuzz"]
 CORES = 2
 TIDY = "clang-tidy-14"
 
