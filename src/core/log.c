@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/log.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,9 +57,11 @@ static bool use_prefix(void)
 /* One write per line, so that lines of several threads do not mix; never waits for a full sink. */
 static void emit(const char *line, size_t length)
 {
+	struct pollfd sink = { .fd = STDERR_FILENO, .events = POLLOUT };
 	ssize_t written = send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	if (written < 0)
+	/* A pipe that polls writable has room for PIPE_BUF (4096) bytes, so for a line of ours. */
+	if (written < 0 && errno == ENOTSOCK && poll(&sink, 1, 0) == 1 && sink.revents & POLLOUT)
 		written = write(STDERR_FILENO, line, length);
 	if (written != (ssize_t)length)
 		__atomic_fetch_add(&log_lost, 1, __ATOMIC_RELAXED);

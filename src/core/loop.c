@@ -336,6 +336,8 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	if (!loop_park_pollers(loop))
 		return 0;
 	loop_run_tasks(loop);
+	if (loop->tasks)
+		return 0;
 	timeout_ns = sleep_limit(loop, timeout_ns);
 	/* Relaxed is enough: whoever posts after this load also writes the eventfd. */
 	if (timeout_ns == 0 || __atomic_load_n(&loop->messages, __ATOMIC_RELAXED))

@@ -199,7 +199,10 @@ static void on_again(struct loop_task *task)
 
 static int listen_at(struct api *api, struct daemon_error *error)
 {
-	int fd = unix_socket_listen(api->socket_path, 0660);
+	int fd;
+
+	daemon_remove_leftover(api->daemon, api->socket_path);
+	fd = unix_socket_listen(api->socket_path, 0660);
 
 	if (fd == -EADDRINUSE)
 		return daemon_fail(error, fd, "another viaductd serves %s; stop it, use --takeover to replace it, or name "

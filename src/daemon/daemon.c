@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/fd.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "daemon/api.h"
@@ -97,6 +98,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	daemon->force_format = options->force_format;
 	daemon->runtime_dir_option = options->runtime_dir;
 	daemon->started_ns = clock_now_ns();
+	daemon->lock_fd = -1;
 	daemon->config_path = strdup(options->config_path);
 	daemon->runtime_dir = daemon_runtime_dir(options->runtime_dir, options->config);
 	code = daemon->config_path && daemon->runtime_dir ? 0 : daemon_fail(error, -ENOMEM, "out of memory");
@@ -218,6 +220,7 @@ void daemon_destroy(struct daemon *daemon)
 	free(daemon->workers);
 	if (daemon->config)
 		remove_directories(daemon);
+	fd_close(&daemon->lock_fd);
 	notify_fds_finish(&daemon->fds);
 	config_destroy(daemon->config);
 	free(daemon->config_path);

@@ -110,6 +110,8 @@ struct daemon {
 	struct daemon_disk *disks;
 	struct notify_fds fds;			/* passed by the service manager */
 	struct takeover_offer *offer;		/* while starting as a successor, else NULL */
+	int lock_fd;				/* RUNTIME/daemon.lock: held while we live, handed to a successor */
+	bool serving;				/* the start is over */
 	uint64_t started_ns;
 	unsigned reloads;
 	char takeover_text[128];		/* "took over 3 endpoints, pause 12.3 ms", or "" */
@@ -137,6 +139,18 @@ char *daemon_runtime_dir(const char *option, const struct config *config);
 
 /* Makes the daemon and its runtime directory, and starts the workers. Nothing is served yet. */
 int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon, struct daemon_error *error);
+
+/* ---- daemon_lock.c ---- */
+
+/* Makes this the only daemon of its runtime directory, or takes the predecessor's place in it. */
+int daemon_lock(struct daemon *daemon, struct daemon_error *error);
+/* Removes a socket file in the runtime directory before a new one is made: with the lock held, nobody needs it. */
+void daemon_remove_leftover(const struct daemon *daemon, const char *socket_path);
+/* disk_uring_open(); during the start it waits for a dead predecessor's lock. */
+int daemon_open_locked(const struct daemon *daemon, const struct disk_uring_options *options,
+		       struct host_disk **ret_host);
+
+/* ---- daemon.c, continued ---- */
 
 /* Open the pools, then serve the disks. What fails is logged and shown by the status; the rest goes on. */
 void daemon_open_pools(struct daemon *daemon);

@@ -123,7 +123,7 @@ static int open_own(struct daemon_disk *disk)
 	if (disk->host)
 		return 0;
 	if (fd < 0) {
-		code = disk_uring_open(&options, &disk->host);
+		code = daemon_open_locked(disk->daemon, &options, &disk->host);
 	} else {
 		options.lock = false;
 		code = disk_uring_open_fd(fd, &options, &disk->host);
@@ -218,6 +218,8 @@ static int create_endpoint(struct daemon_disk *disk, struct vhost_user_options *
 			options->fd = fd;
 		}
 	}
+	if (options->socket == VHOST_USER_LISTEN)
+		daemon_remove_leftover(disk->daemon, disk->socket);
 	return vhost_user_create(options, &disk->endpoint);
 }
 

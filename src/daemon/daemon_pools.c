@@ -51,7 +51,7 @@ static int open_host(struct daemon *daemon, struct daemon_pool *pool, const stru
 	int code;
 
 	if (fd < 0) {
-		code = disk_uring_open(&options, &pool->host);
+		code = daemon_open_locked(daemon, &options, &pool->host);
 	} else {
 		options.lock = false;	/* the lock came with the open file */
 		code = disk_uring_open_fd(fd, &options, &pool->host);

@@ -208,8 +208,10 @@ static int open_everything(struct daemon *daemon, bool takeover, struct daemon_e
 
 	if (takeover)
 		code = takeover_offer_receive(daemon->runtime_dir, &daemon->offer, error);
-	else
-		code = api_create(daemon, &daemon->api, error);	/* first: two daemons must not open one pool */
+	if (!code)
+		code = daemon_lock(daemon, error);	/* first: two daemons must not open one pool */
+	if (!code && !takeover)
+		code = api_create(daemon, &daemon->api, error);
 	if (code)
 		return code;
 	daemon_open_pools(daemon);
@@ -289,6 +291,7 @@ static int run(const struct options *options, const char *config_path, struct co
 	if (!code)
 		code = give_up_privileges(control.daemon, &error);
 	if (!code) {
+		control.daemon->serving = true;
 		say_ready(control.daemon);
 		code = loop_run(control.loop);
 	} else {

@@ -104,6 +104,7 @@ static void write_header(struct takeover *takeover, struct handover *header)
 
 	handover_put_u64(header, TAKEOVER_VERSION);
 	handover_put_u64(header, takeover->suspend_ns);
+	takeover_put_fd(header, "lock", "", daemon->lock_fd);
 	takeover_put_fd(header, "api", "", api_socket(daemon->api));
 	takeover_put_fd(header, "takeover", "", takeover->socket);
 	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
@@ -325,8 +326,10 @@ int takeover_create(struct daemon *daemon, struct takeover **ret_takeover, struc
 	takeover->timer.expired = timed_out;
 	snprintf(takeover->path, sizeof(takeover->path), "%s/takeover.sock", daemon->runtime_dir);
 	takeover->socket = takeover_offer_take(daemon->offer, "takeover", "");
-	if (takeover->socket < 0)
+	if (takeover->socket < 0) {
+		daemon_remove_leftover(daemon, takeover->path);
 		takeover->socket = unix_socket_listen(takeover->path, 0600);
+	}
 	if (takeover->socket < 0)
 		code = takeover->socket;
 	else

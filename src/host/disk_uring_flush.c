@@ -230,16 +230,20 @@ int uring_flush_sync(struct host_disk *base)
 {
 	struct disk_uring *disk = uring_disk(base);
 	struct sync_flush flush = { .entry = { .lead = sync_lead, .finished = sync_finished } };
+	bool leads;
 	int result;
 
 	if (__atomic_load_n(&base->flush_failed, __ATOMIC_ACQUIRE))
 		return -EIO;
 	sem_init(&flush.turn, 0, 0);
-	flush.leads = flush_gate_enter(&disk->flushes, &flush.entry);
-	if (!flush.leads)
+	leads = flush_gate_enter(&disk->flushes, &flush.entry);
+	if (!leads) {
+		/* From here on, another thread writes to `flush` until it posts. */
 		while (sem_wait(&flush.turn) < 0)
 			;
-	if (flush.leads) {
+		leads = flush.leads;
+	}
+	if (leads) {
 		do
 			result = fdatasync(disk->fd) < 0 ? -errno : 0;
 		while (result == -EINTR);

@@ -20,6 +20,7 @@ from guest_memory import GuestMemory
 HOSTILE_GUESTS = 48             # each is used again only after a second: log lines are limited to one a second a device
 VICTIM_LATENCY_BOUND = 20.0     # p99 beside a hostile guest / p99 beside a polite one; the strict bound is a benchmark's
 VICTIM_LATENCY_FLOOR_US = 20_000
+VICTIM_NOISE_FACTOR = 10.0      # a machine so busy that a plain sleep ends this much too late says nothing about the daemon
 RESIDENT_SLACK = 32 << 20
 
 
@@ -167,9 +168,12 @@ def victim(victim_process, request):
         report = victim_process.ask("report")
     victim_process.check(report)
     ratio = report["p99_us"] / victim_process.baseline_us
-    print(f"victim: {report['operations']} operations, p99 {report['p99_us']:.0f} us, {ratio:.2f} x polite")
-    bound = max(VICTIM_LATENCY_BOUND * victim_process.baseline_us, VICTIM_LATENCY_FLOOR_US)
-    assert report["p99_us"] < bound, f"p99 {report['p99_us']:.0f} us, {ratio:.1f} times that beside a polite neighbour"
+    text = (f"victim: {report['operations']} operations, p99 {report['p99_us']:.0f} us, {ratio:.2f} x polite, "
+            f"machine's own noise {report['noise_us']:.0f} us")
+    print(text)
+    bound = max(VICTIM_LATENCY_BOUND * victim_process.baseline_us, VICTIM_LATENCY_FLOOR_US,
+                VICTIM_NOISE_FACTOR * report["noise_us"])
+    assert report["p99_us"] < bound, text
 
 
 # ---- hostile guests ----

@@ -3,10 +3,13 @@
 import contextlib
 import os
 import signal
+import time
 
 import pytest
 
+import blk
 import virtio
+from blk import Disk
 from frontend import Setup
 from rows import row_id
 from vhost_user import Closed
@@ -68,7 +71,6 @@ def write_table(ring, table, entries):
 
 def honest_entries(request, sends, indirect=False):
     """(address, length, flags) of a Request's chain, linked with NEXT."""
-    from blk import Disk
     buffers = Disk.buffers(request, sends)
     return [(b.address, b.length, (virtio.NEXT if i + 1 < len(buffers) else 0) | (virtio.WRITE if b.writable else 0))
             for i, b in enumerate(buffers)]
@@ -102,3 +104,59 @@ def scribbler(step):
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+# ---- what attacks on rings share ----
+
+NOWHERE = 0x4000_0000_0000          # a guest address in no region
+
+
+def start(mallory, setup, memory=None):
+    """Returns the pieces that attacks work with."""
+    front = mallory.start(setup, memory)
+    return front, front.queues[0], front.queues[0].ring, front.memory
+
+
+def table_of_request(front, request, sends=False):
+    ring = front.queues[0].ring
+    table = front.memory.allocate(64)
+    write_table(ring, table, honest_entries(request, sends))
+    return table
+
+
+def completion(front, timeout=5.0):
+    """The first used entry's length, or None when the device stopped instead."""
+    ring, deadline = front.queues[0].ring, time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if ring.packed:
+            flags = ring.memory.get16(ring.descriptors + 14)
+            if flags & virtio.USED and flags & virtio.AVAIL:
+                return ring.memory.get32(ring.descriptors + 8)
+        elif ring.used_idx() != 0:
+            return ring.memory.get32(ring.used + 8)
+        if front.needs_reset(0):
+            return None
+        time.sleep(0.002)
+    raise TimeoutError("neither a completion nor NEEDS_RESET")
+
+
+def expect_error_or_stop(mallory, request):
+    """E or N: an error status, or the device stops. Afterwards the guest goes on."""
+    if completion(mallory.front) is None:
+        mallory.expect_stopped()
+    else:
+        assert mallory.front.memory.read(request.status, 1)[0] in (blk.IOERR, blk.UNSUPP)
+        mallory.front.reset()
+        mallory.expect_working()
+
+
+def expect_dropped_or_stop(mallory):
+    """A chain that cannot carry a status: it comes back with nothing written, or the device stops."""
+    written = completion(mallory.front)
+    if written is None:
+        mallory.expect_stopped()
+    else:
+        assert written == 0
+        mallory.front.reset()
+        assert mallory.front.disk().read(0, 1) == bytes(512), "a request without a status was carried out"
+        mallory.expect_working()

@@ -5,7 +5,9 @@
 Every sector written carries its number and generation; every read is compared with what was written. Commands come
 on stdin, one a line, each answered with a line of JSON on stdout:
     begin    forget the measurements
-    report   {"operations", "errors", "p50_us", "p99_us", "max_us", "verified", "reconnects"} since begin
+    report   {"operations", "errors", "p50_us", "p99_us", "max_us", "noise_us", "verified", "reconnects"} since begin;
+             noise_us is the p99 of how much later than asked the kernel woke this process between its requests:
+             what the machine costs, without the daemon
     quit     verifies every sector, reports, ends
 A lost connection is an error unless --reconnect is given: then it goes on with its INFLIGHT record, and
 a request that was in flight must still complete.
@@ -38,7 +40,7 @@ class Victim:
         self.begin()
 
     def begin(self):
-        self.latencies = []
+        self.latencies, self.oversleeps = [], []
 
     def pattern(self, block, generation):
         """What block holds: its identity in every 16 bytes, so that a byte of anybody else's shows."""
@@ -87,10 +89,10 @@ class Victim:
         return bool(select.select([sock], [], [], 0)[0]) and self.front.connection.wait_closed(0)
 
     def report(self):
-        ordered = sorted(self.latencies) or [0]
-        at = lambda fraction: ordered[min(len(ordered) - 1, int(len(ordered) * fraction))] / 1000
-        return {"operations": len(self.latencies), "errors": self.errors[:5], "p50_us": at(0.5), "p99_us": at(0.99),
-                "max_us": at(1), "verified": self.verified, "reconnects": self.reconnects}
+        return {"operations": len(self.latencies), "errors": self.errors[:5], "p50_us": quantile(self.latencies, 0.5),
+                "p99_us": quantile(self.latencies, 0.99), "max_us": quantile(self.latencies, 1),
+                "noise_us": quantile(self.oversleeps, 0.99), "verified": self.verified,
+                "reconnects": self.reconnects}
 
     def verify_all(self):
         for block in range(len(self.generation)):
@@ -103,7 +105,10 @@ class Victim:
     def run(self):
         answer({"ready": True})
         while True:
-            if select.select([sys.stdin], [], [], self.arguments.pause)[0]:
+            begin = time.monotonic_ns()
+            commanded = select.select([sys.stdin], [], [], self.arguments.pause)[0]
+            self.oversleeps.append(time.monotonic_ns() - begin - int(self.arguments.pause * 1e9))
+            if commanded:
                 command = sys.stdin.readline().strip()
                 if command in ("", "quit"):
                     self.verify_all()
@@ -118,6 +123,12 @@ class Victim:
             except Exception as error:          # whatever goes wrong is a failure of the test, not of this loop
                 self.errors.append(f"{type(error).__name__}: {error}")
                 time.sleep(0.1)
+
+
+def quantile(values_ns, fraction):
+    """In microseconds; 0 when there are no values."""
+    ordered = sorted(values_ns) or [0]
+    return ordered[min(len(ordered) - 1, int(len(ordered) * fraction))] / 1000
 
 
 def answer(value):

@@ -52,7 +52,11 @@ struct vhost_user_options {
  */
 int vhost_user_create(const struct vhost_user_options *options, struct vhost_user_endpoint **ret_endpoint);
 
-/* Disconnects everybody, stops all rings (draining), removes the socket file, frees; then calls gone(). */
+/*
+ * Disconnects everybody, stops all rings (draining), removes the socket file, frees; then calls gone(),
+ * possibly before it returns (NULL is allowed). After vhost_user_save() the connections and the socket file
+ * are the successor's and stay untouched. The control loop and the workers must go on turning until then.
+ */
 void vhost_user_destroy(struct vhost_user_endpoint *endpoint, void (*gone)(void *context), void *context);
 
 /* The device's configuration space changed: tells the running front end (BACKEND_CONFIG_CHANGE_MSG). */
@@ -75,12 +79,16 @@ void vhost_user_status(const struct vhost_user_endpoint *endpoint, struct vhost_
 /*
  * Takeover. suspend: stops reading sockets, drains and stops all rings, then calls suspended(). save: appends
  * everything a successor needs (connections, memory, fds, positions) to the handover. resume: goes on in
- * this process after all (the successor failed).
+ * this process after all (the successor failed). suspended() may be called before vhost_user_suspend() returns.
  */
 void vhost_user_suspend(struct vhost_user_endpoint *endpoint, void (*suspended)(void *context), void *context);
 void vhost_user_save(struct vhost_user_endpoint *endpoint, struct handover *handover);
 void vhost_user_resume(struct vhost_user_endpoint *endpoint);
-/* In the successor: builds the endpoint from a handover instead of options->socket; rings start at once. */
+/*
+ * In the successor: builds the endpoint from a handover instead of options->socket; rings start at once.
+ * Returns 0, -EBADMSG (a foreign or damaged stream, or one that this device cannot take over) or -ENOMEM;
+ * the predecessor can go on with the same sockets then.
+ */
 int vhost_user_restore(const struct vhost_user_options *options, struct handover *handover,
 		       struct vhost_user_endpoint **ret_endpoint);
 

@@ -21,11 +21,12 @@
 
 static bool is_unix_stream(int fd)
 {
-	int domain = -1, type = -1;
+	int domain = -1, type = -1, listening = 1;
 	socklen_t length = sizeof(int);
 
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && !listening;
 }
 
 enum vhost_user_outcome vhost_user_set_backend_req_fd(struct vhost_user_connection *connection,

@@ -250,10 +250,10 @@ bool queue_poll(struct loop_poller *poller)
 		handle_slot(queue, slot);
 		taken++;
 	}
-	if (taken > 0) {
+	if (taken > 0)
 		counter_add(&queue->counters.chains, taken);
-		check_memory(queue);
-	}
+	/* Also when nothing was taken: the pages that the guard put under a lost ring look like an empty one. */
+	check_memory(queue);
 	return taken > 0;
 }
 

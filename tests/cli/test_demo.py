@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The demo holds, and each of its checks can fail: bounds are broken on purpose and must be noticed."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from conftest import BUILD
+
+MIB = 1 << 20
+
+
+def run_demo(directory, *arguments, timeout=400):
+    return subprocess.run([str(BUILD / "src/cli/viaduct"), "demo", *map(str, arguments)], capture_output=True, text=True,
+                          timeout=timeout, env={**os.environ, "TMPDIR": str(directory)}, check=False)
+
+
+def line(guest, token="0123456789abcdef", number=1):
+    text = f"@viaduct-demo:{token}.guest={guest}.round={number:06d}."
+    return text.ljust(63, ".").encode() + b"\n"
+
+
+def run_of(offset, length, owner):
+    return {"offset_bytes": offset, "length_bytes": length, "owner": owner, "disk_offset_bytes": 0, "written_bytes": length}
+
+
+# ---- the last check alone ----
+
+@pytest.fixture
+def pool(tmp_path):
+    """A pool file with patterns at home, and its map: (file, map, map's path)."""
+    file = tmp_path / "pool"
+    with open(file, "wb") as out:
+        out.truncate(16 * MIB)
+        for guest, offset in (("alice", 4 * MIB), ("bob", 8 * MIB)):
+            out.seek(offset)
+            out.write(line(guest) * 1000)
+    runs = [run_of(4 * MIB, 4 * MIB, "alice/root"), run_of(8 * MIB, 4 * MIB, "bob/root"),
+            {"offset_bytes": 12 * MIB, "length_bytes": 4 * MIB, "owner": None}]
+    return file, runs, tmp_path / "map.json"
+
+
+def check(pool):
+    file, runs, path = pool
+    path.write_text(json.dumps({"name": "main", "map": runs}))
+    return run_demo(path.parent, "--check-pool", file, path)
+
+
+def plant(file, offset, data):
+    with open(file, "r+b") as out:
+        out.seek(offset)
+        out.write(data)
+
+
+def test_everything_at_home_is_ok(pool):
+    result = check(pool)
+    assert result.returncode == 0 and "FAILED" not in result.stdout
+    assert "all 1 000 lines of alice's pattern lie in alice's own extents" in result.stdout
+
+
+@pytest.mark.parametrize("guest, offset, owner", [
+    ("alice", 8 * MIB + 512 * 1000, "bob/root"), ("bob", 4 * MIB, "alice/root"), ("bob", 8 * MIB - 32, "alice/root"),
+    ("alice", 15 * MIB, "nobody"), ("alice", 0, "nobody"), ("mallory", 9 * MIB, "bob/root"),
+])
+def test_planted_line_is_caught(pool, guest, offset, owner):
+    plant(pool[0], offset, line(guest))
+    result = check(pool)
+    assert result.returncode == 1
+    failed = [text for text in result.stdout.splitlines() if "FAILED" in text]
+    assert len(failed) == 1 and f"{offset:#x}".replace("0x0", "0") in failed[0] and owner in failed[0]
+
+
+def test_swapped_map_is_caught(pool):
+    pool[1][0]["owner"], pool[1][1]["owner"] = "bob/root", "alice/root"
+    result = check(pool)
+    assert result.returncode == 1 and result.stdout.count("FAILED") == 2
+
+
+def test_overlapping_extents_are_caught(pool):
+    pool[1].append(run_of(11 * MIB, 2 * MIB, "mallory/root"))
+    result = check(pool)
+    assert result.returncode == 1 and "belongs to two disks" in result.stdout
+
+
+def test_pool_without_patterns_proves_nothing(pool, tmp_path):
+    with open(pool[0], "wb") as out:
+        out.truncate(16 * MIB)
+    result = check(pool)
+    assert result.returncode == 1 and "patterns of 0 guests" in result.stdout
+
+
+def test_missing_files(pool):
+    file, runs, path = pool
+    assert run_demo(path.parent, "--check-pool", file, path).returncode == 1
+    path.write_text("{")
+    assert run_demo(path.parent, "--check-pool", file, path).returncode == 1
+    path.write_text(json.dumps({"map": runs}))
+    assert run_demo(path.parent, "--check-pool", path.parent / "none", path).returncode == 1
+
+
+# ---- the whole ----
+
+def test_demo_holds_and_its_last_check_bites(short_dir):
+    result = run_demo(short_dir, "--keep", "--seconds", 300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "FAILED" not in result.stdout and "\033" not in result.stdout
+    for word in ("Who owns which part", "Counters of each guest", "Refused requests", "Pause seen by", "kill -9",
+                 "takeover: the connection stayed open", "pool check"):
+        assert word in result.stdout
+    assert int(re.search(r"(\d+) checks hold, 0 failed", result.stdout).group(1)) >= 20
+    kept, = short_dir.iterdir()
+    pool, map_path = kept / "main.pool", kept / "map.json"
+    assert run_demo(short_dir, "--check-pool", pool, map_path).returncode == 0
+    token = re.search(rb"@viaduct-demo:([0-9a-f]+)\.", subprocess.run(
+        ["grep", "-a", "-o", "-m1", "@viaduct-demo:[0-9a-f]*\\.", pool], capture_output=True, check=True).stdout).group(1)
+    bob = next(run for run in json.loads(map_path.read_text())["map"] if run["owner"] == "bob/root")
+    plant(pool, bob["offset_bytes"] + bob["length_bytes"] - 4096, line("alice", token.decode()))
+    result = run_demo(short_dir, "--check-pool", pool, map_path)
+    assert result.returncode == 1 and "belongs to bob/root" in result.stdout
+
+
+def test_served_requests_outside_the_bound_are_noticed(short_dir):
+    """The hostile guest takes its disk for half as large as it is: what it asks for beyond is served."""
+    result = run_demo(short_dir, "--break-bound", "--seconds", 300)
+    assert result.returncode == 1
+    failed = "\n".join(text for text in result.stdout.splitlines() if "FAILED" in text)
+    assert "requests outside mallory's disk were sent" in failed
+    assert "requests outside its disk were refused" in failed
+    assert "no refused read changed a byte" in failed
+    assert list(short_dir.iterdir()) == []

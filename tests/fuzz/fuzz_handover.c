@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A handover stream from anybody: as bytes on a socket (first byte even), and as a received stream with
+ * descriptors that an endpoint is restored from (odd).
+ */
+#include <assert.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/fd.h"
+#include "core/handover.h"
+#include "core/loop.h"
+#include "core/memory_guard.h"
+#include "interfaces/virtio/vhost_user.h"
+
+#define FDS 12
+
+static struct loop *loop;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint64_t device_features(void *device)
+{
+	return 0;
+}
+
+static unsigned device_queue_count(void *device)
+{
+	return 1;
+}
+
+static size_t device_config_size(void *device)
+{
+	return 8;
+}
+
+static void device_config_read(void *device, size_t offset, void *buffer, size_t bytes)
+{
+	memset(buffer, 1, bytes);
+}
+
+static int device_queue_start(void *device, const struct virtio_queue_setup *setup, void **ret_queue)
+{
+	*ret_queue = device;
+	return 0;
+}
+
+static void device_queue_stop(void *queue)
+{
+}
+
+static void device_handle(void *queue, struct virtio_chain *chain)
+{
+	virtio_chain_complete(chain, 0);
+}
+
+static const struct virtio_model_ops device_model = {
+	.name = "fuzz",
+	.features = device_features,
+	.queue_count = device_queue_count,
+	.config_size = device_config_size,
+	.config_read = device_config_read,
+	.queue_start = device_queue_start,
+	.queue_stop = device_queue_stop,
+	.handle = device_handle,
+};
+
+static struct loop *device_worker(void *context, unsigned queue_index)
+{
+	return loop;
+}
+
+static void on_gone(void *context)
+{
+	*(bool *)context = true;
+}
+
+static void from_socket(const uint8_t *data, size_t size)
+{
+	struct handover handover;
+	int pair[2], error = socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+
+	assert(error == 0);
+	if (fd_send(pair[0], data, size, NULL, 0) >= 0) {
+		shutdown(pair[0], SHUT_WR);
+		if (handover_receive(pair[1], &handover) == 0)
+			handover_finish(&handover);
+	}
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* The kinds that an endpoint needs, in the order in which most streams name them. */
+static void fill_fds(struct handover *handover)
+{
+	static const uint8_t kinds[FDS] = { 0, 0, 1, 2, 2, 1, 1, 1, 0, 1, 2, 1 };
+
+	handover->fds = calloc(FDS, sizeof(int));
+	assert(handover->fds);
+	for (unsigned i = 0; i < FDS; i++) {
+		if (kinds[i] == 0)
+			handover->fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		else
+			handover->fds[i] = kinds[i] == 1 ? eventfd(0, EFD_CLOEXEC) : fd_memfd("fuzz", 65536);
+	}
+	handover->fd_count = handover->fd_capacity = FDS;
+}
+
+static void into_endpoint(const uint8_t *data, size_t size)
+{
+	struct vhost_user_options options = {
+		.name = "fuzz", .control = loop, .socket = VHOST_USER_CONNECTED_FD, .fd = -1, .model = &device_model,
+		.device = &options, .worker = device_worker,
+	};
+	struct handover handover = { .bytes = malloc(size + 1), .length = size };
+	struct vhost_user_endpoint *endpoint;
+	bool gone = false;
+
+	assert(handover.bytes);
+	memcpy(handover.bytes, data, size);
+	fill_fds(&handover);
+	if (vhost_user_restore(&options, &handover, &endpoint) == 0) {
+		for (unsigned i = 0; i < 8; i++)
+			loop_turn(loop, 0);
+		vhost_user_destroy(endpoint, on_gone, &gone);
+		for (unsigned i = 0; i < 1000 && !gone; i++)
+			loop_turn(loop, 1000);
+		assert(gone);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		loop_turn(loop, 0);
+	handover_finish(&handover);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct loop_options options = { .name = "fuzz", .entries = 64 };
+	int error;
+
+	if (!loop) {
+		error = loop_create(&options, &loop);
+		assert(error == 0 && memory_guard_install() == 0);
+	}
+	if (size == 0)
+		return 0;
+	if (data[0] & 1)
+		into_endpoint(data + 1, size - 1);
+	else
+		from_socket(data + 1, size - 1);
+	return 0;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The vhost-user server across time: migration's dirty log, INFLIGHT files, takeover by a successor. */
+#include "vhost_user_bench.h"
+
+static void migration_logging(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 1), fd = fd_memfd("log", 8192);
+	struct vhost_user_log log = { .bytes = 4096, .offset = 4096 };
+	struct vhost_user_vring_address address = ring_address(0);
+	uint8_t *bitmap = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
+
+	assert_null(fake_ring[0]->log);
+	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64, 0);
+	assert_null(fake_ring[0]->log);
+	assert_int_equal(
+		tell_u64(bench, socket, VHOST_USER_SET_FEATURES, BASIC_FEATURES | 1ull << VHOST_F_LOG_ALL), 0);
+	assert_non_null(fake_ring[0]->log);
+	assert_true(fake_ring[0]->setup.log_used_guest == ~0ull);
+	address.flags = VHOST_USER_VRING_F_LOG;
+	assert_int_equal(tell(bench, socket, VHOST_USER_SET_VRING_ADDR, &address, sizeof(address)), 0);
+	assert_true(fake_ring[0]->setup.log_used_guest == address.log);
+	dirty_log_mark(fake_ring[0]->log, 3 * 4096, 1);
+	assert_int_equal(bitmap[4096], 1 << 3);
+
+	log.offset = UINT64_MAX - 4095;
+	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64,
+			     0);
+	log.offset = 8192;
+	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64,
+			     0);
+	address.flags = 0;
+	assert_int_equal(tell(bench, socket, VHOST_USER_SET_VRING_ADDR, &address, sizeof(address)), 0);
+	assert_int_equal(tell_u64(bench, socket, VHOST_USER_SET_FEATURES, BASIC_FEATURES), 0);
+	assert_null(fake_ring[0]->log);
+	munmap(bitmap, 8192);
+	close(fd);
+	close(socket);
+}
+
+static void inflight_round_trip(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_connect(bench), small = fd_memfd("small", 4096);
+	struct vhost_user_inflight_description ask_for = { .queues = 2, .queue_size = RING_SIZE };
+	struct reply reply;
+
+	handshake(bench, socket, BASIC_FEATURES);
+	reply = ask(bench, socket, VHOST_USER_GET_INFLIGHT_FD, &ask_for, 24);
+	assert_int_equal(reply.header.size, 24);
+	assert_true(reply.fd >= 0);
+	assert_true(reply.payload.inflight.bytes == 2 * inflight_region_bytes(false, RING_SIZE));
+	ask_for = reply.payload.inflight;
+	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 20, &reply.fd, 1).payload.u64,
+			 0);
+	assert_int_equal(add_region(bench, socket, 0), 0);
+	start_ring(bench, socket, 0, 0);
+	start_ring(bench, socket, 1, 0);
+	start_ring(bench, socket, 2, 0);
+	assert_ptr_equal((uint8_t *)fake_ring[0]->setup.inflight + inflight_region_bytes(false, RING_SIZE),
+			 fake_ring[1]->setup.inflight);
+	assert_null(fake_ring[2]->setup.inflight);
+	/* Not under running rings. */
+	assert_int_not_equal(
+		ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &reply.fd, 1).payload.u64, 0);
+	for (unsigned i = 0; i < 3; i++)
+		stop_ring(bench, socket, i);
+	ask_for.bytes = 8192;
+	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &small, 1).payload.u64,
+			     0);
+	/* Too small for its own numbers: seen when the ring starts. */
+	ask_for.bytes = 64;
+	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &small, 1).payload.u64, 0);
+	assert_int_not_equal(kick_ring(bench, socket, 0), 0);
+	close(reply.fd);
+	close(small);
+	close(socket);
+}
+
+static void on_suspended(void *context)
+{
+	*(bool *)context = true;
+}
+
+/* Hands the endpoint to "another process", which lives on the same loops. */
+static void take_over(struct bench *bench)
+{
+	struct handover out = { 0 }, in;
+	struct vhost_user_endpoint *successor;
+	bool suspended = false;
+	int pair[2];
+
+	vhost_user_suspend(bench->endpoint, on_suspended, &suspended);
+	TURN_UNTIL(bench, suspended);
+	for (unsigned i = 0; i < FAKE_RINGS; i++)
+		assert_null(fake_ring[i]);
+	vhost_user_save(bench->endpoint, &out);
+	assert_int_equal(out.error, 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(handover_send(&out, pair[0]), 0);
+	assert_int_equal(handover_receive(pair[1], &in), 0);
+	close(pair[0]);
+	close(pair[1]);
+	assert_int_equal(vhost_user_restore(&bench->options, &in, &successor), 0);
+	assert_int_equal(in.position, in.length);
+	handover_finish(&in);
+	handover_finish(&out);
+	vhost_user_destroy(bench->endpoint, on_gone, bench);
+	TURN_UNTIL(bench, bench->gone);
+	bench->gone = false;
+	bench->endpoint = successor;
+}
+
+static void takeover(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 2), waiting = frontend_connect(bench), late;
+	uint8_t half[12] = { VHOST_USER_GET_FEATURES, 0, 0, 0, VHOST_USER_VERSION };
+	struct reply reply;
+
+	handshake(bench, waiting, BASIC_FEATURES);
+	assert_int_equal(add_region(bench, socket, 1), 0);
+	fake_ring[1]->setup.position.available_idx = 99;
+	assert_int_equal(send(socket, half, 5, 0), 5);
+	bench_settle(bench);
+	bench->device.resets = 0;
+	take_over(bench);
+	TURN_UNTIL(bench, fake_ring[0] && fake_ring[1]);
+	assert_int_equal(fake_ring[1]->setup.position.available_idx, 99);
+	assert_true(fake_ring[1]->setup.enabled);
+	assert_int_equal(fake_ring[1]->memory->count, 2);
+	assert_int_equal(bench->device.resets, 0);
+	/* The half message ends, and is answered. */
+	assert_int_equal(send(socket, half + 5, 7, 0), 7);
+	assert_true(receive_reply(bench, socket, &reply));
+	assert_int_equal(reply.header.request, VHOST_USER_GET_FEATURES);
+	assert_int_equal(bench_status(bench).connections, 2);
+	late = frontend_connect(bench);
+	handshake(bench, late, BASIC_FEATURES);
+	assert_int_equal(stop_ring(bench, socket, 1), 99);
+	close(socket);
+	close(waiting);
+	close(late);
+}
+
+static void suspend_and_go_on(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 1);
+	bool suspended = false;
+
+	fake_hold = true;
+	vhost_user_suspend(bench->endpoint, on_suspended, &suspended);
+	bench_settle(bench);
+	assert_false(suspended);
+	fake_let_go();
+	TURN_UNTIL(bench, suspended);
+	send_message(socket, VHOST_USER_GET_FEATURES, 0, NULL, 0, NULL, 0);
+	bench_settle(bench);
+	assert_false(readable(socket));
+	vhost_user_resume(bench->endpoint);
+	TURN_UNTIL(bench, fake_ring[0]);
+	TURN_UNTIL(bench, readable(socket));
+	close(socket);
+}
+
+static void takeover_of_nonsense(void **state)
+{
+	struct bench *bench = *state;
+	struct vhost_user_endpoint *endpoint = NULL;
+	struct handover nonsense = { 0 };
+
+	handover_put_u64(&nonsense, 1);
+	handover_put_string(&nonsense, "not an endpoint");
+	nonsense.fd_position = 0;
+	assert_int_equal(vhost_user_restore(&bench->options, &nonsense, &endpoint), -EBADMSG);
+	assert_null(endpoint);
+	handover_finish(&nonsense);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH_TEST(migration_logging),
+		BENCH_TEST(inflight_round_trip),
+		BENCH_TEST(takeover),
+		BENCH_TEST(suspend_and_go_on),
+		BENCH_TEST(takeover_of_nonsense),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How front ends reach the vhost-user server: socket files, inherited sockets, client mode, crowds, idlers. */
+#include "vhost_user_bench.h"
+
+/* ---- crowds and time ---- */
+
+static void crowd_is_capped(void **state)
+{
+	struct bench *bench = *state;
+	int sockets[12];
+
+	for (unsigned i = 0; i < 12; i++)
+		sockets[i] = frontend_connect(bench);
+	TURN_UNTIL(bench, bench_status(bench).refused_connects == 4);
+	assert_int_equal(bench_status(bench).connections, 8);
+	assert_true(closed_by_peer(bench, sockets[11]));
+	for (unsigned i = 0; i < 12; i++)
+		close(sockets[i]);
+	TURN_UNTIL(bench, bench_status(bench).connections == 0);
+}
+
+static void violations_storm(void **state)
+{
+	struct bench *bench = *state;
+	unsigned answered = 0;
+	uint64_t end = clock_now_ns() + NS_PER_S;
+
+	while (clock_now_ns() < end) {
+		int socket = frontend_connect(bench);
+
+		send(socket, "nonsense....", 12, MSG_NOSIGNAL);
+		while (!readable(socket) && clock_now_ns() < end)
+			bench_turn(bench);
+		answered++;
+		close(socket);
+	}
+	/* 32 at once, then 0.1 s, 0.2 s, 0.4 s apart; without the back-off, thousands. */
+	assert_in_range(answered, 1, 60);
+}
+
+/* Idle without a handshake, and a message that never ends: ten seconds each. */
+static void idlers_are_closed(void **state)
+{
+	struct bench *bench = *state;
+	int silent = frontend_connect(bench), half = frontend_connect(bench), waiting = frontend_connect(bench);
+	uint64_t start = clock_now_ns();
+
+	handshake(bench, half, BASIC_FEATURES);
+	handshake(bench, waiting, BASIC_FEATURES);
+	assert_int_equal(send(half, "\1\0\0", 3, 0), 3);
+	while (bench_status(bench).connections > 1 && clock_now_ns() - start < 13 * NS_PER_S)
+		loop_turn(bench->control, 100 * NS_PER_MS);
+	assert_in_range((clock_now_ns() - start) / NS_PER_MS, 9900, 12000);
+	assert_true(closed_by_peer(bench, silent));
+	assert_true(closed_by_peer(bench, half));
+	/* Who has introduced himself may wait for ever. */
+	assert_int_equal(bench_status(bench).connections, 1);
+	close(silent);
+	close(half);
+	close(waiting);
+}
+
+/* ---- sockets ---- */
+
+static void reopen(struct bench *bench, enum vhost_user_socket kind, int fd)
+{
+	bench->options.socket = kind;
+	bench->options.fd = fd;
+	assert_int_equal(vhost_user_create(&bench->options, &bench->endpoint), 0);
+}
+
+static void finish(struct bench *bench)
+{
+	vhost_user_destroy(bench->endpoint, on_gone, bench);
+	TURN_UNTIL(bench, bench->gone);
+	bench->gone = false;
+	bench->endpoint = NULL;
+}
+
+static void socket_file(void **state)
+{
+	struct bench *bench = *state;
+	struct vhost_user_endpoint *second;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat status;
+	mode_t mask = umask(0077);
+	int stale, file;
+
+	assert_int_equal(stat(bench->path, &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0600);
+	assert_int_equal(vhost_user_create(&bench->options, &second), -EADDRINUSE);
+	finish(bench);
+	assert_int_equal(stat(bench->path, &status), -1);
+
+	/* What a killed daemon leaves. */
+	stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	strcpy(address.sun_path, bench->path);
+	assert_int_equal(bind(stale, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(stale);
+	bench->options.mode = 0660;
+	reopen(bench, VHOST_USER_LISTEN, -1);
+	assert_int_equal(stat(bench->path, &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0660);
+	finish(bench);
+
+	/* Not a socket: left alone. */
+	file = open(bench->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	close(file);
+	assert_int_equal(vhost_user_create(&bench->options, &second), -EADDRINUSE);
+	assert_int_equal(unlink(bench->path), 0);
+	umask(mask);
+}
+
+static void inherited_sockets(void **state)
+{
+	struct bench *bench = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listening, pair[2], frontend;
+
+	finish(bench);
+	listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	strcpy(address.sun_path, bench->path);
+	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
+	bench->options.socket = VHOST_USER_LISTEN_FD;
+	bench->options.fd = listening;
+	assert_int_equal(vhost_user_create(&bench->options, &bench->endpoint), -EINVAL);
+	assert_int_equal(listen(listening, 4), 0);
+	frontend = frontend_connect(bench);
+	reopen(bench, VHOST_USER_LISTEN_FD, listening);
+	handshake(bench, frontend, BASIC_FEATURES);
+	close(frontend);
+	finish(bench);
+	/* The file is whoever's who made it. */
+	assert_int_equal(unlink(bench->path), 0);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	reopen(bench, VHOST_USER_CONNECTED_FD, pair[1]);
+	handshake(bench, pair[0], BASIC_FEATURES);
+	close(pair[0]);
+	TURN_UNTIL(bench, bench_status(bench).connections == 0);
+}
+
+static void client_mode(void **state)
+{
+	struct bench *bench = *state;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), frontend = -1;
+
+	finish(bench);
+	reopen(bench, VHOST_USER_CONNECT, -1);
+	bench_settle(bench);
+	strcpy(address.sun_path, bench->path);
+	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listening, 4), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		TURN_UNTIL(bench, (frontend = accept(listening, NULL, NULL)) >= 0);
+		handshake(bench, frontend, BASIC_FEATURES);
+		close(frontend);
+	}
+	close(listening);
+	TURN_UNTIL(bench, bench_status(bench).connections == 0);
+	assert_int_equal(unlink(bench->path), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH_TEST(crowd_is_capped),
+		BENCH_TEST(violations_storm),
+		BENCH_TEST(idlers_are_closed),
+		BENCH_TEST(socket_file),
+		BENCH_TEST(inherited_sockets),
+		BENCH_TEST(client_mode),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bash completion for viaduct(1): commands from the program itself, names from the running daemon.
+
+_viaduct_names() {
+	"$1" disk list --no-color 2>/dev/null | sed -n '2,$s/ .*//p'
+}
+
+_viaduct() {
+	local current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[0]} words="" first=${COMP_WORDS[1]-}
+
+	case $COMP_CWORD:$first in
+	1:*)
+		words=$("$command" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\).*/\1/p' | sort -u)
+		;;
+	2:pool | 2:disk)
+		words=$("$command" help "$first" 2>/dev/null | sed -n "s/^  viaduct $first \([a-z-]*\).*/\1/p")
+		;;
+	2:help)
+		words=$("$command" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\).*/\1/p' | sort -u)
+		;;
+	2:run | 2:qemu-args | 2:libvirt-xml | 2:ch-args)
+		words=$(_viaduct_names "$command" | sed 's|/.*||' | sort -u)
+		;;
+	3:disk)
+		words=$(_viaduct_names "$command")
+		;;
+	3:pool)
+		words=$("$command" pool list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')
+		;;
+	esac
+	if [[ $current == -* ]]; then
+		words="--runtime-dir --json --no-color --help $("$command" help "$first" "${COMP_WORDS[2]-}" 2>/dev/null |
+			grep -o -- '--[a-z-]*' | sort -u)"
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
+complete -o default -F _viaduct viaduct
