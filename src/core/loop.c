@@ -341,8 +341,9 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	if (loop->tasks)
 		return 0;
 	timeout_ns = sleep_limit(loop, timeout_ns);
-	/* Relaxed is enough: whoever posts after this load also writes the eventfd. */
-	if (timeout_ns == 0 || __atomic_load_n(&loop->messages, __ATOMIC_RELAXED))
+	/* Relaxed is enough: whoever posts or stops after these loads also writes the eventfd. */
+	if (timeout_ns == 0 || __atomic_load_n(&loop->messages, __ATOMIC_RELAXED) ||
+	    __atomic_load_n(&loop->stopping, __ATOMIC_RELAXED))
 		return 0;
 	counter_add(&loop->counters.spin_ns, now - loop->idle_since_ns);
 	error = submit_and_sleep(loop, timeout_ns);

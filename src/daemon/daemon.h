@@ -39,6 +39,9 @@ struct takeover_offer;
 /* A sun_path with its final NUL. */
 #define SOCKET_PATH_SIZE 108
 
+/* A predecessor that was killed a moment ago still holds its disks until the kernel has ended its I/O. */
+#define DAEMON_LOCK_WAIT_MS 5000
+
 /* What went wrong, for the user: one sentence. `code` is what the caller acts on (negative errno). */
 struct daemon_error {
 	int code;

@@ -116,6 +116,7 @@ static int open_own(struct daemon_disk *disk)
 {
 	struct disk_uring_options options = {
 		.path = disk->path, .cache = disk->cache, .read_only = disk->read_only, .lock = !disk->read_only,
+		.lock_wait_ms = DAEMON_LOCK_WAIT_MS,
 	};
 	int fd = takeover_offer_take(disk->daemon->offer, "disk", disk->name);
 	int code;

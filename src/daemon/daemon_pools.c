@@ -46,6 +46,7 @@ static int open_host(struct daemon *daemon, struct daemon_pool *pool, const stru
 {
 	struct disk_uring_options options = {
 		.path = pool->path, .cache = pool->cache, .create_bytes = settings->size_bytes, .lock = true,
+		.lock_wait_ms = DAEMON_LOCK_WAIT_MS,
 	};
 	int fd = takeover_offer_take(daemon->offer, "pool", pool->name);
 	int code;

@@ -198,7 +198,7 @@ def manual_matches_program(tree):
     strings = set()
     for _, text in tree.matching(".c", ".h", under="src/"):
         strings.update(re.findall(r'"((?:\\.|[^"\\\n])*)"', text))
-    words = set(re.findall(r"[\w-]+", " ".join(strings)))
+    words = set(re.findall(r"\w[\w-]*", " ".join(strings)))
     found = []
     for name, number, line in tree.numbered(".1", ".5", ".8", under="docs/man/"):
         plain = line.replace("\\-", "-").replace("\\fB", "").replace("\\fR", "").replace("\\fI", "").replace("\\fP", "")
