@@ -46,17 +46,10 @@ PYTEST_KINDS = {
     "house": (None, 1),
     "wire": ("asan", 2),
     "daemon": ("asan", 1),
-<<<<<<< .merge_file_pAkDMz
-    "cli": ("release", 1),
-    "guests": ("release", 1),
-}
-KINDS = ["house", "tidy", *MESON_KINDS, "wire", "daemon", "cli", "guests", "fuzz"]
-=======
     "cli": ("asan", 1),
     "guests": ("release", 1),
 }
 KINDS = ["house", "tidy", *MESON_KINDS, *(kind for kind in PYTEST_KINDS if kind != "house"), "fuzz"]
->>>>>>> .merge_file_TdGN29
 CORES = 2
 TIDY = "clang-tidy-14"
 

@@ -220,7 +220,7 @@ void daemon_destroy(struct daemon *daemon)
 	free(daemon->workers);
 	if (daemon->config)
 		remove_directories(daemon);
-	fd_close(&daemon->lock_fd);
+	daemon_unlock(daemon);
 	notify_fds_finish(&daemon->fds);
 	config_destroy(daemon->config);
 	free(daemon->config_path);
