@@ -45,7 +45,7 @@ MESON_KINDS = {
 PYTEST_KINDS = {
     "house": (None, 1),
     "wire": ("asan", 2),
-    "daemon": ("asan", 1),
+    "daemon": ("release", 1),
     "cli": ("asan", 1),
     "guests": ("release", 1),
 }
