@@ -57,6 +57,7 @@ int daemon_make_directory(const struct config *config, const char *path)
 {
 	struct stat status;
 
+	assert(path);
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	if (stat(path, &status) < 0)
