@@ -352,7 +352,8 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	return error;
 }
 
-int loop_turn(struct loop *loop, uint64_t timeout_ns)
+/* `sleep_after_work`: the caller has nothing else to do between two turns. */
+static int turn(struct loop *loop, uint64_t timeout_ns, bool sleep_after_work)
 {
 	int error = 0;
 	bool worked;
@@ -368,7 +369,7 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 	if (worked)
 		loop->idle_since_ns = 0;
 	/* A loop that does not spin looks once more and then submits and sleeps with one system call. */
-	for (unsigned looks = 1; worked && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX; looks++)
+	for (unsigned looks = 1; worked && sleep_after_work && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX; looks++)
 		worked = work(loop);
 	if (!worked && timeout_ns > 0)
 		error = idle(loop, timeout_ns);
@@ -381,10 +382,15 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 	return error;
 }
 
+int loop_turn(struct loop *loop, uint64_t timeout_ns)
+{
+	return turn(loop, timeout_ns, false);
+}
+
 int loop_run(struct loop *loop)
 {
 	while (!__atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE)) {
-		int error = loop_turn(loop, 3600 * NS_PER_S);
+		int error = turn(loop, 3600 * NS_PER_S, true);
 
 		if (error)
 			return error;
