@@ -117,10 +117,21 @@ bool queue_park(struct loop_poller *poller)
 
 /* ---- violations ---- */
 
+static bool memory_lost(const struct virtqueue *queue)
+{
+	return guest_memory_lost(queue->view->memory) ||
+	       (queue->setup.inflight_lost && __atomic_load_n(queue->setup.inflight_lost, __ATOMIC_ACQUIRE));
+}
+
 void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value)
 {
 	if (queue->broken)
 		return;
+	/* The zeroes that the guard put in place of lost pages break other rules too; they are not the reason. */
+	if (memory_lost(queue)) {
+		violation = VIOLATION_MEMORY_LOST;
+		offending_value = 0;
+	}
 	queue->broken = true;
 	loop_watch_stop(queue->loop, &queue->kick_watch);
 	loop_timer_stop(queue->loop, &queue->poll_timer);
@@ -134,8 +145,7 @@ static void check_memory(struct virtqueue *queue)
 
 	if (faults == queue->faults_seen)
 		return;
-	if (guest_memory_lost(queue->view->memory) ||
-	    (queue->setup.inflight_lost && __atomic_load_n(queue->setup.inflight_lost, __ATOMIC_ACQUIRE)))
+	if (memory_lost(queue))
 		queue_break(queue, VIOLATION_MEMORY_LOST, 0);
 	else
 		queue->faults_seen = faults;
