@@ -83,7 +83,7 @@ struct virtqueue {
 	uint16_t *done;				/* slots to publish at the end of the turn */
 	unsigned done_count;
 	uint16_t *order;			/* IN_ORDER: slots in the order taken, a ring of `size` */
-	unsigned order_head, order_tail;
+	unsigned order_first, order_count;	/* not counters that run on: `size` need not divide 2^32 */
 	void *inflight;				/* struct inflight_split or inflight_packed, or NULL */
 	uint64_t inflight_counter;		/* order of the next chain taken */
 	uint16_t inflight_free;			/* packed: head of the region's free list */

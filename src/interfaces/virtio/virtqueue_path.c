@@ -226,7 +226,7 @@ static void handle_slot(struct virtqueue *queue, struct queue_slot *slot)
 	slot->answered = false;
 	queue->in_flight++;
 	if (queue->in_order)
-		queue->order[queue->order_tail++ % queue->size] = slot->chain.slot;
+		queue->order[(queue->order_first + queue->order_count++) % queue->size] = slot->chain.slot;
 	trace_mark(TRACE_MAPPED);
 	queue->model->handle(queue->model_queue, &slot->chain);
 }
@@ -313,12 +313,13 @@ static void add_done(struct virtqueue *queue, struct queue_slot *slot)
 /* IN_ORDER: an answer waits until all chains taken before it are answered (virtio 1.2, 2.7.9). */
 static void add_done_in_order(struct virtqueue *queue)
 {
-	while (queue->order_head != queue->order_tail) {
-		struct queue_slot *first = queue_slot(queue, queue->order[queue->order_head % queue->size]);
+	while (queue->order_count > 0) {
+		struct queue_slot *first = queue_slot(queue, queue->order[queue->order_first]);
 
 		if (!first->answered)
 			return;
-		queue->order_head++;
+		queue->order_first = (queue->order_first + 1) % queue->size;
+		queue->order_count--;
 		add_done(queue, first);
 	}
 }
