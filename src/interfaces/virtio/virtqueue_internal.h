@@ -102,6 +102,7 @@ struct virtqueue {
 	struct loop_op call_op;			/* the eventfd write in flight */
 	bool call_pending, call_again;
 	struct loop_timer call_timer;		/* a stop gives up on a call that never ends */
+	bool call_given_up;
 	void (*stopped)(void *context, const struct virtqueue_position *position);
 	void *stopped_context;
 	void (*released)(void *context);

@@ -31,7 +31,7 @@ void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags)
 
 	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
 	queue->call_pending = false;
-	if (queue->call_again && result != -ECANCELED) {
+	if (queue->call_again && !queue->call_given_up) {
 		queue->call_again = false;
 		queue_call(queue);
 	}
