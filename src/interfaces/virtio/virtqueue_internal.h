@@ -205,7 +205,7 @@ void inflight_split_after(struct virtqueue *queue, uint16_t used_idx);
 bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot, const struct packed_descriptor *chain,
 			  unsigned count);
 void inflight_packed_before(struct virtqueue *queue, uint16_t used, bool used_wrap);
-void inflight_packed_after(struct virtqueue *queue);
+void inflight_packed_after(struct virtqueue *queue, uint16_t used, bool used_wrap);
 /* Copies the recorded chain that starts at `first` (room for CHAIN_DESCRIPTORS_MAX). False: inconsistent. */
 bool inflight_packed_read(struct virtqueue *queue, unsigned first, struct packed_descriptor *descriptors,
 			  unsigned *ret_count, unsigned *ret_last);
