@@ -60,8 +60,11 @@ static void emit(const char *line, size_t length)
 	struct pollfd sink = { .fd = STDERR_FILENO, .events = POLLOUT };
 	ssize_t written = send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	/* A pipe that polls writable has room for PIPE_BUF (4096) bytes, so for a line of ours. */
-	if (written < 0 && errno == ENOTSOCK && poll(&sink, 1, 0) == 1 && sink.revents & POLLOUT)
+	/*
+	 * A pipe that polls writable has room for PIPE_BUF (4096) bytes, so for a line of ours. One that nobody
+	 * reads any more polls writable with an error, and a write would raise SIGPIPE.
+	 */
+	if (written < 0 && errno == ENOTSOCK && poll(&sink, 1, 0) == 1 && sink.revents == POLLOUT)
 		written = write(STDERR_FILENO, line, length);
 	if (written != (ssize_t)length)
 		__atomic_fetch_add(&log_lost, 1, __ATOMIC_RELAXED);

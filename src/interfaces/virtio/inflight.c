@@ -62,13 +62,19 @@ struct inflight_packed {
 	uint16_t version;
 	uint16_t desc_num;
 	uint16_t free_head, old_free_head;
-	uint16_t used_idx, old_used_idx;
-	uint8_t used_wrap, old_used_wrap;
-	uint8_t padding[10];
+	union inflight_place {
+		struct {
+			uint16_t used_idx, old_used_idx;
+			uint8_t used_wrap, old_used_wrap;
+		};
+		uint64_t word;
+	} place;
+	uint8_t padding[8];
 	struct inflight_packed_entry entry[];
 };
 
 static_assert(sizeof(struct inflight_split_entry) == 16 && offsetof(struct inflight_split, entry) == 16, "vhost-user");
+static_assert(offsetof(struct inflight_packed, place) == 16 && sizeof(union inflight_place) == 8, "vhost-user");
 static_assert(sizeof(struct inflight_packed_entry) == 32 && offsetof(struct inflight_packed, entry) == 32,
 	      "vhost-user");
 
@@ -234,11 +240,25 @@ void inflight_packed_before(struct virtqueue *queue, uint16_t used, bool used_wr
 		queue->inflight_free = slot->inflight_first;
 		shared_write_release(&region->free_head, queue->inflight_free);
 	}
-	shared_write_release(&region->used_idx, used);
-	shared_write_release(&region->used_wrap, (uint8_t)used_wrap);
+	shared_write_release(&region->place.used_idx, used);
+	shared_write_release(&region->place.used_wrap, (uint8_t)used_wrap);
 }
 
-void inflight_packed_after(struct virtqueue *queue)
+/*
+ * The batch is settled: new and old place are the same. In one store, because between a new index and its wrap
+ * counter the descriptor there can look like one that waits to be published: the rest of a chain of the last
+ * round, of which only the first descriptor was ever marked as used.
+ */
+static void packed_settle(struct inflight_packed *region, uint16_t used, bool used_wrap)
+{
+	union inflight_place place = { .word = 0 };
+
+	place.used_idx = place.old_used_idx = used;
+	place.used_wrap = place.old_used_wrap = used_wrap;
+	shared_write_release(&region->place.word, place.word);
+}
+
+void inflight_packed_after(struct virtqueue *queue, uint16_t used, bool used_wrap)
 {
 	struct inflight_packed *region = queue->inflight;
 
@@ -248,8 +268,7 @@ void inflight_packed_after(struct virtqueue *queue)
 		shared_write_release(&region->entry[slot->inflight_first].inflight, 0);
 	}
 	shared_write_release(&region->old_free_head, queue->inflight_free);
-	shared_write_release(&region->old_used_idx, shared_read(&region->used_idx));
-	shared_write_release(&region->old_used_wrap, shared_read(&region->used_wrap));
+	packed_settle(region, used, used_wrap);
 }
 
 bool inflight_packed_read(struct virtqueue *queue, unsigned first, struct packed_descriptor *descriptors,
@@ -288,10 +307,7 @@ static void packed_initialise(struct virtqueue *queue, struct inflight_packed *r
 	shared_write(&region->desc_num, (uint16_t)queue->size);
 	shared_write(&region->free_head, 0);
 	shared_write(&region->old_free_head, 0);
-	shared_write(&region->used_idx, queue->pack.used);
-	shared_write(&region->old_used_idx, queue->pack.used);
-	shared_write(&region->used_wrap, (uint8_t)queue->pack.used_wrap);
-	shared_write(&region->old_used_wrap, (uint8_t)queue->pack.used_wrap);
+	packed_settle(region, queue->pack.used, queue->pack.used_wrap);
 	shared_write_release(&region->version, INFLIGHT_VERSION);
 }
 
@@ -301,8 +317,8 @@ static void packed_initialise(struct virtqueue *queue, struct inflight_packed *r
  */
 static bool packed_settle_batch(struct virtqueue *queue, struct inflight_packed *region)
 {
-	unsigned old_used = shared_read(&region->old_used_idx), used = shared_read(&region->used_idx);
-	bool old_wrap = shared_read(&region->old_used_wrap), wrap = shared_read(&region->used_wrap);
+	unsigned old_used = shared_read(&region->place.old_used_idx), used = shared_read(&region->place.used_idx);
+	bool old_wrap = shared_read(&region->place.old_used_wrap), wrap = shared_read(&region->place.used_wrap);
 	unsigned free_head = shared_read(&region->old_free_head);
 
 	if (old_used >= queue->size || used >= queue->size)
@@ -317,12 +333,9 @@ static bool packed_settle_batch(struct virtqueue *queue, struct inflight_packed 
 			old_wrap = wrap;
 		}
 	}
-	shared_write(&region->free_head, (uint16_t)free_head);
-	shared_write(&region->old_free_head, (uint16_t)free_head);
-	shared_write(&region->used_idx, (uint16_t)old_used);
-	shared_write(&region->old_used_idx, (uint16_t)old_used);
-	shared_write(&region->used_wrap, (uint8_t)old_wrap);
-	shared_write(&region->old_used_wrap, (uint8_t)old_wrap);
+	shared_write_release(&region->free_head, (uint16_t)free_head);
+	shared_write_release(&region->old_free_head, (uint16_t)free_head);
+	packed_settle(region, (uint16_t)old_used, old_wrap);
 	queue->pack.used = queue->pack.next = (uint16_t)old_used;
 	queue->pack.used_wrap = queue->pack.next_wrap = old_wrap;
 	queue->inflight_free = (uint16_t)free_head;

@@ -201,7 +201,7 @@ bool packed_publish(struct virtqueue *queue)
 	/* Release: pairs with the driver's acquire of the flags before it reads id, length and data. */
 	shared_write_release(&ring->descriptors[first].flags, first_flags);
 	if (queue->inflight)
-		inflight_packed_after(queue);
+		inflight_packed_after(queue, (uint16_t)at, wrap);
 	ring->used = (uint16_t)at;
 	ring->used_wrap = wrap;
 	return call_wanted(queue, published);

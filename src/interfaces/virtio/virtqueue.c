@@ -209,10 +209,21 @@ void virtqueue_set_kick_fd(struct virtqueue *queue, int kick_fd)
 	queue_wake(queue);
 }
 
+static void cancel_call(struct virtqueue *queue)
+{
+	struct io_uring_sqe *sqe = loop_sqe(queue->loop);
+
+	io_uring_prep_cancel(sqe, &queue->call_op, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+}
+
 void virtqueue_set_call_fd(struct virtqueue *queue, int call_fd)
 {
 	loop_submit(queue->loop);
 	queue->call_fd = call_fd;
+	/* A write that waits for the old descriptor's full counter must not hold up the new one's. */
+	if (queue->call_pending)
+		cancel_call(queue);
 	queue_call(queue);
 }
 
@@ -265,10 +276,9 @@ const struct virtqueue_counters *virtqueue_get_counters(const struct virtqueue *
 static void call_expired(struct loop_timer *timer)
 {
 	struct virtqueue *queue = (struct virtqueue *)((char *)timer - offsetof(struct virtqueue, call_timer));
-	struct io_uring_sqe *sqe = loop_sqe(queue->loop);
 
-	io_uring_prep_cancel(sqe, &queue->call_op, 0);
-	io_uring_sqe_set_data(sqe, NULL);
+	queue->call_given_up = true;
+	cancel_call(queue);
 }
 
 /*

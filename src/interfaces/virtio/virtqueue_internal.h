@@ -83,7 +83,7 @@ struct virtqueue {
 	uint16_t *done;				/* slots to publish at the end of the turn */
 	unsigned done_count;
 	uint16_t *order;			/* IN_ORDER: slots in the order taken, a ring of `size` */
-	uint64_t order_head, order_tail;	/* counted through; 32 bits would break a `size` that is no power of two */
+	unsigned order_first, order_count;	/* not counters that run on: `size` need not divide 2^32 */
 	void *inflight;				/* struct inflight_split or inflight_packed, or NULL */
 	uint64_t inflight_counter;		/* order of the next chain taken */
 	uint16_t inflight_free;			/* packed: head of the region's free list */
@@ -102,6 +102,7 @@ struct virtqueue {
 	struct loop_op call_op;			/* the eventfd write in flight */
 	bool call_pending, call_again;
 	struct loop_timer call_timer;		/* a stop gives up on a call that never ends */
+	bool call_given_up;
 	void (*stopped)(void *context, const struct virtqueue_position *position);
 	void *stopped_context;
 	void (*released)(void *context);
@@ -206,7 +207,7 @@ void inflight_split_after(struct virtqueue *queue, uint16_t used_idx);
 bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot, const struct packed_descriptor *chain,
 			  unsigned count);
 void inflight_packed_before(struct virtqueue *queue, uint16_t used, bool used_wrap);
-void inflight_packed_after(struct virtqueue *queue);
+void inflight_packed_after(struct virtqueue *queue, uint16_t used, bool used_wrap);
 /* Copies the recorded chain that starts at `first` (room for CHAIN_DESCRIPTORS_MAX). False: inconsistent. */
 bool inflight_packed_read(struct virtqueue *queue, unsigned first, struct packed_descriptor *descriptors,
 			  unsigned *ret_count, unsigned *ret_last);

@@ -31,7 +31,7 @@ void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags)
 
 	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
 	queue->call_pending = false;
-	if (queue->call_again && result != -ECANCELED) {
+	if (queue->call_again && !queue->call_given_up) {
 		queue->call_again = false;
 		queue_call(queue);
 	}
@@ -117,10 +117,21 @@ bool queue_park(struct loop_poller *poller)
 
 /* ---- violations ---- */
 
+static bool memory_lost(const struct virtqueue *queue)
+{
+	return guest_memory_lost(queue->view->memory) ||
+	       (queue->setup.inflight_lost && __atomic_load_n(queue->setup.inflight_lost, __ATOMIC_ACQUIRE));
+}
+
 void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value)
 {
 	if (queue->broken)
 		return;
+	/* The zeroes that the guard put in place of lost pages break other rules too; they are not the reason. */
+	if (memory_lost(queue)) {
+		violation = VIOLATION_MEMORY_LOST;
+		offending_value = 0;
+	}
 	queue->broken = true;
 	loop_watch_stop(queue->loop, &queue->kick_watch);
 	loop_timer_stop(queue->loop, &queue->poll_timer);
@@ -133,8 +144,7 @@ void queue_check_memory(struct virtqueue *queue)
 
 	if (faults == queue->faults_seen)
 		return;
-	if (guest_memory_lost(queue->view->memory) ||
-	    (queue->setup.inflight_lost && __atomic_load_n(queue->setup.inflight_lost, __ATOMIC_ACQUIRE)))
+	if (memory_lost(queue))
 		queue_break(queue, VIOLATION_MEMORY_LOST, 0);
 	else
 		queue->faults_seen = faults;
@@ -215,7 +225,7 @@ static void handle_slot(struct virtqueue *queue, struct queue_slot *slot)
 	slot->answered = false;
 	queue->in_flight++;
 	if (queue->in_order)
-		queue->order[queue->order_tail++ % queue->size] = slot->chain.slot;
+		queue->order[(queue->order_first + queue->order_count++) % queue->size] = slot->chain.slot;
 	trace_mark(TRACE_MAPPED);
 	queue->model->handle(queue->model_queue, &slot->chain);
 }
@@ -307,12 +317,13 @@ static void add_done(struct virtqueue *queue, struct queue_slot *slot)
 /* IN_ORDER: an answer waits until all chains taken before it are answered (virtio 1.2, 2.7.9). */
 static void add_done_in_order(struct virtqueue *queue)
 {
-	while (queue->order_head != queue->order_tail) {
-		struct queue_slot *first = queue_slot(queue, queue->order[queue->order_head % queue->size]);
+	while (queue->order_count > 0) {
+		struct queue_slot *first = queue_slot(queue, queue->order[queue->order_first]);
 
 		if (!first->answered)
 			return;
-		queue->order_head++;
+		queue->order_first = (queue->order_first + 1) % queue->size;
+		queue->order_count--;
 		add_done(queue, first);
 	}
 }
