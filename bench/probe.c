@@ -224,7 +224,7 @@ int main(int argc, char **argv)
 			options.inflight = true;
 			break;
 		case 'q':
-			options.queues = (unsigned)atoi(optarg);
+			options.queues = (unsigned)strtoul(optarg, NULL, 10);
 			break;
 		default:
 			fprintf(stderr,

@@ -200,7 +200,7 @@ static struct loop *worker_of(void *context, unsigned queue_index)
 
 static void stop(int signal)
 {
-	loop_stop(stop_loop);
+	loop_stop(stop_loop); /* NOLINT(bugprone-signal-handler): its contract allows it */
 }
 
 static void start_workers(struct serve *serve, const struct serve_options *options)

@@ -22,8 +22,7 @@ import time
 import xml.etree.ElementTree
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
-WORK = TOP / "build" / "check"
-LOGS = WORK / "logs"
+LOGS = TOP / "build" / "check" / "logs"
 
 # name: (compiler, meson options). The TSAN build is for programs with threads, see MESON_KINDS.
 BUILDS = {
@@ -46,10 +45,11 @@ MESON_KINDS = {
 PYTEST_KINDS = {
     "house": (None, 1),
     "wire": ("asan", 2),
-    "daemon": ("asan", 1),
+    "daemon": ("release", 1),
+    "cli": ("asan", 1),
     "guests": ("release", 1),
 }
-KINDS = ["house", "tidy", *MESON_KINDS, "wire", "daemon", "guests", "fuzz"]
+KINDS = ["house", "tidy", *MESON_KINDS, *(kind for kind in PYTEST_KINDS if kind != "house"), "fuzz"]
 CORES = 2
 TIDY = "clang-tidy-14"
 
@@ -67,6 +67,11 @@ class Result:
 
     def fail(self, name, text=""):
         self.failures.append((name, text))
+
+
+def build_folder(name):
+    """Beside build/, as the programs look for the sources' tools at that distance."""
+    return TOP / f"build-check-{name}"
 
 
 def environment(**extra):
@@ -109,7 +114,7 @@ def build(name):
     """Sets a build up and builds it. Only failures are counted: a build is no test."""
     result = Result()
     compiler, options = BUILDS[name]
-    folder = WORK / name
+    folder = build_folder(name)
     recorded = folder / "check-options"
     wanted = json.dumps([compiler, options])
     if folder.exists() and (not recorded.exists() or recorded.read_text() != wanted):
@@ -166,7 +171,7 @@ def meson_tests(kind, build_name, keyword):
     """Runs one suite in one build."""
     result = Result()
     stage = f"{kind}-{build_name}"
-    folder = WORK / build_name
+    folder = build_folder(build_name)
     # TSAN of this age knows the memory layout without randomisation only.
     prefix = ["setarch", "-R"] if build_name == "tsan" else []
     status, text = run_logged(stage, [*prefix, "meson", "test", "-C", folder, "--no-rebuild", "--suite", kind,
@@ -196,7 +201,7 @@ def pytest(kind, arguments):
     build_name, _ = PYTEST_KINDS[kind]
     report = LOGS / f"{kind}.xml"
     report.unlink(missing_ok=True)
-    extra = {"VIADUCT_BUILD": str(WORK / build_name)} if build_name else {}
+    extra = {"VIADUCT_BUILD": str(build_folder(build_name))} if build_name else {}
     status, text = run_logged(kind, [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{kind}",
                                      f"--junitxml={report}", *arguments], 2400, PYTHONDONTWRITEBYTECODE="1", **extra)
     if not report.exists():
@@ -229,7 +234,7 @@ def fuzz_targets():
 def fuzz(target, seconds, keep_corpus):
     """Runs one target, started from the committed corpus. What it finds new goes to build/fuzz if kept."""
     result = Result()
-    program = WORK / "fuzz" / "tests" / "fuzz" / f"fuzz_{target}"
+    program = build_folder("fuzz") / "tests" / "fuzz" / f"fuzz_{target}"
     corpus = TOP / "tests" / "fuzz" / "corpus" / target
     if not corpus.is_dir() or not any(corpus.iterdir()):
         result.fail(f"fuzz {target}: no committed corpus in {corpus.relative_to(TOP)}")
@@ -255,11 +260,11 @@ def fuzz(target, seconds, keep_corpus):
 
 def tidy_commands():
     """(source, compile command) of every C file of the clang build, once each."""
-    database = json.loads((WORK / "clang" / "compile_commands.json").read_text())
+    database = json.loads((build_folder("clang") / "compile_commands.json").read_text())
     commands = {}
     for entry in database:
         source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
-        if source.is_relative_to(TOP) and not source.is_relative_to(TOP / "build"):
+        if source.is_relative_to(TOP) and not source.relative_to(TOP).parts[0].startswith("build"):
             commands[source] = entry["command"]
     return commands
 
@@ -298,7 +303,7 @@ def tidy():
             key.update(str(source.relative_to(TOP)).encode() + b"\0" + source.read_bytes())
             mark = cache / key.hexdigest()
             if not mark.exists():
-                done = subprocess.run([TIDY, "--quiet", "-p", WORK / "clang", source], cwd=TOP, env=environment(),
+                done = subprocess.run([TIDY, "--quiet", "-p", build_folder("clang"), source], cwd=TOP, env=environment(),
                                       stdin=subprocess.DEVNULL, capture_output=True, text=True)
                 if done.returncode != 0:
                     with lock:

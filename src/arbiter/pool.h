@@ -20,9 +20,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define POOL_EXTENT_BYTES (1024u * 1024u)
+#define POOL_EXTENT_BYTES 1048576u
 #define POOL_GRAINS	  16u
-#define POOL_GRAIN_BYTES  (POOL_EXTENT_BYTES / POOL_GRAINS)
+#define POOL_GRAIN_BYTES  (POOL_EXTENT_BYTES / POOL_GRAINS)	/* 64 KiB */
 #define POOL_NAME_MAX	  127	/* "guest/disk" without the final NUL */
 #define POOL_ERROR_MAX	  256
 

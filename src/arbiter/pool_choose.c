@@ -25,7 +25,7 @@ static int add_run(struct run_list *list, uint32_t first, uint32_t count)
 	return 0;
 }
 
-/* All free runs from extent `from` on; at most `limit` of them. */
+/* All free runs, in order. */
 static int free_runs(const struct pool_ledger *ledger, struct run_list *list)
 {
 	uint32_t e = 0;
@@ -82,6 +82,7 @@ static void keep_best(struct run_list *list, uint32_t wanted)
 {
 	uint32_t taken = 0, fitting = 0;
 
+	assert(list->count > 0);
 	qsort(list->run, list->count, sizeof(*list->run), by_length_descending);
 	while (fitting < list->count && list->run[fitting].count >= wanted)
 		fitting++;

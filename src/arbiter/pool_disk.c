@@ -10,7 +10,7 @@
 #include "core/shared.h"
 #include "host/host_disk.h"
 
-#define MIB (1024u * 1024u)
+#define MIB 1048576u
 
 static struct pool_map *map_create(uint32_t count)
 {

@@ -142,6 +142,7 @@ static int64_t take_record(struct reader *reader)
 	}
 	if (blocks[0] <= 0 && blocks[1] <= 0)
 		return log_end(reader, blocks);
+	assert(reader->record[0] && reader->record[1]);
 	good = blocks[0] > 0 ? 0 : 1;
 	if (blocks[1 - good] <= 0)
 		report_lost_mirror(reader, 1 - good);

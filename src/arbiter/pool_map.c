@@ -19,7 +19,7 @@
 
 int pool_live_init(struct pool *pool)
 {
-	uint64_t capacity = align_up(pool->journal.layout.capacity_extents, POOL_DIRTY_BITS * POOL_DIRTY_BITS);
+	uint64_t capacity = align_up(pool->journal.layout.capacity_extents, (uint64_t)POOL_DIRTY_BITS * POOL_DIRTY_BITS);
 	uint64_t leaf_words = capacity / POOL_DIRTY_BITS, summary_words = leaf_words / POOL_DIRTY_BITS;
 	size_t bytes = (leaf_words + summary_words) * sizeof(uint64_t) + capacity * sizeof(uint16_t);
 	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ANSWER_MAX (64u * 1024 * 1024)	/* the map of a very large pool stays below */
+#define ANSWER_MAX ((size_t)64 << 20)	/* the map of a very large pool stays below */
 #define ERROR_MAX  4096
 #define TIMEOUT_S  30L
 

@@ -90,14 +90,14 @@ static const struct cli_option *find_option(const struct cli_option *options, co
 static int unknown_option(const struct cli_command *command, const struct cli_option *options, const char *name)
 {
 	const char *names[OPTIONS_MAX + 1], *nearest;
-	size_t count = 0;
+	size_t count = 0, dashes = strspn(name, "-");
 
 	for (; options->name && count < OPTIONS_MAX; options++)
 		names[count++] = options->name;
 	names[count] = NULL;
-	nearest = cli_nearest(name, names);
+	nearest = cli_nearest(name + dashes, names);
 	if (nearest)
-		return cli_usage(command, "unknown option %s; did you mean %s?", name, nearest);
+		return cli_usage(command, "unknown option %s; did you mean --%s?", name, nearest);
 	return cli_usage(command, "unknown option %s", name);
 }
 
@@ -107,18 +107,21 @@ static int parse_option(const struct cli_command *command, const struct cli_opti
 {
 	const char *argument = argv[*index], *equals = strchr(argument, '=');
 	size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
-	const struct cli_option *option = find_option(options, argument, length);
+	const struct cli_option *option = NULL;
+
+	if (length > 2 && argument[1] == '-')
+		option = find_option(options, argument + 2, length - 2);
 
 	if (!option)
 		return unknown_option(command, options, argument);
 	if (option->flag) {
 		if (equals)
-			return cli_usage(command, "%s takes no value", option->name);
+			return cli_usage(command, "--%s takes no value", option->name);
 		*option->flag = true;
 		return CLI_OK;
 	}
 	if (!equals && *index + 1 >= argc)
-		return cli_usage(command, "%s needs a value", option->name);
+		return cli_usage(command, "--%s needs a value", option->name);
 	*option->value = equals ? equals + 1 : argv[++*index];
 	return CLI_OK;
 }
@@ -127,9 +130,9 @@ static int parse_option(const struct cli_command *command, const struct cli_opti
 static void all_options(struct cli_option *all, const struct cli_option *options, struct global_values *values)
 {
 	const struct cli_option global[] = {
-		{ "--runtime-dir", &values->runtime_dir, NULL },
-		{ "--json", NULL, &values->json },
-		{ "--no-color", NULL, &values->no_color },
+		{ "runtime-dir", &values->runtime_dir, NULL },
+		{ "json", NULL, &values->json },
+		{ "no-color", NULL, &values->no_color },
 	};
 	size_t count = 0;
 

@@ -26,7 +26,6 @@
 #include "core/clock.h"
 
 #define POOL_BYTES	 (8ull << 30)
-#define GUESTS		 2u
 #define STEP_US		 10000u	/* between two steps of the hostile guest: the guests need the CPU */
 #define LOOK_NS		 (200 * NS_PER_MS)
 #define DAEMON_READY_MS	 20000
@@ -34,126 +33,7 @@
 #define ROUNDS_BEFORE	 2u	/* rounds of each guest before the kill, after it, and after the takeover */
 #define SECONDS_DEFAULT	 240	/* under software emulation on a busy machine; usually it takes less than 90 */
 
-struct demo {
-	struct cli *cli;
-	const struct cli_command *command;
-	struct cli guest_cli;		/* as `cli`, but with the demo's runtime directory */
-	char directory[CLI_PATH_MAX / 4], pool_path[CLI_PATH_MAX];
-	char token[DEMO_TOKEN_MAX];
-	bool keep, break_bound;
-	uint64_t start_ns, deadline_ns;
-	struct demo_image image;
-	struct demo_daemon daemon;
-	struct demo_guest guests[GUESTS];
-	struct hostile *hostile;
-	struct demo_checks checks;
-	uint64_t counted_sent;		/* hostile requests of the phases that were compared */
-	struct demo_pauses pauses;
-	json_t *pool, *status;		/* at the end */
-};
-
-static void say(const struct demo *demo, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(const struct demo *demo, const char *format, ...)
-{
-	va_list arguments;
-
-	printf("[%5.1f s] ", (double)(clock_now_ns() - demo->start_ns) / (double)NS_PER_S);
-	va_start(arguments, format);
-	vprintf(format, arguments);
-	va_end(arguments);
-	putchar('\n');
-	fflush(stdout);
-}
-
-/* ---- preparation ---- */
-
-static int prepare_directory(struct demo *demo)
-{
-	const char *parent = getenv("TMPDIR");
-	uint64_t random = 0;
-
-	snprintf(demo->directory, sizeof(demo->directory), "%s/viaduct-demo-XXXXXX", parent ? parent : "/tmp");
-	if (!mkdtemp(demo->directory))
-		return cli_fail(demo->command, "%s: %s", demo->directory, strerror(errno));
-	if (getrandom(&random, sizeof(random), 0) < 0)
-		random = clock_now_ns();
-	snprintf(demo->token, sizeof(demo->token), "%016llx", (unsigned long long)random);
-	snprintf(demo->pool_path, sizeof(demo->pool_path), "%s/main.pool", demo->directory);
-	snprintf(demo->daemon.config, sizeof(demo->daemon.config), "%s/viaduct.conf", demo->directory);
-	snprintf(demo->daemon.runtime_dir, sizeof(demo->daemon.runtime_dir), "%s/run", demo->directory);
-	snprintf(demo->daemon.log, sizeof(demo->daemon.log), "%s/viaductd.log", demo->directory);
-	for (unsigned i = 0; i < GUESTS; i++)
-		snprintf(demo->guests[i].log, sizeof(demo->guests[i].log), "%s/%s.console", demo->directory,
-			 demo->guests[i].name);
-	demo->guest_cli = *demo->cli;
-	snprintf(demo->guest_cli.runtime_dir, sizeof(demo->guest_cli.runtime_dir), "%s", demo->daemon.runtime_dir);
-	return CLI_OK;
-}
-
-static int write_config(struct demo *demo)
-{
-	FILE *config = fopen(demo->daemon.config, "we");
-
-	if (!config)
-		return cli_fail(demo->command, "%s: %s", demo->daemon.config, strerror(errno));
-	fprintf(config,
-		"[pool main]\npath = %s\nsize = 8G\n\n"
-		"[guest alice]\n[disk alice/root]\npool = main\nsize = 1G\n\n"
-		"[guest bob]\n[disk bob/root]\npool = main\nsize = 1G\n\n"
-		"[guest mallory]\n[disk mallory/root]\npool = main\nsize = 64M\n",
-		demo->pool_path);
-	if (fclose(config) != 0)
-		return cli_fail(demo->command, "%s: %s", demo->daemon.config, strerror(errno));
-	return CLI_OK;
-}
-
-static int run_image_builder(struct demo *demo, const char *directory)
-{
-	char builder[CLI_PATH_MAX];
-	int status = -1;
-	pid_t pid;
-
-	if (cli_find_program("guest-image", builder) < 0)
-		return cli_fail(demo->command, "guest-image, which builds the guests, was not found beside this program");
-	fflush(stdout);
-	pid = fork();
-	if (pid == 0) {
-		execl(builder, builder, directory, (char *)NULL);
-		_exit(127);
-	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return status == 0 ? CLI_OK : cli_fail(demo->command, "the guests' kernel and initramfs could not be built");
-}
-
-static int prepare_image(struct demo *demo, const char *given)
-{
-	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME"), *reason;
-	char directory[CLI_PATH_MAX / 2];
-	int result = CLI_OK;
-
-	if (given)
-		snprintf(directory, sizeof(directory), "%s", given);
-	else if (cache && cache[0] == '/')
-		snprintf(directory, sizeof(directory), "%s/viaduct/guest-image", cache);
-	else
-		snprintf(directory, sizeof(directory), "%s/.cache/viaduct/guest-image", home ? home : "/var/tmp");
-	snprintf(demo->image.kernel, sizeof(demo->image.kernel), "%s/vmlinuz", directory);
-	snprintf(demo->image.initrd, sizeof(demo->image.initrd), "%s/initrd.gz", directory);
-	if (!given || access(demo->image.initrd, R_OK) < 0)
-		result = run_image_builder(demo, directory);
-	if (result == CLI_OK && vmm_find_qemu(demo->image.qemu) < 0)
-		result = cli_fail(demo->command, "QEMU is not installed; `apt install qemu-system-x86` brings it");
-	if (result != CLI_OK)
-		return result;
-	demo->image.accel = vmm_probe_accel(demo->image.qemu, demo->image.kernel, &reason);
-	if (demo->image.accel == VMM_TCG)
-		say(demo, "guests run under software emulation: %s", reason);
-	else
-		say(demo, "guests run under KVM");
-	return CLI_OK;
-}
+/* ---- the start ---- */
 
 static int start_daemon(struct demo *demo)
 {
@@ -169,7 +49,7 @@ static int start_daemon(struct demo *demo)
 		return cli_fail(demo->command, "viaductd did not start: %s",
 				error == -ECHILD ? "it ended" : strerror(-error));
 	}
-	say(demo, "viaductd owns %s (8 GiB, sparse) as pool main", demo->pool_path);
+	demo_say(demo, "viaductd owns %s (8 GiB, sparse) as pool main", demo->pool_path);
 	return CLI_OK;
 }
 
@@ -183,19 +63,19 @@ static int start_hostile(struct demo *demo)
 	json_decref(disk);
 	if (error)
 		return cli_fail(demo->command, "the hostile front end cannot connect: %s (%s)", reason, strerror(-error));
-	say(demo, "mallory, a driver of ours with a 64 MiB disk, asks for sectors that are not its own");
+	demo_say(demo, "mallory, a driver of ours with a 64 MiB disk, asks for sectors that are not its own");
 	return CLI_OK;
 }
 
 static int start_guests(struct demo *demo)
 {
-	for (unsigned i = 0; i < GUESTS; i++) {
+	for (unsigned i = 0; i < DEMO_GUESTS; i++) {
 		int result = demo_guest_start(&demo->guests[i], &demo->guest_cli, demo->command, &demo->image, demo->token);
 
 		if (result != CLI_OK)
 			return result;
 	}
-	say(demo, "alice and bob boot Debian's kernel, each with a 1 GiB disk");
+	demo_say(demo, "alice and bob boot Debian's kernel, each with a 1 GiB disk");
 	return CLI_OK;
 }
 
@@ -203,7 +83,7 @@ static int start_guests(struct demo *demo)
 
 static int fail_phase(struct demo *demo, const char *what)
 {
-	for (unsigned i = 0; i < GUESTS; i++)
+	for (unsigned i = 0; i < DEMO_GUESTS; i++)
 		demo_report_log_tail(demo->guests[i].log);
 	demo_report_log_tail(demo->daemon.log);
 	demo_check(&demo->checks, false, "%s", what);
@@ -229,11 +109,11 @@ static int run_until(struct demo *demo, bool (*reached)(const struct demo *demo,
 		if (clock_now_ns() < look_ns)
 			continue;
 		look_ns = clock_now_ns() + LOOK_NS;
-		for (unsigned i = 0; i < GUESTS; i++)
+		for (unsigned i = 0; i < DEMO_GUESTS; i++)
 			demo_guest_look(&demo->guests[i]);
 		if (reached(demo, target))
 			return CLI_OK;
-		for (unsigned i = 0; i < GUESTS; i++) {
+		for (unsigned i = 0; i < DEMO_GUESTS; i++) {
 			if (demo_guest_gone(&demo->guests[i]) && !demo->guests[i].ended)
 				return fail_phase(demo, what);
 		}
@@ -256,7 +136,7 @@ static unsigned rounds_now(struct demo *demo)
 {
 	unsigned most = 0;
 
-	for (unsigned i = 0; i < GUESTS; i++) {
+	for (unsigned i = 0; i < DEMO_GUESTS; i++) {
 		demo_guest_look(&demo->guests[i]);
 		if (demo->guests[i].rounds > most)
 			most = demo->guests[i].rounds;
@@ -301,7 +181,7 @@ static int kill_daemon(struct demo *demo)
 	compare_refused(demo, "before the kill");
 	hostile_reset_longest(demo->hostile);
 	error = hostile_leave_in_flight(demo->hostile, IN_FLIGHT);
-	say(demo, "kill -9 of viaductd (pid %d), with requests in flight, and start again", (int)demo->daemon.pid);
+	demo_say(demo, "kill -9 of viaductd (pid %d), with requests in flight, and start again", (int)demo->daemon.pid);
 	demo_daemon_stop(&demo->daemon, SIGKILL);
 	if (!error)
 		error = demo_daemon_start(&demo->daemon, false);
@@ -326,7 +206,7 @@ static int take_over(struct demo *demo)
 
 	compare_refused(demo, "before the takeover");
 	hostile_reset_longest(demo->hostile);
-	say(demo, "viaductd --takeover: a new process takes the open connections from pid %d", (int)predecessor);
+	demo_say(demo, "viaductd --takeover: a new process takes the open connections from pid %d", (int)predecessor);
 	error = demo_daemon_start(&demo->daemon, true);
 	if (!error)
 		error = pulse_until_ready(demo, &demo->pauses.takeover_ns);
@@ -390,17 +270,17 @@ static int collect(struct demo *demo)
 static void check_end(struct demo *demo)
 {
 	const uint64_t lines_per_mib = (1 << 20) / SCAN_PATTERN_BYTES;
-	struct demo_expected expected[GUESTS + 1];
+	struct demo_expected expected[DEMO_GUESTS + 1];
 	json_t *disks = json_object_get(demo->status, "disks");
 	int status;
 
-	for (unsigned i = 0; i < GUESTS; i++) {
+	for (unsigned i = 0; i < DEMO_GUESTS; i++) {
 		check_guest(demo, &demo->guests[i]);
 		expected[i] = (struct demo_expected){
 			demo->guests[i].name, (uint64_t)demo->guests[i].files * demo->guests[i].mib * lines_per_mib,
 		};
 	}
-	expected[GUESTS] = (struct demo_expected){ "mallory", 128 };
+	expected[DEMO_GUESTS] = (struct demo_expected){ "mallory", 128 };
 	check_hostile(demo);
 	hostile_close(demo->hostile);
 	demo->hostile = NULL;
@@ -409,7 +289,7 @@ static void check_end(struct demo *demo)
 	demo_check_metadata(&demo->checks, demo->pool_path);
 	demo_check_map(&demo->checks, demo->pool);
 	demo_check_sizes(&demo->checks, demo->pool, disks);
-	demo_check_pool_file(&demo->checks, demo->pool_path, demo->pool, demo->token, expected, GUESTS + 1);
+	demo_check_pool_file(&demo->checks, demo->pool_path, demo->pool, demo->token, expected, DEMO_GUESTS + 1);
 }
 
 static int run_phases(struct demo *demo)
@@ -417,7 +297,7 @@ static int run_phases(struct demo *demo)
 	int result = run_until(demo, rounds_reached, ROUNDS_BEFORE, "both guests verify their first rounds");
 
 	if (result == CLI_OK) {
-		say(demo, "both guests have made a file system and verified %u rounds", rounds_now(demo));
+		demo_say(demo, "both guests have made a file system and verified %u rounds", rounds_now(demo));
 		result = kill_daemon(demo);
 	}
 	if (result == CLI_OK)
@@ -429,8 +309,8 @@ static int run_phases(struct demo *demo)
 	}
 	if (result != CLI_OK)
 		return result;
-	say(demo, "the guests verify everything once more and end");
-	for (unsigned i = 0; i < GUESTS; i++)
+	demo_say(demo, "the guests verify everything once more and end");
+	for (unsigned i = 0; i < DEMO_GUESTS; i++)
 		demo_guest_stop(&demo->guests[i]);
 	result = run_until(demo, all_ended, 0, "both guests end");
 	return result == CLI_OK ? collect(demo) : result;
@@ -443,7 +323,7 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 
 static void clean_up(struct demo *demo)
 {
-	for (unsigned i = 0; i < GUESTS; i++)
+	for (unsigned i = 0; i < DEMO_GUESTS; i++)
 		demo_guest_kill(&demo->guests[i]);
 	hostile_close(demo->hostile);
 	demo_daemon_stop(&demo->daemon, SIGKILL);
@@ -457,12 +337,8 @@ static void clean_up(struct demo *demo)
 
 static int run(struct demo *demo, const char *image)
 {
-	int result = prepare_directory(demo);
+	int result = demo_prepare(demo, image);
 
-	if (result == CLI_OK)
-		result = write_config(demo);
-	if (result == CLI_OK)
-		result = prepare_image(demo, image);
 	if (result == CLI_OK)
 		result = start_daemon(demo);
 	if (result == CLI_OK)
@@ -500,9 +376,9 @@ int command_demo(struct cli *cli, const struct cli_command *command, int argc, c
 			     .start_ns = clock_now_ns(), .guests = { { .name = "alice" }, { .name = "bob" } } };
 	const char *image = NULL, *check_pool = NULL, *seconds = NULL;
 	const struct cli_option options[] = {
-		{ "--guest-image", &image, NULL }, { "--check-pool", &check_pool, NULL },
-		{ "--seconds", &seconds, NULL },   { "--keep", NULL, &demo.keep },
-		{ "--break-bound", NULL, &demo.break_bound },	/* for the test that sees the checks fail */
+		{ "guest-image", &image, NULL }, { "check-pool", &check_pool, NULL },
+		{ "seconds", &seconds, NULL },   { "keep", NULL, &demo.keep },
+		{ "break-bound", NULL, &demo.break_bound },	/* for the test that sees the checks fail */
 		{ 0 },
 	};
 	struct cli_arguments arguments;

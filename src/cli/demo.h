@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "cli/cli.h"
+#include "cli/demo_report.h"
 #include "cli/vmm.h"
 
 #define DEMO_TOKEN_MAX 20
@@ -124,5 +125,36 @@ void hostile_reset_longest(struct hostile *hostile);
 /* Kinds of requests, their description, and how many of each were sent and refused. */
 bool hostile_kind(const struct hostile *hostile, size_t index, const char **ret_what, uint64_t *ret_sent,
 		  uint64_t *ret_refused);
+
+/* ---- the whole (demo.c, demo_prepare.c) ---- */
+
+#define DEMO_GUESTS 2u
+
+struct demo {
+	struct cli *cli;
+	const struct cli_command *command;
+	struct cli guest_cli;		/* as `cli`, but with the demo's runtime directory */
+	char directory[CLI_PATH_MAX / 4], pool_path[CLI_PATH_MAX];
+	char token[DEMO_TOKEN_MAX];
+	bool keep, break_bound;
+	uint64_t start_ns, deadline_ns;
+	struct demo_image image;
+	struct demo_daemon daemon;
+	struct demo_guest guests[DEMO_GUESTS];
+	struct hostile *hostile;
+	struct demo_checks checks;
+	uint64_t counted_sent;		/* hostile requests of the phases that were compared */
+	struct demo_pauses pauses;
+	json_t *pool, *status;		/* at the end */
+};
+
+/* A line with the time since the start. */
+void demo_say(const struct demo *demo, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Makes the directory and the configuration, and builds the guests' image unless it is there (`image`: its
+ * directory, NULL for the cache). Returns an exit code.
+ */
+int demo_prepare(struct demo *demo, const char *image);
 
 #endif

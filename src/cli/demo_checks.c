@@ -4,14 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/pool.h"
 #include "cli/api_client.h"
 #include "cli/demo.h"
 #include "cli/demo_scan.h"
+#include "cli/pool_check.h"
 #include "cli/pool_map.h"
 #include "cli/table.h"
 #include "cli/text.h"
-#include "host/host_disk.h"
 
 bool demo_check(struct demo_checks *checks, bool ok, const char *format, ...)
 {
@@ -85,24 +84,17 @@ void demo_check_sizes(struct demo_checks *checks, const json_t *pool, const json
 
 /* ---- the pool's file ---- */
 
-static void count_finding(void *context, const struct pool_finding *finding)
+static void print_problem(void *context, int severity, uint64_t offset_bytes, const char *text)
 {
-	if (finding->severity > 0)
-		printf("         at %#llx: %s\n", (unsigned long long)finding->offset_bytes, finding->text);
+	if (severity > 0)
+		printf("         at %#llx: %s\n", (unsigned long long)offset_bytes, text);
 }
 
 void demo_check_metadata(struct demo_checks *checks, const char *path)
 {
-	const struct disk_uring_options options = {
-		.path = path, .cache = HOST_DISK_CACHE_BUFFERED, .read_only = true, .lock = true,
-	};
-	struct host_disk *disk;
-	int problems = disk_uring_open(&options, &disk);
+	bool opened;
+	int problems = pool_check_file(path, print_problem, NULL, &opened);
 
-	if (problems == 0) {
-		problems = pool_check(disk, count_finding, NULL);
-		disk->ops->close(disk);
-	}
 	if (problems < 0)
 		demo_check(checks, false, "pool file: %s cannot be checked: %s", path, strerror(-problems));
 	else

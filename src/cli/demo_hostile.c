@@ -15,7 +15,7 @@
 
 #define SECTOR_BYTES	 512u
 #define BUFFER_SECTORS	 16u
-#define BUFFER_BYTES	 (BUFFER_SECTORS * SECTOR_BYTES)
+#define BUFFER_BYTES	 ((size_t)BUFFER_SECTORS * SECTOR_BYTES)
 #define MEMORY_BYTES	 (1u << 20)
 #define QUEUE_SIZE	 32u
 #define IN_FLIGHT_MAX	 8u
@@ -33,23 +33,23 @@ enum base { FROM_ZERO, FROM_END, FROM_POOL_END };
 
 static const struct lie {
 	const char *what;
-	enum base base;
 	int64_t sector;
+	enum base base;
 	uint32_t sectors;
 } lies[] = {
-	{ "the first sector behind the end", FROM_END, 0, 1 },
-	{ "across the end, by one sector", FROM_END, -1, 2 },
-	{ "across the end, half and half", FROM_END, -8, 16 },
-	{ "right behind, where a neighbour may be", FROM_END, 2048, 16 },
-	{ "1 GiB behind the end", FROM_END, 2097152, 16 },
-	{ "the last sectors of the physical disk", FROM_POOL_END, -16, 16 },
-	{ "sector 2^40", FROM_ZERO, 1ll << 40, 16 },
-	{ "sector 2^55: as bytes it wraps to 0", FROM_ZERO, 1ll << 55, 16 },
-	{ "sector 2^55 + 2048: wraps to 1 MiB", FROM_ZERO, (1ll << 55) + 2048, 16 },
-	{ "sector 2^55 - 1, two sectors: the end wraps", FROM_ZERO, (1ll << 55) - 1, 2 },
-	{ "sector 2^63", FROM_ZERO, INT64_MIN, 1 },
-	{ "sector 2^64 - 8, sixteen: the sum wraps", FROM_ZERO, -8, 16 },
-	{ "sector 2^64 - 1", FROM_ZERO, -1, 1 },
+	{ "the first sector behind the end", 0, FROM_END, 1 },
+	{ "across the end, by one sector", -1, FROM_END, 2 },
+	{ "across the end, half and half", -8, FROM_END, 16 },
+	{ "right behind, where a neighbour may be", 2048, FROM_END, 16 },
+	{ "1 GiB behind the end", 2097152, FROM_END, 16 },
+	{ "the last sectors of the physical disk", -16, FROM_POOL_END, 16 },
+	{ "sector 2^40", 1ll << 40, FROM_ZERO, 16 },
+	{ "sector 2^55: as bytes it wraps to 0", 1ll << 55, FROM_ZERO, 16 },
+	{ "sector 2^55 + 2048: wraps to 1 MiB", (1ll << 55) + 2048, FROM_ZERO, 16 },
+	{ "sector 2^55 - 1, two sectors: the end wraps", (1ll << 55) - 1, FROM_ZERO, 2 },
+	{ "sector 2^63", INT64_MIN, FROM_ZERO, 1 },
+	{ "sector 2^64 - 8, sixteen: the sum wraps", -8, FROM_ZERO, 16 },
+	{ "sector 2^64 - 1", -1, FROM_ZERO, 1 },
 };
 
 #define LIES (sizeof(lies) / sizeof(lies[0]))
@@ -163,7 +163,7 @@ static int request_do(struct hostile *hostile, const struct frontend_block_reque
 
 static void fill_pattern(struct hostile *hostile, char *buffer)
 {
-	for (unsigned at = 0; at < BUFFER_BYTES; at += SCAN_PATTERN_BYTES)
+	for (size_t at = 0; at < BUFFER_BYTES; at += SCAN_PATTERN_BYTES)
 		memcpy(buffer + at, hostile->line, SCAN_PATTERN_BYTES);
 }
 
@@ -187,7 +187,7 @@ static bool offered(const struct hostile *hostile, enum frontend_block_type type
 
 static bool untouched(const char *buffer)
 {
-	for (unsigned i = 0; i < BUFFER_BYTES; i++) {
+	for (size_t i = 0; i < BUFFER_BYTES; i++) {
 		if (buffer[i] != UNTOUCHED)
 			return false;
 	}
@@ -234,7 +234,7 @@ int hostile_pulse(struct hostile *hostile)
 		.type = write ? FRONTEND_BLOCK_OUT : FRONTEND_BLOCK_IN,
 		.sector = (hostile->pulses - 1) / 2 % 64 * BUFFER_SECTORS,
 		.data = hostile->good_buffer,
-		.data_bytes = BUFFER_BYTES,
+		.data_bytes = (uint32_t)BUFFER_BYTES,
 	};
 	uint64_t start_ns = clock_now_ns(), took_ns;
 	int status;
@@ -276,7 +276,7 @@ int hostile_leave_in_flight(struct hostile *hostile, unsigned count)
 			.type = FRONTEND_BLOCK_IN,
 			.sector = (uint64_t)i * BUFFER_SECTORS,
 			.data = hostile->flight_buffer + i * BUFFER_BYTES,
-			.data_bytes = BUFFER_BYTES,
+			.data_bytes = (uint32_t)BUFFER_BYTES,
 		};
 		int error = frontend_block_add(hostile->queue, &request);
 

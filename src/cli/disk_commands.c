@@ -90,7 +90,7 @@ static int report(struct cli *cli, json_t *answer, const char *sentence)
 int command_disk_create(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	const char *pool = NULL, *size = NULL;
-	const struct cli_option options[] = { { "--pool", &pool, NULL }, { "--size", &size, NULL }, { 0 } };
+	const struct cli_option options[] = { { "pool", &pool, NULL }, { "size", &size, NULL }, { 0 } };
 	struct cli_arguments arguments;
 	json_t *answer = NULL;
 	uint64_t bytes = 0;
@@ -143,7 +143,7 @@ static int patch(struct cli *cli, const struct cli_command *command, const char 
 int command_disk_resize(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	const char *size = NULL;
-	const struct cli_option options[] = { { "--size", &size, NULL }, { 0 } };
+	const struct cli_option options[] = { { "size", &size, NULL }, { 0 } };
 	struct cli_arguments arguments;
 	uint64_t bytes = 0;
 	int result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
@@ -152,7 +152,7 @@ int command_disk_resize(struct cli *cli, const struct cli_command *command, int 
 		result = disk_name_check(command, arguments.words[0]);
 	if (result == CLI_OK && !size)
 		result = cli_usage(command, "--size SIZE is missing");
-	if (result == CLI_OK)
+	if (result == CLI_OK && size)
 		result = wanted_size(cli, command, arguments.words[0], size, &bytes);
 	if (result != CLI_OK)
 		return result;
@@ -176,7 +176,7 @@ int command_disk_rename(struct cli *cli, const struct cli_command *command, int 
 int command_disk_delete(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	bool yes = false;
-	const struct cli_option options[] = { { "--yes", NULL, &yes }, { 0 } };
+	const struct cli_option options[] = { { "yes", NULL, &yes }, { 0 } };
 	struct cli_arguments arguments;
 	json_t *answer = NULL;
 	char *path;

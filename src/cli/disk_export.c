@@ -197,7 +197,7 @@ int command_disk_export(struct cli *cli, const struct cli_command *command, int 
 	const char *format_name = NULL;
 	bool overwrite = false;
 	const struct cli_option options[] = {
-		{ "--format", &format_name, NULL }, { "--overwrite", NULL, &overwrite }, { 0 },
+		{ "format", &format_name, NULL }, { "overwrite", NULL, &overwrite }, { 0 },
 	};
 	struct cli_arguments arguments;
 	enum image_format format;

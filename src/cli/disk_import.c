@@ -294,8 +294,8 @@ static int parse(struct cli *cli, const struct cli_command *command, int argc, c
 		 struct import_options *options, struct cli_arguments *arguments)
 {
 	const struct cli_option table[] = {
-		{ "--pool", &options->pool, NULL },	{ "--size", &options->size, NULL },
-		{ "--format", &options->format, NULL }, { "--overwrite", NULL, &options->overwrite },
+		{ "pool", &options->pool, NULL },	{ "size", &options->size, NULL },
+		{ "format", &options->format, NULL }, { "overwrite", NULL, &options->overwrite },
 		{ 0 },
 	};
 	int result = cli_parse(cli, command, argc, argv, table, 2, 2, arguments);

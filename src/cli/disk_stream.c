@@ -23,7 +23,7 @@
 #define SECTOR_BYTES 512u
 #define QUEUE_SIZE   64u
 /* Room for the rings and request headers besides the data. */
-#define RING_BYTES (1024u * 1024u)
+#define RING_BYTES ((size_t)1 << 20)
 
 struct disk_stream {
 	struct frontend *frontend;
@@ -48,7 +48,7 @@ static int read_config(struct disk_stream *stream)
 		return error;
 	if (!checked_mul(le64toh(capacity), SECTOR_BYTES, &stream->size_bytes))
 		return -EPROTO;
-	stream->chunk_bytes = STREAM_CHUNK_BYTES;
+	stream->chunk_bytes = (uint32_t)STREAM_CHUNK_BYTES;
 	size_max = le32toh(size_max);
 	if ((features & BLK_F_SIZE_MAX) && size_max >= 4096 && size_max < stream->chunk_bytes)
 		stream->chunk_bytes = size_max & ~4095u;
@@ -62,10 +62,10 @@ static int place_slots(struct disk_stream *stream)
 	size_t bytes;
 	char *memory = frontend_memory(stream->frontend, &bytes);
 
-	if (bytes < (size_t)STREAM_DEPTH * STREAM_CHUNK_BYTES)
+	if (bytes < STREAM_DEPTH * STREAM_CHUNK_BYTES)
 		return -ENOMEM;
 	for (unsigned i = 0; i < STREAM_DEPTH; i++) {
-		stream->slots[i].data = memory + (size_t)i * STREAM_CHUNK_BYTES;
+		stream->slots[i].data = memory + i * STREAM_CHUNK_BYTES;
 		disk_stream_release(stream, &stream->slots[i]);
 	}
 	return 0;
@@ -78,7 +78,7 @@ int disk_stream_open(const char *socket, struct disk_stream **ret_stream, const 
 		.queues = 1,
 		.queue_size = QUEUE_SIZE,
 		.features = BLK_F_SIZE_MAX | BLK_F_FLUSH | BLK_F_WRITE_ZEROES,
-		.memory_bytes = (size_t)STREAM_DEPTH * STREAM_CHUNK_BYTES + RING_BYTES,
+		.memory_bytes = STREAM_DEPTH * STREAM_CHUNK_BYTES + RING_BYTES,
 	};
 	struct disk_stream *stream = calloc(1, sizeof(*stream));
 	int error;

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define STREAM_DEPTH	   16u
-#define STREAM_CHUNK_BYTES (1024u * 1024u)
+#define STREAM_CHUNK_BYTES ((size_t)1 << 20)
 
 struct disk_stream;
 

@@ -9,6 +9,7 @@
 
 #include "arbiter/pool.h"
 #include "cli/commands.h"
+#include "cli/pool_check.h"
 #include "cli/table.h"
 #include "host/host_disk.h"
 
@@ -48,21 +49,44 @@ static int find_path(const struct cli_command *command, const char *pool, const 
 
 /* ---- the check ---- */
 
-struct report {
-	bool colour;
-	unsigned findings;
+struct relay {
+	pool_check_report *report;
+	void *context;
 };
 
-static void print_finding(void *context, const struct pool_finding *finding)
+static void relay_finding(void *context, const struct pool_finding *finding)
+{
+	struct relay *relay = context;
+
+	relay->report(relay->context, finding->severity, finding->offset_bytes, finding->text);
+}
+
+int pool_check_file(const char *path, pool_check_report *report, void *context, bool *ret_opened)
+{
+	const struct disk_uring_options options = {
+		.path = path, .cache = HOST_DISK_CACHE_BUFFERED, .read_only = true, .lock = true,
+	};
+	struct relay relay = { .report = report, .context = context };
+	struct host_disk *disk;
+	int problems = disk_uring_open(&options, &disk);
+
+	*ret_opened = problems == 0;
+	if (problems < 0)
+		return problems;
+	problems = pool_check(disk, relay_finding, &relay);
+	disk->ops->close(disk);
+	return problems;
+}
+
+static void print_finding(void *context, int severity, uint64_t offset_bytes, const char *text)
 {
 	static const char *const word[] = { "note", "repaired", "DAMAGE" };
 	static const enum table_style style[] = { TABLE_DIM, TABLE_WARNING, TABLE_BAD };
-	struct report *report = context;
-	int severity = finding->severity < 0 ? 0 : finding->severity > 2 ? 2 : finding->severity;
+	const bool *colour = context;
+	int kind = severity < 0 ? 0 : severity > 2 ? 2 : severity;
 
-	report->findings++;
-	printf("%s%-8s%s at %#llx: %s\n", table_style_begin(style[severity], report->colour), word[severity],
-	       table_style_end(report->colour), (unsigned long long)finding->offset_bytes, finding->text);
+	printf("%s%-8s%s at %#llx: %s\n", table_style_begin(style[kind], *colour), word[kind], table_style_end(*colour),
+	       (unsigned long long)offset_bytes, text);
 }
 
 static int open_failed(const struct cli_command *command, const char *path, int error)
@@ -80,25 +104,19 @@ static int open_failed(const struct cli_command *command, const char *path, int 
 int command_pool_check(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	const char *config = CONFIG_DEFAULT;
-	const struct cli_option options[] = { { "--config", &config, NULL }, { 0 } };
-	struct report report = { .colour = cli->colour };
-	struct disk_uring_options disk_options = { .cache = HOST_DISK_CACHE_BUFFERED, .read_only = true, .lock = true };
+	const struct cli_option options[] = { { "config", &config, NULL }, { 0 } };
 	struct cli_arguments arguments;
-	struct host_disk *disk;
 	struct lookup lookup;
+	bool opened;
 	int problems, result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
 
 	if (result == CLI_OK)
 		result = find_path(command, arguments.words[0], config, &lookup);
 	if (result != CLI_OK)
 		return result;
-	disk_options.path = lookup.path;
-	problems = disk_uring_open(&disk_options, &disk);
-	if (problems < 0)
+	problems = pool_check_file(lookup.path, print_finding, &cli->colour, &opened);
+	if (!opened)
 		return open_failed(command, lookup.path, problems);
-	report.colour = cli->colour;
-	problems = pool_check(disk, print_finding, &report);
-	disk->ops->close(disk);
 	if (problems < 0)
 		return cli_fail(command, "%s cannot be read: %s", lookup.path, strerror(-problems));
 	printf("%s: %d problem%s\n", lookup.path, problems, problems == 1 ? "" : "s");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/pool_map.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,8 +157,8 @@ static void print_runs(const json_t *pool, FILE *out, size_t width, bool colour)
 		enum table_style style = run.owner[0] ? TABLE_PLAIN : TABLE_DIM;
 
 		table_row(table);
-		table_cell(table, style, "%#llx", (unsigned long long)run.offset_bytes);
-		table_cell(table, style, "%#llx", (unsigned long long)(run.offset_bytes + run.length_bytes));
+		table_cell(table, style, "%#" PRIx64, run.offset_bytes);
+		table_cell(table, style, "%#" PRIx64, run.offset_bytes + run.length_bytes);
 		table_cell(table, style, "%s", text_size(text, run.length_bytes));
 		table_cell(table, run.owner[0] ? TABLE_BOLD : TABLE_DIM, "%s", run.owner[0] ? run.owner : "(free)");
 		if (run.owner[0]) {

@@ -80,10 +80,10 @@ static int parse(struct cli *cli, const struct cli_command *command, int argc, c
 		 struct run_options *options, struct vmm_guest *guest, struct cli_arguments *arguments)
 {
 	const struct cli_option table[] = {
-		{ "--memory", &options->memory, NULL }, { "--cpus", &options->cpus, NULL },
-		{ "--kernel", &options->kernel, NULL }, { "--initrd", &options->initrd, NULL },
-		{ "--append", &options->append, NULL }, { "--accel", &options->accel, NULL },
-		{ "--print", NULL, &options->print },	{ 0 },
+		{ "memory", &options->memory, NULL }, { "cpus", &options->cpus, NULL },
+		{ "kernel", &options->kernel, NULL }, { "initrd", &options->initrd, NULL },
+		{ "append", &options->append, NULL }, { "accel", &options->accel, NULL },
+		{ "print", NULL, &options->print },	{ 0 },
 	};
 	int result = cli_parse(cli, command, argc, argv, table, 1, 1, arguments);
 	char *end = NULL;

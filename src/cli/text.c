@@ -79,8 +79,10 @@ static uint64_t fraction_bytes(const char *digits, size_t count, uint64_t scale)
 {
 	double value = 0, weight = 0.1;
 
-	for (size_t i = 0; i < count && i < 12; i++, weight /= 10)
+	for (size_t i = 0; i < count && i < 12; i++) {
 		value += weight * (digits[i] - '0');
+		weight /= 10;
+	}
 	return (uint64_t)(value * (double)scale + 0.5);
 }
 

@@ -10,7 +10,7 @@
 static int load(struct cli *cli, const struct cli_command *command, int argc, char **argv, struct vmm_guest *guest)
 {
 	const char *memory = NULL;
-	const struct cli_option options[] = { { "--memory", &memory, NULL }, { 0 } };
+	const struct cli_option options[] = { { "memory", &memory, NULL }, { 0 } };
 	struct cli_arguments arguments;
 	int result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
 

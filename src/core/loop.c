@@ -31,6 +31,8 @@
 #define LOOP_ENTRIES_DEFAULT 1024
 /* Completions handled before the pollers get their turn: bounds the latency of either. */
 #define LOOP_REAP_BATCH 256
+/* Looks for more work before what was found is submitted; bounds how long the first request waits for it. */
+#define LOOP_LOOKS_MAX 4
 /* Below this a busy wait is not worth its clock reads. */
 #define LOOP_SPIN_MIN_NS 1000
 
@@ -339,8 +341,9 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	if (loop->tasks)
 		return 0;
 	timeout_ns = sleep_limit(loop, timeout_ns);
-	/* Relaxed is enough: whoever posts after this load also writes the eventfd. */
-	if (timeout_ns == 0 || __atomic_load_n(&loop->messages, __ATOMIC_RELAXED))
+	/* Relaxed is enough: whoever posts or stops after these loads also writes the eventfd. */
+	if (timeout_ns == 0 || __atomic_load_n(&loop->messages, __ATOMIC_RELAXED) ||
+	    __atomic_load_n(&loop->stopping, __ATOMIC_RELAXED))
 		return 0;
 	counter_add(&loop->counters.spin_ns, now - loop->idle_since_ns);
 	error = submit_and_sleep(loop, timeout_ns);
@@ -349,9 +352,11 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	return error;
 }
 
-int loop_turn(struct loop *loop, uint64_t timeout_ns)
+/* `sleep_after_work`: the caller has nothing else to do between two turns. */
+static int turn(struct loop *loop, uint64_t timeout_ns, bool sleep_after_work)
 {
 	int error = 0;
+	bool worked;
 
 	if (!loop->enabled) {
 		error = loop_enable(loop);
@@ -360,9 +365,13 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 	}
 	counter_add(&loop->counters.turns, 1);
 	loop->now_ns = 0;
-	if (work(loop))
+	worked = work(loop);
+	if (worked)
 		loop->idle_since_ns = 0;
-	else if (timeout_ns > 0)
+	/* A loop that does not spin looks once more and then submits and sleeps with one system call. */
+	for (unsigned looks = 1; worked && sleep_after_work && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX; looks++)
+		worked = work(loop);
+	if (!worked && timeout_ns > 0)
 		error = idle(loop, timeout_ns);
 	if (io_uring_sq_ready(&loop->ring) > 0) {
 		int submitted = io_uring_submit_and_get_events(&loop->ring);
@@ -373,10 +382,15 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 	return error;
 }
 
+int loop_turn(struct loop *loop, uint64_t timeout_ns)
+{
+	return turn(loop, timeout_ns, false);
+}
+
 int loop_run(struct loop *loop)
 {
 	while (!__atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE)) {
-		int error = loop_turn(loop, 3600 * NS_PER_S);
+		int error = turn(loop, 3600 * NS_PER_S, true);
 
 		if (error)
 			return error;

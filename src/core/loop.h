@@ -150,7 +150,10 @@ struct loop_message {
 	struct loop_message *next;
 };
 
-/* Runs message->run(message) on the loop's thread, in order of posting. Never blocks. Any thread. */
+/*
+ * Runs message->run(message) on the loop's thread, in order of posting. Never blocks. Any thread. The poster
+ * may still be inside when the message has run: a loop outlives the threads that post to it.
+ */
 void loop_post(struct loop *loop, struct loop_message *message);
 
 #endif

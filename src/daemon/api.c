@@ -227,7 +227,7 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request, stru
 
 	*ret_response = (struct api_response){ .status = 500 };
 	if (request->body_length > API_BODY_MAX) {
-		api_respond_error(ret_response, 413, "the body is larger than %u bytes", API_BODY_MAX);
+		api_respond_error(ret_response, 413, "the body is larger than %lu bytes", API_BODY_MAX);
 		return;
 	}
 	if (daemon->suspended) {

@@ -16,7 +16,7 @@ struct daemon_error;
 struct api;
 
 /* Bodies are small objects; more is refused with 413. */
-#define API_BODY_MAX  (64u * 1024)
+#define API_BODY_MAX  (64ul * 1024)
 #define API_DEPTH_MAX 16
 
 struct api_request {

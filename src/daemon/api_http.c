@@ -81,7 +81,7 @@ static enum MHD_Result refuse_large(struct MHD_Connection *connection)
 {
 	struct api_response response = { .status = 500 };
 
-	api_respond_error(&response, 413, "the body is larger than %u bytes", API_BODY_MAX);
+	api_respond_error(&response, 413, "the body is larger than %lu bytes", API_BODY_MAX);
 	return send_response(connection, &response);
 }
 

@@ -16,7 +16,7 @@
 #include "daemon/config.h"
 
 /* A thousand guests with ten disks fit in a tenth of this. */
-#define FILE_BYTES_MAX (4u * 1024 * 1024)
+#define FILE_BYTES_MAX (4l * 1024 * 1024)
 
 /* Reads up to the end of the file; returns the bytes or -errno. */
 static ssize_t read_all(int fd, char *buffer, size_t size)

@@ -57,6 +57,7 @@ int daemon_make_directory(const struct config *config, const char *path)
 {
 	struct stat status;
 
+	assert(path);
 	if (mkdir(path, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	if (stat(path, &status) < 0)
@@ -220,7 +221,7 @@ void daemon_destroy(struct daemon *daemon)
 	free(daemon->workers);
 	if (daemon->config)
 		remove_directories(daemon);
-	fd_close(&daemon->lock_fd);
+	daemon_unlock(daemon);
 	notify_fds_finish(&daemon->fds);
 	config_destroy(daemon->config);
 	free(daemon->config_path);

@@ -39,6 +39,9 @@ struct takeover_offer;
 /* A sun_path with its final NUL. */
 #define SOCKET_PATH_SIZE 108
 
+/* A predecessor that was killed a moment ago still holds its disks until the kernel has ended its I/O. */
+#define DAEMON_LOCK_WAIT_MS 5000
+
 /* What went wrong, for the user: one sentence. `code` is what the caller acts on (negative errno). */
 struct daemon_error {
 	int code;
@@ -144,12 +147,10 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 
 /* Makes this the only daemon of its runtime directory, or takes the predecessor's place in it. */
 int daemon_lock(struct daemon *daemon, struct daemon_error *error);
+/* At a clean end; not when a successor has the lock. */
+void daemon_unlock(struct daemon *daemon);
 /* Removes a socket file in the runtime directory before a new one is made: with the lock held, nobody needs it. */
 void daemon_remove_leftover(const struct daemon *daemon, const char *socket_path);
-/* disk_uring_open(); during the start it waits for a dead predecessor's lock. */
-int daemon_open_locked(const struct daemon *daemon, const struct disk_uring_options *options,
-		       struct host_disk **ret_host);
-
 /* ---- daemon.c, continued ---- */
 
 /* Open the pools, then serve the disks. What fails is logged and shown by the status; the rest goes on. */

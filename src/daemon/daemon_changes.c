@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "daemon/config_values.h"
 #include "daemon/daemon.h"
+#include "daemon/write_mode.h"
 
 /* A refusal of the pool becomes ours, with its sentence. */
 static int pool_refused(struct daemon_error *error, int code, const struct pool_error *why)
@@ -139,5 +140,8 @@ int daemon_disk_delete(struct daemon_disk *disk, struct daemon_error *error)
 {
 	int code = check_free(disk, "delete", error);
 
-	return code ? code : leave(disk, DISK_DELETE, error);
+	if (code)
+		return code;
+	write_mode_changed(disk, true);	/* a later disk of this name starts afresh */
+	return leave(disk, DISK_DELETE, error);
 }

@@ -17,6 +17,7 @@
 #include "daemon/config_values.h"
 #include "daemon/daemon.h"
 #include "daemon/takeover.h"
+#include "daemon/write_mode.h"
 #include "devices/disk/virtio_blk.h"
 #include "interfaces/virtio/vhost_user.h"
 
@@ -116,6 +117,7 @@ static int open_own(struct daemon_disk *disk)
 {
 	struct disk_uring_options options = {
 		.path = disk->path, .cache = disk->cache, .read_only = disk->read_only, .lock = !disk->read_only,
+		.lock_wait_ms = disk->daemon->serving ? 0 : DAEMON_LOCK_WAIT_MS,
 	};
 	int fd = takeover_offer_take(disk->daemon->offer, "disk", disk->name);
 	int code;
@@ -123,7 +125,7 @@ static int open_own(struct daemon_disk *disk)
 	if (disk->host)
 		return 0;
 	if (fd < 0) {
-		code = daemon_open_locked(disk->daemon, &options, &disk->host);
+		code = disk_uring_open(&options, &disk->host);
 	} else {
 		options.lock = false;
 		code = disk_uring_open_fd(fd, &options, &disk->host);
@@ -167,6 +169,7 @@ static int open_model(struct daemon_disk *disk)
 {
 	struct virtio_blk_options options = {
 		.disk = disk->disk, .queues = disk->queues, .serial = disk->serial,
+		.write_through = write_mode_is_through(disk), .writeback_changed = write_mode_changed, .context = disk,
 	};
 	int code = virtio_blk_create(&options, &disk->model);
 

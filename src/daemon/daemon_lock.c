@@ -5,7 +5,8 @@
  * The kernel ends a killed process's io_uring some time after the process: until then its listening sockets
  * accept connections that nobody answers, and its disks' locks are held by the I/O still under way. The
  * lock file is in no io_uring, so who holds it knows that the sockets in the directory are leftovers. The
- * disks' locks are waited for: a late write of the dead process must not come after one of ours.
+ * disks' locks are waited for (DAEMON_LOCK_WAIT_MS): a late write of the dead process must not come after one
+ * of ours.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,18 +15,11 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "core/clock.h"
 #include "core/fd.h"
-#include "core/log.h"
 #include "daemon/daemon.h"
 #include "daemon/takeover.h"
-
-/* A dead process's I/O ends when the disk answers; a disk that does not is somebody else's problem. */
-#define DISK_WAIT_NS  (10 * NS_PER_S)
-#define DISK_RETRY_NS (10 * NS_PER_MS)
 
 int daemon_lock(struct daemon *daemon, struct daemon_error *error)
 {
@@ -50,6 +44,17 @@ int daemon_lock(struct daemon *daemon, struct daemon_error *error)
 	return daemon_fail(error, code, "cannot lock %s: %s", path, strerror(-code));
 }
 
+void daemon_unlock(struct daemon *daemon)
+{
+	char path[PATH_MAX];
+
+	if (daemon->lock_fd < 0)
+		return;
+	if ((size_t)snprintf(path, sizeof(path), "%s/daemon.lock", daemon->runtime_dir) < sizeof(path))
+		unlink(path);
+	fd_close(&daemon->lock_fd);
+}
+
 void daemon_remove_leftover(const struct daemon *daemon, const char *socket_path)
 {
 	size_t length = strlen(daemon->runtime_dir);
@@ -59,23 +64,4 @@ void daemon_remove_leftover(const struct daemon *daemon, const char *socket_path
 		return;
 	if (lstat(socket_path, &status) == 0 && S_ISSOCK(status.st_mode))
 		unlink(socket_path);
-}
-
-int daemon_open_locked(const struct daemon *daemon, const struct disk_uring_options *options,
-		       struct host_disk **ret_host)
-{
-	uint64_t give_up_ns = clock_now_ns() + DISK_WAIT_NS;
-	struct timespec pause = { .tv_nsec = (long)DISK_RETRY_NS };
-	int code = disk_uring_open(options, ret_host);
-
-	/* Later, on a reload, guests are being served and nothing may wait. */
-	if (code != -EBUSY || daemon->serving)
-		return code;
-	log_info(NULL, "%s is in use: waiting up to %u s for a predecessor's last I/O", options->path,
-		 (unsigned)(DISK_WAIT_NS / NS_PER_S));
-	while (code == -EBUSY && clock_now_ns() < give_up_ns) {
-		nanosleep(&pause, NULL);
-		code = disk_uring_open(options, ret_host);
-	}
-	return code;
 }

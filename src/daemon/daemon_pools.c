@@ -46,12 +46,13 @@ static int open_host(struct daemon *daemon, struct daemon_pool *pool, const stru
 {
 	struct disk_uring_options options = {
 		.path = pool->path, .cache = pool->cache, .create_bytes = settings->size_bytes, .lock = true,
+		.lock_wait_ms = daemon->serving ? 0 : DAEMON_LOCK_WAIT_MS,
 	};
 	int fd = takeover_offer_take(daemon->offer, "pool", pool->name);
 	int code;
 
 	if (fd < 0) {
-		code = daemon_open_locked(daemon, &options, &pool->host);
+		code = disk_uring_open(&options, &pool->host);
 	} else {
 		options.lock = false;	/* the lock came with the open file */
 		code = disk_uring_open_fd(fd, &options, &pool->host);

@@ -61,7 +61,7 @@ static int connect_socket(struct frontend *frontend)
 
 	if (strlen(frontend->path) >= sizeof(address.sun_path))
 		return vhost_fail(frontend, -ENAMETOOLONG, "the socket's path is too long");
-	strcpy(address.sun_path, frontend->path);
+	memcpy(address.sun_path, frontend->path, strlen(frontend->path) + 1);
 	frontend->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (frontend->socket < 0)
 		return vhost_fail(frontend, -errno, "no socket");

@@ -59,7 +59,7 @@ static void bounce_issue(struct host_io *io)
 	struct uring_io *own = uring_io(io);
 	struct io_uring_sqe *sqe = loop_sqe(own->channel->loop);
 	uint64_t left = io->range.length_bytes - own->done_bytes;
-	unsigned bytes = left < BOUNCE_BUFFER_BYTES ? (unsigned)left : BOUNCE_BUFFER_BYTES;
+	unsigned bytes = (unsigned)(left < BOUNCE_BUFFER_BYTES ? left : BOUNCE_BUFFER_BYTES);
 
 	if (io->op == HOST_IO_WRITE)
 		iov_copy_out(io->iov, io->iov_count, own->done_bytes, own->bounce, bytes);

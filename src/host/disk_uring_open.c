@@ -12,8 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/fd.h"
 #include "host/disk_uring_private.h"
+
+#define LOCK_RETRY_US 5000u
 
 /* Makes a new name durable. */
 static int sync_directory(const char *directory)
@@ -154,7 +157,7 @@ int disk_uring_open_fd(int fd, const struct disk_uring_options *options, struct 
 	return 0;
 }
 
-int disk_uring_open(const struct disk_uring_options *options, struct host_disk **ret_disk)
+static int open_once(const struct disk_uring_options *options, struct host_disk **ret_disk)
 {
 	int fd = -1, error;
 
@@ -169,6 +172,18 @@ int disk_uring_open(const struct disk_uring_options *options, struct host_disk *
 	error = disk_uring_open_fd(fd, options, ret_disk);
 	if (error)
 		close(fd);
+	return error;
+}
+
+int disk_uring_open(const struct disk_uring_options *options, struct host_disk **ret_disk)
+{
+	uint64_t deadline_ns = clock_now_ns() + options->lock_wait_ms * NS_PER_MS;
+	int error = open_once(options, ret_disk);
+
+	while (error == -EBUSY && options->lock && clock_now_ns() < deadline_ns) {
+		usleep(LOCK_RETRY_US);
+		error = open_once(options, ret_disk);
+	}
 	return error;
 }
 

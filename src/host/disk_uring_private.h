@@ -62,7 +62,7 @@ void flush_gate_leave(struct flush_gate *gate, int error);
 /* ---- bounce buffers ---- */
 
 #define BOUNCE_BUFFERS	    8
-#define BOUNCE_BUFFER_BYTES (128u * 1024)
+#define BOUNCE_BUFFER_BYTES (128ul * 1024)
 
 /* Buffers of one channel; pages are used from the first misaligned request on. */
 struct bounce_pool {

@@ -31,19 +31,21 @@ static bool queue_number(dev_t device, const char *name, unsigned long long *ret
 	char path[128];
 
 	for (size_t i = 0; i < 2; i++) {
-		unsigned long long number;
+		char line[32], *end = line;
+		unsigned long long number = 0;
 		FILE *file;
-		bool read;
 
 		snprintf(path, sizeof(path), formats[i], major(device), minor(device), name);
 		file = fopen(path, "re");
 		if (!file)
 			continue;
-		read = fscanf(file, "%llu", &number) == 1;
+		if (fgets(line, sizeof(line), file))
+			number = strtoull(line, &end, 10);
 		fclose(file);
-		if (read)
-			*ret_number = number;
-		return read;
+		if (end == line)
+			return false;
+		*ret_number = number;
+		return true;
 	}
 	return false;
 }
@@ -119,7 +121,7 @@ static int try_alignment(int fd, uint8_t *buffer, uint32_t alignment)
 
 static int try_alignments(struct disk_uring *disk)
 {
-	uint8_t *buffer = aligned_alloc(BLOCK_BYTES_MAX * 2, BLOCK_BYTES_MAX * 2);
+	uint8_t *buffer = aligned_alloc(BLOCK_BYTES_MAX * 2ul, BLOCK_BYTES_MAX * 2ul);
 	uint32_t alignment = BLOCK_BYTES_MIN;
 	int error = -EINVAL;
 

@@ -112,6 +112,11 @@ struct disk_uring_options {
 	bool read_only;
 	uint64_t create_bytes;	/* > 0: make the file with this size when it is missing */
 	bool lock;		/* take an exclusive lock: -EBUSY when another process has it */
+	/*
+	 * How long to wait for the lock (blocks). The kernel ends the I/O of a killed process, and so its hold on the
+	 * disk, some time after the process is gone.
+	 */
+	unsigned lock_wait_ms;
 };
 
 /*

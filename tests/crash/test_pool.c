@@ -3,13 +3,12 @@
  * Power failures at every moment. Random work on a pool over a recorder: writes are held back until a
  * flush, and before each flush takes effect, the machine "crashes" in many ways: none, some, all, torn or
  * reordered writes of that epoch reach the disk. Each time the pool must open and keep its promises:
- *
  *   - all acknowledged changes are there; the one under way is there wholly or not at all
  *   - every sector holds what the last acknowledged commit covered, or something newer of the same disk
  *   - no sector shows another disk's or a former owner's bytes
  *   - the free space is exact
  *
- * Every sector written says whose it is, where it belongs and when it was written.
+ * The model is tests/support/pool_oracle.h.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,48 +17,20 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "arbiter/pool.h"
 #include "arbiter/pool_format.h"
 #include "core/checked.h"
 #include "core/loop.h"
+#include "pool_help.h"
+#include "pool_oracle.h"
 #include "test_disk.h"
 
 #define DISK_BYTES	 (20u << 20)
-#define SECTOR		 512u
-#define GRAIN_SECTORS	 (POOL_GRAIN_BYTES / SECTOR)
-#define DISKS_MAX	 6
-#define DISK_SECTORS_MAX (8u * POOL_EXTENT_BYTES / SECTOR)
-#define OPERATIONS	 250
+#define GRAIN_SECTORS	 (POOL_GRAIN_BYTES / ORACLE_SECTOR)
+#define OPERATIONS	 200
 #define PENDING_MAX	 512
-
-struct tag {
-	uint32_t magic, serial, sector, version;
-};
-#define TAG_MAGIC 0x7a67a6e5u
-
-struct sector {
-	uint32_t committed;	/* version that an acknowledged commit covers */
-	uint32_t committing;	/* … that the commit under way will cover */
-	uint32_t data, zero;	/* last version written, last version discarded */
-};
-
-struct model_disk {
-	uint32_t serial;
-	uint64_t size_bytes;
-	char name[POOL_NAME_MAX + 1];
-	struct pool_disk *disk;
-	struct sector *sectors;
-};
-
-struct model {
-	struct model_disk disks[DISKS_MAX + 1];
-	unsigned count;
-};
 
 struct write {
 	uint64_t offset;
@@ -76,120 +47,64 @@ struct rig {
 
 	struct pool *pool;
 	struct loop *loop;
-	struct model acknowledged, after;	/* after: with the change under way */
+	struct oracle acknowledged, after;	/* after: with the change under way */
 	bool under_way;
 	bool racing;				/* a worker writes during flushes */
 	uint32_t serials, version;
 	uint64_t seed;
-	unsigned states, repaired;
+	unsigned states;
 };
-
-#define require(rig, condition)                                                                                \
-	do {                                                                                                   \
-		if (!(condition)) {                                                                            \
-			fprintf(stderr, "%s:%d: state %u: %s\n", __FILE__, __LINE__, (rig)->states, #condition); \
-			abort();                                                                               \
-		}                                                                                              \
-	} while (0)
 
 /* ---- what must hold in a crashed and reopened pool ---- */
 
-static void check_sector(struct rig *rig, const struct model_disk *model, uint32_t number, const uint8_t *bytes)
-{
-	static const uint8_t zeroes[SECTOR];
-	const struct sector *sector = &model->sectors[number];
-	struct tag first, last;
-
-	if (!bytes || memcmp(bytes, zeroes, sizeof(first)) == 0) {
-		require(rig, !bytes || memcmp(bytes, zeroes, SECTOR) == 0);
-		require(rig, sector->zero >= sector->committed);
-		return;
-	}
-	memcpy(&first, bytes, sizeof(first));
-	memcpy(&last, bytes + SECTOR - sizeof(last), sizeof(last));
-	require(rig, memcmp(&first, &last, sizeof(first)) == 0);
-	require(rig, first.magic == TAG_MAGIC);
-	require(rig, first.serial == model->serial);
-	require(rig, first.sector == number);
-	require(rig, first.version >= sector->committed && first.version <= sector->data);
-}
-
-static void check_contents(struct rig *rig, const struct pool_disk *disk, const struct model_disk *model)
-{
-	uint64_t size = pool_disk_size_bytes(disk), offset = 0;
-	struct pool_span span;
-
-	while (offset < size) {
-		require(rig, pool_lookup(disk, offset, size - offset, &span));
-		for (uint64_t done = 0; done < span.length_bytes; done += SECTOR)
-			check_sector(rig, model, (uint32_t)((offset + done) / SECTOR),
-				     span.state == POOL_WRITTEN ? rig->durable->bytes + span.offset_bytes + done : NULL);
-		offset += span.length_bytes;
-	}
-}
-
-/* Is the pool's list of disks that of the model? */
-static bool lists_equal(struct pool *pool, const struct model *model)
-{
-	struct pool_disk *disk = NULL;
-
-	for (unsigned i = 0; i < model->count; i++) {
-		disk = pool_disk_next(pool, disk);
-		if (!disk || strcmp(pool_disk_name(disk), model->disks[i].name) != 0 ||
-		    pool_disk_size_bytes(disk) != model->disks[i].size_bytes)
-			return false;
-	}
-	return (model->count == 0 ? pool_disk_next(pool, NULL) : pool_disk_next(pool, disk)) == NULL;
-}
-
 static void check_pool(struct rig *rig, struct pool *pool)
 {
-	const struct model *model = &rig->acknowledged;
+	const struct oracle *model = &rig->acknowledged;
 	struct pool_disk *disk = NULL;
 	struct pool_space space;
 	uint64_t used = 0;
 
-	if (!lists_equal(pool, model)) {
-		require(rig, rig->under_way);
+	if (!oracle_lists_equal(model, pool)) {
+		require(rig->under_way);
 		model = &rig->after;
-		require(rig, lists_equal(pool, model));
+		require(oracle_lists_equal(model, pool));
 	}
 	for (unsigned i = 0; i < model->count; i++) {
 		disk = pool_disk_next(pool, disk);
-		check_contents(rig, disk, &model->disks[i]);
+		oracle_check_disk(&model->disks[i], disk, rig->durable->bytes);
 		used += align_up(model->disks[i].size_bytes, POOL_EXTENT_BYTES);
 	}
 	pool_space(pool, &space);
-	require(rig, space.used_bytes == used);
-	require(rig, space.free_bytes == 19 * (uint64_t)POOL_EXTENT_BYTES - used);
+	require(space.used_bytes == used);
+	require(space.free_bytes == 19 * (uint64_t)POOL_EXTENT_BYTES - used);
 }
 
 /* Who gets everything that is free must see zeroes. */
 static void check_free_space(struct rig *rig, struct pool *pool)
 {
-	static const struct sector untouched[19u * POOL_EXTENT_BYTES / SECTOR];
-	struct model_disk model = {.sectors = (struct sector *)untouched};
+	static const struct oracle_sector untouched[19u * POOL_EXTENT_BYTES / ORACLE_SECTOR];
+	struct oracle_disk model = {.sectors = (struct oracle_sector *)untouched};
 	struct pool_disk *disk;
 	struct pool_space space;
 
 	pool_space(pool, &space);
 	if (space.free_bytes == 0)
 		return;
-	require(rig, pool_disk_create(pool, "late/comer", space.free_bytes, &disk, NULL) == 0);
-	check_contents(rig, disk, &model);
+	require(pool_disk_create(pool, "late/comer", space.free_bytes, &disk, NULL) == 0);
+	oracle_check_disk(&model, disk, rig->durable->bytes);
 }
 
 /* Disks that become a block longer than they were show nothing in the new block. */
-static void check_growth(struct rig *rig, struct pool *pool, const struct model *model)
+static void check_growth(struct rig *rig, struct pool *pool, const struct oracle *model)
 {
 	struct pool_disk *disk = NULL;
 
-	if (!lists_equal(pool, model))
+	if (!oracle_lists_equal(model, pool))
 		return;
 	for (unsigned i = 0; i < model->count; i++) {
 		disk = pool_disk_next(pool, disk);
 		if (pool_disk_grow(pool, disk, pool_disk_size_bytes(disk) + POOL_BLOCK_BYTES, NULL) == 0)
-			check_contents(rig, disk, &model->disks[i]);
+			oracle_check_disk(&model->disks[i], disk, rig->durable->bytes);
 	}
 }
 
@@ -203,7 +118,7 @@ static void check_crashed(struct rig *rig)
 	rig->states++;
 	if (code)
 		fprintf(stderr, "pool_open: %d %s\n", code, error.text);
-	require(rig, code == 0);
+	require(code == 0);
 	check_pool(rig, pool);
 	if (test_below(&rig->seed, 4) == 0)
 		check_growth(rig, pool, &rig->acknowledged);
@@ -251,7 +166,7 @@ static void crash_missing(struct rig *rig, unsigned missing)
 static void crash_random(struct rig *rig)
 {
 	unsigned order[PENDING_MAX];
-	bool no_punches = test_below(&rig->seed, 3) == 0;
+	bool no_punches = test_below(&rig->seed, 3) == 0, tear_all = test_below(&rig->seed, 3) == 0;
 
 	test_disk_remember(rig->durable);
 	for (unsigned i = 0; i < rig->pending_count; i++) {
@@ -267,7 +182,11 @@ static void crash_random(struct rig *rig)
 
 		if (no_punches && !write->data)
 			continue;
-		if (how == 0)
+		if (tear_all && how & 1)
+			apply_part(rig, write, 0, cut_point(rig, write, unit));
+		else if (tear_all)
+			apply_part(rig, write, cut_point(rig, write, unit), write->bytes);
+		else if (how == 0)
 			apply_part(rig, write, cut_point(rig, write, unit), cut_point(rig, write, unit));
 		else if (how != 1)
 			apply_part(rig, write, 0, write->bytes);
@@ -301,11 +220,11 @@ static int record_write(struct host_disk *host, uint64_t offset, const void *dat
 	struct rig *rig = (void *)host;
 	struct write *write = &rig->pending[rig->pending_count];
 
-	require(rig, rig->pending_count < PENDING_MAX);
+	require(rig->pending_count < PENDING_MAX);
 	*write = (struct write){offset, bytes, NULL};
 	if (data) {
 		write->data = malloc(bytes);
-		require(rig, write->data);
+		require(write->data);
 		memcpy(write->data, data, bytes);
 	}
 	rig->pending_count++;
@@ -325,7 +244,7 @@ static int record_punch(struct host_disk *host, uint64_t offset, uint64_t bytes)
 	return record_write(host, offset, NULL, bytes);
 }
 
-static void guest_work(struct rig *rig, struct model *model);
+static void guest_work(struct rig *rig, struct oracle *model);
 
 static int record_flush(struct host_disk *host)
 {
@@ -356,50 +275,43 @@ static const struct host_disk_ops recorder_ops = {
 /* ---- guests ---- */
 
 /* Writes `count` sectors of one grain, as arbiter/disk.c does: the first write to a grain covers all of it. */
-static void write_grain(struct rig *rig, struct model_disk *model, uint32_t first, uint32_t count)
+static void write_grain(struct rig *rig, struct oracle_disk *model, uint32_t first, uint32_t count)
 {
 	static uint8_t buffer[POOL_GRAIN_BYTES];
 	uint32_t grain = first / GRAIN_SECTORS * GRAIN_SECTORS;
-	uint64_t left = model->size_bytes - (uint64_t)grain * SECTOR;
+	uint64_t left = model->size_bytes - (uint64_t)grain * ORACLE_SECTOR;
 	size_t whole = left < POOL_GRAIN_BYTES ? (size_t)left : POOL_GRAIN_BYTES;
 	struct pool_span span;
 	uint32_t begin;
 
-	require(rig, pool_lookup(model->disk, (uint64_t)first * SECTOR, count * SECTOR, &span));
-	require(rig, span.length_bytes == count * SECTOR);
+	require(pool_lookup(model->disk, (uint64_t)first * ORACLE_SECTOR, count * ORACLE_SECTOR, &span));
+	require(span.length_bytes == count * ORACLE_SECTOR);
 	memset(buffer, 0, sizeof(buffer));
 	rig->version++;
-	for (uint32_t s = first; s < first + count; s++) {
-		struct tag tag = {TAG_MAGIC, model->serial, s, rig->version};
-
-		memcpy(buffer + (s - grain) * SECTOR, &tag, sizeof(tag));
-		memcpy(buffer + (s - grain + 1) * SECTOR - sizeof(tag), &tag, sizeof(tag));
-		model->sectors[s].data = rig->version;
-	}
+	for (uint32_t s = first; s < first + count; s++)
+		oracle_write(model, s, rig->version, buffer + (s - grain) * ORACLE_SECTOR);
 	begin = span.state == POOL_WRITTEN ? first : grain;
-	record_write(&rig->host, span.offset_bytes - (uint64_t)(first - begin) * SECTOR,
-		     buffer + (begin - grain) * SECTOR, span.state == POOL_WRITTEN ? count * SECTOR : whole);
+	record_write(&rig->host, span.offset_bytes - (uint64_t)(first - begin) * ORACLE_SECTOR,
+		     buffer + (begin - grain) * ORACLE_SECTOR, span.state == POOL_WRITTEN ? count * ORACLE_SECTOR : whole);
 	if (span.state == POOL_BLANK)
-		pool_mark(model->disk, (uint64_t)grain * SECTOR, POOL_GRAIN_BYTES, POOL_WRITTEN);
+		pool_mark(model->disk, (uint64_t)grain * ORACLE_SECTOR, POOL_GRAIN_BYTES, POOL_WRITTEN);
 }
 
-static void discard_grain(struct rig *rig, struct model_disk *model, uint32_t grain)
+static void discard_grain(struct rig *rig, struct oracle_disk *model, uint32_t grain)
 {
-	uint32_t end = (uint32_t)(model->size_bytes / SECTOR);
+	uint32_t last = (uint32_t)(model->size_bytes / ORACLE_SECTOR), end = (grain + 1) * GRAIN_SECTORS;
 
-	rig->version++;
-	for (uint32_t s = grain * GRAIN_SECTORS; s < (grain + 1) * GRAIN_SECTORS && s < end; s++)
-		model->sectors[s].zero = rig->version;
+	oracle_discard(model, grain * GRAIN_SECTORS, end < last ? end : last, ++rig->version);
 	pool_mark(model->disk, (uint64_t)grain * POOL_GRAIN_BYTES, POOL_GRAIN_BYTES, POOL_BLANK);
 }
 
-static void guest_work(struct rig *rig, struct model *model)
+static void guest_work(struct rig *rig, struct oracle *model)
 {
 	if (model->count == 0)
 		return;
 	for (unsigned i = 1 + test_below(&rig->seed, 5); i > 0; i--) {
-		struct model_disk *disk = &model->disks[test_below(&rig->seed, model->count)];
-		uint32_t sectors = (uint32_t)(disk->size_bytes / SECTOR), first, room;
+		struct oracle_disk *disk = &model->disks[test_below(&rig->seed, model->count)];
+		uint32_t sectors = (uint32_t)(disk->size_bytes / ORACLE_SECTOR), first, room;
 
 		/* Often at the end, where a grain is not wholly the disk's. */
 		first = test_below(&rig->seed, 3) ? test_below(&rig->seed, sectors) : sectors - 1;
@@ -414,42 +326,15 @@ static void guest_work(struct rig *rig, struct model *model)
 	}
 }
 
-struct waiter {
-	struct pool_commit commit;
-	bool finished;
-	int error;
-};
-
-static void commit_finished(struct pool_commit *commit, int error)
-{
-	struct waiter *waiter = (void *)commit;
-
-	waiter->finished = true;
-	waiter->error = error;
-}
-
 static void commit_work(struct rig *rig)
 {
-	struct waiter waiter = {.commit = {.loop = rig->loop, .done = commit_finished}};
-	struct model *model = &rig->acknowledged;
-
-	if (model->count == 0)
+	if (rig->acknowledged.count == 0)
 		return;
-	for (unsigned i = 0; i < model->count; i++)
-		for (uint32_t s = 0; s < model->disks[i].size_bytes / SECTOR; s++) {
-			struct sector *sector = &model->disks[i].sectors[s];
-
-			sector->committing = sector->data > sector->zero ? sector->data : sector->zero;
-		}
+	oracle_commit_begins(&rig->acknowledged);
 	rig->racing = true;
-	pool_commit(model->disks[0].disk, &waiter.commit);
-	while (!waiter.finished)
-		loop_turn(rig->loop, 1000000000);
+	require(pool_commit_wait(rig->loop, rig->acknowledged.disks[0].disk) == 0);
 	rig->racing = false;
-	require(rig, waiter.error == 0);
-	for (unsigned i = 0; i < model->count; i++)
-		for (uint32_t s = 0; s < model->disks[i].size_bytes / SECTOR; s++)
-			model->disks[i].sectors[s].committed = model->disks[i].sectors[s].committing;
+	oracle_commit_done(&rig->acknowledged);
 }
 
 /* ---- control ---- */
@@ -478,73 +363,68 @@ static uint64_t random_size(struct rig *rig)
 
 static void work_create(struct rig *rig)
 {
-	struct model_disk *disk = &rig->after.disks[rig->acknowledged.count];
+	struct oracle_disk *disk = &rig->after.disks[rig->acknowledged.count];
 	int code;
 
-	if (rig->acknowledged.count == DISKS_MAX)
+	if (rig->acknowledged.count == ORACLE_DISKS_MAX)
 		return;
 	begin(rig);
-	*disk = (struct model_disk){.serial = ++rig->serials, .size_bytes = random_size(rig)};
-	snprintf(disk->name, sizeof(disk->name), "guest/disk%u", disk->serial);
-	/* check_growth() looks one block farther. */
-	disk->sectors = calloc(DISK_SECTORS_MAX + POOL_BLOCK_BYTES / SECTOR, sizeof(*disk->sectors));
-	require(rig, disk->sectors);
+	oracle_disk_init(disk, ++rig->serials, random_size(rig));
 	rig->after.count++;
 	code = pool_disk_create(rig->pool, disk->name, disk->size_bytes, &disk->disk, NULL);
-	require(rig, code == 0 || code == -ENOSPC);
+	require(code == 0 || code == -ENOSPC);
 	if (code)
-		free(disk->sectors);
+		oracle_disk_finish(disk);
 	end(rig, code == 0);
 }
 
 static void work_grow(struct rig *rig, unsigned which)
 {
-	struct model_disk *disk = &rig->after.disks[which];
+	struct oracle_disk *disk = &rig->after.disks[which];
 	uint64_t size;
 	int code;
 
 	begin(rig);
-	size = disk->size_bytes + random_size(rig) / (test_below(&rig->seed, 2) ? 1 : 64);
-	size = align_up(size, POOL_BLOCK_BYTES);
-	if (size / SECTOR > DISK_SECTORS_MAX)
-		size = DISK_SECTORS_MAX * SECTOR;
+	size = align_up(disk->size_bytes + random_size(rig) / (test_below(&rig->seed, 2) ? 1 : 64), POOL_BLOCK_BYTES);
+	if (size / ORACLE_SECTOR > ORACLE_SECTORS_MAX)
+		size = ORACLE_SECTORS_MAX * ORACLE_SECTOR;
 	disk->size_bytes = size;
 	code = pool_disk_grow(rig->pool, disk->disk, size, NULL);
-	require(rig, code == 0 || code == -ENOSPC);
+	require(code == 0 || code == -ENOSPC);
 	end(rig, code == 0);
 }
 
 static void work_rename(struct rig *rig, unsigned which)
 {
-	struct model_disk *disk = &rig->after.disks[which];
+	struct oracle_disk *disk = &rig->after.disks[which];
 
 	begin(rig);
 	snprintf(disk->name, sizeof(disk->name), "guest%u/renamed%u", test_below(&rig->seed, 100), ++rig->serials);
-	require(rig, pool_disk_rename(rig->pool, disk->disk, disk->name, NULL) == 0);
+	require(pool_disk_rename(rig->pool, disk->disk, disk->name, NULL) == 0);
 	end(rig, true);
 }
 
 static void work_delete(struct rig *rig, unsigned which)
 {
-	struct model_disk gone = rig->acknowledged.disks[which];
+	struct oracle_disk gone = rig->acknowledged.disks[which];
 
 	begin(rig);
 	rig->after.count--;
 	memmove(&rig->after.disks[which], &rig->after.disks[which + 1],
 		(rig->after.count - which) * sizeof(rig->after.disks[0]));
-	require(rig, pool_disk_delete(rig->pool, gone.disk, NULL) == 0);
+	require(pool_disk_delete(rig->pool, gone.disk, NULL) == 0);
 	end(rig, true);
-	free(gone.sectors);
+	oracle_disk_finish(&gone);
 }
 
 static void work_reopen(struct rig *rig)
 {
-	struct model *model = &rig->acknowledged;
+	struct oracle *model = &rig->acknowledged;
 	struct pool_disk *disk = NULL;
 
 	pool_close(rig->pool);
-	require(rig, pool_open(&rig->host, &rig->pool, NULL) == 0);
-	require(rig, lists_equal(rig->pool, model));
+	require(pool_open(&rig->host, &rig->pool, NULL) == 0);
+	require(oracle_lists_equal(model, rig->pool));
 	for (unsigned i = 0; i < model->count; i++)
 		model->disks[i].disk = disk = pool_disk_next(rig->pool, disk);
 }
@@ -592,7 +472,7 @@ static void crash_test(const char *name, bool can_punch)
 	printf("%s: %u crashes\n", name, rig->states);
 	assert_true(rig->states > OPERATIONS);
 	for (unsigned i = 0; i < rig->acknowledged.count; i++)
-		free(rig->acknowledged.disks[i].sectors);
+		oracle_disk_finish(&rig->acknowledged.disks[i]);
 	loop_destroy(rig->loop);
 	test_disk_destroy(rig->visible);
 	test_disk_destroy(rig->durable);

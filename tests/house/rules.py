@@ -198,7 +198,7 @@ def manual_matches_program(tree):
     strings = set()
     for _, text in tree.matching(".c", ".h", under="src/"):
         strings.update(re.findall(r'"((?:\\.|[^"\\\n])*)"', text))
-    words = set(re.findall(r"[\w-]+", " ".join(strings)))
+    words = set(re.findall(r"\w[\w-]*", " ".join(strings)))
     found = []
     for name, number, line in tree.numbered(".1", ".5", ".8", under="docs/man/"):
         plain = line.replace("\\-", "-").replace("\\fB", "").replace("\\fR", "").replace("\\fI", "").replace("\\fP", "")
@@ -279,9 +279,29 @@ def fuzz_targets_have_corpus(tree):
     return found
 
 
+TOUR = "docs/tour.md"
+TOUR_ROW = re.compile(r"^\| (\d+) \| `(\w+)` \| `([\w/.]+)` \|", re.M)
+TOUR_FUNCTIONS_MAX = 14
+TOUR_FILES_MAX = 6
+
+
+def tour_is_true(tree):
+    """docs/tour.md names functions that are where it says, and no more than a request should pass."""
+    if TOUR not in tree.texts:
+        return []
+    rows = TOUR_ROW.findall(tree.texts[TOUR])
+    found = [f"{TOUR}: {function}() is not in {path}" for _, function, path in rows
+             if not re.search(rf"^[a-z].*\b{function}\(", tree.texts.get(path, ""), re.M)]
+    if not rows or len(rows) > TOUR_FUNCTIONS_MAX:
+        found.append(f"{TOUR}: {len(rows)} functions on the way of a request, at most {TOUR_FUNCTIONS_MAX} wanted")
+    if len({path for _, _, path in rows}) > TOUR_FILES_MAX:
+        found.append(f"{TOUR}: more than {TOUR_FILES_MAX} files on the way of a request")
+    return found
+
+
 RULES = [include_directions, includes_from_root, function_lengths, file_lengths, no_struct_typedefs, sources_are_built,
          spdx_lines, no_machine_paths, markdown_links, manual_matches_program, ring_memory_users, no_assert_on_shared,
-         placed_range_makers, fuzz_targets_have_corpus]
+         placed_range_makers, fuzz_targets_have_corpus, tour_is_true]
 
 
 # ---- exceptions ----

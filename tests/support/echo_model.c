@@ -79,7 +79,8 @@ void echo_answer(struct echo_device *device, unsigned index)
 
 	assert(index < device->held_count);
 	device->held_count--;
-	memmove(&device->held[index], &device->held[index + 1], (device->held_count - index) * sizeof(chain));
+	for (unsigned i = index; i < device->held_count; i++)
+		device->held[i] = device->held[i + 1];
 	answer(chain);
 }
 

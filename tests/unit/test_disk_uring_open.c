@@ -98,6 +98,35 @@ static void test_second_lock_is_busy(void **state)
 	remove_file("disk");
 }
 
+/* The holder lets go after a while, as the kernel does for a killed process that had I/O in flight. */
+static void test_waits_for_the_lock(void **state)
+{
+	struct disk_uring_options options = { .path = in_directory("disk"), .create_bytes = MIB, .lock = true };
+	struct host_disk *disk = NULL;
+	int ready[2];
+	pid_t child;
+	char byte;
+
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (child == 0) {
+		if (disk_uring_open(&options, &disk) < 0 || write(ready[1], "r", 1) != 1)
+			_exit(1);
+		usleep(300000);
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(open_as(&options), -EBUSY);
+	options.lock_wait_ms = 20;
+	assert_int_equal(open_as(&options), -EBUSY);
+	options.lock_wait_ms = 20000;
+	assert_int_equal(open_as(&options), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	close(ready[0]);
+	close(ready[1]);
+	remove_file("disk");
+}
+
 /* A takeover: the predecessor still has the same open file, and with it the lock. */
 static void test_handed_over_fd(void **state)
 {
@@ -251,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_create_fails_without_leaving_anything),
 		cmocka_unit_test(test_only_files_and_block_devices),
 		cmocka_unit_test(test_second_lock_is_busy),
+		cmocka_unit_test(test_waits_for_the_lock),
 		cmocka_unit_test(test_handed_over_fd),
 		cmocka_unit_test(test_read_only),
 		cmocka_unit_test(test_geometry_and_growth),

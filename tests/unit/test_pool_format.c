@@ -62,13 +62,17 @@ static const struct pool_superblock example = {
 
 static void superblock_round_trip(void **state)
 {
-	uint8_t block[POOL_BLOCK_BYTES];
+	uint8_t block[POOL_BLOCK_BYTES], again[POOL_BLOCK_BYTES];
 	struct pool_superblock parsed;
 	const char *problem;
 
 	pool_superblock_build(&example, block);
 	assert_int_equal(pool_superblock_parse(block, &parsed, &problem), 0);
-	assert_memory_equal(&parsed, &example, sizeof(parsed));
+	assert_int_equal(parsed.generation, example.generation);
+	assert_int_equal(parsed.active_area, example.active_area);
+	assert_int_equal(parsed.next_disk_id, example.next_disk_id);
+	pool_superblock_build(&parsed, again);
+	assert_memory_equal(again, block, sizeof(again));
 }
 
 /* A right checksum does not make wrong numbers right. */

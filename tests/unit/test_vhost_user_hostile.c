@@ -233,8 +233,8 @@ static void byte_by_byte(void **state)
 static void disconnect_in_a_message(void **state)
 {
 	struct bench *bench = *state;
-	struct vhost_user_single_region region = { .region = region_at(0) };
-	struct vhost_user_header header = { VHOST_USER_ADD_MEM_REG, VHOST_USER_VERSION, sizeof(region) };
+	struct vhost_user_header header = { VHOST_USER_ADD_MEM_REG, VHOST_USER_VERSION,
+					    sizeof(struct vhost_user_single_region) };
 	int fd = fd_memfd("test", MEMORY_BYTES);
 
 	for (size_t length = 1; length <= sizeof(header); length++) {

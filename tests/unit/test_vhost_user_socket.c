@@ -94,7 +94,7 @@ static void socket_file(void **state)
 
 	/* What a killed daemon leaves. */
 	stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	strcpy(address.sun_path, bench->path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->path);
 	assert_int_equal(bind(stale, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(stale);
 	bench->options.mode = 0660;
@@ -119,7 +119,7 @@ static void inherited_sockets(void **state)
 
 	finish(bench);
 	listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	strcpy(address.sun_path, bench->path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->path);
 	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
 	bench->options.socket = VHOST_USER_LISTEN_FD;
 	bench->options.fd = listening;
@@ -149,7 +149,7 @@ static void client_mode(void **state)
 	finish(bench);
 	reopen(bench, VHOST_USER_CONNECT, -1);
 	bench_settle(bench);
-	strcpy(address.sun_path, bench->path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->path);
 	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
 	assert_int_equal(listen(listening, 4), 0);
 	for (unsigned i = 0; i < 2; i++) {

@@ -229,7 +229,7 @@ static inline int frontend_connect(struct bench *bench)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	strcpy(address.sun_path, bench->path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->path);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }

@@ -32,6 +32,8 @@ struct virtio_blk {
 	unsigned queues;
 	char serial[VIRTIO_BLK_SERIAL_BYTES];
 	bool writeback;		/* atomic: the configuration field; control thread writes, workers read */
+	void (*writeback_changed)(void *context, bool writeback);
+	void *context;
 };
 
 struct blk_queue {
@@ -396,14 +398,9 @@ static int blk_config_write(void *opaque, uint64_t features, size_t offset, cons
 	if (value > 1)
 		return -EINVAL;
 	__atomic_store_n(&device->writeback, value == 1, __ATOMIC_RELAXED);
+	if (device->writeback_changed)
+		device->writeback_changed(device->context, value == 1);
 	return 0;
-}
-
-static void blk_reset(void *opaque)
-{
-	struct virtio_blk *device = opaque;
-
-	__atomic_store_n(&device->writeback, true, __ATOMIC_RELAXED);
 }
 
 const struct virtio_model_ops virtio_blk_model = {
@@ -415,7 +412,6 @@ const struct virtio_model_ops virtio_blk_model = {
 	.config_size = blk_config_size,
 	.config_read = blk_config_read,
 	.config_write = blk_config_write,
-	.reset = blk_reset,
 	.queue_start = blk_queue_start,
 	.queue_stop = blk_queue_stop,
 	.handle = blk_handle,
@@ -433,7 +429,9 @@ int virtio_blk_create(const struct virtio_blk_options *options, struct virtio_bl
 		return -ENOMEM;
 	device->disk = options->disk;
 	device->queues = options->queues ? options->queues : 1;
-	device->writeback = true;
+	device->writeback = !options->write_through;
+	device->writeback_changed = options->writeback_changed;
+	device->context = options->context;
 	/* Not a C string: all 20 bytes may be used (5.2.6). */
 	memcpy(device->serial, serial, strnlen(serial, sizeof(device->serial)));
 	*ret_device = device;

@@ -14,6 +14,13 @@ struct virtio_blk_options {
 	struct disk *disk;	/* outlives the device */
 	unsigned queues;	/* 1 … 256; 0: 1 */
 	const char *serial;	/* copied, cut at VIRTIO_BLK_SERIAL_BYTES; NULL: the disk's name */
+	bool write_through;	/* how the write cache's mode starts */
+	/*
+	 * The driver chose another mode, which stays until it chooses again: also over a reset, because
+	 * front ends cache it. Control thread; may be NULL.
+	 */
+	void (*writeback_changed)(void *context, bool writeback);
+	void *context;
 };
 
 /* Returns 0 and *ret_device (for virtio_model_ops' `device`), -EINVAL or -ENOMEM. */

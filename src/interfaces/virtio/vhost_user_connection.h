@@ -262,7 +262,7 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue);
  */
 enum vhost_user_outcome vhost_user_rings_start(struct vhost_user_connection *connection);
 /* Forgets all that the front end said about rings, but for call and err descriptors. Rings are stopped. */
-void vhost_user_queues_reset(struct vhost_user_connection *connection);
+void vhost_user_queues_reset(struct vhost_user_connection *connection, bool forget_base);
 void vhost_user_queue_mark_broken(struct vhost_user_queue *queue, enum virtqueue_violation violation,
 				  uint64_t offending_value);
 struct vhost_user_ring_counts vhost_user_queue_counts(struct vhost_user_queue *queue);

@@ -167,11 +167,11 @@ enum vhost_user_outcome vhost_user_get_status(struct vhost_user_connection *conn
  * Memory, negotiated features, the record of requests and the channels belong to the front end, which does
  * not send them again; what the driver set up goes.
  */
-static void on_reset(struct vhost_user_connection *connection)
+static void finish_reset(struct vhost_user_connection *connection, bool forget_base)
 {
 	struct vhost_user_endpoint *endpoint = connection->endpoint;
 
-	vhost_user_queues_reset(connection);
+	vhost_user_queues_reset(connection, forget_base);
 	vhost_user_endpoint_release(connection);
 	connection->status = 0;
 	connection->enable_news = false;
@@ -180,9 +180,24 @@ static void on_reset(struct vhost_user_connection *connection)
 	vhost_user_message_finish(connection, VHOST_USER_DONE);
 }
 
-static enum vhost_user_outcome reset(struct vhost_user_connection *connection)
+static void on_reset_device(struct vhost_user_connection *connection)
 {
-	vhost_user_job_begin(connection, on_reset);
+	finish_reset(connection, true);
+}
+
+/*
+ * QEMU also says status 0 when it only stops the device (migration, pause), before it asks where the rings
+ * stand: GET_VRING_BASE must still know.
+ */
+static void on_status_zero(struct vhost_user_connection *connection)
+{
+	finish_reset(connection, false);
+}
+
+static enum vhost_user_outcome reset(struct vhost_user_connection *connection,
+				     void (*finished)(struct vhost_user_connection *connection))
+{
+	vhost_user_job_begin(connection, finished);
 	vhost_user_queues_post_stop(connection);
 	vhost_user_job_settle(connection);
 	return VHOST_USER_LATER;
@@ -191,7 +206,7 @@ static enum vhost_user_outcome reset(struct vhost_user_connection *connection)
 enum vhost_user_outcome vhost_user_reset_device(struct vhost_user_connection *connection,
 						struct vhost_user_message *message)
 {
-	return reset(connection);
+	return reset(connection, on_reset_device);
 }
 
 enum vhost_user_outcome vhost_user_set_status(struct vhost_user_connection *connection,
@@ -202,7 +217,7 @@ enum vhost_user_outcome vhost_user_set_status(struct vhost_user_connection *conn
 	if (status > UINT8_MAX)
 		return refuse(connection, "status out of range", status);
 	if (status == 0)
-		return reset(connection);
+		return reset(connection, on_status_zero);
 	connection->status = (uint8_t)status;
 	return VHOST_USER_DONE;
 }

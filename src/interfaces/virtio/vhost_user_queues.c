@@ -105,16 +105,19 @@ bool vhost_user_queues_broken(const struct vhost_user_connection *connection)
 	return false;
 }
 
-void vhost_user_queues_reset(struct vhost_user_connection *connection)
+void vhost_user_queues_reset(struct vhost_user_connection *connection, bool forget_base)
 {
 	for (unsigned i = 0; i < connection->queue_count; i++) {
 		struct vhost_user_queue *queue = &connection->queues[i];
 
 		assert(!queue->started);
 		fd_close(&queue->kick_fd);
-		queue->kick_set = queue->address_set = queue->base_set = false;
+		queue->kick_set = queue->address_set = false;
 		queue->enabled = queue->broken = false;
 		queue->size = 0;
+		if (!forget_base)
+			continue;
+		queue->base_set = false;
 		queue->base = 0;
 	}
 }
