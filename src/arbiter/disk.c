@@ -132,6 +132,8 @@ int disk_channel_open(struct disk *disk, struct loop *loop, struct disk_channel 
 	}
 	channel->disk = disk;
 	channel->loop = loop;
+	channel->zeroing_end = &channel->zeroing;
+	channel->zero_task.run = disk_zero_task;
 	log_subject_name(&channel->subject, "%s/disk-%s", disk->guest, disk->name);
 	pthread_mutex_lock(&disk->channels_mutex);
 	channel->next = disk->channels;
@@ -159,7 +161,7 @@ void disk_channel_close(struct disk_channel *channel)
 	struct disk *disk = channel->disk;
 	struct disk_channel **link = &disk->channels;
 
-	assert(counter_read(&channel->stats.in_flight) == 0);
+	assert(counter_read(&channel->stats.in_flight) == 0 && !channel->zeroing);
 	pthread_mutex_lock(&disk->channels_mutex);
 	while (*link != channel)
 		link = &(*link)->next;

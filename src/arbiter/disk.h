@@ -38,6 +38,7 @@ struct disk_request_private {
 	struct host_io io;
 	struct pool_commit commit;
 	struct grain_lock lock;
+	struct disk_request *next;		/* READ: waits for its turn to be zeroed on */
 };
 
 /* Embedded in the model's request; alive until done() was called. */

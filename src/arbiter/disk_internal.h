@@ -7,6 +7,7 @@
 
 #include "arbiter/disk.h"
 #include "arbiter/grain_lock.h"
+#include "core/loop.h"
 
 struct disk {
 	char guest[POOL_NAME_MAX + 1];
@@ -35,6 +36,11 @@ struct disk_channel {
 	struct disk_stats stats;
 	struct log_subject subject;	/* of this worker, because its rate limit has one writer */
 	struct disk_channel *next;
+	/* READs of blank space that have more to zero, and the task that goes on with the first. */
+	struct disk_request *zeroing, **zeroing_end;
+	struct loop_task zero_task;
 };
+
+void disk_zero_task(struct loop_task *task);
 
 #endif

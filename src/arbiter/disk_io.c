@@ -11,7 +11,9 @@
  *   blank piece:   READ fills zeroes; DISCARD and WRITE_ZEROES do nothing;
  *                  WRITE locks its grains, zeroes what it does not cover (ZERO), writes, marks the grains
  *
- * Steps after the last piece: a write-through request flushes; then the one completion.
+ * Steps after the last piece: a write-through request flushes, and so does a write while marks of its disk
+ * are not committed; then the one completion. Marks are in our memory until a commit. A guest whose write was answered may flush when
+ * another process has taken our place, and is told "durable" then: that process must know the mark.
  */
 #include <errno.h>
 #include <string.h>
@@ -21,6 +23,9 @@
 #include "core/clock.h"
 #include "core/loop.h"
 #include "core/trace.h"
+
+/* A blank READ is zeroed by us, on the worker: so much at a time. */
+#define ZEROES_PER_TURN (256u * 1024)
 
 enum step {
 	STEP_PIECES,	/* the next piece is to be placed */
@@ -204,6 +209,17 @@ static void flush(struct disk_request *request)
 	submit(request, HOST_IO_FLUSH, (struct placed_range){ 0, 0 });
 }
 
+/*
+ * Before it is answered? Marks count whoever made them: a write into a grain that another request has just
+ * marked depends on that mark as much.
+ */
+static bool must_flush(const struct disk_request *request)
+{
+	const struct disk *disk = request->private.channel->disk;
+
+	return request->op != DISK_READ && (request->through || (disk->pool && pool_disk_dirty(disk->part)));
+}
+
 /* ---- pieces in blank space ---- */
 
 static void write_blank_locked(struct disk_request *request);
@@ -317,9 +333,38 @@ static bool start_piece(struct disk_request *request, struct placed_range range,
 		write_blank(request);
 		return false;
 	}
-	if (request->op == DISK_READ)
-		iov_zero(request->iov, request->iov_count, request->private.done_bytes, range.length_bytes);
+	if (request->op == DISK_READ) {
+		if (range.length_bytes > ZEROES_PER_TURN)
+			request->private.piece_bytes = ZEROES_PER_TURN;
+		iov_zero(request->iov, request->iov_count, request->private.done_bytes, request->private.piece_bytes);
+	}
 	return true;
+}
+
+/* ---- large blank reads ---- */
+
+static void zero_later(struct disk_request *request)
+{
+	struct disk_channel *channel = request->private.channel;
+
+	request->private.next = NULL;
+	*channel->zeroing_end = request;
+	channel->zeroing_end = &request->private.next;
+	loop_defer(channel->loop, &channel->zero_task);
+}
+
+/* One piece of one request in each turn: the guest's pages may have to be found first, and others wait. */
+void disk_zero_task(struct loop_task *task)
+{
+	struct disk_channel *channel = (struct disk_channel *)((char *)task - offsetof(struct disk_channel, zero_task));
+	struct disk_request *request = channel->zeroing;
+
+	channel->zeroing = request->private.next;
+	if (!channel->zeroing)
+		channel->zeroing_end = &channel->zeroing;
+	else
+		loop_defer(channel->loop, task);
+	advance(request);
 }
 
 static void advance(struct disk_request *request)
@@ -338,8 +383,12 @@ static void advance(struct disk_request *request)
 		if (!start_piece(request, range, state))
 			return;
 		end_piece(request);
+		if (request->op == DISK_READ && private->piece_bytes == ZEROES_PER_TURN) {
+			zero_later(request);
+			return;
+		}
 	}
-	if (request->through && request->op != DISK_READ)
+	if (must_flush(request))
 		flush(request);
 	else
 		finish(request, 0);
@@ -352,7 +401,7 @@ static void whole_done(struct host_io *io, int error)
 	struct disk_request *request = request_of_io(io);
 
 	trace_mark(TRACE_SUBMITTED);
-	if (!error && request->through && request->op == DISK_WRITE)
+	if (!error && must_flush(request))
 		flush(request);
 	else
 		finish(request, error);
@@ -395,8 +444,7 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 		private->io.done = whole_done;
 		trace_mark(TRACE_ADMITTED);
 		host_submit(channel->host, &private->io);
-	} else if (start_piece(request, range, state)) {
-		end_piece(request);
+	} else {
 		advance(request);
 	}
 }

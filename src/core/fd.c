@@ -84,13 +84,8 @@ ssize_t fd_receive(int socket, void *buffer, size_t bytes, int *fds, size_t fds_
 		return -errno;
 
 	count = collect_fds(&message, fds, fds_max);
-	if (count > fds_max || (message.msg_flags & MSG_CTRUNC)) {
-		for (size_t i = 0; i < count && i < fds_max; i++)
-			fd_close(&fds[i]);
-		return -EMSGSIZE;
-	}
-	*ret_fd_count = count;
-	return received;
+	*ret_fd_count = count < fds_max ? count : fds_max;
+	return count > fds_max || (message.msg_flags & MSG_CTRUNC) ? -EMSGSIZE : received;
 }
 
 ssize_t fd_send(int socket, const void *buffer, size_t bytes, const int *fds, size_t fd_count)

@@ -24,8 +24,8 @@ int fd_set_nonblocking(int fd, bool nonblocking);
 /*
  * Receives up to `bytes` bytes and up to `fds_max` descriptors (close-on-exec) from a UNIX socket.
  * Returns the bytes received, 0 at end of stream, or -errno (-EAGAIN: nothing there;
- * -EMSGSIZE: the peer sent more fds than fds_max: all of them were closed, nothing is returned).
- * On success the caller owns fds[0 .. *ret_fd_count).
+ * -EMSGSIZE: the peer sent more fds than fds_max, or than we have room for; those beyond are closed).
+ * On success and after -EMSGSIZE the caller owns fds[0 .. *ret_fd_count).
  */
 ssize_t fd_receive(int socket, void *buffer, size_t bytes, int *fds, size_t fds_max, size_t *ret_fd_count);
 

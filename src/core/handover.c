@@ -333,7 +333,7 @@ static int receive_fds(int socket, struct handover *handover, size_t missing)
 		error = -EBADMSG;
 	else if (received < 0)
 		error = (int)received;
-	for (size_t i = 0; received >= 0 && i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (!error && !reserve_fd(handover))
 			error = handover->error;
 		if (error)

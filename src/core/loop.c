@@ -151,6 +151,15 @@ void loop_submit(struct loop *loop)
 		;
 }
 
+void loop_set_threads(struct loop *loop, unsigned threads)
+{
+	/* Bounded and unbounded workers; 0 leaves the number as it is. */
+	unsigned values[2] = { threads, 0 };
+
+	if (threads > loop->threads && loop->enabled && io_uring_register_iowq_max_workers(&loop->ring, values) == 0)
+		loop->threads = threads;
+}
+
 int loop_file_register(struct loop *loop, int fd)
 {
 	if (!loop->enabled && loop_enable(loop))

@@ -78,6 +78,12 @@ static inline void loop_sqe_finish(struct io_uring_sqe *sqe, struct loop_op *op)
 /* Submits now what was prepared: after it, a descriptor that an entry names may be closed. */
 void loop_submit(struct loop *loop);
 
+/*
+ * How many threads the ring may have for entries that block on files (IOSQE_ASYNC); a few for each CPU by
+ * default. Never fewer than before.
+ */
+void loop_set_threads(struct loop *loop, unsigned threads);
+
 /* Registers a file with the ring; returns its slot (for IOSQE_FIXED_FILE) or -errno. The fd stays the caller's. */
 int loop_file_register(struct loop *loop, int fd);
 void loop_file_unregister(struct loop *loop, int slot);

@@ -21,6 +21,7 @@ struct loop {
 	struct io_uring ring;
 	bool enabled;
 	bool files_registered;
+	unsigned threads;			/* asked for with loop_set_threads() */
 	uint64_t file_slots[LOOP_FILES_MAX / 64];
 
 	struct loop_message *messages;	/* atomic stack, newest first */

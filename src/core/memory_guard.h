@@ -3,6 +3,9 @@
  * Mappings of files that somebody else can truncate. Touching a page that the file no longer has raises
  * SIGBUS; the guard's handler then maps zeroes under the access, marks the mapping as lost and returns,
  * so that the access goes on harmlessly and the owner notices at its next look. Nothing is unwound.
+ *
+ * Mappings and addresses are the process's, and a guest may want all of them (512 regions, each of terabytes
+ * of an empty file): memory_guard_admits() is what keeps some for the others.
  */
 #ifndef VIADUCT_CORE_MEMORY_GUARD_H
 #define VIADUCT_CORE_MEMORY_GUARD_H
@@ -18,6 +21,12 @@ int memory_guard_install(void);
  * fault. Any thread. Returns 0, or -ENOSPC when too many mappings are guarded. `lost` outlives the guard.
  */
 int memory_guard_add(void *base, size_t bytes, size_t page_bytes, bool *lost);
+
+/*
+ * May an owner that has `mappings` of `bytes` bytes in all guard one more of `more` bytes? Up to a fair share
+ * always, as long as there is any room; beyond it only while half of everything is free. Any thread.
+ */
+bool memory_guard_admits(unsigned mappings, unsigned long long bytes, unsigned long long more);
 
 /* Before munmap(). No other thread touches the mapping any more. */
 void memory_guard_remove(void *base);

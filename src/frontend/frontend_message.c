@@ -64,9 +64,9 @@ static int receive_all(int socket, void *buffer, size_t bytes, struct vhost_mess
 		}
 		if (got == 0 || got == -ECONNRESET)
 			return -EPIPE;
+		message->fd_count += (unsigned)fd_count;
 		if (got < 0)
 			return got == -EMSGSIZE ? -EPROTO : (int)got;
-		message->fd_count += (unsigned)fd_count;
 		done += (size_t)got;
 	}
 	return 0;

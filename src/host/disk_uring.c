@@ -179,6 +179,7 @@ static int uring_channel_open(struct host_disk *base, struct loop *loop, struct 
 	channel->loop = loop;
 	channel->check_alignment = disk->direct;
 	uring_flush_channel_init(channel);
+	channel->space_waiting_end = &channel->space_waiting;
 	slot = loop_file_register(loop, disk->fd);
 	channel->sqe_fd = slot >= 0 ? slot : disk->fd;
 	channel->sqe_flags = slot >= 0 ? IOSQE_FIXED_FILE : 0;
@@ -191,6 +192,7 @@ static void uring_channel_close(struct host_channel *base)
 	struct uring_channel *channel = (struct uring_channel *)base;
 
 	assert(!channel->flushing && !channel->flush_waiting && !channel->bounce.waiting);
+	assert(channel->space_running == 0 && !channel->space_waiting);
 	if (channel->sqe_flags & IOSQE_FIXED_FILE)
 		loop_file_unregister(channel->loop, channel->sqe_fd);
 	bounce_pool_finish(&channel->bounce);

@@ -96,6 +96,9 @@ struct uring_channel {
 	bool check_alignment;		/* O_DIRECT */
 	struct bounce_pool bounce;
 
+	unsigned space_running;		/* large DISCARDs and ZEROs in the kernel */
+	struct host_io *space_waiting, **space_waiting_end;
+
 	bool flushing;			/* flush_now is in the gate */
 	struct host_io *flush_now;
 	struct host_io *flush_waiting, **flush_waiting_end;
@@ -112,7 +115,7 @@ struct __attribute__((may_alias)) uring_io {
 	struct loop_op op;		/* first */
 	struct uring_channel *channel;
 	union {
-		struct host_io *next;	/* while it waits for a bounce buffer or a flush */
+		struct host_io *next;	/* while it waits for a bounce buffer, a flush or other large ones */
 		uint8_t *bounce;	/* while it has one */
 	};
 	uint64_t done_bytes;

@@ -10,6 +10,13 @@
 
 #include "host/disk_uring_private.h"
 
+/*
+ * A large one keeps the file's lock, or the device, for long, and the kernel queues the others' writes to new
+ * space behind it. So a channel has few of them there at a time; what waits here waits behind its own guest's.
+ */
+#define SPACE_LARGE_BYTES   (1u << 20)
+#define SPACE_LARGE_DEPTH   2u
+
 /* Only ever read: its pages are all the kernel's one page of zeroes. */
 static uint8_t zeroes[1 << 20] __attribute__((aligned(4096)));
 
@@ -78,6 +85,27 @@ static bool must_zero(struct host_io *io)
 	return io->op == HOST_IO_ZERO || uring_io(io)->channel->base.disk->geometry.can_punch;
 }
 
+static bool is_large(const struct host_io *io)
+{
+	return io->range.length_bytes > SPACE_LARGE_BYTES;
+}
+
+static void space_finish(struct host_io *io, int error)
+{
+	struct uring_channel *channel = uring_io(io)->channel;
+	struct host_io *next = channel->space_waiting;
+
+	if (is_large(io) && next) {
+		channel->space_waiting = uring_io(next)->next;
+		if (!channel->space_waiting)
+			channel->space_waiting_end = &channel->space_waiting;
+		space_issue(next);
+	} else if (is_large(io)) {
+		channel->space_running--;
+	}
+	io->done(io, error);
+}
+
 static void space_done(struct loop_op *op, int result, unsigned cqe_flags)
 {
 	struct host_io *io = uring_io_of(op);
@@ -90,7 +118,7 @@ static void space_done(struct loop_op *op, int result, unsigned cqe_flags)
 		zero_method_next(io);
 		space_issue(io);
 	} else {
-		io->done(io, writing && result == 0 ? -EIO : result < 0 ? result : 0);
+		space_finish(io, writing && result == 0 ? -EIO : result < 0 ? result : 0);
 	}
 }
 
@@ -104,5 +132,12 @@ void space_submit(struct uring_channel *channel, struct host_io *io)
 	own->zero_method = ZERO_PUNCH;
 	if (io->op == HOST_IO_ZERO)
 		own->zero_method = (uint16_t)__atomic_load_n(&disk->zero_method, __ATOMIC_RELAXED);
+	if (is_large(io) && channel->space_running == SPACE_LARGE_DEPTH) {
+		own->next = NULL;
+		*channel->space_waiting_end = io;
+		channel->space_waiting_end = &own->next;
+		return;
+	}
+	channel->space_running += is_large(io);
 	space_issue(io);
 }

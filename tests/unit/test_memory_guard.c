@@ -159,7 +159,7 @@ static void threads_fault_together(void **state)
 
 static void guards_run_out(void **state)
 {
-	static uint8_t places[10000];
+	static uint8_t places[20000];
 	unsigned added = 0;
 	bool lost;
 

@@ -143,6 +143,50 @@ static void takeover(void **state)
 	close(late);
 }
 
+/* A guest that broke its ring keeps nobody from taking over, and can reset its device afterwards. */
+static void takeover_of_a_broken_ring(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 2);
+
+	fake_ring[0]->setup.broken(fake_ring[0]->setup.context, VIOLATION_HEAD, 1);
+	TURN_UNTIL(bench, bench_status(bench).broken);
+	take_over(bench);
+	TURN_UNTIL(bench, fake_ring[1]);
+	assert_null(fake_ring[0]);
+	assert_true(bench_status(bench).broken);
+	stop_ring(bench, socket, 0);
+	assert_false(bench_status(bench).broken);
+	start_ring(bench, socket, 0, 0);
+	assert_non_null(fake_ring[0]);
+	close(socket);
+}
+
+/* A file that shrank since it was sent ends its front end's connection, not the takeover. */
+static void takeover_of_lost_memory(void **state)
+{
+	struct bench *bench = *state;
+	int socket = frontend_running(bench, 1), other = frontend_connect(bench), fd = memfd_create("shrinks", 0);
+	struct vhost_user_single_region region = {
+		.region = { .guest_address = 1ull << 40, .size = 1 << 20, .user_address = 1ull << 41 },
+	};
+
+	handshake(bench, other, BASIC_FEATURES);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	assert_int_equal(ask_with(bench, socket, VHOST_USER_ADD_MEM_REG, &region, sizeof(region), &fd, 1).payload.u64,
+			 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	take_over(bench);
+	TURN_UNTIL(bench, bench_status(bench).connections == 1);
+	assert_null(fake_ring[0]);
+	assert_int_equal(add_region(bench, other, 0), 0);
+	start_ring(bench, other, 0, 0);
+	assert_non_null(fake_ring[0]);
+	close(fd);
+	close(socket);
+	close(other);
+}
+
 static void suspend_and_go_on(void **state)
 {
 	struct bench *bench = *state;
@@ -184,6 +228,8 @@ int main(void)
 		BENCH_TEST(migration_logging),
 		BENCH_TEST(inflight_round_trip),
 		BENCH_TEST(takeover),
+		BENCH_TEST(takeover_of_a_broken_ring),
+		BENCH_TEST(takeover_of_lost_memory),
 		BENCH_TEST(suspend_and_go_on),
 		BENCH_TEST(takeover_of_nonsense),
 	};

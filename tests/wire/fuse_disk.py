@@ -7,7 +7,7 @@
         disk.tell("eio write")      every write fails with EIO
         disk.tell("ok")
 
-Modes: ok | hang (no answer until another mode) | eio read | eio write | eio fsync | enospc | short (half of each
+Modes: ok | hang (no answer to transfers until another mode) | silent (to nothing, not even stat or close) | eio read | eio write | eio fsync | enospc | short (half of each
 write is done). The file is served by a process of its own, uncached, so that each transfer comes to it.
 
 Reads are never short: the kernel (6.18) repeats a short read of an uncached FUSE file by itself when io_uring asked
@@ -27,6 +27,7 @@ import time
 LOOKUP, FORGET, GETATTR, SETATTR, OPEN, READ, WRITE, STATFS = 1, 2, 3, 4, 14, 15, 16, 17
 RELEASE, FSYNC, FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR, ACCESS = 18, 20, 25, 26, 27, 28, 29, 34
 INTERRUPT, DESTROY, BATCH_FORGET, FALLOCATE = 36, 38, 42, 43
+UNANSWERED = (FORGET, BATCH_FORGET, INTERRUPT)
 IN_HEADER = struct.Struct("<IIQQIIII")      # length, opcode, unique, node, uid, gid, pid, padding
 OUT_HEADER = struct.Struct("<IiQ")          # length, error, unique
 ROOT, FILE = 1, 2
@@ -133,7 +134,8 @@ class Server:
         return struct.pack("<6Q10I", node, size, size // 512, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
     def handle(self, opcode, unique, node, body):
-        if opcode in (READ, WRITE, FSYNC, FALLOCATE) and self.mode == "hang":
+        transfer = opcode in (READ, WRITE, FSYNC, FALLOCATE)
+        if (transfer and self.mode == "hang") or (self.mode == "silent" and opcode not in UNANSWERED):
             self.held.append((opcode, unique, node, body))
         elif opcode == INIT:
             # 7.31; no flags: nothing is cached or written back, reads and writes up to 128 KiB
@@ -155,8 +157,8 @@ class Server:
             self.answer(unique)
         elif opcode == READDIR:
             self.answer(unique)
-        elif opcode in (FORGET, BATCH_FORGET, INTERRUPT):
-            pass                # these have no answer
+        elif opcode in UNANSWERED:
+            pass
         elif opcode == DESTROY:
             self.answer(unique)
         elif opcode in (READ, WRITE, FSYNC, FALLOCATE):

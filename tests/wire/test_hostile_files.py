@@ -89,32 +89,48 @@ def _(mallory, setup):
     mallory.expect_welcome()
 
 
+@contextlib.contextmanager
+def silent_file():
+    """A file of a file system whose process never answers: not even stat or close of it comes back."""
+    with FuseDisk(MIB) as disk:
+        fd = os.open(disk.path, os.O_RDWR)
+        disk.tell("silent")
+        try:
+            yield fd
+        finally:
+            disk.tell("ok")
+            os.close(fd)
+
+
 @attack("B24", "fuse", ANY)
 def _(mallory, setup):
     """A file whose pages are served by the guest's own process, which never answers."""
     front = mallory.connect(setup)
-    with FuseDisk(MIB) as disk:
-        fd = os.open(disk.path, os.O_RDWR)
-        disk.tell("hang")
+    with silent_file() as fd:
         payload = struct.pack("<2I4Q", 1, 0, 0x10_0000, MIB, 0x10_0000 + USER_OFFSET, 0)
-        try:
-            refused_or_closed(mallory, front.connection.tell, Request.SET_MEM_TABLE, payload, [fd])
-        finally:
-            disk.tell("ok")
-            os.close(fd)
+        refused_or_closed(mallory, front.connection.tell, Request.SET_MEM_TABLE, payload, [fd])
 
 
 @attack("B24", "as-record", ANY)
 def _(mallory, setup):
     front = mallory.connect(setup)
-    with FuseDisk(MIB) as disk:
-        fd = os.open(disk.path, os.O_RDWR)
-        disk.tell("hang")
-        try:
-            refused_or_closed(mallory, front.connection.set_inflight_fd, fd, 65536, 0, 1, 64)
-        finally:
-            disk.tell("ok")
-            os.close(fd)
+    with silent_file() as fd:
+        refused_or_closed(mallory, front.connection.set_inflight_fd, fd, 65536, 0, 1, 64)
+
+
+@attack("B24", "unasked", ANY)
+def _(mallory, setup):
+    """On a message that has no descriptors: all there is to do is close it."""
+    front = mallory.connect(setup)
+    with silent_file() as fd:
+        refused_or_closed(mallory, front.connection.tell, Request.SET_OWNER, b"", [fd])
+
+
+@attack("B24", "too-many", ANY)
+def _(mallory, setup):
+    front = mallory.connect(setup)
+    with silent_file() as fd:
+        refused_or_closed(mallory, front.connection.tell, Request.SET_OWNER, b"", [fd] * 9)
 
 
 # ---- B25: dirty log ----

@@ -23,6 +23,7 @@ uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint
 
 static void endpoint_free(struct vhost_user_endpoint *endpoint)
 {
+	vhost_user_strangers_forget(endpoint);
 	free((char *)endpoint->options.name);
 	free((char *)endpoint->options.path);
 	free(endpoint);

@@ -36,7 +36,7 @@ enum vhost_user_outcome vhost_user_set_backend_req_fd(struct vhost_user_connecti
 
 	if (!is_unix_stream(fd)) {
 		vhost_user_complain(connection, "not a stream socket", (uint64_t)fd);
-		fd_close(&fd);
+		vhost_user_fd_drop(connection->endpoint, &fd);
 		return VHOST_USER_VIOLATION;
 	}
 	vhost_user_backend_finish(connection);
@@ -47,7 +47,9 @@ enum vhost_user_outcome vhost_user_set_backend_req_fd(struct vhost_user_connecti
 void vhost_user_backend_finish(struct vhost_user_connection *connection)
 {
 	loop_timer_stop(connection->endpoint->options.control, &connection->backend_timer);
-	fd_close(&connection->backend_fd);
+	/* Its peer may have sent what we never read. */
+	if (connection->backend_fd >= 0)
+		vhost_user_socket_drop(connection->endpoint, &connection->backend_fd);
 	connection->config_news = false;
 }
 

@@ -98,10 +98,12 @@ void vhost_user_connection_defer(struct vhost_user_connection *connection)
 	loop_defer(control_of(connection), &connection->task);
 }
 
-static void drop_fds(struct vhost_user_message *message)
+static void drop_fds(struct vhost_user_connection *connection)
 {
+	struct vhost_user_message *message = &connection->message;
+
 	for (unsigned i = 0; i < message->fd_count; i++)
-		fd_close(&message->fds[i]);
+		vhost_user_fd_drop(connection->endpoint, &message->fds[i]);
 	message->fd_count = 0;
 }
 
@@ -115,8 +117,8 @@ void vhost_user_connection_close(struct vhost_user_connection *connection)
 	/* The poll that is being removed still holds the socket; the front end need not wait for that. */
 	if (!connection->endpoint->handed_over)
 		shutdown(connection->socket, SHUT_RDWR);
-	fd_close(&connection->socket);
-	drop_fds(&connection->message);
+	vhost_user_socket_drop(connection->endpoint, &connection->socket);
+	drop_fds(connection);
 	vhost_user_backend_finish(connection);
 	vhost_user_connection_defer(connection);
 }
@@ -254,7 +256,7 @@ void vhost_user_message_finish(struct vhost_user_connection *connection, enum vh
 		assert(false);
 	}
 	fd_close(&connection->reply_fd);
-	drop_fds(&connection->message);
+	drop_fds(connection);
 	connection->received = 0;
 }
 
@@ -289,27 +291,31 @@ static void violate(struct vhost_user_connection *connection, const char *reason
 static bool receive(struct vhost_user_connection *connection, size_t wanted)
 {
 	struct vhost_user_message *message = &connection->message;
-	size_t header_bytes = sizeof(message->header), fd_count = 0;
-	bool first = connection->received == 0;
+	size_t header_bytes = sizeof(message->header), fd_count = 0, fds_max = connection->received == 0 ? VHOST_USER_FDS_MAX : 0;
+	int fds[FD_MESSAGE_MAX];
 	uint8_t *to = connection->received < header_bytes ?
 			      (uint8_t *)&message->header + connection->received :
 			      message->payload.bytes + (connection->received - header_bytes);
 	ssize_t received;
 
-	received = fd_receive(connection->socket, to, wanted - connection->received, message->fds,
-			      first ? VHOST_USER_FDS_MAX : 0, &fd_count);
+	/* Room for all that may come: what the kernel has no room for it closes at once, on our time. */
+	received = fd_receive(connection->socket, to, wanted - connection->received, fds, FD_MESSAGE_MAX, &fd_count);
 	if (received == -EAGAIN)
 		return false;
-	if (received == -EMSGSIZE) {
-		violate(connection, first ? "too many descriptors" : "descriptors inside a message", 0);
+	if (received == -EMSGSIZE || (received >= 0 && fd_count > fds_max)) {
+		for (size_t i = 0; i < fd_count; i++)
+			vhost_user_fd_drop(connection->endpoint, &fds[i]);
+		violate(connection, fds_max > 0 ? "too many descriptors" : "descriptors inside a message", fd_count);
 		return false;
 	}
 	if (received <= 0) {
 		vhost_user_connection_close(connection);
 		return false;
 	}
-	if (first)
+	if (fds_max > 0) {
+		memcpy(message->fds, fds, fd_count * sizeof(fds[0]));
 		message->fd_count = (unsigned)fd_count;
+	}
 	connection->received += (size_t)received;
 	return true;
 }
@@ -388,7 +394,7 @@ static void suspend(struct vhost_user_connection *connection)
 		return;
 	loop_timer_stop(control_of(connection), &connection->timer);
 	for (unsigned i = 0; i < connection->queue_count; i++)
-		connection->queues[i].resume = connection->queues[i].started;
+		connection->queues[i].resume = connection->queues[i].started && !connection->queues[i].broken;
 	vhost_user_job_begin(connection, on_suspended);
 	vhost_user_queues_post_stop(connection);
 	vhost_user_job_settle(connection);
@@ -400,6 +406,8 @@ void vhost_user_connection_advance(struct vhost_user_connection *connection)
 		connection->waits_for_claim = false;
 		connection->busy = false;
 	}
+	if (connection->lost && !connection->endpoint->suspending)
+		vhost_user_connection_close(connection);
 	if (connection->busy)
 		return;
 	if (connection->closing) {

@@ -27,6 +27,8 @@ struct handover;
 
 /* A VMM uses one connection, a live migration two; the rest is for clients that come and go. */
 #define VHOST_USER_CONNECTIONS_MAX 8
+/* Descriptors whose close() has not come back; with more than these an endpoint takes no new connections. */
+#define VHOST_USER_STRANGERS_MAX 16
 /* A connection that has not introduced itself (SET_OWNER, SET_FEATURES) by then is closed. */
 #define VHOST_USER_HANDSHAKE_NS	   (10 * NS_PER_S)
 /* From a message's first byte to its last. */
@@ -147,6 +149,7 @@ struct vhost_user_connection {
 	bool closing;
 	bool enable_news;			/* a ring broke or recovered: tell the others to stop or go on */
 	bool suspended;				/* its rings are stopped for a takeover */
+	bool lost;				/* taken over, but its files are not what they were: closes */
 	unsigned error_signals;			/* under way */
 
 	uint64_t features, protocol_features;
@@ -192,6 +195,8 @@ struct vhost_user_endpoint {
 
 	struct vhost_user_connection *connections;
 	unsigned connection_count;
+	struct vhost_user_stranger *strangers;	/* descriptors being closed apart */
+	unsigned stranger_count;
 	/* Whose rings run or are being started or stopped; and who ran rings last (the device's state is his). */
 	struct vhost_user_connection *owner, *holder;
 
@@ -304,6 +309,15 @@ void vhost_user_socket_finish(struct vhost_user_endpoint *endpoint);
 void vhost_user_socket_retry(struct vhost_user_endpoint *endpoint);
 void vhost_user_endpoint_violation(struct vhost_user_endpoint *endpoint);
 void vhost_user_endpoint_introduced(struct vhost_user_endpoint *endpoint);
+
+/* ---- vhost_user_strangers.c ---- */
+
+/* Closes a descriptor of unknown kind that came from a front end, without ever waiting for it. -1 is allowed. */
+void vhost_user_fd_drop(struct vhost_user_endpoint *endpoint, int *fd);
+/* The same for a socket that was shut down and may have unread messages. */
+void vhost_user_socket_drop(struct vhost_user_endpoint *endpoint, int *socket);
+/* The endpoint is about to be freed; what is being closed goes on by itself. */
+void vhost_user_strangers_forget(struct vhost_user_endpoint *endpoint);
 
 /* ---- vhost_user.c ---- */
 

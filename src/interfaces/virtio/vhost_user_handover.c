@@ -67,7 +67,8 @@ static void resume_rings(struct vhost_user_connection *connection)
 		if (!queue->resume)
 			continue;
 		queue->resume = false;
-		if (vhost_user_queue_post_start(queue))
+		/* It may have broken while it drained. */
+		if (!queue->broken && vhost_user_queue_post_start(queue))
 			vhost_user_queue_mark_broken(queue, VIOLATION_RING_ADDRESS, queue->address.descriptor);
 	}
 	vhost_user_job_settle(connection);
@@ -115,7 +116,7 @@ static void save_queue(struct handover *handover, const struct vhost_user_queue 
 	handover_put_u64(handover, queue->kick_set);
 	handover_put_u64(handover, queue->enabled);
 	handover_put_u64(handover, queue->broken);
-	handover_put_u64(handover, queue->resume);
+	handover_put_u64(handover, queue->resume && !queue->broken);
 	handover_put_fd(handover, queue->kick_fd);
 	handover_put_fd(handover, queue->call_fd);
 	handover_put_fd(handover, queue->err_fd);
@@ -265,6 +266,18 @@ static void restore_message(struct handover *handover, struct vhost_user_connect
 	message->fd_count = fd_count;
 }
 
+/*
+ * The stream is sound, but what a front end's file says has changed since it sent it (it was truncated, say).
+ * That must not keep us from taking over: the connection goes, the front end may come again.
+ */
+static void lose(struct vhost_user_connection *connection, int *fd)
+{
+	if (!connection->lost)
+		log_guest(&connection->endpoint->subject, "front end: its files are not what they were: disconnected");
+	connection->lost = true;
+	fd_close(fd);
+}
+
 static void restore_regions(struct handover *handover, struct vhost_user_connection *connection)
 {
 	unsigned count = (unsigned)get_at_most(handover, VHOST_USER_MEMORY_SLOTS);
@@ -275,10 +288,11 @@ static void restore_regions(struct handover *handover, struct vhost_user_connect
 
 		get_exactly(handover, &region, sizeof(region));
 		fd = handover_get_fd(handover);
-		if (fd < 0 || handover->error || vhost_user_memory_append(connection, &region, fd)) {
-			fail_if(handover, true);
+		fail_if(handover, fd < 0);
+		if (handover->error)
 			fd_close(&fd);
-		}
+		else if (vhost_user_memory_append(connection, &region, fd))
+			lose(connection, &fd);
 	}
 }
 
@@ -291,9 +305,11 @@ static void restore_inflight(struct handover *handover, struct vhost_user_connec
 		return;
 	get_exactly(handover, &description, sizeof(description));
 	if (!handover->error && description.queues > 0 && description.queue_size > 0 &&
-	    description.queue_size <= VIRTQUEUE_SIZE_MAX &&
-	    vhost_user_inflight_open(fd, &description, &connection->inflight) == 0)
+	    description.queue_size <= VIRTQUEUE_SIZE_MAX) {
+		if (vhost_user_inflight_open(fd, &description, &connection->inflight))
+			lose(connection, &fd);
 		return;
+	}
 	fail_if(handover, true);
 	fd_close(&fd);
 }
@@ -306,8 +322,9 @@ static void restore_log(struct handover *handover, struct vhost_user_connection 
 	if (connection->log_fd < 0)
 		return;
 	get_exactly(handover, description, sizeof(*description));
-	fail_if(handover, handover->error || dirty_log_open(connection->log_fd, description->offset,
-							    description->bytes, &connection->log));
+	if (!handover->error && dirty_log_open(connection->log_fd, description->offset, description->bytes,
+					       &connection->log))
+		lose(connection, &connection->log_fd);
 }
 
 /* Returns 0 or -errno; what was built belongs to the endpoint, also after a failure. */
@@ -343,6 +360,8 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 		restore_queue(handover, &connection->queues[i]);
 		fail_if(handover, connection->queues[i].resume && !is_owner);
 	}
+	for (unsigned i = 0; i < connection->queue_count && connection->lost; i++)
+		connection->queues[i].resume = false;
 	if (is_owner)
 		endpoint->owner = connection;
 	if (is_holder)

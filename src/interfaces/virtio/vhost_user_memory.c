@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "core/fd.h"
+#include "core/memory_guard.h"
 
 static void files_close(struct vhost_user_memory_file *files, unsigned count)
 {
@@ -37,6 +38,24 @@ static unsigned slots_left(const struct vhost_user_connection *connection)
 	for (const struct vhost_user_connection *other = connection->endpoint->connections; other; other = other->next)
 		used += other == connection ? other->file_next_count : other->file_count;
 	return used < VHOST_USER_ENDPOINT_SLOTS ? VHOST_USER_ENDPOINT_SLOTS - used : 0;
+}
+
+/* Is there room in the process, with what the endpoint has already? */
+static bool admitted(const struct vhost_user_connection *connection, uint64_t bytes)
+{
+	unsigned count = 0;
+	uint64_t total = 0;
+
+	for (const struct vhost_user_connection *other = connection->endpoint->connections; other; other = other->next) {
+		const struct vhost_user_memory_file *files = other == connection ? other->files_next : other->files;
+		unsigned file_count = other == connection ? other->file_next_count : other->file_count;
+
+		/* Sizes that were accepted do not add up to 2^64. */
+		for (unsigned i = 0; i < file_count; i++)
+			total += files[i].region.size;
+		count += file_count;
+	}
+	return memory_guard_admits(count, total, bytes);
 }
 
 /* Entries that are kept share their descriptor with the set in use; only fresh ones are the next set's own. */
@@ -103,7 +122,8 @@ static int next_add(struct vhost_user_connection *connection, const struct vhost
 	struct guest_memory *memory;
 	int error;
 
-	if (connection->file_next_count >= VHOST_USER_MEMORY_SLOTS || slots_left(connection) == 0)
+	if (connection->file_next_count >= VHOST_USER_MEMORY_SLOTS || slots_left(connection) == 0 ||
+	    !admitted(connection, region->size))
 		return -ENOSPC;
 	error = guest_memory_add(connection->memory_next, &description, fd, &memory);
 	if (error)
@@ -189,7 +209,7 @@ static enum vhost_user_outcome next_refuse(struct vhost_user_connection *connect
 		{ -EBADF, "not a memory file" },
 		{ -ERANGE, "file is smaller than the region" },
 		{ -EACCES, "memory file is not writable" },
-		{ -ENOSPC, "too many regions" },
+		{ -ENOSPC, "too many or too large regions" },
 		{ -ENOENT, "no such region" },
 	};
 	const char *text = "out of memory";

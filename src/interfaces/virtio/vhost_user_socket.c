@@ -67,7 +67,8 @@ static void adopt(struct vhost_user_endpoint *endpoint, int socket)
 {
 	struct vhost_user_connection *connection = NULL;
 
-	if (endpoint->connection_count < VHOST_USER_CONNECTIONS_MAX && !endpoint->destroying)
+	if (endpoint->connection_count < VHOST_USER_CONNECTIONS_MAX &&
+	    endpoint->stranger_count <= VHOST_USER_STRANGERS_MAX && !endpoint->destroying)
 		connection = vhost_user_connection_create(endpoint, socket);
 	if (!connection) {
 		endpoint->refused_connects++;

@@ -170,6 +170,7 @@ int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_
 	error = set_position(queue);
 	if (error)
 		goto fail_model;
+	queue_check_memory(queue);
 	virtqueue_set_kick_fd(queue, setup->kick_fd);
 	/* Whatever a predecessor published without a call is announced now; a call too many is harmless. */
 	queue_call(queue);

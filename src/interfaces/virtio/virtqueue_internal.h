@@ -139,6 +139,8 @@ void queue_wake(struct virtqueue *queue);
 void queue_call(struct virtqueue *queue);
 /* Stops the ring for good; reports once. */
 void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value);
+/* Breaks the ring if the VMM truncated a file under it, its chains or its INFLIGHT region. */
+void queue_check_memory(struct virtqueue *queue);
 
 /* A descriptor in either format, copied once. */
 struct descriptor {

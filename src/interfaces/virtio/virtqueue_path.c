@@ -138,8 +138,7 @@ void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, ui
 	queue->setup.broken(queue->setup.context, violation, offending_value);
 }
 
-/* Did the VMM truncate a file under the ring, its chains or its INFLIGHT region? */
-static void check_memory(struct virtqueue *queue)
+void queue_check_memory(struct virtqueue *queue)
 {
 	unsigned faults = memory_guard_faults();
 
@@ -238,7 +237,8 @@ static bool take_again(struct virtqueue *queue)
 		unsigned entry = queue->resubmit[queue->resubmit_next++];
 		struct queue_slot *slot = queue->packed ? packed_retake(queue, entry) : split_retake(queue, entry);
 
-		if (slot)
+		queue_check_memory(queue);
+		if (slot && !queue->broken)
 			handle_slot(queue, slot);
 	}
 	return true;
@@ -257,13 +257,17 @@ bool queue_poll(struct loop_poller *poller)
 
 		if (!slot)
 			break;
+		/* Before the chain is handled: what we have just read may be the guard's zeroes. */
+		queue_check_memory(queue);
+		if (queue->broken)
+			break;
 		handle_slot(queue, slot);
 		taken++;
 	}
 	if (taken > 0)
 		counter_add(&queue->counters.chains, taken);
 	/* Also when nothing was taken: the pages that the guard put under a lost ring look like an empty one. */
-	check_memory(queue);
+	queue_check_memory(queue);
 	return taken > 0;
 }
 
@@ -295,7 +299,7 @@ void queue_publish(struct loop_task *task)
 			queue_call(queue);
 		else
 			counter_add(&queue->counters.suppressed, 1);
-		check_memory(queue);
+		queue_check_memory(queue);
 		trace_mark(TRACE_SIGNALLED);
 	}
 	for (unsigned i = 0; i < queue->done_count; i++)
