@@ -337,7 +337,7 @@ static void flushed_bytes_survive(void **state)
 
 struct worker {
 	pthread_t thread;
-	struct loop *own_loop;	/* outlives both threads: one may be leaving loop_post() on the other's */
+	struct loop *own_loop;	/* outlives the threads and the pool, which may be leaving loop_post() */
 	unsigned index, failures;
 };
 
@@ -407,10 +407,10 @@ static void two_workers_write_to_the_same_grains(void **state)
 		for (unsigned i = 0; i < PIECE_BYTES; i++)
 			assert_int_equal(disk_memory_bytes(memory)[span.offset_bytes + i], expected);
 	}
-	for (unsigned i = 0; i < THREADS; i++)
-		loop_destroy(workers[i].own_loop);
 	disk_destroy(shared);
 	pool_close(shared_pool);
+	for (unsigned i = 0; i < THREADS; i++)
+		loop_destroy(workers[i].own_loop);
 	memory->ops->close(memory);
 }
 

@@ -213,6 +213,44 @@ static void config_write_rules(void **state)
 	end();
 }
 
+struct choices {
+	unsigned count;
+	bool last;
+};
+
+static void note_choice(void *context, bool writeback)
+{
+	struct choices *choices = context;
+
+	choices->count++;
+	choices->last = writeback;
+}
+
+/* Who keeps the choice over a restart is told of each, and starts the next device with it. */
+static void the_choice_is_kept(void **state)
+{
+	struct choices choices = { 0 };
+	struct virtio_blk_options options = { .writeback_changed = note_choice, .context = &choices, .write_through = true };
+	uint8_t value = 1;
+
+	begin_on(held_disk_create(SECTORS * 512, 512), false, 1);
+	virtio_blk_destroy(device);
+	options.disk = disk;
+	assert_int_equal(virtio_blk_create(&options, &device), 0);
+	assert_int_equal(field(32, 1), 0);
+	assert_int_equal(virtio_blk_model.config_write(device, EVERYTHING, 32, &value, 1), 0);
+	assert_int_equal(choices.count, 1);
+	assert_true(choices.last);
+	value = 0;
+	assert_int_equal(virtio_blk_model.config_write(device, EVERYTHING, 32, &value, 1), 0);
+	assert_int_equal(choices.count, 2);
+	assert_false(choices.last);
+	/* What was refused is no choice. */
+	assert_int_equal(virtio_blk_model.config_write(device, 0, 32, &value, 1), -EINVAL);
+	assert_int_equal(choices.count, 2);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +262,7 @@ int main(void)
 		cmocka_unit_test(the_capacity_grows),
 		cmocka_unit_test(queues),
 		cmocka_unit_test(config_write_rules),
+		cmocka_unit_test(the_choice_is_kept),
 	};
 
 	return cmocka_run_group_tests_name("virtio_blk_config", tests, NULL, NULL);
