@@ -275,9 +275,10 @@ static void a_full_call_fd_is_emptied(void **state)
 	answer_batch(2);
 	assert_int_equal(read(fd, &value, sizeof(value)), sizeof(value));
 	assert_true(value == UINT64_MAX - 1);
-	bench_turn(&bench);
 	assert_int_equal(fd_set_nonblocking(fd, true), 0);
-	assert_int_equal(read(fd, &value, sizeof(value)), sizeof(value));
+	/* The write that waited is carried out by a thread of the kernel, in its own time. */
+	for (int turn = 0; turn < 5000 && read(fd, &value, sizeof(value)) != sizeof(value); turn++)
+		bench_turn(&bench);
 	assert_true(value >= 1 && value <= 3);
 	bench_stop(&bench);
 	bench_end(&bench);
