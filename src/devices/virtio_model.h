@@ -34,6 +34,7 @@ struct virtio_chain {
 	struct iovec *iov;		/* device-readable elements first, then device-writable ones */
 	uint16_t readable_count;	/* elements */
 	uint16_t writable_count;
+	uint16_t descriptors;		/* that are not empty; one across two regions of memory has two elements */
 	uint32_t readable_bytes;
 	uint32_t writable_bytes;
 	uint16_t slot;			/* < queue size; no two chains in flight share one */

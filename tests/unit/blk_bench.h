@@ -99,12 +99,14 @@ static inline void chain_new(uint32_t type, uint64_t sector)
 static inline void readable(size_t at, uint32_t bytes)
 {
 	assert_int_equal(chain.chain.writable_count, 0);
+	chain.chain.descriptors++;
 	chain.iov[chain.chain.readable_count++] = (struct iovec){ memory + at, bytes };
 	chain.chain.readable_bytes += bytes;
 }
 
 static inline void writable(size_t at, uint32_t bytes)
 {
+	chain.chain.descriptors++;
 	chain.iov[chain.chain.readable_count + chain.chain.writable_count++] = (struct iovec){ memory + at, bytes };
 	chain.chain.writable_bytes += bytes;
 }

@@ -293,7 +293,8 @@ static void blk_handle(void *opaque, struct virtio_chain *chain)
 		handle_other(request, header.type, &data);
 		return;
 	}
-	if (request->disk.iov_count > SEGMENTS_MAX)
+	/* Header and status need not have a descriptor each: then more data segments pass than SEG_MAX. */
+	if (chain->descriptors > SEGMENTS_MAX + 2)
 		answer(request, VIRTIO_BLK_STATUS_ERROR);
 	else
 		disk_submit(queue->channel, &request->disk);

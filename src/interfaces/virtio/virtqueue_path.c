@@ -156,13 +156,14 @@ void chain_begin(struct virtqueue *queue, struct queue_slot *slot)
 {
 	struct virtio_chain *chain = &slot->chain;
 
-	chain->readable_count = chain->writable_count = 0;
+	chain->readable_count = chain->writable_count = chain->descriptors = 0;
 	chain->readable_bytes = chain->writable_bytes = 0;
 	chain->unmapped = false;
 }
 
 void chain_count(struct virtio_chain *chain, const struct descriptor *d, unsigned elements)
 {
+	chain->descriptors++;
 	if (d->flags & DESCRIPTOR_WRITE) {
 		chain->writable_count = (uint16_t)(chain->writable_count + elements);
 		chain->writable_bytes += d->length;
