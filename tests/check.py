@@ -44,7 +44,7 @@ MESON_KINDS = {
 # Kinds of pytest folders: the build they use, and the cores they want for themselves.
 PYTEST_KINDS = {
     "house": (None, 1),
-    "wire": ("asan", 1),
+    "wire": ("asan", 2),
     "daemon": ("release", 1),
     "cli": ("asan", 1),
     "guests": ("release", 1),

@@ -127,7 +127,7 @@ def test_pool_file_holds_each_pattern_once(daemon):
 
 @SPLIT_AND_PACKED
 def test_write_through(alice, packed):
-    """CONFIG_WCE: write-back unless the driver asks for write-through, and back."""
+    """CONFIG_WCE: write-back unless the driver asks for write-through, and back; front ends cache what it said last."""
     with FrontEnd.start(alice, Setup(packed=packed)) as front:
         c, disk = front.connection, front.disk()
         assert blk.Config(c.get_config(0, 60)).writeback == 1
@@ -138,7 +138,8 @@ def test_write_through(alice, packed):
             disk.write(3000, data)
             assert disk.read(3000, 8) == data
     with FrontEnd.start(alice, Setup()) as front:
-        assert blk.Config(front.connection.get_config(0, 60)).writeback == 1, "a driver's choice outlived its reset"
+        assert blk.Config(front.connection.get_config(0, 60)).writeback == 0, "a driver's choice was forgotten"
+        assert front.connection.set_config(blk.Config.WCE_OFFSET, bytes([1])) == 0
 
 
 def size_of(front):

@@ -23,6 +23,26 @@ struct vhost_user_stranger {
 	struct vhost_user_stranger *next, *previous;
 };
 
+/* Those whose endpoint ended before the close did. Control thread only. */
+static struct vhost_user_stranger *orphans;
+
+static struct vhost_user_stranger **list_of(struct vhost_user_endpoint *endpoint)
+{
+	return endpoint ? &endpoint->strangers : &orphans;
+}
+
+static void link_stranger(struct vhost_user_stranger *stranger, struct vhost_user_endpoint *endpoint)
+{
+	struct vhost_user_stranger **first = list_of(endpoint);
+
+	stranger->endpoint = endpoint;
+	stranger->previous = NULL;
+	stranger->next = *first;
+	if (stranger->next)
+		stranger->next->previous = stranger;
+	*first = stranger;
+}
+
 /* Memory files and eventfds have nobody to tell. */
 static bool closes_at_once(int fd)
 {
@@ -36,16 +56,16 @@ static void unlink_stranger(struct vhost_user_stranger *stranger)
 	if (stranger->previous)
 		stranger->previous->next = stranger->next;
 	else
-		stranger->endpoint->strangers = stranger->next;
-	stranger->endpoint->stranger_count--;
+		*list_of(stranger->endpoint) = stranger->next;
 }
 
 static void on_closed(struct loop_op *op, int result, unsigned cqe_flags)
 {
 	struct vhost_user_stranger *stranger = (struct vhost_user_stranger *)op;
 
+	unlink_stranger(stranger);
 	if (stranger->endpoint)
-		unlink_stranger(stranger);
+		stranger->endpoint->stranger_count--;
 	free(stranger);
 }
 
@@ -55,11 +75,7 @@ static void close_apart(struct vhost_user_endpoint *endpoint, struct vhost_user_
 	struct io_uring_sqe *sqe;
 
 	stranger->op.done = on_closed;
-	stranger->endpoint = endpoint;
-	stranger->next = endpoint->strangers;
-	if (stranger->next)
-		stranger->next->previous = stranger;
-	endpoint->strangers = stranger;
+	link_stranger(stranger, endpoint);
 	endpoint->stranger_count++;
 	loop_set_threads(control, CLOSING_THREADS);
 	sqe = loop_sqe(control);
@@ -94,7 +110,10 @@ void vhost_user_socket_drop(struct vhost_user_endpoint *endpoint, int *socket)
 
 void vhost_user_strangers_forget(struct vhost_user_endpoint *endpoint)
 {
-	for (struct vhost_user_stranger *stranger = endpoint->strangers; stranger; stranger = stranger->next)
-		stranger->endpoint = NULL;
-	endpoint->strangers = NULL;
+	while (endpoint->strangers) {
+		struct vhost_user_stranger *stranger = endpoint->strangers;
+
+		unlink_stranger(stranger);
+		link_stranger(stranger, NULL);
+	}
 }
