@@ -20,7 +20,7 @@ from guest_memory import GuestMemory
 HOSTILE_GUESTS = 48             # each is used again only after a second: log lines are limited to one a second a device
 VICTIM_LATENCY_BOUND = 20.0     # p99 beside a hostile guest / p99 beside a polite one; the strict bound is a benchmark's
 VICTIM_LATENCY_FLOOR_US = 20_000
-VICTIM_OPERATIONS_MIN = 400     # with fewer, one stall of the machine is the p99
+VICTIM_OPERATIONS_MIN = 250     # with fewer, one stall of the machine is the p99
 VICTIM_NOISE_FACTOR = 10.0      # a machine so busy that a plain sleep ends this much too late says nothing about the daemon
 RESIDENT_SLACK = 32 << 20
 
