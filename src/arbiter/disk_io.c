@@ -25,7 +25,7 @@
 #include "core/trace.h"
 
 /* A blank READ is zeroed by us, on the worker: so much at a time. */
-#define ZEROES_PER_TURN (256u * 1024)
+#define ZEROES_PER_TURN (256ul * 1024)
 
 enum step {
 	STEP_PIECES,	/* the next piece is to be placed */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Changes of virtual disks on request. Every refusal says what would be right. */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ int daemon_disk_create(struct daemon *daemon, const char *name, const char *pool
 		code = find_pool(daemon, pool_name, &pool, error);
 	if (code)
 		return code;
+	assert(pool);
 	code = pool_disk_create(pool->pool, name, size_bytes, &part, &why);
 	if (code)
 		return pool_refused(error, code, &why);

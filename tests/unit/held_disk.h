@@ -58,7 +58,8 @@ static inline void held_end(struct held_disk *disk, unsigned index, int error)
 
 	assert_true(index < disk->held_count);
 	disk->held_count--;
-	memmove(&disk->held[index], &disk->held[index + 1], (disk->held_count - index) * sizeof(io));
+	for (unsigned i = index; i < disk->held_count; i++)
+		disk->held[i] = disk->held[i + 1];
 	held_perform(disk, io, error);
 }
 
