@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "arbiter/disk_gate.h"
 #include "arbiter/grain_lock.h"
 #include "arbiter/pool.h"
 #include "core/iov.h"
@@ -63,12 +64,14 @@ struct disk_stats {
 	struct counter refused;		/* outside the disk, read-only, misaligned */
 	struct counter in_flight;
 	struct histogram latency[DISK_OPS];	/* submit to done, ns */
+	struct gate_counters gate;
 };
 
 struct disk_options {
 	const char *guest;		/* copied */
 	const char *name;		/* copied */
 	bool read_only;
+	struct gate_node *share;	/* its place in the tree of shares; NULL: requests pass as they come */
 };
 
 /*

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How much may be inside the device at once. Enough that it is always busy, and no more: whatever waits in the
+ * device's own queue is in front of every newcomer, and no scheduler can overtake it there. A pure module.
+ *
+ * A request may enter while fewer than `parallel` are inside, or while the cost inside is below `window_ns`: small
+ * requests then have some stock in the device that hides our own latency, large ones have none. When a
+ * disk with a latency target misses it, both shrink (multiplicatively); while all targets hold, they recover.
+ */
+#ifndef VIADUCT_ARBITER_DISK_DEPTH_H
+#define VIADUCT_ARBITER_DISK_DEPTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct disk_depth {
+	uint32_t parallel, parallel_max;	/* requests */
+	uint64_t window_ns, window_max_ns;	/* cost */
+	uint32_t inside;			/* requests in the device now */
+	uint64_t inside_ns;			/* their cost */
+	/* of the period under way */
+	uint64_t period_start_ns;
+	uint32_t seen, missed;			/* requests with a target; those that took longer inside the device */
+};
+
+/* window_max_ns for a device with a cost of `request_ns` for 4 KiB: room for stock, at least this much. */
+#define DEPTH_STOCK_NS 100000u
+
+void disk_depth_init(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns);
+
+static inline bool disk_depth_room(const struct disk_depth *depth)
+{
+	return depth->inside < depth->parallel || depth->inside_ns < depth->window_ns;
+}
+
+static inline void disk_depth_enter(struct disk_depth *depth, uint64_t cost_ns)
+{
+	depth->inside++;
+	depth->inside_ns += cost_ns;
+}
+
+static inline void disk_depth_leave(struct disk_depth *depth, uint64_t cost_ns)
+{
+	depth->inside--;
+	depth->inside_ns -= cost_ns;
+}
+
+/*
+ * A request left the device after took_ns in it; target_ns: what its disk wishes (0: nothing). Steers the bound: at
+ * the end of each period of 10 ms, more than 1 % of misses shrinks it to 3/4 (at least one request), none lets it
+ * grow by 1/16.
+ */
+void disk_depth_report(struct disk_depth *depth, uint64_t took_ns, uint64_t target_ns, uint64_t now_ns);
+
+#endif
