@@ -352,7 +352,7 @@ static double gate_bandwidth(const struct share_gate *gate)
 
 static double gate_reserved(const struct share_gate *gate)
 {
-	return (double)share_gate_reserved_ppb(gate) / 1e9;
+	return (double)disk_gate_reserved_ppb(gate->gate) / 1e9;
 }
 
 static double gate_rate(const struct share_gate *gate)

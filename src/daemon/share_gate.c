@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a physical disk can do: from the configuration, from an earlier run, or measured. */
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/disk_calibrate.h"
 #include "core/clock.h"
 #include "core/crc32c.h"
 #include "core/log.h"
-#include "daemon/config_values.h"
 #include "daemon/daemon.h"
 #include "daemon/shares.h"
 #include "daemon/state.h"
@@ -85,44 +82,6 @@ static struct disk_cost cost_of(const struct config_capacity *capacity)
 	return cost;
 }
 
-struct measurement {
-	struct host_disk *host;
-	struct disk_cost cost;
-	int error;
-};
-
-static void *measure_thread(void *context)
-{
-	struct measurement *measurement = context;
-	const struct calibrate_options options = { .scratch_bytes = 0 };
-
-	measurement->error = disk_calibrate(measurement->host, &options, &measurement->cost);
-	return NULL;
-}
-
-/* On a thread of its own, because ours has a loop already. */
-static bool measure(struct share_gate *gate, struct disk_cost *ret_cost)
-{
-	struct measurement measurement = { .host = gate->host };
-	char bandwidth[VALUE_SIZE_TEXT];
-	pthread_t thread;
-	int error = pthread_create(&thread, NULL, measure_thread, &measurement);
-
-	if (!error) {
-		pthread_join(thread, NULL);
-		error = -measurement.error;
-	}
-	if (error) {
-		log_warning(NULL, "%s cannot be measured: %s; shares suppose an ordinary SSD", gate->path, strerror(error));
-		return false;
-	}
-	*ret_cost = measurement.cost;
-	log_info(NULL, "%s: measured %llu requests of 4 KiB and %s bytes a second", gate->path,
-		 (unsigned long long)disk_cost_iops(ret_cost),
-		 value_format_size(disk_cost_bandwidth(ret_cost) & ~0xfffffull, bandwidth));
-	return true;
-}
-
 /* ---- gates ---- */
 
 static void choose_cost(struct daemon *daemon, struct share_gate *gate, const struct config_capacity *capacity,
@@ -133,8 +92,6 @@ static void choose_cost(struct daemon *daemon, struct share_gate *gate, const st
 		*ret_cost = cost_of(capacity);
 	} else if (recall(daemon, gate, ret_cost)) {
 		gate->measured = true;
-	} else if (!daemon->offer) {	/* else guests wait: at the next start */
-		gate->measured = measure(gate, ret_cost);
 	}
 }
 
@@ -187,21 +144,6 @@ void share_gate_set_capacity(struct share_gate *gate, const struct config_capaci
 
 	disk_gate_set_cost(gate->gate, &cost);
 	gate->measured = false;
-}
-
-uint64_t share_gate_reserved_ppb(const struct share_gate *gate)
-{
-	uint64_t reserved = 0;
-	struct disk_cost cost;
-
-	disk_gate_cost(gate->gate, &cost);
-	for (const struct share_node *node = gate->nodes; node; node = node->next) {
-		const struct share_settings *settings = gate_node_settings(node->node);
-
-		if (!node->parent)
-			reserved += disk_cost_reservation_ppb(&cost, settings->min_iops, settings->min_bandwidth);
-	}
-	return reserved;
 }
 
 void share_gates_keep(struct daemon *daemon)

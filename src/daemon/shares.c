@@ -234,12 +234,22 @@ static int follow_group(struct daemon *daemon, struct share_node *guest, struct 
 	return 0;
 }
 
+/* Has it all its settings? Its group aside. */
+static bool is_settled(const struct share_node *node, const struct share_settings *wanted)
+{
+	const struct config_share want = from_arbiter(wanted), have = from_arbiter(gate_node_settings(node->node));
+
+	return !node->refused.text[0] && memcmp(&want, &have, sizeof(want)) == 0;
+}
+
 static void settle_node(struct daemon *daemon, struct share_node *node)
 {
 	struct share_settings wanted = wanted_settings(daemon, node);
 	struct gate_error why = { .text = "" };
 	int error = node->kind == SHARE_OF_GUEST ? follow_group(daemon, node, &why) : 0;
 
+	if (!error && is_settled(node, &wanted))
+		return;
 	if (!error)
 		error = gate_node_set(node->node, &wanted, &why);
 	if (error)

@@ -62,8 +62,6 @@ struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsi
 void share_gate_close(struct daemon *daemon, struct share_gate *gate);
 /* The configuration has another capacity. */
 void share_gate_set_capacity(struct share_gate *gate, const struct config_capacity *capacity);
-/* What its shares have reserved, in 1e-9 of its time. */
-uint64_t share_gate_reserved_ppb(const struct share_gate *gate);
 /* Keeps what was learnt of all disks: before a successor starts from it. */
 void share_gates_keep(struct daemon *daemon);
 
