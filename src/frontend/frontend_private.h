@@ -171,9 +171,6 @@ int frontend_queue_init(struct frontend_queue *queue, unsigned index, unsigned s
 			uint64_t guest_delta);
 void frontend_queue_finish(struct frontend_queue *queue);
 
-/* Publishes and kicks whether or not the back end asked for it. */
-void frontend_queue_kick_always(struct frontend_queue *queue);
-
 static inline uint64_t queue_guest_address(const struct frontend_queue *queue, const void *pointer)
 {
 	return (uint64_t)(uintptr_t)pointer + queue->guest_delta;

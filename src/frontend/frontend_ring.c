@@ -182,7 +182,7 @@ void frontend_kick(struct frontend_queue *queue)
 		signal_kick(queue);
 }
 
-void frontend_queue_kick_always(struct frontend_queue *queue)
+void frontend_kick_always(struct frontend_queue *queue)
 {
 	frontend_kick(queue);
 	signal_kick(queue);
@@ -271,6 +271,17 @@ int frontend_wait(struct frontend_queue *queue, int timeout_ms)
 		if (timeout_ms >= 0 && (left_ms = deadline_ns ? milliseconds_left(deadline_ns) : 0) == 0)
 			return 0;
 	}
+}
+
+int frontend_notifier(const struct frontend_queue *queue)
+{
+	return queue->call_fd;
+}
+
+bool frontend_listen(struct frontend_queue *queue)
+{
+	arm(queue, true);
+	return ready(queue) || queue->broken;
 }
 
 unsigned frontend_in_flight(const struct frontend_queue *queue)
