@@ -440,7 +440,7 @@ static void a_split_ring_is_offered_again(void **state)
 	set_up(&f, 16, 0);
 	crash_with(&f, 5, done, 2);
 	assert_true(frontend_take(&f.queue, &token, &written)); /* one of the two is taken before the crash */
-	assert_int_equal(split_recover(&f.queue, true, &base), 0);
+	assert_int_equal(frontend_split_recover(&f.queue, true, &base), 0);
 	assert_int_equal(base, 2);
 	naive_init(&f.device, &f.queue);
 	f.device.taken = f.device.used = (uint16_t)base;
@@ -465,15 +465,15 @@ static void a_packed_ring_knows_its_position(void **state)
 		complete_all(&f);
 	}
 	crash_with(&f, 3, done, 2);
-	assert_int_equal(packed_recover(&f.queue, true, &base), -EOPNOTSUPP);
-	assert_int_equal(packed_recover(&f.queue, false, &base), 0);
+	assert_int_equal(frontend_packed_recover(&f.queue, true, &base), -EOPNOTSUPP);
+	assert_int_equal(frontend_packed_recover(&f.queue, false, &base), 0);
 	assert_int_equal(base, 2 | 2 << 16);
 	tear_down(&f);
 
 	set_up(&f, 8, PACKED | IN_ORDER);
 	crash_with(&f, 3, done, 0);
 	naive_push(&f.device, f.queue.order[1], 2, 2, 4); /* a batch of two */
-	assert_int_equal(packed_recover(&f.queue, true, &base), 0);
+	assert_int_equal(frontend_packed_recover(&f.queue, true, &base), 0);
 	assert_int_equal(base, 0x80048004u);
 	tear_down(&f);
 }
