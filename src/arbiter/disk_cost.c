@@ -7,7 +7,8 @@
  * than its cost at the present rate. A surprise is laid to what the window had more of than usual. A window with
  * the usual mix therefore teaches nothing, however slow the device is, and neither does one with a single kind of
  * request: there the coefficients cannot be told from the rate. The step is the least one that would explain the
- * surprise (normalised least mean squares), relative to each coefficient, times a small gain.
+ * surprise (normalised least mean squares), relative to each coefficient, times a small gain. A surprise beyond all
+ * measure is a device that became slow, or fast again: what is usual starts anew from there.
  *
  * All coefficients together follow the rate, but by 0.1 % in a second at most: after minutes, a device is as slow
  * as it says.
@@ -24,7 +25,8 @@
 #define RATE_SMOOTH_NS	1e8
 #define USUAL_SMOOTH_NS	2e7	/* soon used to a device that slows down: until then, mixes are blamed for it */
 #define LEARN_NS	1e8	/* carried out in windows with uncommon mixes, until most of an error is gone */
-#define SURPRISE_MAX	0.8
+#define SURPRISE_MAX	0.8	/* 2.3 times as slow as expected */
+#define SURPRISE_BREAK	0.2	/* what is learnt from a greater one */
 #define SPREAD_FLOOR	0.02	/* mixes this close to the usual one (squared distance) are noise for the most part */
 #define FOLLOW_PER_S	0.001
 #define DRIFT_MAX	8.0
@@ -144,14 +146,6 @@ static void learn(struct cost_correction *correction, double parts[COST_KINDS][C
 			move(correction, kind, term, gain * surprise * parts[kind][term] / spread);
 }
 
-/* About ln(expected / carried_out). Too much of it is the device, and none of the mix. */
-static double surprise_of(double expected, double carried_out)
-{
-	double surprise = 2 * (expected - carried_out) / (expected + carried_out);
-
-	return surprise < -SURPRISE_MAX || surprise > SURPRISE_MAX ? 0 : surprise;
-}
-
 /* After learn(), `parts` are distances from the usual. */
 static void usual_update(struct cost_correction *correction, double parts[COST_KINDS][COST_TERMS], double weight)
 {
@@ -190,21 +184,27 @@ void disk_cost_observe(struct disk_cost *cost, struct cost_correction *correctio
 {
 	double parts[COST_KINDS][COST_TERMS], wall = (double)window->wall_ns;
 	double carried_out = window_parts(correction, window, parts), expected = correction->usual_rate * wall;
-	double weight;
+	double surprise, usual_smooth_ns = USUAL_SMOOTH_NS, weight = clamp(carried_out, 0, wall);
 
 	if (wall <= 0)
 		return;
 	correction->rate = smoothed(correction->rate, carried_out / wall, wall, RATE_SMOOTH_NS);
-	correction->usual_rate = smoothed(correction->usual_rate, carried_out / wall, wall, USUAL_SMOOTH_NS);
-	if (carried_out <= 0)
-		return;
 	if (!correction->started)
 		memcpy(correction->usual, parts, sizeof(parts));
-	correction->started = true;
+	correction->started |= carried_out > 0;
+	/* About ln(expected / carried_out). */
+	surprise = expected > 0 ? 2 * (expected - carried_out) / (expected + carried_out) : -2;
+	if (surprise < -SURPRISE_MAX || surprise > SURPRISE_MAX) {
+		/* Most likely the device, and not the mix: what was usual is no measure any more. */
+		surprise = clamp(surprise, -SURPRISE_BREAK, SURPRISE_BREAK);
+		usual_smooth_ns = 0;
+	}
+	correction->usual_rate = smoothed(correction->usual_rate, carried_out / wall, wall, usual_smooth_ns);
+	if (carried_out <= 0)
+		return;
 	/* A slow window has few requests in it, and more chance. */
-	weight = clamp(carried_out, 0, wall);
-	learn(correction, parts, surprise_of(expected, carried_out), weight / (weight + LEARN_NS));
-	usual_update(correction, parts, wall / (wall + USUAL_SMOOTH_NS));
+	learn(correction, parts, surprise, weight / (weight + LEARN_NS));
+	usual_update(correction, parts, wall / (wall + usual_smooth_ns));
 	follow(correction, wall / NS_PER_S);
 	round_to(cost, correction);
 }

@@ -362,17 +362,12 @@ double disk_gate_rate(struct disk_gate *gate)
 
 void disk_gate_set_cost(struct disk_gate *gate, const struct disk_cost *cost)
 {
-	struct disk_depth depth;
-
-	disk_depth_init(&depth, cost->parallel, disk_cost_ns(cost, COST_READ_RANDOM, 4096));
 	pthread_mutex_lock(&gate->lock);
 	gate_lease_revoke(gate);
 	gate->cost = *cost;
 	gate->cost_generation++;
 	cost_correction_init(&gate->correction, cost);
-	depth.inside = gate->depth.inside;
-	depth.inside_ns = gate->depth.inside_ns;
-	gate->depth = depth;
+	disk_depth_set(&gate->depth, cost->parallel, disk_cost_ns(cost, COST_READ_RANDOM, 4096));
 	pthread_mutex_unlock(&gate->lock);
 }
 

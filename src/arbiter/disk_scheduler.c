@@ -48,7 +48,10 @@ static bool settle_in(struct scheduler_heap *heap, struct heap_place *place, uin
 /* Idleness, and being held back by a limit, save up nothing. */
 static void node_wake(struct scheduler_node *node)
 {
-	node->tag = later(node->tag, node->parent->virtual);
+	if (node->tag <= node->parent->virtual) {
+		node->tag = node->parent->virtual;
+		node->woken = true;
+	}
 	node->due_ns = later(node->due_ns, node->scheduler->clock_ns);
 }
 
@@ -148,6 +151,18 @@ static void node_rebase(struct scheduler_node *node)
 	node->virtual = 0;
 }
 
+/*
+ * Guests that wake together and ask for the same would share their tags for ever, and whoever is one small request
+ * ahead of them would wait for a whole round of theirs. So the first request after waking costs something between once and
+ * twice, never the same for two neighbours, and from then on their tags lie evenly spread.
+ */
+static uint64_t spread(struct scheduler_node *node, uint64_t cost_ns)
+{
+	node->woken = false;
+	node->scheduler->spread += 0x9e3779b9u;	/* the golden ratio of 2^32 */
+	return cost_ns * node->scheduler->spread >> 32;
+}
+
 /* Moves the node's tag on (or back, but not behind the others) as if it had been its turn. */
 static void charge_weight(struct scheduler_node *node, int64_t cost_ns)
 {
@@ -161,6 +176,8 @@ static void charge_weight(struct scheduler_node *node, int64_t cost_ns)
 
 		tag -= back < room ? back : room;
 	} else if (tag - parent->virtual <= LEAD_MAX_NS * node->tag_step) {
+		if (node->woken)
+			cost_ns += (int64_t)spread(node, (uint64_t)cost_ns);
 		tag += (uint64_t)cost_ns * node->tag_step;
 	}
 	node->tag = tag;
@@ -176,12 +193,22 @@ static void charge_reservation(struct scheduler_node *node, uint64_t cost_ns)
 	node->due_ns = step < most - node->due_ns ? node->due_ns + (uint64_t)step : most;
 }
 
+/* Reservations owe a small part of what they get to the weights, which is paid back while a reservation has to wait. */
+static void charge_owed(struct disk_scheduler *scheduler, const struct scheduler_node *reserved, uint64_t cost_ns)
+{
+	if (reserved)
+		scheduler->owed_ns += (int64_t)(cost_ns >> WEIGHT_PART_SHIFT);
+	else if (scheduler->owed_ns > 0)
+		scheduler->owed_ns -= (int64_t)cost_ns;
+}
+
 /* A request leaves the leaf; `reserved`: the node whose reservation lets it, or NULL: it is its turn by weight. */
 static void charge(struct scheduler_node *leaf, const struct scheduler_request *request,
 		   const struct scheduler_node *reserved)
 {
 	bool counts = false;
 
+	charge_owed(leaf->scheduler, reserved, request->cost_ns);
 	for (struct scheduler_node *node = leaf; node->parent; node = node->parent) {
 		charge_weight(node, (int64_t)request->cost_ns);
 		counts = counts || node == reserved;

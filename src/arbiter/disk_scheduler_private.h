@@ -63,6 +63,7 @@ struct scheduler_node {
 
 	struct disk_scheduler *scheduler;
 	bool limited, throttled;
+	bool woken;				/* got nothing since it woke: see spread() */
 	struct heap_place by_ready;		/* in the scheduler's heap while throttled */
 	struct scheduler_bucket requests, bytes;
 	uint64_t throttled_since_ns, throttled_total_ns;
@@ -78,6 +79,7 @@ struct disk_scheduler {
 	uint64_t now_ns;
 	uint64_t clock_ns;			/* the reservation clock */
 	int64_t owed_ns;			/* to weights, by reservations */
+	uint32_t spread;			/* last fraction of spread(), in 2^-32 */
 	unsigned waiting;
 	uint32_t node_count;
 	struct scheduler_heap throttled;	/* nodes, by when they will be ready again */

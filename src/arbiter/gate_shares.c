@@ -27,86 +27,85 @@ static int refuse(struct gate_error *error, int code, const char *format, ...)
 	return code;
 }
 
+/* ---- the tree ---- */
+
+static void link_node(struct gate_node *node, struct gate_node *parent)
+{
+	struct gate_node **list = parent ? &parent->children : &node->gate->children;
+
+	node->parent = parent;
+	node->next = *list;
+	*list = node;
+}
+
+static void unlink_node(struct gate_node *node)
+{
+	struct gate_node **link = node->parent ? &node->parent->children : &node->gate->children;
+
+	while (*link != node)
+		link = &(*link)->next;
+	*link = node->next;
+}
+
 /* ---- admission ---- */
 
-static struct gate_node *children_of(const struct disk_gate *gate, const struct gate_node *parent)
-{
-	return parent ? parent->children : gate->children;
-}
-
-/* Of the children together; `except` counts with another reservation of its own. */
-static uint64_t reserved_by_children(const struct disk_gate *gate, const struct gate_node *parent,
-				     const struct gate_node *except, uint64_t except_ppb);
-
-static uint64_t reserved_by(const struct gate_node *node, const struct gate_node *except, uint64_t except_ppb)
-{
-	uint64_t own = node == except ? except_ppb : node->reserved_ppb;
-	uint64_t children = reserved_by_children(node->gate, node, except, except_ppb);
-
-	return own > children ? own : children;
-}
-
-static uint64_t reserved_by_children(const struct disk_gate *gate, const struct gate_node *parent,
-				     const struct gate_node *except, uint64_t except_ppb)
+static uint64_t reserved_by_children(const struct disk_gate *gate, const struct gate_node *parent)
 {
 	uint64_t sum = 0;
 
-	for (const struct gate_node *child = children_of(gate, parent); child; child = child->next)
-		sum += reserved_by(child, except, except_ppb);
+	for (const struct gate_node *child = parent ? parent->children : gate->children; child; child = child->next) {
+		uint64_t below = reserved_by_children(gate, child);
+
+		sum += child->reserved_ppb > below ? child->reserved_ppb : below;
+	}
 	return sum;
 }
 
 uint64_t disk_gate_reserved_ppb(const struct disk_gate *gate)
 {
-	return reserved_by_children(gate, NULL, NULL, 0);
+	return reserved_by_children(gate, NULL);
 }
 
-static int refuse_reservation(struct disk_gate *gate, uint64_t wanted_ppb, uint64_t all_ppb, uint64_t taken_ppb,
-			      const char *whose, struct gate_error *error)
+static int refuse_reservation(struct disk_gate *gate, uint64_t wanted_ppb, uint64_t left_ppb, const char *whose,
+			      struct gate_error *error)
 {
-	uint64_t left_ppb = taken_ppb < all_ppb ? all_ppb - taken_ppb : 0;
 	struct disk_cost cost;
 
 	disk_gate_cost(gate, &cost);
 	return refuse(error, -ENOSPC,
-		      "the reservation is %.1f %% of the disk's time, and %.1f %% of %s is left: min_iops up to %llu, or "
-		      "min_bandwidth up to %lluM",
-		      (double)wanted_ppb / 1e7, (double)left_ppb / 1e7, whose,
+		      "the reservation is %.1f %% of the disk's time, and %.1f %% is left of what %s: min_iops up to %llu, "
+		      "or min_bandwidth up to %lluM", (double)wanted_ppb / 1e7, (double)left_ppb / 1e7, whose,
 		      (unsigned long long)((double)left_ppb * (double)disk_cost_iops(&cost) / 1e9),
 		      (unsigned long long)((double)left_ppb * (double)disk_cost_bandwidth(&cost) / 1e9 / 1048576));
 }
 
-/*
- * May `node` (NULL: one to come) below `parent` reserve so much, in the tree as it is with that? Checked at every
- * level above it.
- */
-static int admit(struct disk_gate *gate, const struct gate_node *parent, const struct gate_node *node, uint64_t wanted_ppb,
-		 struct gate_error *error)
+/* `node` is in the tree with what it wants: does that fit at every level above it? The caller takes it back if not. */
+static int admit(const struct gate_node *node, struct gate_error *error)
 {
-	uint64_t own_ppb = node ? reserved_by(node, node, wanted_ppb) : wanted_ppb;
+	uint64_t wanted_ppb = node->reserved_ppb;
 
-	for (;;) {
-		uint64_t before_ppb = node && node->parent == parent ? reserved_by(node, NULL, 0) : 0;
-		uint64_t others_ppb = reserved_by_children(gate, parent, NULL, 0) - before_ppb;
-		uint64_t all_ppb = parent ? parent->reserved_ppb : GATE_RESERVABLE_PPB;
+	if (wanted_ppb == 0)
+		wanted_ppb = reserved_by_children(node->gate, node);
+	for (const struct gate_node *above = node->parent;; above = above->parent) {
+		uint64_t sum_ppb = reserved_by_children(node->gate, above);
+		uint64_t all_ppb = above ? above->reserved_ppb : GATE_RESERVABLE_PPB;
 
-		if ((!parent || all_ppb > 0) && own_ppb > 0 && others_ppb + own_ppb > all_ppb)
-			return refuse_reservation(gate, own_ppb, all_ppb, others_ppb,
-						  parent ? "what its group or guest has reserved" : "that", error);
-		if (!parent)
+		if ((!above || all_ppb > 0) && sum_ppb > all_ppb && wanted_ppb > 0) {
+			uint64_t excess_ppb = sum_ppb - all_ppb;
+
+			return refuse_reservation(node->gate, wanted_ppb,
+						  wanted_ppb > excess_ppb ? wanted_ppb - excess_ppb : 0,
+						  above ? "its guest or group has reserved" : "may be reserved", error);
+		}
+		if (!above)
 			return 0;
-		own_ppb += others_ppb;
-		if (own_ppb < all_ppb)
-			own_ppb = all_ppb;
-		node = parent;
-		parent = parent->parent;
 	}
 }
 
 /* A reservation may not be less than what was promised below it. */
 static int cover_children(const struct gate_node *node, uint64_t reserved_ppb, struct gate_error *error)
 {
-	uint64_t children_ppb = reserved_by_children(node->gate, node, NULL, 0);
+	uint64_t children_ppb = reserved_by_children(node->gate, node);
 
 	if (reserved_ppb > 0 && children_ppb > reserved_ppb)
 		return refuse(error, -ENOSPC,
@@ -152,24 +151,6 @@ static uint64_t reservation(struct disk_gate *gate, const struct share_settings 
 	return disk_cost_reservation_ppb(&cost, settings->min_iops, settings->min_bandwidth);
 }
 
-static void link_node(struct gate_node *node, struct gate_node *parent)
-{
-	struct gate_node **list = parent ? &parent->children : &node->gate->children;
-
-	node->parent = parent;
-	node->next = *list;
-	*list = node;
-}
-
-static void unlink_node(struct gate_node *node)
-{
-	struct gate_node **link = node->parent ? &node->parent->children : &node->gate->children;
-
-	while (*link != node)
-		link = &(*link)->next;
-	*link = node->next;
-}
-
 int gate_node_create(struct disk_gate *gate, struct gate_node *parent, const struct share_settings *settings,
 		     struct gate_node **ret_node, struct gate_error *error)
 {
@@ -178,8 +159,6 @@ int gate_node_create(struct disk_gate *gate, struct gate_node *parent, const str
 	struct gate_node *node;
 	int code = check_settings(settings, error);
 
-	if (!code)
-		code = admit(gate, parent, NULL, reserved_ppb, error);
 	if (code)
 		return code;
 	node = calloc(1, sizeof(*node));
@@ -187,17 +166,25 @@ int gate_node_create(struct disk_gate *gate, struct gate_node *parent, const str
 		return refuse(error, -ENOMEM, "out of memory");
 	*node = (struct gate_node){ .gate = gate, .settings = *settings, .reserved_ppb = reserved_ppb,
 				    .latency_target_ns = settings->latency_target_us * NS_PER_US };
+	link_node(node, parent);
+	code = admit(node, error);
+	if (code)
+		goto fail;
 	pthread_mutex_lock(&gate->lock);
 	code = scheduler_node_create(gate->scheduler, parent ? parent->node : NULL, &scheduler, clock_now_ns(),
 				     &node->node);
 	pthread_mutex_unlock(&gate->lock);
 	if (code) {
-		free(node);
-		return refuse(error, code, "no room for another share");
+		refuse(error, code, "no room for another share");
+		goto fail;
 	}
-	link_node(node, parent);
 	*ret_node = node;
 	return 0;
+
+fail:
+	unlink_node(node);
+	free(node);
+	return code;
 }
 
 void gate_node_destroy(struct gate_node *node)
@@ -218,17 +205,21 @@ int gate_node_set(struct gate_node *node, const struct share_settings *settings,
 	struct disk_gate *gate = node->gate;
 	uint64_t reserved_ppb = reservation(gate, settings);
 	struct scheduler_settings scheduler = scheduler_settings(settings, reserved_ppb);
+	uint64_t before_ppb = node->reserved_ppb;
 	int code = check_settings(settings, error);
 
 	if (!code)
 		code = cover_children(node, reserved_ppb, error);
-	/* Less than before is always possible, also when the disk turned out to be slower than it was. */
-	if (!code && reserved_ppb > node->reserved_ppb)
-		code = admit(gate, node->parent, node, reserved_ppb, error);
 	if (code)
 		return code;
-	node->settings = *settings;
 	node->reserved_ppb = reserved_ppb;
+	/* Less than before is always possible, also when the disk turned out to be slower than it was. */
+	code = reserved_ppb > before_ppb ? admit(node, error) : 0;
+	if (code) {
+		node->reserved_ppb = before_ppb;
+		return code;
+	}
+	node->settings = *settings;
 	pthread_mutex_lock(&gate->lock);
 	gate_lease_revoke(gate);
 	node->latency_target_ns = settings->latency_target_us * NS_PER_US;
@@ -240,22 +231,28 @@ int gate_node_set(struct gate_node *node, const struct share_settings *settings,
 
 int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate_error *error)
 {
+	struct gate_node *before = node->parent;
 	struct disk_gate *gate = node->gate;
 	int code;
 
-	if (parent == node->parent)
+	if (parent == before)
 		return 0;
-	code = admit(gate, parent, node, node->reserved_ppb, error);
-	if (code)
-		return code;
-	pthread_mutex_lock(&gate->lock);
-	gate_lease_revoke(gate);
-	code = scheduler_node_move(node->node, parent ? parent->node : NULL, clock_now_ns());
-	pthread_mutex_unlock(&gate->lock);
-	if (code)
-		return refuse(error, code, "the groups would be too deep");
 	unlink_node(node);
 	link_node(node, parent);
+	code = admit(node, error);
+	if (!code) {
+		pthread_mutex_lock(&gate->lock);
+		gate_lease_revoke(gate);
+		code = scheduler_node_move(node->node, parent ? parent->node : NULL, clock_now_ns());
+		pthread_mutex_unlock(&gate->lock);
+		if (code)
+			refuse(error, code, "the groups would be too deep");
+	}
+	if (code) {
+		unlink_node(node);
+		link_node(node, before);
+		return code;
+	}
 	gate_look_again(gate);
 	return 0;
 }

@@ -276,12 +276,12 @@ static void test_rate_takes_what_is_slow_for_seconds(void **state)
 	}
 	assert_about(correction.rate, 0.1, 0.4);
 	observe(&device, &cost, &correction, 5);
-	assert_lines_about(&cost, &before, 0.2);
+	assert_lines_about(&cost, &before, 0.06);
 	device.slowness = 1;
 	observe(&device, &cost, &correction, 1);
 	assert_about(correction.rate, 1, 0.05);
-	assert_lines_about(&cost, &before, 0.2);
-	assert_about(ratio(&cost, COST_WRITE_RANDOM, 4096, COST_READ_RANDOM, 4096), 1, 0.15);
+	assert_lines_about(&cost, &before, 0.06);
+	assert_about(ratio(&cost, COST_WRITE_RANDOM, 4096, COST_READ_RANDOM, 4096), 1, 0.04);
 }
 
 /* One kind of one size tells nothing about the others, nor about its own base and slope. */
