@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/status_table.h"
 
+#include <string.h>
+
 #include "cli/api_client.h"
 #include "cli/table.h"
 #include "cli/text.h"
@@ -60,6 +62,33 @@ static void count_cell(struct table *table, uint64_t count, enum table_style sty
 	table_cell(table, count > 0 ? style : TABLE_DIM, "%s", text_count(text, count));
 }
 
+/* "300 min 500/s max 2 000/s, 10 MiB/s": the weight, and what else is set. */
+static void append_rate(char *text, size_t size, const char *word, uint64_t iops, uint64_t bandwidth)
+{
+	char count[TEXT_NUMBER_MAX], bytes[TEXT_NUMBER_MAX];
+	size_t used = strlen(text);
+
+	if (iops > 0)
+		used += (size_t)snprintf(text + used, size - used, " %s %s/s", word, text_count(count, iops));
+	if (bandwidth > 0)
+		snprintf(text + used, size - used, "%s%s %s/s", iops ? "," : " ", iops ? "" : word,
+			 text_size(bytes, bandwidth));
+}
+
+static void share_cell(struct table *table, const json_t *disk)
+{
+	const json_t *share = json_object_get(disk, "share");
+	bool refused = api_text(disk, "share_error")[0] != '\0';
+	char text[192];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)api_number(share, "weight"));
+	append_rate(text, sizeof(text), "min", api_number(share, "min_iops"), api_number(share, "min_bandwidth"));
+	append_rate(text, sizeof(text), "max", api_number(share, "max_iops"), api_number(share, "max_bandwidth"));
+	if (refused)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", no reservation");
+	table_cell(table, refused ? TABLE_WARNING : share ? TABLE_PLAIN : TABLE_DIM, "%s", share ? text : "-");
+}
+
 static void disk_row(struct table *table, const json_t *disk, bool latency)
 {
 	char text[TEXT_NUMBER_MAX];
@@ -70,6 +99,7 @@ static void disk_row(struct table *table, const json_t *disk, bool latency)
 	state_cell(table, disk);
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(disk, "size_bytes")));
 	table_cell(table, TABLE_PLAIN, "%s", pool[0] ? pool : api_text(disk, "path"));
+	share_cell(table, disk);
 	bytes_cell(table, disk, "read");
 	bytes_cell(table, disk, "write");
 	if (latency) {
@@ -88,13 +118,15 @@ void status_table_print(const json_t *disks, FILE *out, size_t width, bool colou
 {
 	static const struct table_column with_latency[] = {
 		{ "DISK", false, false },	 { "STATE", false, true },	   { "SIZE", true, false },
-		{ "ON", false, true },		 { "READ", true, false },	   { "WRITE", true, false },
+		{ "ON", false, true },		 { "SHARE", false, true },
+		{ "READ", true, false },	 { "WRITE", true, false },
 		{ "READ p50/p99", true, false }, { "WRITE p50/p99", true, false }, { "ERRORS", true, false },
 		{ "REFUSED", true, false },	 { "VIOLATIONS", true, false },
 	};
 	static const struct table_column without[] = {
 		{ "DISK", false, false },  { "STATE", false, true },	{ "SIZE", true, false },
-		{ "ON", false, true },	   { "READ", true, false },	{ "WRITE", true, false },
+		{ "ON", false, true },	   { "SHARE", false, true },
+		{ "READ", true, false },   { "WRITE", true, false },
 		{ "ERRORS", true, false }, { "REFUSED", true, false },	{ "VIOLATIONS", true, false },
 	};
 	bool latency = width == 0 || width >= LATENCY_COLUMNS;
