@@ -22,7 +22,7 @@ static void set(json_t *object, const char *key, uint64_t value)
 
 /* ---- disks ---- */
 
-/* [[limit, count], …]: the buckets that hold something, so that a client can tell what happened between two answers. */
+/* [[limit, count], …]: the buckets that hold something; a client can tell what happened between two answers. */
 static json_t *buckets_json(const struct histogram *histogram)
 {
 	json_t *buckets = json_array();
