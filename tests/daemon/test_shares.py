@@ -190,8 +190,11 @@ def test_reload_changes_running_shares(daemon):
         front.disk().write(0, bytes(4096))
     assert share(daemon, "alice/root")["max_bandwidth"] == 20 << 20
     assert daemon.api("GET", "/v1/guests/alice")[1]["group"] == "gold"
+    daemon.sections["group gold"]["weight"] = 600
+    daemon.write_config()
     daemon.process.send_signal(signal.SIGHUP)
-    assert reload(daemon) == ([], [])
+    assert daemon.wait_line("reload: group gold: weight = 600")
+    assert share(daemon, "gold", "groups")["weight"] == 600
 
 
 def test_reload_below_settings_of_run_time(daemon):
