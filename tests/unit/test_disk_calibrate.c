@@ -136,7 +136,10 @@ static void model_channel_close(struct host_channel *channel)
 }
 
 static const struct host_disk_ops model_ops = {
-	.name = "model", .channel_open = model_channel_open, .channel_close = model_channel_close, .submit = model_submit,
+	.name = "model",
+	.channel_open = model_channel_open,
+	.channel_close = model_channel_close,
+	.submit = model_submit,
 };
 
 static struct model model_of(unsigned servers, uint64_t base_ns, uint64_t ns_per_kib)
