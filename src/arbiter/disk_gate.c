@@ -116,6 +116,15 @@ static void settle_lease(struct gate_port *port)
 	}
 }
 
+uint64_t gate_now(struct disk_gate *gate, const struct gate_lane *lane)
+{
+	uint64_t now_ns = loop_now_ns(lane->loop);
+
+	if (now_ns > gate->now_ns)
+		gate->now_ns = now_ns;
+	return gate->now_ns;
+}
+
 /* ---- dispatching, under the lock ---- */
 
 static bool gate_room(const struct disk_gate *gate)
@@ -191,11 +200,12 @@ static uint64_t pass_cost(const struct gate_port *port, const struct gate_pass *
 static void wait_for_entry(struct gate_port *port, struct gate_pass *pass)
 {
 	struct disk_gate *gate = port->gate;
-	uint64_t now_ns = loop_now_ns(port->lane->loop);
 	struct gate_lane *tell = NULL;
+	uint64_t now_ns;
 
 	counter_add(&port->counters->waiting, 1);
 	pthread_mutex_lock(&gate->lock);
+	now_ns = gate_now(gate, port->lane);
 	settle_lease(port);
 	pass->waiting.cost_ns = pass_cost(port, pass);
 	scheduler_add(port->node->node, &pass->waiting, now_ns);
@@ -235,8 +245,8 @@ void gate_leave(struct gate_pass *pass)
 		lease_count(&port->lease, -1, -(int64_t)pass->waiting.cost_ns);
 		return;
 	}
-	now_ns = loop_now_ns(port->lane->loop);
 	pthread_mutex_lock(&gate->lock);
+	now_ns = gate_now(gate, port->lane);
 	settle_lease(port);
 	assert(port->inside > 0);
 	port->inside--;

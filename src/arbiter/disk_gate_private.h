@@ -29,6 +29,7 @@ struct disk_gate {
 	bool on;				/* atomic */
 
 	pthread_mutex_t lock;			/* everything below; held for some hundred nanoseconds */
+	uint64_t now_ns;			/* the latest of the workers' clocks, each read once a turn */
 	struct disk_scheduler *scheduler;
 	struct disk_depth depth;
 	struct disk_cost cost;
@@ -93,6 +94,12 @@ struct gate_node {
 	uint64_t latency_target_ns;
 	unsigned ports;
 };
+
+/*
+ * Under the lock, on the lane's worker: time as all workers see it. It never runs backwards, although each worker reads its
+ * clock when its turn begins.
+ */
+uint64_t gate_now(struct disk_gate *gate, const struct gate_lane *lane);
 
 /* ---- gate_lane.c ---- */
 

@@ -103,7 +103,7 @@ static void look_again(struct gate_lane *lane)
 	struct gate_lane *tell = NULL;
 
 	pthread_mutex_lock(&gate->lock);
-	gate_dispatch(gate, lane, loop_now_ns(lane->loop), &tell);
+	gate_dispatch(gate, lane, gate_now(gate, lane), &tell);
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_tell(tell);
 	gate_lane_enter(lane);

@@ -291,6 +291,33 @@ static void test_limit(void **state)
 	finish(&fixture);
 }
 
+/* A worker reads its clock once a turn: one that read it long ago must not turn a moment into an age. */
+static void test_clocks_disagree(void **state)
+{
+	struct fixture fixture;
+	static struct guest early, late;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &early, 0, NULL);
+	join(&fixture, &late, 1, NULL);
+	ask(&early, 0);
+	while (clock_now_ns() <= loop_now_ns(fixture.loop[0]))
+		;
+	for (unsigned i = 0; i < 10; i++)
+		ask(&late, i);
+	assert_true(fixture.gate->busy);
+	assert_true(fixture.gate->busy_since_ns > loop_now_ns(fixture.loop[0]));
+	leave(&early, 0);
+	assert_int_equal(fixture.gate->cost_generation, 0);
+	assert_true(fixture.gate->window.wall_ns < MS);
+	turn(&fixture);
+	for (unsigned i = 0; late.inside > 0; i++)
+		leave(&late, i);
+	part(&early);
+	part(&late);
+	finish(&fixture);
+}
+
 static void test_off(void **state)
 {
 	struct fixture fixture;
@@ -424,7 +451,7 @@ int main(void)
 		cmocka_unit_test(test_lease),	     cmocka_unit_test(test_done_at_once),
 		cmocka_unit_test(test_limit),	     cmocka_unit_test(test_off),
 		cmocka_unit_test(test_admission),    cmocka_unit_test(test_move),
-		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_contradictions), cmocka_unit_test(test_clocks_disagree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
