@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import BUILD
+from conftest import BUILD, ROOT
 from pty_screen import ENTER, LEAVE, PtyScreen
 from real_daemon import Daemon
 
@@ -118,6 +119,17 @@ def test_usage_errors(viaduct, model, words, sentence):
 def test_without_a_daemon(viaduct):
     result = viaduct("top", "--once")
     assert result.code == 1 and "viaductd is not running" in result.err
+
+
+def test_every_column_is_documented(viaduct):
+    named = re.search(r"KEY is a column: (.*?)\.", viaduct("help", "top").out, re.S).group(1)
+    keys = set(re.split(r",\s+|\s+or\s+", named))
+    assert "dev" in keys and len(keys) == 18
+    page = (ROOT / "docs/top.md").read_text()
+    manual = (ROOT / "docs/man/viaduct.1").read_text()
+    for key in keys - {"name"}:
+        assert f"`{key}`" in page, key
+        assert re.search(rf"[(,] ?{key}[,)]", manual), key
 
 
 # ---- live ----
