@@ -91,7 +91,7 @@ struct sim_guest {
 	struct sim_request *spare;
 	/* For rivals. */
 	struct sim_request *first, *last;
-	double account[2];
+	double account[2];			/* what it is good for is theirs to say */
 };
 
 struct sim_event {
@@ -117,7 +117,7 @@ struct simulation {
 	struct sim_event *events;		/* a binary heap by (at_ns, number) */
 	unsigned event_count, event_room;
 	uint64_t event_number;
-	double rival_clock[2];
+	double rival_clock;
 	unsigned rival_turn;
 };
 
