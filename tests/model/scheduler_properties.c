@@ -143,8 +143,8 @@ static double victim_p99(const struct property_run *run, unsigned neighbours)
 	double p99;
 
 	/*
-	 * Among 64 with the same weight its share would be one such request in 1.3 ms, which is less than one after the other
-	 * asks for: then it waits for its share, not for its neighbours.
+	 * Among 64 with the same weight its share would be one such request in 1.3 ms, which is less than one after
+	 * the other asks for: then it waits for its share, not for its neighbours.
 	 */
 	add(sim, run->guests > 8 ? 200 : 100, &victim);
 	for (unsigned i = 0; i < neighbours; i++)
@@ -216,7 +216,8 @@ static double slow_disk_proportion(const struct property_run *run)
 	double worst = 0;
 
 	for (uint64_t from = 1500 * MS; from < 6 * S; from += 500 * MS)
-		worst = fmax(worst, fabs(part(sim, 0, from, from + 500 * MS) / part(sim, 1, from, from + 500 * MS) / 2 - 1));
+		worst = fmax(worst, fabs(part(sim, 0, from, from + 500 * MS) /
+					 part(sim, 1, from, from + 500 * MS) / 2 - 1));
 	sim_destroy(sim);
 	return worst;
 }

@@ -152,7 +152,7 @@ static double fraction(struct simulation *sim)
 static void grow(struct simulation *sim, struct fluid *node, struct scheduler_node *below, unsigned levels,
 		 double reservable, const struct sim_load *load);
 
-/* The same in the scheduler's units; all requests below one child of the root are alike, so that limits can be converted. */
+/* The same in the scheduler's units. All requests below one child of the root are alike, so limits can be converted. */
 static void plant(struct simulation *sim, struct fluid *node, struct scheduler_node *below, unsigned levels,
 		  const struct sim_load *load)
 {

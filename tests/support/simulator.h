@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A simulated disk that simulated guests share, in simulated time: the proving ground of the disk scheduler. The
- * same seed gives the same run, to the nanosecond.
+ * A simulated disk that simulated guests share, in simulated time: the proving ground of the disk scheduler.
+ * The same seed gives the same run, to the nanosecond.
  *
  * The device serves `parallel` requests at a time, each in base_ns + its KiB * ns_per_kib of its direction; what enters
  * beyond that waits inside, first come, first served. As in the daemon, disk_depth.h bounds what is inside and
- * the scheduler says what enters next. A guest is a closed loop (always `depth` requests under way), or an open one
- * (requests arrive at random, `rate` a second, however many wait).
+ * the scheduler says what enters next. A guest is a closed loop (always `depth` requests under way), or an open
+ * one (requests arrive at random, `rate` a second, however many wait).
  */
 #ifndef VIADUCT_TESTS_SIMULATOR_H
 #define VIADUCT_TESTS_SIMULATOR_H
