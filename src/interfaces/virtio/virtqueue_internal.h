@@ -20,8 +20,11 @@
 #define CHAIN_DESCRIPTORS_MAX 258u
 /* A descriptor across two regions of guest memory takes two elements. */
 #define CHAIN_ELEMENTS_MAX 264u
-/* Chains taken from one queue before others on the worker have their turn. */
-#define TAKE_BATCH 64u
+/*
+ * Chains taken from one queue in a turn: then others on the worker have theirs, and what was taken goes to the
+ * disk. A driver's whole ring at once would leave the disk empty, and its driver asleep, while it is prepared.
+ */
+#define TAKE_BATCH 16u
 
 /* A generation of guest memory as one queue sees it; `users` are this queue's chains in flight. */
 struct memory_view {
