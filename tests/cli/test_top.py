@@ -250,8 +250,10 @@ def test_a_daemon_that_hangs_does_not_hold_us(top, model):
     screen.until("guest0/root")
     model.hang = threading.Event()
     try:
+        started = time.monotonic()
         screen.type("q")
         assert screen.end() == 0 and screen.is_as_found()
+        assert time.monotonic() - started < 4   # 5 s is how long we would wait for an answer
     finally:
         model.hang.set()
 
