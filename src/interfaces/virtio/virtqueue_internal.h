@@ -22,6 +22,14 @@
 #define CHAIN_ELEMENTS_MAX 264u
 /* Chains taken from one queue before others on the worker have their turn. */
 #define TAKE_BATCH 64u
+/* After so many chains, or one of so many bytes, the time decides whether the batch goes on. */
+#define TAKE_TIMED	 32u
+#define TAKE_TIMED_BYTES (64u * 1024)
+/*
+ * Kicks on a queue that is polled and asked for none. An honest driver's last few cross our request; after more,
+ * kicks are not listened to until the queue is parked.
+ */
+#define NEEDLESS_KICKS_MAX 8u
 
 /* A generation of guest memory as one queue sees it; `users` are this queue's chains in flight. */
 struct memory_view {
@@ -97,6 +105,7 @@ struct virtqueue {
 	/* set-up and control */
 	struct virtqueue_setup setup;
 	struct loop_watch kick_watch;
+	unsigned needless_kicks;		/* since the queue woke */
 	struct loop_timer poll_timer;		/* rings without a kick descriptor */
 	int call_fd;
 	struct loop_op call_op;			/* the eventfd write in flight */
