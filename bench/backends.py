@@ -129,7 +129,7 @@ def idle(build, folder, seconds):
         raise BenchError("viaductd is not built")
     config, runtime, log = folder / "idle.conf", folder / "run", folder / "viaductd.log"
     runtime.mkdir(exist_ok=True)
-    config.write_text("".join([f"[pool main]\npath = {folder}/idle.pool\nsize = 256M\n"] + [
+    config.write_text("".join([f"[daemon]\nstate_dir = {folder}/state\n[pool main]\npath = {folder}/idle.pool\nsize = 256M\n"] + [
         f"[guest {guest}]\n[disk {guest}/root]\npool = main\nsize = 64M\n" for guest in ("alice", "bob")]))
     sockets = [runtime / guest / "disk-root.sock" for guest in ("alice", "bob")]
     daemon = Backend("viaductd", [str(program), "--config", str(config), "--runtime-dir", str(runtime)], sockets[-1], log)

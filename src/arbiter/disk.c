@@ -20,6 +20,7 @@ static int create(const struct disk_options *options, struct host_disk *host, st
 	snprintf(disk->name, sizeof(disk->name), "%s", options->name);
 	disk->read_only = options->read_only || host->geometry.read_only;
 	disk->host = host;
+	disk->share = options->share;
 	disk->block_bytes = host->geometry.block_bytes;
 	disk->host_size_bytes = align_down(host->geometry.size_bytes, disk->block_bytes);
 	pthread_mutex_init(&disk->channels_mutex, NULL);
@@ -126,6 +127,11 @@ int disk_channel_open(struct disk *disk, struct loop *loop, struct disk_channel 
 	if (!channel)
 		return -ENOMEM;
 	error = disk->host->ops->channel_open(disk->host, loop, &channel->host);
+	if (!error && disk->share) {
+		error = gate_port_open(disk->share, loop, &channel->stats.gate, &channel->port);
+		if (error)
+			disk->host->ops->channel_close(channel->host);
+	}
 	if (error) {
 		free(channel);
 		return error;
@@ -154,6 +160,11 @@ static void stats_merge(struct disk_stats *to, const struct disk_stats *from)
 	counter_add(&to->errors, counter_read(&from->errors));
 	counter_add(&to->refused, counter_read(&from->refused));
 	counter_add(&to->in_flight, counter_read(&from->in_flight));
+	counter_add(&to->gate.device_ns, counter_read(&from->gate.device_ns));
+	counter_add(&to->gate.throttled_ns, counter_read(&from->gate.throttled_ns));
+	counter_add(&to->gate.contended_ns, counter_read(&from->gate.contended_ns));
+	counter_add(&to->gate.waiting, counter_read(&from->gate.waiting));
+	histogram_merge(&to->gate.wait, &from->gate.wait);
 }
 
 void disk_channel_close(struct disk_channel *channel)
@@ -169,6 +180,7 @@ void disk_channel_close(struct disk_channel *channel)
 	disk->channel_count--;
 	stats_merge(&disk->closed, &channel->stats);
 	pthread_mutex_unlock(&disk->channels_mutex);
+	gate_port_close(channel->port);
 	disk->host->ops->channel_close(channel->host);
 	free(channel);
 }

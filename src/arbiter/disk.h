@@ -35,6 +35,8 @@ struct disk_request_private {
 	uint64_t done_bytes, piece_bytes;	/* finished, and the piece under way */
 	unsigned step;
 	bool cut;				/* `window` is open */
+	bool gated;				/* is to leave the gate */
+	struct gate_pass pass;
 	struct iov_window window;
 	struct host_io io;
 	struct pool_commit commit;

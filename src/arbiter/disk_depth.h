@@ -18,15 +18,22 @@ struct disk_depth {
 	uint64_t window_ns, window_max_ns;	/* cost */
 	uint32_t inside;			/* requests in the device now */
 	uint64_t inside_ns;			/* their cost */
+	uint32_t opening;			/* of the bound; DEPTH_OPEN: all */
+	uint64_t shrunk_ns;			/* when it shrank last */
 	/* of the period under way */
 	uint64_t period_start_ns;
 	uint32_t seen, missed;			/* requests with a target; those that took longer inside the device */
 };
 
-/* window_max_ns for a device with a cost of `request_ns` for 4 KiB: room for stock, at least this much. */
-#define DEPTH_STOCK_NS 100000u
+#define DEPTH_OPEN	65536u
+#define DEPTH_PERIOD_NS 10000000u
+/* The window holds what is being served and this much stock, which the device lives on until we answer a completion. */
+#define DEPTH_STOCK_NS	100000u
 
+/* `request_ns`: what a random read of 4 KiB costs. */
 void disk_depth_init(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns);
+/* The same for a model that changed; requests may be inside. */
+void disk_depth_set(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns);
 
 static inline bool disk_depth_room(const struct disk_depth *depth)
 {
@@ -48,7 +55,7 @@ static inline void disk_depth_leave(struct disk_depth *depth, uint64_t cost_ns)
 /*
  * A request left the device after took_ns in it; target_ns: what its disk wishes (0: nothing). Steers the bound: at
  * the end of each period of 10 ms, more than 1 % of misses shrinks it to 3/4 (at least one request), none lets it
- * grow by 1/16.
+ * grow by 1/16. Requests that entered before it shrank do not count: they met what was there before.
  */
 void disk_depth_report(struct disk_depth *depth, uint64_t took_ns, uint64_t target_ns, uint64_t now_ns);
 

@@ -20,6 +20,7 @@
 
 struct disk_gate;
 struct gate_node;
+struct loop_account;
 struct loop;
 
 /* ---- the tree of shares: control thread ---- */
@@ -47,7 +48,7 @@ struct gate_error {
 
 /* `cost` is copied. Returns 0 or -ENOMEM. */
 int disk_gate_create(const struct disk_cost *cost, struct disk_gate **ret_gate);
-/* No nodes are left. NULL is allowed. */
+/* No nodes are left; workers may still be receiving their last messages. NULL is allowed. */
 void disk_gate_destroy(struct disk_gate *gate);
 /* The cost model as it is now, corrections included. Any thread. */
 void disk_gate_cost(struct disk_gate *gate, struct disk_cost *ret_cost);
@@ -70,6 +71,8 @@ void gate_node_destroy(struct gate_node *node);
 int gate_node_set(struct gate_node *node, const struct share_settings *settings, struct gate_error *error);
 int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate_error *error);
 const struct share_settings *gate_node_settings(const struct gate_node *node);
+/* Of the device's time, in 1e-9: what the children of the root have reserved together. */
+uint64_t disk_gate_reserved_ppb(const struct disk_gate *gate);
 
 /* ---- ports: one for each channel of a disk, on its worker ---- */
 
@@ -77,13 +80,16 @@ struct gate_port;
 
 /* Embedded in the request that passes. */
 struct gate_pass {
-	struct scheduler_request waiting;
-	struct gate_port *port;
-	uint64_t entered_ns;			/* the device */
-	enum cost_kind kind;
-	bool leased;
-	/* The device has room now; called on the port's worker, maybe before gate_enter() returns. */
+	struct scheduler_request waiting;	/* the caller sets waiting.bytes: what moves */
+	enum cost_kind kind;			/* set by the caller */
+	bool flush;				/* set by the caller: costs a flush besides */
+	/* Set by the caller: the device has room now. On the port's worker. */
 	void (*enter)(struct gate_pass *pass);
+
+	struct gate_port *port;			/* private from here on */
+	bool uncounted;
+	struct loop_account *account;		/* who asked pays for what follows, whoever made room */
+	uint64_t entered_ns;
 };
 
 /* What one port counted; one writer. Joined by disk_stats_read(). */
@@ -97,11 +103,14 @@ struct gate_counters {
 
 /* Worker thread. Returns 0 or -ENOMEM. */
 int gate_port_open(struct gate_node *disk, struct loop *loop, struct gate_counters *counters, struct gate_port **ret_port);
-/* Nothing of the port waits or is inside. */
+/* Worker thread; nothing of the port waits or is inside. NULL is allowed. */
 void gate_port_close(struct gate_port *port);
 
-/* Asks for admission; pass->enter() follows, exactly once. `bytes`: what moves. Never blocks. */
-void gate_enter(struct gate_port *port, struct gate_pass *pass, enum cost_kind kind, uint64_t bytes);
+/*
+ * Asks for admission. True: admitted, the caller goes on. False: pass->enter() is called once, maybe before the return,
+ * and goes on. Never blocks.
+ */
+bool gate_enter(struct gate_port *port, struct gate_pass *pass);
 /* The request has left the device, whatever became of it. The pass may be used again. */
 void gate_leave(struct gate_pass *pass);
 

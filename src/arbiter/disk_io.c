@@ -2,40 +2,21 @@
 /*
  * Theory of operation
  *
- * A request is carried out in pieces, each contiguous on the physical disk and of one state (disk_place()).
- * Almost always the first piece is the whole of a READ or WRITE: it goes straight to the host disk with the
- * guest's own iovecs, and whole_done() ends it. Otherwise the pieces follow one after the other, cut out of
- * the iovecs by an iov_window; nothing is allocated.
+ * A request is checked; its range is proven and placed (disk_place()); it waits at the gate of the physical disk until
+ * it is its turn (disk_gate.h). Almost always it then is one piece, contiguous on the physical disk and written before:
+ * it goes straight to the host disk with the guest's own iovecs, and whole_done() ends it. Otherwise disk_pieces.c
+ * carries it out.
  *
- *   written piece: READ, WRITE, ZERO or DISCARD on the host disk
- *   blank piece:   READ fills zeroes; DISCARD and WRITE_ZEROES do nothing;
- *                  WRITE locks its grains, zeroes what it does not cover (ZERO), writes, marks the grains
- *
- * Steps after the last piece: a write-through request flushes, and so does a write while marks of its disk
- * are not committed; then the one completion. Marks are in our memory until a commit. A guest whose write was answered may flush when
- * another process has taken our place, and is told "durable" then: that process must know the mark.
+ * A write-through request flushes before it is answered, and so does a write while marks of its disk are not committed.
+ * Marks are in our memory until a commit. A guest whose write was answered may flush when another process has taken
+ * our place, and is told "durable" then: that process must know the mark.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "arbiter/disk_internal.h"
 #include "core/checked.h"
-#include "core/clock.h"
-#include "core/loop.h"
-#include "core/loop_account.h"
 #include "core/trace.h"
-
-/* A blank READ is zeroed by us, on the worker: so much at a time. */
-#define ZEROES_PER_TURN (256ul * 1024)
-
-enum step {
-	STEP_PIECES,	/* the next piece is to be placed */
-	STEP_LOCKING,	/* a blank write waits for its grains */
-	STEP_ZEROING,	/* a blank grain is being zeroed for a write to a part of it */
-	STEP_FLUSHING,
-};
-
-static void advance(struct disk_request *request);
 
 static const char *const op_texts[DISK_OPS] = {
 	[DISK_READ] = "read", [DISK_WRITE] = "write", [DISK_FLUSH] = "flush", [DISK_DISCARD] = "discard",
@@ -57,8 +38,8 @@ const char *disk_op_text(enum disk_op op)
  * physical disk and of one state. False, and nothing is touched, when the whole range does not lie inside
  * the disk or is empty. Any worker; no locks.
  */
-static bool disk_place(const struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes, struct placed_range *ret_range,
-		enum pool_state *ret_state)
+bool disk_place(const struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes,
+		struct placed_range *ret_range, enum pool_state *ret_state)
 {
 	struct pool_span span;
 
@@ -78,12 +59,20 @@ static bool disk_place(const struct disk *disk, uint64_t offset_bytes, uint64_t 
 
 /* ---- completion ---- */
 
-static void finish(struct disk_request *request, int error)
+static void leave(struct disk_request *request)
+{
+	if (request->private.gated)
+		gate_leave(&request->private.pass);
+	request->private.gated = false;
+}
+
+void disk_finish(struct disk_request *request, int error)
 {
 	struct disk_request_private *private = &request->private;
 	struct disk_stats *stats = &private->channel->stats;
 	enum disk_op op = request->op;
 
+	leave(request);
 	if (private->lock.held)
 		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
 	if (error) {
@@ -109,316 +98,132 @@ static void refuse(struct disk_request *request, int error)
 	request->done(request, error);
 }
 
-/* ---- host I/O ---- */
-
-static struct disk_request *request_of_io(struct host_io *io)
-{
-	return (struct disk_request *)((char *)io - offsetof(struct disk_request, private.io));
-}
-
-/*
- * Counts the piece under way as finished. The grains of a blank write become readable here; the lock may
- * hold more of them than this piece wrote, and those stay blank.
- */
-static void end_piece(struct disk_request *request)
-{
-	struct disk_request_private *private = &request->private;
-	uint64_t offset = request->offset_bytes + private->done_bytes;
-
-	if (private->lock.held) {
-		uint64_t first = align_down(offset, POOL_GRAIN_BYTES);
-		uint64_t end = align_up(offset + private->piece_bytes, POOL_GRAIN_BYTES);
-
-		pool_mark(private->channel->disk->part, first, end - first, POOL_WRITTEN);
-		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
-	}
-	private->done_bytes += private->piece_bytes;
-}
-
-static void write_blank_data(struct disk_request *request);
-
-static void io_done(struct host_io *io, int error)
-{
-	struct disk_request *request = request_of_io(io);
-	struct disk_request_private *private = &request->private;
-
-	trace_mark(TRACE_SUBMITTED);
-	if (private->cut) {
-		iov_window_close(&private->window);
-		private->cut = false;
-	}
-	if (error || private->step == STEP_FLUSHING) {
-		finish(request, error);
-	} else if (private->step == STEP_ZEROING) {
-		write_blank_data(request);
-	} else {
-		end_piece(request);
-		advance(request);
-	}
-}
-
-static void submit(struct disk_request *request, enum host_io_op op, struct placed_range range)
-{
-	struct host_io *io = &request->private.io;
-
-	io->op = op;
-	io->range = range;
-	io->done = io_done;
-	trace_mark(TRACE_ADMITTED);
-	host_submit(request->private.channel->host, io);
-}
-
-/* READ or WRITE of the piece under way, with the guest's own iovecs or a part of them. */
-static void submit_data(struct disk_request *request, struct placed_range range)
-{
-	struct disk_request_private *private = &request->private;
-	struct host_io *io = &private->io;
-
-	private->piece_bytes = range.length_bytes;
-	io->iov = request->iov;
-	io->iov_count = request->iov_count;
-	if (range.length_bytes != request->length_bytes) {
-		iov_window_open(&private->window, request->iov, request->iov_count, private->done_bytes,
-				range.length_bytes);
-		private->cut = true;
-		io->iov = private->window.iov;
-		io->iov_count = private->window.count;
-	}
-	submit(request, request->op == DISK_READ ? HOST_IO_READ : HOST_IO_WRITE, range);
-}
-
 /* ---- flush ---- */
 
 static void commit_done(struct pool_commit *commit, int error)
 {
-	finish((struct disk_request *)((char *)commit - offsetof(struct disk_request, private.commit)), error);
+	disk_finish((struct disk_request *)((char *)commit - offsetof(struct disk_request, private.commit)), error);
 }
 
-/* Durable: the data, and before it is acknowledged also the marks that make it readable. */
-static void flush(struct disk_request *request)
+static void flush_done(struct host_io *io, int error)
+{
+	disk_finish(disk_request_of(io), error);
+}
+
+/*
+ * Durable: the data, and before it is acknowledged also the marks that make it readable. No place in the device is kept
+ * meanwhile: flushes and commits that wait together are carried out together, the more the better.
+ */
+void disk_flush(struct disk_request *request)
 {
 	struct disk_request_private *private = &request->private;
 	struct disk *disk = private->channel->disk;
 
+	leave(request);
 	if (disk->pool && pool_disk_dirty(disk->part)) {
 		private->commit.loop = private->channel->loop;
 		private->commit.done = commit_done;
 		pool_commit(disk->part, &private->commit);
 		return;
 	}
-	private->step = STEP_FLUSHING;
-	submit(request, HOST_IO_FLUSH, (struct placed_range){ 0, 0 });
+	private->io.op = HOST_IO_FLUSH;
+	private->io.range = (struct placed_range){ 0, 0 };
+	private->io.done = flush_done;
+	trace_mark(TRACE_ADMITTED);
+	host_submit(private->channel->host, &private->io);
 }
 
 /*
  * Before it is answered? Marks count whoever made them: a write into a grain that another request has just
  * marked depends on that mark as much.
  */
-static bool must_flush(const struct disk_request *request)
+bool disk_must_flush(const struct disk_request *request)
 {
 	const struct disk *disk = request->private.channel->disk;
 
 	return request->op != DISK_READ && (request->through || (disk->pool && pool_disk_dirty(disk->part)));
 }
 
-/* ---- pieces in blank space ---- */
-
-static void write_blank_locked(struct disk_request *request);
-
-static void lock_granted(struct grain_lock *lock)
-{
-	write_blank_locked((struct disk_request *)((char *)lock - offsetof(struct disk_request, private.lock)));
-}
-
-/*
- * A blank piece of a write is cut to whole grains, or to the part of one grain. It holds its grains until
- * they are marked.
- */
-static void write_blank(struct disk_request *request)
-{
-	struct disk_request_private *private = &request->private;
-	struct grain_lock *lock = &private->lock;
-	uint64_t offset = request->offset_bytes + private->done_bytes, end = offset + private->piece_bytes;
-	uint64_t in_grain = offset % POOL_GRAIN_BYTES;
-
-	if (in_grain == 0 && private->piece_bytes >= POOL_GRAIN_BYTES)
-		end = align_down(end, POOL_GRAIN_BYTES);
-	else if (end - offset > POOL_GRAIN_BYTES - in_grain)
-		end = offset - in_grain + POOL_GRAIN_BYTES;
-	private->piece_bytes = end - offset;
-	lock->loop = private->channel->loop;
-	lock->granted = lock_granted;
-	lock->first_grain = offset / POOL_GRAIN_BYTES;
-	lock->grain_count = (end - 1) / POOL_GRAIN_BYTES - lock->first_grain + 1;
-	private->step = STEP_LOCKING;
-	if (grain_lock_acquire(&private->channel->disk->grain_locks, lock))
-		write_blank_locked(request);
-}
-
-static void write_blank_data(struct disk_request *request)
-{
-	struct disk_request_private *private = &request->private;
-	struct placed_range range;
-	enum pool_state state;
-
-	private->step = STEP_PIECES;
-	if (disk_place(private->channel->disk, request->offset_bytes + private->done_bytes, private->piece_bytes,
-		       &range, &state))
-		submit_data(request, range);
-	else
-		finish(request, -ERANGE);
-}
-
-/* The grains are ours. Whoever held them before may have written them: then there is nothing to zero. */
-static void write_blank_locked(struct disk_request *request)
-{
-	struct disk_request_private *private = &request->private;
-	uint64_t grain = private->lock.first_grain * POOL_GRAIN_BYTES;
-	uint64_t behind = disk_size_bytes(private->channel->disk) - grain;
-	struct placed_range range;
-	enum pool_state state;
-
-	/* The disk may end within the grain; growing it clears what lies behind. */
-	if (private->piece_bytes % POOL_GRAIN_BYTES != 0 &&
-	    disk_place(private->channel->disk, grain, behind < POOL_GRAIN_BYTES ? behind : POOL_GRAIN_BYTES, &range,
-		       &state) &&
-	    state == POOL_BLANK) {
-		private->step = STEP_ZEROING;
-		submit(request, HOST_IO_ZERO, range);
-		return;
-	}
-	write_blank_data(request);
-}
-
-/* ---- zeroing a written piece ---- */
-
-/*
- * Where holes are cheap, a hole. Elsewhere whole grains of a pool become blank by a mark, and their edges
- * are written with zeroes. A disk of its own is zeroed by the host driver. True: the piece is finished.
- */
-static bool zero_written(struct disk_request *request, struct placed_range range)
-{
-	struct disk_request_private *private = &request->private;
-	struct disk *disk = private->channel->disk;
-	uint64_t offset = request->offset_bytes + private->done_bytes, in_grain = offset % POOL_GRAIN_BYTES;
-
-	if (disk->host->geometry.can_punch) {
-		submit(request, HOST_IO_DISCARD, range);
-		return false;
-	}
-	if (disk->pool && in_grain == 0 && range.length_bytes >= POOL_GRAIN_BYTES) {
-		private->piece_bytes = align_down(range.length_bytes, POOL_GRAIN_BYTES);
-		pool_mark(disk->part, offset, private->piece_bytes, POOL_BLANK);
-		return true;
-	}
-	if (disk->pool && range.length_bytes > POOL_GRAIN_BYTES - in_grain)
-		range.length_bytes = POOL_GRAIN_BYTES - in_grain;
-	private->piece_bytes = range.length_bytes;
-	submit(request, HOST_IO_ZERO, range);
-	return false;
-}
-
-/* ---- the walk over the pieces ---- */
-
-/* True: the piece is finished already; false: it will be, or the request is. */
-static bool start_piece(struct disk_request *request, struct placed_range range, enum pool_state state)
-{
-	request->private.piece_bytes = range.length_bytes;
-	if (state == POOL_WRITTEN) {
-		if (request->op != DISK_READ && request->op != DISK_WRITE)
-			return zero_written(request, range);
-		submit_data(request, range);
-		return false;
-	}
-	if (request->op == DISK_WRITE) {
-		write_blank(request);
-		return false;
-	}
-	if (request->op == DISK_READ) {
-		if (range.length_bytes > ZEROES_PER_TURN)
-			request->private.piece_bytes = ZEROES_PER_TURN;
-		iov_zero(request->iov, request->iov_count, request->private.done_bytes, request->private.piece_bytes);
-	}
-	return true;
-}
-
-/* ---- large blank reads ---- */
-
-static void zero_later(struct disk_request *request)
-{
-	struct disk_channel *channel = request->private.channel;
-
-	request->private.next = NULL;
-	*channel->zeroing_end = request;
-	channel->zeroing_end = &request->private.next;
-	loop_defer(channel->loop, &channel->zero_task);
-}
-
-/*
- * One piece of one request in each turn, and from all queues of a guest no more than its slice: the guest's pages may
- * have to be found first, and others wait.
- */
-void disk_zero_task(struct loop_task *task)
-{
-	struct disk_channel *channel = (struct disk_channel *)((char *)task - offsetof(struct disk_channel, zero_task));
-	struct disk_request *request = channel->zeroing;
-
-	if (loop_slice_over(channel->loop)) {
-		loop_defer(channel->loop, task);
-		return;
-	}
-	channel->zeroing = request->private.next;
-	if (!channel->zeroing)
-		channel->zeroing_end = &channel->zeroing;
-	else
-		loop_defer(channel->loop, task);
-	advance(request);
-}
-
-static void advance(struct disk_request *request)
-{
-	struct disk_request_private *private = &request->private;
-	struct placed_range range;
-	enum pool_state state;
-
-	private->step = STEP_PIECES;
-	while (private->done_bytes < request->length_bytes) {
-		if (!disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
-				request->length_bytes - private->done_bytes, &range, &state)) {
-			finish(request, -ERANGE);
-			return;
-		}
-		if (!start_piece(request, range, state))
-			return;
-		end_piece(request);
-		if (request->op == DISK_READ && private->piece_bytes == ZEROES_PER_TURN) {
-			zero_later(request);
-			return;
-		}
-	}
-	if (must_flush(request))
-		flush(request);
-	else
-		finish(request, 0);
-}
-
 /* ---- the whole request in one piece ---- */
 
 static void whole_done(struct host_io *io, int error)
 {
-	struct disk_request *request = request_of_io(io);
+	struct disk_request *request = disk_request_of(io);
 
 	trace_mark(TRACE_SUBMITTED);
-	if (!error && must_flush(request))
-		flush(request);
+	if (!error && disk_must_flush(request))
+		disk_flush(request);
 	else
-		finish(request, error);
+		disk_finish(request, error);
 }
 
 static bool whole(const struct disk_request *request, struct placed_range range, enum pool_state state)
 {
 	return state == POOL_WRITTEN && range.length_bytes == request->length_bytes &&
 	       (request->op == DISK_READ || request->op == DISK_WRITE);
+}
+
+static void start(struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	struct host_io *io = &request->private.io;
+
+	if (!whole(request, range, state)) {
+		disk_pieces_start(request);
+		return;
+	}
+	io->op = request->op == DISK_READ ? HOST_IO_READ : HOST_IO_WRITE;
+	io->range = range;
+	io->iov = request->iov;
+	io->iov_count = request->iov_count;
+	io->done = whole_done;
+	trace_mark(TRACE_ADMITTED);
+	host_submit(request->private.channel->host, io);
+}
+
+/* ---- the gate ---- */
+
+/* It had to wait: what lies where may have changed meanwhile. */
+static void entered(struct gate_pass *pass)
+{
+	struct disk_request *request = (struct disk_request *)((char *)pass - offsetof(struct disk_request, private.pass));
+	struct placed_range range;
+	enum pool_state state;
+
+	if (request->op == DISK_FLUSH)
+		disk_flush(request);
+	else if (disk_place(request->private.channel->disk, request->offset_bytes, request->length_bytes, &range, &state))
+		start(request, range, state);
+	else
+		disk_finish(request, -ERANGE);
+}
+
+static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_request *request)
+{
+	bool follows;
+
+	if (request->op == DISK_FLUSH)
+		return COST_FLUSH;
+	if (request->op == DISK_DISCARD || request->op == DISK_WRITE_ZEROES)
+		return COST_DISCARD;
+	follows = cost_streams_follow(&channel->streams, request->offset_bytes, request->length_bytes);
+	if (request->op == DISK_READ)
+		return follows ? COST_READ_SEQUENTIAL : COST_READ_RANDOM;
+	return follows ? COST_WRITE_SEQUENTIAL : COST_WRITE_RANDOM;
+}
+
+/* True: the request goes on now; false: entered() follows. What does not touch the device does not wait for it. */
+static bool enter(struct disk_channel *channel, struct disk_request *request, bool blank_read)
+{
+	struct gate_pass *pass = &request->private.pass;
+
+	request->private.gated = channel->port && !blank_read;
+	if (!request->private.gated)
+		return true;
+	pass->kind = cost_kind(channel, request);
+	pass->flush = request->through && request->op != DISK_READ && request->op != DISK_FLUSH;
+	pass->waiting.bytes = request->iov ? request->length_bytes : 0;
+	pass->enter = entered;
+	return gate_enter(channel->port, pass);
 }
 
 void disk_submit(struct disk_channel *channel, struct disk_request *request)
@@ -431,28 +236,21 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 	private->channel = channel;
 	private->start_ns = loop_now_ns(channel->loop);
 	private->done_bytes = 0;
-	private->step = STEP_PIECES;
 	private->cut = false;
+	private->gated = false;
 	private->lock.held = false;
 	counter_add(&channel->stats.in_flight, 1);
 
 	if (request->op == DISK_FLUSH) {
-		flush(request);
+		if (enter(channel, request, false))
+			disk_flush(request);
 	} else if (request->op != DISK_READ && disk->read_only) {
 		refuse(request, -EROFS);
 	} else if (!is_aligned(request->offset_bytes | request->length_bytes, disk->block_bytes)) {
 		refuse(request, -EINVAL);
 	} else if (!disk_place(disk, request->offset_bytes, request->length_bytes, &range, &state)) {
 		refuse(request, -ERANGE);
-	} else if (whole(request, range, state)) {
-		private->io.op = request->op == DISK_READ ? HOST_IO_READ : HOST_IO_WRITE;
-		private->io.range = range;
-		private->io.iov = request->iov;
-		private->io.iov_count = request->iov_count;
-		private->io.done = whole_done;
-		trace_mark(TRACE_ADMITTED);
-		host_submit(channel->host, &private->io);
-	} else {
-		advance(request);
+	} else if (enter(channel, request, request->op == DISK_READ && state == POOL_BLANK)) {
+		start(request, range, state);
 	}
 }

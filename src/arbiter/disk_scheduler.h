@@ -2,8 +2,8 @@
 /*
  * Sharing a physical disk in time: which of the waiting requests goes to the device next.
  *
- * A pure module: no threads, no clock of its own (the time is an argument and never runs backwards), no
- * I/O. The gate (disk_gate.h) drives it under its lock; the simulator of tests/model drives it with a
+ * A pure module: no threads, no clock of its own (the time is an argument; one that is earlier than the last counts as the
+ * last), no I/O. The gate (disk_gate.h) drives it under its lock; the simulator of tests/model drives it with a
  * modelled disk.
  *
  * Requests wait at the leaves of a tree (group, guest, disk); every node has settings. Three promises, in this
@@ -42,7 +42,7 @@ struct scheduler_settings {
 
 /* Embedded in whoever waits; the scheduler's between add and next. */
 struct scheduler_request {
-	uint64_t cost_ns;		/* set by the caller, > 0 */
+	uint64_t cost_ns;		/* set by the caller, > 0; cut to about a minute */
 	uint64_t bytes;			/* set by the caller: counts against max_bandwidth */
 	/* Filled in by scheduler_next(): how long it waited, and how much of that because of limits. */
 	uint64_t waited_ns, throttled_ns;
@@ -59,7 +59,7 @@ void scheduler_destroy(struct disk_scheduler *scheduler);
 
 /*
  * A node below `parent` (NULL: below the root). Returns 0, -ENOMEM, or -EINVAL: deeper than
- * SCHEDULER_DEPTH_MAX. Only nodes without children take requests.
+ * SCHEDULER_DEPTH_MAX. Only nodes without children take requests: none waits at the parent.
  */
 int scheduler_node_create(struct disk_scheduler *scheduler, struct scheduler_node *parent,
 			  const struct scheduler_settings *settings, uint64_t now_ns, struct scheduler_node **ret_node);
@@ -67,7 +67,10 @@ int scheduler_node_create(struct disk_scheduler *scheduler, struct scheduler_nod
 void scheduler_node_destroy(struct scheduler_node *node);
 /* From now on; what is waiting is judged by the new settings. What it got before gives it neither credit nor debt. */
 void scheduler_node_set(struct scheduler_node *node, const struct scheduler_settings *settings, uint64_t now_ns);
-/* To another parent, with what waits below it. Returns 0 or -EINVAL: too deep. */
+/*
+ * To another parent (NULL: the root), with what waits below it. Returns 0, -ENOMEM, or -EINVAL: too deep, or below
+ * itself. Nothing has changed then.
+ */
 int scheduler_node_move(struct scheduler_node *node, struct scheduler_node *parent, uint64_t now_ns);
 const struct scheduler_settings *scheduler_node_settings(const struct scheduler_node *node);
 /* Requests waiting below it. */

@@ -8,6 +8,8 @@
 /* status.c */
 int command_status(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_reload(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* top.c */
+int command_top(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* pool_commands.c */
 int command_pool_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_pool_show(struct cli *cli, const struct cli_command *command, int argc, char **argv);
@@ -19,6 +21,10 @@ int command_disk_create(struct cli *cli, const struct cli_command *command, int 
 int command_disk_resize(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_rename(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_delete(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* share_commands.c */
+int command_disk_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_guest_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_group_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* disk_import.c, disk_export.c */
 int command_disk_import(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_export(struct cli *cli, const struct cli_command *command, int argc, char **argv);

@@ -54,11 +54,12 @@ static int write_config(struct demo *demo)
 	if (!config)
 		return cli_fail(demo->command, "%s: %s", demo->daemon.config, strerror(errno));
 	fprintf(config,
+		"[daemon]\nstate_dir = %s/state\n\n"
 		"[pool main]\npath = %s\nsize = 8G\n\n"
 		"[guest alice]\n[disk alice/root]\npool = main\nsize = 1G\n\n"
 		"[guest bob]\n[disk bob/root]\npool = main\nsize = 1G\n\n"
 		"[guest mallory]\n[disk mallory/root]\npool = main\nsize = 64M\n",
-		demo->pool_path);
+		demo->directory, demo->pool_path);
 	if (fclose(config) != 0)
 		return cli_fail(demo->command, "%s: %s", demo->daemon.config, strerror(errno));
 	return CLI_OK;

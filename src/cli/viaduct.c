@@ -16,8 +16,20 @@
 
 static int command_help(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 
+static const char set_details[] =
+	"KEY: weight, min_iops, max_iops, min_bandwidth, max_bandwidth, burst (ms), and for disks latency_target (us).\n"
+	"VALUE: a number (bandwidths like 50M), none, or default for what the configuration says. It takes effect at\n"
+	"once, under running guests, and holds over restarts. Without settings, they are printed.";
+
 const struct cli_command cli_commands[] = {
 	{ "status", "[--json]", "every guest and disk: connected, traffic, latency, errors", NULL, command_status },
+	{ "top", "[--once] [--json] [--interval S] [--sort KEY] [--guests|--groups]",
+	  "who uses the disks now: rates, shares, waiting; live",
+	  "Keys: q quits, g shows guests or groups instead of disks, s or the left and right arrows choose the\n"
+	  "column to sort by, r reverses, p pauses, + and - change the interval, the other arrows scroll.\n"
+	  "--once prints one interval and ends; so does --json. KEY is a column: name, iops, mbs, dev, got, due,\n"
+	  "cpu, thr, con, p99, err, ref, wait, weight, min, max, read or write. viaduct(1) explains them.",
+	  command_top },
 	{ "pool list", "[--json]", "the physical disks and how much of them is free", NULL, command_pool_list },
 	{ "pool show", "POOL [--json]", "the map: which guest owns which part of the physical disk",
 	  "Prints a picture in proportion (one letter a guest, '.' free) and a table of runs.", command_pool_show },
@@ -32,6 +44,10 @@ const struct cli_command cli_commands[] = {
 	  "SIZE is the new size, or +SIZE for that much more. Shrinking is refused.", command_disk_resize },
 	{ "disk rename", "GUEST/NAME GUEST/NEW", "gives a virtual disk another name or owner", NULL,
 	  command_disk_rename },
+	{ "disk set", "GUEST/NAME [KEY=VALUE …]", "shows or changes a disk's share of the physical disk", set_details,
+	  command_disk_set },
+	{ "guest set", "GUEST [KEY=VALUE …]", "the same for all disks of a guest together", set_details, command_guest_set },
+	{ "group set", "GROUP [KEY=VALUE …]", "the same for the guests of a group together", set_details, command_group_set },
 	{ "disk delete", "GUEST/NAME --yes", "deletes a virtual disk that no guest uses", NULL, command_disk_delete },
 	{ "disk import", "GUEST/NAME FILE [--pool POOL] [--size SIZE] [--format raw|qcow2] [--overwrite]",
 	  "fills a virtual disk from an image",

@@ -433,6 +433,8 @@ int loop_run(struct loop *loop)
 		if (error)
 			return error;
 	}
+	/* What was posted before the stop: nobody may wait in vain for a message. */
+	run_messages(loop);
 	__atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);
 	return 0;
 }

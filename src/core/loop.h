@@ -52,7 +52,7 @@ int loop_run(struct loop *loop);
 /* One turn; waits at most timeout_ns (0 = do not wait). For tests and for programs with a loop of their own. */
 int loop_turn(struct loop *loop, uint64_t timeout_ns);
 
-/* Makes loop_run() return after the current turn. Any thread, also from a signal handler. */
+/* Makes loop_run() return after the current turn and the messages posted before. Any thread, also from a signal handler. */
 void loop_stop(struct loop *loop);
 
 /* Monotonic time, read once a turn: for deadlines and accounting, not for latencies. */

@@ -109,6 +109,11 @@ void loop_pay(struct loop *loop, struct loop_account *account)
 	loop->payer = account;
 }
 
+struct loop_account *loop_payer(const struct loop *loop)
+{
+	return loop->payer;
+}
+
 static uint64_t entries_ns(const struct loop_account *account)
 {
 	return account->entries * (account->entry_ns ? account->entry_ns : ENTRY_NS);

@@ -58,6 +58,8 @@ struct loop_share *loop_guest_share(struct loop_guest *guest, const struct loop 
 
 /* The loop's thread, like all below. From now on `account` pays (NULL: the loop itself), until somebody else does. */
 void loop_pay(struct loop *loop, struct loop_account *account);
+/* Who pays now. To go on with later what cannot go on now. */
+struct loop_account *loop_payer(const struct loop *loop);
 
 /*
  * Has the payer had its slice, which begins when this is asked first? For work of which there may be much: it asks

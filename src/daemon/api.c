@@ -2,6 +2,7 @@
 /* From a request to a response: the table of routes, and how errors look. */
 #include "daemon/api.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,34 @@ void api_respond_error(struct api_response *response, unsigned status, const cha
 	if (!value)
 		value = json_pack("{s:s}", "error", "the request holds bytes that are not UTF-8");
 	api_respond_json(response, status, value);
+}
+
+static unsigned http_status(int code)
+{
+	switch (-code) {
+	case EINVAL:
+	case ENAMETOOLONG:
+		return 400;
+	case ENODEV:
+	case ENOENT:
+		return 404;
+	case EEXIST:
+	case EBUSY:
+	case EFBIG:
+	case EPERM:
+		return 409;
+	case ENOSPC:
+		return 507;
+	case ENXIO:
+		return 503;
+	default:
+		return 500;
+	}
+}
+
+void api_respond_failed(struct api_response *response, const struct daemon_error *error)
+{
+	api_respond_error(response, http_status(error->code), "%s", error->text);
 }
 
 /* ---- handlers ---- */
@@ -125,6 +154,31 @@ static void get_guest(struct route_call *call, struct api_response *response)
 		api_respond_error(response, 404, "there is no guest '%s'", call->names.first);
 }
 
+static void patch_guest(struct route_call *call, struct api_response *response)
+{
+	api_guests_change(call->daemon, call->names.first, call->request, response);
+}
+
+static void get_groups(struct route_call *call, struct api_response *response)
+{
+	api_respond_json(response, 200, json_pack("{s:o}", "groups", api_groups_json(call->daemon)));
+}
+
+static void get_group(struct route_call *call, struct api_response *response)
+{
+	json_t *group = api_group_json(call->daemon, call->names.first);
+
+	if (group)
+		api_respond_json(response, 200, group);
+	else
+		api_respond_error(response, 404, "there is no group '%s'", call->names.first);
+}
+
+static void patch_group(struct route_call *call, struct api_response *response)
+{
+	api_groups_change(call->daemon, call->names.first, call->request, response);
+}
+
 static json_t *lines_json(char *const *lines, unsigned count)
 {
 	json_t *list = json_array();
@@ -175,6 +229,10 @@ static const struct route {
 	{ "/v1/disks/*/*", "DELETE", delete_disk },
 	{ "/v1/guests", "GET", get_guests },
 	{ "/v1/guests/*", "GET", get_guest },
+	{ "/v1/guests/*", "PATCH", patch_guest },
+	{ "/v1/groups", "GET", get_groups },
+	{ "/v1/groups/*", "GET", get_group },
+	{ "/v1/groups/*", "PATCH", patch_group },
 	{ "/v1/reload", "POST", post_reload },
 	{ "/metrics", "GET", get_metrics },
 };
@@ -217,6 +275,8 @@ static const char *allowed_methods(const char *path)
 		return "GET, POST";
 	if (strcmp(path, "/v1/disks/*/*") == 0)
 		return "GET, PATCH, DELETE";
+	if (strcmp(path, "/v1/guests/*") == 0 || strcmp(path, "/v1/groups/*") == 0)
+		return "GET, PATCH";
 	return strcmp(path, "/v1/reload") == 0 ? "POST" : "GET";
 }
 
@@ -251,5 +311,5 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request, stru
 		return;
 	}
 	api_respond_error(ret_response, 404, "there is nothing at %.200s; see /v1/status, /v1/pools, /v1/disks, /v1/guests, "
-			  "/v1/reload, /metrics", request->path);
+			  "/v1/groups, /v1/reload, /metrics", request->path);
 }

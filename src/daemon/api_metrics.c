@@ -32,6 +32,7 @@ struct sample {
 	const struct daemon_disk *disk;
 	struct disk_stats stats;
 	struct vhost_user_status status;
+	struct config_share share;
 };
 
 static struct sample *take_samples(struct daemon *daemon, unsigned *ret_count)
@@ -50,6 +51,7 @@ static struct sample *take_samples(struct daemon *daemon, unsigned *ret_count)
 		struct sample *sample = &samples[count++];
 
 		sample->disk = disk;
+		sample->share = share_effective(daemon, SHARE_OF_DISK, disk->name, NULL);
 		if (disk->disk)
 			disk_stats_read(disk->disk, &sample->stats);
 		if (disk->endpoint)
@@ -80,10 +82,10 @@ static unsigned bucket_below(unsigned power)
 	return (power - 2) * 4 + 3;
 }
 
-static void print_histogram(FILE *out, const struct daemon_disk *disk, unsigned operation,
+/* `more`: further labels, each with a comma before it. */
+static void print_histogram(FILE *out, const char *name, const struct daemon_disk *disk, const char *more,
 			    const struct histogram *histogram)
 {
-	static const char name[] = "viaduct_disk_latency_seconds";
 	uint64_t below = 0;
 	unsigned bucket = 0;
 
@@ -92,35 +94,43 @@ static void print_histogram(FILE *out, const struct daemon_disk *disk, unsigned 
 			below += counter_read(&histogram->bucket[bucket]);
 		fprintf(out, "%s_bucket{", name);
 		labels(out, disk);
-		fprintf(out, ",operation=\"%s\",le=\"%.9g\"} %llu\n", disk_op_text(operation),
-			(double)(1ull << power) / (double)NS_PER_S, (unsigned long long)below);
+		fprintf(out, "%s,le=\"%.9g\"} %llu\n", more, (double)(1ull << power) / (double)NS_PER_S,
+			(unsigned long long)below);
 	}
 	for (; bucket < HISTOGRAM_BUCKETS; bucket++)
 		below += counter_read(&histogram->bucket[bucket]);
 	fprintf(out, "%s_bucket{", name);
 	labels(out, disk);
-	fprintf(out, ",operation=\"%s\",le=\"+Inf\"} %llu\n%s_sum{", disk_op_text(operation),
-		(unsigned long long)below, name);
+	fprintf(out, "%s,le=\"+Inf\"} %llu\n%s_sum{", more, (unsigned long long)below, name);
 	labels(out, disk);
-	fprintf(out, ",operation=\"%s\"} %.9f\n%s_count{", disk_op_text(operation),
-		(double)counter_read(&histogram->sum_ns) / (double)NS_PER_S, name);
+	fprintf(out, "%s} %.9f\n%s_count{", more, (double)counter_read(&histogram->sum_ns) / (double)NS_PER_S, name);
 	labels(out, disk);
-	fprintf(out, ",operation=\"%s\"} %llu\n", disk_op_text(operation), (unsigned long long)below);
+	fprintf(out, "%s} %llu\n", more, (unsigned long long)below);
 }
 
 static void print_latencies(FILE *out, const struct sample *samples, unsigned count)
 {
-	head(out, "viaduct_disk_latency_seconds", "histogram", "From taking a request to its completion.");
+	static const char latency[] = "viaduct_disk_latency_seconds", wait[] = "viaduct_disk_wait_seconds";
+
+	head(out, latency, "histogram", "From taking a request to its completion.");
 	for (const struct sample *sample = samples; sample < samples + count; sample++) {
-		for (unsigned i = 0; i < DISK_OPS; i++)
-			print_histogram(out, sample->disk, i, &sample->stats.latency[i]);
+		for (unsigned i = 0; i < DISK_OPS; i++) {
+			char operation[48];
+
+			snprintf(operation, sizeof(operation), ",operation=\"%s\"", disk_op_text(i));
+			print_histogram(out, latency, sample->disk, operation, &sample->stats.latency[i]);
+		}
 	}
+	head(out, wait, "histogram", "Wait of a request for its turn at the physical disk; those that had to wait.");
+	for (const struct sample *sample = samples; sample < samples + count; sample++)
+		print_histogram(out, wait, sample->disk, "", &sample->stats.gate.wait);
 }
 
 /* The single numbers of a disk: what they are called and where they are. */
 struct number {
 	const char *name, *type, *help;
 	uint64_t (*read)(const struct sample *sample);
+	bool ns;		/* told in seconds */
 };
 
 static uint64_t read_errors(const struct sample *sample)
@@ -198,6 +208,31 @@ static uint64_t read_suppressed(const struct sample *sample)
 	return sample->status.calls_suppressed;
 }
 
+static uint64_t read_device(const struct sample *sample)
+{
+	return counter_read(&sample->stats.gate.device_ns);
+}
+
+static uint64_t read_cpu(const struct sample *sample)
+{
+	return sample->status.cpu_ns;
+}
+
+static uint64_t read_throttled(const struct sample *sample)
+{
+	return counter_read(&sample->stats.gate.throttled_ns);
+}
+
+static uint64_t read_contended(const struct sample *sample)
+{
+	return counter_read(&sample->stats.gate.contended_ns);
+}
+
+static uint64_t read_waiting(const struct sample *sample)
+{
+	return counter_read(&sample->stats.gate.waiting);
+}
+
 static const struct number numbers[] = {
 	{ "viaduct_disk_errors_total", "counter", "Requests that failed on the physical disk.", read_errors },
 	{ "viaduct_disk_refused_total", "counter", "Requests refused: outside the disk, read-only, misaligned.",
@@ -215,6 +250,15 @@ static const struct number numbers[] = {
 	{ "viaduct_disk_chains_total", "counter", "Descriptor chains taken.", read_chains },
 	{ "viaduct_disk_calls_total", "counter", "Interrupts sent to drivers.", read_calls },
 	{ "viaduct_disk_calls_suppressed_total", "counter", "Interrupts that drivers did not want.", read_suppressed },
+	{ "viaduct_disk_device_seconds_total", "counter", "Time of the physical disk that its requests took.", read_device,
+	  true },
+	{ "viaduct_disk_cpu_seconds_total", "counter", "CPU time of the daemon's workers that the device took.", read_cpu,
+	  true },
+	{ "viaduct_disk_throttled_seconds_total", "counter", "Waits of requests because of limits, added up.",
+	  read_throttled, true },
+	{ "viaduct_disk_contended_seconds_total", "counter", "Waits of requests because of others, added up.",
+	  read_contended, true },
+	{ "viaduct_disk_waiting", "gauge", "Requests that wait for their turn.", read_waiting },
 };
 
 static void print_numbers(FILE *out, const struct sample *samples, unsigned count)
@@ -226,7 +270,10 @@ static void print_numbers(FILE *out, const struct sample *samples, unsigned coun
 		for (const struct sample *sample = samples; sample < samples + count; sample++) {
 			fprintf(out, "%s{", number->name);
 			labels(out, sample->disk);
-			fprintf(out, "} %llu\n", (unsigned long long)number->read(sample));
+			if (number->ns)
+				fprintf(out, "} %.9f\n", (double)number->read(sample) / (double)NS_PER_S);
+			else
+				fprintf(out, "} %llu\n", (unsigned long long)number->read(sample));
 		}
 	}
 }
@@ -240,6 +287,111 @@ static void print_violations(FILE *out, const struct sample *samples, unsigned c
 			labels(out, sample->disk);
 			fprintf(out, ",reason=\"%s\"} %llu\n", virtqueue_violation_text(i),
 				(unsigned long long)sample->status.violations[i]);
+		}
+	}
+}
+
+/* ---- shares ---- */
+
+/* In the order of enum config_share_key; guests and groups have no latency target. */
+static const struct share_metric {
+	const char *name, *help;
+	double unit;
+} share_metrics[SHARE_KEYS] = {
+	{ "weight", "Weight of its share of the physical disk's time.", 1 },
+	{ "min_iops", "Requests a second reserved.", 1 },
+	{ "max_iops", "Requests a second allowed; 0: no limit.", 1 },
+	{ "min_bandwidth_bytes", "Bytes a second reserved.", 1 },
+	{ "max_bandwidth_bytes", "Bytes a second allowed; 0: no limit.", 1 },
+	{ "burst_seconds", "So much of the limits may be saved up.", 1e-3 },
+	{ "latency_target_seconds", "Wished time inside the physical disk; 0: none.", 1e-6 },
+};
+
+static void print_disk_shares(FILE *out, const struct sample *samples, unsigned count)
+{
+	for (unsigned i = 0; i < SHARE_KEYS; i++) {
+		const struct share_metric *metric = &share_metrics[i];
+		char name[64];
+
+		snprintf(name, sizeof(name), "viaduct_disk_%s", metric->name);
+		head(out, name, "gauge", metric->help);
+		for (const struct sample *sample = samples; sample < samples + count; sample++) {
+			fprintf(out, "%s{", name);
+			labels(out, sample->disk);
+			fprintf(out, "} %.12g\n", (double)sample->share.value[i] * metric->unit);
+		}
+	}
+}
+
+/* Of the declared groups or guests. */
+static void print_shares(FILE *out, struct daemon *daemon, enum share_kind kind, const struct config_object *list)
+{
+	for (unsigned i = 0; i < SHARE_LATENCY_TARGET; i++) {
+		const struct share_metric *metric = &share_metrics[i];
+		char name[64];
+
+		snprintf(name, sizeof(name), "viaduct_%s_%s", share_kind_text(kind), metric->name);
+		head(out, name, "gauge", metric->help);
+		for (const struct config_object *object = list; object; object = object->next) {
+			const struct config_share share = share_effective(daemon, kind, object->name, NULL);
+
+			fprintf(out, "%s{%s=\"%s\"} %.12g\n", name, share_kind_text(kind), object->name,
+				(double)share.value[i] * metric->unit);
+		}
+	}
+}
+
+static double gate_iops(const struct share_gate *gate)
+{
+	struct disk_cost cost;
+
+	disk_gate_cost(gate->gate, &cost);
+	return (double)disk_cost_iops(&cost);
+}
+
+static double gate_bandwidth(const struct share_gate *gate)
+{
+	struct disk_cost cost;
+
+	disk_gate_cost(gate->gate, &cost);
+	return (double)disk_cost_bandwidth(&cost);
+}
+
+static double gate_reserved(const struct share_gate *gate)
+{
+	return (double)disk_gate_reserved_ppb(gate->gate) / 1e9;
+}
+
+static double gate_rate(const struct share_gate *gate)
+{
+	return disk_gate_rate(gate->gate);
+}
+
+/* Physical disks are labelled as their pool, or as the virtual disk that they are. */
+static void print_capacities(FILE *out, struct daemon *daemon)
+{
+	static const struct {
+		const char *name, *help;
+		double (*read)(const struct share_gate *gate);
+	} rows[] = {
+		{ "viaduct_capacity_iops", "Requests of 4 KiB a second that the physical disk carries out.", gate_iops },
+		{ "viaduct_capacity_bandwidth_bytes", "Bytes a second that it carries out.", gate_bandwidth },
+		{ "viaduct_capacity_reserved_ratio", "Part of its time that is reserved.", gate_reserved },
+		{ "viaduct_capacity_rate", "What it carried out when busy last, against its model.", gate_rate },
+	};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		head(out, rows[i].name, "gauge", rows[i].help);
+		for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
+			if (pool->gate)
+				fprintf(out, "%s{pool=\"%s\"} %.12g\n", rows[i].name, pool->name, rows[i].read(pool->gate));
+		}
+		for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
+			if (!disk->gate)
+				continue;
+			fprintf(out, "%s{", rows[i].name);
+			labels(out, disk);
+			fprintf(out, "} %.12g\n", rows[i].read(disk->gate));
 		}
 	}
 }
@@ -316,6 +468,10 @@ char *api_metrics_text(struct daemon *daemon, size_t *ret_length)
 	print_latencies(out, samples, count);
 	print_numbers(out, samples, count);
 	print_violations(out, samples, count);
+	print_disk_shares(out, samples, count);
+	print_shares(out, daemon, SHARE_OF_GROUP, daemon->config->groups);
+	print_shares(out, daemon, SHARE_OF_GUEST, daemon->config->guests);
+	print_capacities(out, daemon);
 	free(samples);
 	if (fclose(out) != 0) {
 		free(text);

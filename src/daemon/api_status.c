@@ -22,6 +22,20 @@ static void set(json_t *object, const char *key, uint64_t value)
 
 /* ---- disks ---- */
 
+/* [[limit, count], …]: the buckets that hold something; a client can tell what happened between two answers. */
+static json_t *buckets_json(const struct histogram *histogram)
+{
+	json_t *buckets = json_array();
+
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		uint64_t count = counter_read(&histogram->bucket[i]);
+
+		if (count > 0)
+			json_array_append_new(buckets, json_pack("[o, o]", number(histogram_bucket_limit_ns(i)), number(count)));
+	}
+	return buckets;
+}
+
 static json_t *operations_json(const struct disk_stats *stats)
 {
 	json_t *operations = json_object();
@@ -32,11 +46,12 @@ static json_t *operations_json(const struct disk_stats *stats)
 
 		json_object_set_new(
 			operations, disk_op_text(i),
-			json_pack("{s:o, s:o, s:{s:o, s:o, s:o}}", "operations", number(counter_read(&stats->operations[i])),
+			json_pack("{s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o}}", "operations", number(counter_read(&stats->operations[i])),
 				  "bytes", number(counter_read(&stats->bytes[i])), "latency_ns", "p50",
 				  number(histogram_quantile_ns(latency, 0.5)), "p99",
 				  number(histogram_quantile_ns(latency, 0.99)), "mean",
-				  number(count ? counter_read(&latency->sum_ns) / count : 0)));
+				  number(count ? counter_read(&latency->sum_ns) / count : 0), "sum",
+				  number(counter_read(&latency->sum_ns)), "buckets", buckets_json(latency)));
 	}
 	return operations;
 }
@@ -70,7 +85,7 @@ static void set_connection(json_t *object, const struct vhost_user_status *statu
 	json_object_set_new(object, "violations", violations_json(status));
 }
 
-static void set_stats(json_t *object, struct daemon_disk *disk)
+static void set_stats(json_t *object, struct daemon_disk *disk, uint64_t cpu_ns)
 {
 	struct disk_stats stats = { .errors = { 0 } };
 
@@ -80,6 +95,7 @@ static void set_stats(json_t *object, struct daemon_disk *disk)
 	set(object, "refused", counter_read(&stats.refused));
 	set(object, "in_flight", counter_read(&stats.in_flight));
 	json_object_set_new(object, "operations", operations_json(&stats));
+	json_object_set_new(object, "time", api_time_json(&stats, cpu_ns));
 }
 
 /* What a VMM needs to know of a disk. */
@@ -111,7 +127,10 @@ json_t *api_disk_json(struct daemon_disk *disk)
 	if (disk->endpoint)
 		vhost_user_status(disk->endpoint, &status);
 	set_connection(object, &status);
-	set_stats(object, disk);
+	set_stats(object, disk, status.cpu_ns);
+	api_set_share(object, disk->daemon, SHARE_OF_DISK, disk->name);
+	if (disk->gate)
+		json_object_set_new(object, "capacity", api_capacity_json(disk->gate));
 	return object;
 }
 
@@ -157,6 +176,7 @@ json_t *api_pool_json(struct daemon_pool *pool, bool with_map)
 	set(object, "metadata_bytes", space.metadata_bytes);
 	set(object, "used_bytes", space.used_bytes);
 	set(object, "free_bytes", space.free_bytes);
+	json_object_set_new(object, "capacity", api_capacity_json(pool->gate));
 	if (with_map)
 		json_object_set_new(object, "map", map_json(pool->pool));
 	return object;
@@ -178,25 +198,40 @@ json_t *api_pools_json(struct daemon *daemon)
 
 /* ---- guests ---- */
 
+static uint64_t disk_cpu_ns(const struct daemon_disk *disk)
+{
+	struct vhost_user_status status = { .connections = 0 };
+
+	if (disk->endpoint)
+		vhost_user_status(disk->endpoint, &status);
+	return status.cpu_ns;
+}
+
 json_t *api_guest_json(struct daemon *daemon, const char *guest)
 {
 	const struct config_guest *settings = daemon_guest_settings(daemon, guest);
-	json_t *devices = json_array();
+	json_t *devices = json_array(), *object;
+	uint64_t cpu_ns = 0;
 
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
-		if (strcmp(disk->guest, guest) == 0)
-			json_array_append_new(devices, device_json(disk));
+		if (strcmp(disk->guest, guest) != 0)
+			continue;
+		json_array_append_new(devices, device_json(disk));
+		cpu_ns += disk_cpu_ns(disk);
 	}
 	if (!settings && json_array_size(devices) == 0) {
 		json_decref(devices);
 		return NULL;
 	}
-	return json_pack("{s:s, s:b, s:o, s:o}", "name", guest, "declared", settings != NULL, "memory_bytes",
-			 number(settings ? settings->memory_bytes : 512ull << 20), "devices", devices);
+	object = json_pack("{s:s, s:b, s:o, s:s?, s:o, s:o}", "name", guest, "declared", settings != NULL, "memory_bytes",
+			   number(settings ? settings->memory_bytes : 512ull << 20), "group",
+			   settings ? settings->group : NULL, "cpu_ns", number(cpu_ns), "devices", devices);
+	api_set_share(object, daemon, SHARE_OF_GUEST, guest);
+	return object;
 }
 
 /* Declared guests first, then those that only the pools know. */
-json_t *api_guests_json(struct daemon *daemon)
+static json_t *guest_list(struct daemon *daemon)
 {
 	json_t *seen = json_object(), *list = json_array();
 
@@ -207,7 +242,12 @@ json_t *api_guests_json(struct daemon *daemon)
 	for (void *at = json_object_iter(seen); at; at = json_object_iter_next(seen, at))
 		json_array_append_new(list, api_guest_json(daemon, json_object_iter_key(at)));
 	json_decref(seen);
-	return json_pack("{s:o}", "guests", list);
+	return list;
+}
+
+json_t *api_guests_json(struct daemon *daemon)
+{
+	return json_pack("{s:o}", "guests", guest_list(daemon));
 }
 
 /* ---- the whole ---- */
@@ -229,17 +269,20 @@ static json_t *workers_json(struct daemon *daemon)
 
 json_t *api_status_json(struct daemon *daemon)
 {
-	uint64_t uptime_ns = clock_now_ns() - daemon->started_ns;
+	uint64_t now_ns = clock_now_ns();
 	json_t *disks = json_array(), *object;
 
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next)
 		json_array_append_new(disks, api_disk_json(disk));
 	object = json_pack("{s:s, s:i, s:f, s:s, s:s, s:o, s:o, s:o}", "version", VIADUCT_VERSION, "pid", (int)getpid(),
-			   "uptime_s", (double)uptime_ns / (double)NS_PER_S, "runtime_dir", daemon->runtime_dir,
+			   "uptime_s", (double)(now_ns - daemon->started_ns) / (double)NS_PER_S, "runtime_dir", daemon->runtime_dir,
 			   "configuration", daemon->config_path, "workers", workers_json(daemon), "pools",
 			   pool_list(daemon), "disks", disks);
 	if (!object)
 		return NULL;
+	set(object, "now_ns", now_ns);
+	json_object_set_new(object, "guests", guest_list(daemon));
+	json_object_set_new(object, "groups", api_groups_json(daemon));
 	set(object, "reloads", daemon->reloads);
 	set(object, "lost_log_lines", log_lost_lines());
 	if (daemon->takeover_text[0])

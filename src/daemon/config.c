@@ -252,7 +252,7 @@ static void list_keys(const struct config_section *section, char *buffer, size_t
 static void complain_key(const struct where *where, const struct config_object *object, const char *name)
 {
 	struct value_nearest nearest;
-	char title[CONFIG_TITLE_SIZE], keys[256];
+	char title[CONFIG_TITLE_SIZE], keys[384];
 
 	value_nearest_init(&nearest, name);
 	for (unsigned i = 0; i < object->section->key_count; i++)
@@ -370,8 +370,8 @@ static void complain_section(const struct where *where, const char *kind, const 
 			       nearest.best, *name ? " " : "", name);
 	else
 		config_message(where->messages, where->file, where->line,
-			       "unknown section [%s%s%s]; known sections: [daemon], [pool NAME], [guest NAME], "
-			       "[disk GUEST/NAME]",
+			       "unknown section [%s%s%s]; known sections: [daemon], [pool NAME], [group NAME], "
+			       "[guest NAME], [disk GUEST/NAME]",
 			       kind, *name ? " " : "", name);
 }
 

@@ -20,7 +20,7 @@
 /* Guests and pools: leaves room for a disk's name and for the socket's path. */
 #define CONFIG_GUEST_MAX 63
 /* Keys of one section at most. */
-#define CONFIG_KEYS_MAX 16
+#define CONFIG_KEYS_MAX 24
 
 /* ---- messages ---- */
 
@@ -77,6 +77,8 @@ struct config_section {
 
 extern const struct config_section config_sections[];
 extern const unsigned config_section_count;
+/* The row of a section that there is. */
+const struct config_section *config_section_find(const char *name);
 
 /* The reference of all sections and keys, in Markdown, on `stream`. */
 void config_print_reference(FILE *stream);
@@ -94,9 +96,30 @@ struct config_object {
 	char name[CONFIG_NAME_SIZE];
 };
 
+/* Shares of a physical disk's time, as users write them; see struct share_settings (arbiter/disk_gate.h). */
+enum config_share_key {
+	SHARE_WEIGHT,
+	SHARE_MIN_IOPS,
+	SHARE_MAX_IOPS,
+	SHARE_MIN_BANDWIDTH,	/* bytes a second */
+	SHARE_MAX_BANDWIDTH,
+	SHARE_BURST,		/* ms */
+	SHARE_LATENCY_TARGET,	/* us; disks only */
+	SHARE_KEYS
+};
+
+struct config_share {
+	uint64_t value[SHARE_KEYS];
+};
+
+/* What the user knows better than a measurement; 0: not given. Both or none. */
+struct config_capacity {
+	uint64_t iops, bandwidth;
+};
+
 struct config_daemon {
 	struct config_object object;
-	char *runtime_dir;
+	char *runtime_dir, *state_dir;
 	uint64_t workers;	/* 0: one for each two CPUs */
 	uint64_t poll_us;
 	char *user, *group;
@@ -109,6 +132,12 @@ struct config_pool {
 	char *path;
 	uint64_t size_bytes;	/* 0: not given */
 	unsigned cache;		/* enum host_disk_cache */
+	struct config_capacity capacity;
+};
+
+struct config_group {
+	struct config_object object;
+	struct config_share share;
 };
 
 struct config_guest {
@@ -116,6 +145,8 @@ struct config_guest {
 	char *socket_owner, *socket_group;
 	unsigned socket_mode;
 	uint64_t memory_bytes;
+	char *group;		/* NULL: none */
+	struct config_share share;
 };
 
 struct config_disk {
@@ -128,10 +159,12 @@ struct config_disk {
 	uint64_t queues;
 	char *serial;
 	char *socket, *connect;	/* at most one */
+	struct config_share share;
+	struct config_capacity capacity;	/* path disks */
 };
 
 struct config {
-	struct config_object *daemons, *pools, *guests, *disks;
+	struct config_object *daemons, *pools, *groups, *guests, *disks;
 	char **files;
 	unsigned file_count;
 };
@@ -159,6 +192,23 @@ void config_check(const struct config *config, struct config_messages *messages)
  * -EINVAL with at least one message; -ENOENT (with a message) when the file is missing.
  */
 int config_load(const char *path, struct config **ret_config, struct config_messages *messages);
+
+/* ---- shares: config_share.c ---- */
+
+/* The row of a setting in [group], [guest] or [disk]; NULL when the section has none. */
+const struct config_key *config_share_key(const struct config_section *section, enum config_share_key key);
+/* The settings of such an object; NULL: the defaults. */
+struct config_share config_share_of(const struct config_object *object);
+/* The line at which the object was given a setting; 0: it was not. */
+unsigned config_share_line(const struct config_object *object, enum config_share_key key, const char **ret_file);
+/* A limit below its reservation: true, with the limit's and the reservation's keys. */
+bool config_share_contradicts(const struct config_share *share, enum config_share_key *ret_limit,
+			      enum config_share_key *ret_reservation);
+/* The part of config_check() for shares and capacities. */
+void config_check_shares(const struct config *config, struct config_messages *messages);
+
+/* A whole file of at most 4 MiB. Returns 0 and bytes to free, or -errno. */
+int config_read_file(const char *path, char **ret_bytes, size_t *ret_length);
 
 /* An object by its name; NULL. */
 struct config_object *config_find(struct config_object *list, const char *name);

@@ -187,4 +187,5 @@ void config_check(const struct config *config, struct config_messages *messages)
 		check_disk(config, disk, messages);
 	check_paths(config, messages);
 	check_sockets(config, messages);
+	config_check_shares(config, messages);
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arbiter/disk_gate.h"
 #include "core/log.h"
 #include "daemon/config.h"
 #include "daemon/config_values.h"
@@ -19,9 +20,41 @@ static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_ca
 
 #define MIB (1024ull * 1024)
 
+/* The settings of a share, which groups, guests and disks have alike. */
+#define SHARE_KEY(object, index) .offset = offsetof(struct object, share.value[index])
+#define BANDWIDTH_MAX (1ull << 40)
+#define IOPS_MAX 1000000000ull
+#define SHARE_KEYS_OF(object)                                                                                           \
+	{ .name = "weight", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_WEIGHT), .minimum = 1,                       \
+	  .maximum = SCHEDULER_WEIGHT_MAX, .initial = "100",                                                            \
+	  .help = "Share of the physical disk's time against its siblings' weights while it is contended." },           \
+	{ .name = "min_iops", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MIN_IOPS), .maximum = IOPS_MAX,            \
+	  .help = "Reservation: requests a second (4 KiB, random) that it gets whatever others want. Default: none." },  \
+	{ .name = "max_iops", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MAX_IOPS), .maximum = IOPS_MAX,            \
+	  .help = "Limit: requests a second. Default: none." },                                                         \
+	{ .name = "min_bandwidth", .type = CONFIG_SIZE, SHARE_KEY(object, SHARE_MIN_BANDWIDTH),                         \
+	  .maximum = BANDWIDTH_MAX, .help = "Reservation: bytes a second. Default: none." },                            \
+	{ .name = "max_bandwidth", .type = CONFIG_SIZE, SHARE_KEY(object, SHARE_MAX_BANDWIDTH),                         \
+	  .maximum = BANDWIDTH_MAX, .help = "Limit: bytes a second. Default: none." },                                  \
+	{ .name = "burst", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_BURST), .maximum = SHARE_BURST_MS_MAX,        \
+	  .initial = "10", .help = "So many milliseconds' worth of the limits may be saved up while idle." }
+
+#define CAPACITY_KEYS_OF(object)                                                                                        \
+	{ .name = "capacity_iops", .type = CONFIG_NUMBER, .offset = offsetof(struct object, capacity.iops),             \
+	  .minimum = 1, .maximum = IOPS_MAX,                                                                            \
+	  .help = "Requests a second (4 KiB, random) that the physical disk carries out. Default: it is measured." },   \
+	{ .name = "capacity_bandwidth", .type = CONFIG_SIZE, .offset = offsetof(struct object, capacity.bandwidth),     \
+	  .minimum = 4096, .maximum = BANDWIDTH_MAX,                                                                    \
+	  .help = "Bytes a second (sequential) that it carries out; given together with capacity_iops." }
+
+static_assert(SCHEDULER_WEIGHT_DEFAULT == 100 && SHARE_BURST_MS_DEFAULT == 10, "the defaults above are the arbiter's");
+
 static const struct config_key daemon_keys[] = {
 	{ .name = "runtime_dir", .type = CONFIG_PATH, .offset = offsetof(struct config_daemon, runtime_dir),
 	  .help = "Directory of the sockets. Default: /run/viaduct for root, $XDG_RUNTIME_DIR/viaduct otherwise." },
+	{ .name = "state_dir", .type = CONFIG_PATH, .offset = offsetof(struct config_daemon, state_dir),
+	  .help = "Directory of what outlives the daemon: settings made at run time, measured disks. Default: "
+		  "/var/lib/viaduct for root, $XDG_STATE_HOME/viaduct or ~/.local/state/viaduct otherwise." },
 	{ .name = "workers", .type = CONFIG_NUMBER, .offset = offsetof(struct config_daemon, workers),
 	  .minimum = 1, .maximum = 64,
 	  .help = "Threads that serve queues. Default: one for each two CPUs, at least one." },
@@ -47,6 +80,11 @@ static const struct config_key pool_keys[] = {
 	{ .name = "cache", .type = CONFIG_CHOICE, .offset = offsetof(struct config_pool, cache), .choices = caches,
 	  .initial = "auto",
 	  .help = "direct: O_DIRECT; buffered: the host's page cache; auto: direct on block devices, else buffered." },
+	CAPACITY_KEYS_OF(config_pool),
+};
+
+static const struct config_key group_keys[] = {
+	SHARE_KEYS_OF(config_group),
 };
 
 static const struct config_key guest_keys[] = {
@@ -59,6 +97,9 @@ static const struct config_key guest_keys[] = {
 	{ .name = "memory", .type = CONFIG_SIZE, .offset = offsetof(struct config_guest, memory_bytes),
 	  .minimum = 16 * MIB, .maximum = 1ull << 46, .initial = "512M",
 	  .help = "Memory that `viaduct run` gives the guest." },
+	{ .name = "group", .type = CONFIG_TEXT, .offset = offsetof(struct config_guest, group),
+	  .help = "Group whose share the guest's is a part of. Default: none, beside the groups." },
+	SHARE_KEYS_OF(config_guest),
 };
 
 static const struct config_key disk_keys[] = {
@@ -83,6 +124,11 @@ static const struct config_key disk_keys[] = {
 	  .help = "Socket to listen on. Default: RUNTIME/GUEST/disk-NAME.sock." },
 	{ .name = "connect", .type = CONFIG_PATH, .offset = offsetof(struct config_disk, connect),
 	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
+	SHARE_KEYS_OF(config_disk),
+	{ .name = "latency_target", .type = CONFIG_NUMBER, SHARE_KEY(config_disk, SHARE_LATENCY_TARGET),
+	  .maximum = 60000000, .help = "Longest time in microseconds that 99 % of its requests should spend inside the "
+				       "physical disk; less is let in at once while they do not. Default: none." },
+	CAPACITY_KEYS_OF(config_disk),
 };
 
 #define KEYS(table) .keys = (table), .key_count = sizeof(table) / sizeof((table)[0])
@@ -96,6 +142,9 @@ const struct config_section config_sections[] = {
 	{ .name = "pool", .naming = CONFIG_NAMED, .example = "[pool main]", .object_bytes = sizeof(struct config_pool),
 	  .list_offset = offsetof(struct config, pools), KEYS(pool_keys),
 	  .help = "A physical disk that is cut into virtual disks." },
+	{ .name = "group", .naming = CONFIG_NAMED, .example = "[group gold]",
+	  .object_bytes = sizeof(struct config_group), .list_offset = offsetof(struct config, groups),
+	  KEYS(group_keys), .help = "Guests that share a part of each physical disk's time." },
 	{ .name = "guest", .naming = CONFIG_NAMED, .example = "[guest alice]",
 	  .object_bytes = sizeof(struct config_guest), .list_offset = offsetof(struct config, guests),
 	  KEYS(guest_keys), .help = "One tenant: a virtual machine." },

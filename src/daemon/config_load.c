@@ -76,16 +76,21 @@ static const char *why(int error)
 	}
 }
 
-static int load_file(struct config *config, const char *path, struct config_messages *messages)
+int config_read_file(const char *path, char **ret_bytes, size_t *ret_length)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	int error = fd < 0 ? -errno : 0;
+	int error = fd < 0 ? -errno : slurp(fd, ret_bytes, ret_length);
+
+	fd_close(&fd);
+	return error;
+}
+
+static int load_file(struct config *config, const char *path, struct config_messages *messages)
+{
 	size_t length = 0;
 	char *bytes = NULL;
+	int error = config_read_file(path, &bytes, &length);
 
-	if (!error)
-		error = slurp(fd, &bytes, &length);
-	fd_close(&fd);
 	if (error) {
 		config_message(messages, path, 0, "cannot read the configuration: %s", why(error));
 		return error;

@@ -16,6 +16,9 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "daemon/api.h"
+#include "daemon/settings.h"
+#include "daemon/shares.h"
+#include "daemon/state.h"
 #include "daemon/takeover.h"
 
 int daemon_fail(struct daemon_error *error, int code, const char *format, ...)
@@ -68,6 +71,16 @@ int daemon_make_directory(const struct config *config, const char *path)
 	return 0;
 }
 
+/* Without it the daemon runs, but keeps nothing. */
+static void make_state_directory(struct daemon *daemon)
+{
+	int error = state_directory_make(daemon->config, daemon->state_dir);
+
+	if (error)
+		log_warning(NULL, "cannot make the state directory %s: %s; name another with state_dir in [daemon]",
+			    daemon->state_dir, strerror(-error));
+}
+
 static int start_workers(struct daemon *daemon, struct daemon_error *error)
 {
 	const struct config_daemon *settings = config_daemon(daemon->config);
@@ -102,10 +115,13 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	daemon->lock_fd = -1;
 	daemon->config_path = strdup(options->config_path);
 	daemon->runtime_dir = daemon_runtime_dir(options->runtime_dir, options->config);
-	code = daemon->config_path && daemon->runtime_dir ? 0 : daemon_fail(error, -ENOMEM, "out of memory");
+	daemon->state_dir = state_directory(options->config);
+	code = daemon->config_path && daemon->runtime_dir && daemon->state_dir ? 0 : daemon_fail(error, -ENOMEM, "out of memory");
 	if (!code && (code = daemon_make_directory(daemon->config, daemon->runtime_dir)) < 0)
 		daemon_fail(error, code, "cannot make the runtime directory %s: %s; name another with --runtime-dir",
 			    daemon->runtime_dir, strerror(-code));
+	if (!code)
+		make_state_directory(daemon);
 	if (!code)
 		code = start_workers(daemon, error);
 	if (code) {
@@ -129,6 +145,7 @@ static void open_pool(struct daemon *daemon, const struct config_pool *settings)
 
 void daemon_open_pools(struct daemon *daemon)
 {
+	share_settings_load(daemon);
 	config_for_each(daemon->config->pools, config_pool, pool)
 		open_pool(daemon, pool);
 }
@@ -225,6 +242,8 @@ void daemon_destroy(struct daemon *daemon)
 	notify_fds_finish(&daemon->fds);
 	config_destroy(daemon->config);
 	free(daemon->config_path);
+	settings_free(daemon->settings);
 	free(daemon->runtime_dir);
+	free(daemon->state_dir);
 	free(daemon);
 }

@@ -6,8 +6,9 @@
  *   daemon.c          the whole: start, stop
  *   daemon_pools.c    physical disks
  *   daemon_disks.c    virtual disks: serving, and taking back
- *   daemon_changes.c  create, grow, rename, delete on request
+ *   daemon_changes.c  create, grow, rename, delete on request or as configured
  *   reload.c          what a new configuration changes
+ *   shares.c, share_gate.c  who gets how much of a physical disk's time
  *   takeover.c        handing everything to a successor
  *
  * Operations on a pool are synchronous and may wait for the physical disk. A disk that hangs therefore
@@ -35,6 +36,9 @@ struct virtio_blk;
 struct api;
 struct takeover;
 struct takeover_offer;
+struct setting;
+struct share_gate;
+struct share_node;
 
 /* A sun_path with its final NUL. */
 #define SOCKET_PATH_SIZE 108
@@ -57,6 +61,7 @@ struct daemon_pool {
 	char *path;
 	unsigned cache;			/* enum host_disk_cache */
 	struct host_disk *host;
+	struct share_gate *gate;	/* NULL: not available */
 	struct pool *pool;		/* NULL: not available, error says why */
 	struct daemon_error error;
 };
@@ -82,6 +87,9 @@ struct daemon_disk {
 	struct pool_disk *part;
 	char *path;				/* of a disk of its own */
 	struct host_disk *host;
+	struct share_gate *gate;		/* of a disk of its own */
+	struct share_node *share;		/* while served */
+	struct loop_guest *time;		/* the guest's, on the workers; all its disks hold the same */
 
 	bool read_only, packed, client;
 	unsigned queues, cache;
@@ -104,6 +112,7 @@ struct daemon {
 	struct config *config;			/* owned */
 	char *config_path;
 	char *runtime_dir;
+	char *state_dir;			/* NULL (in tests): nothing is kept */
 	const char *runtime_dir_option;		/* --runtime-dir, or NULL */
 	const char *force_format;		/* --force-format: a pool's name, or NULL */
 	struct loop *control;
@@ -111,6 +120,8 @@ struct daemon {
 	unsigned worker_count, next_worker;
 	struct daemon_pool *pools;
 	struct daemon_disk *disks;
+	struct share_gate *gates;
+	struct setting *settings;		/* made at run time */
 	struct notify_fds fds;			/* passed by the service manager */
 	struct takeover_offer *offer;		/* while starting as a successor, else NULL */
 	int lock_fd;				/* RUNTIME/daemon.lock: held while we live, handed to a successor */
@@ -140,7 +151,7 @@ struct daemon_options {
 /* The directory of the sockets: option, configuration, default. Returns a string to free, or NULL. */
 char *daemon_runtime_dir(const char *option, const struct config *config);
 
-/* Makes the daemon and its runtime directory, and starts the workers. Nothing is served yet. */
+/* Makes the daemon and its runtime and state directories, and starts the workers. Nothing is served yet. */
 int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon, struct daemon_error *error);
 
 /* ---- daemon_lock.c ---- */
@@ -211,9 +222,6 @@ struct daemon_disk *daemon_disk_add(struct daemon *daemon, const char *name, str
 /* Serves every disk of a pool's catalogue that is not served yet. Returns how many were added. */
 unsigned daemon_pool_serve(struct daemon *daemon, struct daemon_pool *pool);
 
-/* Makes or grows a configured disk of a pool. Returns 1: made or grown, 0: nothing to do, -errno. */
-int daemon_disk_settle(struct daemon *daemon, const struct config_disk *settings, struct daemon_error *error);
-
 /* Is a front end connected, or are its queues still running? */
 bool daemon_disk_connected(const struct daemon_disk *disk);
 
@@ -231,6 +239,9 @@ int daemon_disk_create(struct daemon *daemon, const char *name, const char *pool
 int daemon_disk_grow(struct daemon_disk *disk, uint64_t size_bytes, struct daemon_error *error);
 int daemon_disk_rename(struct daemon_disk *disk, const char *name, struct daemon_error *error);
 int daemon_disk_delete(struct daemon_disk *disk, struct daemon_error *error);
+
+/* Makes or grows a configured disk of a pool. Returns 1: made or grown, 0: nothing to do, -errno. */
+int daemon_disk_settle(struct daemon *daemon, const struct config_disk *settings, struct daemon_error *error);
 
 /* ---- reload.c ---- */
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/log.h"
 #include "daemon/config_values.h"
 #include "daemon/daemon.h"
@@ -146,4 +147,49 @@ int daemon_disk_delete(struct daemon_disk *disk, struct daemon_error *error)
 		return code;
 	write_mode_changed(disk, true);	/* a later disk of this name starts afresh */
 	return leave(disk, DISK_DELETE, error);
+}
+
+/* ---- what the configuration asks for ---- */
+
+/* The configuration's size against the pool's. */
+static int settle_size(struct daemon *daemon, struct pool *pool, struct pool_disk *part,
+		       const struct config_disk *settings, struct daemon_error *error)
+{
+	uint64_t size_bytes = pool_disk_size_bytes(part);
+	struct daemon_disk *disk = daemon_disk_find(daemon, settings->object.name);
+	char now[VALUE_SIZE_TEXT], wanted[VALUE_SIZE_TEXT];
+	struct pool_error why = { .text = "" };
+	int code;
+
+	/* The pool rounds up to whole blocks. */
+	if (align_up(settings->size_bytes, 4096) < size_bytes)
+		return daemon_fail(error, -EINVAL, "%s:%u: size = %s is smaller than the disk, which has %s: shrinking is "
+				   "refused; set size = %s", settings->object.file, settings->object.line,
+				   value_format_size(settings->size_bytes, wanted), value_format_size(size_bytes, now), now);
+	if (settings->size_bytes <= size_bytes)
+		return 0;
+	if (disk && disk->part == part)
+		return daemon_disk_grow(disk, settings->size_bytes, error) ? error->code : 1;
+	code = pool_disk_grow(pool, part, settings->size_bytes, &why);
+	return code ? daemon_fail(error, code, "cannot grow: %s", why.text) : 1;
+}
+
+int daemon_disk_settle(struct daemon *daemon, const struct config_disk *settings, struct daemon_error *error)
+{
+	struct daemon_pool *pool = daemon_pool_find(daemon, settings->pool);
+	struct pool_error why = { .text = "" };
+	struct pool_disk *part;
+	int code;
+
+	if (!pool || !pool->pool)
+		return daemon_fail(error, -ENODEV, "not served: its pool %s is not available", settings->pool);
+	part = pool_disk_find(pool->pool, settings->object.name);
+	if (part)
+		return settle_size(daemon, pool->pool, part, settings, error);
+	code = pool_disk_create(pool->pool, settings->object.name, settings->size_bytes, &part, &why);
+	if (code)
+		return daemon_fail(error, code, "%s:%u: cannot make the disk: %s", settings->object.file,
+				   settings->object.line, why.text);
+	log_info(NULL, "pool %s: made disk %s", pool->name, settings->object.name);
+	return 1;
 }

@@ -14,8 +14,10 @@
 
 #include "core/checked.h"
 #include "core/log.h"
+#include "core/loop_account.h"
 #include "daemon/config_values.h"
 #include "daemon/daemon.h"
+#include "daemon/shares.h"
 #include "daemon/takeover.h"
 #include "daemon/write_mode.h"
 #include "devices/disk/virtio_blk.h"
@@ -139,21 +141,36 @@ static int open_own(struct daemon_disk *disk)
 	return 0;
 }
 
+/* Its place in the tree of shares of its physical disk. */
+static int open_share(struct daemon_disk *disk)
+{
+	const struct config_disk *settings = daemon_disk_settings(disk->daemon, disk->name);
+	static const struct config_capacity unknown = { .iops = 0 };
+
+	if (!disk->pool && !disk->gate)
+		disk->gate = share_gate_open(disk->daemon, disk->path, disk->cache, disk->host,
+					     settings ? &settings->capacity : &unknown);
+	if (disk->pool || disk->gate)
+		disk->share = share_open(disk->daemon, disk->pool ? disk->pool->gate : disk->gate, disk->name);
+	return disk->share ? 0 : daemon_fail(&disk->error, -ENOMEM, "out of memory");
+}
+
 static int open_disk(struct daemon_disk *disk)
 {
 	struct disk_options options = {
 		.guest = disk->guest, .name = disk->short_name, .read_only = disk->read_only,
 	};
-	int code;
+	int code = disk->pool ? 0 : open_own(disk);
 
-	if (disk->pool) {
+	if (!code)
+		code = open_share(disk);
+	if (code)
+		return code;
+	options.share = disk->share ? disk->share->node : NULL;
+	if (disk->pool)
 		code = disk_create_on_pool(&options, disk->pool->pool, disk->part, &disk->disk);
-	} else {
-		code = open_own(disk);
-		if (code)
-			return code;
+	else
 		code = disk_create_on_host(&options, disk->host, &disk->disk);
-	}
 	return code ? daemon_fail(&disk->error, code, "cannot make the disk: %s", strerror(-code)) : 0;
 }
 
@@ -226,6 +243,16 @@ static int create_endpoint(struct daemon_disk *disk, struct vhost_user_options *
 	return vhost_user_create(options, &disk->endpoint);
 }
 
+/* One for each guest, so that many disks are no more of the workers' time. */
+static struct loop_guest *guest_time(const struct daemon_disk *disk)
+{
+	const struct daemon_disk *other = disk->daemon->disks;
+
+	while (other && (!other->time || strcmp(other->guest, disk->guest) != 0))
+		other = other->next;
+	return other ? loop_guest_get(other->time) : loop_guest_create();
+}
+
 static int open_endpoint(struct daemon_disk *disk)
 {
 	struct vhost_user_options options = {
@@ -238,6 +265,11 @@ static int open_endpoint(struct daemon_disk *disk)
 
 	if (code)
 		return code;
+	if (!disk->time)
+		disk->time = guest_time(disk);
+	if (!disk->time)
+		return daemon_fail(&disk->error, -ENOMEM, "out of memory");
+	options.guest = disk->time;
 	set_socket_access(disk, &options);
 	code = create_endpoint(disk, &options);
 	if (code && options.socket == VHOST_USER_LISTEN_FD)
@@ -257,6 +289,10 @@ static void close_steps(struct daemon_disk *disk)
 	disk->model = NULL;
 	disk_destroy(disk->disk);
 	disk->disk = NULL;
+	share_close(disk->share);
+	disk->share = NULL;
+	share_gate_close(disk->daemon, disk->gate);
+	disk->gate = NULL;
 	if (disk->host)
 		disk->host->ops->close(disk->host);
 	disk->host = NULL;
@@ -334,49 +370,6 @@ unsigned daemon_pool_serve(struct daemon *daemon, struct daemon_pool *pool)
 	return added;
 }
 
-/* The configuration's size against the pool's. */
-static int settle_size(struct daemon *daemon, struct pool *pool, struct pool_disk *part,
-		       const struct config_disk *settings, struct daemon_error *error)
-{
-	uint64_t size_bytes = pool_disk_size_bytes(part);
-	struct daemon_disk *disk = daemon_disk_find(daemon, settings->object.name);
-	char now[VALUE_SIZE_TEXT], wanted[VALUE_SIZE_TEXT];
-	struct pool_error why = { .text = "" };
-	int code;
-
-	/* The pool rounds up to whole blocks. */
-	if (align_up(settings->size_bytes, 4096) < size_bytes)
-		return daemon_fail(error, -EINVAL, "%s:%u: size = %s is smaller than the disk, which has %s: shrinking is "
-				   "refused; set size = %s", settings->object.file, settings->object.line,
-				   value_format_size(settings->size_bytes, wanted), value_format_size(size_bytes, now), now);
-	if (settings->size_bytes <= size_bytes)
-		return 0;
-	if (disk && disk->part == part)
-		return daemon_disk_grow(disk, settings->size_bytes, error) ? error->code : 1;
-	code = pool_disk_grow(pool, part, settings->size_bytes, &why);
-	return code ? daemon_fail(error, code, "cannot grow: %s", why.text) : 1;
-}
-
-int daemon_disk_settle(struct daemon *daemon, const struct config_disk *settings, struct daemon_error *error)
-{
-	struct daemon_pool *pool = daemon_pool_find(daemon, settings->pool);
-	struct pool_error why = { .text = "" };
-	struct pool_disk *part;
-	int code;
-
-	if (!pool || !pool->pool)
-		return daemon_fail(error, -ENODEV, "not served: its pool %s is not available", settings->pool);
-	part = pool_disk_find(pool->pool, settings->object.name);
-	if (part)
-		return settle_size(daemon, pool->pool, part, settings, error);
-	code = pool_disk_create(pool->pool, settings->object.name, settings->size_bytes, &part, &why);
-	if (code)
-		return daemon_fail(error, code, "%s:%u: cannot make the disk: %s", settings->object.file,
-				   settings->object.line, why.text);
-	log_info(NULL, "pool %s: made disk %s", pool->name, settings->object.name);
-	return 1;
-}
-
 /* ---- taking back ---- */
 
 bool daemon_disk_connected(const struct daemon_disk *disk)
@@ -399,6 +392,7 @@ static void forget(struct daemon_disk *disk)
 	while (*link != disk)
 		link = &(*link)->next;
 	*link = disk->next;
+	loop_guest_put(disk->time);
 	free(disk->path);
 	free(disk);
 	daemon_disk_gone(daemon);
@@ -417,6 +411,7 @@ static void delete_part(struct daemon_disk *disk, struct daemon_error *error)
 		return;
 	}
 	log_info(&disk->subject, "deleted");
+	share_settings_move(disk->daemon, disk->name, NULL);
 	forget(disk);
 }
 
@@ -430,6 +425,7 @@ static void rename_part(struct daemon_disk *disk, struct daemon_error *error)
 		log_error(&disk->subject, "cannot rename: %s", why.text);
 	} else {
 		log_info(&disk->subject, "renamed to %s", disk->new_name);
+		share_settings_move(disk->daemon, disk->name, disk->new_name);
 		set_name(disk, disk->new_name);
 	}
 	disk->farewell = DISK_STAYS;

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "daemon/config_values.h"
 #include "daemon/daemon.h"
+#include "daemon/shares.h"
 #include "daemon/takeover.h"
 
 struct daemon_pool *daemon_pool_find(struct daemon *daemon, const char *name)
@@ -107,6 +108,13 @@ int daemon_pool_open(struct daemon *daemon, struct daemon_pool *pool, const stru
 	if (code)
 		return code;
 	code = open_map(daemon, pool);
+	if (!code)
+		pool->gate = share_gate_open(daemon, pool->path, pool->cache, pool->host, &settings->capacity);
+	if (!code && !pool->gate) {
+		pool_close(pool->pool);
+		pool->pool = NULL;
+		code = daemon_fail(&pool->error, -ENOMEM, "out of memory");
+	}
 	if (code) {
 		pool->host->ops->close(pool->host);
 		pool->host = NULL;
@@ -210,6 +218,7 @@ void daemon_pools_close(struct daemon *daemon)
 
 		daemon->pools = pool->next;
 		pool_close(pool->pool);
+		share_gate_close(daemon, pool->gate);
 		if (pool->host)
 			pool->host->ops->close(pool->host);
 		free(pool->path);

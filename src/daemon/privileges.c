@@ -53,7 +53,7 @@ static const char *const allowed[] = {
 	"open", "openat", "close", "fstat", "newfstatat", "stat", "lstat", "statx", "statfs", "fstatfs", "lseek",
 	"fsync", "fdatasync", "sync_file_range", "fallocate", "fadvise64", "truncate", "ftruncate", "flock", "fcntl",
 	"ioctl", "dup", "dup2", "dup3", "getdents64", "readlink", "readlinkat", "access", "faccessat", "faccessat2",
-	"mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "linkat", "chown", "fchown", "lchown", "fchownat", "chmod",
+	"mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2", "unlink", "unlinkat", "linkat", "chown", "fchown", "lchown", "fchownat", "chmod",
 	"fchmod", "fchmodat", "umask", "getcwd",
 	"mmap", "munmap", "mremap", "mprotect", "madvise", "brk", "mincore", "mlock", "munlock", "memfd_create",
 	"connect", "bind", "listen", "accept", "accept4", "sendto", "recvfrom", "sendmsg", "recvmsg", "getsockopt",

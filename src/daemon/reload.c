@@ -12,7 +12,9 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "daemon/config_values.h"
 #include "daemon/daemon.h"
+#include "daemon/shares.h"
 
 /* A reload of this many changes reports the first ones. */
 #define REPORT_LINES_MAX 1000
@@ -87,6 +89,8 @@ static void apply_daemon(struct daemon *daemon, const struct config_daemon *old,
 		refused(report, "[daemon]: user and group change at the next restart");
 	if (!same_text(old->runtime_dir, new->runtime_dir))
 		refused(report, "[daemon]: runtime_dir changes at the next restart");
+	if (!same_text(old->state_dir, new->state_dir))
+		refused(report, "[daemon]: state_dir changes at the next restart");
 }
 
 /* ---- pools ---- */
@@ -264,6 +268,100 @@ static void apply_disks(struct daemon *daemon, const struct config *old, struct 
 	}
 }
 
+/* ---- shares ---- */
+
+static void apply_capacity(struct share_gate *gate, const char *kind, const char *name, const struct config_capacity *old,
+			   const struct config_capacity *new, struct reload_report *report)
+{
+	if (!gate || (old->iops == new->iops && old->bandwidth == new->bandwidth))
+		return;
+	if (new->iops) {
+		share_gate_set_capacity(gate, new);
+		applied(report, "%s %s: capacity changed", kind, name);
+	} else {
+		refused(report, "%s %s: is measured at the next restart", kind, name);
+	}
+}
+
+static void apply_capacities(struct daemon *daemon, const struct config *old, struct reload_report *report)
+{
+	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
+		const struct config_object *before = config_find(old->pools, pool->name);
+		const struct config_object *now = config_find(daemon->config->pools, pool->name);
+
+		if (before && now)
+			apply_capacity(pool->gate, "pool", pool->name, &((const struct config_pool *)before)->capacity,
+				       &((const struct config_pool *)now)->capacity, report);
+	}
+	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
+		const struct config_object *before = config_find(old->disks, disk->name);
+		const struct config_disk *now = daemon_disk_settings(daemon, disk->name);
+
+		if (before && now)
+			apply_capacity(disk->gate, "disk", disk->name, &((const struct config_disk *)before)->capacity,
+				       &now->capacity, report);
+	}
+}
+
+/* "weight = 300, max_iops = 2000": what differs. Empty: nothing. */
+static void list_changes(const struct config_object *object, const struct config_share *old,
+			 const struct config_share *new, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < SHARE_KEYS && used < size; i++) {
+		const struct config_key *key = config_share_key(object->section, i);
+		char value[VALUE_SIZE_TEXT];
+
+		if (!key || old->value[i] == new->value[i])
+			continue;
+		if (key->type == CONFIG_SIZE)
+			value_format_size(new->value[i], value);
+		else
+			snprintf(value, sizeof(value), "%llu", (unsigned long long)new->value[i]);
+		used += (size_t)snprintf(text + used, size - used, "%s%s = %s", used ? ", " : "", key->name, value);
+	}
+}
+
+static void report_share(struct daemon *daemon, enum share_kind kind, const struct config_object *before,
+			 const struct config_object *now, struct reload_report *report)
+{
+	const struct config_share old = config_share_of(before), new = config_share_of(now);
+	const char *text = share_kind_text(kind), *why;
+	char changes[256];
+
+	list_changes(now, &old, &new, changes, sizeof(changes));
+	if (!changes[0])
+		return;
+	share_effective(daemon, kind, now->name, &why);
+	if (why)
+		refused(report, "%s %s: %s: %s", text, now->name, changes, why);
+	else
+		applied(report, "%s %s: %s%s", text, now->name, changes,
+			settings_find(daemon->settings, kind, now->name) ? " (what was set at run time comes first)" : "");
+}
+
+static void apply_shares(struct daemon *daemon, const struct config *old, struct reload_report *report)
+{
+	const struct config *new = daemon->config;
+	const struct config_object *const before[SHARE_KINDS] = { old->groups, old->guests, old->disks };
+	const struct config_object *const now[SHARE_KINDS] = { new->groups, new->guests, new->disks };
+
+	shares_settle(daemon);
+	for (unsigned kind = 0; kind < SHARE_KINDS; kind++) {
+		for (const struct config_object *object = now[kind]; object; object = object->next)
+			report_share(daemon, kind, config_find((struct config_object *)before[kind], object->name), object,
+				     report);
+	}
+	config_for_each(new->guests, config_guest, guest) {
+		const struct config_guest *was = (const struct config_guest *)config_find(old->guests, guest->object.name);
+
+		if (was && !same_text(was->group, guest->group))
+			applied(report, "guest %s: group = %s", guest->object.name, guest->group ? guest->group : "none");
+	}
+}
+
 void reload_run(struct daemon *daemon, struct reload_report *ret_report)
 {
 	struct reload_report report = { .applied_count = 0 };
@@ -281,6 +379,8 @@ void reload_run(struct daemon *daemon, struct reload_report *ret_report)
 		apply_pool(daemon, pool, &report);
 	report_removed_pools(daemon, &report);
 	apply_disks(daemon, old, &report);
+	apply_capacities(daemon, old, &report);
+	apply_shares(daemon, old, &report);
 	config_destroy(old);
 	*ret_report = report;
 }

@@ -18,6 +18,7 @@
 #include "core/log.h"
 #include "daemon/api.h"
 #include "daemon/daemon.h"
+#include "daemon/shares.h"
 #include "daemon/takeover_wire.h"
 #include "daemon/unix_socket.h"
 #include "interfaces/virtio/vhost_user.h"
@@ -187,6 +188,7 @@ static void begin(struct takeover *takeover)
 	struct daemon *daemon = takeover->daemon;
 
 	log_info(NULL, "takeover: process %d takes over", (int)takeover->peer_pid);
+	share_gates_keep(daemon);	/* it measures nothing while guests wait */
 	takeover->state = TAKEOVER_SUSPENDING;
 	takeover->suspend_ns = clock_now_ns();
 	takeover->draining = 1;	/* not before all were asked */

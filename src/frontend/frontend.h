@@ -101,6 +101,15 @@ bool frontend_take(struct frontend_queue *queue, void **ret_token, uint32_t *ret
  * the ring.
  */
 int frontend_wait(struct frontend_queue *queue, int timeout_ms);
+/*
+ * For a thread that waits for many queues: the descriptor of the back end's notifications, to be watched
+ * edge-triggered and never read. frontend_listen() asks for one at the next completion; true: there is one already,
+ * and no notification will come for it. The descriptor stays the queue's, and changes when it reconnects.
+ */
+int frontend_notifier(const struct frontend_queue *queue);
+bool frontend_listen(struct frontend_queue *queue);
+/* Kicks whether or not there is something new and the back end wants it: a storm is made of these. */
+void frontend_kick_always(struct frontend_queue *queue);
 /* Chains added and not yet taken. */
 unsigned frontend_in_flight(const struct frontend_queue *queue);
 /* Kicks sent and notifications slept for, since the start. */

@@ -50,8 +50,8 @@ static uint16_t take_id(struct frontend_queue *queue, unsigned count, void *toke
 	return id;
 }
 
-void packed_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count,
-		void *token)
+void frontend_packed_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count,
+			 void *token)
 {
 	uint16_t id = take_id(queue, count, token);
 
@@ -67,8 +67,8 @@ void packed_add(struct frontend_queue *queue, const struct frontend_buffer *buff
 	}
 }
 
-void packed_add_table(struct frontend_queue *queue, const void *table, unsigned count,
-		      uint32_t writable_bytes, void *token)
+void frontend_packed_add_table(struct frontend_queue *queue, const void *table, unsigned count,
+			       uint32_t writable_bytes, void *token)
 {
 	uint16_t id = take_id(queue, 1, token);
 
@@ -77,7 +77,7 @@ void packed_add_table(struct frontend_queue *queue, const void *table, unsigned 
 					(uint32_t)(count * sizeof(union any_desc)), id, DESC_F_INDIRECT});
 }
 
-bool packed_publish(struct frontend_queue *queue)
+bool frontend_packed_publish(struct frontend_queue *queue)
 {
 	uint16_t count = queue->held_count, event, after, flags;
 	uint32_t both;
@@ -100,7 +100,7 @@ bool packed_publish(struct frontend_queue *queue)
 	return (uint16_t)(after - event - 1) < count;
 }
 
-bool packed_ready(struct frontend_queue *queue)
+bool frontend_packed_ready(struct frontend_queue *queue)
 {
 	/* Pairs with the back end's store-release of the flags. */
 	uint16_t flags = shared_read_acquire(&queue->packed_ring.desc[queue->used_idx].flags);
@@ -135,12 +135,12 @@ static bool read_entry(struct frontend_queue *queue, uint16_t *ret_id, uint32_t 
 	return true;
 }
 
-bool packed_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_written)
+bool frontend_packed_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_written)
 {
 	unsigned count;
 	uint16_t id;
 
-	if (!packed_ready(queue))
+	if (!frontend_packed_ready(queue))
 		return false;
 	if (!queue->in_order) {
 		if (!read_entry(queue, &id, ret_written))
@@ -158,7 +158,7 @@ bool packed_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_w
 	return true;
 }
 
-void packed_arm(struct frontend_queue *queue, bool armed)
+void frontend_packed_arm(struct frontend_queue *queue, bool armed)
 {
 	struct packed_event *event = queue->packed_ring.driver;
 
@@ -193,7 +193,7 @@ static unsigned covered(struct frontend_queue *queue, uint16_t position, uint16_
 	return 0;
 }
 
-int packed_recover(struct frontend_queue *queue, bool replay, uint32_t *ret_base)
+int frontend_packed_recover(struct frontend_queue *queue, bool replay, uint32_t *ret_base)
 {
 	uint16_t position = queue->used_idx, order = queue->order_head;
 	unsigned left = queue->size - queue->free_count;

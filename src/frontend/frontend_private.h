@@ -171,9 +171,6 @@ int frontend_queue_init(struct frontend_queue *queue, unsigned index, unsigned s
 			uint64_t guest_delta);
 void frontend_queue_finish(struct frontend_queue *queue);
 
-/* Publishes and kicks whether or not the back end asked for it. */
-void frontend_queue_kick_always(struct frontend_queue *queue);
-
 static inline uint64_t queue_guest_address(const struct frontend_queue *queue, const void *pointer)
 {
 	return (uint64_t)(uintptr_t)pointer + queue->guest_delta;
@@ -188,33 +185,35 @@ static inline uint16_t queue_next_id(const struct frontend_queue *queue)
 /* ---- the two ring formats; see frontend_split.c and frontend_packed.c ---- */
 
 /* Puts buffers[count] on the ring as descriptors; there is room. */
-void split_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count, void *token);
-void packed_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count, void *token);
+void frontend_split_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count,
+			void *token);
+void frontend_packed_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count,
+			 void *token);
 /* Puts one descriptor for an indirect table on the ring; there is room. */
-void split_add_table(struct frontend_queue *queue, const void *table, unsigned count, uint32_t writable_bytes,
-		     void *token);
-void packed_add_table(struct frontend_queue *queue, const void *table, unsigned count, uint32_t writable_bytes,
-		      void *token);
+void frontend_split_add_table(struct frontend_queue *queue, const void *table, unsigned count,
+			      uint32_t writable_bytes, void *token);
+void frontend_packed_add_table(struct frontend_queue *queue, const void *table, unsigned count,
+			       uint32_t writable_bytes, void *token);
 /* Publishes; true when the back end wants a kick. */
-bool split_publish(struct frontend_queue *queue);
-bool packed_publish(struct frontend_queue *queue);
+bool frontend_split_publish(struct frontend_queue *queue);
+bool frontend_packed_publish(struct frontend_queue *queue);
 /* Is there a used entry? */
-bool split_ready(struct frontend_queue *queue);
-bool packed_ready(struct frontend_queue *queue);
+bool frontend_split_ready(struct frontend_queue *queue);
+bool frontend_packed_ready(struct frontend_queue *queue);
 /* Takes one completion's id and length, and frees the id; false: none, or the ring is broken. */
-bool split_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_written);
-bool packed_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_written);
+bool frontend_split_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_written);
+bool frontend_packed_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_written);
 /* Asks for a notification at the next used entry, or for none. */
-void split_arm(struct frontend_queue *queue, bool armed);
-void packed_arm(struct frontend_queue *queue, bool armed);
+void frontend_split_arm(struct frontend_queue *queue, bool armed);
+void frontend_packed_arm(struct frontend_queue *queue, bool armed);
 
 /*
  * After a back end died: the ring's position for SET_VRING_BASE, from what it left in the used ring, so
  * that a new back end sees everything not completed. `replay`: there is no INFLIGHT buffer; requests in
  * flight are to be offered again. Returns 0, -EOPNOTSUPP (cannot replay) or -EPROTO (broken).
  */
-int split_recover(struct frontend_queue *queue, bool replay, uint32_t *ret_base);
-int packed_recover(struct frontend_queue *queue, bool replay, uint32_t *ret_base);
+int frontend_split_recover(struct frontend_queue *queue, bool replay, uint32_t *ret_base);
+int frontend_packed_recover(struct frontend_queue *queue, bool replay, uint32_t *ret_base);
 
 /* ---- in-order bookkeeping, shared by both formats ---- */
 

@@ -37,6 +37,6 @@ int frontend_reconnect(struct frontend *frontend, unsigned timeout_ms)
 	}
 	/* A kick that the predecessor swallowed is not in the eventfd any more. */
 	for (unsigned i = 0; i < frontend->options.queues; i++)
-		frontend_queue_kick_always(&frontend->queue[i]);
+		frontend_kick_always(&frontend->queue[i]);
 	return 0;
 }

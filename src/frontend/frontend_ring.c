@@ -140,9 +140,9 @@ static int add_indirect(struct frontend_queue *queue, const struct frontend_buff
 			  buffers[i].device_writes, i, count);
 	}
 	if (queue->packed)
-		packed_add_table(queue, table, count, writable_bytes, token);
+		frontend_packed_add_table(queue, table, count, writable_bytes, token);
 	else
-		split_add_table(queue, table, count, writable_bytes, token);
+		frontend_split_add_table(queue, table, count, writable_bytes, token);
 	return 0;
 }
 
@@ -158,9 +158,9 @@ int frontend_add(struct frontend_queue *queue, const struct frontend_buffer *buf
 	if (indirect)
 		return add_indirect(queue, buffers, count, token);
 	if (queue->packed)
-		packed_add(queue, buffers, count, token);
+		frontend_packed_add(queue, buffers, count, token);
 	else
-		split_add(queue, buffers, count, token);
+		frontend_split_add(queue, buffers, count, token);
 	return 0;
 }
 
@@ -178,11 +178,11 @@ static void signal_kick(struct frontend_queue *queue)
 
 void frontend_kick(struct frontend_queue *queue)
 {
-	if (queue->packed ? packed_publish(queue) : split_publish(queue))
+	if (queue->packed ? frontend_packed_publish(queue) : frontend_split_publish(queue))
 		signal_kick(queue);
 }
 
-void frontend_queue_kick_always(struct frontend_queue *queue)
+void frontend_kick_always(struct frontend_queue *queue)
 {
 	frontend_kick(queue);
 	signal_kick(queue);
@@ -192,7 +192,8 @@ bool frontend_take(struct frontend_queue *queue, void **ret_token, uint32_t *ret
 {
 	uint16_t id;
 
-	if (!(queue->packed ? packed_take(queue, &id, ret_written) : split_take(queue, &id, ret_written)))
+	if (!(queue->packed ? frontend_packed_take(queue, &id, ret_written)
+			    : frontend_split_take(queue, &id, ret_written)))
 		return false;
 	*ret_token = queue->chain[id].token;
 	return true;
@@ -200,15 +201,15 @@ bool frontend_take(struct frontend_queue *queue, void **ret_token, uint32_t *ret
 
 static bool ready(struct frontend_queue *queue)
 {
-	return queue->packed ? packed_ready(queue) : split_ready(queue);
+	return queue->packed ? frontend_packed_ready(queue) : frontend_split_ready(queue);
 }
 
 static void arm(struct frontend_queue *queue, bool armed)
 {
 	if (queue->packed)
-		packed_arm(queue, armed);
+		frontend_packed_arm(queue, armed);
 	else
-		split_arm(queue, armed);
+		frontend_split_arm(queue, armed);
 }
 
 /*
@@ -271,6 +272,17 @@ int frontend_wait(struct frontend_queue *queue, int timeout_ms)
 		if (timeout_ms >= 0 && (left_ms = deadline_ns ? milliseconds_left(deadline_ns) : 0) == 0)
 			return 0;
 	}
+}
+
+int frontend_notifier(const struct frontend_queue *queue)
+{
+	return queue->call_fd;
+}
+
+bool frontend_listen(struct frontend_queue *queue)
+{
+	arm(queue, true);
+	return ready(queue) || queue->broken;
 }
 
 unsigned frontend_in_flight(const struct frontend_queue *queue)

@@ -34,8 +34,8 @@ static void offer(struct frontend_queue *queue, uint16_t head, unsigned count, u
 	queue->split_ring.available->ring[queue->available_idx++ & queue->mask] = head;
 }
 
-void split_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count,
-	       void *token)
+void frontend_split_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count,
+			void *token)
 {
 	uint16_t head = queue_next_id(queue);
 	uint32_t writable_bytes = 0;
@@ -59,8 +59,8 @@ void split_add(struct frontend_queue *queue, const struct frontend_buffer *buffe
 	offer(queue, head, count, writable_bytes, token);
 }
 
-void split_add_table(struct frontend_queue *queue, const void *table, unsigned count, uint32_t writable_bytes,
-		     void *token)
+void frontend_split_add_table(struct frontend_queue *queue, const void *table, unsigned count,
+			      uint32_t writable_bytes, void *token)
 {
 	uint16_t head = queue->free[queue->free_head++ & queue->mask];
 
@@ -71,7 +71,7 @@ void split_add_table(struct frontend_queue *queue, const void *table, unsigned c
 	offer(queue, head, 1, writable_bytes, token);
 }
 
-bool split_publish(struct frontend_queue *queue)
+bool frontend_split_publish(struct frontend_queue *queue)
 {
 	uint16_t before = queue->published_idx, after = queue->available_idx;
 
@@ -105,7 +105,7 @@ static bool see_used(struct frontend_queue *queue)
 	return true;
 }
 
-bool split_ready(struct frontend_queue *queue)
+bool frontend_split_ready(struct frontend_queue *queue)
 {
 	return !queue->broken && (queue->used_idx != queue->used_seen || see_used(queue));
 }
@@ -137,11 +137,11 @@ static bool read_entry(struct frontend_queue *queue, uint16_t *ret_id, uint32_t 
 	return true;
 }
 
-bool split_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_written)
+bool frontend_split_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_written)
 {
 	uint16_t id;
 
-	if (!split_ready(queue))
+	if (!frontend_split_ready(queue))
 		return false;
 	if (!queue->in_order) {
 		if (!read_entry(queue, &id, ret_written))
@@ -155,7 +155,7 @@ bool split_take(struct frontend_queue *queue, uint16_t *ret_id, uint32_t *ret_wr
 	return true;
 }
 
-void split_arm(struct frontend_queue *queue, bool armed)
+void frontend_split_arm(struct frontend_queue *queue, bool armed)
 {
 	if (queue->event_idx) {
 		/* Standing still is enough to be left alone: the back end passes the event once. */
@@ -190,7 +190,7 @@ static int offer_again(struct frontend_queue *queue, uint16_t used)
 	return at == queue->available_idx ? 0 : -EPROTO;
 }
 
-int split_recover(struct frontend_queue *queue, bool replay, uint32_t *ret_base)
+int frontend_split_recover(struct frontend_queue *queue, bool replay, uint32_t *ret_base)
 {
 	uint16_t used;
 	int error;

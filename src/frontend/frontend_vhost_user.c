@@ -263,8 +263,8 @@ static int start_queue(struct frontend *frontend, struct frontend_queue *queue, 
 	if (again) {
 		bool replay = frontend->inflight.fd < 0;
 
-		error = queue->packed ? packed_recover(queue, replay, &base)
-				      : split_recover(queue, replay, &base);
+		error = queue->packed ? frontend_packed_recover(queue, replay, &base)
+				      : frontend_split_recover(queue, replay, &base);
 		if (error)
 			return vhost_fail(frontend, error, "requests in flight cannot be offered again");
 	}

@@ -272,6 +272,7 @@ int disk_memory_open(const struct disk_memory_options *options, struct host_disk
 	if (!disk)
 		return -ENOMEM;
 	disk->options = *options;
+	disk->slow = 1;
 	disk->timed = options_timed(options);
 	error = allocate(disk);
 	if (error) {

@@ -33,6 +33,7 @@ struct disk_memory {
 	uint8_t *bytes;			/* NULL: null mode */
 	bool timed;			/* some service time is not 0 */
 	bool unusual;			/* atomic: a fault is set or the disk hangs */
+	unsigned slow;			/* atomic: factor of all service times */
 
 	pthread_mutex_t lock;		/* everything below */
 	uint64_t *server_free_ns;	/* [depth]; NULL: unlimited */

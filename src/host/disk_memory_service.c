@@ -7,7 +7,7 @@
  */
 #include "host/disk_memory_private.h"
 
-uint64_t memory_service_ns(const struct disk_memory *disk, const struct host_io *io)
+static uint64_t usual_service_ns(const struct disk_memory *disk, const struct host_io *io)
 {
 	const struct disk_memory_options *options = &disk->options;
 
@@ -21,6 +21,17 @@ uint64_t memory_service_ns(const struct disk_memory *disk, const struct host_io 
 	default:
 		return options->write_base_ns;	/* no bytes move */
 	}
+}
+
+uint64_t memory_service_ns(const struct disk_memory *disk, const struct host_io *io)
+{
+	return usual_service_ns(disk, io) * __atomic_load_n(&disk->slow, __ATOMIC_RELAXED);
+}
+
+void disk_memory_slow(struct host_disk *base, unsigned factor)
+{
+	assert(factor > 0);
+	__atomic_store_n(&memory_disk(base)->slow, factor, __ATOMIC_RELAXED);
 }
 
 /* Occupies the server that is free first; returns when it will be done with this request. */

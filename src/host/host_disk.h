@@ -156,6 +156,8 @@ void disk_memory_fail(struct host_disk *disk, enum host_io_op op, uint64_t offse
 		      unsigned count, int error);
 /* Holds back all completions while true: a disk that hangs. Not the synchronous calls. Any thread. */
 void disk_memory_hang(struct host_disk *disk, bool hang);
+/* From now on every request takes `factor` times its service time (1: as opened): a write cliff. Any thread. */
+void disk_memory_slow(struct host_disk *disk, unsigned factor);
 /* The bytes of the disk, for a test to look at; NULL in null mode. */
 uint8_t *disk_memory_bytes(struct host_disk *disk);
 

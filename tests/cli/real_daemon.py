@@ -11,7 +11,8 @@ class Daemon:
         self.directory = pathlib.Path(directory)
         self.pool = self.directory / "main.pool"
         self.config = self.directory / "viaduct.conf"
-        self.config.write_text(f"[pool main]\npath = {self.pool}\nsize = {pool_size}\n{extra}")
+        self.config.write_text(f"[daemon]\nstate_dir = {self.directory}/state\n[pool main]\npath = {self.pool}\nsize = {pool_size}\n"
+                               f"capacity_iops = 1000000\ncapacity_bandwidth = 8G\n{extra}")
         self._program = program
         self._process = None
 

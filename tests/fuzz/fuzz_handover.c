@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/handover.h"
 #include "core/loop.h"
@@ -127,8 +128,9 @@ static void into_endpoint(const uint8_t *data, size_t size)
 		for (unsigned i = 0; i < 8; i++)
 			loop_turn(loop, 0);
 		vhost_user_destroy(endpoint, on_gone, &gone);
-		for (unsigned i = 0; i < 1000 && !gone; i++)
-			loop_turn(loop, 1000);
+		/* Milliseconds: what the kernel closes for us may wait for a thread on a busy machine. */
+		for (unsigned i = 0; i < 10000 && !gone; i++)
+			loop_turn(loop, NS_PER_MS);
 		assert(gone);
 	}
 	for (unsigned i = 0; i < 4; i++)

@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/loop.h"
 #include "core/memory_guard.h"
@@ -299,8 +300,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	close(pair[0]);
 	vhost_user_destroy(endpoint, on_gone, &gone);
 	/* Disconnecting always ends: every ring drains, every command is answered. */
-	for (unsigned i = 0; i < 1000 && !gone; i++)
-		loop_turn(loop, 1000);
+	for (unsigned i = 0; i < 10000 && !gone; i++)
+		loop_turn(loop, NS_PER_MS);
 	assert(gone);
 	turn(2);
 	return 0;

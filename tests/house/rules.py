@@ -249,7 +249,7 @@ PLACED_RANGE_MADE = re.compile(
     r"|\brange(\.|->)(offset_bytes|length_bytes)\s*([-+|&]|<<|>>)?=(?!=)"  # assignment to a member
     r"|\.range\.(offset_bytes|length_bytes)\s*=(?!=)")
 # The body of the proof, which may.
-PROOF = re.compile(r"^static bool disk_place\(.*?^}", re.M | re.S)
+PROOF = re.compile(r"^bool disk_place\(.*?^}", re.M | re.S)
 # What a flush carries: no byte at all.
 EMPTY_RANGE = re.compile(r"\(\s*struct\s+placed_range\s*\)\s*\{\s*(0\s*,\s*)?0\s*\}")
 

@@ -82,7 +82,7 @@ BAD = {
     "placed_range_makers": ({"src/host/a.c": "struct placed_range r = { .offset_bytes = 0 };\n",
                              "src/arbiter/pool.c": "io.range = (struct placed_range){ 0, 1 };\n",
                              "src/devices/b.c": "io->range.offset_bytes += 512;\n",
-                             "src/arbiter/disk_io.c": "static bool disk_place(void)\n{\n}\nr = (struct placed_range){ 0, 5 };\n",
+                             "src/arbiter/disk_io.c": "bool disk_place(void)\n{\n}\nr = (struct placed_range){ 0, 5 };\n",
                              "src/devices/c.c": "f((struct placed_range){ 0, 512 });\n"}, 5),
     "tour_is_true": ({"docs/tour.md": "| 1 | `f` | `src/core/a.c` | x |\n" + "".join(
         f"| {n} | `g` | `src/core/a{n}.c` | x |\n" for n in range(2, 16)), "src/core/a.c": "int f(void)\n"}, 16),
@@ -97,7 +97,7 @@ GOOD = {
                              "int f(struct placed_range *range)\n{\n\tg((struct placed_range){ 0, 0 });\n"
                              "\treturn range->offset_bytes == 1;\n}\n",
     "src/arbiter/disk_io.c": C_SPDX + '#include "host/placed_range.h"\n'
-                                         "static bool disk_place(void)\n{\n\tstruct placed_range r = { .offset_bytes = 1 };\n}\n",
+                                         "bool disk_place(void)\n{\n\tstruct placed_range r = { .offset_bytes = 1 };\n}\n",
     "docs/a.md": "# One thing\n[itself](#one-thing), [code](../src/host/a.c), `[no](link.md)`\n",
     "run": "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0-or-later\ncache=${HOME}/.cache/x; build/wo" "rk/x\n",
 }

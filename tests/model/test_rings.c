@@ -87,7 +87,7 @@ static void start(struct world *world)
 static void turn(struct world *world)
 {
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(loop_turn(world->loop, NS_PER_MS), 0);
+		assert_int_equal(loop_turn(world->loop, NS_PER_MS / 10), 0);
 }
 
 static void stop(struct world *world)

@@ -219,6 +219,32 @@ static void test_service_times_sort_completions(void **state)
 	fixture_finish(&fixture);
 }
 
+/* What is submitted while the disk is slow takes longer: an ordinary one overtakes it. */
+static void test_slow_disk(void **state)
+{
+	struct disk_memory_options options = {
+		.size_bytes = MIB, .read_base_ns = 10 * NS_PER_MS, .write_base_ns = 3 * NS_PER_MS,
+	};
+	struct fixture fixture;
+	struct request slow, usual;
+	uint8_t buffer[512] = { 1 };
+	struct iovec iov = { buffer, 512 };
+	uint64_t begin_ns = clock_now_ns();
+
+	start(&fixture, &options);
+	request_prepare(&slow, HOST_IO_WRITE, 0, 512, &iov, 1);
+	request_prepare(&usual, HOST_IO_READ, 4096, 512, &iov, 1);
+	disk_memory_slow(fixture.disk, 10);
+	host_submit(fixture.channel, &slow.io);
+	disk_memory_slow(fixture.disk, 1);
+	host_submit(fixture.channel, &usual.io);
+	assert_int_equal(request_wait(&fixture, &usual), 0);
+	assert_int_equal(slow.done, 0);
+	assert_int_equal(request_wait(&fixture, &slow), 0);
+	assert_true(clock_now_ns() - begin_ns >= 29 * NS_PER_MS);
+	fixture_finish(&fixture);
+}
+
 static void turns(struct fixture *fixture, int count)
 {
 	for (int i = 0; i < count; i++)
@@ -327,6 +353,7 @@ int main(void)
 		cmocka_unit_test(test_failed_flush_is_for_good),
 		cmocka_unit_test(test_service_times_with_depth),
 		cmocka_unit_test(test_service_times_sort_completions),
+		cmocka_unit_test(test_slow_disk),
 		cmocka_unit_test(test_hang_holds_everything_back),
 		cmocka_unit_test(test_workers_share_faults_and_depth),
 	};

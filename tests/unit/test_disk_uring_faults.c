@@ -54,9 +54,10 @@ static void test_failed_write_back_fails_the_flush(void **state)
 	struct host_disk *disk = NULL;
 	struct fixture fixture;
 	struct request flushes[5];
-	uint8_t *buffer = malloc(64 * KIB);
+	uint8_t *buffer;
 
 	need_small_tmpfs();
+	buffer = malloc(64 * KIB);
 	make_sparse("below", MIB);
 	loop_device_make(&device, "below", 512, false);
 	fill_up("ballast");
@@ -87,9 +88,11 @@ static void test_failed_write_back_fails_the_flush(void **state)
 static void test_full_file_system(void **state)
 {
 	struct fixture fixture;
-	uint8_t *written = malloc(MIB), *read = malloc(MIB);
+	uint8_t *written, *read;
 
 	need_small_tmpfs();
+	written = malloc(MIB);
+	read = malloc(MIB);
 	start_file(&fixture, "disk", 16 * MIB, HOST_DISK_CACHE_BUFFERED);
 	fill(written, MIB, 1);
 	assert_int_equal(run(&fixture, HOST_IO_WRITE, 0, MIB, written), 0);

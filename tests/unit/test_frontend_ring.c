@@ -331,6 +331,31 @@ static void kicks_come_when_they_are_wanted(void **state)
 	}
 }
 
+/* Who listens is told at once of what is there already; a kick of a storm needs no reason. */
+static void listening_says_what_is_there(void **state)
+{
+	static const uint64_t features[] = {0, EVENT_IDX, PACKED, PACKED | EVENT_IDX};
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct naive_chain chain;
+		struct fixture f;
+
+		set_up(&f, 8, features[i]);
+		f.queue.kick_fd = eventfd(0, EFD_NONBLOCK);
+		naive_want_kick(&f.device, false);
+		add_and_kick(&f, 1);
+		assert_false(frontend_listen(&f.queue));
+		assert_true(f.queue.armed);
+		assert_true(naive_pop(&f.device, &chain));
+		naive_push(&f.device, chain.id, 0, 1, chain.descriptors);
+		assert_true(frontend_listen(&f.queue));
+		assert_false(kicked(&f));
+		frontend_kick_always(&f.queue);
+		assert_true(kicked(&f));
+		tear_down(&f);
+	}
+}
+
 /* ---- a device that breaks the rules ---- */
 
 static void expect_broken(struct fixture *f)
@@ -415,7 +440,7 @@ static void a_split_ring_is_offered_again(void **state)
 	set_up(&f, 16, 0);
 	crash_with(&f, 5, done, 2);
 	assert_true(frontend_take(&f.queue, &token, &written)); /* one of the two is taken before the crash */
-	assert_int_equal(split_recover(&f.queue, true, &base), 0);
+	assert_int_equal(frontend_split_recover(&f.queue, true, &base), 0);
 	assert_int_equal(base, 2);
 	naive_init(&f.device, &f.queue);
 	f.device.taken = f.device.used = (uint16_t)base;
@@ -440,15 +465,15 @@ static void a_packed_ring_knows_its_position(void **state)
 		complete_all(&f);
 	}
 	crash_with(&f, 3, done, 2);
-	assert_int_equal(packed_recover(&f.queue, true, &base), -EOPNOTSUPP);
-	assert_int_equal(packed_recover(&f.queue, false, &base), 0);
+	assert_int_equal(frontend_packed_recover(&f.queue, true, &base), -EOPNOTSUPP);
+	assert_int_equal(frontend_packed_recover(&f.queue, false, &base), 0);
 	assert_int_equal(base, 2 | 2 << 16);
 	tear_down(&f);
 
 	set_up(&f, 8, PACKED | IN_ORDER);
 	crash_with(&f, 3, done, 0);
 	naive_push(&f.device, f.queue.order[1], 2, 2, 4); /* a batch of two */
-	assert_int_equal(packed_recover(&f.queue, true, &base), 0);
+	assert_int_equal(frontend_packed_recover(&f.queue, true, &base), 0);
 	assert_int_equal(base, 0x80048004u);
 	tear_down(&f);
 }
@@ -500,6 +525,7 @@ int main(void)
 	    cmocka_unit_test(in_order_takes_descriptors_in_ring_order),
 	    cmocka_unit_test(a_full_ring_says_so),
 	    cmocka_unit_test(kicks_come_when_they_are_wanted),
+	    cmocka_unit_test(listening_says_what_is_there),
 	    cmocka_unit_test(wrong_used_entries_stop_the_queue),
 	    cmocka_unit_test(a_used_index_that_jumps_stops_the_queue),
 	    cmocka_unit_test(one_completion_twice_stops_the_queue),

@@ -12,7 +12,7 @@ _viaduct() {
 	1:*)
 		words=$("$command" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\).*/\1/p' | sort -u)
 		;;
-	2:pool | 2:disk)
+	2:pool | 2:disk | 2:guest | 2:group)
 		words=$("$command" help "$first" 2>/dev/null | sed -n "s/^  viaduct $first \([a-z-]*\).*/\1/p")
 		;;
 	2:help)
@@ -21,11 +21,17 @@ _viaduct() {
 	2:run | 2:qemu-args | 2:libvirt-xml | 2:ch-args)
 		words=$(_viaduct_names "$command" | sed 's|/.*||' | sort -u)
 		;;
+	3:guest)
+		words=$(_viaduct_names "$command" | sed 's|/.*||' | sort -u)
+		;;
 	3:disk)
 		words=$(_viaduct_names "$command")
 		;;
 	3:pool)
 		words=$("$command" pool list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')
+		;;
+	*:disk | *:guest | *:group)
+		[[ ${COMP_WORDS[2]-} == set ]] && words="weight= min_iops= max_iops= min_bandwidth= max_bandwidth= burst="
 		;;
 	esac
 	if [[ $current == -* ]]; then

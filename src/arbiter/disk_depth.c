@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "arbiter/disk_depth.h"
+
+/* The bound never closes further than to 1/64, and one request. */
+#define OPENING_LEAST (DEPTH_OPEN / 64)
+
+static void set_opening(struct disk_depth *depth, uint32_t opening)
+{
+	if (opening < OPENING_LEAST)
+		opening = OPENING_LEAST;
+	if (opening > DEPTH_OPEN)
+		opening = DEPTH_OPEN;
+	depth->opening = opening;
+	depth->parallel = (uint32_t)((uint64_t)depth->parallel_max * opening / DEPTH_OPEN);
+	if (depth->parallel == 0)
+		depth->parallel = 1;
+	depth->window_ns = depth->window_max_ns * opening / DEPTH_OPEN;
+}
+
+void disk_depth_set(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns)
+{
+	depth->parallel_max = parallel;
+	depth->window_max_ns = parallel * request_ns + DEPTH_STOCK_NS;
+	set_opening(depth, depth->opening);
+}
+
+void disk_depth_init(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns)
+{
+	*depth = (struct disk_depth){ .opening = DEPTH_OPEN };
+	disk_depth_set(depth, parallel, request_ns);
+}
+
+static void period_begin(struct disk_depth *depth, uint64_t now_ns)
+{
+	depth->period_start_ns = now_ns;
+	depth->seen = depth->missed = 0;
+}
+
+static void period_end(struct disk_depth *depth, uint64_t now_ns)
+{
+	if ((uint64_t)depth->missed * 100 > depth->seen) {
+		set_opening(depth, depth->opening / 4 * 3);
+		depth->shrunk_ns = now_ns;
+	} else if (depth->missed == 0) {
+		set_opening(depth, depth->opening + depth->opening / 16);
+	}
+	period_begin(depth, now_ns);
+}
+
+void disk_depth_report(struct disk_depth *depth, uint64_t took_ns, uint64_t target_ns, uint64_t now_ns)
+{
+	if (target_ns > 0) {
+		if (now_ns - took_ns < depth->shrunk_ns) {
+			/* The period begins when the last of them has left. */
+			period_begin(depth, now_ns);
+			return;
+		}
+		depth->seen++;
+		depth->missed += took_ns > target_ns;
+	}
+	if (now_ns - depth->period_start_ns >= DEPTH_PERIOD_NS)
+		period_end(depth, now_ns);
+}

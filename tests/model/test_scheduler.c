@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The disk scheduler keeps its promises on a simulated disk, and each promise is really put to the test: a scheduler
+ * that ignores weights, forgets reservations or limits, or counts requests instead of their time breaks those named.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "scheduler_properties.h"
+
+static uint64_t seed;
+
+static void property_test(void **state)
+{
+	const struct property *property = *state;
+	bool holds = true;
+
+	for (unsigned i = 0; i < 3 && property->guests[i] > 0; i++) {
+		struct property_run run = { .seed = seed, .guests = property->guests[i] };
+		double measured = property->measure(&run);
+		bool good = property_holds(property, measured);
+
+		print_message("%s, %u guests: %.4f, must be %s %g%s\n", property->name, run.guests, measured,
+			      property->at_most ? "at most" : "at least", property->bound, good ? "" : ": SHORT");
+		holds = holds && good;
+	}
+	assert_true(holds);
+}
+
+static const struct mutant {
+	enum sim_mutation mutation;
+	const char *name, *breaks[4];
+} mutants[] = {
+	{ SIM_WEIGHTS_IGNORED, "weights are ignored", { "weights_1248", "heavy_wakes", "heavy_half_idle_share" } },
+	{ SIM_RESERVATIONS_FORGOTTEN, "reservations are forgotten", { "reservation_under_flood", "slow_disk_proportion" } },
+	{ SIM_REQUESTS_COUNTED, "requests are counted", { "small_against_large" } },
+	{ SIM_LIMITS_FORGOTTEN, "limits are forgotten", { "limit_error", "limit_overshoot" } },
+};
+#define MUTANTS (sizeof(mutants) / sizeof(mutants[0]))
+
+static void mutant_test(void **state)
+{
+	const struct mutant *mutant = *state;
+
+	for (unsigned i = 0; mutant->breaks[i]; i++) {
+		const struct property *property = property_find(mutant->breaks[i]);
+		struct property_run run = { .seed = seed, .guests = 8, .mutation = mutant->mutation };
+		double measured = property->measure(&run);
+
+		print_message("%s: %s is %.4f\n", mutant->name, property->name, measured);
+		assert_false(property_holds(property, measured));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct CMUnitTest tests[64] = { 0 };
+	size_t count = 0;
+
+	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 20;
+	print_message("seed %" PRIu64 "\n", seed);
+	for (unsigned i = 0; i < property_count; i++)
+		tests[count++] = (struct CMUnitTest){ properties[i].name, property_test, NULL, NULL, (void *)&properties[i] };
+	for (unsigned i = 0; i < MUTANTS; i++)
+		tests[count++] = (struct CMUnitTest){ mutants[i].name, mutant_test, NULL, NULL, (void *)&mutants[i] };
+	return _cmocka_run_group_tests("scheduler", tests, count, NULL, NULL);
+}

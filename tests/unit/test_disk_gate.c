@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gate: who may enter the device when, over several workers, and what it costs to be alone. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "arbiter/disk_gate.h"
+#include "arbiter/disk_gate_private.h"
+#include "core/clock.h"
+#include "core/loop.h"
+
+#define WORKERS 2
+#define PASSES	64
+#define MS	NS_PER_MS
+
+/* One request of 4 KiB in 1 ms, two at a time: 0.5 ms of the device each. */
+static const struct disk_cost slow_cost = {
+	.line = { { 500000, 0 }, { 500000, 0 }, { 500000, 0 }, { 500000, 0 }, { 500000, 0 }, { 500000, 0 } },
+	.parallel = 2,
+};
+
+struct fixture {
+	struct loop *loop[WORKERS];
+	struct disk_gate *gate;
+};
+
+struct guest {
+	struct gate_node *node;
+	struct gate_port *port;
+	struct gate_counters counters;
+	struct gate_pass pass[PASSES];
+	unsigned entered;		/* calls of enter() */
+	unsigned inside;
+	bool at_once;			/* leaves as soon as it enters */
+};
+
+static struct guest *guest_of(struct gate_pass *pass)
+{
+	return (struct guest *)pass->waiting.bytes;
+}
+
+static void on_enter(struct gate_pass *pass)
+{
+	struct guest *guest = guest_of(pass);
+
+	guest->entered++;
+	guest->inside++;
+	if (guest->at_once) {
+		guest->inside--;
+		gate_leave(pass);
+	}
+}
+
+static void start(struct fixture *fixture, const struct disk_cost *cost)
+{
+	struct loop_options options = { .name = "test" };
+
+	for (unsigned i = 0; i < WORKERS; i++)
+		assert_int_equal(loop_create(&options, &fixture->loop[i]), 0);
+	assert_int_equal(disk_gate_create(cost, &fixture->gate), 0);
+}
+
+static void turn(struct fixture *fixture)
+{
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned i = 0; i < WORKERS; i++)
+			loop_turn(fixture->loop[i], 0);
+}
+
+static void finish(struct fixture *fixture)
+{
+	disk_gate_destroy(fixture->gate);
+	turn(fixture);
+	for (unsigned i = 0; i < WORKERS; i++)
+		loop_destroy(fixture->loop[i]);
+}
+
+static void join(struct fixture *fixture, struct guest *guest, unsigned worker, const struct share_settings *settings)
+{
+	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
+
+	*guest = (struct guest){ .node = NULL };
+	assert_int_equal(gate_node_create(fixture->gate, NULL, settings ? settings : &usual, &guest->node, NULL), 0);
+	assert_int_equal(gate_port_open(guest->node, fixture->loop[worker], &guest->counters, &guest->port), 0);
+}
+
+static void part(struct guest *guest)
+{
+	gate_port_close(guest->port);
+	gate_node_destroy(guest->node);
+}
+
+static bool ask(struct guest *guest, unsigned i)
+{
+	struct gate_pass *pass = &guest->pass[i];
+
+	pass->kind = COST_FLUSH;	/* its cost does not depend on bytes: these carry the guest */
+	pass->waiting.bytes = (uint64_t)guest;
+	pass->enter = on_enter;
+	if (!gate_enter(guest->port, pass))
+		return false;
+	guest->inside++;
+	return true;
+}
+
+static void leave(struct guest *guest, unsigned i)
+{
+	guest->inside--;
+	gate_leave(&guest->pass[i]);
+}
+
+/* As many enter as keep the device busy; each that leaves lets one in. */
+static void test_bounded(void **state)
+{
+	struct fixture fixture;
+	static struct guest guest;
+	unsigned inside;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &guest, 0, NULL);
+	for (unsigned i = 0; i < 20; i++)
+		assert_false(ask(&guest, i));
+	inside = guest.inside;
+	assert_in_range(inside, 2, 4);
+	assert_int_equal(counter_read(&guest.counters.waiting), 20 - inside);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_int_equal(guest.inside, 20 - i < inside ? 20 - i : inside);
+		leave(&guest, i);
+	}
+	assert_int_equal(guest.entered, 20);
+	assert_int_equal(counter_read(&guest.counters.waiting), 0);
+	assert_int_equal(counter_read(&guest.counters.device_ns), 20 * 500000);
+	part(&guest);
+	finish(&fixture);
+}
+
+/* A request of another worker is let in there, by a message. */
+static void test_other_worker(void **state)
+{
+	struct fixture fixture;
+	static struct guest first, second;
+	unsigned inside;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &first, 0, NULL);
+	join(&fixture, &second, 1, NULL);
+	for (unsigned i = 0; i < 10; i++)
+		ask(&first, i);
+	inside = first.inside;
+	assert_false(ask(&second, 0));
+	assert_int_equal(second.entered, 0);
+	for (unsigned i = 0; i < inside; i++)
+		leave(&first, i);
+	assert_int_equal(second.entered, 0);	/* not on this worker */
+	turn(&fixture);
+	assert_int_equal(second.entered, 1);
+	leave(&second, 0);
+	for (unsigned i = inside; first.inside > 0; i++)
+		leave(&first, i);
+	part(&first);
+	part(&second);
+	finish(&fixture);
+}
+
+/* Alone for a while: no lock. The next one who comes ends that, and is not kept waiting by what is inside uncounted. */
+static void test_lease(void **state)
+{
+	struct fixture fixture;
+	static struct guest owner, other;
+	uint64_t until;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &owner, 0, NULL);
+	join(&fixture, &other, 1, NULL);
+	assert_false(ask(&owner, 0));
+	for (until = clock_now_ns() + 2 * MS; clock_now_ns() < until;)
+		turn(&fixture);
+	leave(&owner, 0);
+	assert_ptr_equal(fixture.gate->holder, owner.port);
+	assert_true(ask(&owner, 0));
+	assert_true(ask(&owner, 1));
+	assert_int_equal(fixture.gate->depth.inside, 0);
+	/* Without its bound: from the third or fifth on it has to ask. */
+	for (unsigned i = 2; fixture.gate->holder; i++) {
+		assert_in_range(i, 2, 4);
+		ask(&owner, i);
+	}
+	assert_int_equal(fixture.gate->depth.inside, owner.inside);
+	assert_int_equal(owner.port->lease.inside, 0);
+	/* All that is inside is its own: it has the lease again as soon as nothing waits. */
+	while (owner.inside > 0)
+		leave(&owner, owner.inside - 1);
+	assert_ptr_equal(fixture.gate->holder, owner.port);
+	/* And now taken away from outside while something is inside. */
+	for (unsigned i = 0; owner.inside < 2; i++)
+		assert_true(ask(&owner, i));
+	for (unsigned i = 0; i < 10; i++)
+		ask(&other, i);
+	assert_null(fixture.gate->holder);
+	assert_ptr_equal(fixture.gate->revoked, owner.port);
+	assert_in_range(owner.inside + other.inside, 2, 4);
+	leave(&owner, 0);
+	assert_null(fixture.gate->revoked);
+	turn(&fixture);
+	assert_in_range(owner.inside + other.inside, 2, 4);
+	assert_int_equal(fixture.gate->depth.inside, owner.inside + other.inside);
+	leave(&owner, 1);
+	for (unsigned i = 0; i < 10; i++) {
+		turn(&fixture);
+		leave(&other, i);
+	}
+	assert_int_equal(fixture.gate->depth.inside, 0);
+	assert_int_equal(fixture.gate->depth.inside_ns, 0);
+	part(&owner);
+	part(&other);
+	finish(&fixture);
+}
+
+/* Requests that are done as soon as they enter, with a thousand behind them: the stack does not grow with them. */
+static void test_done_at_once(void **state)
+{
+	struct fixture fixture;
+	static struct guest guest, blocker;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &blocker, 0, NULL);
+	join(&fixture, &guest, 0, NULL);
+	guest.at_once = true;
+	for (unsigned i = 0; i < 5; i++)
+		ask(&blocker, i);
+	for (unsigned i = 0; i < PASSES; i++)
+		ask(&guest, i);
+	assert_int_equal(guest.entered, 0);
+	for (unsigned i = 0; blocker.inside > 0; i++)
+		leave(&blocker, i);
+	assert_int_equal(guest.entered, PASSES);
+	assert_int_equal(guest.inside, 0);
+	part(&guest);
+	part(&blocker);
+	finish(&fixture);
+}
+
+static void turn_until(struct fixture *fixture, const struct guest *guest, unsigned entered)
+{
+	for (unsigned i = 0; i < 5000 && guest->entered < entered; i++) {
+		loop_turn(fixture->loop[0], MS / 4);
+		loop_turn(fixture->loop[1], MS / 4);
+	}
+	assert_true(guest->entered >= entered);
+}
+
+/* What a limit holds back comes later by itself, also when the worker with the timer has gone. */
+static void test_limit(void **state)
+{
+	struct share_settings limit = SHARE_SETTINGS_DEFAULT;
+	struct fixture fixture;
+	static struct guest guest, leaver;
+
+	limit.max_iops = 200;
+	limit.burst_ms = 0;
+	start(&fixture, &slow_cost);
+	join(&fixture, &guest, 0, &limit);
+	join(&fixture, &leaver, 1, NULL);
+	guest.at_once = true;
+	for (unsigned i = 0; i < 4; i++)
+		ask(&guest, i);
+	assert_int_equal(guest.entered, 1);
+	assert_null(fixture.gate->holder);
+	/* Now the other worker has looked last. */
+	ask(&leaver, 0);
+	leave(&leaver, 0);
+	part(&leaver);
+	turn_until(&fixture, &guest, 4);
+	assert_true(counter_read(&guest.counters.throttled_ns) > 10 * MS);
+	assert_true(counter_read(&guest.counters.contended_ns) < counter_read(&guest.counters.throttled_ns));
+	/* A higher limit is noticed by what waits already. */
+	limit.max_iops = 1;
+	assert_int_equal(gate_node_set(guest.node, &limit, NULL), 0);
+	ask(&guest, 0);
+	ask(&guest, 1);
+	ask(&guest, 2);
+	limit.max_iops = 0;
+	assert_int_equal(gate_node_set(guest.node, &limit, NULL), 0);
+	turn_until(&fixture, &guest, 7);
+	part(&guest);
+	finish(&fixture);
+}
+
+/* A worker reads its clock once a turn: one that read it long ago must not turn a moment into an age. */
+static void test_clocks_disagree(void **state)
+{
+	struct fixture fixture;
+	static struct guest early, late;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &early, 0, NULL);
+	join(&fixture, &late, 1, NULL);
+	ask(&early, 0);
+	while (clock_now_ns() <= loop_now_ns(fixture.loop[0]))
+		;
+	for (unsigned i = 0; i < 10; i++)
+		ask(&late, i);
+	assert_true(fixture.gate->busy);
+	assert_true(fixture.gate->busy_since_ns > loop_now_ns(fixture.loop[0]));
+	leave(&early, 0);
+	assert_int_equal(fixture.gate->cost_generation, 0);
+	assert_true(fixture.gate->window.wall_ns < MS);
+	turn(&fixture);
+	for (unsigned i = 0; late.inside > 0; i++)
+		leave(&late, i);
+	part(&early);
+	part(&late);
+	finish(&fixture);
+}
+
+static void test_off(void **state)
+{
+	struct fixture fixture;
+	static struct guest guest;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &guest, 0, NULL);
+	disk_gate_set_on(fixture.gate, false);
+	for (unsigned i = 0; i < 20; i++)
+		assert_true(ask(&guest, i));
+	disk_gate_set_on(fixture.gate, true);
+	for (unsigned i = 0; i < 20; i++)
+		leave(&guest, i);
+	assert_int_equal(fixture.gate->depth.inside, 0);
+	part(&guest);
+	finish(&fixture);
+}
+
+/* ---- admission ---- */
+
+static struct gate_node *node(struct fixture *fixture, struct gate_node *parent, uint64_t min_iops)
+{
+	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
+	struct gate_node *node;
+
+	settings.min_iops = min_iops;
+	assert_int_equal(gate_node_create(fixture->gate, parent, &settings, &node, NULL), 0);
+	return node;
+}
+
+static int set(struct gate_node *node, uint64_t min_iops, struct gate_error *error)
+{
+	struct share_settings settings = *gate_node_settings(node);
+
+	settings.min_iops = min_iops;
+	return gate_node_set(node, &settings, error);
+}
+
+/* The disk does 2000 requests a second; 1800 of them may be promised. */
+static void test_admission(void **state)
+{
+	struct gate_node *alice, *bob, *root, *data;
+	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
+	struct gate_error error;
+	struct fixture fixture;
+
+	start(&fixture, &slow_cost);
+	alice = node(&fixture, NULL, 0);
+	root = node(&fixture, alice, 1000);
+	bob = node(&fixture, NULL, 500);
+	assert_int_equal(disk_gate_reserved_ppb(fixture.gate), 750000000);
+	/* Its disks make alice's reservation, and 300 are left. */
+	settings.min_iops = 301;
+	data = NULL;
+	assert_int_equal(gate_node_create(fixture.gate, alice, &settings, &data, &error), -ENOSPC);
+	assert_null(data);
+	assert_non_null(strstr(error.text, "15.0 % is left of what may be reserved: min_iops up to 300"));
+	data = node(&fixture, alice, 300);
+	assert_int_equal(set(bob, 501, &error), -ENOSPC);
+	assert_int_equal(gate_node_settings(bob)->min_iops, 500);
+	assert_int_equal(set(data, 100, &error), 0);
+	assert_int_equal(set(bob, 700, &error), 0);
+	/* A reservation of alice's own bounds her disks, and covers them. */
+	assert_int_equal(set(alice, 1000, &error), -ENOSPC);
+	assert_non_null(strstr(error.text, "55.0 %"));
+	assert_int_equal(set(alice, 1100, &error), 0);
+	assert_int_equal(set(data, 101, &error), -ENOSPC);
+	assert_int_equal(set(root, 900, &error), 0);
+	assert_int_equal(set(data, 200, &error), 0);
+	assert_int_equal(disk_gate_reserved_ppb(fixture.gate), 900000000);
+	gate_node_destroy(bob);
+	assert_int_equal(set(alice, 1800, &error), 0);
+	assert_int_equal(set(alice, 1801, &error), -ENOSPC);
+	gate_node_destroy(data);
+	gate_node_destroy(root);
+	gate_node_destroy(alice);
+	finish(&fixture);
+}
+
+/* To another group: its reservation must have room there; nothing changes when it has not. */
+static void test_move(void **state)
+{
+	struct gate_node *gold, *silver, *guest;
+	struct gate_error error;
+	struct fixture fixture;
+
+	start(&fixture, &slow_cost);
+	gold = node(&fixture, NULL, 1000);
+	silver = node(&fixture, NULL, 400);
+	guest = node(&fixture, gold, 500);
+	assert_int_equal(gate_node_move(guest, silver, &error), -ENOSPC);
+	assert_ptr_equal(guest->parent, gold);
+	assert_int_equal(set(guest, 400, &error), 0);
+	assert_int_equal(gate_node_move(guest, silver, &error), 0);
+	assert_ptr_equal(guest->parent, silver);
+	assert_int_equal(gate_node_move(guest, NULL, &error), 0);
+	assert_int_equal(disk_gate_reserved_ppb(fixture.gate), 900000000);
+	gate_node_destroy(guest);
+	gate_node_destroy(silver);
+	gate_node_destroy(gold);
+	finish(&fixture);
+}
+
+static void test_contradictions(void **state)
+{
+	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
+	struct gate_node *made;
+	struct gate_error error;
+	struct fixture fixture;
+
+	start(&fixture, &slow_cost);
+	settings.weight = 0;
+	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -EINVAL);
+	settings.weight = SCHEDULER_WEIGHT_MAX + 1;
+	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -EINVAL);
+	settings.weight = 1;
+	settings.min_iops = 11;
+	settings.max_iops = 10;
+	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "min_iops 11 is above max_iops 10"));
+	settings.max_iops = 11;
+	settings.burst_ms = SHARE_BURST_MS_MAX + 1;
+	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -EINVAL);
+	finish(&fixture);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bounded),	     cmocka_unit_test(test_other_worker),
+		cmocka_unit_test(test_lease),	     cmocka_unit_test(test_done_at_once),
+		cmocka_unit_test(test_limit),	     cmocka_unit_test(test_off),
+		cmocka_unit_test(test_admission),    cmocka_unit_test(test_move),
+		cmocka_unit_test(test_contradictions), cmocka_unit_test(test_clocks_disagree),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Two workers, guests that come, ask and go, and a control thread that changes settings, groups and the cost model at
+ * random all the while. Every request enters exactly once, the device is never fuller than its bound by more than what a
+ * lease lets slip in, and at the end nothing is left inside. Meant for TSAN too.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "arbiter/disk_gate.h"
+#include "arbiter/disk_gate_private.h"
+#include "core/clock.h"
+#include "core/loop.h"
+#include "test_disk.h"
+
+#define WORKERS	  2
+#define GUESTS	  4		/* of each worker */
+#define DEPTH	  16		/* requests of a guest */
+#define RUN_NS	  (600 * NS_PER_MS)
+#define SERVED_NS (20 * NS_PER_US)
+
+static const struct disk_cost cost = {
+	.line = { { 5000, 10 }, { 4000, 10 }, { 6000, 20 }, { 5000, 20 }, { 9000, 0 }, { 3000, 0 } },
+	.parallel = 4,
+};
+
+struct request {
+	struct gate_pass pass;
+	struct guest *guest;
+	struct loop_timer timer;	/* while it is in the device */
+	bool under_way;
+};
+
+struct guest {
+	struct worker *worker;
+	struct gate_node *node;
+	struct gate_port *port;
+	struct gate_counters counters;
+	struct request request[DEPTH];
+	uint64_t asked, entered, left;
+};
+
+struct worker {
+	struct loop *loop;
+	pthread_t thread;
+	struct guest guest[GUESTS];
+	uint64_t seed, until_ns;
+	struct loop_task task;
+};
+
+static void enter_device(struct request *request)
+{
+	struct worker *worker = request->guest->worker;
+
+	request->guest->entered++;
+	loop_timer_start(worker->loop, &request->timer, clock_now_ns() + test_below(&worker->seed, SERVED_NS));
+}
+
+static void on_enter(struct gate_pass *pass)
+{
+	enter_device((struct request *)pass);
+}
+
+static void served(struct loop_timer *timer)
+{
+	struct request *request = (struct request *)((char *)timer - offsetof(struct request, timer));
+
+	request->under_way = false;
+	request->guest->left++;
+	gate_leave(&request->pass);
+}
+
+static void ask(struct guest *guest, struct request *request)
+{
+	request->guest = guest;
+	request->under_way = true;
+	request->timer.expired = served;
+	request->pass.kind = (enum cost_kind)test_below(&guest->worker->seed, COST_KINDS);
+	request->pass.flush = test_below(&guest->worker->seed, 8) == 0;
+	request->pass.waiting.bytes = test_below(&guest->worker->seed, 64) * 4096;
+	request->pass.enter = on_enter;
+	guest->asked++;
+	if (gate_enter(guest->port, &request->pass))
+		enter_device(request);
+}
+
+static bool idle(const struct guest *guest)
+{
+	for (unsigned i = 0; i < DEPTH; i++)
+		if (guest->request[i].under_way)
+			return false;
+	return true;
+}
+
+/* Guests are busy, silent, or away for a while. */
+static void guest_turn(struct guest *guest, bool over)
+{
+	struct worker *worker = guest->worker;
+
+	if (idle(guest) && guest->port && (over || test_below(&worker->seed, 200) == 0)) {
+		gate_port_close(guest->port);
+		guest->port = NULL;
+	}
+	if (over || test_below(&worker->seed, 4) == 0)
+		return;
+	if (!guest->port)
+		assert_int_equal(gate_port_open(guest->node, worker->loop, &guest->counters, &guest->port), 0);
+	for (unsigned i = 0; i < DEPTH; i++)
+		if (!guest->request[i].under_way && test_below(&worker->seed, 2) == 0)
+			ask(guest, &guest->request[i]);
+}
+
+static void worker_turn(struct loop_task *task)
+{
+	struct worker *worker = (struct worker *)((char *)task - offsetof(struct worker, task));
+	bool over = clock_now_ns() >= worker->until_ns, left = false;
+
+	for (unsigned i = 0; i < GUESTS; i++) {
+		guest_turn(&worker->guest[i], over);
+		left |= worker->guest[i].port != NULL;
+	}
+	if (over && !left)
+		loop_stop(worker->loop);
+	else
+		loop_defer(worker->loop, task);
+}
+
+static void *worker_main(void *context)
+{
+	struct worker *worker = context;
+
+	loop_defer(worker->loop, &worker->task);
+	assert_int_equal(loop_run(worker->loop), 0);
+	return NULL;
+}
+
+static struct share_settings random_settings(uint64_t *seed)
+{
+	struct share_settings settings = { .weight = 1 + (uint32_t)test_below(seed, 1000) };
+
+	if (test_below(seed, 3) == 0)
+		settings.min_iops = test_below(seed, 5000);
+	if (test_below(seed, 3) == 0)
+		settings.max_iops = 20000 + test_below(seed, 100000);
+	if (test_below(seed, 3) == 0)
+		settings.max_bandwidth = (64 + test_below(seed, 1000)) << 20;
+	if (test_below(seed, 3) == 0)
+		settings.latency_target_us = (uint32_t)(1 + test_below(seed, 100));
+	settings.burst_ms = (uint32_t)test_below(seed, 20);
+	return settings;
+}
+
+static void change(struct disk_gate *gate, struct gate_node **groups, struct gate_node *node, uint64_t *seed)
+{
+	struct share_settings settings = random_settings(seed);
+	struct disk_cost other = cost;
+	struct gate_error error;
+
+	switch (test_below(seed, 6)) {
+	case 0:
+		gate_node_move(node, test_below(seed, 3) ? groups[test_below(seed, 2)] : NULL, &error);
+		break;
+	case 1:
+		other.parallel = 1 + (uint32_t)test_below(seed, 8);
+		disk_gate_set_cost(gate, &other);
+		break;
+	case 2:
+		disk_gate_set_on(gate, test_below(seed, 4) != 0);
+		break;
+	case 3:
+		gate_node_set(groups[test_below(seed, 2)], &settings, &error);
+		break;
+	default:
+		gate_node_set(node, &settings, &error);
+	}
+}
+
+static void test_settings_change_under_load(void **state)
+{
+	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
+	struct loop_options options = { .name = "test" };
+	uint64_t seed = test_seed("gate"), until_ns = clock_now_ns() + RUN_NS;
+	static struct worker workers[WORKERS];
+	struct gate_node *groups[2];
+	struct disk_gate *gate;
+
+	assert_int_equal(disk_gate_create(&cost, &gate), 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(gate_node_create(gate, NULL, &usual, &groups[i], NULL), 0);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		workers[i] = (struct worker){ .seed = seed + i, .until_ns = until_ns, .task.run = worker_turn };
+		assert_int_equal(loop_create(&options, &workers[i].loop), 0);
+		for (unsigned j = 0; j < GUESTS; j++) {
+			workers[i].guest[j].worker = &workers[i];
+			assert_int_equal(gate_node_create(gate, NULL, &usual, &workers[i].guest[j].node, NULL), 0);
+		}
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]), 0);
+	}
+	while (clock_now_ns() < until_ns)
+		change(gate, groups, workers[test_below(&seed, WORKERS)].guest[test_below(&seed, GUESTS)].node, &seed);
+	for (unsigned i = 0; i < WORKERS; i++)
+		pthread_join(workers[i].thread, NULL);
+	assert_int_equal(gate->depth.inside, 0);
+	assert_int_equal(gate->depth.inside_ns, 0);
+	assert_null(gate->lanes);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		for (unsigned j = 0; j < GUESTS; j++) {
+			struct guest *guest = &workers[i].guest[j];
+
+			assert_true(guest->asked > 100);
+			assert_int_equal(guest->entered, guest->asked);
+			assert_int_equal(guest->left, guest->asked);
+			assert_int_equal(counter_read(&guest->counters.waiting), 0);
+			gate_node_destroy(guest->node);
+		}
+		loop_destroy(workers[i].loop);
+	}
+	gate_node_destroy(groups[0]);
+	gate_node_destroy(groups[1]);
+	disk_gate_destroy(gate);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_settings_change_under_load) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
