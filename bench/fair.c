@@ -268,6 +268,7 @@ static void run_file(struct options *options, struct table *table)
 	} else {
 		options->bench.file = path;
 		run_disk(options, true, table);
+		options->bench.file = NULL;
 		unlink(path);
 	}
 }

@@ -196,5 +196,7 @@ extern const struct disk_memory_options fair_disk;
 void fair_prefer(pthread_t thread, int priority);
 /* Ends the program when error is not 0. */
 void fair_check(int error, const char *what);
+/* Zeroed memory; never NULL. */
+void *fair_allocate(size_t count, size_t bytes);
 
 #endif

@@ -77,10 +77,10 @@ struct disk_cost fair_cost_of(const struct disk_memory_options *disk)
 /* Blocks that were never written would be read without the device. */
 static void write_file(const char *path)
 {
-	uint64_t random = 88172645463325252ull, *block = malloc(MIB);
+	uint64_t random = 88172645463325252ull, *block = fair_allocate(1, MIB);
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	fair_check(fd < 0 ? -errno : block ? 0 : -ENOMEM, path);
+	fair_check(fd < 0 ? -errno : 0, path);
 	for (uint64_t at = 0; at < FILE_BYTES; at += MIB) {
 		for (unsigned i = 0; i < MIB / sizeof(*block); i++) {
 			random ^= random << 13;
@@ -203,10 +203,9 @@ static void open_disk(struct fair_server *server, const struct fair_plan *plan)
 struct fair_server *fair_server_start(const struct fair_bench *bench, const struct fair_plan *plan)
 {
 	unsigned guests = fair_plan_guests(plan), next = 0;
-	struct fair_server *server = calloc(1, sizeof(*server) + guests * sizeof(server->guest[0]));
+	struct fair_server *server = fair_allocate(1, sizeof(*server) + guests * sizeof(server->guest[0]));
 	const struct loop_options control = {.name = "control"};
 
-	fair_check(server ? 0 : -ENOMEM, "server");
 	server->bench = bench;
 	server->guests = guests;
 	open_disk(server, plan);
