@@ -168,13 +168,18 @@ void gate_dispatch(struct disk_gate *gate, struct gate_lane *here, uint64_t now_
 	gate_lane_wake_at(here, ready_ns);
 }
 
-/* What leaves while the device is kept full tells how fast it is. */
+/* What leaves while the device is kept full tells how fast it is; not while a latency target keeps it emptier than that. */
 static void observe(struct disk_gate *gate, const struct gate_pass *pass, uint64_t now_ns)
 {
 	struct cost_window *window = &gate->window;
 
 	if (!gate->busy)
 		return;
+	if (gate->depth.opening < DEPTH_OPEN) {
+		gate->busy_since_ns = now_ns;
+		*window = (struct cost_window){ .wall_ns = 0 };
+		return;
+	}
 	window->requests[pass->kind]++;
 	window->bytes[pass->kind] += pass->waiting.bytes;
 	if (pass->flush)

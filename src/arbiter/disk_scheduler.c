@@ -141,13 +141,18 @@ static bool hold_back(struct scheduler_node *leaf)
 
 /* ---- charging ---- */
 
-/* Virtual time starts again at zero: for the node, and for its children with it. */
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* Virtual time starts again at zero: for the node, and for its children with it. The order of the keys stays. */
 static void node_rebase(struct scheduler_node *node)
 {
 	for (struct scheduler_node *child = node->children; child; child = child->sibling)
-		child->tag -= child->tag < node->virtual ? child->tag : node->virtual;
+		child->tag = minus(child->tag, node->virtual);
 	for (uint32_t i = 0; i < node->tags.count; i++)
-		node->tags.entries[i].key = node_of(node->tags.entries[i].place, by_tag)->tag;
+		node->tags.entries[i].key = minus(node->tags.entries[i].key, node->virtual);
 	node->virtual = 0;
 }
 

@@ -160,6 +160,10 @@ int scheduler_node_move(struct scheduler_node *node, struct scheduler_node *pare
 	/* What waits below remembers a sum over all ancestors: the node takes with it what the old ones had. */
 	throttled_ns = node_throttled_ns(node->parent) - node_throttled_ns(parent);
 	node->throttled_total_ns += throttled_ns;
+	/* What it held back may be gone. */
+	for (struct scheduler_node *above = node->parent; above; above = above->parent)
+		if (above->throttled)
+			node_release(above);
 	detach(node);
 	attach(node, parent);
 	node_settle_up(node);

@@ -21,6 +21,9 @@ struct api_client {
 	CURL *curl;
 	char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char error[ERROR_MAX];
+	long timeout_s;
+	bool (*give_up)(void *context);	/* or NULL */
+	void *give_up_context;
 };
 
 struct answer {
@@ -53,6 +56,7 @@ int api_client_create(const char *runtime_dir, struct api_client **ret_client)
 		free(client);
 		return -ENAMETOOLONG;
 	}
+	client->timeout_s = TIMEOUT_S;
 	client->curl = curl_easy_init();
 	if (!client->curl) {
 		free(client);
@@ -68,6 +72,13 @@ void api_client_destroy(struct api_client *client)
 		return;
 	curl_easy_cleanup(client->curl);
 	free(client);
+}
+
+void api_client_set_patience(struct api_client *client, long timeout_s, bool (*give_up)(void *context), void *context)
+{
+	client->timeout_s = timeout_s;
+	client->give_up = give_up;
+	client->give_up_context = context;
 }
 
 const char *api_client_error(const struct api_client *client)
@@ -213,6 +224,14 @@ static int judge(struct api_client *client, long status, const struct answer *an
 	return 0;
 }
 
+/* curl asks this at least once a second; anything but 0 ends the request. */
+static int ask_to_give_up(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	struct api_client *client = context;
+
+	return client->give_up && client->give_up(client->give_up_context);
+}
+
 static void prepare(struct api_client *client, const char *method, const char *url, const char *body,
 		    struct curl_slist *headers, struct answer *answer)
 {
@@ -224,7 +243,10 @@ static void prepare(struct api_client *client, const char *method, const char *u
 	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, TIMEOUT_S);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT, client->timeout_s);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, ask_to_give_up);
+	curl_easy_setopt(curl, CURLOPT_XFERINFODATA, client);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
@@ -279,8 +301,11 @@ uint64_t api_number(const json_t *object, const char *key)
 {
 	const json_t *value = json_object_get(object, key);
 
-	if (json_is_real(value))
-		return json_real_value(value) > 0 ? (uint64_t)json_real_value(value) : 0;
+	if (json_is_real(value)) {
+		double real = json_real_value(value);
+
+		return real >= (double)INT64_MAX ? INT64_MAX : real > 0 ? (uint64_t)real : 0;
+	}
 	return json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
 }
 

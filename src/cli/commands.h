@@ -8,6 +8,8 @@
 /* status.c */
 int command_status(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_reload(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* top.c */
+int command_top(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* pool_commands.c */
 int command_pool_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_pool_show(struct cli *cli, const struct cli_command *command, int argc, char **argv);

@@ -23,6 +23,13 @@ static const char set_details[] =
 
 const struct cli_command cli_commands[] = {
 	{ "status", "[--json]", "every guest and disk: connected, traffic, latency, errors", NULL, command_status },
+	{ "top", "[--once] [--json] [--interval S] [--sort KEY] [--guests|--groups]",
+	  "who uses the disks now: rates, shares, waiting; live",
+	  "Keys: q quits, g shows guests or groups instead of disks, s or the left and right arrows choose the\n"
+	  "column to sort by, r reverses, p pauses, + and - change the interval, the other arrows scroll.\n"
+	  "--once prints one interval and ends; so does --json. KEY is a column: name, iops, mbs, dev, got, due,\n"
+	  "cpu, thr, con, p99, err, ref, wait, weight, min, max, read or write. viaduct(1) explains them.",
+	  command_top },
 	{ "pool list", "[--json]", "the physical disks and how much of them is free", NULL, command_pool_list },
 	{ "pool show", "POOL [--json]", "the map: which guest owns which part of the physical disk",
 	  "Prints a picture in proportion (one letter a guest, '.' free) and a table of runs.", command_pool_show },

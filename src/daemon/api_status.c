@@ -22,6 +22,20 @@ static void set(json_t *object, const char *key, uint64_t value)
 
 /* ---- disks ---- */
 
+/* [[limit, count], …]: the buckets that hold something; a client can tell what happened between two answers. */
+static json_t *buckets_json(const struct histogram *histogram)
+{
+	json_t *buckets = json_array();
+
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		uint64_t count = counter_read(&histogram->bucket[i]);
+
+		if (count > 0)
+			json_array_append_new(buckets, json_pack("[o, o]", number(histogram_bucket_limit_ns(i)), number(count)));
+	}
+	return buckets;
+}
+
 static json_t *operations_json(const struct disk_stats *stats)
 {
 	json_t *operations = json_object();
@@ -32,11 +46,12 @@ static json_t *operations_json(const struct disk_stats *stats)
 
 		json_object_set_new(
 			operations, disk_op_text(i),
-			json_pack("{s:o, s:o, s:{s:o, s:o, s:o}}", "operations", number(counter_read(&stats->operations[i])),
+			json_pack("{s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o}}", "operations", number(counter_read(&stats->operations[i])),
 				  "bytes", number(counter_read(&stats->bytes[i])), "latency_ns", "p50",
 				  number(histogram_quantile_ns(latency, 0.5)), "p99",
 				  number(histogram_quantile_ns(latency, 0.99)), "mean",
-				  number(count ? counter_read(&latency->sum_ns) / count : 0)));
+				  number(count ? counter_read(&latency->sum_ns) / count : 0), "sum",
+				  number(counter_read(&latency->sum_ns)), "buckets", buckets_json(latency)));
 	}
 	return operations;
 }

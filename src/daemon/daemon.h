@@ -110,7 +110,8 @@ struct daemon_disk {
 struct daemon {
 	struct config *config;			/* owned */
 	char *config_path;
-	char *runtime_dir, *state_dir;
+	char *runtime_dir;
+	char *state_dir;			/* NULL (in tests): nothing is kept */
 	const char *runtime_dir_option;		/* --runtime-dir, or NULL */
 	const char *force_format;		/* --force-format: a pool's name, or NULL */
 	struct loop *control;

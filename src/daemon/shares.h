@@ -78,7 +78,7 @@ struct config_share share_effective(const struct daemon *daemon, enum share_kind
 
 /*
  * Changes a share at run time and keeps it. Returns 0, or with *error and nothing changed: -EINVAL (a setting
- * contradicts another), -EBUSY (the reservation is refused), or -errno of keeping it.
+ * contradicts another), -EBUSY (the reservation is refused), -EIO (it cannot be kept), -ENOMEM.
  */
 int share_set(struct daemon *daemon, enum share_kind kind, const char *name, const struct share_change *change,
 	      struct daemon_error *error);

@@ -44,7 +44,10 @@ struct sim_load {
 };
 
 /* Ways in which a scheduler could be wrong: what it is told is spoiled: each must make a test fail. */
-enum sim_mutation { SIM_SOUND, SIM_WEIGHTS_IGNORED, SIM_RESERVATIONS_FORGOTTEN, SIM_REQUESTS_COUNTED, SIM_LIMITS_FORGOTTEN };
+enum sim_mutation {
+	SIM_SOUND, SIM_WEIGHTS_IGNORED, SIM_RESERVATIONS_FORGOTTEN, SIM_REQUESTS_COUNTED, SIM_LIMITS_FORGOTTEN,
+	SIM_MUTATIONS
+};
 
 struct sim_guest;
 struct simulation;

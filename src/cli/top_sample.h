@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One look at the daemon for `viaduct top`: its answers (docs/openapi.yaml) as plain structs. Two looks make
+ * rates: top_rates.h. Parsing is pure and takes anything: what is absent or of another type reads as 0, "" or false.
+ */
+#ifndef VIADUCT_CLI_TOP_SAMPLE_H
+#define VIADUCT_CLI_TOP_SAMPLE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/stats.h"
+
+#define TOP_NAME_MAX 128	/* longer names are cut */
+#define TOP_NONE     SIZE_MAX	/* no such index */
+
+/* Effective settings; 0: none. */
+struct top_share {
+	uint64_t weight;
+	uint64_t min_iops, max_iops;		/* a second */
+	uint64_t min_bandwidth, max_bandwidth;	/* bytes a second */
+};
+
+/* Since the daemon's start. */
+struct top_counters {
+	uint64_t operations, read_bytes, written_bytes;
+	uint64_t device_ns, cpu_ns;
+	uint64_t throttled_ns, contended_ns, latency_ns;	/* of all requests, added up */
+	uint64_t errors, refused;	/* refused: violations of the protocol included */
+	struct histogram latency;
+};
+
+enum top_state { TOP_IDLE, TOP_CONNECTED, TOP_BROKEN };
+
+struct top_group {
+	char name[TOP_NAME_MAX];
+	struct top_share share;
+};
+
+struct top_guest {
+	char name[TOP_NAME_MAX];
+	struct top_share share;
+	size_t group;			/* TOP_NONE: none */
+};
+
+/* A physical disk: a pool, or that of a disk with a path of its own, which then has the disk's name. */
+struct top_device {
+	char name[TOP_NAME_MAX];
+	uint64_t capacity_iops, capacity_bandwidth, reserved_ppb;	/* 0: unknown */
+	double rate;			/* cost carried out a second against the model; > 0 */
+	bool failed;
+};
+
+struct top_disk {
+	char name[TOP_NAME_MAX];
+	size_t guest, device;
+	enum top_state state;
+	struct top_share share;
+	struct top_counters counters;
+	uint64_t waiting;
+	uint64_t p99_ns;		/* since the start: for want of a histogram */
+};
+
+struct top_sample {
+	uint64_t now_ns;		/* the daemon's clock, or the caller's */
+	uint64_t uptime_ns;
+	uint64_t pid;
+	struct top_group *groups;
+	struct top_guest *guests;
+	struct top_device *devices;
+	struct top_disk *disks;
+	size_t group_count, guest_count, device_count, disk_count;
+};
+
+/*
+ * `status` answers GET /v1/status, `guests` GET /v1/guests (NULL: not asked, or status has them). now_ns: the
+ * caller's clock, for a daemon that does not tell its own. Aborts when memory is exhausted.
+ */
+struct top_sample *top_sample_parse(const json_t *status, const json_t *guests, uint64_t now_ns);
+/* NULL is allowed. */
+void top_sample_destroy(struct top_sample *sample);
+
+#endif
