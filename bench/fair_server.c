@@ -95,19 +95,27 @@ static void write_file(const char *path)
 	free(block);
 }
 
-struct host_disk *fair_open_file(const char *path, struct disk_cost *ret_cost)
+static struct host_disk *open_file(const char *path)
 {
 	const struct disk_uring_options options = {.path = path, .cache = HOST_DISK_CACHE_DIRECT};
+	struct host_disk *host;
+
+	fair_check(disk_uring_open(&options, &host), path);
+	return host;
+}
+
+void fair_prepare_file(struct fair_bench *bench)
+{
 	struct calibrate_options calibrate = {0};
 	struct calibration *left; /* of a disk that hangs; then the program ends */
 	struct host_disk *host;
 
-	if (access(path, F_OK) < 0)
-		write_file(path);
-	fair_check(disk_uring_open(&options, &host), path);
+	if (access(bench->file, F_OK) < 0)
+		write_file(bench->file);
+	host = open_file(bench->file);
 	calibrate.scratch_bytes = host->geometry.size_bytes;
-	fair_check(disk_calibrate(host, &calibrate, ret_cost, &left), "calibration");
-	return host;
+	fair_check(disk_calibrate(host, &calibrate, &bench->file_cost, &left), "calibration");
+	host->ops->close(host);
 }
 
 /* ---- start ---- */
@@ -194,7 +202,8 @@ static void open_disk(struct fair_server *server, const struct fair_plan *plan)
 		server->cost = fair_cost_of(plan->disk);
 		fair_check(disk_memory_open(plan->disk, &server->host), "simulated disk");
 	} else {
-		server->host = fair_open_file(server->bench->file, &server->cost);
+		server->cost = server->bench->file_cost;
+		server->host = open_file(server->bench->file);
 	}
 	fair_check(disk_gate_create(&server->cost, &server->gate), "gate");
 	disk_gate_set_on(server->gate, !server->bench->off);
