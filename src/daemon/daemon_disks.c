@@ -14,6 +14,7 @@
 
 #include "core/checked.h"
 #include "core/log.h"
+#include "core/loop_account.h"
 #include "daemon/config_values.h"
 #include "daemon/daemon.h"
 #include "daemon/shares.h"
@@ -242,6 +243,16 @@ static int create_endpoint(struct daemon_disk *disk, struct vhost_user_options *
 	return vhost_user_create(options, &disk->endpoint);
 }
 
+/* One for each guest, so that many disks are no more of the workers' time. */
+static struct loop_guest *guest_time(const struct daemon_disk *disk)
+{
+	const struct daemon_disk *other = disk->daemon->disks;
+
+	while (other && (!other->time || strcmp(other->guest, disk->guest) != 0))
+		other = other->next;
+	return other ? loop_guest_get(other->time) : loop_guest_create();
+}
+
 static int open_endpoint(struct daemon_disk *disk)
 {
 	struct vhost_user_options options = {
@@ -254,6 +265,11 @@ static int open_endpoint(struct daemon_disk *disk)
 
 	if (code)
 		return code;
+	if (!disk->time)
+		disk->time = guest_time(disk);
+	if (!disk->time)
+		return daemon_fail(&disk->error, -ENOMEM, "out of memory");
+	options.guest = disk->time;
 	set_socket_access(disk, &options);
 	code = create_endpoint(disk, &options);
 	if (code && options.socket == VHOST_USER_LISTEN_FD)
@@ -378,6 +394,7 @@ static void forget(struct daemon_disk *disk)
 	while (*link != disk)
 		link = &(*link)->next;
 	*link = disk->next;
+	loop_guest_put(disk->time);
 	free(disk->path);
 	free(disk);
 	daemon_disk_gone(daemon);
