@@ -210,6 +210,7 @@ static bool ask(struct gate_port *port, struct gate_pass *pass)
 	uint64_t now_ns;
 	bool at_once;
 
+	pass->account = loop_payer(port->lane->loop);
 	pthread_mutex_lock(&gate->lock);
 	now_ns = gate_now(gate, port->lane);
 	settle_lease(port);

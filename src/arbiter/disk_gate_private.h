@@ -14,6 +14,7 @@
 #include "arbiter/disk_depth.h"
 #include "arbiter/disk_gate.h"
 #include "core/loop.h"
+#include "core/loop_account.h"
 
 /* A port that had the gate to itself for so long gets the lease. */
 #define GATE_ALONE_NS 1000000u

@@ -92,6 +92,7 @@ static void enter(struct gate_pass *pass)
 
 void gate_lane_enter(struct gate_lane *lane)
 {
+	struct loop_account *payer = loop_payer(lane->loop);
 	struct gate_pass *pass, *next;
 
 	if (lane->entering)
@@ -100,9 +101,11 @@ void gate_lane_enter(struct gate_lane *lane)
 	while ((pass = take_granted(lane))) {
 		for (; pass; pass = next) {
 			next = pass_next(pass);
+			loop_pay(lane->loop, pass->account);
 			enter(pass);
 		}
 	}
+	loop_pay(lane->loop, payer);
 	lane->entering = false;
 }
 

@@ -27,10 +27,12 @@ class Model:
     """A daemon whose clock goes on by a second with each look."""
 
     def __init__(self, disks=2):
-        self.looks, self.disks, self.pid, self.hang = 0, disks, 1, None
+        self.looks, self.disks, self.pid = 0, disks, 1
+        self.hang, self.hanging = None, threading.Event()
 
     def status(self, body):
         if self.hang:
+            self.hanging.set()
             self.hang.wait()
         self.looks += 1
         disks = [disk(f"guest{i}/root", 1000 * (i + 1) * self.looks, 10**8 * (i + 1) * self.looks) for i in range(self.disks)]
@@ -250,8 +252,11 @@ def test_a_daemon_that_hangs_does_not_hold_us(top, model):
     screen.until("guest0/root")
     model.hang = threading.Event()
     try:
+        assert model.hanging.wait(20)
+        started = time.monotonic()
         screen.type("q")
         assert screen.end() == 0 and screen.is_as_found()
+        assert time.monotonic() - started < 4   # 5 s is how long we would wait for an answer
     finally:
         model.hang.set()
 
