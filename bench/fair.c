@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "core/memory_guard.h"
@@ -155,6 +156,19 @@ static void run_all(const struct options *options, const struct fair_experiment 
 	}
 }
 
+/* The figures mean something only beside what else the machine did. */
+static void print_machine(const struct options *options)
+{
+	struct utsname name;
+	double load = 0;
+
+	if (uname(&name) < 0 || getloadavg(&load, 1) != 1)
+		return;
+	printf("Linux %s, %ld CPUs, load %.2f; workers spin at most %u us%s\n", name.release,
+	       sysconf(_SC_NPROCESSORS_ONLN), load, options->bench.poll_us,
+	       options->bench.off ? "; sharing is OFF" : "");
+}
+
 static void run_disk(const struct options *options, bool file, struct table *table)
 {
 	run_all(options, fair_share_experiments, fair_share_count, file, table);
@@ -256,18 +270,41 @@ static void raise_limits(void)
 	fair_check(setrlimit(RLIMIT_NOFILE, &files) < 0 ? -errno : 0, "limit of open files");
 }
 
+static bool any_on_file(const struct options *options)
+{
+	for (unsigned i = 0; i < fair_share_count; i++)
+		if (fair_share_experiments[i].on_file && chosen(options, &fair_share_experiments[i]))
+			return true;
+	for (unsigned i = 0; i < fair_time_count; i++)
+		if (fair_time_experiments[i].on_file && chosen(options, &fair_time_experiments[i]))
+			return true;
+	return false;
+}
+
+static void measure_file(struct options *options, struct table *table)
+{
+	const struct disk_cost *cost = &options->bench.file_cost;
+
+	fair_prepare_file(&options->bench);
+	printf("the file: %llu IOPS of 4 KiB, %llu MiB/s, %u at a time\n",
+	       (unsigned long long)disk_cost_iops(cost), (unsigned long long)disk_cost_bandwidth(cost) / MIB,
+	       cost->parallel);
+	run_disk(options, true, table);
+}
+
 static void run_file(struct options *options, struct table *table)
 {
 	char path[4096];
 
-	if (options->no_file)
+	if (options->no_file || !any_on_file(options))
 		return;
 	snprintf(path, sizeof(path), "%s/viaduct-fair.%d", options->folder, (int)getpid());
 	if (options->bench.file) {
-		run_disk(options, true, table);
+		measure_file(options, table);
 	} else {
 		options->bench.file = path;
-		run_disk(options, true, table);
+		measure_file(options, table);
+		options->bench.file = NULL;
 		unlink(path);
 	}
 }
@@ -287,6 +324,7 @@ int main(int argc, char **argv)
 	if (options.json)
 		table.json = fopen(options.json, "we");
 	fair_check(options.json && !table.json ? -errno : 0, options.json);
+	print_machine(&options);
 	run_disk(&options, false, &table);
 	run_file(&options, &table);
 	if (table.json)

@@ -106,6 +106,7 @@ struct fair_run {
 /* What is common to all runs. */
 struct fair_bench {
 	const char *file; /* of the real disk, or NULL */
+	struct disk_cost file_cost;
 	const char *folder; /* for sockets */
 	bool quick;
 	bool off;	  /* the gate lets everything pass */
@@ -137,8 +138,8 @@ void fair_disk_slow(struct fair_server *server, unsigned factor);
 
 /* What the gate is told of a simulated disk: exactly what it does. */
 struct disk_cost fair_cost_of(const struct disk_memory_options *disk);
-/* The real file, made and written when it is missing; *ret_cost as calibrated. */
-struct host_disk *fair_open_file(const char *path, struct disk_cost *ret_cost);
+/* Makes and writes the real file when it is missing, and calibrates it: bench->file_cost. */
+void fair_prepare_file(struct fair_bench *bench);
 
 /* ---- the clients ---- */
 
@@ -196,5 +197,7 @@ extern const struct disk_memory_options fair_disk;
 void fair_prefer(pthread_t thread, int priority);
 /* Ends the program when error is not 0. */
 void fair_check(int error, const char *what);
+/* Zeroed memory; never NULL. */
+void *fair_allocate(size_t count, size_t bytes);
 
 #endif

@@ -302,8 +302,8 @@ static void tenant_connect(struct tenant *tenant, const struct fair_plan *plan, 
 	fair_check(error, text);
 	tenant->queue = frontend_queue(tenant->frontend, 0);
 	tenant->buffer = frontend_memory(tenant->frontend, &bytes);
-	tenant->io = calloc(load->depth + 1, sizeof(*tenant->io));
-	fair_check(tenant->io && bytes >= load->block_bytes ? 0 : -ENOMEM, "memory of a guest");
+	tenant->io = fair_allocate(load->depth + 1, sizeof(*tenant->io));
+	fair_check(bytes >= load->block_bytes ? 0 : -ENOMEM, "memory of a guest");
 	for (unsigned i = 0; i < load->depth; i++) {
 		tenant->io[i].next = tenant->free;
 		tenant->free = &tenant->io[i];
@@ -337,10 +337,9 @@ struct fair_client *fair_client_connect(const struct fair_plan *plan, const stru
 					struct fair_outcome *outcome, bool hostile)
 {
 	unsigned guests = fair_plan_guests(plan), guest = 0;
-	struct fair_client *client = calloc(1, sizeof(*client) + guests * sizeof(client->tenant[0]));
+	struct fair_client *client = fair_allocate(1, sizeof(*client) + guests * sizeof(client->tenant[0]));
 	char path[108];
 
-	fair_check(client ? 0 : -ENOMEM, "clients");
 	client->plan = plan;
 	client->hostile = hostile;
 	client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

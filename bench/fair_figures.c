@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fair_figures.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -86,9 +85,8 @@ struct fair_range fair_windows(const struct fair_run *run, unsigned guest, enum 
 double fair_worst_jain(const struct fair_run *run, unsigned first, unsigned count, enum fair_measure measure,
 		       unsigned window_ms, struct fair_span span)
 {
-	double *sum = calloc(count, sizeof(*sum)), worst = 1;
+	double *sum = fair_allocate(count, sizeof(*sum)), worst = 1;
 
-	fair_check(sum ? 0 : -ENOMEM, "sums");
 	for (unsigned from = span.from_ms; from + window_ms <= span.to_ms; from += window_ms / 4) {
 		for (unsigned i = 0; i < count; i++)
 			sum[i] = fair_total(run, first + i, 1, measure,

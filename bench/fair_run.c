@@ -22,6 +22,17 @@ void fair_check(int error, const char *what)
 	exit(1);
 }
 
+void *fair_allocate(size_t count, size_t bytes)
+{
+	void *memory = calloc(count, bytes);
+
+	if (!memory) {
+		fprintf(stderr, "viaduct-fair: out of memory\n");
+		exit(1);
+	}
+	return memory;
+}
+
 void fair_prefer(pthread_t thread, int priority)
 {
 	const struct sched_param wanted = {.sched_priority = priority};
@@ -58,14 +69,17 @@ unsigned fair_plan_guests(const struct fair_plan *plan)
 
 static size_t resident_bytes(void)
 {
-	unsigned long long pages = 0;
+	char line[128] = "", *resident;
 	FILE *file = fopen("/proc/self/statm", "re");
 
-	if (file && fscanf(file, "%*u %llu", &pages) != 1)
-		pages = 0;
-	if (file)
-		fclose(file);
-	return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+	if (!file)
+		return 0;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = 0;
+	fclose(file);
+	/* In pages: all, then the resident ones. */
+	resident = strchr(line, ' ');
+	return resident ? strtoull(resident, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static void sleep_until(uint64_t ns)
@@ -101,8 +115,7 @@ void fair_run_make(const struct fair_bench *bench, const struct fair_plan *plan,
 	struct fair_server *server = fair_server_start(bench, plan);
 
 	*ret_run = (struct fair_run){.cost = *fair_server_cost(server), .guests = fair_plan_guests(plan)};
-	ret_run->outcome = calloc(ret_run->guests, sizeof(*ret_run->outcome));
-	fair_check(ret_run->outcome ? 0 : -ENOMEM, "outcomes");
+	ret_run->outcome = fair_allocate(ret_run->guests, sizeof(*ret_run->outcome));
 	for (unsigned i = 0; i < ret_run->guests; i++)
 		fair_check(fair_series_init(&ret_run->outcome[i].series, plan->total_ms), "outcomes");
 	play(plan, server, ret_run);

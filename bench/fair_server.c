@@ -77,10 +77,10 @@ struct disk_cost fair_cost_of(const struct disk_memory_options *disk)
 /* Blocks that were never written would be read without the device. */
 static void write_file(const char *path)
 {
-	uint64_t random = 88172645463325252ull, *block = malloc(MIB);
+	uint64_t random = 88172645463325252ull, *block = fair_allocate(1, MIB);
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	fair_check(fd < 0 ? -errno : block ? 0 : -ENOMEM, path);
+	fair_check(fd < 0 ? -errno : 0, path);
 	for (uint64_t at = 0; at < FILE_BYTES; at += MIB) {
 		for (unsigned i = 0; i < MIB / sizeof(*block); i++) {
 			random ^= random << 13;
@@ -95,19 +95,27 @@ static void write_file(const char *path)
 	free(block);
 }
 
-struct host_disk *fair_open_file(const char *path, struct disk_cost *ret_cost)
+static struct host_disk *open_file(const char *path)
 {
 	const struct disk_uring_options options = {.path = path, .cache = HOST_DISK_CACHE_DIRECT};
+	struct host_disk *host;
+
+	fair_check(disk_uring_open(&options, &host), path);
+	return host;
+}
+
+void fair_prepare_file(struct fair_bench *bench)
+{
 	struct calibrate_options calibrate = {0};
 	struct calibration *left; /* of a disk that hangs; then the program ends */
 	struct host_disk *host;
 
-	if (access(path, F_OK) < 0)
-		write_file(path);
-	fair_check(disk_uring_open(&options, &host), path);
+	if (access(bench->file, F_OK) < 0)
+		write_file(bench->file);
+	host = open_file(bench->file);
 	calibrate.scratch_bytes = host->geometry.size_bytes;
-	fair_check(disk_calibrate(host, &calibrate, ret_cost, &left), "calibration");
-	return host;
+	fair_check(disk_calibrate(host, &calibrate, &bench->file_cost, &left), "calibration");
+	host->ops->close(host);
 }
 
 /* ---- start ---- */
@@ -194,7 +202,8 @@ static void open_disk(struct fair_server *server, const struct fair_plan *plan)
 		server->cost = fair_cost_of(plan->disk);
 		fair_check(disk_memory_open(plan->disk, &server->host), "simulated disk");
 	} else {
-		server->host = fair_open_file(server->bench->file, &server->cost);
+		server->cost = server->bench->file_cost;
+		server->host = open_file(server->bench->file);
 	}
 	fair_check(disk_gate_create(&server->cost, &server->gate), "gate");
 	disk_gate_set_on(server->gate, !server->bench->off);
@@ -203,10 +212,9 @@ static void open_disk(struct fair_server *server, const struct fair_plan *plan)
 struct fair_server *fair_server_start(const struct fair_bench *bench, const struct fair_plan *plan)
 {
 	unsigned guests = fair_plan_guests(plan), next = 0;
-	struct fair_server *server = calloc(1, sizeof(*server) + guests * sizeof(server->guest[0]));
+	struct fair_server *server = fair_allocate(1, sizeof(*server) + guests * sizeof(server->guest[0]));
 	const struct loop_options control = {.name = "control"};
 
-	fair_check(server ? 0 : -ENOMEM, "server");
 	server->bench = bench;
 	server->guests = guests;
 	open_disk(server, plan);

@@ -41,9 +41,15 @@ static void victim(const struct fair_bench *bench, unsigned guests, bool file, s
 	fair_run_free(&run);
 }
 
-/* ---- Q6: a limited guest that always wants more, and one that saves up its burst ---- */
+/*
+ * ---- Q6: a limited guest that always wants more, and one that saves up its burst ----
+ *
+ * What is counted is completions, and they jitter by what the device and the notification take: of the overshoot, a
+ * millisecond's worth of the rate is not the limiter's.
+ */
 
-#define LIMIT_IOPS 2000u
+#define LIMIT_IOPS      2000u
+#define JITTER_REQUESTS (LIMIT_IOPS / 1000.0)
 
 static void limit(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
 {
@@ -69,7 +75,8 @@ static void limit(const struct fair_bench *bench, unsigned guests, bool file, st
 			fmax(1 - range.least / LIMIT_IOPS, range.greatest / LIMIT_IOPS - 1) * 100, 1);
 	excess = fmax(fair_excess(&run.outcome[0].series, FAIR_REQUESTS, LIMIT_IOPS, 0, span.to_ms),
 		      fair_excess(&run.outcome[1].series, FAIR_REQUESTS, LIMIT_IOPS, 0, span.to_ms));
-	fair_report_add(report, "overshoot; target: the burst", "requests", FAIR_AT_MOST, excess, burst);
+	fair_report_add(report, "overshoot; target: the burst and 1 ms of jitter", "requests", FAIR_AT_MOST, excess,
+			burst + JITTER_REQUESTS);
 	fair_run_free(&run);
 }
 

@@ -90,17 +90,18 @@ static void attach(struct scheduler_node *node, struct scheduler_node *parent)
 /* Out of the heaps and the list of its parent, which it still names. */
 static void detach(struct scheduler_node *node)
 {
-	struct scheduler_node **link = &node->parent->children;
+	struct scheduler_node *parent = node->parent, **link;
 
+	assert(parent);
 	if (heap_holds(&node->by_tag))
-		heap_remove(&node->parent->tags, &node->by_tag);
+		heap_remove(&parent->tags, &node->by_tag);
 	if (heap_holds(&node->by_due))
-		heap_remove(&node->parent->dues, &node->by_due);
-	while (*link != node)
-		link = &(*link)->sibling;
+		heap_remove(&parent->dues, &node->by_due);
+	for (link = &parent->children; *link != node; link = &(*link)->sibling)
+		assert(*link);
 	*link = node->sibling;
-	node->parent->child_count--;
-	node_settle_up(node->parent);
+	parent->child_count--;
+	node_settle_up(parent);
 }
 
 int scheduler_node_create(struct disk_scheduler *scheduler, struct scheduler_node *parent,

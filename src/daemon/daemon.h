@@ -89,6 +89,7 @@ struct daemon_disk {
 	struct host_disk *host;
 	struct share_gate *gate;		/* of a disk of its own */
 	struct share_node *share;		/* while served */
+	struct loop_guest *time;		/* the guest's, on the workers; all its disks hold the same */
 
 	bool read_only, packed, client;
 	unsigned queues, cache;

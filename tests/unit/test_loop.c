@@ -63,6 +63,51 @@ static void test_watch_sees_every_write_without_reading(void **state)
 	close(fd);
 }
 
+static void turn_a_while(struct loop *loop)
+{
+	for (int turn = 0; turn < 4; turn++)
+		assert_int_equal(loop_turn(loop, NS_PER_MS), 0);
+}
+
+static void test_paused_watch_tells_what_it_missed(void **state)
+{
+	struct loop *loop = make_loop(0);
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct watched watched = { .watch.ready = count_ready };
+
+	loop_watch_pause(loop, &watched.watch);
+	assert_int_equal(loop_watch_start(loop, &watched.watch, fd, POLLIN), 0);
+	turn_a_while(loop);
+	loop_watch_pause(loop, &watched.watch);
+	loop_watch_pause(loop, &watched.watch);
+	signal_fd(fd);
+	turn_a_while(loop);
+	assert_int_equal(watched.count, 0);
+	loop_watch_resume(loop, &watched.watch);
+	loop_watch_resume(loop, &watched.watch);
+	turn_a_while(loop);
+	assert_int_equal(watched.count, 1);
+
+	/* Before the kernel knows of the pause. */
+	loop_watch_pause(loop, &watched.watch);
+	loop_watch_resume(loop, &watched.watch);
+	turn_a_while(loop);
+	watched.count = 0;
+	signal_fd(fd);
+	turn_a_while(loop);
+	assert_int_equal(watched.count, 1);
+
+	loop_watch_pause(loop, &watched.watch);
+	turn_a_while(loop);
+	loop_watch_stop(loop, &watched.watch);
+	loop_watch_resume(loop, &watched.watch);
+	signal_fd(fd);
+	turn_a_while(loop);
+	assert_int_equal(watched.count, 1);
+	loop_destroy(loop);
+	close(fd);
+}
+
 struct timed {
 	struct loop_timer timer;
 	unsigned order, *next_order;
@@ -258,6 +303,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_watch_sees_every_write_without_reading),
+		cmocka_unit_test(test_paused_watch_tells_what_it_missed),
 		cmocka_unit_test(test_timers_fire_in_order_and_can_be_stopped),
 		cmocka_unit_test(test_task_runs_once_a_turn),
 		cmocka_unit_test(test_poller_is_polled_until_it_parks),
