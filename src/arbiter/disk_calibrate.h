@@ -26,7 +26,7 @@ struct calibrate_options {
 struct calibration;
 
 /*
- * Any thread that has no loop running. Returns 0, or -errno with *ret_cost = disk_cost_default: what the disk answered,
+ * Any thread but workers; blocks. Returns 0, or -errno with *ret_cost = disk_cost_default: what the disk answered,
  * -ENOMEM, -EINVAL (scratch outside the disk), or -ETIMEDOUT: it did not answer. Then *ret_left (else NULL) owns what it
  * may still write to and complete: memory, a loop, and a channel of the disk, which therefore may not be closed
  * before calibration_finish().

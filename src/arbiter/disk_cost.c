@@ -53,10 +53,10 @@ struct cost_line cost_line_through(uint64_t small_bytes, uint64_t small_ns, uint
 	uint64_t per_kib = 0, moving;
 
 	if (large_bytes > small_bytes && large_ns > small_ns)
-		per_kib = to_u32((large_ns - small_ns) / ((large_bytes - small_bytes + 1023) / 1024));
+		per_kib = to_u32(2 * (large_ns - small_ns) / ((large_bytes - small_bytes) / 512));
 	moving = small_bytes / 512 * per_kib / 2;
 	return (struct cost_line){
-		.base_ns = to_u32(small_ns > moving ? small_ns - moving : 0),
+		.base_ns = to_u32(small_ns / 8 * 7 > moving ? small_ns - moving : small_ns / 8),
 		.ns_per_kib = (uint32_t)per_kib,
 	};
 }

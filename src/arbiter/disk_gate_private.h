@@ -115,6 +115,8 @@ void gate_lane_put(struct gate_lane *lane);
 void gate_lane_grant(struct gate_pass *pass, const struct gate_lane *here, struct gate_lane **tell);
 /* After the lock was released: sends the messages. */
 void gate_lane_tell(struct gate_lane *tell);
+/* Under the lock, on the lane's worker: takes `pass` back when it is all that was granted. */
+bool gate_lane_take_only(struct gate_lane *lane, const struct gate_pass *pass);
 /* Without the lock, on the lane's worker: lets in what was granted. */
 void gate_lane_enter(struct gate_lane *lane);
 /* Any thread, without the lock: settings have changed, something may be allowed to enter now. */

@@ -50,6 +50,15 @@ void gate_lane_grant(struct gate_pass *pass, const struct gate_lane *here, struc
 		tell_later(lane, tell);
 }
 
+bool gate_lane_take_only(struct gate_lane *lane, const struct gate_pass *pass)
+{
+	if (lane->granted != pass || lane->granted_last != pass)
+		return false;
+	__atomic_store_n(&lane->granted, NULL, __ATOMIC_RELAXED);
+	lane->granted_last = NULL;
+	return true;
+}
+
 static struct gate_pass *take_granted(struct gate_lane *lane)
 {
 	struct gate_pass *granted;

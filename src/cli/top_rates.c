@@ -110,13 +110,18 @@ static void count_disks(struct rates *rates)
 }
 
 /*
- * What the device could have carried out between the samples. Its rate is of the last moment, so what it did carry out
- * may be more.
+ * What the device could have carried out between the samples. Its rate is known of the two moments only, so what it did
+ * carry out may be more.
  */
 static double possible_ns(const struct rates *rates, size_t device)
 {
-	double ns = rates->view->seconds * (double)NS_PER_S * rates->now->devices[device].rate;
+	const struct top_device *now = &rates->now->devices[device], *before = now;
+	double ns;
 
+	if (rates->before && device < rates->before->device_count &&
+	    strcmp(rates->before->devices[device].name, now->name) == 0)
+		before = &rates->before->devices[device];
+	ns = rates->view->seconds * (double)NS_PER_S * (before->rate + now->rate) / 2;
 	return ns > rates->device_ns[device] ? ns : rates->device_ns[device];
 }
 

@@ -7,9 +7,10 @@
  * are a sorted list whose head bounds the wait.
  *
  * A turn never waits while there is work. When there was none, the loop spins for spin_ns before it sleeps.
- * spin_ns adapts: a sleep that ended sooner than spin_max_ns would have been worth spinning for, so the
- * loop spins fully next time; a longer one halves it. An idle loop therefore spins at most once or twice
- * after its last request, and a busy one does not sleep between two requests.
+ * spin_ns adapts: a busy wait that found work, or a sleep that ended sooner than spin_max_ns, makes the next
+ * one full; a longer sleep takes a quarter off. With one request in flight the two waits alternate, a long one
+ * for the disk and a short one for the driver: the first must not cost the second its spin, as each of its
+ * sleeps is two wake-ups more. An idle loop spins ever less, four times spin_max_ns in all.
  *
  * The ring is created disabled and enabled by the thread that turns the loop first, because
  * IORING_SETUP_SINGLE_ISSUER binds it to that thread. With IORING_SETUP_DEFER_TASKRUN completions are
@@ -316,7 +317,7 @@ static void adapt_spin(struct loop *loop, uint64_t gap_ns)
 	if (gap_ns <= loop->spin_max_ns)
 		loop->spin_ns = loop->spin_max_ns;
 	else
-		loop->spin_ns = loop->spin_ns / 2 < LOOP_SPIN_MIN_NS ? 0 : loop->spin_ns / 2;
+		loop->spin_ns = loop->spin_ns < LOOP_SPIN_MIN_NS ? 0 : loop->spin_ns - loop->spin_ns / 4;
 }
 
 static int submit_and_sleep(struct loop *loop, uint64_t timeout_ns)
@@ -402,8 +403,11 @@ static int turn(struct loop *loop, uint64_t timeout_ns, bool sleep_after_work)
 	}
 	begin_turn(loop);
 	worked = work(loop);
-	if (worked)
+	if (worked && loop->idle_since_ns > 0) {
+		/* The busy wait ended with work, not with sleep: it pays. */
 		loop->idle_since_ns = 0;
+		loop->spin_ns = loop->spin_max_ns;
+	}
 	/* A loop that does not spin looks once more and then submits and sleeps with one system call. */
 	for (unsigned looks = 1; worked && sleep_after_work && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX; looks++) {
 		loop->now_ns = 0;

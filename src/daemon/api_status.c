@@ -70,7 +70,6 @@ static void set_connection(json_t *object, const struct vhost_user_status *statu
 	char features[32];
 
 	snprintf(features, sizeof(features), "0x%llx", (unsigned long long)status->features);
-	json_object_set_new(object, "connected", json_boolean(status->connections > 0));
 	set(object, "connections", status->connections);
 	set(object, "queues_running", status->queues_running);
 	json_object_set_new(object, "features", json_string(features));
@@ -126,6 +125,7 @@ json_t *api_disk_json(struct daemon_disk *disk)
 		return NULL;
 	if (disk->endpoint)
 		vhost_user_status(disk->endpoint, &status);
+	json_object_set_new(object, "connected", json_boolean(daemon_disk_connected(disk)));
 	set_connection(object, &status);
 	set_stats(object, disk, status.cpu_ns);
 	api_set_share(object, disk->daemon, SHARE_OF_DISK, disk->name);

@@ -284,6 +284,8 @@ static int open_endpoint(struct daemon_disk *disk)
 
 static void close_steps(struct daemon_disk *disk)
 {
+	bool host_unused;
+
 	assert(!disk->endpoint);
 	virtio_blk_destroy(disk->model);
 	disk->model = NULL;
@@ -291,9 +293,9 @@ static void close_steps(struct daemon_disk *disk)
 	disk->disk = NULL;
 	share_close(disk->share);
 	disk->share = NULL;
-	share_gate_close(disk->daemon, disk->gate);
+	host_unused = share_gate_close(disk->daemon, disk->gate);
 	disk->gate = NULL;
-	if (disk->host)
+	if (host_unused && disk->host)
 		disk->host->ops->close(disk->host);
 	disk->host = NULL;
 }

@@ -22,12 +22,17 @@ class PtyScreen:
     def __init__(self, command, columns=80, lines=24, env=None):
         self.written = b""
         self.status = None
+        go, set_go = os.pipe()
         self.pid, self.master = pty.fork()
         if self.pid == 0:
+            os.read(go, 1)      # the parent has seen how the terminal was
             self._resize(0, columns, lines)
             os.execve(command[0], [str(word) for word in command],
                       {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm", **(env or {})})
         self.attributes = termios.tcgetattr(self.master)
+        os.write(set_go, b"x")
+        os.close(go)
+        os.close(set_go)
 
     @staticmethod
     def _resize(descriptor, columns, lines):

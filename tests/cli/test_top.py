@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -10,7 +11,7 @@ import time
 
 import pytest
 
-from conftest import BUILD
+from conftest import BUILD, ROOT
 from pty_screen import ENTER, LEAVE, PtyScreen
 from real_daemon import Daemon
 
@@ -26,10 +27,12 @@ class Model:
     """A daemon whose clock goes on by a second with each look."""
 
     def __init__(self, disks=2):
-        self.looks, self.disks, self.pid, self.hang = 0, disks, 1, None
+        self.looks, self.disks, self.pid = 0, disks, 1
+        self.hang, self.hanging = None, threading.Event()
 
     def status(self, body):
         if self.hang:
+            self.hanging.set()
             self.hang.wait()
         self.looks += 1
         disks = [disk(f"guest{i}/root", 1000 * (i + 1) * self.looks, 10**8 * (i + 1) * self.looks) for i in range(self.disks)]
@@ -118,6 +121,17 @@ def test_usage_errors(viaduct, model, words, sentence):
 def test_without_a_daemon(viaduct):
     result = viaduct("top", "--once")
     assert result.code == 1 and "viaductd is not running" in result.err
+
+
+def test_every_column_is_documented(viaduct):
+    named = re.search(r"KEY is a column: (.*?)\.", viaduct("help", "top").out, re.S).group(1)
+    keys = set(re.split(r",\s+|\s+or\s+", named))
+    assert "dev" in keys and len(keys) == 18
+    page = (ROOT / "docs/top.md").read_text()
+    manual = (ROOT / "docs/man/viaduct.1").read_text()
+    for key in keys - {"name"}:
+        assert f"`{key}`" in page, key
+        assert re.search(rf"[(,] ?{key}[,)]", manual), key
 
 
 # ---- live ----
@@ -238,8 +252,11 @@ def test_a_daemon_that_hangs_does_not_hold_us(top, model):
     screen.until("guest0/root")
     model.hang = threading.Event()
     try:
+        assert model.hanging.wait(20)
+        started = time.monotonic()
         screen.type("q")
         assert screen.end() == 0 and screen.is_as_found()
+        assert time.monotonic() - started < 4   # 5 s is how long we would wait for an answer
     finally:
         model.hang.set()
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shares of the physical disks' time: set at run time, kept, reloaded, refused. How well they hold is bench-fair's."""
 import signal
+import threading
+import time
 
 import pytest
 
@@ -190,8 +192,27 @@ def test_reload_changes_running_shares(daemon):
         front.disk().write(0, bytes(4096))
     assert share(daemon, "alice/root")["max_bandwidth"] == 20 << 20
     assert daemon.api("GET", "/v1/guests/alice")[1]["group"] == "gold"
+    daemon.sections["group gold"]["weight"] = 600
+    daemon.write_config()
     daemon.process.send_signal(signal.SIGHUP)
-    assert reload(daemon) == ([], [])
+    assert daemon.wait_line("reload: group gold: weight = 600")
+    assert share(daemon, "gold", "groups")["weight"] == 600
+
+
+def test_a_change_reaches_what_waits(daemon):
+    """One request a second: the next read would wait most of one, and the limit goes before."""
+    change(daemon, "alice/root", max_iops=1, burst=0)
+    with FrontEnd.start(daemon.socket("alice/root")) as front:
+        front.disk().read(0, 8)
+        began = time.monotonic()
+        reader = threading.Thread(target=lambda: front.disk().read(8, 8))
+        reader.start()
+        while daemon.api("GET", "/v1/disks/alice/root")[1]["time"]["waiting"] == 0:
+            assert time.monotonic() - began < 1
+        changed = time.monotonic()
+        change(daemon, "alice/root", max_iops=None)
+        reader.join(5)
+        assert not reader.is_alive() and time.monotonic() - changed < 0.4, "it waited for the limit that was"
 
 
 def test_reload_below_settings_of_run_time(daemon):
@@ -263,3 +284,56 @@ def test_time_is_accounted(daemon):
         assert metrics['viaduct_disk_throttled_seconds_total{guest="alice",disk="root"}'] >= 0.03
         assert metrics['viaduct_disk_wait_seconds_count{guest="alice",disk="root"}'] >= 5
     assert daemon.api("GET", "/v1/disks/bob/root")[1]["time"]["device_ns"] == 0
+
+
+MEASURED = {"capacity_iops": None, "capacity_bandwidth": None}
+
+
+def costs(daemon):
+    """What is kept of measured disks: {first line: the rest}"""
+    return dict(path.read_text().split("\n", 1) for path in (daemon.folder / "state").glob("disk-*.cost"))
+
+
+def test_disks_are_measured_once(make_daemon, sections, tmp_path):
+    sections["pool main"].update(MEASURED)
+    daemon = make_daemon(sections)
+    assert daemon.wait_line("main.pool: measured")
+    (line, cost), = costs(daemon).items()
+    assert line == f"disk {tmp_path}/main.pool size {64 << 20} block 512 cache 0"
+    assert cost.startswith("viaduct-disk-cost 1\n")
+    since = len(daemon.lines)
+    for again in daemon.restart, lambda: (daemon.stop(), daemon.start()), lambda: take_over(daemon):
+        again()
+    # Under running guests, another disk.
+    daemon.sections["pool fast"] = {"path": tmp_path / "fast.pool", "size": "64M", **MEASURED}
+    assert reload(daemon) == ([f"pool fast: opened {tmp_path}/fast.pool"], [])
+    assert not [line for line in daemon.lines_about("main.pool: measured", since)]
+    assert daemon.wait_line("fast.pool: measured") and len(costs(daemon)) == 2
+
+
+def test_a_damaged_measurement_is_made_again(make_daemon, sections):
+    sections["pool main"].update(MEASURED)
+    daemon = make_daemon(sections)
+    assert daemon.stop() == 0
+    kept, = (daemon.folder / "state").glob("disk-*.cost")
+    kept.write_text(kept.read_text().replace("parallel", "parallax"))
+    since = len(daemon.lines)
+    daemon.start()
+    assert daemon.wait_line("main.pool: measured", since) and "parallel" in kept.read_text()
+
+
+def test_a_takeover_measures_nothing(make_daemon, sections):
+    sections["pool main"].update(MEASURED)
+    daemon = make_daemon(sections)
+    for kept in (daemon.folder / "state").glob("disk-*.cost"):
+        kept.unlink()
+    daemon.sections["pool main"].update(capacity_iops=10000, capacity_bandwidth="100M")
+    reload(daemon)      # nothing is kept from now on
+    daemon.sections["pool main"].update(MEASURED)
+    daemon.write_config()
+    since = len(daemon.lines)
+    take_over(daemon)
+    assert daemon.api("GET", "/v1/pools/main")[1]["capacity"]["iops"] > 0
+    assert not daemon.lines_about("measured", since) and not costs(daemon)
+    daemon.restart()
+    assert daemon.wait_line("main.pool: measured", since)

@@ -99,6 +99,7 @@ static void example_redistributed_flat(void **state)
 #define TREES	     40u
 #define CHILDREN_MAX 5u
 #define RESERVABLE   0.8
+#define WARM_NS	     (250 * NS_PER_MS)
 
 struct fluid {
 	struct fluid *children;
@@ -151,7 +152,7 @@ static double fraction(struct simulation *sim)
 static void grow(struct simulation *sim, struct fluid *node, struct scheduler_node *below, unsigned levels,
 		 double reservable, const struct sim_load *load);
 
-/* The same in the scheduler's units; all requests below one child of the root are alike, so that limits can be converted. */
+/* The same in the scheduler's units. All requests below one child of the root are alike, so limits can be converted. */
 static void plant(struct simulation *sim, struct fluid *node, struct scheduler_node *below, unsigned levels,
 		  const struct sim_load *load)
 {
@@ -208,7 +209,7 @@ static double worst_error(const struct simulation *sim, const struct fluid *node
 		worst = worst_error(sim, &node->children[i], worst);
 	if (node->count > 0)
 		return worst;
-	got = (double)sim_got(sim, node->guest, NS_PER_S / 4, NS_PER_S / 4 + NS_PER_S).device_ns;
+	got = (double)sim_got(sim, node->guest, WARM_NS, WARM_NS + NS_PER_S).device_ns;
 	/* The edges of the measured second cut through up to two requests. */
 	slack = 2 * (double)sim_cost_ns(&sim->device, &sim->guests[node->guest].load);
 	return fmax(worst, fmax(fabs(got - node->got * span_ns) - slack, 0) / (node->got * span_ns));
@@ -224,7 +225,7 @@ static void uproot(struct fluid *node)
 /* The largest error of a guest's share in the tree that grows from this seed. */
 static double tree_error(uint64_t tree_seed, enum sim_mutation mutation)
 {
-	struct simulation *sim = sim_create(&sim_device_ssd, NS_PER_S * 5 / 4, tree_seed);
+	struct simulation *sim = sim_create(&sim_device_ssd, WARM_NS + NS_PER_S, tree_seed);
 	struct fluid root = { .limit = 1 };
 	double error;
 
@@ -232,7 +233,7 @@ static double tree_error(uint64_t tree_seed, enum sim_mutation mutation)
 	grow(sim, &root, NULL, 2, RESERVABLE, NULL);
 	bounds(&root);
 	divide(&root, root.most);
-	sim_run(sim, NS_PER_S * 5 / 4);
+	sim_run(sim, WARM_NS + NS_PER_S);
 	error = worst_error(sim, &root, 0);
 	uproot(&root);
 	sim_destroy(sim);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A simulated disk that simulated guests share, in simulated time: the proving ground of the disk scheduler. The
- * same seed gives the same run, to the nanosecond.
+ * A simulated disk that simulated guests share, in simulated time: the proving ground of the disk scheduler.
+ * The same seed gives the same run, to the nanosecond.
  *
  * The device serves `parallel` requests at a time, each in base_ns + its KiB * ns_per_kib of its direction; what enters
  * beyond that waits inside, first come, first served. As in the daemon, disk_depth.h bounds what is inside and
- * the scheduler says what enters next. A guest is a closed loop (always `depth` requests under way), or an open one
- * (requests arrive at random, `rate` a second, however many wait).
+ * the scheduler says what enters next. A guest is a closed loop (always `depth` requests under way), or an open
+ * one (requests arrive at random, `rate` a second, however many wait).
  */
 #ifndef VIADUCT_TESTS_SIMULATOR_H
 #define VIADUCT_TESTS_SIMULATOR_H
@@ -83,15 +83,15 @@ struct sim_guest {
 	unsigned under_way;
 	bool working;
 	struct sim_bin *bins;
-	uint64_t *latencies_ns;			/* of the first requests; see sim_latency_ns() */
-	unsigned latency_count;
+	uint64_t *latencies_ns;			/* of all requests so far */
+	unsigned latency_count, latency_room;
 	/* How far what entered the device was ahead of the limits, at most and now: the overshoot, in requests and bytes. */
 	double excess_most[2], excess[2];
 	uint64_t excess_ns;
 	struct sim_request *spare;
 	/* For rivals. */
 	struct sim_request *first, *last;
-	double account[2];
+	double account[2];			/* what it is good for is theirs to say */
 };
 
 struct sim_event {
@@ -117,7 +117,7 @@ struct simulation {
 	struct sim_event *events;		/* a binary heap by (at_ns, number) */
 	unsigned event_count, event_room;
 	uint64_t event_number;
-	double rival_clock[2];
+	double rival_clock;
 	unsigned rival_turn;
 };
 

@@ -34,7 +34,7 @@ struct guest {
 	struct gate_port *port;
 	struct gate_counters counters;
 	struct gate_pass pass[PASSES];
-	unsigned entered;		/* calls of enter() */
+	unsigned entered;		/* requests that did */
 	unsigned inside;
 	bool at_once;			/* leaves as soon as it enters */
 };
@@ -104,7 +104,7 @@ static bool ask(struct guest *guest, unsigned i)
 	pass->enter = on_enter;
 	if (!gate_enter(guest->port, pass))
 		return false;
-	guest->inside++;
+	on_enter(pass);
 	return true;
 }
 
@@ -123,8 +123,11 @@ static void test_bounded(void **state)
 
 	start(&fixture, &slow_cost);
 	join(&fixture, &guest, 0, NULL);
-	for (unsigned i = 0; i < 20; i++)
-		assert_false(ask(&guest, i));
+	for (unsigned i = 0; i < 20; i++) {
+		bool at_once = ask(&guest, i);
+
+		assert_int_equal(at_once, guest.inside == i + 1);
+	}
 	inside = guest.inside;
 	assert_in_range(inside, 2, 4);
 	assert_int_equal(counter_read(&guest.counters.waiting), 20 - inside);
@@ -177,7 +180,8 @@ static void test_lease(void **state)
 	start(&fixture, &slow_cost);
 	join(&fixture, &owner, 0, NULL);
 	join(&fixture, &other, 1, NULL);
-	assert_false(ask(&owner, 0));
+	assert_true(ask(&owner, 0));
+	assert_null(fixture.gate->holder);
 	for (until = clock_now_ns() + 2 * MS; clock_now_ns() < until;)
 		turn(&fixture);
 	leave(&owner, 0);

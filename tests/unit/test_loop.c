@@ -270,6 +270,35 @@ static void test_idle_loop_sleeps(void **state)
 	loop_destroy(loop);
 }
 
+/* How long the loop spins before it sleeps for twice its longest spin. */
+static uint64_t spin_before_sleep(struct loop *loop)
+{
+	const struct loop_counters *counters = loop_get_counters(loop);
+	uint64_t sleeps = counter_read(&counters->sleeps), spin_ns = counter_read(&counters->spin_ns);
+
+	while (counter_read(&counters->sleeps) == sleeps)
+		loop_turn(loop, 2 * NS_PER_MS);
+	return counter_read(&counters->spin_ns) - spin_ns;
+}
+
+static void test_spin_that_found_work_is_full_again(void **state)
+{
+	struct loop *loop = make_loop(NS_PER_MS);
+	unsigned last = 0;
+	struct posted posted = { .message.run = run_posted, .loop = loop, .number = 1, .last = &last };
+
+	/* Short sleeps make it spin, long ones spin less. */
+	while (counter_read(&loop_get_counters(loop)->spin_ns) == 0)
+		loop_turn(loop, 1);
+	for (unsigned i = 0; i < 6; i++)
+		spin_before_sleep(loop);
+	loop_turn(loop, 2 * NS_PER_MS);
+	loop_post(loop, &posted.message);
+	loop_turn(loop, 0);
+	assert_true(spin_before_sleep(loop) > NS_PER_MS / 2);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_poller_is_polled_until_it_parks),
 		cmocka_unit_test(test_messages_arrive_in_order_from_another_thread),
 		cmocka_unit_test(test_idle_loop_sleeps),
+		cmocka_unit_test(test_spin_that_found_work_is_full_again),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

@@ -20,10 +20,13 @@
 #define CHAIN_DESCRIPTORS_MAX 258u
 /* A descriptor across two regions of guest memory takes two elements. */
 #define CHAIN_ELEMENTS_MAX 264u
-/* Chains taken from one queue before others on the worker have their turn. */
-#define TAKE_BATCH 64u
+/*
+ * Chains taken from one queue in a turn: then others on the worker have theirs, and what was taken goes to the
+ * disk. A driver's whole ring at once would leave the disk empty, and its driver asleep, while it is prepared.
+ */
+#define TAKE_BATCH 16u
 /* After so many chains, or one of so many bytes, the time decides whether the batch goes on. */
-#define TAKE_TIMED	 32u
+#define TAKE_TIMED	 8u
 #define TAKE_TIMED_BYTES (64ull * 1024)
 /*
  * Kicks on a queue that is polled and asked for none. An honest driver's last few cross our request; after more,
