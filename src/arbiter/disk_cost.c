@@ -19,9 +19,6 @@
 #include "core/checked.h"
 #include "core/clock.h"
 
-#define SMALL_BYTES	4096u
-#define LARGE_BYTES	131072u
-
 #define RATE_SMOOTH_NS	1e8
 #define USUAL_SMOOTH_NS	2e7	/* soon used to a device that slows down: until then, mixes are blamed for it */
 #define LEARN_NS	1e8	/* carried out in windows with uncommon mixes, until most of an error is gone */
@@ -46,6 +43,24 @@ const struct disk_cost disk_cost_default = {
 
 /* ---- figures ---- */
 
+static uint32_t to_u32(uint64_t value)
+{
+	return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+struct cost_line cost_line_through(uint64_t small_bytes, uint64_t small_ns, uint64_t large_bytes, uint64_t large_ns)
+{
+	uint64_t per_kib = 0, moving;
+
+	if (large_bytes > small_bytes && large_ns > small_ns)
+		per_kib = to_u32(2 * (large_ns - small_ns) / ((large_bytes - small_bytes) / 512));
+	moving = small_bytes / 512 * per_kib / 2;
+	return (struct cost_line){
+		.base_ns = to_u32(small_ns / 8 * 7 > moving ? small_ns - moving : small_ns / 8),
+		.ns_per_kib = (uint32_t)per_kib,
+	};
+}
+
 static uint64_t dearer_ns(const struct disk_cost *cost, enum cost_kind one, enum cost_kind other, uint64_t bytes)
 {
 	uint64_t one_ns = disk_cost_ns(cost, one, bytes), other_ns = disk_cost_ns(cost, other, bytes);
@@ -55,12 +70,12 @@ static uint64_t dearer_ns(const struct disk_cost *cost, enum cost_kind one, enum
 
 static uint64_t small_ns(const struct disk_cost *cost)
 {
-	return dearer_ns(cost, COST_READ_RANDOM, COST_WRITE_RANDOM, SMALL_BYTES);
+	return dearer_ns(cost, COST_READ_RANDOM, COST_WRITE_RANDOM, COST_SMALL_BYTES);
 }
 
 static uint64_t large_ns(const struct disk_cost *cost)
 {
-	return dearer_ns(cost, COST_READ_SEQUENTIAL, COST_WRITE_SEQUENTIAL, LARGE_BYTES);
+	return dearer_ns(cost, COST_READ_SEQUENTIAL, COST_WRITE_SEQUENTIAL, COST_LARGE_BYTES);
 }
 
 uint64_t disk_cost_iops(const struct disk_cost *cost)
@@ -70,7 +85,7 @@ uint64_t disk_cost_iops(const struct disk_cost *cost)
 
 uint64_t disk_cost_bandwidth(const struct disk_cost *cost)
 {
-	return LARGE_BYTES * NS_PER_S / large_ns(cost);
+	return COST_LARGE_BYTES * NS_PER_S / large_ns(cost);
 }
 
 uint64_t disk_cost_reservation_ppb(const struct disk_cost *cost, uint64_t min_iops, uint64_t min_bandwidth)
@@ -79,8 +94,8 @@ uint64_t disk_cost_reservation_ppb(const struct disk_cost *cost, uint64_t min_io
 
 	/* Nanoseconds in a second are what we are after: 1e-9 of the device. */
 	checked_mul(min_iops, small_ns(cost), &small);
-	rest = (min_bandwidth % LARGE_BYTES * request_ns + LARGE_BYTES - 1) / LARGE_BYTES;
-	if (checked_mul(min_bandwidth / LARGE_BYTES, request_ns, &large) && !checked_add(large, rest, &large))
+	rest = (min_bandwidth % COST_LARGE_BYTES * request_ns + COST_LARGE_BYTES - 1) / COST_LARGE_BYTES;
+	if (checked_mul(min_bandwidth / COST_LARGE_BYTES, request_ns, &large) && !checked_add(large, rest, &large))
 		large = UINT64_MAX;
 	return small > large ? small : large;
 }

@@ -49,6 +49,15 @@ static inline uint64_t disk_cost_ns(const struct disk_cost *cost, enum cost_kind
 	return ns < COST_MIN_NS ? COST_MIN_NS : ns;
 }
 
+#define COST_SMALL_BYTES 4096u
+#define COST_LARGE_BYTES 131072u
+
+/*
+ * The line through two measured costs; bytes are whole sectors. A larger request is never the cheaper one, and a small
+ * one is never nothing but its bytes: at least 1/8 of it is base.
+ */
+struct cost_line cost_line_through(uint64_t small_bytes, uint64_t small_ns, uint64_t large_bytes, uint64_t large_ns);
+
 /* 4 KiB random requests a second, and bytes a second in 128 KiB sequential ones: the dearer direction. */
 uint64_t disk_cost_iops(const struct disk_cost *cost);
 uint64_t disk_cost_bandwidth(const struct disk_cost *cost);

@@ -116,6 +116,15 @@ static void settle_lease(struct gate_port *port)
 	}
 }
 
+uint64_t gate_now(struct disk_gate *gate, const struct gate_lane *lane)
+{
+	uint64_t now_ns = loop_now_ns(lane->loop);
+
+	if (now_ns > gate->now_ns)
+		gate->now_ns = now_ns;
+	return gate->now_ns;
+}
+
 /* ---- dispatching, under the lock ---- */
 
 static bool gate_room(const struct disk_gate *gate)
@@ -159,13 +168,18 @@ void gate_dispatch(struct disk_gate *gate, struct gate_lane *here, uint64_t now_
 	gate_lane_wake_at(here, ready_ns);
 }
 
-/* What leaves while the device is kept full tells how fast it is. */
+/* What leaves while the device is kept full tells how fast it is; not while a latency target keeps it emptier than that. */
 static void observe(struct disk_gate *gate, const struct gate_pass *pass, uint64_t now_ns)
 {
 	struct cost_window *window = &gate->window;
 
 	if (!gate->busy)
 		return;
+	if (gate->depth.opening < DEPTH_OPEN) {
+		gate->busy_since_ns = now_ns;
+		*window = (struct cost_window){ .wall_ns = 0 };
+		return;
+	}
 	window->requests[pass->kind]++;
 	window->bytes[pass->kind] += pass->waiting.bytes;
 	if (pass->flush)
@@ -188,22 +202,26 @@ static uint64_t pass_cost(const struct gate_port *port, const struct gate_pass *
 	return pass->flush ? cost_ns + disk_cost_ns(&port->cost, COST_FLUSH, 0) : cost_ns;
 }
 
-static void wait_for_entry(struct gate_port *port, struct gate_pass *pass)
+/* True: it is the one that may enter now, before it was out of sight. */
+static bool ask(struct gate_port *port, struct gate_pass *pass)
 {
 	struct disk_gate *gate = port->gate;
-	uint64_t now_ns = loop_now_ns(port->lane->loop);
 	struct gate_lane *tell = NULL;
+	uint64_t now_ns;
+	bool at_once;
 
-	counter_add(&port->counters->waiting, 1);
+	pass->account = loop_payer(port->lane->loop);
 	pthread_mutex_lock(&gate->lock);
+	now_ns = gate_now(gate, port->lane);
 	settle_lease(port);
 	pass->waiting.cost_ns = pass_cost(port, pass);
 	scheduler_add(port->node->node, &pass->waiting, now_ns);
 	gate_dispatch(gate, port->lane, now_ns, &tell);
 	consider_lease(port, now_ns);
+	at_once = gate_lane_take_only(port->lane, pass);
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_tell(tell);
-	gate_lane_enter(port->lane);
+	return at_once;
 }
 
 bool gate_enter(struct gate_port *port, struct gate_pass *pass)
@@ -218,7 +236,13 @@ bool gate_enter(struct gate_port *port, struct gate_pass *pass)
 		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
 		return true;
 	}
-	wait_for_entry(port, pass);
+	if (ask(port, pass)) {
+		pass->entered_ns = loop_now_ns(port->lane->loop);
+		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
+		return true;
+	}
+	counter_add(&port->counters->waiting, 1);
+	gate_lane_enter(port->lane);
 	return false;
 }
 
@@ -235,8 +259,8 @@ void gate_leave(struct gate_pass *pass)
 		lease_count(&port->lease, -1, -(int64_t)pass->waiting.cost_ns);
 		return;
 	}
-	now_ns = loop_now_ns(port->lane->loop);
 	pthread_mutex_lock(&gate->lock);
+	now_ns = gate_now(gate, port->lane);
 	settle_lease(port);
 	assert(port->inside > 0);
 	port->inside--;

@@ -20,6 +20,7 @@
 
 struct disk_gate;
 struct gate_node;
+struct loop_account;
 struct loop;
 
 /* ---- the tree of shares: control thread ---- */
@@ -87,6 +88,7 @@ struct gate_pass {
 
 	struct gate_port *port;			/* private from here on */
 	bool uncounted;
+	struct loop_account *account;		/* who asked pays for what follows, whoever made room */
 	uint64_t entered_ns;
 };
 

@@ -14,6 +14,7 @@
 #include "arbiter/disk_depth.h"
 #include "arbiter/disk_gate.h"
 #include "core/loop.h"
+#include "core/loop_account.h"
 
 /* A port that had the gate to itself for so long gets the lease. */
 #define GATE_ALONE_NS 1000000u
@@ -29,6 +30,7 @@ struct disk_gate {
 	bool on;				/* atomic */
 
 	pthread_mutex_t lock;			/* everything below; held for some hundred nanoseconds */
+	uint64_t now_ns;			/* the latest of the workers' clocks, each read once a turn */
 	struct disk_scheduler *scheduler;
 	struct disk_depth depth;
 	struct disk_cost cost;
@@ -94,6 +96,12 @@ struct gate_node {
 	unsigned ports;
 };
 
+/*
+ * Under the lock, on the lane's worker: time as all workers see it. It never runs backwards, although each worker reads its
+ * clock when its turn begins.
+ */
+uint64_t gate_now(struct disk_gate *gate, const struct gate_lane *lane);
+
 /* ---- gate_lane.c ---- */
 
 /* Worker thread. The lane of a gate on a loop; a new one when there is none. NULL: out of memory. */
@@ -107,6 +115,8 @@ void gate_lane_put(struct gate_lane *lane);
 void gate_lane_grant(struct gate_pass *pass, const struct gate_lane *here, struct gate_lane **tell);
 /* After the lock was released: sends the messages. */
 void gate_lane_tell(struct gate_lane *tell);
+/* Under the lock, on the lane's worker: takes `pass` back when it is all that was granted. */
+bool gate_lane_take_only(struct gate_lane *lane, const struct gate_pass *pass);
 /* Without the lock, on the lane's worker: lets in what was granted. */
 void gate_lane_enter(struct gate_lane *lane);
 /* Any thread, without the lock: settings have changed, something may be allowed to enter now. */

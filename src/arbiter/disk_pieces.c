@@ -13,6 +13,7 @@
 
 #include "arbiter/disk_internal.h"
 #include "core/checked.h"
+#include "core/loop_account.h"
 #include "core/trace.h"
 
 /* A blank READ is zeroed by us, on the worker: so much at a time. */
@@ -232,12 +233,19 @@ static void zero_later(struct disk_request *request)
 	loop_defer(channel->loop, &channel->zero_task);
 }
 
-/* One piece of one request in each turn: the guest's pages may have to be found first, and others wait. */
+/*
+ * One piece of one request in each turn, and from all queues of a guest no more than its slice: the guest's pages may
+ * have to be found first, and others wait.
+ */
 void disk_zero_task(struct loop_task *task)
 {
 	struct disk_channel *channel = (struct disk_channel *)((char *)task - offsetof(struct disk_channel, zero_task));
 	struct disk_request *request = channel->zeroing;
 
+	if (loop_slice_over(channel->loop)) {
+		loop_defer(channel->loop, task);
+		return;
+	}
 	channel->zeroing = request->private.next;
 	if (!channel->zeroing)
 		channel->zeroing_end = &channel->zeroing;

@@ -141,20 +141,25 @@ static bool hold_back(struct scheduler_node *leaf)
 
 /* ---- charging ---- */
 
-/* Virtual time starts again at zero: for the node, and for its children with it. */
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* Virtual time starts again at zero: for the node, and for its children with it. The order of the keys stays. */
 static void node_rebase(struct scheduler_node *node)
 {
 	for (struct scheduler_node *child = node->children; child; child = child->sibling)
-		child->tag -= child->tag < node->virtual ? child->tag : node->virtual;
+		child->tag = minus(child->tag, node->virtual);
 	for (uint32_t i = 0; i < node->tags.count; i++)
-		node->tags.entries[i].key = node_of(node->tags.entries[i].place, by_tag)->tag;
+		node->tags.entries[i].key = minus(node->tags.entries[i].key, node->virtual);
 	node->virtual = 0;
 }
 
 /*
- * Guests that wake together and ask for the same would share their tags for ever, and whoever is one small request
- * ahead of them would wait for a whole round of theirs. So the first request after waking costs something between once and
- * twice, never the same for two neighbours, and from then on their tags lie evenly spread.
+ * Guests that wake together and ask for the same would share their tags for ever, and whoever is one small
+ * request ahead of them would wait for a whole round of theirs. So the first request after waking costs something
+ * between once and twice, never the same for two neighbours, and from then on their tags lie evenly spread.
  */
 static uint64_t spread(struct scheduler_node *node, uint64_t cost_ns)
 {
@@ -193,7 +198,7 @@ static void charge_reservation(struct scheduler_node *node, uint64_t cost_ns)
 	node->due_ns = step < most - node->due_ns ? node->due_ns + (uint64_t)step : most;
 }
 
-/* Reservations owe a small part of what they get to the weights, which is paid back while a reservation has to wait. */
+/* Reservations owe the weights a small part of what they get. It is paid back while a reservation has to wait. */
 static void charge_owed(struct disk_scheduler *scheduler, const struct scheduler_node *reserved, uint64_t cost_ns)
 {
 	if (reserved)

@@ -2,9 +2,9 @@
 /*
  * Sharing a physical disk in time: which of the waiting requests goes to the device next.
  *
- * A pure module: no threads, no clock of its own (the time is an argument; one that is earlier than the last counts as the
- * last), no I/O. The gate (disk_gate.h) drives it under its lock; the simulator of tests/model drives it with a
- * modelled disk.
+ * A pure module: no threads, no I/O, no clock of its own (the time is an argument; one that is earlier than the
+ * last counts as the last). The gate (disk_gate.h) drives it under its lock; the simulator (tests/support) drives
+ * it with a modelled disk.
  *
  * Requests wait at the leaves of a tree (group, guest, disk); every node has settings. Three promises, in this
  * order, for each node over all requests below it:
@@ -35,7 +35,11 @@ struct scheduler_settings {
 	uint32_t reserved_ppb;		/* of the device's time, in 1e-9 of it; 0: none */
 	uint64_t max_iops;		/* requests a second; 0: no limit */
 	uint64_t max_bandwidth;		/* bytes a second; 0: no limit */
-	uint64_t burst_ns;		/* so much of the limits may be saved up; at least one request always passes */
+	/*
+	 * So much of the limits may be saved up; one request may pass in any case. With next to nothing, a limit comes
+	 * out too low: what cannot be used at the moment when it comes is lost.
+	 */
+	uint64_t burst_ns;
 };
 
 #define SCHEDULER_SETTINGS_DEFAULT { .weight = SCHEDULER_WEIGHT_DEFAULT }

@@ -5,17 +5,17 @@
  * Two clocks decide, both in whole numbers that are worked out when settings change, so that no request
  * pays for a division.
  *
- * Weights: start-time fair queueing at each node. A child's `tag` is the virtual time at which its next request begins; the
- * request moves it on by cost / weight, and the least tag goes first. The parent's `virtual` is the least tag when it
- * was last asked; a child that wakes begins there, so that idleness saves up nothing.
+ * Weights: start-time fair queueing at each node. A child's `tag` is the virtual time at which its next request
+ * begins; the request moves it on by cost / weight, and the least tag goes first. The parent's `virtual` is the
+ * least tag when it was last asked; a child that wakes begins there, so that idleness saves up nothing.
  *
  * Reservations: `due` is the moment, on the scheduler's reservation clock, when a node is owed its next
  * request; a request that it gets because of that moves it on by cost / reserved. The earliest due goes first, before
  * all weights, when its time has come. What a node gets by weight does not count against its reservation, but
  * what it gets by reservation counts for its weight: in sum it gets the larger of the two.
  *
- * A node is `ready` when a request waits below it which no limit between the two holds back. Exactly the ready nodes are in
- * their parent's heaps; node_settle() makes that true again after a change.
+ * A node is `ready` when a request waits below it which no limit between the two holds back. Exactly the ready
+ * nodes are in their parent's heaps; node_settle() makes that true again after a change.
  */
 #ifndef VIADUCT_ARBITER_DISK_SCHEDULER_PRIVATE_H
 #define VIADUCT_ARBITER_DISK_SCHEDULER_PRIVATE_H
@@ -31,8 +31,8 @@
 /* Costs are cut to this, over a minute: cost * VIRTUAL_ONE stays far below 2^63. */
 #define COST_MAX_NS (1ull << 36)
 /*
- * What a node gets by reservation beyond its weight puts its tag ahead of its siblings; by more than this much of its own
- * device time it is not remembered, so that it is not left out for long when the reservation goes or the siblings do.
+ * What a node gets by reservation beyond its weight puts its tag ahead of its siblings. By more than this much of
+ * its own device time it is not remembered, so that it is not left out for long when its siblings go.
  */
 #define LEAD_MAX_NS 50000000ull
 

@@ -90,17 +90,18 @@ static void attach(struct scheduler_node *node, struct scheduler_node *parent)
 /* Out of the heaps and the list of its parent, which it still names. */
 static void detach(struct scheduler_node *node)
 {
-	struct scheduler_node **link = &node->parent->children;
+	struct scheduler_node *parent = node->parent, **link;
 
+	assert(parent);
 	if (heap_holds(&node->by_tag))
-		heap_remove(&node->parent->tags, &node->by_tag);
+		heap_remove(&parent->tags, &node->by_tag);
 	if (heap_holds(&node->by_due))
-		heap_remove(&node->parent->dues, &node->by_due);
-	while (*link != node)
-		link = &(*link)->sibling;
+		heap_remove(&parent->dues, &node->by_due);
+	for (link = &parent->children; *link != node; link = &(*link)->sibling)
+		assert(*link);
 	*link = node->sibling;
-	node->parent->child_count--;
-	node_settle_up(node->parent);
+	parent->child_count--;
+	node_settle_up(parent);
 }
 
 int scheduler_node_create(struct disk_scheduler *scheduler, struct scheduler_node *parent,
@@ -160,6 +161,10 @@ int scheduler_node_move(struct scheduler_node *node, struct scheduler_node *pare
 	/* What waits below remembers a sum over all ancestors: the node takes with it what the old ones had. */
 	throttled_ns = node_throttled_ns(node->parent) - node_throttled_ns(parent);
 	node->throttled_total_ns += throttled_ns;
+	/* What it held back may be gone. */
+	for (struct scheduler_node *above = node->parent; above; above = above->parent)
+		if (above->throttled)
+			node_release(above);
 	detach(node);
 	attach(node, parent);
 	node_settle_up(node);

@@ -50,6 +50,15 @@ void gate_lane_grant(struct gate_pass *pass, const struct gate_lane *here, struc
 		tell_later(lane, tell);
 }
 
+bool gate_lane_take_only(struct gate_lane *lane, const struct gate_pass *pass)
+{
+	if (lane->granted != pass || lane->granted_last != pass)
+		return false;
+	__atomic_store_n(&lane->granted, NULL, __ATOMIC_RELAXED);
+	lane->granted_last = NULL;
+	return true;
+}
+
 static struct gate_pass *take_granted(struct gate_lane *lane)
 {
 	struct gate_pass *granted;
@@ -83,6 +92,7 @@ static void enter(struct gate_pass *pass)
 
 void gate_lane_enter(struct gate_lane *lane)
 {
+	struct loop_account *payer = loop_payer(lane->loop);
 	struct gate_pass *pass, *next;
 
 	if (lane->entering)
@@ -91,9 +101,11 @@ void gate_lane_enter(struct gate_lane *lane)
 	while ((pass = take_granted(lane))) {
 		for (; pass; pass = next) {
 			next = pass_next(pass);
+			loop_pay(lane->loop, pass->account);
 			enter(pass);
 		}
 	}
+	loop_pay(lane->loop, payer);
 	lane->entering = false;
 }
 
@@ -103,7 +115,7 @@ static void look_again(struct gate_lane *lane)
 	struct gate_lane *tell = NULL;
 
 	pthread_mutex_lock(&gate->lock);
-	gate_dispatch(gate, lane, loop_now_ns(lane->loop), &tell);
+	gate_dispatch(gate, lane, gate_now(gate, lane), &tell);
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_tell(tell);
 	gate_lane_enter(lane);

@@ -89,18 +89,32 @@ static inline void heap_rise(struct scheduler_heap *heap, uint32_t index, struct
 	heap_put(heap, index, entry);
 }
 
+/* Which of the children from `first` on has the least key. Their order is random: no branch would guess it. */
+static inline uint32_t heap_least_child(const struct scheduler_heap *heap, uint32_t first)
+{
+	const struct heap_entry *child = &heap->entries[first];
+	uint32_t count = heap->count - first, least = 0;
+
+	if (count >= HEAP_CHILDREN) {
+		uint32_t left = child[1].key < child[0].key, right = 2 + (child[3].key < child[2].key);
+		uint32_t take_right = -(uint32_t)(child[right].key < child[left].key);
+
+		return first + (left ^ ((left ^ right) & take_right));
+	}
+	for (uint32_t i = 1; i < count; i++)
+		if (child[i].key < child[least].key)
+			least = i;
+	return first + least;
+}
+
 /* … and downwards. */
 static inline void heap_sink(struct scheduler_heap *heap, uint32_t index, struct heap_entry entry)
 {
-	for (;;) {
-		uint32_t first = index * HEAP_CHILDREN + 1, least = first;
-		uint32_t end = first + HEAP_CHILDREN < heap->count ? first + HEAP_CHILDREN : heap->count;
+	uint32_t first;
 
-		if (first >= heap->count)
-			break;
-		for (uint32_t child = first + 1; child < end; child++)
-			if (heap->entries[child].key < heap->entries[least].key)
-				least = child;
+	while ((first = index * HEAP_CHILDREN + 1) < heap->count) {
+		uint32_t least = heap_least_child(heap, first);
+
 		if (heap->entries[least].key >= entry.key)
 			break;
 		heap_put(heap, index, heap->entries[least]);

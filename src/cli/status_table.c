@@ -89,7 +89,7 @@ static void share_cell(struct table *table, const json_t *disk)
 	table_cell(table, refused ? TABLE_WARNING : share ? TABLE_PLAIN : TABLE_DIM, "%s", share ? text : "-");
 }
 
-static void disk_row(struct table *table, const json_t *disk, bool latency)
+static void disk_row(struct table *table, const json_t *disk, bool wide)
 {
 	char text[TEXT_NUMBER_MAX];
 	const char *pool = api_text(disk, "pool");
@@ -98,11 +98,12 @@ static void disk_row(struct table *table, const json_t *disk, bool latency)
 	table_cell(table, TABLE_BOLD, "%s", api_text(disk, "name"));
 	state_cell(table, disk);
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(disk, "size_bytes")));
-	table_cell(table, TABLE_PLAIN, "%s", pool[0] ? pool : api_text(disk, "path"));
+	if (wide)
+		table_cell(table, TABLE_PLAIN, "%s", pool[0] ? pool : api_text(disk, "path"));
 	share_cell(table, disk);
 	bytes_cell(table, disk, "read");
 	bytes_cell(table, disk, "write");
-	if (latency) {
+	if (wide) {
 		latency_cell(table, disk, "read");
 		latency_cell(table, disk, "write");
 	}
@@ -111,32 +112,31 @@ static void disk_row(struct table *table, const json_t *disk, bool latency)
 	count_cell(table, violations(disk), TABLE_BAD);
 }
 
-/* Narrower terminals get the table without latencies. */
-#define LATENCY_COLUMNS 120
+/* Narrower terminals get the table without the pools and latencies. */
+#define WIDE_COLUMNS 120
 
 void status_table_print(const json_t *disks, FILE *out, size_t width, bool colour)
 {
-	static const struct table_column with_latency[] = {
+	static const struct table_column wide_columns[] = {
 		{ "DISK", false, false },	 { "STATE", false, true },	   { "SIZE", true, false },
 		{ "ON", false, true },		 { "SHARE", false, true },
 		{ "READ", true, false },	 { "WRITE", true, false },
 		{ "READ p50/p99", true, false }, { "WRITE p50/p99", true, false }, { "ERRORS", true, false },
 		{ "REFUSED", true, false },	 { "VIOLATIONS", true, false },
 	};
-	static const struct table_column without[] = {
+	static const struct table_column narrow_columns[] = {
 		{ "DISK", false, false },  { "STATE", false, true },	{ "SIZE", true, false },
-		{ "ON", false, true },	   { "SHARE", false, true },
-		{ "READ", true, false },   { "WRITE", true, false },
+		{ "SHARE", false, true },  { "READ", true, false },	{ "WRITE", true, false },
 		{ "ERRORS", true, false }, { "REFUSED", true, false },	{ "VIOLATIONS", true, false },
 	};
-	bool latency = width == 0 || width >= LATENCY_COLUMNS;
-	struct table *table = latency ? table_create(with_latency, sizeof(with_latency) / sizeof(with_latency[0])) :
-					table_create(without, sizeof(without) / sizeof(without[0]));
+	bool wide = width == 0 || width >= WIDE_COLUMNS;
+	struct table *table = wide ? table_create(wide_columns, sizeof(wide_columns) / sizeof(wide_columns[0])) :
+				     table_create(narrow_columns, sizeof(narrow_columns) / sizeof(narrow_columns[0]));
 	const json_t *disk;
 	size_t index;
 
 	json_array_foreach(disks, index, disk)
-		disk_row(table, disk, latency);
+		disk_row(table, disk, wide);
 	table_print(table, out, width, colour);
 	table_destroy(table);
 }

@@ -18,6 +18,10 @@
 #define ENTER "\033[?1049h\033[?25l\033[?7l\033[2J"
 #define LEAVE "\033[?7h\033[?25h\033[?1049l"
 
+/* Around a picture: terminals that know this show it at once, others ignore it. */
+#define PICTURE	    "\033[?2026h\033[H"
+#define PICTURE_END "\033[?2026l"
+
 #define SEQUENCE_MAX 32	/* longer ones are noise */
 
 struct terminal {
@@ -163,7 +167,7 @@ void terminal_show(struct terminal *terminal, const char *lines)
 
 	if (!out)
 		abort();
-	fputs("\033[H", out);
+	fputs(PICTURE, out);
 	while (*lines) {
 		size_t length = strcspn(lines, "\n");
 		bool more = lines[length] && lines[length + 1];
@@ -171,6 +175,7 @@ void terminal_show(struct terminal *terminal, const char *lines)
 		fprintf(out, "\033[K%.*s%s", (int)length, lines, more ? "\n" : "");
 		lines += length + (lines[length] == '\n');
 	}
+	fputs(PICTURE_END, out);
 	fclose(out);
 	write_all(bytes, size);
 	free(bytes);

@@ -9,7 +9,6 @@
 /* What one row gathers from its disks before it becomes rates. */
 struct usage {
 	struct top_counters delta;
-	double device_parts;	/* of its devices, added up */
 	double due_ns, devices_ns;
 	size_t device;		/* the first one: on it the marks are */
 	size_t counted_device;	/* the last one that devices_ns has */
@@ -32,10 +31,21 @@ static void *need(size_t count, size_t entry_bytes)
 	return memory;
 }
 
+/* part / whole, 0 when there is no whole. */
+static double ratio(double part, double whole)
+{
+	return whole > 0 ? part / whole : 0;
+}
+
+static double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
 /* ---- what was counted between the samples ---- */
 
 /* A counter that fell is one of another life of the disk: nothing is known. */
-static uint64_t fell_or(uint64_t before, uint64_t now)
+static uint64_t grown(uint64_t before, uint64_t now)
 {
 	return now >= before ? now - before : 0;
 }
@@ -43,19 +53,19 @@ static uint64_t fell_or(uint64_t before, uint64_t now)
 static void subtract_histogram(struct histogram *delta, const struct histogram *before, const struct histogram *now)
 {
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
-		delta->bucket[i].value = fell_or(before->bucket[i].value, now->bucket[i].value);
+		delta->bucket[i].value = grown(before->bucket[i].value, now->bucket[i].value);
 }
 
 static void subtract(struct top_counters *delta, const struct top_counters *before, const struct top_counters *now)
 {
-	delta->operations = fell_or(before->operations, now->operations);
-	delta->read_bytes = fell_or(before->read_bytes, now->read_bytes);
-	delta->written_bytes = fell_or(before->written_bytes, now->written_bytes);
-	delta->device_ns = fell_or(before->device_ns, now->device_ns);
-	delta->cpu_ns = fell_or(before->cpu_ns, now->cpu_ns);
-	delta->throttled_ns = fell_or(before->throttled_ns, now->throttled_ns);
-	delta->contended_ns = fell_or(before->contended_ns, now->contended_ns);
-	delta->latency_ns = fell_or(before->latency_ns, now->latency_ns);
+	delta->operations = grown(before->operations, now->operations);
+	delta->read_bytes = grown(before->read_bytes, now->read_bytes);
+	delta->written_bytes = grown(before->written_bytes, now->written_bytes);
+	delta->device_ns = grown(before->device_ns, now->device_ns);
+	delta->cpu_ns = grown(before->cpu_ns, now->cpu_ns);
+	delta->throttled_ns = grown(before->throttled_ns, now->throttled_ns);
+	delta->contended_ns = grown(before->contended_ns, now->contended_ns);
+	delta->latency_ns = grown(before->latency_ns, now->latency_ns);
 	subtract_histogram(&delta->latency, &before->latency, &now->latency);
 }
 
@@ -97,6 +107,22 @@ static void count_disks(struct rates *rates)
 		rates->view->cpu += (double)rates->deltas[i].cpu_ns;
 		rates->view->connected_count += disk->state == TOP_CONNECTED;
 	}
+}
+
+/*
+ * What the device could have carried out between the samples. Its rate is known of the two moments only, so what it did
+ * carry out may be more.
+ */
+static double possible_ns(const struct rates *rates, size_t device)
+{
+	const struct top_device *now = &rates->now->devices[device], *before = now;
+	double ns;
+
+	if (rates->before && device < rates->before->device_count &&
+	    strcmp(rates->before->devices[device].name, now->name) == 0)
+		before = &rates->before->devices[device];
+	ns = rates->view->seconds * (double)NS_PER_S * (before->rate + now->rate) / 2;
+	return ns > rates->device_ns[device] ? ns : rates->device_ns[device];
 }
 
 /* ---- what each weight entitles to ---- */
@@ -231,7 +257,7 @@ static void gather_disk(struct rates *rates, size_t index)
 	usage = &rates->usages[place];
 	row = &rates->view->rows[place];
 	add(&usage->delta, &rates->deltas[index]);
-	usage->device_parts += (double)rates->deltas[index].device_ns / rates->now->devices[disk->device].rate;
+	row->device += ratio((double)rates->deltas[index].device_ns, possible_ns(rates, disk->device));
 	if (usage->device == TOP_NONE)
 		usage->device = disk->device;
 	if (disk->p99_ns > row->p99_ns)
@@ -241,17 +267,6 @@ static void gather_disk(struct rates *rates, size_t index)
 	row->waiting += disk->waiting;
 	row->errors += disk->counters.errors;
 	row->refused += disk->counters.refused;
-}
-
-/* part / whole, 0 when there is no whole. */
-static double ratio(double part, double whole)
-{
-	return whole > 0 ? part / whole : 0;
-}
-
-static double least(double a, double b)
-{
-	return a < b ? a : b;
 }
 
 /* A reservation is granted for requests as the capacity is told in, whatever the guest sends. */
@@ -289,7 +304,6 @@ static void finish_row(struct rates *rates, size_t index)
 	row->iops = ratio((double)delta->operations, seconds);
 	row->read_bytes = ratio((double)delta->read_bytes, seconds);
 	row->written_bytes = ratio((double)delta->written_bytes, seconds);
-	row->device = ratio(usage->device_parts, ns);
 	row->got = ratio((double)delta->device_ns, usage->devices_ns);
 	row->due = ratio(usage->due_ns, usage->devices_ns);
 	row->cpu = ratio((double)delta->cpu_ns, ns);
@@ -312,8 +326,7 @@ static void measure_devices(struct rates *rates)
 
 	for (size_t i = 0; i < now->device_count; i++) {
 		view->devices[i].device = &now->devices[i];
-		view->devices[i].busy =
-			least(ratio(rates->device_ns[i] / now->devices[i].rate, view->seconds * (double)NS_PER_S), 1);
+		view->devices[i].busy = ratio(rates->device_ns[i], possible_ns(rates, i));
 	}
 	for (size_t i = 0; i < now->disk_count; i++) {
 		struct top_device_row *row = &view->devices[now->disks[i].device];

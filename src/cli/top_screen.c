@@ -129,7 +129,7 @@ static struct layout lay_out(const struct top_view *view, const struct top_scree
 	}
 	if (screen->width == 0) {
 		layout.name = longest;
-		layout.bar = BAR_MIN;
+		layout.bar = BAR_MAX / 2;
 		return layout;
 	}
 	left = screen->width > used ? screen->width - used : 0;

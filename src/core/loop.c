@@ -7,9 +7,10 @@
  * are a sorted list whose head bounds the wait.
  *
  * A turn never waits while there is work. When there was none, the loop spins for spin_ns before it sleeps.
- * spin_ns adapts: a sleep that ended sooner than spin_max_ns would have been worth spinning for, so the
- * loop spins fully next time; a longer one halves it. An idle loop therefore spins at most once or twice
- * after its last request, and a busy one does not sleep between two requests.
+ * spin_ns adapts: a busy wait that found work, or a sleep that ended sooner than spin_max_ns, makes the next
+ * one full; a longer sleep takes a quarter off. With one request in flight the two waits alternate, a long one
+ * for the disk and a short one for the driver: the first must not cost the second its spin, as each of its
+ * sleeps is two wake-ups more. An idle loop spins ever less, four times spin_max_ns in all.
  *
  * The ring is created disabled and enabled by the thread that turns the loop first, because
  * IORING_SETUP_SINGLE_ISSUER binds it to that thread. With IORING_SETUP_DEFER_TASKRUN completions are
@@ -24,7 +25,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/clock.h"
 #include "core/fd.h"
 #include "core/loop_internal.h"
 
@@ -79,6 +79,10 @@ int loop_create(const struct loop_options *options, struct loop **ret_loop)
 		return -ENOMEM;
 	loop->tasks_end = &loop->tasks;
 	loop->spin_max_ns = options->spin_max_ns;
+	loop->clocks = options->clocks;
+	loop->own.share = &loop->own_share;
+	loop->payer = &loop->own;
+	loop->mark_ns = loop_clock_ns(loop);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd < 0) {
 		error = -errno;
@@ -137,17 +141,24 @@ struct io_uring_sqe *loop_sqe(struct loop *loop)
 	while (!sqe) {
 		if (!loop->enabled)
 			loop_enable(loop);
-		io_uring_submit(&loop->ring);
+		loop_submit_entries(loop, false);
 		sqe = io_uring_get_sqe(&loop->ring);
 	}
+	loop_count_entry(loop);
 	return sqe;
+}
+
+void loop_sqe_finish(struct loop *loop, struct io_uring_sqe *sqe, struct loop_op *op)
+{
+	op->account = loop->payer;
+	io_uring_sqe_set_data(sqe, op);
 }
 
 void loop_submit(struct loop *loop)
 {
 	if (!loop->enabled)
 		loop_enable(loop);
-	while (io_uring_sq_ready(&loop->ring) > 0 && io_uring_submit(&loop->ring) > 0)
+	while (io_uring_sq_ready(&loop->ring) > 0 && loop_submit_entries(loop, false) > 0)
 		;
 }
 
@@ -219,6 +230,7 @@ static void run_messages(struct loop *loop)
 
 	/* Acquire: pairs with the release in loop_post(). */
 	newest = __atomic_exchange_n(&loop->messages, NULL, __ATOMIC_ACQUIRE);
+	loop_pay(loop, NULL);
 	while (newest) {
 		struct loop_message *next = newest->next;
 
@@ -239,7 +251,7 @@ static void run_messages(struct loop *loop)
 uint64_t loop_now_ns(struct loop *loop)
 {
 	if (loop->now_ns == 0)
-		loop->now_ns = clock_now_ns();
+		loop->now_ns = loop_clock_ns(loop);
 	return loop->now_ns;
 }
 
@@ -276,8 +288,10 @@ static unsigned reap(struct loop *loop)
 		result = cqe->res;
 		flags = cqe->flags;
 		io_uring_cq_advance(&loop->ring, 1);
-		if (op)
+		if (op) {
+			loop_pay_on(loop, op->account);
 			op->done(op, result, flags);
+		}
 		handled++;
 	}
 	return handled;
@@ -303,7 +317,7 @@ static void adapt_spin(struct loop *loop, uint64_t gap_ns)
 	if (gap_ns <= loop->spin_max_ns)
 		loop->spin_ns = loop->spin_max_ns;
 	else
-		loop->spin_ns = loop->spin_ns / 2 < LOOP_SPIN_MIN_NS ? 0 : loop->spin_ns / 2;
+		loop->spin_ns = loop->spin_ns < LOOP_SPIN_MIN_NS ? 0 : loop->spin_ns - loop->spin_ns / 4;
 }
 
 static int submit_and_sleep(struct loop *loop, uint64_t timeout_ns)
@@ -335,11 +349,13 @@ static uint64_t sleep_limit(struct loop *loop, uint64_t timeout_ns)
 /* Nothing to do: spin a little, then park the pollers and sleep. */
 static int idle(struct loop *loop, uint64_t timeout_ns)
 {
-	uint64_t now = clock_now_ns();
+	uint64_t now = loop_now_ns(loop);
 	int error;
 
-	if (loop->idle_since_ns == 0)
+	if (loop->idle_since_ns == 0) {
 		loop->idle_since_ns = now;
+		loop_settle(loop, now);
+	}
 	if (now - loop->idle_since_ns < loop->spin_ns) {
 		__builtin_ia32_pause();
 		return 0;
@@ -355,10 +371,23 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	    __atomic_load_n(&loop->stopping, __ATOMIC_RELAXED))
 		return 0;
 	counter_add(&loop->counters.spin_ns, now - loop->idle_since_ns);
+	loop_charge_entries(loop);
 	error = submit_and_sleep(loop, timeout_ns);
-	adapt_spin(loop, clock_now_ns() - loop->idle_since_ns);
+	adapt_spin(loop, loop_now_ns(loop) - loop->idle_since_ns);
+	loop->mark_ns = loop->now_ns;
 	loop->idle_since_ns = 0;
 	return error;
+}
+
+/* Nobody pays for idle turns. */
+static void begin_turn(struct loop *loop)
+{
+	counter_add(&loop->counters.turns, 1);
+	loop->now_ns = loop_clock_ns(loop);
+	if (loop->idle_since_ns == 0)
+		loop_settle(loop, loop->now_ns);
+	else
+		loop_take_time(loop, loop->now_ns);
 }
 
 /* `sleep_after_work`: the caller has nothing else to do between two turns. */
@@ -372,18 +401,22 @@ static int turn(struct loop *loop, uint64_t timeout_ns, bool sleep_after_work)
 		if (error)
 			return error;
 	}
-	counter_add(&loop->counters.turns, 1);
-	loop->now_ns = 0;
+	begin_turn(loop);
 	worked = work(loop);
-	if (worked)
+	if (worked && loop->idle_since_ns > 0) {
+		/* The busy wait ended with work, not with sleep: it pays. */
 		loop->idle_since_ns = 0;
+		loop->spin_ns = loop->spin_max_ns;
+	}
 	/* A loop that does not spin looks once more and then submits and sleeps with one system call. */
-	for (unsigned looks = 1; worked && sleep_after_work && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX; looks++)
+	for (unsigned looks = 1; worked && sleep_after_work && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX; looks++) {
+		loop->now_ns = 0;
 		worked = work(loop);
+	}
 	if (!worked && timeout_ns > 0)
 		error = idle(loop, timeout_ns);
 	if (io_uring_sq_ready(&loop->ring) > 0) {
-		int submitted = io_uring_submit_and_get_events(&loop->ring);
+		int submitted = loop_submit_entries(loop, true);
 
 		if (submitted < 0 && submitted != -EAGAIN && submitted != -EBUSY && submitted != -EINTR)
 			error = submitted;

@@ -19,11 +19,19 @@
 #include "core/stats.h"
 
 struct loop;
+struct loop_account;	/* loop_account.h: who pays */
+
+/* What charges accounts. */
+struct loop_clocks {
+	uint64_t (*now_ns)(void);	/* monotonic */
+	uint64_t (*thread_ns)(void);	/* CPU time of the calling thread */
+};
 
 struct loop_options {
 	const char *name;	/* for logs and the thread's name */
 	unsigned entries;	/* submission queue size; 0 = default */
 	uint64_t spin_max_ns;	/* longest busy wait before sleeping; 0 = never spin */
+	const struct loop_clocks *clocks;	/* NULL: the real ones. For tests; outlives the loop */
 };
 
 struct loop_counters {
@@ -47,7 +55,7 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns);
 /* Makes loop_run() return after the current turn and the messages posted before. Any thread, also from a signal handler. */
 void loop_stop(struct loop *loop);
 
-/* Monotonic time, read at most once a turn: for deadlines and accounting, not for latencies. */
+/* Monotonic time, read once a turn: for deadlines and accounting, not for latencies. */
 uint64_t loop_now_ns(struct loop *loop);
 
 /* Any thread. */
@@ -62,18 +70,16 @@ void loop_set_spin(struct loop *loop, uint64_t spin_max_ns);
 struct loop_op {
 	/* `result`: as io_uring's cqe->res: 0 or positive, or -errno. */
 	void (*done)(struct loop_op *op, int result, unsigned cqe_flags);
+	struct loop_account *account;	/* private: pays for done() */
 };
 
 /*
- * Returns a submission entry with its user data set to `op`; the caller prepares it (io_uring_prep_* and
- * then io_uring_sqe_set_data(sqe, op) again, as prep clears it — or uses loop_sqe_finish()).
+ * Returns a submission entry; the caller prepares it (io_uring_prep_*) and then names its operation with
+ * loop_sqe_finish(), or sets its user data to NULL when nobody waits for it.
  * Never fails: a full queue is submitted first. It is submitted at the end of the turn.
  */
 struct io_uring_sqe *loop_sqe(struct loop *loop);
-static inline void loop_sqe_finish(struct io_uring_sqe *sqe, struct loop_op *op)
-{
-	io_uring_sqe_set_data(sqe, op);
-}
+void loop_sqe_finish(struct loop *loop, struct io_uring_sqe *sqe, struct loop_op *op);
 
 /* Submits now what was prepared: after it, a descriptor that an entry names may be closed. */
 void loop_submit(struct loop *loop);
@@ -92,6 +98,7 @@ void loop_file_unregister(struct loop *loop, int slot);
 
 struct loop_watch {
 	void (*ready)(struct loop_watch *watch, unsigned poll_events);
+	struct loop_account *account;	/* NULL: the loop's own */
 	struct loop_watch_slot *slot;	/* private */
 };
 
@@ -103,6 +110,13 @@ int loop_watch_start(struct loop *loop, struct loop_watch *watch, int fd, unsign
 
 /* After return, ready() is not called any more, and watch and fd may go. Idempotent. */
 void loop_watch_stop(struct loop *loop, struct loop_watch *watch);
+
+/*
+ * Between the two ready() is not called and readiness costs nothing; what was missed is announced after the
+ * resumption. Both idempotent, and nothing on a watch that does not run.
+ */
+void loop_watch_pause(struct loop *loop, struct loop_watch *watch);
+void loop_watch_resume(struct loop *loop, struct loop_watch *watch);
 
 /* ---- timers ---- */
 
@@ -121,12 +135,14 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
 
 struct loop_task {
 	void (*run)(struct loop_task *task);
+	struct loop_account *account;	/* private, like the rest */
 	struct loop_task *next;
 	bool queued;
 };
 
-/* Idempotent while queued. A task may defer itself again: it then runs in the next turn. */
+/* Idempotent while queued. A task may defer itself again: it then runs in the next turn. Whoever pays now pays then. */
 void loop_defer(struct loop *loop, struct loop_task *task);
+void loop_defer_for(struct loop *loop, struct loop_task *task, struct loop_account *account);
 /* Takes a queued task back. Idempotent. */
 void loop_defer_cancel(struct loop *loop, struct loop_task *task);
 
@@ -140,11 +156,15 @@ struct loop_poller {
 	 * was found after all: the poller stays awake.
 	 */
 	bool (*park)(struct loop_poller *poller);
+	struct loop_account *account;	/* NULL: the loop's own */
 	struct loop_poller *next, *previous;
 	bool awake;
 };
 
-/* From now on, poll() is called each turn until the loop parks the poller. Idempotent. */
+/*
+ * From now on, poll() is called each turn until the loop parks the poller; in turns that belong to other guests
+ * it is not (loop_account.h). Idempotent.
+ */
 void loop_poller_wake(struct loop *loop, struct loop_poller *poller);
 /* Removes it; neither poll() nor park() is called any more. Idempotent. */
 void loop_poller_remove(struct loop *loop, struct loop_poller *poller);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What loop.c and loop_sources.c share. Nobody else includes this. */
+/* What loop.c, loop_sources.c and loop_account.c share. Nobody else includes this. */
 #ifndef VIADUCT_CORE_LOOP_INTERNAL_H
 #define VIADUCT_CORE_LOOP_INTERNAL_H
 
+#include "core/clock.h"
 #include "core/loop.h"
+#include "core/loop_account.h"
 
 /* Registered files; whoever finds none free uses the plain descriptor. */
 #define LOOP_FILES_MAX 256
@@ -14,6 +16,7 @@ struct loop_watch_slot {
 	struct loop_watch *watch;	/* NULL: stopped, freed by the poll's last completion */
 	int fd;
 	unsigned events;
+	bool armed, paused;
 	struct loop_watch_slot *next, *previous;
 };
 
@@ -32,14 +35,32 @@ struct loop {
 	struct loop_watch_slot *watches;
 	struct loop_timer *timers;	/* sorted by deadline */
 	struct loop_task *tasks, **tasks_end;
-	struct loop_poller *pollers;	/* awake ones */
-	struct loop_poller *next_poller;/* where the walk over them stands */
 
-	uint64_t now_ns;		/* 0: not read in this turn */
+	/* loop_account.c */
+	struct loop_account own;	/* of what nobody else pays for */
+	struct loop_share own_share;
+	struct loop_account *payer;	/* of the time since mark_ns */
+	uint64_t mark_ns;
+	uint64_t thread_ns;		/* the thread's CPU time when it was asked for last */
+	uint64_t accounted_ns;		/* of it since then */
+	struct loop_account *submitters;/* with entries not yet submitted */
+	unsigned submissions;
+	struct loop_share *shares;	/* with pollers awake */
+	struct loop_share *next_share;	/* where the walk over them stands */
+	uint64_t virtual_ns;		/* of the least of those that worked: where a share that was idle begins */
+	uint64_t phase;			/* slices of another phase are over */
+
+	const struct loop_clocks *clocks;	/* NULL: the real ones */
+	uint64_t now_ns;		/* at the beginning of the turn, or later */
 	uint64_t spin_max_ns, spin_ns;
 	uint64_t idle_since_ns;		/* 0: the last turn did something */
 	struct loop_counters counters;
 };
+
+static inline uint64_t loop_clock_ns(const struct loop *loop)
+{
+	return loop->clocks ? loop->clocks->now_ns() : clock_now_ns();
+}
 
 /* Each returns true when it found work; called once a turn. */
 bool loop_run_timers(struct loop *loop);
@@ -48,5 +69,51 @@ bool loop_run_pollers(struct loop *loop);
 void loop_run_tasks(struct loop *loop);
 /* Returns true when every poller is asleep. */
 bool loop_park_pollers(struct loop *loop);
+
+/* More than most use between two readings: the thread may not have been running, and its CPU time is asked for. */
+#define LOOP_GAP_NS (100 * NS_PER_US)
+/* What of a gap the thread was running. */
+uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns);
+
+/* The thread's time since it was taken last; whoever takes it charges somebody, or nobody. */
+static inline uint64_t loop_take_time(struct loop *loop, uint64_t now_ns)
+{
+	uint64_t ns = now_ns - loop->mark_ns;
+
+	loop->mark_ns = now_ns;
+	if (ns >= LOOP_GAP_NS)
+		return loop_gap_ran_ns(loop, ns);
+	loop->accounted_ns += ns;
+	return ns;
+}
+
+static inline void loop_charge(struct loop_account *account, uint64_t ns)
+{
+	counter_add(&account->used_ns, ns);
+	account->share->virtual_ns += ns;
+}
+
+/* Charges the payer with the time until `now_ns`. */
+static inline void loop_settle(struct loop *loop, uint64_t now_ns)
+{
+	loop_charge(loop->payer, loop_take_time(loop, now_ns));
+}
+
+/* loop_pay(), mostly for who pays already. */
+static inline void loop_pay_on(struct loop *loop, struct loop_account *account)
+{
+	if (account != loop->payer)
+		loop_pay(loop, account);
+}
+
+/* The payer's next entry. */
+void loop_count_entry(struct loop *loop);
+/*
+ * Submits what is prepared and shares its cost out; `get_events`: takes completions on the way. Returns what
+ * liburing says.
+ */
+int loop_submit_entries(struct loop *loop, bool get_events);
+/* What is prepared is about to be submitted by a call that also sleeps: charges what that probably costs. */
+void loop_charge_entries(struct loop *loop);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a loop waits for or runs: watches, timers, tasks, pollers. The turn itself is in loop.c. */
+/* What a loop waits for or runs: watches, timers, tasks; pollers are in loop_account.c. The turn itself is in loop.c. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -13,7 +13,17 @@ static void watch_arm(struct loop_watch_slot *slot)
 	struct io_uring_sqe *sqe = loop_sqe(slot->loop);
 
 	io_uring_prep_poll_multishot(sqe, slot->fd, slot->events);
-	loop_sqe_finish(sqe, &slot->op);
+	loop_sqe_finish(slot->loop, sqe, &slot->op);
+	slot->op.account = slot->watch->account;
+	slot->armed = true;
+}
+
+static void watch_disarm(struct loop_watch_slot *slot)
+{
+	struct io_uring_sqe *sqe = loop_sqe(slot->loop);
+
+	io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)&slot->op);
+	io_uring_sqe_set_data(sqe, NULL);
 }
 
 static void watch_free(struct loop_watch_slot *slot)
@@ -30,18 +40,19 @@ static void watch_free(struct loop_watch_slot *slot)
 static void watch_done(struct loop_op *op, int result, unsigned cqe_flags)
 {
 	struct loop_watch_slot *slot = (struct loop_watch_slot *)op;
-	bool more = cqe_flags & IORING_CQE_F_MORE;
 
-	if (slot->watch && result > 0)
+	if (slot->watch && !slot->paused && result > 0)
 		slot->watch->ready(slot->watch, (unsigned)result);
-	else if (slot->watch && result < 0 && result != -ECANCELED)
+	else if (slot->watch && !slot->paused && result < 0 && result != -ECANCELED)
 		slot->watch->ready(slot->watch, POLLERR);
-	if (more)
+	/* Only now: a watch that is stopped by its own callback is freed here. */
+	slot->armed = cqe_flags & IORING_CQE_F_MORE;
+	if (slot->armed)
 		return;
-	if (slot->watch && result >= 0)
-		watch_arm(slot);
-	else if (!slot->watch)
+	if (!slot->watch)
 		watch_free(slot);
+	else if (!slot->paused && (result >= 0 || result == -ECANCELED))
+		watch_arm(slot);
 }
 
 int loop_watch_start(struct loop *loop, struct loop_watch *watch, int fd, unsigned poll_events)
@@ -67,15 +78,38 @@ int loop_watch_start(struct loop *loop, struct loop_watch *watch, int fd, unsign
 void loop_watch_stop(struct loop *loop, struct loop_watch *watch)
 {
 	struct loop_watch_slot *slot = watch->slot;
-	struct io_uring_sqe *sqe;
 
 	if (!slot)
 		return;
 	watch->slot = NULL;
 	slot->watch = NULL;
-	sqe = loop_sqe(loop);
-	io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)&slot->op);
-	io_uring_sqe_set_data(sqe, NULL);
+	slot->op.account = NULL;
+	if (slot->armed)
+		watch_disarm(slot);
+	else
+		watch_free(slot);
+}
+
+void loop_watch_pause(struct loop *loop, struct loop_watch *watch)
+{
+	struct loop_watch_slot *slot = watch->slot;
+
+	if (!slot || slot->paused)
+		return;
+	slot->paused = true;
+	if (slot->armed)
+		watch_disarm(slot);
+}
+
+void loop_watch_resume(struct loop *loop, struct loop_watch *watch)
+{
+	struct loop_watch_slot *slot = watch->slot;
+
+	if (!slot || !slot->paused)
+		return;
+	slot->paused = false;
+	if (!slot->armed)
+		watch_arm(slot);
 }
 
 /* ---- timers ---- */
@@ -123,6 +157,7 @@ bool loop_run_timers(struct loop *loop)
 		struct loop_timer *timer = loop->timers;
 
 		loop_timer_stop(loop, timer);
+		loop_pay(loop, NULL);
 		timer->expired(timer);
 		worked = true;
 	}
@@ -133,9 +168,15 @@ bool loop_run_timers(struct loop *loop)
 
 void loop_defer(struct loop *loop, struct loop_task *task)
 {
+	loop_defer_for(loop, task, loop->payer);
+}
+
+void loop_defer_for(struct loop *loop, struct loop_task *task, struct loop_account *account)
+{
 	if (task->queued)
 		return;
 	task->queued = true;
+	task->account = account;
 	task->next = NULL;
 	*loop->tasks_end = task;
 	loop->tasks_end = &task->next;
@@ -169,62 +210,7 @@ void loop_run_tasks(struct loop *loop)
 		if (!loop->tasks)
 			loop->tasks_end = &loop->tasks;
 		task->queued = false;
+		loop_pay_on(loop, task->account);
 		task->run(task);
 	}
 }
-
-/* ---- pollers ---- */
-
-void loop_poller_wake(struct loop *loop, struct loop_poller *poller)
-{
-	if (poller->awake)
-		return;
-	poller->awake = true;
-	poller->previous = NULL;
-	poller->next = loop->pollers;
-	if (poller->next)
-		poller->next->previous = poller;
-	loop->pollers = poller;
-}
-
-void loop_poller_remove(struct loop *loop, struct loop_poller *poller)
-{
-	if (!poller->awake)
-		return;
-	if (loop->next_poller == poller)
-		loop->next_poller = poller->next;
-	if (poller->previous)
-		poller->previous->next = poller->next;
-	else
-		loop->pollers = poller->next;
-	if (poller->next)
-		poller->next->previous = poller->previous;
-	poller->next = poller->previous = NULL;
-	poller->awake = false;
-}
-
-bool loop_run_pollers(struct loop *loop)
-{
-	bool worked = false;
-
-	for (struct loop_poller *poller = loop->pollers; poller; poller = loop->next_poller) {
-		loop->next_poller = poller->next;
-		worked |= poller->poll(poller);
-	}
-	return worked;
-}
-
-bool loop_park_pollers(struct loop *loop)
-{
-	bool all = true;
-
-	for (struct loop_poller *poller = loop->pollers; poller; poller = loop->next_poller) {
-		loop->next_poller = poller->next;
-		if (poller->park(poller))
-			loop_poller_remove(loop, poller);
-		else
-			all = false;
-	}
-	return all;
-}
-

@@ -66,7 +66,7 @@ json_t *api_groups_json(struct daemon *daemon);				/* the list itself */
 json_t *api_group_json(struct daemon *daemon, const char *group);	/* NULL also: no such group */
 /* "share", and "share_error" when it is not as it was asked for. */
 void api_set_share(json_t *object, struct daemon *daemon, enum share_kind kind, const char *name);
-json_t *api_time_json(const struct disk_stats *stats);
+json_t *api_time_json(const struct disk_stats *stats, uint64_t cpu_ns);
 json_t *api_capacity_json(const struct share_gate *gate);
 
 struct daemon_pool;

@@ -213,6 +213,11 @@ static uint64_t read_device(const struct sample *sample)
 	return counter_read(&sample->stats.gate.device_ns);
 }
 
+static uint64_t read_cpu(const struct sample *sample)
+{
+	return sample->status.cpu_ns;
+}
+
 static uint64_t read_throttled(const struct sample *sample)
 {
 	return counter_read(&sample->stats.gate.throttled_ns);
@@ -246,6 +251,8 @@ static const struct number numbers[] = {
 	{ "viaduct_disk_calls_total", "counter", "Interrupts sent to drivers.", read_calls },
 	{ "viaduct_disk_calls_suppressed_total", "counter", "Interrupts that drivers did not want.", read_suppressed },
 	{ "viaduct_disk_device_seconds_total", "counter", "Time of the physical disk that its requests took.", read_device,
+	  true },
+	{ "viaduct_disk_cpu_seconds_total", "counter", "CPU time of the daemon's workers that the device took.", read_cpu,
 	  true },
 	{ "viaduct_disk_throttled_seconds_total", "counter", "Waits of requests because of limits, added up.",
 	  read_throttled, true },

@@ -59,12 +59,12 @@ json_t *api_groups_json(struct daemon *daemon)
 	return list;
 }
 
-json_t *api_time_json(const struct disk_stats *stats)
+json_t *api_time_json(const struct disk_stats *stats, uint64_t cpu_ns)
 {
 	const struct gate_counters *gate = &stats->gate;
 
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "device_ns", number(counter_read(&gate->device_ns)),
-			 "cpu_ns", number(0), "throttled_ns", number(counter_read(&gate->throttled_ns)),
+			 "cpu_ns", number(cpu_ns), "throttled_ns", number(counter_read(&gate->throttled_ns)),
 			 "contended_ns", number(counter_read(&gate->contended_ns)), "waiting",
 			 number(counter_read(&gate->waiting)), "wait_ns", "p50",
 			 number(histogram_quantile_ns(&gate->wait, 0.5)), "p99",

@@ -22,7 +22,7 @@ static void set(json_t *object, const char *key, uint64_t value)
 
 /* ---- disks ---- */
 
-/* [[limit, count], …]: the buckets that hold something, so that a client can tell what happened between two answers. */
+/* [[limit, count], …]: the buckets that hold something; a client can tell what happened between two answers. */
 static json_t *buckets_json(const struct histogram *histogram)
 {
 	json_t *buckets = json_array();
@@ -70,7 +70,6 @@ static void set_connection(json_t *object, const struct vhost_user_status *statu
 	char features[32];
 
 	snprintf(features, sizeof(features), "0x%llx", (unsigned long long)status->features);
-	json_object_set_new(object, "connected", json_boolean(status->connections > 0));
 	set(object, "connections", status->connections);
 	set(object, "queues_running", status->queues_running);
 	json_object_set_new(object, "features", json_string(features));
@@ -85,7 +84,7 @@ static void set_connection(json_t *object, const struct vhost_user_status *statu
 	json_object_set_new(object, "violations", violations_json(status));
 }
 
-static void set_stats(json_t *object, struct daemon_disk *disk)
+static void set_stats(json_t *object, struct daemon_disk *disk, uint64_t cpu_ns)
 {
 	struct disk_stats stats = { .errors = { 0 } };
 
@@ -95,7 +94,7 @@ static void set_stats(json_t *object, struct daemon_disk *disk)
 	set(object, "refused", counter_read(&stats.refused));
 	set(object, "in_flight", counter_read(&stats.in_flight));
 	json_object_set_new(object, "operations", operations_json(&stats));
-	json_object_set_new(object, "time", api_time_json(&stats));
+	json_object_set_new(object, "time", api_time_json(&stats, cpu_ns));
 }
 
 /* What a VMM needs to know of a disk. */
@@ -126,8 +125,9 @@ json_t *api_disk_json(struct daemon_disk *disk)
 		return NULL;
 	if (disk->endpoint)
 		vhost_user_status(disk->endpoint, &status);
+	json_object_set_new(object, "connected", json_boolean(daemon_disk_connected(disk)));
 	set_connection(object, &status);
-	set_stats(object, disk);
+	set_stats(object, disk, status.cpu_ns);
 	api_set_share(object, disk->daemon, SHARE_OF_DISK, disk->name);
 	if (disk->gate)
 		json_object_set_new(object, "capacity", api_capacity_json(disk->gate));
@@ -198,14 +198,26 @@ json_t *api_pools_json(struct daemon *daemon)
 
 /* ---- guests ---- */
 
+static uint64_t disk_cpu_ns(const struct daemon_disk *disk)
+{
+	struct vhost_user_status status = { .connections = 0 };
+
+	if (disk->endpoint)
+		vhost_user_status(disk->endpoint, &status);
+	return status.cpu_ns;
+}
+
 json_t *api_guest_json(struct daemon *daemon, const char *guest)
 {
 	const struct config_guest *settings = daemon_guest_settings(daemon, guest);
 	json_t *devices = json_array(), *object;
+	uint64_t cpu_ns = 0;
 
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
-		if (strcmp(disk->guest, guest) == 0)
-			json_array_append_new(devices, device_json(disk));
+		if (strcmp(disk->guest, guest) != 0)
+			continue;
+		json_array_append_new(devices, device_json(disk));
+		cpu_ns += disk_cpu_ns(disk);
 	}
 	if (!settings && json_array_size(devices) == 0) {
 		json_decref(devices);
@@ -213,7 +225,7 @@ json_t *api_guest_json(struct daemon *daemon, const char *guest)
 	}
 	object = json_pack("{s:s, s:b, s:o, s:s?, s:o, s:o}", "name", guest, "declared", settings != NULL, "memory_bytes",
 			   number(settings ? settings->memory_bytes : 512ull << 20), "group",
-			   settings ? settings->group : NULL, "cpu_ns", number(0), "devices", devices);
+			   settings ? settings->group : NULL, "cpu_ns", number(cpu_ns), "devices", devices);
 	api_set_share(object, daemon, SHARE_OF_GUEST, guest);
 	return object;
 }

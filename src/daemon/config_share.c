@@ -13,6 +13,12 @@ static const char *const names[SHARE_KEYS] = {
 	[SHARE_LATENCY_TARGET] = "latency_target",
 };
 
+/* A reservation, and the limit that it must fit through. */
+#define PAIRS 2
+static const enum config_share_key pairs[PAIRS][2] = {
+	{ SHARE_MIN_IOPS, SHARE_MAX_IOPS }, { SHARE_MIN_BANDWIDTH, SHARE_MAX_BANDWIDTH },
+};
+
 const struct config_section *config_section_find(const char *name)
 {
 	const struct config_section *section = config_sections;
@@ -76,11 +82,7 @@ unsigned config_share_line(const struct config_object *object, enum config_share
 bool config_share_contradicts(const struct config_share *share, enum config_share_key *ret_limit,
 			      enum config_share_key *ret_reservation)
 {
-	static const enum config_share_key pairs[][2] = {
-		{ SHARE_MIN_IOPS, SHARE_MAX_IOPS }, { SHARE_MIN_BANDWIDTH, SHARE_MAX_BANDWIDTH },
-	};
-
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < PAIRS; i++) {
 		*ret_reservation = pairs[i][0];
 		*ret_limit = pairs[i][1];
 		if (share->value[*ret_limit] > 0 && share->value[*ret_limit] < share->value[*ret_reservation])
@@ -110,13 +112,10 @@ static void check_share(const struct config_object *object, struct config_messag
 static void check_parent(const struct config_object *object, const struct config_object *parent,
 			 struct config_messages *messages)
 {
-	static const enum config_share_key pairs[][2] = {
-		{ SHARE_MIN_IOPS, SHARE_MAX_IOPS }, { SHARE_MIN_BANDWIDTH, SHARE_MAX_BANDWIDTH },
-	};
 	const struct config_share share = config_share_of(object), above = config_share_of(parent);
 	char title[CONFIG_TITLE_SIZE], parent_title[CONFIG_TITLE_SIZE];
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < PAIRS; i++) {
 		uint64_t reserved = share.value[pairs[i][0]], limit = above.value[pairs[i][1]];
 		const char *file;
 		unsigned line;

@@ -89,6 +89,7 @@ struct daemon_disk {
 	struct host_disk *host;
 	struct share_gate *gate;		/* of a disk of its own */
 	struct share_node *share;		/* while served */
+	struct loop_guest *time;		/* the guest's, on the workers; all its disks hold the same */
 
 	bool read_only, packed, client;
 	unsigned queues, cache;
@@ -110,7 +111,8 @@ struct daemon_disk {
 struct daemon {
 	struct config *config;			/* owned */
 	char *config_path;
-	char *runtime_dir, *state_dir;
+	char *runtime_dir;
+	char *state_dir;			/* NULL (in tests): nothing is kept */
 	const char *runtime_dir_option;		/* --runtime-dir, or NULL */
 	const char *force_format;		/* --force-format: a pool's name, or NULL */
 	struct loop *control;

@@ -14,6 +14,7 @@
 
 #include "core/checked.h"
 #include "core/log.h"
+#include "core/loop_account.h"
 #include "daemon/config_values.h"
 #include "daemon/daemon.h"
 #include "daemon/shares.h"
@@ -242,6 +243,16 @@ static int create_endpoint(struct daemon_disk *disk, struct vhost_user_options *
 	return vhost_user_create(options, &disk->endpoint);
 }
 
+/* One for each guest, so that many disks are no more of the workers' time. */
+static struct loop_guest *guest_time(const struct daemon_disk *disk)
+{
+	const struct daemon_disk *other = disk->daemon->disks;
+
+	while (other && (!other->time || strcmp(other->guest, disk->guest) != 0))
+		other = other->next;
+	return other ? loop_guest_get(other->time) : loop_guest_create();
+}
+
 static int open_endpoint(struct daemon_disk *disk)
 {
 	struct vhost_user_options options = {
@@ -254,6 +265,11 @@ static int open_endpoint(struct daemon_disk *disk)
 
 	if (code)
 		return code;
+	if (!disk->time)
+		disk->time = guest_time(disk);
+	if (!disk->time)
+		return daemon_fail(&disk->error, -ENOMEM, "out of memory");
+	options.guest = disk->time;
 	set_socket_access(disk, &options);
 	code = create_endpoint(disk, &options);
 	if (code && options.socket == VHOST_USER_LISTEN_FD)
@@ -268,6 +284,8 @@ static int open_endpoint(struct daemon_disk *disk)
 
 static void close_steps(struct daemon_disk *disk)
 {
+	bool host_unused;
+
 	assert(!disk->endpoint);
 	virtio_blk_destroy(disk->model);
 	disk->model = NULL;
@@ -275,9 +293,9 @@ static void close_steps(struct daemon_disk *disk)
 	disk->disk = NULL;
 	share_close(disk->share);
 	disk->share = NULL;
-	share_gate_close(disk->daemon, disk->gate);
+	host_unused = share_gate_close(disk->daemon, disk->gate);
 	disk->gate = NULL;
-	if (disk->host)
+	if (host_unused && disk->host)
 		disk->host->ops->close(disk->host);
 	disk->host = NULL;
 }
@@ -376,6 +394,7 @@ static void forget(struct daemon_disk *disk)
 	while (*link != disk)
 		link = &(*link)->next;
 	*link = disk->next;
+	loop_guest_put(disk->time);
 	free(disk->path);
 	free(disk);
 	daemon_disk_gone(daemon);

@@ -218,8 +218,7 @@ void daemon_pools_close(struct daemon *daemon)
 
 		daemon->pools = pool->next;
 		pool_close(pool->pool);
-		share_gate_close(daemon, pool->gate);
-		if (pool->host)
+		if (share_gate_close(daemon, pool->gate) && pool->host)
 			pool->host->ops->close(pool->host);
 		free(pool->path);
 		free(pool);

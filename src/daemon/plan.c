@@ -3,16 +3,19 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/config_values.h"
 #include "daemon/daemon.h"
+#include "daemon/state.h"
 
 static void plan_workers(const struct config *config, const char *runtime_dir, FILE *out)
 {
 	const struct config_daemon *settings = config_daemon(config);
+	char *state_dir = state_directory(config);
 	unsigned count = settings->workers ? (unsigned)settings->workers : worker_default_count();
 
 	fprintf(out, "daemon: %u worker%s, busy wait at most %llu us, sandbox %s\n", count, count == 1 ? "" : "s",
@@ -20,6 +23,9 @@ static void plan_workers(const struct config *config, const char *runtime_dir, F
 	if (settings->user)
 		fprintf(out, "daemon: change to user %s after the devices are open, when started as root\n", settings->user);
 	fprintf(out, "daemon: serve the API on %s/api.sock\n", runtime_dir);
+	if (state_dir)
+		fprintf(out, "daemon: keep what is set at run time, and measured of disks, in %s\n", state_dir);
+	free(state_dir);
 }
 
 /* Is there a directory that a missing file can be made in? */

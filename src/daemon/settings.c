@@ -165,9 +165,12 @@ int settings_save(const char *state_dir, const struct setting *list)
 {
 	char *bytes = NULL;
 	size_t length = 0;
-	FILE *out = open_memstream(&bytes, &length);
+	FILE *out;
 	int error;
 
+	if (!state_dir)
+		return 0;
+	out = open_memstream(&bytes, &length);
 	if (!out)
 		return -ENOMEM;
 	settings_print(list, out);

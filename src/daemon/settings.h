@@ -38,7 +38,7 @@ void settings_free(struct setting *list);
 
 /* A file that is not there is an empty list. Mistakes: as settings_parse(); the file is kept as settings.conf.bad. */
 struct setting *settings_load(const char *state_dir, struct config_messages *messages);
-/* Returns 0 or -errno. */
+/* Returns 0 or -errno. state_dir NULL: keeps nothing. */
 int settings_save(const char *state_dir, const struct setting *list);
 
 #endif

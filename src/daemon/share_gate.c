@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What a physical disk can do: from the configuration, from an earlier run, or measured. */
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "arbiter/disk_calibrate.h"
 #include "core/clock.h"
 #include "core/crc32c.h"
 #include "core/log.h"
@@ -46,6 +50,19 @@ static bool recall(const struct daemon *daemon, const struct share_gate *gate, s
 	return known;
 }
 
+static bool is_kept(const struct daemon *daemon, const char *name, const char *text, size_t length)
+{
+	size_t kept_length;
+	char *kept;
+	bool same;
+
+	if (state_read(daemon->state_dir, name, &kept, &kept_length) != 0)
+		return false;
+	same = kept_length == length && memcmp(kept, text, length) == 0;
+	free(kept);
+	return same;
+}
+
 static void keep(const struct daemon *daemon, const struct share_gate *gate)
 {
 	char text[IDENTITY_MAX + COST_TEXT_MAX], name[NAME_SIZE];
@@ -58,7 +75,9 @@ static void keep(const struct daemon *daemon, const struct share_gate *gate)
 	file_name(text, head, name);
 	disk_gate_cost(gate->gate, &cost);
 	length = disk_cost_print(&cost, text + head, sizeof(text) - head);
-	error = length < 0 ? length : state_write(daemon->state_dir, name, text, head + (size_t)length, false);
+	error = length < 0 ? length : 0;
+	if (!error && !is_kept(daemon, name, text, head + (size_t)length))
+		error = state_write(daemon->state_dir, name, text, head + (size_t)length, false);
 	if (error)
 		log_warning(NULL, "%s/%s: cannot be written: %s; %s will be measured again", daemon->state_dir, name,
 			    strerror(-error), gate->path);
@@ -82,17 +101,113 @@ static struct disk_cost cost_of(const struct config_capacity *capacity)
 	return cost;
 }
 
+/* ---- measuring ---- */
+
+/* How often a thread looks whether a disk that hung came back to life. */
+#define LOOK_AGAIN_NS (100 * NS_PER_MS)
+
+/* On a thread of its own, because the control thread has a loop already. */
+struct measurement {
+	struct host_disk *host;
+	struct disk_cost cost;
+	int error;
+	sem_t known;		/* cost and error are */
+	bool one_left;		/* atomic; of a disk that hung: the thread or the gate has ended, and the other cleans up */
+};
+
+static void free_measurement(struct measurement *measurement)
+{
+	sem_destroy(&measurement->known);
+	free(measurement);
+}
+
+static void *measure_thread(void *context)
+{
+	static const struct calibrate_options options = { .scratch_bytes = 0 };
+	struct timespec pause = { .tv_nsec = LOOK_AGAIN_NS };
+	struct measurement *measurement = context;
+	struct calibration *left = NULL;
+
+	int error = disk_calibrate(measurement->host, &options, &measurement->cost, &left);
+
+	measurement->error = error;
+	sem_post(&measurement->known);
+	if (error != -ETIMEDOUT)
+		return NULL;
+	while (calibration_finish(left) == -EBUSY)
+		nanosleep(&pause, NULL);
+	if (__atomic_exchange_n(&measurement->one_left, true, __ATOMIC_ACQ_REL)) {
+		measurement->host->ops->close(measurement->host);
+		free_measurement(measurement);
+	}
+	return NULL;
+}
+
+/* Returns 0 with the measurement done, or a negative errno; -ETIMEDOUT: the disk hangs, and gate->hung is set. */
+static int run_measurement(struct share_gate *gate, struct disk_cost *ret_cost)
+{
+	struct measurement *measurement = calloc(1, sizeof(*measurement));
+	pthread_t thread;
+	int error;
+
+	if (!measurement)
+		return -ENOMEM;
+	measurement->host = gate->host;
+	sem_init(&measurement->known, 0, 0);
+	error = -pthread_create(&thread, NULL, measure_thread, measurement);
+	if (!error) {
+		while (sem_wait(&measurement->known) < 0)
+			;	/* EINTR */
+		error = measurement->error;
+		*ret_cost = measurement->cost;
+		if (error == -ETIMEDOUT) {
+			pthread_detach(thread);
+			gate->hung = measurement;
+			return error;
+		}
+		pthread_join(thread, NULL);
+	}
+	free_measurement(measurement);
+	return error;
+}
+
+/* True: the disk is free to be closed. False: its thread closes it, whenever it comes back to life. */
+static bool let_go(struct measurement *hung)
+{
+	if (!hung)
+		return true;
+	if (!__atomic_exchange_n(&hung->one_left, true, __ATOMIC_ACQ_REL))
+		return false;
+	free_measurement(hung);
+	return true;
+}
+
+static bool measure(struct share_gate *gate, struct disk_cost *ret_cost)
+{
+	int error = run_measurement(gate, ret_cost);
+
+	if (error) {
+		log_warning(NULL, "%s cannot be measured: %s; its shares suppose an ordinary SSD", gate->path, strerror(-error));
+		*ret_cost = disk_cost_default;
+		return false;
+	}
+	log_info(NULL, "%s: measured %llu requests of 4 KiB or %llu MiB a second", gate->path,
+		 (unsigned long long)disk_cost_iops(ret_cost), (unsigned long long)(disk_cost_bandwidth(ret_cost) >> 20));
+	return true;
+}
+
 /* ---- gates ---- */
 
 static void choose_cost(struct daemon *daemon, struct share_gate *gate, const struct config_capacity *capacity,
 			struct disk_cost *ret_cost)
 {
 	*ret_cost = disk_cost_default;
-	if (capacity->iops) {
+	if (capacity->iops)
 		*ret_cost = cost_of(capacity);
-	} else if (recall(daemon, gate, ret_cost)) {
+	else if (recall(daemon, gate, ret_cost))
 		gate->measured = true;
-	}
+	else if (!daemon->offer)	/* else guests wait, and it is the next start's */
+		gate->measured = measure(gate, ret_cost);
 }
 
 static void destroy(struct share_gate *gate)
@@ -125,17 +240,20 @@ struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsi
 	return gate;
 }
 
-void share_gate_close(struct daemon *daemon, struct share_gate *gate)
+bool share_gate_close(struct daemon *daemon, struct share_gate *gate)
 {
 	struct share_gate **link = &daemon->gates;
+	bool unused;
 
 	if (!gate)
-		return;
+		return true;
 	keep(daemon, gate);
+	unused = let_go(gate->hung);
 	while (*link != gate)
 		link = &(*link)->next;
 	*link = gate->next;
 	destroy(gate);
+	return unused;
 }
 
 void share_gate_set_capacity(struct share_gate *gate, const struct config_capacity *capacity)

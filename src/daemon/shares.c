@@ -385,7 +385,7 @@ static int carry_out(struct daemon *daemon, enum share_kind kind, const char *na
 		return code;
 	code = settings_save(daemon->state_dir, daemon->settings);
 	if (code)
-		return daemon_fail(error, code, "the settings cannot be kept in %s/%s: %s; nothing was changed", daemon->state_dir,
+		return daemon_fail(error, -EIO, "the settings cannot be kept in %s/%s: %s; nothing was changed", daemon->state_dir,
 				   SETTINGS_FILE, strerror(-code));
 	return 0;
 }

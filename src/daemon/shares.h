@@ -21,6 +21,7 @@
 struct daemon;
 struct daemon_error;
 struct host_disk;
+struct measurement;
 
 /* One place in the tree of one physical disk. */
 struct share_node {
@@ -43,6 +44,7 @@ struct share_gate {
 	unsigned cache;			/* enum host_disk_cache */
 	struct host_disk *host;
 	bool measured;			/* its cost is measured, and kept in the state directory */
+	struct measurement *hung;	/* one that the disk did not answer to, or NULL */
 };
 
 /* What a share changes to at run time. */
@@ -58,8 +60,11 @@ struct share_change {
  */
 struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache, struct host_disk *host,
 				   const struct config_capacity *capacity);
-/* Keeps what was learnt of the disk; no shares are left. NULL is allowed. */
-void share_gate_close(struct daemon *daemon, struct share_gate *gate);
+/*
+ * Keeps what was learnt of the disk; no shares are left. NULL is allowed. False: the disk hangs since it was measured, and the
+ * caller may not close it: that happens when it comes back to life.
+ */
+bool share_gate_close(struct daemon *daemon, struct share_gate *gate);
 /* The configuration has another capacity. */
 void share_gate_set_capacity(struct share_gate *gate, const struct config_capacity *capacity);
 /* Keeps what was learnt of all disks: before a successor starts from it. */
@@ -78,7 +83,7 @@ struct config_share share_effective(const struct daemon *daemon, enum share_kind
 
 /*
  * Changes a share at run time and keeps it. Returns 0, or with *error and nothing changed: -EINVAL (a setting
- * contradicts another), -EBUSY (the reservation is refused), or -errno of keeping it.
+ * contradicts another), -EBUSY (the reservation is refused), -EIO (it cannot be kept), -ENOMEM.
  */
 int share_set(struct daemon *daemon, enum share_kind kind, const char *name, const struct share_change *change,
 	      struct daemon_error *error);

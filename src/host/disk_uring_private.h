@@ -152,7 +152,7 @@ static inline bool uring_io_again(struct uring_io *own, int result)
 static inline void uring_channel_send(struct uring_channel *channel, struct io_uring_sqe *sqe, struct loop_op *op)
 {
 	sqe->flags |= channel->sqe_flags;
-	loop_sqe_finish(sqe, op);
+	loop_sqe_finish(channel->loop, sqe, op);
 }
 
 /* disk_bounce.c: a READ or WRITE whose buffers are not aligned. */

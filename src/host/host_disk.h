@@ -37,7 +37,7 @@ struct host_io {
 	void (*done)(struct host_io *io, int error);
 
 	/* driver's own, meaningless to others */
-	uint64_t driver_private[6];
+	uint64_t driver_private[7];
 };
 
 /* What the physical disk is like; constant once opened, except size_bytes which may grow. */

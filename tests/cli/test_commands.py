@@ -48,11 +48,60 @@ def test_status_table(viaduct, api):
     assert result.code == 0 and "\033" not in result.out
     lines = result.out.splitlines()
     assert columns_align(result.out)
-    assert re.match(r"alice/root +connected +4 GiB +main +40 KiB +0 +12\.3 us / 4\.5 ms +- +0 +12 345 +3$", lines[1])
+    assert re.match(r"alice/root +connected +4 GiB +main +- +40 KiB +0 +12\.3 us / 4\.5 ms +- +0 +12 345 +3$", lines[1])
     assert "waiting" in lines[2] and "broken" in lines[3] and "the pool is damaged" in lines[4]
     # Numbers end under the end of their title.
     for line in lines[1:]:
         assert len(line) == len(lines[0])
+
+
+SHARE = {"weight": 300, "min_iops": 500, "max_iops": 2000, "min_bandwidth": 0, "max_bandwidth": 10 << 20, "burst": 10,
+         "latency_target_us": 0}
+
+
+def test_status_shows_shares(viaduct, api):
+    api.answer("GET", "/v1/status", {"disks": [
+        {**DISK, "share": SHARE}, {**IDLE, "share": {**SHARE, "min_iops": 0, "max_iops": 0}},
+        {**IDLE, "share": {"weight": 100}, "share_error": "the reservation is 50 % of the disk's time"},
+    ]})
+    lines = viaduct("status").out.splitlines()
+    assert " 300 min 500/s max 2 000/s, 10 MiB/s " in lines[1]
+    assert " 300 max 10 MiB/s " in lines[2]
+    assert " 100, no reservation " in lines[3]
+
+
+SHOWN = """\
+SETTING            VALUE
+weight               300
+min_iops             500
+max_iops           2 000
+min_bandwidth       none
+max_bandwidth   10 MiB/s
+burst              10 ms
+latency_target      none
+"""
+
+
+def test_disk_set(viaduct, api):
+    api.answer("GET", "/v1/disks/alice/root", {**DISK, "share": SHARE})
+    api.answer("PATCH", "/v1/disks/alice/root", {**DISK, "share": SHARE})
+    assert viaduct("disk", "set", "alice/root").out == SHOWN
+    assert json.loads(viaduct("disk", "set", "alice/root", "--json").out) == SHARE
+    words = ["weight=300", "min_iops=default", "max_iops=none", "min_bandwidth=1.5M", "max_bandwidth=4096", "burst=0",
+             "latency_target=700"]
+    assert viaduct("disk", "set", "alice/root", *words).out == SHOWN
+    assert [request[:2] for request in api.requests] == [("GET", "/v1/disks/alice/root")] * 2 + [("PATCH", "/v1/disks/alice/root")]
+    assert api.requests[2][2] == {"weight": 300, "min_iops": None, "max_iops": 0, "min_bandwidth": 3 << 19,
+                                  "max_bandwidth": 4096, "burst": 0, "latency_target_us": 700}
+
+
+def test_guest_and_group_set(viaduct, api):
+    share = {key: value for key, value in SHARE.items() if key != "latency_target_us"}
+    for kind in "guest", "group":
+        api.answer("PATCH", f"/v1/{kind}s/x", {"name": "x", "share": share, "share_error": "no room"})
+        result = viaduct(kind, "set", "x", "weight=5")
+        assert result.code == 0 and "latency" not in result.out and "not as asked for: no room" in result.out
+    assert [request[2] for request in api.requests] == [{"weight": 5}] * 2
 
 
 def test_json_is_the_api_answer(viaduct, api):

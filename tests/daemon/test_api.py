@@ -73,7 +73,8 @@ def test_create_grow_rename_delete(daemon):
     with FrontEnd.start(daemon.socket("carol/big")) as front:
         front.disk().write(6 * MIB // 512 - 1, b"end" + bytes(509))
     wait_disconnected(daemon, "carol/big")
-    assert daemon.api("DELETE", "/v1/disks/carol/big")[0] == 200
+    answer = daemon.api("DELETE", "/v1/disks/carol/big")
+    assert answer[0] == 200, answer
     assert daemon.api("GET", "/v1/disks/carol/big")[0] == 404
     assert not daemon.socket("carol/big").exists()
     assert daemon.api("GET", "/v1/guests/carol")[0] == 404

@@ -6,6 +6,7 @@ import subprocess
 
 import yaml
 
+from conftest import basic
 from daemon import SOURCE, program
 
 
@@ -79,12 +80,17 @@ def check(api, schema, value, where):
             check(api, known, item, f"{where}.{name}")
 
 
-def test_answers_are_as_documented(daemon):
+def test_answers_are_as_documented(make_daemon, tmp_path):
+    whole = tmp_path / "whole.raw"
+    whole.write_bytes(bytes(1 << 20))
+    daemon = make_daemon({**basic(tmp_path), "group gold": {}, "disk alice/whole": {"path": whole, "min_iops": 2000000}})
+    assert "share_error" in daemon.api("GET", "/v1/disks/alice/whole")[1]
     api = yaml.safe_load((SOURCE / "docs/openapi.yaml").read_text())
     for path, item in api["paths"].items():
         if "get" not in item or path == "/metrics":
             continue
         url = path.replace("{pool}", "main").replace("{guest}", "alice").replace("{name}", "root")
+        url = url.replace("{group}", "gold")
         status, answer = daemon.api("GET", url)
         assert status == 200
         check(api, item["get"]["responses"]["200"]["content"]["application/json"]["schema"], answer, path)

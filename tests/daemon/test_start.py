@@ -34,6 +34,7 @@ def test_check_prints_a_plan_and_touches_nothing(make_daemon, tmp_path):
     assert f"pool main: create {tmp_path}/main.pool with 64M and format it\n" in result.stdout
     assert "disk alice/root: 8M in pool main, created if missing, grown if smaller\n" in result.stdout
     assert f"disk alice/root: listen on {tmp_path}/run/alice/disk-root.sock\n" in result.stdout
+    assert f"daemon: keep what is set at run time, and measured of disks, in {tmp_path}/state\n" in result.stdout
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -198,3 +199,18 @@ def test_idle_costs_nothing(daemon):
     before = daemon.cpu_seconds()
     time.sleep(1)
     assert daemon.cpu_seconds() - before <= 0.02
+
+
+# The service manager's word; root has one place besides, where a test has no business.
+STATE_PLACES = [({"STATE_DIRECTORY": "{}/service:/other"}, "service")] + ([] if os.geteuid() == 0 else [
+    ({"STATE_DIRECTORY": "", "XDG_STATE_HOME": "{}/home"}, "home/viaduct"),
+    ({"STATE_DIRECTORY": "", "XDG_STATE_HOME": "relative", "HOME": "{}/user"}, "user/.local/state/viaduct"),
+])
+
+
+@pytest.mark.parametrize("environment, place", STATE_PLACES)
+def test_state_directory(make_daemon, tmp_path, environment, place):
+    daemon = make_daemon({**basic(tmp_path), "daemon": {"state_dir": None}}, start=False)
+    environment = {key: value.format(tmp_path) for key, value in environment.items()}
+    result = subprocess.run(daemon.command("--check"), capture_output=True, text=True, env={**os.environ, **environment})
+    assert f"in {tmp_path}/{place}\n" in result.stdout, result.stderr

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Requests to the control API: lines "METHOD PATH BODY", each ended by a newline, against a daemon with one pool in
- * memory and no worker. Every answer must be JSON or metrics with a sensible status, and every refusal a sentence.
+ * memory, no worker, and the shares of a guest in a group. Every answer must be JSON or metrics with a sensible status, and every refusal a sentence.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,8 @@
 #include "core/log.h"
 #include "daemon/api.h"
 #include "daemon/daemon.h"
+#include "daemon/settings.h"
+#include "daemon/shares.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -60,14 +62,31 @@ static void request_line(struct daemon *daemon, char *line, size_t length)
 static bool open_pool(struct daemon *daemon, struct daemon_pool *pool)
 {
 	struct disk_memory_options options = { .size_bytes = POOL_BYTES, .can_punch = true };
+	const struct config_capacity capacity = { .iops = 10000, .bandwidth = 100 << 20 };
 	struct pool_error error;
 
 	snprintf(pool->name, sizeof(pool->name), "main");
 	pool->path = strdup("/memory");
 	if (disk_memory_open(&options, &pool->host) < 0)
 		return false;
+	pool->gate = share_gate_open(daemon, pool->path, 0, pool->host, &capacity);
+	if (!pool->gate)
+		return false;
 	daemon->pools = pool;
 	return pool_format(pool->host, false, &error) == 0 && pool_open(pool->host, &pool->pool, &error) == 0;
+}
+
+static void parse_config(struct daemon *daemon)
+{
+	static const char text[] = "[group gold]\n[guest alice]\ngroup = gold\nmin_iops = 100\n";
+	struct config_messages messages = { .count = 0 };
+
+	daemon->config = config_create();
+	if (!daemon->config)
+		abort();
+	config_parse(daemon->config, "fuzz.conf", text, strlen(text), &messages);
+	if (messages.count > 0)
+		abort();
 }
 
 static void close_disks(struct daemon *daemon)
@@ -82,11 +101,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct daemon daemon = { .runtime_dir = (char *)"/dev/null/viaduct", .config_path = (char *)"/dev/null" };
 	struct daemon_pool *pool = calloc(1, sizeof(*pool));
 	char *text = malloc(size + 1), *line = text, *end;
+	struct share_node *share;
 	unsigned requests = 0;
 
 	log_set_level(LOG_LEVEL_ERROR);
-	daemon.config = config_create();
-	if (!pool || !text || !daemon.config || !open_pool(&daemon, pool))
+	parse_config(&daemon);
+	if (!pool || !text || !open_pool(&daemon, pool))
+		abort();
+	share = share_open(&daemon, pool->gate, "alice/served");
+	if (!share)
 		abort();
 	memcpy(text, data, size);
 	text[size] = '\n';
@@ -95,8 +118,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		request_line(&daemon, line, (size_t)(end - line));
 		line = end + 1;
 	}
+	share_close(share);
 	close_disks(&daemon);
 	daemon_pools_close(&daemon);
+	settings_free(daemon.settings);
 	config_destroy(daemon.config);
 	free(text);
 	return 0;

@@ -1,12 +1,54 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Any bytes as a configuration file: messages, never a crash; and every message names its line. */
+/*
+ * Any bytes as a configuration file: messages, never a crash; and every message names its line. Then the same bytes as
+ * what was set at run time: what is understood is understood again when it is written.
+ */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/config.h"
+#include "daemon/settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_messages(struct config_messages *messages)
+{
+	for (unsigned i = 0; i < messages->kept; i++) {
+		if (strncmp(messages->text[i], "fuzz.conf:", 10) != 0)
+			abort();
+	}
+	config_messages_finish(messages);
+}
+
+static void parse_settings(const char *bytes, size_t size)
+{
+	struct config_messages messages = { .count = 0 };
+	struct setting *list = settings_parse("fuzz.conf", bytes, size, &messages), *again;
+	char *text = NULL;
+	size_t length = 0;
+	FILE *out = open_memstream(&text, &length);
+
+	if (!out)
+		abort();
+	check_messages(&messages);
+	settings_print(list, out);
+	fclose(out);
+	again = settings_parse("fuzz.conf", text, length, &messages);
+	if (messages.count > 0)
+		abort();
+	for (struct setting *setting = list; setting; setting = setting->next) {
+		const struct setting *found = settings_find(again, setting->kind, setting->name);
+
+		if (!found || memcmp(found->given, setting->given, sizeof(found->given)) != 0 ||
+		    memcmp(&found->share, &setting->share, sizeof(found->share)) != 0)
+			abort();
+	}
+	settings_free(list);
+	settings_free(again);
+	free(text);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -17,11 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	config_parse(config, "fuzz.conf", (const char *)data, size, &messages);
 	config_check(config, &messages);
-	for (unsigned i = 0; i < messages.kept; i++) {
-		if (strncmp(messages.text[i], "fuzz.conf:", 10) != 0)
-			abort();
-	}
-	config_messages_finish(&messages);
+	check_messages(&messages);
 	config_destroy(config);
+	parse_settings((const char *)data, size);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "scheduler_properties.h"
+#include "scheduler_rivals.h"
 
 static uint64_t seed;
 
@@ -59,6 +60,31 @@ static void mutant_test(void **state)
 	}
 }
 
+/* The figures of docs/decisions/0008: every other way falls short of something. */
+static void rivals_fall_short(void **state)
+{
+	static const char *const names[] = { "equal_floods", "weights_1248", "small_against_large", "reservation_under_flood",
+					     "victim_tail", "one_active", "slow_disk_others" };
+	const unsigned count = sizeof(names) / sizeof(names[0]);
+
+	for (unsigned i = 0; i <= rival_count; i++) {
+		const struct sim_rival *rival = i < rival_count ? &rivals[i] : NULL;
+		unsigned holds = 0;
+
+		print_message("%s:", rival ? rival->name : "ours");
+		for (unsigned j = 0; j < count; j++) {
+			const struct property *property = property_find(names[j]);
+			struct property_run run = { .seed = seed, .guests = 8, .rival = rival };
+			double measured = property->measure(&run);
+
+			print_message(" %s %.3f%s", names[j], measured, property_holds(property, measured) ? "" : "!");
+			holds += property_holds(property, measured);
+		}
+		print_message("\n");
+		assert_true(rival ? holds < count : holds == count);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[64] = { 0 };
@@ -70,5 +96,6 @@ int main(int argc, char **argv)
 		tests[count++] = (struct CMUnitTest){ properties[i].name, property_test, NULL, NULL, (void *)&properties[i] };
 	for (unsigned i = 0; i < MUTANTS; i++)
 		tests[count++] = (struct CMUnitTest){ mutants[i].name, mutant_test, NULL, NULL, (void *)&mutants[i] };
+	tests[count++] = (struct CMUnitTest)cmocka_unit_test(rivals_fall_short);
 	return _cmocka_run_group_tests("scheduler", tests, count, NULL, NULL);
 }

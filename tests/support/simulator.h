@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A simulated disk that simulated guests share, in simulated time: the proving ground of the disk scheduler. The
- * same seed gives the same run, to the nanosecond.
+ * A simulated disk that simulated guests share, in simulated time: the proving ground of the disk scheduler.
+ * The same seed gives the same run, to the nanosecond.
  *
  * The device serves `parallel` requests at a time, each in base_ns + its KiB * ns_per_kib of its direction; what enters
  * beyond that waits inside, first come, first served. As in the daemon, disk_depth.h bounds what is inside and
- * the scheduler says what enters next. A guest is a closed loop (always `depth` requests under way), or an open one
- * (requests arrive at random, `rate` a second, however many wait).
+ * the scheduler says what enters next. A guest is a closed loop (always `depth` requests under way), or an open
+ * one (requests arrive at random, `rate` a second, however many wait).
  */
 #ifndef VIADUCT_TESTS_SIMULATOR_H
 #define VIADUCT_TESTS_SIMULATOR_H
@@ -44,7 +44,10 @@ struct sim_load {
 };
 
 /* Ways in which a scheduler could be wrong: what it is told is spoiled: each must make a test fail. */
-enum sim_mutation { SIM_SOUND, SIM_WEIGHTS_IGNORED, SIM_RESERVATIONS_FORGOTTEN, SIM_REQUESTS_COUNTED, SIM_LIMITS_FORGOTTEN };
+enum sim_mutation {
+	SIM_SOUND, SIM_WEIGHTS_IGNORED, SIM_RESERVATIONS_FORGOTTEN, SIM_REQUESTS_COUNTED, SIM_LIMITS_FORGOTTEN,
+	SIM_MUTATIONS
+};
 
 struct sim_guest;
 struct simulation;
@@ -88,7 +91,7 @@ struct sim_guest {
 	struct sim_request *spare;
 	/* For rivals. */
 	struct sim_request *first, *last;
-	double account[2];
+	double account[2];			/* what it is good for is theirs to say */
 };
 
 struct sim_event {
@@ -114,7 +117,7 @@ struct simulation {
 	struct sim_event *events;		/* a binary heap by (at_ns, number) */
 	unsigned event_count, event_room;
 	uint64_t event_number;
-	double rival_clock[2];
+	double rival_clock;
 	unsigned rival_turn;
 };
 

@@ -55,11 +55,12 @@ static void expect_one(const struct mistake *mistake)
 static const struct mistake syntax_mistakes[] = {
 	{ "[pol main]\n", "t.conf:1: unknown section [pol main]; did you mean [pool main]?" },
 	{ "[network x]\n", "t.conf:1: unknown section [network x]; known sections: [daemon], [pool NAME], "
-			   "[guest NAME], [disk GUEST/NAME]" },
+			   "[group NAME], [guest NAME], [disk GUEST/NAME]" },
 	{ "[daemon]\n\n# c\nworker = 2\n", "t.conf:4: unknown key 'worker' in [daemon]; did you mean 'workers'?" },
 	{ GOOD_POOL "sise = 1G\n", "t.conf:4: unknown key 'sise' in [pool main]; did you mean 'size'?" },
 	{ GOOD_GUEST "colour = red\n", "t.conf:2: unknown key 'colour' in [guest alice]; known keys: socket_owner, "
-				       "socket_group, socket_mode, memory" },
+				       "socket_group, socket_mode, memory, group, weight, min_iops, "
+				       "max_iops, min_bandwidth, max_bandwidth, burst" },
 	{ "workers = 2\n", "t.conf:1: 'workers' stands before the first section; start with one, for example [daemon]" },
 	{ "[daemon\n", "t.conf:1: ']' is missing at the end of the section's name" },
 	{ "[daemon] workers = 2\n", "t.conf:1: there is text after the ']' of the section's name" },

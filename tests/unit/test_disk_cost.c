@@ -53,6 +53,25 @@ static void test_figures_are_of_the_dearer_direction(void **state)
 	assert_in_range(disk_cost_bandwidth(&disk_cost_default), 300 << 20, 600 << 20);
 }
 
+static void assert_line(struct cost_line line, uint32_t base_ns, uint32_t ns_per_kib)
+{
+	assert_int_equal(line.base_ns, base_ns);
+	assert_int_equal(line.ns_per_kib, ns_per_kib);
+}
+
+static void test_lines_through_two_points(void **state)
+{
+	assert_line(cost_line_through(4096, 14000, 131072, 138000), 10000, 1000);
+	assert_line(cost_line_through(512, 1500, 4096, 5000), 1000, 1000);
+	/* Measured at different moments: larger and cheaper, or nothing but bytes. */
+	assert_line(cost_line_through(4096, 14000, 131072, 13000), 14000, 0);
+	assert_line(cost_line_through(4096, 8000, 131072, 404800), 1000, 3200);
+	/* One size only. */
+	assert_line(cost_line_through(512, 14000, 512, 15000), 14000, 0);
+	assert_line(cost_line_through(4096, UINT64_MAX, 131072, UINT64_MAX), UINT32_MAX, 0);
+	assert_line(cost_line_through(4096, 0, 131072, UINT64_MAX / 2), 0, UINT32_MAX);
+}
+
 static void test_reservations(void **state)
 {
 	struct disk_cost cost = plain;
@@ -349,6 +368,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cost_of_a_request),
 		cmocka_unit_test(test_figures_are_of_the_dearer_direction),
+		cmocka_unit_test(test_lines_through_two_points),
 		cmocka_unit_test(test_reservations),
 		cmocka_unit_test(test_streams),
 		cmocka_unit_test(test_learns_that_writes_are_dear),

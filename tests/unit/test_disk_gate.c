@@ -34,7 +34,7 @@ struct guest {
 	struct gate_port *port;
 	struct gate_counters counters;
 	struct gate_pass pass[PASSES];
-	unsigned entered;		/* calls of enter() */
+	unsigned entered;		/* requests that did */
 	unsigned inside;
 	bool at_once;			/* leaves as soon as it enters */
 };
@@ -104,7 +104,7 @@ static bool ask(struct guest *guest, unsigned i)
 	pass->enter = on_enter;
 	if (!gate_enter(guest->port, pass))
 		return false;
-	guest->inside++;
+	on_enter(pass);
 	return true;
 }
 
@@ -123,8 +123,11 @@ static void test_bounded(void **state)
 
 	start(&fixture, &slow_cost);
 	join(&fixture, &guest, 0, NULL);
-	for (unsigned i = 0; i < 20; i++)
-		assert_false(ask(&guest, i));
+	for (unsigned i = 0; i < 20; i++) {
+		bool at_once = ask(&guest, i);
+
+		assert_int_equal(at_once, guest.inside == i + 1);
+	}
 	inside = guest.inside;
 	assert_in_range(inside, 2, 4);
 	assert_int_equal(counter_read(&guest.counters.waiting), 20 - inside);
@@ -177,7 +180,8 @@ static void test_lease(void **state)
 	start(&fixture, &slow_cost);
 	join(&fixture, &owner, 0, NULL);
 	join(&fixture, &other, 1, NULL);
-	assert_false(ask(&owner, 0));
+	assert_true(ask(&owner, 0));
+	assert_null(fixture.gate->holder);
 	for (until = clock_now_ns() + 2 * MS; clock_now_ns() < until;)
 		turn(&fixture);
 	leave(&owner, 0);
@@ -288,6 +292,33 @@ static void test_limit(void **state)
 	assert_int_equal(gate_node_set(guest.node, &limit, NULL), 0);
 	turn_until(&fixture, &guest, 7);
 	part(&guest);
+	finish(&fixture);
+}
+
+/* A worker reads its clock once a turn: one that read it long ago must not turn a moment into an age. */
+static void test_clocks_disagree(void **state)
+{
+	struct fixture fixture;
+	static struct guest early, late;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &early, 0, NULL);
+	join(&fixture, &late, 1, NULL);
+	ask(&early, 0);
+	while (clock_now_ns() <= loop_now_ns(fixture.loop[0]))
+		;
+	for (unsigned i = 0; i < 10; i++)
+		ask(&late, i);
+	assert_true(fixture.gate->busy);
+	assert_true(fixture.gate->busy_since_ns > loop_now_ns(fixture.loop[0]));
+	leave(&early, 0);
+	assert_int_equal(fixture.gate->cost_generation, 0);
+	assert_true(fixture.gate->window.wall_ns < MS);
+	turn(&fixture);
+	for (unsigned i = 0; late.inside > 0; i++)
+		leave(&late, i);
+	part(&early);
+	part(&late);
 	finish(&fixture);
 }
 
@@ -424,7 +455,7 @@ int main(void)
 		cmocka_unit_test(test_lease),	     cmocka_unit_test(test_done_at_once),
 		cmocka_unit_test(test_limit),	     cmocka_unit_test(test_off),
 		cmocka_unit_test(test_admission),    cmocka_unit_test(test_move),
-		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_contradictions), cmocka_unit_test(test_clocks_disagree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,51 @@ static void test_watch_sees_every_write_without_reading(void **state)
 	close(fd);
 }
 
+static void turn_a_while(struct loop *loop)
+{
+	for (int turn = 0; turn < 4; turn++)
+		assert_int_equal(loop_turn(loop, NS_PER_MS), 0);
+}
+
+static void test_paused_watch_tells_what_it_missed(void **state)
+{
+	struct loop *loop = make_loop(0);
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct watched watched = { .watch.ready = count_ready };
+
+	loop_watch_pause(loop, &watched.watch);
+	assert_int_equal(loop_watch_start(loop, &watched.watch, fd, POLLIN), 0);
+	turn_a_while(loop);
+	loop_watch_pause(loop, &watched.watch);
+	loop_watch_pause(loop, &watched.watch);
+	signal_fd(fd);
+	turn_a_while(loop);
+	assert_int_equal(watched.count, 0);
+	loop_watch_resume(loop, &watched.watch);
+	loop_watch_resume(loop, &watched.watch);
+	turn_a_while(loop);
+	assert_int_equal(watched.count, 1);
+
+	/* Before the kernel knows of the pause. */
+	loop_watch_pause(loop, &watched.watch);
+	loop_watch_resume(loop, &watched.watch);
+	turn_a_while(loop);
+	watched.count = 0;
+	signal_fd(fd);
+	turn_a_while(loop);
+	assert_int_equal(watched.count, 1);
+
+	loop_watch_pause(loop, &watched.watch);
+	turn_a_while(loop);
+	loop_watch_stop(loop, &watched.watch);
+	loop_watch_resume(loop, &watched.watch);
+	signal_fd(fd);
+	turn_a_while(loop);
+	assert_int_equal(watched.count, 1);
+	loop_destroy(loop);
+	close(fd);
+}
+
 struct timed {
 	struct loop_timer timer;
 	unsigned order, *next_order;
@@ -225,15 +270,46 @@ static void test_idle_loop_sleeps(void **state)
 	loop_destroy(loop);
 }
 
+/* How long the loop spins before it sleeps for twice its longest spin. */
+static uint64_t spin_before_sleep(struct loop *loop)
+{
+	const struct loop_counters *counters = loop_get_counters(loop);
+	uint64_t sleeps = counter_read(&counters->sleeps), spin_ns = counter_read(&counters->spin_ns);
+
+	while (counter_read(&counters->sleeps) == sleeps)
+		loop_turn(loop, 2 * NS_PER_MS);
+	return counter_read(&counters->spin_ns) - spin_ns;
+}
+
+static void test_spin_that_found_work_is_full_again(void **state)
+{
+	struct loop *loop = make_loop(NS_PER_MS);
+	unsigned last = 0;
+	struct posted posted = { .message.run = run_posted, .loop = loop, .number = 1, .last = &last };
+
+	/* Short sleeps make it spin, long ones spin less. */
+	while (counter_read(&loop_get_counters(loop)->spin_ns) == 0)
+		loop_turn(loop, 1);
+	for (unsigned i = 0; i < 6; i++)
+		spin_before_sleep(loop);
+	loop_turn(loop, 2 * NS_PER_MS);
+	loop_post(loop, &posted.message);
+	loop_turn(loop, 0);
+	assert_true(spin_before_sleep(loop) > NS_PER_MS / 2);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_watch_sees_every_write_without_reading),
+		cmocka_unit_test(test_paused_watch_tells_what_it_missed),
 		cmocka_unit_test(test_timers_fire_in_order_and_can_be_stopped),
 		cmocka_unit_test(test_task_runs_once_a_turn),
 		cmocka_unit_test(test_poller_is_polled_until_it_parks),
 		cmocka_unit_test(test_messages_arrive_in_order_from_another_thread),
 		cmocka_unit_test(test_idle_loop_sleeps),
+		cmocka_unit_test(test_spin_that_found_work_is_full_again),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

@@ -100,11 +100,17 @@ static void test_devices(void **state)
 	assert_near(looks->view->devices[0].iops, 8500);
 	top_view_destroy(looks->view);
 	/* A device that carries out less than its model says is full with less. */
-	looks->now->devices[0].rate = 0.5;
+	looks->before->devices[0].rate = looks->now->devices[0].rate = 0.5;
 	looks->view = top_view_create(looks->before, looks->now, TOP_DISKS);
 	assert_near(looks->view->devices[0].busy, 1);
-	assert_near(looks->view->rows[3].device, 0.4);
-	assert_near(looks->view->rows[3].limit, 0.4);
+	assert_near(looks->view->rows[3].device, 200.0 / 850);
+	assert_near(looks->view->rows[3].limit, 200.0 / 850);
+	top_view_destroy(looks->view);
+	looks->before->devices[0].rate = 1.5;
+	looks->now->devices[0].rate = 2.5;
+	looks->view = top_view_create(looks->before, looks->now, TOP_DISKS);
+	assert_near(looks->view->devices[0].busy, 0.425);
+	assert_near(looks->view->rows[3].device, 0.1);
 }
 
 /* Each physical disk counts once in what its guests could have got, however many of their disks are on it. */

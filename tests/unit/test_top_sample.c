@@ -72,12 +72,12 @@ static void test_wrong_types(void **state)
 {
 	static const char *const answers[] = {
 		"5", "[]", "null", "\"x\"", "{\"disks\": 5, \"pools\": \"x\", \"groups\": {}, \"guests\": true}",
-		"{\"disks\": [null, 3, [], \"x\", {\"name\": 5, \"guest\": [], \"pool\": 7, \"time\": 3, \"share\": [],"
+		("{\"disks\": [null, 3, [], \"x\", {\"name\": 5, \"guest\": [], \"pool\": 7, \"time\": 3, \"share\": [],"
 		"\"operations\": {\"read\": 5, \"write\": {\"latency_ns\": {\"buckets\": [5, [], [-1, 5], [\"x\", {}], [8, -8],"
 		"[9223372036854775807, 1]]}}}, \"violations\": 9}], \"pools\": [5, {\"capacity\": 3}],"
-		"\"guests\": [{}, 5], \"groups\": [7]}",
-		"{\"pid\": -1, \"now_ns\": 1e300, \"uptime_s\": -1e300, \"disks\": [{\"time\": {\"device_ns\": 1e300,"
-		"\"cpu_ns\": -5}, \"share\": {\"weight\": 1e300}}], \"pools\": [{\"capacity\": {\"rate\": 1e300}}]}",
+		"\"guests\": [{}, 5], \"groups\": [7]}"),
+		("{\"pid\": -1, \"now_ns\": 1e300, \"uptime_s\": -1e300, \"disks\": [{\"time\": {\"device_ns\": 1e300,"
+		"\"cpu_ns\": -5}, \"share\": {\"weight\": 1e300}}], \"pools\": [{\"capacity\": {\"rate\": 1e300}}]}"),
 	};
 
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {

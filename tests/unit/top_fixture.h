@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Two looks at a daemon, a second apart: group gold (weight 200) with the guests alice (300) and bob (100), and
- * carol (100) on her own, all on pool main. In that second alice/root took 500 ms of the device, bob/root 150 and carol/root,
- * which reached its limit of 2000 requests a second, 200. alice/data did nothing, and nobody is connected to it.
+ * carol (100) on her own, all on pool main. In that second alice/root took 500 ms of the device, bob/root 150 and
+ * carol/root, which reached its limit of 2000 requests a second, 200. alice/data did nothing; nobody is connected.
  */
 #ifndef VIADUCT_TEST_TOP_FIXTURE_H
 #define VIADUCT_TEST_TOP_FIXTURE_H

@@ -24,6 +24,13 @@ uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint
 static void endpoint_free(struct vhost_user_endpoint *endpoint)
 {
 	vhost_user_strangers_forget(endpoint);
+	while (endpoint->accounts) {
+		struct vhost_user_account *account = endpoint->accounts;
+
+		endpoint->accounts = account->next;
+		free(account);
+	}
+	loop_guest_put(endpoint->options.guest);
 	free((char *)endpoint->options.name);
 	free((char *)endpoint->options.path);
 	free(endpoint);
@@ -39,8 +46,9 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 	endpoint->options = *options;
 	endpoint->options.name = strdup(options->name);
 	endpoint->options.path = options->path ? strdup(options->path) : NULL;
+	endpoint->options.guest = options->guest ? loop_guest_get(options->guest) : loop_guest_create();
 	endpoint->listen_fd = -1;
-	if (!endpoint->options.name || (options->path && !endpoint->options.path)) {
+	if (!endpoint->options.guest || !endpoint->options.name || (options->path && !endpoint->options.path)) {
 		endpoint_free(endpoint);
 		return NULL;
 	}
@@ -97,6 +105,28 @@ void vhost_user_destroy(struct vhost_user_endpoint *endpoint, void (*gone)(void 
 	     connection = connection->next)
 		vhost_user_connection_close(connection);
 	destroy_settle(endpoint);
+}
+
+struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, const struct loop *worker)
+{
+	struct vhost_user_account *account = endpoint->accounts;
+
+	while (account && account->worker != worker)
+		account = account->next;
+	if (account)
+		return &account->account;
+	account = calloc(1, sizeof(*account));
+	if (!account)
+		return NULL;
+	account->account.share = loop_guest_share(endpoint->options.guest, worker);
+	if (!account->account.share) {
+		free(account);
+		return NULL;
+	}
+	account->worker = worker;
+	account->next = endpoint->accounts;
+	endpoint->accounts = account;
+	return &account->account;
 }
 
 /* ---- whose rings run ---- */
@@ -201,6 +231,8 @@ void vhost_user_status(const struct vhost_user_endpoint *endpoint, struct vhost_
 
 	memcpy(status.violations, endpoint->violations, sizeof(status.violations));
 	add_counts(&status, &endpoint->counts);
+	for (const struct vhost_user_account *account = endpoint->accounts; account; account = account->next)
+		status.cpu_ns += counter_read(&account->account.used_ns);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next) {
 		status.connections += !connection->closing;

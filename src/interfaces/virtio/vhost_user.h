@@ -18,6 +18,7 @@
 #include "interfaces/virtio/virtqueue.h"
 
 struct handover;
+struct loop_guest;
 struct vhost_user_endpoint;
 
 enum vhost_user_socket {
@@ -41,6 +42,7 @@ struct vhost_user_options {
 	void *device;
 	unsigned queue_size_max;	/* 0: 1024 */
 	uint64_t features_off;		/* ring features not to offer (a bit mask), e.g. 1 << VIRTIO_F_RING_PACKED */
+	struct loop_guest *guest;	/* whose time on the workers it is; NULL: a guest of its own. A reference is taken */
 	/* The worker for a queue. Control thread. */
 	struct loop *(*worker)(void *context, unsigned queue_index);
 	void *worker_context;
@@ -72,6 +74,7 @@ struct vhost_user_status {
 	uint64_t violations[VIOLATIONS];/* of rings */
 	uint64_t protocol_errors;	/* messages refused */
 	uint64_t kicks, chains, calls, calls_suppressed;
+	uint64_t cpu_ns;		/* time of workers, since the endpoint exists; a guest's is its endpoints' sum */
 };
 /* Control thread. */
 void vhost_user_status(const struct vhost_user_endpoint *endpoint, struct vhost_user_status *ret_status);

@@ -150,7 +150,7 @@ void vhost_user_error_signal(struct vhost_user_queue *queue)
 	queue->connection->error_signals++;
 	sqe = loop_sqe(queue->connection->endpoint->options.control);
 	io_uring_prep_write(sqe, error_signal->fd, &error_signal->one, sizeof(error_signal->one), 0);
-	loop_sqe_finish(sqe, &error_signal->op);
+	loop_sqe_finish(queue->connection->endpoint->options.control, sqe, &error_signal->op);
 }
 
 void vhost_user_error_signals_cancel(struct vhost_user_connection *connection)

@@ -18,6 +18,7 @@
 #include "core/guest_memory.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "core/loop_account.h"
 #include "interfaces/virtio/vhost_user.h"
 #include "interfaces/virtio/vhost_user_messages.h"
 #include "interfaces/virtio/virtqueue.h"
@@ -176,8 +177,16 @@ struct vhost_user_connection {
 	struct vhost_user_queue *queues;
 };
 
+/* The endpoint's time on one worker. */
+struct vhost_user_account {
+	struct loop_account account;
+	const struct loop *worker;
+	struct vhost_user_account *next;
+};
+
 struct vhost_user_endpoint {
-	struct vhost_user_options options;	/* name and path are ours */
+	struct vhost_user_options options;	/* name, path and guest (never NULL) are ours */
+	struct vhost_user_account *accounts;
 	struct log_subject subject;
 	unsigned queue_count;
 	unsigned queue_size_max;
@@ -259,7 +268,7 @@ void vhost_user_queues_post_stop(struct vhost_user_connection *connection);
 void vhost_user_queues_post_enable(struct vhost_user_connection *connection);
 void vhost_user_queues_post_log(struct vhost_user_connection *connection);
 void vhost_user_queues_post_memory(struct vhost_user_connection *connection, struct guest_memory *memory);
-/* Posts the start; returns 0, or -EINVAL (what was said does not fit together). */
+/* Posts the start; returns 0, -EINVAL (what was said does not fit together) or -ENOMEM. */
 int vhost_user_queue_post_start(struct vhost_user_queue *queue);
 /*
  * Starts every ring of which all is said that a start needs. DONE: there was none. LATER: a job is under way
@@ -334,6 +343,8 @@ void vhost_user_endpoint_release(struct vhost_user_connection *connection);
 void vhost_user_endpoint_remove(struct vhost_user_connection *connection);
 /* A connection came to rest: is the whole endpoint suspended now? */
 void vhost_user_endpoint_settle(struct vhost_user_endpoint *endpoint);
+/* Who pays for a ring on that worker; NULL when out of memory. */
+struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, const struct loop *worker);
 uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint);
 
 /* ---- handlers of messages, by file ---- */

@@ -427,6 +427,9 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 		return -EINVAL;
 	queue->worker = options->worker(options->worker_context, queue->index);
 	setup.loop = queue->worker;
+	setup.account = vhost_user_endpoint_account(connection->endpoint, queue->worker);
+	if (!setup.account)
+		return -ENOMEM;
 	queue->setup = setup;
 	queue->started = true;
 	queue->violation = VIOLATION_NONE;

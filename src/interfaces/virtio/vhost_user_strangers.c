@@ -81,7 +81,7 @@ static void close_apart(struct vhost_user_endpoint *endpoint, struct vhost_user_
 	sqe = loop_sqe(control);
 	io_uring_prep_close(sqe, fd);
 	sqe->flags |= IOSQE_ASYNC;
-	loop_sqe_finish(sqe, &stranger->op);
+	loop_sqe_finish(control, sqe, &stranger->op);
 }
 
 void vhost_user_fd_drop(struct vhost_user_endpoint *endpoint, int *fd)

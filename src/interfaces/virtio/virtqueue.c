@@ -10,6 +10,7 @@
 
 #include "core/checked.h"
 #include "core/clock.h"
+#include "core/loop_account.h"
 #include "core/memory_guard.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
@@ -100,6 +101,8 @@ static int allocate(struct virtqueue *queue)
 
 static void release(struct virtqueue *queue)
 {
+	if (queue->setup.account)
+		loop_account_forget(queue->loop, queue->setup.account);
 	for (unsigned i = 0; i < 2; i++)
 		guest_memory_put(queue->views[i].memory);
 	dirty_log_put(queue->log);
@@ -133,9 +136,9 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->event_idx = has(setup, VIRTIO_RING_F_EVENT_IDX);
 	queue->in_order = has(setup, VIRTIO_F_IN_ORDER);
 	queue->indirect = has(setup, VIRTIO_RING_F_INDIRECT);
-	queue->poller = (struct loop_poller){ .poll = queue_poll, .park = queue_park };
+	queue->poller = (struct loop_poller){ .poll = queue_poll, .park = queue_park, .account = setup->account };
 	queue->publish_task.run = queue_publish;
-	queue->kick_watch.ready = queue_kick_ready;
+	queue->kick_watch = (struct loop_watch){ .ready = queue_kick_ready, .account = setup->account };
 	queue->poll_timer.expired = queue_poll_expired;
 	queue->call_op.done = queue_call_done;
 	queue->call_timer.expired = call_expired;

@@ -23,6 +23,7 @@
 struct dirty_log;
 struct guest_memory;
 struct loop;
+struct loop_account;
 struct virtqueue;
 
 /* virtio 1.2, 2.6: at most 32768 descriptors. */
@@ -69,6 +70,7 @@ const char *virtqueue_violation_text(enum virtqueue_violation violation);
 
 struct virtqueue_setup {
 	struct loop *loop;
+	struct loop_account *account;	/* pays for the queue on that loop; outlives it. NULL: the loop itself */
 	unsigned index;
 	unsigned size;			/* split: power of two; 1 … VIRTQUEUE_SIZE_MAX */
 	uint64_t features;		/* acknowledged */

@@ -20,8 +20,19 @@
 #define CHAIN_DESCRIPTORS_MAX 258u
 /* A descriptor across two regions of guest memory takes two elements. */
 #define CHAIN_ELEMENTS_MAX 264u
-/* Chains taken from one queue before others on the worker have their turn. */
-#define TAKE_BATCH 64u
+/*
+ * Chains taken from one queue in a turn: then others on the worker have theirs, and what was taken goes to the
+ * disk. A driver's whole ring at once would leave the disk empty, and its driver asleep, while it is prepared.
+ */
+#define TAKE_BATCH 16u
+/* After so many chains, or one of so many bytes, the time decides whether the batch goes on. */
+#define TAKE_TIMED	 8u
+#define TAKE_TIMED_BYTES (64u * 1024)
+/*
+ * Kicks on a queue that is polled and asked for none. An honest driver's last few cross our request; after more,
+ * kicks are not listened to until the queue is parked.
+ */
+#define NEEDLESS_KICKS_MAX 8u
 
 /* A generation of guest memory as one queue sees it; `users` are this queue's chains in flight. */
 struct memory_view {
@@ -97,6 +108,7 @@ struct virtqueue {
 	/* set-up and control */
 	struct virtqueue_setup setup;
 	struct loop_watch kick_watch;
+	unsigned needless_kicks;		/* since the queue woke */
 	struct loop_timer poll_timer;		/* rings without a kick descriptor */
 	int call_fd;
 	struct loop_op call_op;			/* the eventfd write in flight */

@@ -15,6 +15,7 @@
 
 #include "core/checked.h"
 #include "core/clock.h"
+#include "core/loop_account.h"
 #include "core/memory_guard.h"
 #include "core/trace.h"
 #include "interfaces/virtio/dirty_log.h"
@@ -53,7 +54,7 @@ void queue_call(struct virtqueue *queue)
 	queue->call_pending = true;
 	sqe = loop_sqe(queue->loop);
 	io_uring_prep_write(sqe, queue->call_fd, &one, sizeof(one), 0);
-	loop_sqe_finish(sqe, &queue->call_op);
+	loop_sqe_finish(queue->loop, sqe, &queue->call_op);
 }
 
 /* ---- notifications from the driver ---- */
@@ -81,6 +82,7 @@ void queue_wake(struct virtqueue *queue)
 	if (!queue_takes(queue) || queue->poller.awake)
 		return;
 	notify(queue, false);
+	queue->needless_kicks = 0;
 	loop_poller_wake(queue->loop, &queue->poller);
 }
 
@@ -89,7 +91,10 @@ void queue_kick_ready(struct loop_watch *watch, unsigned events)
 	struct virtqueue *queue = (struct virtqueue *)((char *)watch - offsetof(struct virtqueue, kick_watch));
 
 	counter_add(&queue->counters.kicks, 1);
-	queue_wake(queue);
+	if (!queue->poller.awake)
+		queue_wake(queue);
+	else if (++queue->needless_kicks > NEEDLESS_KICKS_MAX)
+		loop_watch_pause(queue->loop, watch);
 }
 
 void queue_poll_expired(struct loop_timer *timer)
@@ -110,6 +115,7 @@ bool queue_park(struct loop_poller *poller)
 		notify(queue, false);
 		return false;
 	}
+	loop_watch_resume(queue->loop, &queue->kick_watch);
 	if (queue->setup.kick_fd < 0)
 		loop_timer_start(queue->loop, &queue->poll_timer, clock_now_ns() + KICKLESS_POLL_NS);
 	return true;
@@ -245,15 +251,23 @@ static bool take_again(struct virtqueue *queue)
 	return true;
 }
 
+static bool batch_over(struct virtqueue *queue, const struct virtio_chain *chain, unsigned taken)
+{
+	if (taken % TAKE_TIMED == 0 || (uint64_t)chain->readable_bytes + chain->writable_bytes >= TAKE_TIMED_BYTES)
+		return taken >= TAKE_BATCH || loop_slice_over(queue->loop);
+	return false;
+}
+
 bool queue_poll(struct loop_poller *poller)
 {
 	struct virtqueue *queue = (struct virtqueue *)poller;
 	unsigned taken = 0;
+	bool over = false;
 
 	if (queue->resubmit_next < queue->resubmit_count && queue_takes(queue))
 		return take_again(queue);
 	trace_mark(TRACE_KICK);
-	while (taken < TAKE_BATCH && queue_takes(queue)) {
+	while (!over && queue_takes(queue)) {
 		struct queue_slot *slot = queue->packed ? packed_take(queue) : split_take(queue);
 
 		if (!slot)
@@ -263,7 +277,7 @@ bool queue_poll(struct loop_poller *poller)
 		if (queue->broken)
 			break;
 		handle_slot(queue, slot);
-		taken++;
+		over = batch_over(queue, &slot->chain, ++taken);
 	}
 	if (taken > 0)
 		counter_add(&queue->counters.chains, taken);
@@ -346,7 +360,7 @@ static void chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
 		add_done(queue, slot);
 	if (--slot->view->users == 0 && slot->view != queue->view)
 		queue_release_view(queue, slot->view);
-	loop_defer(queue->loop, &queue->publish_task);
+	loop_defer_for(queue->loop, &queue->publish_task, queue->setup.account);
 	trace_mark(TRACE_COMPLETED);
 }
 

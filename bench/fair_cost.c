@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Experiments: what the sharing itself costs, and the daemon's CPU time as the thing that is shared. */
+#include <stdio.h>
+
+#include "core/clock.h"
+#include "fair_figures.h"
+#include "scheduler_cost.h"
+
+#define ACTIVE 12u /* beside 500 idle */
+
+/* ---- Q9: a disk that does nothing, so that only the path is measured ---- */
+
+static const struct disk_memory_options null_disk = {.size_bytes = 1ull << 40, .null = true};
+
+static void overhead(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+{
+	const unsigned slice_ms = 100;
+	struct fair_plan plan = fair_plan_make(bench, file, 4000);
+	struct fair_off_on off_on;
+	struct fair_run run;
+
+	plan.disk = &null_disk;
+	plan.poll = true;
+	plan.workers = 1;
+	fair_plan_add(&plan, guests, fair_flood(), fair_weight(100));
+	fair_plan_toggle(&plan, slice_ms);
+	fair_run_make(bench, &plan, &run);
+	off_on = fair_off_and_on(&run, &plan, FAIR_REQUESTS, slice_ms);
+	fair_report_add(report, "throughput without sharing", "kIOPS", FAIR_INFORMS, off_on.per_s[0] / 1000, 0);
+	fair_report_add(report, "throughput with sharing, of that without", "%", FAIR_AT_LEAST,
+			off_on.per_s[1] / off_on.per_s[0] * 100, 98);
+	fair_report_add(report, "sharing adds to a request", "ns", FAIR_AT_MOST,
+			1e9 / off_on.per_s[1] - 1e9 / off_on.per_s[0], 100);
+	fair_run_free(&run);
+}
+
+/* ---- Q9 and Q10: the scheduler alone ---- */
+
+static void decisions(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+{
+	const struct scheduler_case two = {.guests = 2, .active = 2}, all = {.guests = guests, .active = guests},
+				    idle = {.guests = guests, .active = ACTIVE};
+	double two_ns = scheduler_cost_ns(&two), all_ns = scheduler_cost_ns(&all),
+	       idle_ns = scheduler_cost_ns(&idle);
+
+	fair_report_add(report, "a decision among 2", "ns", FAIR_AT_MOST, two_ns, 100);
+	fair_report_add(report, "a decision among all", "ns", FAIR_AT_MOST, all_ns, 100);
+	fair_report_add(report, "a decision among 12, the others idle", "ns", FAIR_AT_MOST, idle_ns, 100);
+	fair_report_add(report, "all, of 2", "x", FAIR_AT_MOST, all_ns / two_ns, 2);
+}
+
+/* ---- Q10: 500 more guests that do nothing ---- */
+
+struct crowd {
+	double jain, cpu_ns; /* of the workers, for each request */
+	size_t resident_bytes;
+};
+
+static struct crowd crowd_measure(const struct fair_bench *bench, unsigned guests)
+{
+	struct fair_plan plan = fair_plan_make(bench, false, 2000);
+	struct crowd crowd;
+	struct fair_run run;
+
+	fair_plan_add(&plan, ACTIVE, fair_flood(), fair_weight(100));
+	fair_plan_add(&plan, guests - ACTIVE, fair_load_of(FAIR_READ, 4 * KIB, 0), fair_weight(100));
+	fair_run_make(bench, &plan, &run);
+	crowd.jain = fair_worst_jain(&run, 0, ACTIVE, FAIR_REQUESTS, 1000, fair_plan_span(&plan));
+	crowd.cpu_ns = (double)run.worker_cpu_ns /
+		       fair_total(&run, 0, ACTIVE, FAIR_REQUESTS, (struct fair_span){0, plan.total_ms});
+	crowd.resident_bytes = run.resident_bytes;
+	fair_run_free(&run);
+	return crowd;
+}
+
+static void crowded(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+{
+	struct crowd few = crowd_measure(bench, ACTIVE), many = crowd_measure(bench, guests);
+
+	fair_report_add(report, "Jain index of 12 active, worst 1 s", "", FAIR_AT_LEAST, many.jain, 0.99);
+	fair_report_add(report, "workers' CPU time a request, of that with 12 guests", "x", FAIR_AT_MOST,
+			many.cpu_ns / few.cpu_ns, 2);
+	fair_report_add(report, "memory of an idle guest, both sides", "KiB", FAIR_INFORMS,
+			((double)many.resident_bytes - (double)few.resident_bytes) / (guests - ACTIVE) / 1024, 0);
+}
+
+/* ---- Q12: guests that cost the daemon time and the disk little ---- */
+
+/* Fast, so that the daemon's own time is a large part of a request's. A flush costs it nothing. */
+static const struct disk_memory_options fast_disk = {
+    .size_bytes = 1ull << 40,
+    .null = true,
+    .read_base_ns = 20 * NS_PER_US,
+    .write_base_ns = 20 * NS_PER_US,
+    .depth = 4,
+};
+
+static const struct {
+	const char *text;
+	struct fair_load load;
+} storms[] = {
+    {"kick storm: victim's p99, of alone", {.op = FAIR_STORM}},
+    {"flush flood: victim's p99, of alone", {.op = FAIR_FLUSH, .depth = 128}},
+    {"requests without I/O: victim's p99, of alone", {.op = FAIR_IDENTIFY, .depth = 128}},
+    {"512-byte reads: victim's p99, of alone", {.op = FAIR_READ, .block_bytes = 512, .depth = 128}},
+};
+
+static void storm(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+{
+	for (unsigned i = 0; i < sizeof(storms) / sizeof(storms[0]); i++) {
+		struct fair_plan plan = fair_plan_make(bench, file, 1600);
+		const struct disk_cost cost = fair_cost_of(&fast_disk);
+		struct fair_guest *hostile;
+		struct fair_run run;
+
+		plan.disk = &fast_disk;
+		plan.workers = 1;
+		plan.split_ms = (FAIR_RAMP_MS + plan.total_ms) / 2;
+		fair_plan_add(&plan, 1, fair_victim(disk_cost_iops(&cost), guests), fair_weight(100));
+		hostile = fair_plan_add(&plan, guests - 1, storms[i].load, fair_weight(100));
+		hostile->hostile = true;
+		hostile->load.start_ms = plan.split_ms;
+		fair_run_make(bench, &plan, &run);
+		fair_report_add(report, storms[i].text, "x", FAIR_AT_MOST,
+				fair_p99_us(&run, 0, 1, 1) / fair_p99_us(&run, 0, 1, 0), 1.5);
+		fair_run_free(&run);
+	}
+}
+
+const struct fair_experiment fair_cost_experiments[] = {
+    {"Q9", "cost of sharing", {1, 2}, false, overhead},
+    {"Q9", "a scheduling decision", {512}, false, decisions},
+    {"Q10", "500 idle guests", {512}, false, crowded},
+    {"Q12", "storms", {2, 8, 64}, false, storm},
+};
+const unsigned fair_cost_count = sizeof(fair_cost_experiments) / sizeof(fair_cost_experiments[0]);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fair_figures.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "core/clock.h"
+
+const struct disk_memory_options fair_disk = {
+    .size_bytes = 1ull << 40,
+    .null = true,
+    .read_base_ns = 190 * NS_PER_US,
+    .write_base_ns = 190 * NS_PER_US,
+    .read_ns_per_kib = 2500,
+    .write_ns_per_kib = 2500,
+    .flush_ns = 200 * NS_PER_US,
+    .depth = 4,
+};
+
+/* ---- plans ---- */
+
+struct fair_plan fair_plan_make(const struct fair_bench *bench, bool file, unsigned measured_ms)
+{
+	return (struct fair_plan){
+	    .disk = file ? NULL : &fair_disk,
+	    .total_ms = FAIR_RAMP_MS + (bench->quick ? measured_ms / 2 : measured_ms),
+	    .split_ms = FAIR_RAMP_MS,
+	};
+}
+
+struct fair_span fair_plan_span(const struct fair_plan *plan)
+{
+	return (struct fair_span){FAIR_RAMP_MS, plan->total_ms};
+}
+
+struct fair_load fair_load_of(enum fair_op op, uint32_t block_bytes, unsigned depth)
+{
+	return (struct fair_load){.op = op, .block_bytes = block_bytes, .depth = depth};
+}
+
+struct fair_load fair_flood(void)
+{
+	return fair_load_of(FAIR_READ, 4 * KIB, 32);
+}
+
+struct fair_load fair_victim(uint64_t iops, unsigned guests)
+{
+	struct fair_load load = fair_load_of(FAIR_READ, 4 * KIB, 1);
+
+	load.iops = (unsigned)(iops / guests / 2);
+	return load;
+}
+
+struct share_settings fair_weight(uint32_t weight)
+{
+	return (struct share_settings){.weight = weight, .burst_ms = SHARE_BURST_MS_DEFAULT};
+}
+
+/* ---- sums ---- */
+
+double fair_total(const struct fair_run *run, unsigned first, unsigned count, enum fair_measure measure,
+		  struct fair_span span)
+{
+	double sum = 0;
+
+	for (unsigned i = first; i < first + count; i++)
+		sum += (double)fair_series_sum(&run->outcome[i].series, measure, span.from_ms, span.to_ms);
+	return sum;
+}
+
+struct fair_range fair_windows(const struct fair_run *run, unsigned guest, enum fair_measure measure,
+			       unsigned window_ms, struct fair_span span)
+{
+	struct fair_range range = {INFINITY, 0};
+
+	for (unsigned from = span.from_ms; from + window_ms <= span.to_ms; from += window_ms / 4) {
+		double sum = (double)fair_series_sum(&run->outcome[guest].series, measure, from, from + window_ms);
+
+		range.least = fmin(range.least, sum);
+		range.greatest = fmax(range.greatest, sum);
+	}
+	return range;
+}
+
+double fair_worst_jain(const struct fair_run *run, unsigned first, unsigned count, enum fair_measure measure,
+		       unsigned window_ms, struct fair_span span)
+{
+	double *sum = fair_allocate(count, sizeof(*sum)), worst = 1;
+
+	for (unsigned from = span.from_ms; from + window_ms <= span.to_ms; from += window_ms / 4) {
+		for (unsigned i = 0; i < count; i++)
+			sum[i] = fair_total(run, first + i, 1, measure,
+					    (struct fair_span){from, from + window_ms});
+		worst = fmin(worst, fair_jain(sum, count));
+	}
+	free(sum);
+	return worst;
+}
+
+double fair_share_error(const struct fair_run *run, const double *weight, struct fair_span span)
+{
+	double all = fair_total(run, 0, run->guests, FAIR_REQUESTS, span), weights = 0, worst = 0;
+
+	for (unsigned i = 0; i < run->guests; i++)
+		weights += weight[i];
+	for (unsigned i = 0; i < run->guests; i++) {
+		double share = fair_total(run, i, 1, FAIR_REQUESTS, span) / all;
+
+		worst = fmax(worst, fabs(share / (weight[i] / weights) - 1));
+	}
+	return worst;
+}
+
+double fair_p99_us(const struct fair_run *run, unsigned first, unsigned count, unsigned after)
+{
+	struct load_histogram all = {0};
+
+	for (unsigned i = first; i < first + count; i++)
+		load_histogram_merge(&all, &run->outcome[i].latency[after]);
+	return load_histogram_ns(&all, 0.99) / 1000;
+}
+
+/* ---- on against off ---- */
+
+void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms)
+{
+	for (unsigned at = FAIR_RAMP_MS, on = 0; at < plan->total_ms; at += slice_ms, on = !on)
+		fair_plan_at(plan, at, fair_gate_on, on);
+}
+
+struct fair_off_on fair_off_and_on(const struct fair_run *run, const struct fair_plan *plan,
+				   enum fair_measure measure, unsigned slice_ms)
+{
+	double sum[2][FAIR_EVENTS];
+	struct fair_off_on result;
+	unsigned count[2] = {0}, on = 0;
+
+	for (unsigned at = FAIR_RAMP_MS; at + slice_ms <= plan->total_ms; at += slice_ms, on = !on) {
+		const struct fair_span slice = {at + slice_ms / 5, at + slice_ms};
+
+		sum[on][count[on]++] = fair_total(run, 0, run->guests, measure, slice) * 1000 /
+				       (slice.to_ms - slice.from_ms);
+	}
+	for (on = 0; on < 2; on++)
+		result.per_s[on] = count[on] > 0 ? fair_median(sum[on], count[on]) : 0;
+	return result;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the experiments calculate from runs, over guests [first, first + count) and milliseconds [from, to). */
+#ifndef VIADUCT_BENCH_FAIR_FIGURES_H
+#define VIADUCT_BENCH_FAIR_FIGURES_H
+
+#include "fair.h"
+
+struct fair_span {
+	unsigned from_ms, to_ms;
+};
+
+/* Before the measured time: connections warm up and queues fill. */
+#define FAIR_RAMP_MS 500u
+
+/* A plan of so many measured milliseconds (half of them when quick) on the usual disk. */
+struct fair_plan fair_plan_make(const struct fair_bench *bench, bool file, unsigned measured_ms);
+/* Its measured time. */
+struct fair_span fair_plan_span(const struct fair_plan *plan);
+
+/* A closed loop of random 4 KiB reads, depth 32; of another operation, size and depth. */
+struct fair_load fair_flood(void);
+struct fair_load fair_load_of(enum fair_op op, uint32_t block_bytes, unsigned depth);
+/* A closed loop of random 4 KiB reads, depth 1, that wants at most half of an equal share of so many IOPS. */
+struct fair_load fair_victim(uint64_t iops, unsigned guests);
+struct share_settings fair_weight(uint32_t weight);
+
+double fair_total(const struct fair_run *run, unsigned first, unsigned count, enum fair_measure measure,
+		  struct fair_span span);
+/* The least and the greatest sum of one guest over windows of window_ms that begin a quarter of it apart. */
+struct fair_range {
+	double least, greatest;
+};
+struct fair_range fair_windows(const struct fair_run *run, unsigned guest, enum fair_measure measure,
+			       unsigned window_ms, struct fair_span span);
+/* The least Jain index of any such window. */
+double fair_worst_jain(const struct fair_run *run, unsigned first, unsigned count, enum fair_measure measure,
+		       unsigned window_ms, struct fair_span span);
+/* The largest relative error of a guest's share in requests of all of them against its part of the weights. */
+double fair_share_error(const struct fair_run *run, const double *weight, struct fair_span span);
+/* The 99th percentile of all latencies of [first, first + count), in us, before (0) or after (1) the split. */
+double fair_p99_us(const struct fair_run *run, unsigned first, unsigned count, unsigned after);
+
+/* The gate is off and on in turn from the ramp's end to the plan's, starting with off, slice_ms each. */
+void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms);
+/* Median of what all got a second in the slices with it off [0] and on [1]; the first fifth of each is skipped. */
+struct fair_off_on {
+	double per_s[2];
+};
+struct fair_off_on fair_off_and_on(const struct fair_run *run, const struct fair_plan *plan, enum fair_measure measure,
+		      unsigned slice_ms);
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * Time is charged when the payer changes and at the beginning of each turn. A loop that serves one guest therefore
+ * reads the clock no more often than one without accounts: once a turn.
+ *
+ * The order among guests is start-time fair queueing: a share's virtual_ns is the time it has had, and a share that
+ * found no work is lifted to the least of those that did, so that sleeping, or being awake with empty rings, saves
+ * nothing up. In each turn shares are served from the least upwards; the first that finds work sets the floor, and
+ * those more than a slice above it wait for another turn. Whoever is alone is its own floor and waits for nobody.
+ *
+ * Submitting is often dearer than all that went before it. A share that prepared much submits for itself, which is
+ * exact; the rest go together and are shared out. So is what is submitted by the call that also sleeps: its time
+ * tells nothing, and the entries are charged with what such entries cost lately.
+ */
+#include "core/loop_account.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/loop_internal.h"
+
+/* Submitted apart from this estimated cost on: the system call by itself costs a small part of it. */
+#define SUBMIT_NS (LOOP_SLICE_NS / 4)
+/* What submitting one entry costs, before it was measured. */
+#define ENTRY_NS 1000u
+/* One submission of so many is measured while there is one guest, and before sleeps. */
+#define SUBMISSION_SAMPLE 16u
+
+/* ---- guests ---- */
+
+struct guest_share {
+	struct loop_share share;	/* first: loop_guest_share() returns it */
+	const struct loop *loop;
+	struct guest_share *next;
+};
+
+struct loop_guest {
+	unsigned users;
+	struct guest_share *shares;
+};
+
+struct loop_guest *loop_guest_create(void)
+{
+	struct loop_guest *guest = calloc(1, sizeof(*guest));
+
+	return guest ? loop_guest_get(guest) : NULL;
+}
+
+struct loop_guest *loop_guest_get(struct loop_guest *guest)
+{
+	guest->users++;
+	return guest;
+}
+
+void loop_guest_put(struct loop_guest *guest)
+{
+	if (!guest || --guest->users > 0)
+		return;
+	while (guest->shares) {
+		struct guest_share *share = guest->shares;
+
+		assert(!share->share.pollers);
+		guest->shares = share->next;
+		free(share);
+	}
+	free(guest);
+}
+
+struct loop_share *loop_guest_share(struct loop_guest *guest, const struct loop *loop)
+{
+	struct guest_share *share = guest->shares;
+
+	while (share && share->loop != loop)
+		share = share->next;
+	if (!share) {
+		share = calloc(1, sizeof(*share));
+		if (!share)
+			return NULL;
+		share->loop = loop;
+		share->next = guest->shares;
+		guest->shares = share;
+	}
+	return &share->share;
+}
+
+/* ---- charging ---- */
+
+/* What of the thread's CPU time is not yet accounted for. */
+uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns)
+{
+	uint64_t thread_ns = loop->clocks ? loop->clocks->thread_ns() : clock_thread_ns();
+	uint64_t passed_ns = thread_ns - loop->thread_ns;
+	uint64_t left_ns = passed_ns > loop->accounted_ns ? passed_ns - loop->accounted_ns : 0;
+
+	loop->thread_ns = thread_ns;
+	loop->accounted_ns = 0;
+	return left_ns < gap_ns ? left_ns : gap_ns;
+}
+
+void loop_pay(struct loop *loop, struct loop_account *account)
+{
+	if (!account)
+		account = &loop->own;
+	if (account == loop->payer)
+		return;
+	loop_settle(loop, loop_clock_ns(loop));
+	loop->payer = account;
+}
+
+struct loop_account *loop_payer(const struct loop *loop)
+{
+	return loop->payer;
+}
+
+static uint64_t entries_ns(const struct loop_account *account)
+{
+	return account->entries * (account->entry_ns ? account->entry_ns : ENTRY_NS);
+}
+
+bool loop_slice_over(struct loop *loop)
+{
+	struct loop_share *share = loop->payer->share;
+
+	loop_settle(loop, loop_clock_ns(loop));
+	if (share->phase != loop->phase) {
+		share->phase = loop->phase;
+		share->stop_ns = share->virtual_ns + LOOP_SLICE_NS;
+	}
+	return share->virtual_ns + entries_ns(loop->payer) >= share->stop_ns;
+}
+
+/* ---- submissions ---- */
+
+void loop_count_entry(struct loop *loop)
+{
+	struct loop_account *account = loop->payer;
+
+	if (account->entries++ > 0)
+		return;
+	account->next = loop->submitters;
+	loop->submitters = account;
+}
+
+void loop_account_forget(struct loop *loop, struct loop_account *account)
+{
+	struct loop_account **link = &loop->submitters;
+
+	if (loop->payer == account)
+		loop_pay(loop, NULL);
+	while (*link && *link != account)
+		link = &(*link)->next;
+	if (*link)
+		*link = account->next;
+	account->entries = 0;
+}
+
+/* Charges everybody's part of `ns` and forgets the entries. */
+static void share_out(struct loop *loop, uint64_t ns)
+{
+	uint64_t sum_ns = 0;
+
+	for (struct loop_account *account = loop->submitters; account; account = account->next)
+		sum_ns += entries_ns(account);
+	for (struct loop_account *account = loop->submitters; account; account = account->next) {
+		loop_charge(account, ns * entries_ns(account) / sum_ns);
+		account->entries = 0;
+	}
+	loop->submitters = NULL;
+}
+
+static int submit(struct loop *loop, bool get_events)
+{
+	return get_events ? io_uring_submit_and_get_events(&loop->ring) : io_uring_submit(&loop->ring);
+}
+
+/* The others' few entries cost what they cost lately; the rest is this account's, and tells what one of its costs. */
+static int submit_for(struct loop *loop, struct loop_account *account, bool get_events)
+{
+	uint64_t rest_ns;
+	unsigned entries = account->entries;
+	int result;
+
+	loop_pay(loop, account);
+	loop_settle(loop, loop_clock_ns(loop));
+	result = submit(loop, get_events);
+	rest_ns = loop_take_time(loop, loop_clock_ns(loop));
+	account->entries = 0;
+	for (struct loop_account *other = loop->submitters; other; other = other->next) {
+		uint64_t ns = entries_ns(other) < rest_ns ? entries_ns(other) : rest_ns;
+
+		loop_charge(other, ns);
+		rest_ns -= ns;
+		other->entries = 0;
+	}
+	loop->submitters = NULL;
+	loop_charge(account, rest_ns);
+	account->entry_ns = ((account->entry_ns ? account->entry_ns : ENTRY_NS) * 3 + rest_ns / entries) / 4 + 1;
+	return result;
+}
+
+int loop_submit_entries(struct loop *loop, bool get_events)
+{
+	struct loop_account *account = loop->submitters;
+	int result;
+
+	if (account && !account->next && (loop->submissions++ % SUBMISSION_SAMPLE == 0 || account != loop->payer))
+		return submit_for(loop, account, get_events);
+	if (account && !account->next) {
+		account->entries = 0;
+		loop->submitters = NULL;
+		return submit(loop, get_events);
+	}
+	loop_pay(loop, NULL);
+	loop_settle(loop, loop_clock_ns(loop));
+	result = submit(loop, get_events);
+	share_out(loop, loop_take_time(loop, loop_clock_ns(loop)));
+	return result;
+}
+
+void loop_charge_entries(struct loop *loop)
+{
+	if (loop->submitters && loop->submissions++ % SUBMISSION_SAMPLE == 0)
+		submit_for(loop, loop->submitters, false);
+	for (struct loop_account *account = loop->submitters; account; account = account->next) {
+		loop_charge(account, entries_ns(account));
+		account->entries = 0;
+	}
+	loop->submitters = NULL;
+}
+
+/* ---- pollers ---- */
+
+static struct loop_share *share_of(struct loop *loop, const struct loop_poller *poller)
+{
+	return poller->account ? poller->account->share : &loop->own_share;
+}
+
+static void link_share(struct loop *loop, struct loop_share *share)
+{
+	if (share->virtual_ns < loop->virtual_ns)
+		share->virtual_ns = loop->virtual_ns;
+	share->previous = NULL;
+	share->next = loop->shares;
+	if (share->next)
+		share->next->previous = share;
+	loop->shares = share;
+}
+
+static void unlink_share(struct loop *loop, struct loop_share *share)
+{
+	if (loop->next_share == share)
+		loop->next_share = share->next;
+	if (share->next)
+		share->next->previous = share->previous;
+	if (share->previous)
+		share->previous->next = share->next;
+	else
+		loop->shares = share->next;
+}
+
+void loop_poller_wake(struct loop *loop, struct loop_poller *poller)
+{
+	struct loop_share *share = share_of(loop, poller);
+
+	if (poller->awake)
+		return;
+	if (share->awake++ == 0)
+		link_share(loop, share);
+	poller->awake = true;
+	poller->previous = NULL;
+	poller->next = share->pollers;
+	if (poller->next)
+		poller->next->previous = poller;
+	share->pollers = poller;
+}
+
+void loop_poller_remove(struct loop *loop, struct loop_poller *poller)
+{
+	struct loop_share *share = share_of(loop, poller);
+
+	if (!poller->awake)
+		return;
+	if (share->next_poller == poller)
+		share->next_poller = poller->next;
+	if (poller->next)
+		poller->next->previous = poller->previous;
+	if (poller->previous)
+		poller->previous->next = poller->next;
+	else
+		share->pollers = poller->next;
+	poller->next = poller->previous = NULL;
+	poller->awake = false;
+	if (--share->awake == 0)
+		unlink_share(loop, share);
+}
+
+/* The list is nearly in order: one turn has changed it. */
+static void sort_shares(struct loop *loop)
+{
+	struct loop_share *share = loop->shares->next;
+
+	while (share) {
+		struct loop_share *next = share->next, *before = share->previous;
+
+		if (before->virtual_ns > share->virtual_ns) {
+			before->next = next;
+			if (next)
+				next->previous = before;
+			while (before && before->virtual_ns > share->virtual_ns)
+				before = before->previous;
+			share->previous = before;
+			share->next = before ? before->next : loop->shares;
+			share->next->previous = share;
+			if (before)
+				before->next = share;
+			else
+				loop->shares = share;
+		}
+		share = next;
+	}
+}
+
+/* Each awake poller once, beginning where the last turn ended, until the slice is over. */
+static bool run_share(struct loop *loop, struct loop_share *share, bool crowded)
+{
+	bool worked = false;
+
+	for (unsigned left = share->awake; left > 0 && share->pollers; left--) {
+		struct loop_poller *poller = share->next_poller ? share->next_poller : share->pollers;
+
+		share->next_poller = poller->next;
+		loop_pay_on(loop, poller->account);
+		if (!poller->poll(poller))
+			continue;
+		worked = true;
+		if (crowded && loop_slice_over(loop))
+			break;
+	}
+	return worked;
+}
+
+bool loop_run_pollers(struct loop *loop)
+{
+	bool worked = false, crowded = loop->shares && loop->shares->next;
+	uint64_t floor_ns = 0;
+
+	loop->phase++;
+	if (crowded)
+		sort_shares(loop);
+	for (struct loop_share *share = loop->shares; share; share = loop->next_share) {
+		uint64_t begin_ns = share->virtual_ns;
+
+		loop->next_share = share->next;
+		if (worked && begin_ns > floor_ns + LOOP_SLICE_NS)
+			break;
+		if (run_share(loop, share, crowded)) {
+			if (!worked)
+				floor_ns = begin_ns;
+			worked = true;
+			if (crowded && entries_ns(loop->payer) >= SUBMIT_NS)
+				submit_for(loop, loop->payer, false);
+		} else if (share->virtual_ns < loop->virtual_ns) {
+			share->virtual_ns = loop->virtual_ns;
+		}
+	}
+	loop->next_share = NULL;
+	if (worked && floor_ns > loop->virtual_ns)
+		loop->virtual_ns = floor_ns;
+	loop->phase++;
+	return worked;
+}
+
+bool loop_park_pollers(struct loop *loop)
+{
+	bool all = true;
+
+	for (struct loop_share *share = loop->shares; share; share = loop->next_share) {
+		loop->next_share = share->next;
+		share->next_poller = share->pollers;
+		for (struct loop_poller *poller = share->pollers; poller; poller = share->next_poller) {
+			share->next_poller = poller->next;
+			if (poller->park(poller))
+				loop_poller_remove(loop, poller);
+			else
+				all = false;
+		}
+	}
+	return all;
+}

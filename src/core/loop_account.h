@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Who pays for a loop's time, and who has the next turn at it.
+ *
+ * A share stands for one guest on one loop, an account for one of its devices there. Pollers, watches and tasks
+ * name an account, and an operation belongs to the account that was paying when it was prepared, so that whatever
+ * follows from a guest's doing is charged to it: each change of the payer reads the clock once, and a submission
+ * to the kernel is shared out by its entries.
+ *
+ * While several guests have pollers awake, the one that has had the least goes first, and none gets more than
+ * LOOP_SLICE_NS ahead of the least of those that found work. All guests count the same, whatever the number of
+ * their devices, queues and kicks. Idle time saves no credit; a guest alone takes all it wants.
+ */
+#ifndef VIADUCT_CORE_LOOP_ACCOUNT_H
+#define VIADUCT_CORE_LOOP_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/stats.h"
+
+struct loop;
+struct loop_guest;
+struct loop_poller;
+
+/* About 64 small requests to a disk that answers at once: long enough to batch, short enough to wait for. */
+#define LOOP_SLICE_NS 25000u
+
+/* One guest on one loop. All fields are the loop's. */
+struct loop_share {
+	uint64_t virtual_ns;		/* time had; lifted to the others' when it was idle */
+	uint64_t stop_ns;		/* value of virtual_ns at which the slice is over */
+	uint64_t phase;			/* of the loop, for which stop_ns was set */
+	struct loop_poller *pollers;	/* awake ones */
+	struct loop_poller *next_poller;/* whose turn it is */
+	unsigned awake;			/* how many */
+	struct loop_share *next, *previous;	/* of those with pollers awake */
+};
+
+/* One device on one loop. The owner sets `share`; both outlive everything that names the account. */
+struct loop_account {
+	struct loop_share *share;
+	struct counter used_ns;		/* any thread may read it */
+	/* the loop's */
+	uint64_t entry_ns;		/* what submitting one entry has cost lately; 0: unknown */
+	unsigned entries;		/* prepared and not yet submitted */
+	struct loop_account *next;	/* of those with such entries */
+};
+
+/*
+ * One guest, over all loops. Control thread. The counted references keep its shares; put accepts NULL.
+ * share: NULL when out of memory.
+ */
+struct loop_guest *loop_guest_create(void);
+struct loop_guest *loop_guest_get(struct loop_guest *guest);
+void loop_guest_put(struct loop_guest *guest);
+struct loop_share *loop_guest_share(struct loop_guest *guest, const struct loop *loop);
+
+/* The loop's thread, like all below. From now on `account` pays (NULL: the loop itself), until somebody else does. */
+void loop_pay(struct loop *loop, struct loop_account *account);
+/* Who pays now. To go on with later what cannot go on now. */
+struct loop_account *loop_payer(const struct loop *loop);
+
+/*
+ * Has the payer had its slice, which begins when this is asked first? For work of which there may be much: it asks
+ * between the pieces (one reading of the clock) and does the rest in the next turn.
+ */
+bool loop_slice_over(struct loop *loop);
+
+/* Something of the account's has ended, maybe the last: nothing of the loop points to it but what still runs. */
+void loop_account_forget(struct loop *loop, struct loop_account *account);
+
+#endif

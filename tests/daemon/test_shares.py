@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Shares of the physical disks' time: set at run time, kept, reloaded, refused. How well they hold is bench-fair's."""
+import signal
+
+import pytest
+
+from conftest import basic
+from frontend import FrontEnd
+from test_takeover import take_over
+
+
+@pytest.fixture
+def sections(tmp_path):
+    """10000 requests or 100 MiB a second to share: a thousand reserved is a tenth of the disk."""
+    result = basic(tmp_path)
+    result["pool main"].update(capacity_iops=10000, capacity_bandwidth="100M")
+    result["group gold"] = {"weight": 400}
+    result["guest bob"] = {}
+    result["disk bob/root"] = {"pool": "main", "size": "8M", "weight": 200}
+    return result
+
+
+@pytest.fixture
+def daemon(make_daemon, sections):
+    return make_daemon(sections)
+
+
+def share(daemon, name, kind="disks"):
+    status, answer = daemon.api("GET", f"/v1/{kind}/{name}")
+    assert status == 200, answer
+    return answer["share"]
+
+
+def change(daemon, name, kind="disks", **settings):
+    """The share after a change that is accepted."""
+    status, answer = daemon.api("PATCH", f"/v1/{kind}/{name}", settings)
+    assert status == 200, answer
+    assert answer["share"] == share(daemon, name, kind)
+    return answer["share"]
+
+
+def refused(daemon, path, settings):
+    """(status, sentence) of a change that is refused, and changes nothing."""
+    kind, name = path.split("/", 1)
+    before, kept = share(daemon, name, kind), settings_file(daemon)
+    status, answer = daemon.api("PATCH", f"/v1/{path}", settings)
+    assert status >= 400 and share(daemon, name, kind) == before and settings_file(daemon) == kept
+    return status, answer["error"]
+
+
+def settings_file(daemon):
+    path = daemon.folder / "state/settings.conf"
+    return path.read_text() if path.exists() else None
+
+
+def test_what_there_is(daemon):
+    assert share(daemon, "alice/root") == {"weight": 100, "min_iops": 0, "max_iops": 0, "min_bandwidth": 0, "max_bandwidth": 0,
+                                           "burst": 10, "latency_target_us": 0}
+    assert share(daemon, "bob/root")["weight"] == 200
+    assert "latency_target_us" not in share(daemon, "alice", "guests")
+    status = daemon.api("GET", "/v1/status")[1]
+    assert [(group["name"], group["share"]["weight"]) for group in status["groups"]] == [("gold", 400)]
+    assert [(guest["name"], guest["group"]) for guest in status["guests"]] == [("alice", None), ("bob", None)]
+    assert status["now_ns"] > 0
+    capacity = status["pools"][0]["capacity"]
+    assert (capacity["iops"], capacity["reserved_ppb"]) == (10000, 0)
+    assert capacity["bandwidth"] == pytest.approx(100 << 20, rel=0.01)
+
+
+def test_set_at_run_time_and_kept(daemon):
+    with FrontEnd.start(daemon.socket("alice/root")) as front:
+        front.disk().write(0, b"a" * 4096)
+        assert change(daemon, "alice/root", weight=300, max_bandwidth=50 << 20, latency_target_us=700)["weight"] == 300
+        change(daemon, "bob", "guests", min_iops=500, burst=100)
+        change(daemon, "gold", "groups", weight=1000)
+        assert front.disk().read(0, 8) == b"a" * 4096       # its connection is the same
+    wanted = [share(daemon, name, kind) for name, kind in
+              (("alice/root", "disks"), ("bob/root", "disks"), ("bob", "guests"), ("gold", "groups"))]
+    assert wanted[2]["min_iops"] == 500 and wanted[2]["burst"] == 100
+    for again in daemon.restart, lambda: (daemon.stop(), daemon.start()), lambda: take_over(daemon):
+        again()
+        assert [share(daemon, name, kind) for name, kind in
+                (("alice/root", "disks"), ("bob/root", "disks"), ("bob", "guests"), ("gold", "groups"))] == wanted
+    assert daemon.metrics()['viaduct_disk_max_bandwidth_bytes{guest="alice",disk="root"}'] == 50 << 20
+    assert daemon.metrics()['viaduct_guest_min_iops{guest="bob"}'] == 500
+    assert daemon.metrics()['viaduct_group_weight{group="gold"}'] == 1000
+
+
+def test_default_is_what_the_configuration_says(daemon):
+    change(daemon, "bob/root", weight=700, max_iops=50)
+    assert change(daemon, "bob/root", weight=None) == {**share(daemon, "bob/root"), "weight": 200, "max_iops": 50}
+    change(daemon, "bob/root", max_iops=None)
+    assert "bob" not in settings_file(daemon)
+    daemon.restart()
+    assert share(daemon, "bob/root")["weight"] == 200
+
+
+REFUSED = [
+    ("disks/alice/root", {"weight": 0}, 400, "weight = 0 is out of range: give a number from 1 to 10000"),
+    ("disks/alice/root", {"weight": -5}, 400, "weight = -5 is out of range"),
+    ("disks/alice/root", {"weight": "300"}, 400, "weight must be a whole number, or null for what the configuration says"),
+    ("disks/alice/root", {"weight": 1.5}, 400, "weight must be a whole number"),
+    ("disks/alice/root", {"max_bandwidth": 1 << 62}, 400, "max_bandwidth = 4611686018427387904 is out of range"),
+    ("disks/alice/root", {"latency_target": 5}, 400, "unknown field 'latency_target'; possible: size_bytes, name, weight,"),
+    ("disks/alice/root", {"weight": 5, "size_bytes": 1 << 24}, 400, "give either size_bytes"),
+    ("disks/alice/root", {"min_iops": 500, "max_iops": 100}, 400, "max_iops of alice/root would be below its min_iops"),
+    ("guests/alice", {"latency_target_us": 5}, 400, "unknown field 'latency_target_us'"),
+    ("groups/gold", {"name": "silver"}, 400, "unknown field 'name'"),
+]
+
+
+def test_refusals(daemon):
+    for path, body, status, sentence in REFUSED:
+        answer = refused(daemon, path, body)
+        assert answer[0] == status and sentence in answer[1]
+    assert daemon.api("PATCH", "/v1/guests/none", {"weight": 1})[0] == 404
+    assert daemon.api("PATCH", "/v1/groups/none", {"weight": 1})[0] == 404
+    assert daemon.api("PATCH", "/v1/disks/alice/none", {"weight": 1})[0] == 404
+    assert settings_file(daemon) is None
+
+
+def test_reservations_are_admitted_while_there_is_room(daemon):
+    change(daemon, "alice/root", min_iops=5000)
+    capacity = daemon.api("GET", "/v1/pools/main")[1]["capacity"]
+    assert capacity["reserved_ppb"] == pytest.approx(500e6, rel=0.01)
+    status, sentence = refused(daemon, "disks/bob/root", {"min_iops": 5000})
+    assert status == 409
+    assert "disk bob/root on" in sentence and "40.0 %" in sentence and "min_iops up to 4000" in sentence
+    change(daemon, "bob/root", min_iops=4000)
+    change(daemon, "alice/root", min_iops=None)
+    change(daemon, "bob/root", min_iops=9000)
+
+
+def test_a_reservation_without_room_does_not_keep_a_disk_away(make_daemon, sections):
+    sections["disk alice/root"]["min_iops"] = 6000
+    sections["disk bob/root"].update(min_iops=6000, weight=50)
+    daemon = make_daemon(sections)
+    disks = {disk["name"]: disk for disk in daemon.api("GET", "/v1/disks")[1]["disks"]}
+    assert disks["alice/root"]["share"]["min_iops"] == 6000 and "share_error" not in disks["alice/root"]
+    bob = disks["bob/root"]
+    assert (bob["share"]["min_iops"], bob["share"]["weight"]) == (0, 50)
+    assert "min_iops up to 3000" in bob["share_error"] and "min_iops up to 3000" in daemon.text()
+    with FrontEnd.start(daemon.socket("bob/root")) as front:
+        front.disk().write(0, bytes(512))
+    change(daemon, "bob/root", weight=70)       # what has nothing to do with it is possible
+    change(daemon, "alice/root", min_iops=2000)
+    bob = daemon.api("GET", "/v1/disks/bob/root")[1]
+    assert bob["share"]["min_iops"] == 6000 and "share_error" not in bob    # there is room now
+
+
+def test_no_state_no_change(daemon):
+    (daemon.folder / "state").rename(daemon.folder / "gone")
+    status, sentence = refused(daemon, "disks/alice/root", {"weight": 5})
+    assert status == 500 and "settings.conf: No such file or directory; nothing was changed" in sentence
+    (daemon.folder / "gone").rename(daemon.folder / "state")
+    change(daemon, "alice/root", weight=5)
+
+
+@pytest.mark.parametrize("text, sentence", [
+    ("[disk alice/root]\nweight = 9999999\n", "settings.conf:2: weight = 9999999 is out of range"),
+    ("[disk alice/root]\nweight\n", "settings.conf:2: expected '[section name]' or 'key = value'"),
+    ("\0\0\0\0", "settings.conf:1: the line holds a NUL byte"),
+])
+def test_damaged_settings(daemon, text, sentence):
+    change(daemon, "alice/root", weight=5)
+    daemon.kill()
+    (daemon.folder / "state/settings.conf").write_text(text)
+    daemon.start()
+    assert daemon.wait_line(sentence) and daemon.wait_line("settings.conf.bad")
+    assert share(daemon, "alice/root")["weight"] == 100
+    assert (daemon.folder / "state/settings.conf.bad").read_text() == text
+
+
+def reload(daemon):
+    daemon.write_config()
+    status, answer = daemon.api("POST", "/v1/reload")
+    assert status == 200, answer
+    return answer["changes"], answer["refused"]
+
+
+def test_reload_changes_running_shares(daemon):
+    with FrontEnd.start(daemon.socket("alice/root")) as front:
+        daemon.sections["disk alice/root"].update(weight=300, max_bandwidth="20M")
+        daemon.sections["guest alice"].update(group="gold", min_iops=2000)
+        daemon.sections["group gold"]["weight"] = 500
+        changes, not_done = reload(daemon)
+        assert changes == ["group gold: weight = 500", "guest alice: min_iops = 2000",
+                           "disk alice/root: weight = 300, max_bandwidth = 20M", "guest alice: group = gold"]
+        assert not_done == []
+        front.disk().write(0, bytes(4096))
+    assert share(daemon, "alice/root")["max_bandwidth"] == 20 << 20
+    assert daemon.api("GET", "/v1/guests/alice")[1]["group"] == "gold"
+    daemon.sections["group gold"]["weight"] = 600
+    daemon.write_config()
+    daemon.process.send_signal(signal.SIGHUP)
+    assert daemon.wait_line("reload: group gold: weight = 600")
+    assert share(daemon, "gold", "groups")["weight"] == 600
+
+
+def test_reload_below_settings_of_run_time(daemon):
+    change(daemon, "bob/root", weight=300)
+    daemon.sections["disk bob/root"].update(weight=150, max_iops=70)
+    changes, not_done = reload(daemon)
+    assert changes == ["disk bob/root: weight = 150, max_iops = 70 (what was set at run time comes first)"] and not not_done
+    assert share(daemon, "bob/root")["weight"] == 300 and share(daemon, "bob/root")["max_iops"] == 70
+    assert change(daemon, "bob/root", weight=None)["weight"] == 150
+
+
+def test_reload_swaps_reservations(daemon):
+    daemon.sections["disk alice/root"]["min_iops"] = 8000
+    assert reload(daemon) == (["disk alice/root: min_iops = 8000"], [])
+    daemon.sections["disk alice/root"]["min_iops"] = 0
+    daemon.sections["disk bob/root"]["min_iops"] = 8000
+    changes, not_done = reload(daemon)
+    assert changes == ["disk alice/root: min_iops = 0", "disk bob/root: min_iops = 8000"] and not not_done
+    daemon.sections["disk alice/root"]["min_iops"] = 3000
+    changes, not_done = reload(daemon)
+    assert changes == [] and len(not_done) == 1
+    assert not_done[0].startswith("disk alice/root: min_iops = 3000: the reservation is 30.0 % of the disk's time, and 10.0 %")
+    daemon.sections["pool main"]["capacity_iops"] = 20000
+    changes, not_done = reload(daemon)
+    assert changes == ["pool main: capacity changed"] and not not_done
+    assert daemon.api("GET", "/v1/pools/main")[1]["capacity"]["iops"] == 20000
+
+
+def test_settings_follow_their_disk(daemon):
+    daemon.api("POST", "/v1/disks", {"name": "carol/a", "pool": "main", "size_bytes": 4096})
+    change(daemon, "carol/a", weight=33)
+    change(daemon, "carol", "guests", weight=44)
+    assert daemon.api("PATCH", "/v1/disks/carol/a", {"name": "dave/b"})[0] == 200
+    assert share(daemon, "dave/b")["weight"] == 33
+    daemon.restart()
+    assert share(daemon, "dave/b")["weight"] == 33
+    assert daemon.api("DELETE", "/v1/disks/dave/b")[0] == 200
+    assert "dave" not in settings_file(daemon) and "[guest carol]" in settings_file(daemon)
+
+
+def test_a_guest_on_two_physical_disks(make_daemon, sections, tmp_path):
+    whole = tmp_path / "whole.raw"
+    whole.write_bytes(bytes(4 << 20))
+    sections["disk alice/whole"] = {"path": whole, "capacity_iops": 1000, "capacity_bandwidth": "10M"}
+    daemon = make_daemon(sections)
+    assert daemon.api("GET", "/v1/disks/alice/whole")[1]["capacity"]["iops"] == 1000
+    assert daemon.metrics()['viaduct_capacity_iops{guest="alice",disk="whole"}'] == 1000
+    change(daemon, "alice", "guests", min_iops=500)
+    # Half of the small one; 2000 would fit on the large one, but not on both.
+    status, sentence = refused(daemon, "guests/alice", {"min_iops": 2000})
+    assert status == 409 and "whole.raw" in sentence
+    assert daemon.metrics()['viaduct_capacity_reserved_ratio{pool="main"}'] == pytest.approx(0.05, rel=0.01)
+
+
+def test_time_is_accounted(daemon):
+    with FrontEnd.start(daemon.socket("alice/root")) as front:
+        for sector in range(0, 800, 8):
+            front.disk().write(sector, bytes(4096))
+        time = daemon.api("GET", "/v1/disks/alice/root")[1]["time"]
+        assert time["device_ns"] > 0 and time["waiting"] == 0
+        assert daemon.metrics()['viaduct_disk_device_seconds_total{guest="alice",disk="root"}'] > 0
+        change(daemon, "alice/root", max_iops=200, burst=0)
+        for sector in range(0, 80, 8):
+            front.disk().read(sector, 8)
+        disk = daemon.api("GET", "/v1/disks/alice/root")[1]
+        # One after the other, 5 ms apart: nine waits.
+        assert 0.03e9 < disk["time"]["throttled_ns"] < 1e9 and disk["time"]["wait_ns"]["p50"] > 1e6
+        metrics = daemon.metrics()
+        assert metrics['viaduct_disk_throttled_seconds_total{guest="alice",disk="root"}'] >= 0.03
+        assert metrics['viaduct_disk_wait_seconds_count{guest="alice",disk="root"}'] >= 5
+    assert daemon.api("GET", "/v1/disks/bob/root")[1]["time"]["device_ns"] == 0
+
+
+MEASURED = {"capacity_iops": None, "capacity_bandwidth": None}
+
+
+def costs(daemon):
+    """What is kept of measured disks: {first line: the rest}"""
+    return dict(path.read_text().split("\n", 1) for path in (daemon.folder / "state").glob("disk-*.cost"))
+
+
+def test_disks_are_measured_once(make_daemon, sections, tmp_path):
+    sections["pool main"].update(MEASURED)
+    daemon = make_daemon(sections)
+    assert daemon.wait_line("main.pool: measured")
+    (line, cost), = costs(daemon).items()
+    assert line == f"disk {tmp_path}/main.pool size {64 << 20} block 512 cache 0"
+    assert cost.startswith("viaduct-disk-cost 1\n")
+    since = len(daemon.lines)
+    for again in daemon.restart, lambda: (daemon.stop(), daemon.start()), lambda: take_over(daemon):
+        again()
+    # Under running guests, another disk.
+    daemon.sections["pool fast"] = {"path": tmp_path / "fast.pool", "size": "64M", **MEASURED}
+    assert reload(daemon) == ([f"pool fast: opened {tmp_path}/fast.pool"], [])
+    assert not [line for line in daemon.lines_about("main.pool: measured", since)]
+    assert daemon.wait_line("fast.pool: measured") and len(costs(daemon)) == 2
+
+
+def test_a_damaged_measurement_is_made_again(make_daemon, sections):
+    sections["pool main"].update(MEASURED)
+    daemon = make_daemon(sections)
+    assert daemon.stop() == 0
+    kept, = (daemon.folder / "state").glob("disk-*.cost")
+    kept.write_text(kept.read_text().replace("parallel", "parallax"))
+    since = len(daemon.lines)
+    daemon.start()
+    assert daemon.wait_line("main.pool: measured", since) and "parallel" in kept.read_text()
+
+
+def test_a_takeover_measures_nothing(make_daemon, sections):
+    sections["pool main"].update(MEASURED)
+    daemon = make_daemon(sections)
+    for kept in (daemon.folder / "state").glob("disk-*.cost"):
+        kept.unlink()
+    daemon.sections["pool main"].update(capacity_iops=10000, capacity_bandwidth="100M")
+    reload(daemon)      # nothing is kept from now on
+    daemon.sections["pool main"].update(MEASURED)
+    daemon.write_config()
+    since = len(daemon.lines)
+    take_over(daemon)
+    assert daemon.api("GET", "/v1/pools/main")[1]["capacity"]["iops"] > 0
+    assert not daemon.lines_about("measured", since) and not costs(daemon)
+    daemon.restart()
+    assert daemon.wait_line("main.pool: measured", since)

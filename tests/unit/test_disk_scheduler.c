@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The disk scheduler, decision by decision. What it promises over time is tested in tests/model. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "arbiter/disk_scheduler.h"
+#include "core/clock.h"
+
+#define NODES	 16u
+#define REQUESTS 400u
+#define COST_NS	 NS_PER_MS
+#define PPB	 1000000000u
+
+static struct disk_scheduler *scheduler;
+static struct scheduler_node *nodes[NODES];
+static unsigned node_count;
+static struct scheduler_request requests[REQUESTS];
+static unsigned request_count;
+static uint64_t now_ns;
+
+static int setup(void **state)
+{
+	node_count = request_count = 0;
+	now_ns = NS_PER_S;
+	return scheduler_create(&scheduler);
+}
+
+static struct scheduler_request *next(void)
+{
+	uint64_t ready_ns = 12345;
+
+	return scheduler_next(scheduler, now_ns, &ready_ns);
+}
+
+static int teardown(void **state)
+{
+	struct scheduler_request *request;
+	uint64_t ready_ns;
+
+	while (scheduler_waiting(scheduler) > 0) {
+		request = scheduler_next(scheduler, now_ns, &ready_ns);
+		if (!request)
+			now_ns = ready_ns;
+	}
+	while (node_count > 0)
+		scheduler_node_destroy(nodes[--node_count]);
+	scheduler_destroy(scheduler);
+	return 0;
+}
+
+static struct scheduler_node *node(struct scheduler_node *parent, struct scheduler_settings settings)
+{
+	if (settings.weight == 0)
+		settings.weight = SCHEDULER_WEIGHT_DEFAULT;
+	assert_int_equal(scheduler_node_create(scheduler, parent, &settings, now_ns, &nodes[node_count]), 0);
+	return nodes[node_count++];
+}
+#define NODE(parent, ...) node(parent, (struct scheduler_settings){ __VA_ARGS__ })
+
+static void set(struct scheduler_node *node_to_set, struct scheduler_settings settings)
+{
+	if (settings.weight == 0)
+		settings.weight = SCHEDULER_WEIGHT_DEFAULT;
+	scheduler_node_set(node_to_set, &settings, now_ns);
+}
+#define SET(node, ...) set(node, (struct scheduler_settings){ __VA_ARGS__ })
+
+static struct scheduler_request *put(struct scheduler_node *leaf, uint64_t cost_ns, uint64_t bytes)
+{
+	struct scheduler_request *request = &requests[request_count++];
+
+	assert_true(request_count <= REQUESTS);
+	*request = (struct scheduler_request){ .cost_ns = cost_ns, .bytes = bytes };
+	scheduler_add(leaf, request, now_ns);
+	return request;
+}
+
+static void fill(struct scheduler_node *leaf, unsigned count)
+{
+	while (count-- > 0)
+		put(leaf, COST_NS, 4096);
+}
+
+/* Takes `count` requests, each when the one before has had its time on the device; returns how many were the leaf's. */
+static unsigned serve(unsigned count, const struct scheduler_node *leaf)
+{
+	unsigned of_leaf = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct scheduler_request *request = next();
+
+		assert_non_null(request);
+		of_leaf += request->node == leaf;
+		now_ns += request->cost_ns;
+	}
+	return of_leaf;
+}
+
+static void assert_ready_at(uint64_t expected_ns)
+{
+	uint64_t ready_ns;
+
+	assert_null(scheduler_next(scheduler, now_ns, &ready_ns));
+	assert_int_equal(ready_ns, expected_ns);
+}
+
+/* ---- requests ---- */
+
+static void nothing_waits(void **state)
+{
+	NODE(NULL);
+	assert_ready_at(UINT64_MAX);
+}
+
+static void one_leaf_is_first_come_first_served(void **state)
+{
+	struct scheduler_node *leaf = NODE(NULL);
+
+	fill(leaf, 5);
+	assert_int_equal(scheduler_waiting(scheduler), 5);
+	assert_int_equal(scheduler_node_waiting(leaf), 5);
+	for (unsigned i = 0; i < 5; i++)
+		assert_ptr_equal(next(), &requests[i]);
+	assert_int_equal(scheduler_node_waiting(leaf), 0);
+	assert_ready_at(UINT64_MAX);
+}
+
+static void waiting_is_told(void **state)
+{
+	struct scheduler_request *request = put(NODE(NULL), COST_NS, 0);
+
+	now_ns += 777;
+	assert_ptr_equal(next(), request);
+	assert_int_equal(request->waited_ns, 777);
+	assert_int_equal(request->throttled_ns, 0);
+}
+
+/* Workers read their clocks before they come in, maybe in another order. */
+static void earlier_time_counts_as_last(void **state)
+{
+	struct scheduler_node *leaf = NODE(NULL, .max_iops = 1000, .reserved_ppb = PPB / 2);
+	struct scheduler_request *request;
+
+	put(leaf, COST_NS, 0);
+	now_ns -= 500;
+	request = next();
+	assert_non_null(request);
+	assert_int_equal(request->waited_ns, 0);
+	put(leaf, COST_NS, 0);
+	assert_ready_at(NS_PER_S + NS_PER_MS);
+}
+
+/* ---- weights ---- */
+
+static void weights_divide(void **state)
+{
+	struct scheduler_node *light = NODE(NULL, .weight = 100), *heavy = NODE(NULL, .weight = 300);
+
+	fill(light, 100);
+	fill(heavy, 100);
+	assert_in_range(serve(100, heavy), 74, 76);
+}
+
+static void groups_divide_before_their_members(void **state)
+{
+	struct scheduler_node *group = NODE(NULL), *alone = NODE(NULL);
+
+	for (unsigned i = 0; i < 3; i++)
+		fill(NODE(group), 50);
+	fill(alone, 100);
+	assert_int_equal(scheduler_node_waiting(group), 150);
+	assert_in_range(serve(100, alone), 49, 51);
+}
+
+static void idleness_saves_nothing_up(void **state)
+{
+	struct scheduler_node *busy = NODE(NULL), *late = NODE(NULL);
+
+	fill(busy, 150);
+	serve(100, NULL);
+	fill(late, 50);
+	assert_in_range(serve(40, late), 19, 21);
+}
+
+/* Long enough that virtual time starts again several times. */
+static void virtual_time_has_no_end(void **state)
+{
+	struct scheduler_node *a = NODE(NULL, .weight = 1), *b = NODE(NULL, .weight = 1), *late = NODE(NULL, .weight = 1);
+	const uint64_t minute_ns = 60 * NS_PER_S;
+
+	put(late, COST_NS, 0);
+	serve(1, NULL);
+	for (unsigned i = 0; i < 60; i++) {
+		put(a, minute_ns, 0);
+		put(b, minute_ns, 0);
+	}
+	assert_in_range(serve(80, a), 39, 41);
+	for (unsigned i = 0; i < 12; i++)
+		put(late, minute_ns, 0);
+	assert_in_range(serve(30, late), 9, 11);
+}
+
+static void new_weight_holds_at_once(void **state)
+{
+	struct scheduler_node *a = NODE(NULL), *b = NODE(NULL);
+
+	fill(a, 150);
+	fill(b, 150);
+	assert_in_range(serve(40, a), 19, 21);
+	SET(a, .weight = 400);
+	assert_int_equal(scheduler_node_settings(a)->weight, 400);
+	assert_in_range(serve(100, a), 79, 82);
+	SET(a, .weight = 100);
+	assert_in_range(serve(40, a), 19, 22);
+}
+
+/* ---- reservations ---- */
+
+static void reservation_outdoes_weights(void **state)
+{
+	struct scheduler_node *small = NODE(NULL, .weight = 1, .reserved_ppb = PPB / 2), *large = NODE(NULL, .weight = 10000);
+
+	fill(small, 100);
+	fill(large, 100);
+	assert_in_range(serve(100, small), 49, 51);
+}
+
+/* What it gets by reservation counts for its weight: half, and not half of the other half, too. */
+static void reservation_is_no_addition(void **state)
+{
+	struct scheduler_node *a = NODE(NULL, .reserved_ppb = PPB / 2), *b = NODE(NULL);
+
+	fill(a, 100);
+	fill(b, 100);
+	assert_in_range(serve(100, a), 49, 51);
+}
+
+static void reservation_holds_deep_inside(void **state)
+{
+	struct scheduler_node *group = NODE(NULL, .weight = 1), *other = NODE(NULL, .weight = 100);
+	struct scheduler_node *disk = NODE(NODE(group), .reserved_ppb = 3 * (PPB / 10));
+
+	fill(disk, 100);
+	fill(other, 100);
+	assert_in_range(serve(100, disk), 29, 32);
+}
+
+static void idle_reservation_saves_nothing_up(void **state)
+{
+	struct scheduler_node *reserved = NODE(NULL, .weight = 1, .reserved_ppb = PPB / 2), *flood = NODE(NULL, .weight = 10000);
+
+	fill(flood, 200);
+	serve(100, NULL);
+	fill(reserved, 50);
+	assert_in_range(serve(40, reserved), 19, 21);
+}
+
+/* Promised too much: all get a part of it, and a few percent are left. */
+static void too_much_reserved_scales_down(void **state)
+{
+	struct scheduler_node *two = NODE(NULL, .reserved_ppb = PPB), *one = NODE(NULL, .reserved_ppb = PPB / 2);
+	struct scheduler_node *none = NODE(NULL);
+	unsigned of[3] = { 0 };
+
+	fill(two, 130);
+	fill(one, 130);
+	fill(none, 130);
+	for (unsigned i = 0; i < 130; i++) {
+		struct scheduler_request *request = next();
+
+		of[request->node == two ? 0 : request->node == one ? 1 : 2]++;
+		now_ns += request->cost_ns;
+	}
+	assert_in_range(of[2], 3, 6);
+	assert_in_range(of[0], 2 * of[1] - 3, 2 * of[1] + 3);
+}
+
+static void removed_reservation_leaves_no_debt(void **state)
+{
+	struct scheduler_node *a = NODE(NULL, .weight = 1, .reserved_ppb = 9 * (PPB / 10)), *b = NODE(NULL, .weight = 1);
+
+	fill(a, 200);
+	fill(b, 200);
+	serve(100, NULL);
+	SET(a, .weight = 1);
+	assert_in_range(serve(40, a), 19, 22);
+}
+
+/* ---- limits ---- */
+
+static void limit_says_when(void **state)
+{
+	struct scheduler_node *leaf = NODE(NULL, .max_iops = 1000);
+	struct scheduler_request *second;
+
+	assert_true(scheduler_node_limited(leaf));
+	put(leaf, 1, 0);
+	second = put(leaf, 1, 0);
+	assert_ptr_equal(next(), &requests[0]);
+	assert_ready_at(NS_PER_S + NS_PER_MS);
+	now_ns += NS_PER_MS - 1;
+	assert_ready_at(NS_PER_S + NS_PER_MS);
+	now_ns++;
+	assert_ptr_equal(next(), second);
+	assert_int_equal(second->waited_ns, NS_PER_MS);
+	assert_int_equal(second->throttled_ns, NS_PER_MS);
+}
+
+static void bytes_are_limited(void **state)
+{
+	struct scheduler_node *leaf = NODE(NULL, .max_bandwidth = 1000000, .burst_ns = NS_PER_MS);
+
+	put(leaf, 1, 600);
+	put(leaf, 1, 600);
+	put(leaf, 1, 50000);
+	put(leaf, 1, 1);
+	assert_non_null(next());
+	assert_ready_at(now_ns + 200 * NS_PER_US);
+	now_ns += 200 * NS_PER_US;
+	assert_non_null(next());
+	/* Larger than all that may be saved up: passes from a full bucket, and the next one pays. */
+	assert_ready_at(now_ns + NS_PER_MS);
+	now_ns += NS_PER_MS;
+	assert_non_null(next());
+	assert_ready_at(now_ns + 49 * NS_PER_MS + NS_PER_US);
+}
+
+static void limit_of_a_group_holds_back_its_members_only(void **state)
+{
+	struct scheduler_node *group = NODE(NULL, .max_iops = 10), *other = NODE(NULL);
+	struct scheduler_node *member = NODE(group, .reserved_ppb = PPB / 2);
+
+	assert_true(scheduler_node_limited(member));
+	assert_false(scheduler_node_limited(other));
+	fill(member, 20);
+	fill(other, 100);
+	/* 10 a second, and one at the start: no reservation gets beyond it, and the others have the rest. */
+	assert_int_equal(serve(91, member), 1);
+	now_ns = 2 * NS_PER_S;
+	assert_int_equal(serve(1, member), 1);
+}
+
+static void lifted_limit_holds_no_longer(void **state)
+{
+	struct scheduler_node *leaf = NODE(NULL, .max_iops = 1);
+
+	fill(leaf, 5);
+	assert_non_null(next());
+	assert_ready_at(2 * NS_PER_S);
+	now_ns += 5000;
+	SET(leaf, .max_iops = 0);
+	assert_false(scheduler_node_limited(leaf));
+	assert_int_equal(serve(4, leaf), 4);
+	assert_int_equal(requests[1].throttled_ns, 5000);
+}
+
+static void new_limit_holds_what_waits(void **state)
+{
+	struct scheduler_node *leaf = NODE(NULL);
+
+	fill(leaf, 5);
+	SET(leaf, .max_iops = 1000);
+	assert_non_null(next());
+	assert_ready_at(now_ns + NS_PER_MS);
+}
+
+/* ---- the tree ---- */
+
+static void depth_is_bounded(void **state)
+{
+	struct scheduler_settings settings = SCHEDULER_SETTINGS_DEFAULT;
+	struct scheduler_node *at = NULL, *none = NULL, *pair;
+
+	for (unsigned i = 0; i < SCHEDULER_DEPTH_MAX; i++)
+		at = NODE(at);
+	assert_int_equal(scheduler_node_create(scheduler, at, &settings, now_ns, &none), -EINVAL);
+	assert_null(none);
+	pair = NODE(NULL);
+	NODE(pair);
+	assert_int_equal(scheduler_node_move(pair, nodes[2], now_ns), -EINVAL);
+	assert_int_equal(scheduler_node_move(pair, nodes[1], now_ns), 0);
+	assert_int_equal(scheduler_node_move(nodes[0], pair, now_ns), -EINVAL);
+	assert_int_equal(scheduler_node_move(pair, NULL, now_ns), 0);
+}
+
+static void move_takes_along_what_waits(void **state)
+{
+	struct scheduler_node *group = NODE(NULL), *alone = NODE(NULL);
+	struct scheduler_node *member = NODE(group), *mover = NODE(NULL);
+
+	fill(alone, 100);
+	fill(member, 100);
+	fill(mover, 100);
+	assert_in_range(serve(30, mover), 9, 11);
+	assert_int_equal(scheduler_node_move(mover, group, now_ns), 0);
+	assert_int_equal(scheduler_node_waiting(group), 180);
+	assert_in_range(serve(40, mover), 9, 11);
+	assert_int_equal(scheduler_node_move(mover, NULL, now_ns), 0);
+	assert_in_range(serve(30, mover), 9, 12);
+}
+
+/* The time that a limit held it back goes along, too, and what the new ancestors had before does not count. */
+static void move_out_of_a_throttled_group(void **state)
+{
+	struct scheduler_node *slow = NODE(NULL, .max_iops = 1), *slower = NODE(NULL, .max_iops = 1);
+	struct scheduler_node *mover = NODE(slow), *other = NODE(slower);
+
+	fill(other, 2);
+	assert_non_null(next());
+	assert_ready_at(now_ns + NS_PER_S);
+	now_ns += NS_PER_S / 2;
+	fill(mover, 2);
+	assert_non_null(next());
+	assert_ready_at(now_ns + NS_PER_S / 2);
+	now_ns += 1000;
+	assert_int_equal(scheduler_node_move(mover, NULL, now_ns), 0);
+	now_ns += 50;
+	assert_ptr_equal(next(), &requests[3]);
+	assert_int_equal(requests[3].waited_ns, 1050);
+	assert_int_equal(requests[3].throttled_ns, 1000);
+}
+
+/* ---- charges from outside ---- */
+
+static void charge_counts_as_service(void **state)
+{
+	struct scheduler_node *leased = NODE(NULL), *other = NODE(NULL);
+
+	fill(leased, 60);
+	fill(other, 60);
+	serve(20, NULL);
+	scheduler_charge(leased, 10 * COST_NS, now_ns);
+	assert_in_range(serve(30, leased), 9, 11);
+	scheduler_charge(leased, -4 * (int64_t)COST_NS, now_ns);
+	assert_in_range(serve(20, leased), 9, 13);
+}
+
+/* Alone on the disk it owes nobody anything, and a credit cannot be saved up. */
+static void charge_without_rivals_leaves_little_debt(void **state)
+{
+	struct scheduler_node *leased = NODE(NULL), *other = NODE(NULL);
+
+	for (unsigned i = 0; i < 100000; i++)
+		scheduler_charge(leased, COST_NS, now_ns += COST_NS);
+	fill(leased, 60);
+	fill(other, 60);
+	assert_in_range(serve(40, leased), 18, 21);
+	scheduler_charge(leased, INT64_MIN, now_ns);
+	assert_in_range(serve(40, leased), 19, 22);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_waits),
+		TEST(one_leaf_is_first_come_first_served),
+		TEST(waiting_is_told),
+		TEST(earlier_time_counts_as_last),
+		TEST(weights_divide),
+		TEST(groups_divide_before_their_members),
+		TEST(idleness_saves_nothing_up),
+		TEST(virtual_time_has_no_end),
+		TEST(new_weight_holds_at_once),
+		TEST(reservation_outdoes_weights),
+		TEST(reservation_is_no_addition),
+		TEST(reservation_holds_deep_inside),
+		TEST(idle_reservation_saves_nothing_up),
+		TEST(too_much_reserved_scales_down),
+		TEST(removed_reservation_leaves_no_debt),
+		TEST(limit_says_when),
+		TEST(bytes_are_limited),
+		TEST(limit_of_a_group_holds_back_its_members_only),
+		TEST(lifted_limit_holds_no_longer),
+		TEST(new_limit_holds_what_waits),
+		TEST(depth_is_bounded),
+		TEST(move_takes_along_what_waits),
+		TEST(move_out_of_a_throttled_group),
+		TEST(charge_counts_as_service),
+		TEST(charge_without_rivals_leaves_little_debt),
+	};
+
+	return cmocka_run_group_tests_name("disk_scheduler", tests, NULL, NULL);
+}
