@@ -12,6 +12,7 @@
 #include "frontend/frontend.h"
 
 #define SECTOR_BYTES 512u
+#define RING_SIZE    512u
 #define RING_BYTES   (1u << 20)	/* of the shared memory, for the ring */
 #define ANSWER_MS    20000
 
@@ -148,7 +149,7 @@ static int fill(struct demo_driver *driver)
 int demo_driver_open(const struct demo_driver_options *options, struct demo_driver **ret_driver, const char **ret_error)
 {
 	const struct frontend_options frontend = {
-		.path = options->socket, .queues = 1, .queue_size = 256, .features = FRONTEND_F_INDIRECT | FRONTEND_F_EVENT_IDX,
+		.path = options->socket, .queues = 1, .queue_size = RING_SIZE, .features = FRONTEND_F_INDIRECT | FRONTEND_F_EVENT_IDX,
 		.memory_bytes = RING_BYTES + (size_t)options->depth * options->block_bytes,
 	};
 	struct demo_driver *driver = calloc(1, sizeof(*driver));

@@ -14,7 +14,7 @@ struct demo_driver;
 
 struct demo_driver_options {
 	const char *socket, *guest, *token;	/* guest and token: for the pattern (demo_scan.h) */
-	unsigned depth;				/* requests in flight */
+	unsigned depth;				/* requests in flight, at most 512 */
 	uint32_t block_bytes;			/* of each */
 };
 
