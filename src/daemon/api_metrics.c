@@ -326,19 +326,29 @@ static void print_disk_shares(FILE *out, const struct sample *samples, unsigned 
 /* Of the declared groups or guests. */
 static void print_shares(FILE *out, struct daemon *daemon, enum share_kind kind, const struct config_object *list)
 {
+	struct config_share *shares;
+	size_t count = 0;
+
+	for (const struct config_object *object = list; object; object = object->next)
+		count++;
+	shares = calloc(count + 1, sizeof(*shares));
+	if (!shares)
+		return;
+	count = 0;
+	for (const struct config_object *object = list; object; object = object->next)
+		shares[count++] = share_effective(daemon, kind, object->name, NULL);
 	for (unsigned i = 0; i < SHARE_LATENCY_TARGET; i++) {
 		const struct share_metric *metric = &share_metrics[i];
 		char name[64];
 
 		snprintf(name, sizeof(name), "viaduct_%s_%s", share_kind_text(kind), metric->name);
 		head(out, name, "gauge", metric->help);
-		for (const struct config_object *object = list; object; object = object->next) {
-			const struct config_share share = share_effective(daemon, kind, object->name, NULL);
-
+		count = 0;
+		for (const struct config_object *object = list; object; object = object->next)
 			fprintf(out, "%s{%s=\"%s\"} %.12g\n", name, share_kind_text(kind), object->name,
-				(double)share.value[i] * metric->unit);
-		}
+				(double)shares[count++].value[i] * metric->unit);
 	}
+	free(shares);
 }
 
 static double gate_iops(const struct share_gate *gate)

@@ -85,19 +85,18 @@ static void keep(const struct daemon *daemon, const struct share_gate *gate)
 
 /* ---- models ---- */
 
-/* A sequential request costs its bytes; a random one of 4 KiB what capacity_iops says. */
+/* 4 KiB random costs what capacity_iops says, 128 KiB sequential what capacity_bandwidth says. */
 static struct disk_cost cost_of(const struct config_capacity *capacity)
 {
-	uint64_t per_kib = NS_PER_S * 1024 / capacity->bandwidth, small = NS_PER_S / capacity->iops;
-	uint64_t random_per_kib = per_kib < small / 4 ? per_kib : small / 4;
-	struct cost_line sequential = { .ns_per_kib = (uint32_t)(per_kib ? per_kib : 1) };
-	struct cost_line random = {
-		.base_ns = (uint32_t)(small - 4 * random_per_kib), .ns_per_kib = (uint32_t)random_per_kib,
-	};
+	uint64_t small_ns = NS_PER_S / capacity->iops, large_ns = NS_PER_S * COST_LARGE_BYTES / capacity->bandwidth;
+	uint64_t bytes_ns = large_ns * COST_SMALL_BYTES / COST_LARGE_BYTES;
 	struct disk_cost cost = disk_cost_default;
 
-	cost.line[COST_READ_RANDOM] = cost.line[COST_WRITE_RANDOM] = random;
-	cost.line[COST_READ_SEQUENTIAL] = cost.line[COST_WRITE_SEQUENTIAL] = sequential;
+	cost.line[COST_READ_SEQUENTIAL] = cost_line_through(COST_SMALL_BYTES, bytes_ns, COST_LARGE_BYTES, large_ns);
+	cost.line[COST_READ_RANDOM] = cost_line_through(COST_SMALL_BYTES, small_ns, COST_LARGE_BYTES,
+							small_ns > large_ns ? small_ns : large_ns);
+	cost.line[COST_WRITE_RANDOM] = cost.line[COST_READ_RANDOM];
+	cost.line[COST_WRITE_SEQUENTIAL] = cost.line[COST_READ_SEQUENTIAL];
 	return cost;
 }
 

@@ -283,6 +283,28 @@ void shares_settle(struct daemon *daemon)
 	}
 }
 
+/* One share on all physical disks. */
+static void settle_one(struct daemon *daemon, enum share_kind kind, const char *name)
+{
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
+		struct share_node *node = find_node(gate, kind, name);
+
+		if (node)
+			settle_node(daemon, node);
+	}
+}
+
+/* Those that may get now what they were refused. */
+static void settle_refused(struct daemon *daemon)
+{
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
+		for (struct share_node *node = gate->nodes; node; node = node->next) {
+			if (node->refused.text[0])
+				settle_node(daemon, node);
+		}
+	}
+}
+
 /* ---- at run time ---- */
 
 /* Takes the setting of (kind, name) out of the list. */
@@ -383,6 +405,7 @@ static int carry_out(struct daemon *daemon, enum share_kind kind, const char *na
 		code = reserve(daemon, kind, name, error);
 	if (code)
 		return code;
+	settle_one(daemon, kind, name);	/* at once; the disk with the settings may be slow */
 	code = settings_save(daemon->state_dir, daemon->settings);
 	if (code)
 		return daemon_fail(error, -EIO, "the settings cannot be kept in %s/%s: %s; nothing was changed", daemon->state_dir,
@@ -411,11 +434,12 @@ int share_set(struct daemon *daemon, enum share_kind kind, const char *name, con
 	if (code) {
 		free(take_setting(daemon, kind, name));
 		put_setting(daemon, old);
+		shares_settle(daemon);	/* back to what it was */
 	} else {
 		free(old);
 		log_info(NULL, "%s %s: its share was changed at run time", share_kind_text(kind), name);
+		settle_refused(daemon);
 	}
-	shares_settle(daemon);	/* also back to what it was */
 	return code;
 }
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shares of the physical disks' time: set at run time, kept, reloaded, refused. How well they hold is bench-fair's."""
 import signal
+import threading
+import time
 
 import pytest
 
@@ -195,6 +197,22 @@ def test_reload_changes_running_shares(daemon):
     daemon.process.send_signal(signal.SIGHUP)
     assert daemon.wait_line("reload: group gold: weight = 600")
     assert share(daemon, "gold", "groups")["weight"] == 600
+
+
+def test_a_change_reaches_what_waits(daemon):
+    """One request a second: the next read would wait most of one, and the limit goes before."""
+    change(daemon, "alice/root", max_iops=1, burst=0)
+    with FrontEnd.start(daemon.socket("alice/root")) as front:
+        front.disk().read(0, 8)
+        began = time.monotonic()
+        reader = threading.Thread(target=lambda: front.disk().read(8, 8))
+        reader.start()
+        while daemon.api("GET", "/v1/disks/alice/root")[1]["time"]["waiting"] == 0:
+            assert time.monotonic() - began < 1
+        changed = time.monotonic()
+        change(daemon, "alice/root", max_iops=None)
+        reader.join(5)
+        assert not reader.is_alive() and time.monotonic() - changed < 0.4, "it waited for the limit that was"
 
 
 def test_reload_below_settings_of_run_time(daemon):

@@ -115,6 +115,21 @@ static double mostly_idle(const struct property_run *run)
 	return jain;
 }
 
+/* Equal guests that get a dozen requests each: the Jain index. */
+static double thousands(const struct property_run *run)
+{
+	struct simulation *sim = begin(run, &sim_device_ssd, S);
+	const struct sim_load pair = { .bytes = 4096, .depth = 2 };
+	double jain;
+
+	for (unsigned i = 0; i < run->guests; i++)
+		add(sim, 100, &pair);
+	sim_run(sim, S);
+	jain = jain_of(sim, run->guests, 0, S);
+	sim_destroy(sim);
+	return jain;
+}
+
 /* Q14: milliseconds until a guest that was idle has 90 % of its share, over 2 ms. */
 static double heavy_wakes(const struct property_run *run)
 {
@@ -378,6 +393,7 @@ const struct property properties[] = {
 	{ "weights_1248", weights_1248, 0.03, true, ALL },
 	{ "small_against_large", small_against_large, 0.98, false, ALL },
 	{ "mostly_idle", mostly_idle, 0.99, false, { 512 } },
+	{ "thousands", thousands, 0.99, false, { SIM_GUESTS_MAX } },
 	{ "heavy_wakes", heavy_wakes, 10, true, ALL },
 	{ "victim_tail", victim_tail, 1, true, ALL },
 	{ "reservation_under_flood", reservation_under_flood, 0.99, false, ALL },

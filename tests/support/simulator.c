@@ -5,8 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define LATENCIES_MAX 100000u
-
 const struct sim_device sim_device_ssd = {
 	.parallel = 8,
 	.base_ns = { 150000, 150000 },
@@ -93,6 +91,15 @@ uint64_t sim_cost_ns(const struct sim_device *device, const struct sim_load *loa
 static void pump(struct simulation *sim);
 static void guest_submit(struct sim_guest *guest);
 
+static void note_latency(struct sim_guest *guest, uint64_t latency_ns)
+{
+	if (guest->latency_count == guest->latency_room) {
+		guest->latency_room = 2 * guest->latency_room + 64;
+		guest->latencies_ns = room(guest->latencies_ns, guest->latency_room, sizeof(uint64_t));
+	}
+	guest->latencies_ns[guest->latency_count++] = latency_ns;
+}
+
 static void complete(struct simulation *sim, void *subject)
 {
 	struct sim_request *request = subject;
@@ -103,8 +110,7 @@ static void complete(struct simulation *sim, void *subject)
 	bin->device_ns += request->cost_ns;
 	bin->bytes += guest->load.bytes;
 	bin->requests++;
-	if (guest->latency_count < LATENCIES_MAX)
-		guest->latencies_ns[guest->latency_count++] = sim->now_ns - request->submitted_ns;
+	note_latency(guest, sim->now_ns - request->submitted_ns);
 	guest->under_way--;
 	request->next = guest->spare;
 	guest->spare = request;
@@ -300,7 +306,6 @@ unsigned sim_guest(struct simulation *sim, struct scheduler_node *parent, const 
 	guest->settings = *settings;
 	guest->load = *load;
 	guest->bins = zeroed(sim->end_ns / SIM_BIN_NS + 1, sizeof(struct sim_bin));
-	guest->latencies_ns = zeroed(LATENCIES_MAX, sizeof(uint64_t));
 	if (scheduler_node_create(sim->scheduler, parent, &told, sim->now_ns, &guest->node))
 		abort();
 	event_add(sim, load->start_ns, guest_work, guest);

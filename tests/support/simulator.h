@@ -83,8 +83,8 @@ struct sim_guest {
 	unsigned under_way;
 	bool working;
 	struct sim_bin *bins;
-	uint64_t *latencies_ns;			/* of the first requests; see sim_latency_ns() */
-	unsigned latency_count;
+	uint64_t *latencies_ns;			/* of all requests so far */
+	unsigned latency_count, latency_room;
 	/* How far what entered the device was ahead of the limits, at most and now: the overshoot, in requests and bytes. */
 	double excess_most[2], excess[2];
 	uint64_t excess_ns;

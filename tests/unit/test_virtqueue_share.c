@@ -15,7 +15,9 @@
 
 #define QUEUES_MAX   4u
 #define RING	     64u
+/* CPU time of the thread, and turns: a busy machine makes a run longer, not shorter. */
 #define RUN_NS	     (40 * NS_PER_MS)
+#define STORM_TURNS  1000u
 #define ATTEMPTS     5u
 #define INDIRECT     FEATURE(VIRTIO_RING_F_INDIRECT)
 #define TABLE	     (DATA + 64 * 1024)
@@ -122,15 +124,15 @@ static uint64_t used(const struct flood *flood)
 /* Both at once for a while; returns the CPU time it took. */
 static uint64_t run(struct flood *first, struct flood *second)
 {
-	uint64_t start = clock_now_ns(), cpu = clock_thread_ns();
+	uint64_t start = clock_thread_ns();
 
-	while (clock_now_ns() - start < RUN_NS) {
+	while (clock_thread_ns() - start < RUN_NS) {
 		drive(first);
 		drive(second);
 		assert_int_equal(loop_turn(loop, 0), 0);
 	}
 	loop_pay(loop, NULL);
-	return clock_thread_ns() - cpu;
+	return clock_thread_ns() - start;
 }
 
 static void set_up(void)
@@ -216,14 +218,13 @@ static void what_guests_pay_adds_up(void **state)
 static void a_kick_storm_costs_its_guest(void **state)
 {
 	struct flood storm, honest;
-	uint64_t kicks = 0, sent = 0, start;
+	uint64_t kicks = 0, sent = 0;
 
 	set_up();
 	begin(&storm, 4, 0);
 	storm.kicks = true;
 	begin(&honest, 1, 2);
-	start = clock_now_ns();
-	while (clock_now_ns() - start < RUN_NS) {
+	for (unsigned turn = 0; turn < STORM_TURNS; turn++) {
 		drive(&storm);
 		drive(&honest);
 		sent += storm.queues;
@@ -233,7 +234,7 @@ static void a_kick_storm_costs_its_guest(void **state)
 		kicks += counter_read(&virtqueue_get_counters(storm.queue[i])->kicks);
 	print_message("%llu of %llu kicks heard; the storm pays %.3f of what honest work costs\n",
 		      (unsigned long long)kicks, (unsigned long long)sent, ratio(used(&storm), used(&honest)));
-	assert_true(sent > 200 && kicks <= 15 * storm.queues);
+	assert_true(kicks <= 15 * storm.queues);
 	assert_true(ratio(used(&storm), used(&honest)) < 0.5);
 
 	/* Asleep it is heard again. */

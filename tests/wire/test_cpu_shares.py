@@ -145,11 +145,11 @@ def test_storm(daemon, honest, storm):
     setup = Setup(queues=QUEUES, size=RING, event_idx=False)
     with FrontEnd.start(daemon.socket("mallory/root"), setup) as front:
         fill_rings(front, storm)
-        paid, used = paid_seconds(daemon, "mallory"), worker_seconds(daemon)
+        used, paid = worker_seconds(daemon), paid_seconds(daemon, "mallory")
         with scribbler(lambda: refill(front)):
             report = measured(honest)
-            used = worker_seconds(daemon) - used
             paid = paid_seconds(daemon, "mallory") - paid
+            used = worker_seconds(daemon) - used
         # the stores of the other process are not known here
         front.queues[0].ring.next_available = front.queues[0].ring.used_idx()
     check_median(honest, report, storm.__name__)

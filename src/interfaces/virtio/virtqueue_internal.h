@@ -27,7 +27,7 @@
 #define TAKE_BATCH 16u
 /* After so many chains, or one of so many bytes, the time decides whether the batch goes on. */
 #define TAKE_TIMED	 8u
-#define TAKE_TIMED_BYTES (64u * 1024)
+#define TAKE_TIMED_BYTES (64ull * 1024)
 /*
  * Kicks on a queue that is polled and asked for none. An honest driver's last few cross our request; after more,
  * kicks are not listened to until the queue is parked.
