@@ -73,8 +73,8 @@ static void limit(const struct fair_bench *bench, unsigned guests, bool file, st
 	range = fair_windows(&run, 0, FAIR_REQUESTS, 1000, span);
 	fair_report_add(report, "error of the rate, worst 1 s", "%", FAIR_AT_MOST,
 			fmax(1 - range.least / LIMIT_IOPS, range.greatest / LIMIT_IOPS - 1) * 100, 1);
-	excess = fmax(fair_excess(&run.outcome[0].series, FAIR_REQUESTS, LIMIT_IOPS, 0, span.to_ms),
-		      fair_excess(&run.outcome[1].series, FAIR_REQUESTS, LIMIT_IOPS, 0, span.to_ms));
+	excess = fmax(fair_excess(&run.outcome[0].series, FAIR_REQUESTS, LIMIT_IOPS, span.from_ms, span.to_ms),
+		      fair_excess(&run.outcome[1].series, FAIR_REQUESTS, LIMIT_IOPS, span.from_ms, span.to_ms));
 	fair_report_add(report, "overshoot; target: the burst and 1 ms of jitter", "requests", FAIR_AT_MOST, excess,
 			burst + JITTER_REQUESTS);
 	fair_run_free(&run);
