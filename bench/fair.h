@@ -194,8 +194,9 @@ extern const struct disk_memory_options fair_disk;
 
 /*
  * Lets a thread of a run come before everything else on this machine, when the user may do that: what is measured is
- * the arbiter, not what else the machine is at. Workers, then guests.
+ * the arbiter, not what else the machine is at. Whoever makes a plan's events, workers, guests.
  */
+#define FAIR_EVENT_PRIORITY  4
 #define FAIR_WORKER_PRIORITY 3
 #define FAIR_GUEST_PRIORITY  2
 void fair_prefer(pthread_t thread, int priority);

@@ -226,9 +226,7 @@ struct fair_server *fair_server_start(const struct fair_bench *bench, const stru
 	server->workers = plan->workers ? plan->workers : FAIR_WORKERS;
 	for (unsigned i = 0; i < server->workers; i++) {
 		thread_start(&server->worker[i], "worker", bench->poll_us * NS_PER_US);
-		/* Who polls never sleeps, and would starve the machine. */
-		if (!plan->poll)
-			fair_prefer(server->worker[i].thread, FAIR_WORKER_PRIORITY);
+		fair_prefer(server->worker[i].thread, FAIR_WORKER_PRIORITY);
 	}
 	for (unsigned i = 0; i < FAIR_GROUPS; i++)
 		if (plan->group[i].weight > 0)
