@@ -212,11 +212,11 @@ static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_
 }
 
 /* True: the request goes on now; false: entered() follows. What does not touch the device does not wait for it. */
-static bool enter(struct disk_channel *channel, struct disk_request *request, bool blank_read)
+static bool enter(struct disk_channel *channel, struct disk_request *request, bool passes)
 {
 	struct gate_pass *pass = &request->private.pass;
 
-	request->private.gated = channel->port && !blank_read;
+	request->private.gated = channel->port && !passes;
 	if (!request->private.gated)
 		return true;
 	pass->kind = cost_kind(channel, request);
@@ -224,6 +224,12 @@ static bool enter(struct disk_channel *channel, struct disk_request *request, bo
 	pass->waiting.bytes = request->iov ? request->length_bytes : 0;
 	pass->enter = entered;
 	return gate_enter(channel->port, pass);
+}
+
+/* All of it: what follows a blank first piece may be written. */
+static bool blank_read(const struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	return request->op == DISK_READ && state == POOL_BLANK && range.length_bytes == request->length_bytes;
 }
 
 void disk_submit(struct disk_channel *channel, struct disk_request *request)
@@ -250,7 +256,7 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 		refuse(request, -EINVAL);
 	} else if (!disk_place(disk, request->offset_bytes, request->length_bytes, &range, &state)) {
 		refuse(request, -ERANGE);
-	} else if (enter(channel, request, request->op == DISK_READ && state == POOL_BLANK)) {
+	} else if (enter(channel, request, blank_read(request, range, state))) {
 		start(request, range, state);
 	}
 }
