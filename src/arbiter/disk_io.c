@@ -197,13 +197,20 @@ static void entered(struct gate_pass *pass)
 		disk_finish(request, -ERANGE);
 }
 
+/* Does it move bytes to the device? WRITE_ZEROES does where there are neither holes nor a pool's marks. */
+static bool moves_bytes(const struct disk *disk, const struct disk_request *request)
+{
+	return request->iov ||
+	       (request->op == DISK_WRITE_ZEROES && !disk->pool && !disk->host->geometry.can_punch);
+}
+
 static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_request *request)
 {
 	bool follows;
 
 	if (request->op == DISK_FLUSH)
 		return COST_FLUSH;
-	if (request->op == DISK_DISCARD || request->op == DISK_WRITE_ZEROES)
+	if (!moves_bytes(channel->disk, request))
 		return COST_DISCARD;
 	follows = cost_streams_follow(&channel->streams, request->offset_bytes, request->length_bytes);
 	if (request->op == DISK_READ)
@@ -221,7 +228,7 @@ static bool enter(struct disk_channel *channel, struct disk_request *request, bo
 		return true;
 	pass->kind = cost_kind(channel, request);
 	pass->flush = request->through && request->op != DISK_READ && request->op != DISK_FLUSH;
-	pass->waiting.bytes = request->iov ? request->length_bytes : 0;
+	pass->waiting.bytes = moves_bytes(channel->disk, request) ? request->length_bytes : 0;
 	pass->enter = entered;
 	return gate_enter(channel->port, pass);
 }

@@ -108,10 +108,29 @@ static void only_blank_reads_pass_for_nothing(void **state)
 	end();
 }
 
+/* Zeroes that the device cannot make from nothing are written, and cost what is written. */
+static void zeroes_cost_what_they_take(void **state)
+{
+	uint64_t small, large;
+
+	begin(false);
+	small = cost_of(DISK_WRITE_ZEROES, 0, 4096);
+	large = cost_of(DISK_WRITE_ZEROES, 0, DISK_BYTES);
+	assert_true(large >= cost_of(DISK_WRITE, 0, DISK_BYTES));
+	assert_true(small < large);
+	held->host.geometry.can_punch = true;
+	assert_int_equal(cost_of(DISK_WRITE_ZEROES, 0, DISK_BYTES), cost_of(DISK_DISCARD, 0, DISK_BYTES));
+	end();
+	begin(true);
+	assert_int_equal(cost_of(DISK_WRITE_ZEROES, 0, DISK_BYTES), cost_of(DISK_DISCARD, 0, DISK_BYTES));
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_blank_reads_pass_for_nothing),
+		cmocka_unit_test(zeroes_cost_what_they_take),
 	};
 
 	return cmocka_run_group_tests_name("disk_share", tests, NULL, NULL);
