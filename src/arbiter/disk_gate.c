@@ -301,6 +301,28 @@ int gate_port_open(struct gate_node *disk, struct loop *loop, struct gate_counte
 	return 0;
 }
 
+void gate_port_drain(struct gate_port *port, bool drain)
+{
+	struct disk_gate *gate = port->gate;
+	struct gate_lane *tell = NULL;
+
+	if (port->draining == drain)
+		return;
+	port->draining = drain;
+	pthread_mutex_lock(&gate->lock);
+	if (drain) {
+		uint64_t now_ns = gate_now(gate, port->lane);
+
+		scheduler_drain_begin(port->node->node, now_ns);
+		gate_dispatch(gate, port->lane, now_ns, &tell);
+	} else {
+		scheduler_drain_end(port->node->node);
+	}
+	pthread_mutex_unlock(&gate->lock);
+	gate_lane_tell(tell);
+	gate_lane_enter(port->lane);
+}
+
 void gate_port_close(struct gate_port *port)
 {
 	struct disk_gate *gate;
@@ -316,6 +338,8 @@ void gate_port_close(struct gate_port *port)
 	if (gate->last == port)
 		gate->last = NULL;
 	assert(port->inside == 0);
+	if (port->draining)
+		scheduler_drain_end(port->node->node);
 	port->node->ports--;
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_put(port->lane);
@@ -393,6 +417,14 @@ void disk_gate_set_cost(struct disk_gate *gate, const struct disk_cost *cost)
 	cost_correction_init(&gate->correction, cost);
 	disk_depth_set(&gate->depth, cost->parallel, disk_cost_ns(cost, COST_READ_RANDOM, 4096));
 	pthread_mutex_unlock(&gate->lock);
+}
+
+void disk_gate_drain(struct disk_gate *gate, bool drain)
+{
+	pthread_mutex_lock(&gate->lock);
+	scheduler_ignore_limits(gate->scheduler, drain, gate->now_ns);
+	pthread_mutex_unlock(&gate->lock);
+	gate_look_again(gate);
 }
 
 void disk_gate_set_on(struct disk_gate *gate, bool on)
