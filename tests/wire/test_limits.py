@@ -136,6 +136,7 @@ def test_killed(limited):
     with start_waiting(limited, "kill", inflight=True) as front:
         soon(limited.restart)
         soon(front.reconnect)
+        time.sleep(0.2)
         front.early += answered(front)
         assert front.early < READS / 2, "the limit does not hold any more"
         soon(front.stop_queue, 0)
