@@ -261,6 +261,7 @@ bool gate_enter(struct gate_port *port, struct gate_pass *pass)
 		return true;
 	if (lease_held(port) && lease_room(&port->lease)) {
 		pass->waiting.cost_ns = pass_cost(port, pass);
+		pass->entered_ns = loop_now_ns(port->lane->loop);
 		lease_count(&port->lease, 1, (int64_t)pass->waiting.cost_ns);
 		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
 		return true;

@@ -225,6 +225,30 @@ static void test_lease(void **state)
 	finish(&fixture);
 }
 
+/* A latency target that comes while a leased request is inside judges when that one entered, not an earlier one. */
+static void test_target_meets_a_lease(void **state)
+{
+	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
+	struct fixture fixture;
+	static struct guest owner;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &owner, 0, NULL);
+	assert_true(ask(&owner, 0));
+	for (uint64_t until = clock_now_ns() + 5 * MS; clock_now_ns() < until;)
+		turn(&fixture);
+	leave(&owner, 0);
+	assert_ptr_equal(fixture.gate->holder, owner.port);
+	assert_true(ask(&owner, 0));
+	settings.latency_target_us = 4000;
+	assert_int_equal(gate_node_set(owner.node, &settings, NULL), 0);
+	leave(&owner, 0);
+	assert_int_equal(fixture.gate->depth.opening, DEPTH_OPEN);
+	assert_int_equal(fixture.gate->depth.missed, 0);
+	part(&owner);
+	finish(&fixture);
+}
+
 /* Requests that are done as soon as they enter, with a thousand behind them: the stack does not grow with them. */
 static void test_done_at_once(void **state)
 {
@@ -500,6 +524,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bounded),	     cmocka_unit_test(test_other_worker),
 		cmocka_unit_test(test_lease),	     cmocka_unit_test(test_done_at_once),
+		cmocka_unit_test(test_target_meets_a_lease),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_off),
 		cmocka_unit_test(test_admission),    cmocka_unit_test(test_move),
