@@ -185,6 +185,12 @@ void disk_channel_close(struct disk_channel *channel)
 	free(channel);
 }
 
+void disk_channel_drain(struct disk_channel *channel, bool drain)
+{
+	if (channel->port)
+		gate_port_drain(channel->port, drain);
+}
+
 void disk_stats_read(struct disk *disk, struct disk_stats *ret_stats)
 {
 	pthread_mutex_lock(&disk->channels_mutex);

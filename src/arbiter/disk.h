@@ -115,6 +115,9 @@ int disk_channel_open(struct disk *disk, struct loop *loop, struct disk_channel 
 /* Worker thread; no request of the channel is in flight. */
 void disk_channel_close(struct disk_channel *channel);
 
+/* true: its requests are waited for, and its own limits must not hold them back: see gate_port_drain(). Worker thread. */
+void disk_channel_drain(struct disk_channel *channel, bool drain);
+
 /* Takes a request. Worker thread; never blocks; done() may be called before the return. */
 void disk_submit(struct disk_channel *channel, struct disk_request *request);
 

@@ -9,8 +9,9 @@
  * The lease. A port that has the gate to itself for GATE_ALONE_NS may enter without the lock: there is nobody to be
  * fair to. While it holds the lease, all it has inside is counted by itself, in port->lease. Any other port that asks
  * takes the lease away under the lock. The owner finds out when it next looks at gate->holder; until then its
- * count is read by gate_room() (gate->revoked), and then it hands its count over. A request that slips in between is
- * counted a moment later; nothing else depends on it. Disks with limits or a latency target get no lease.
+ * count is read by gate_room() (gate->revoked), and then it hands its count over. A request that slips in or out between
+ * is counted a moment later, but the last one out looks again: others may wait for it. Disks with limits or a latency
+ * target get no lease.
  *
  * Every request inside is counted in exactly one place: in lease.inside of a port which has or had the lease and has
  * not handed it over, or in gate->depth and port->inside.
@@ -51,6 +52,19 @@ static void lease_count(struct gate_lease *lease, int requests, int64_t cost_ns)
 	__atomic_store_n(&lease->inside_ns, lease->inside_ns + (uint64_t)cost_ns, __ATOMIC_RELAXED);
 }
 
+/*
+ * A request leaves. True: the lease is still ours. The last one that was inside must not miss that it was taken away,
+ * because whoever did so may wait for it: pairs with gate_lease_revoke(), each stores first and then looks.
+ */
+static bool lease_leave(struct gate_port *port, uint64_t cost_ns)
+{
+	lease_count(&port->lease, -1, -(int64_t)cost_ns);
+	if (port->lease.inside > 0)
+		return true;
+	__atomic_store_n(&port->lease.inside, 0, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&port->gate->holder, __ATOMIC_SEQ_CST) == port;
+}
+
 /* ---- the lease: under the lock ---- */
 
 /* On the port's worker: what it counted is counted by the gate from now on. */
@@ -68,10 +82,12 @@ static void lease_hand_over(struct gate_port *port)
 
 void gate_lease_revoke(struct disk_gate *gate)
 {
-	if (!gate->holder)
+	struct gate_port *holder = gate->holder;
+
+	if (!holder)
 		return;
-	gate->revoked = inside_read(&gate->holder->lease) > 0 ? gate->holder : NULL;
-	__atomic_store_n(&gate->holder, NULL, __ATOMIC_RELAXED);
+	__atomic_store_n(&gate->holder, NULL, __ATOMIC_SEQ_CST);
+	gate->revoked = __atomic_load_n(&holder->lease.inside, __ATOMIC_SEQ_CST) > 0 ? holder : NULL;
 }
 
 /* On the port's worker. Everything inside is its own: it counts that itself from now on. */
@@ -202,6 +218,19 @@ static uint64_t pass_cost(const struct gate_port *port, const struct gate_pass *
 	return pass->flush ? cost_ns + disk_cost_ns(&port->cost, COST_FLUSH, 0) : cost_ns;
 }
 
+/* Under the lock. */
+static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
+{
+	struct gate_port *port = pass->port;
+	struct disk_depth *depth = &port->gate->depth;
+
+	assert(port->inside > 0);
+	port->inside--;
+	disk_depth_leave(depth, pass->waiting.cost_ns);
+	observe(port->gate, pass, now_ns);
+	disk_depth_report(depth, now_ns - pass->entered_ns, port->node->latency_target_ns, now_ns);
+}
+
 /* True: it is the one that may enter now, before it was out of sight. */
 static bool ask(struct gate_port *port, struct gate_pass *pass)
 {
@@ -232,6 +261,7 @@ bool gate_enter(struct gate_port *port, struct gate_pass *pass)
 		return true;
 	if (lease_held(port) && lease_room(&port->lease)) {
 		pass->waiting.cost_ns = pass_cost(port, pass);
+		pass->entered_ns = loop_now_ns(port->lane->loop);
 		lease_count(&port->lease, 1, (int64_t)pass->waiting.cost_ns);
 		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
 		return true;
@@ -252,21 +282,18 @@ void gate_leave(struct gate_pass *pass)
 	struct disk_gate *gate = port->gate;
 	struct gate_lane *tell = NULL;
 	uint64_t now_ns;
+	bool leased;
 
 	if (pass->uncounted)
 		return;
-	if (lease_held(port)) {
-		lease_count(&port->lease, -1, -(int64_t)pass->waiting.cost_ns);
+	leased = lease_held(port);
+	if (leased && lease_leave(port, pass->waiting.cost_ns))
 		return;
-	}
 	pthread_mutex_lock(&gate->lock);
 	now_ns = gate_now(gate, port->lane);
 	settle_lease(port);
-	assert(port->inside > 0);
-	port->inside--;
-	disk_depth_leave(&gate->depth, pass->waiting.cost_ns);
-	observe(gate, pass, now_ns);
-	disk_depth_report(&gate->depth, now_ns - pass->entered_ns, port->node->latency_target_ns, now_ns);
+	if (!leased)
+		count_leave(pass, now_ns);
 	gate_dispatch(gate, port->lane, now_ns, &tell);
 	consider_lease(port, now_ns);
 	pthread_mutex_unlock(&gate->lock);
@@ -301,6 +328,28 @@ int gate_port_open(struct gate_node *disk, struct loop *loop, struct gate_counte
 	return 0;
 }
 
+void gate_port_drain(struct gate_port *port, bool drain)
+{
+	struct disk_gate *gate = port->gate;
+	struct gate_lane *tell = NULL;
+
+	if (port->draining == drain)
+		return;
+	port->draining = drain;
+	pthread_mutex_lock(&gate->lock);
+	if (drain) {
+		uint64_t now_ns = gate_now(gate, port->lane);
+
+		scheduler_drain_begin(port->node->node, now_ns);
+		gate_dispatch(gate, port->lane, now_ns, &tell);
+	} else {
+		scheduler_drain_end(port->node->node);
+	}
+	pthread_mutex_unlock(&gate->lock);
+	gate_lane_tell(tell);
+	gate_lane_enter(port->lane);
+}
+
 void gate_port_close(struct gate_port *port)
 {
 	struct disk_gate *gate;
@@ -316,6 +365,8 @@ void gate_port_close(struct gate_port *port)
 	if (gate->last == port)
 		gate->last = NULL;
 	assert(port->inside == 0);
+	if (port->draining)
+		scheduler_drain_end(port->node->node);
 	port->node->ports--;
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_put(port->lane);
@@ -393,6 +444,14 @@ void disk_gate_set_cost(struct disk_gate *gate, const struct disk_cost *cost)
 	cost_correction_init(&gate->correction, cost);
 	disk_depth_set(&gate->depth, cost->parallel, disk_cost_ns(cost, COST_READ_RANDOM, 4096));
 	pthread_mutex_unlock(&gate->lock);
+}
+
+void disk_gate_drain(struct disk_gate *gate, bool drain)
+{
+	pthread_mutex_lock(&gate->lock);
+	scheduler_ignore_limits(gate->scheduler, drain, gate->now_ns);
+	pthread_mutex_unlock(&gate->lock);
+	gate_look_again(gate);
 }
 
 void disk_gate_set_on(struct disk_gate *gate, bool on)

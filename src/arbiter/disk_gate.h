@@ -58,6 +58,8 @@ double disk_gate_rate(struct disk_gate *gate);
 void disk_gate_set_cost(struct disk_gate *gate, const struct disk_cost *cost);
 /* false: requests pass as they come (for comparisons). */
 void disk_gate_set_on(struct disk_gate *gate, bool on);
+/* true: everybody is waited for, and no limit holds anything back. */
+void disk_gate_drain(struct disk_gate *gate, bool drain);
 
 /*
  * A node below `parent` (NULL: the root). Returns 0, -ENOMEM, or with *error (may be NULL): -ENOSPC: the
@@ -105,6 +107,11 @@ struct gate_counters {
 int gate_port_open(struct gate_node *disk, struct loop *loop, struct gate_counters *counters, struct gate_port **ret_port);
 /* Worker thread; nothing of the port waits or is inside. NULL is allowed. */
 void gate_port_close(struct gate_port *port);
+/*
+ * true: the disk's requests are waited for. Until false, or until the port is closed, they wait for their turn but not for
+ * the disk's and the guest's own limits: see scheduler_drain_begin(). Worker thread.
+ */
+void gate_port_drain(struct gate_port *port, bool drain);
 
 /*
  * Asks for admission. True: admitted, the caller goes on. False: pass->enter() is called once, maybe before the return,

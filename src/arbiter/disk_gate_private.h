@@ -83,6 +83,7 @@ struct gate_port {
 	struct disk_cost cost;			/* copy of the gate's */
 	unsigned cost_generation;
 	unsigned inside;			/* under the gate's lock: what is counted there */
+	bool draining;
 };
 
 struct gate_node {

@@ -197,13 +197,20 @@ static void entered(struct gate_pass *pass)
 		disk_finish(request, -ERANGE);
 }
 
+/* Does it move bytes to the device? WRITE_ZEROES does where there are neither holes nor a pool's marks. */
+static bool moves_bytes(const struct disk *disk, const struct disk_request *request)
+{
+	return request->iov ||
+	       (request->op == DISK_WRITE_ZEROES && !disk->pool && !disk->host->geometry.can_punch);
+}
+
 static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_request *request)
 {
 	bool follows;
 
 	if (request->op == DISK_FLUSH)
 		return COST_FLUSH;
-	if (request->op == DISK_DISCARD || request->op == DISK_WRITE_ZEROES)
+	if (!moves_bytes(channel->disk, request))
 		return COST_DISCARD;
 	follows = cost_streams_follow(&channel->streams, request->offset_bytes, request->length_bytes);
 	if (request->op == DISK_READ)
@@ -212,18 +219,24 @@ static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_
 }
 
 /* True: the request goes on now; false: entered() follows. What does not touch the device does not wait for it. */
-static bool enter(struct disk_channel *channel, struct disk_request *request, bool blank_read)
+static bool enter(struct disk_channel *channel, struct disk_request *request, bool passes)
 {
 	struct gate_pass *pass = &request->private.pass;
 
-	request->private.gated = channel->port && !blank_read;
+	request->private.gated = channel->port && !passes;
 	if (!request->private.gated)
 		return true;
 	pass->kind = cost_kind(channel, request);
 	pass->flush = request->through && request->op != DISK_READ && request->op != DISK_FLUSH;
-	pass->waiting.bytes = request->iov ? request->length_bytes : 0;
+	pass->waiting.bytes = moves_bytes(channel->disk, request) ? request->length_bytes : 0;
 	pass->enter = entered;
 	return gate_enter(channel->port, pass);
+}
+
+/* All of it: what follows a blank first piece may be written. */
+static bool blank_read(const struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	return request->op == DISK_READ && state == POOL_BLANK && range.length_bytes == request->length_bytes;
 }
 
 void disk_submit(struct disk_channel *channel, struct disk_request *request)
@@ -250,7 +263,7 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 		refuse(request, -EINVAL);
 	} else if (!disk_place(disk, request->offset_bytes, request->length_bytes, &range, &state)) {
 		refuse(request, -ERANGE);
-	} else if (enter(channel, request, request->op == DISK_READ && state == POOL_BLANK)) {
+	} else if (enter(channel, request, blank_read(request, range, state))) {
 		start(request, range, state);
 	}
 }

@@ -4,8 +4,6 @@
 
 #include <assert.h>
 
-#define node_of(place, member) ((struct scheduler_node *)((char *)(place) - offsetof(struct scheduler_node, member)))
-
 static uint64_t later(uint64_t a, uint64_t b)
 {
 	return a > b ? a : b;
@@ -119,20 +117,38 @@ static void node_throttle(struct scheduler_node *node, uint64_t wait_ns)
 	node_settle_up(node);
 }
 
-/* Throttles the first node on the request's way that may not let it pass. Returns true when there is one. */
+/* How long the node's limits would hold back a request, or with neither requests nor bytes: how much it owes them. */
+static uint64_t limits_wait_ns(struct scheduler_node *node, uint64_t requests, uint64_t bytes)
+{
+	uint64_t now_ns = node->scheduler->now_ns;
+
+	return later(bucket_wait_ns(&node->requests, requests, now_ns), bucket_wait_ns(&node->bytes, bytes, now_ns));
+}
+
+/* Do the leaf's own limits let it pass, because it is being drained? */
+static bool is_lenient(struct scheduler_node *leaf)
+{
+	if (leaf->draining > 0 && !leaf->lenient)
+		leaf->lenient = later(limits_wait_ns(leaf, 0, 0), limits_wait_ns(leaf->parent, 0, 0)) <= DRAIN_DEBT_MAX_NS;
+	return leaf->lenient;
+}
+
+/*
+ * Throttles the first node on the request's way that may not let it pass. Returns true when there is one. A parent
+ * with a leaf that is drained stays open for that one: the leaf that asked is throttled instead.
+ */
 static bool hold_back(struct scheduler_node *leaf)
 {
-	uint64_t now_ns = leaf->scheduler->now_ns;
-
-	for (struct scheduler_node *node = leaf; node; node = node->parent) {
+	if (leaf->scheduler->ignore_limits)
+		return false;
+	for (struct scheduler_node *node = is_lenient(leaf) ? leaf->parent->parent : leaf; node; node = node->parent) {
 		uint64_t wait_ns;
 
 		if (!node->limited)
 			continue;
-		wait_ns = later(bucket_wait_ns(&node->requests, 1, now_ns),
-				bucket_wait_ns(&node->bytes, leaf->first->bytes, now_ns));
+		wait_ns = limits_wait_ns(node, 1, leaf->first->bytes);
 		if (wait_ns > 0) {
-			node_throttle(node, wait_ns);
+			node_throttle(node->draining > 0 ? leaf : node, wait_ns);
 			return true;
 		}
 	}

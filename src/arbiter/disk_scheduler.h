@@ -82,6 +82,17 @@ unsigned scheduler_node_waiting(const struct scheduler_node *node);
 /* Has it, or one of its ancestors, a limit? */
 bool scheduler_node_limited(const struct scheduler_node *node);
 
+/*
+ * Somebody waits for the end of the leaf's requests (each begin has its end): from now on they pass by the limits of the leaf
+ * and of its parent, and are charged all the same, so that what comes later pays. Whoever owes more than a second
+ * from an earlier time waits until it does not: over time, limits hold. Limits further up are shared with others, and
+ * hold as always.
+ */
+void scheduler_drain_begin(struct scheduler_node *leaf, uint64_t now_ns);
+void scheduler_drain_end(struct scheduler_node *leaf);
+/* true: as long as it lasts, no limit holds anything back. What passes is charged. */
+void scheduler_ignore_limits(struct disk_scheduler *scheduler, bool ignore, uint64_t now_ns);
+
 /* Queues a request at a leaf, behind what waits there already. */
 void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *request, uint64_t now_ns);
 

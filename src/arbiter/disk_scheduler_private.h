@@ -44,6 +44,8 @@
  * reservations, the clock slows down with it: all get the same part of theirs, and what was missed is forgotten.
  */
 #define DUE_HORIZON_NS 20000000ull
+/* Whoever owes its limits more than this is not let past them when it is drained. */
+#define DRAIN_DEBT_MAX_NS 1000000000ull
 /* Reservations leave at least 1/2^5 = 3 % of the device to weights, whatever was promised: nobody starves. */
 #define WEIGHT_PART_SHIFT 5
 
@@ -58,6 +60,8 @@ struct scheduler_node {
 	unsigned waiting;			/* leaves */
 	bool limited, throttled;
 	bool woken;				/* got nothing since it woke: see spread() */
+	bool lenient;				/* leaves being drained: own limits let pass, see scheduler_drain_begin() */
+	uint32_t draining;			/* of leaves: drains under way; of their parents: the sum */
 
 	uint64_t due_ns, due_step;		/* due_step 0: no reservation */
 	uint64_t throttled_since_ns, throttled_total_ns;
@@ -82,9 +86,12 @@ struct disk_scheduler {
 	uint32_t spread;			/* last fraction of spread(), in 2^-32 */
 	unsigned waiting;
 	uint32_t node_count;
+	bool ignore_limits;
 	struct scheduler_heap throttled;	/* nodes, by when they will be ready again */
 	struct scheduler_node root;
 };
+
+#define node_of(place, member) ((struct scheduler_node *)((char *)(place) - offsetof(struct scheduler_node, member)))
 
 /* Moves both clocks on. */
 void scheduler_advance(struct disk_scheduler *scheduler, uint64_t now_ns);

@@ -82,6 +82,8 @@ static void attach(struct scheduler_node *node, struct scheduler_node *parent)
 	node->sibling = parent->children;
 	parent->children = node;
 	parent->child_count++;
+	if (!node->children)
+		parent->draining += node->draining;
 	/* New among its siblings: neither credit nor debt. */
 	node->tag = parent->virtual;
 	node->due_ns = node->scheduler->clock_ns;
@@ -101,6 +103,8 @@ static void detach(struct scheduler_node *node)
 		assert(*link);
 	*link = node->sibling;
 	parent->child_count--;
+	if (!node->children)
+		parent->draining -= node->draining;
 	node_settle_up(parent);
 }
 
@@ -195,6 +199,35 @@ void scheduler_node_set(struct scheduler_node *node, const struct scheduler_sett
 	node->due_ns = node->scheduler->clock_ns;
 	set_limits(node, settings);
 	node_settle_up(node);
+}
+
+void scheduler_drain_begin(struct scheduler_node *leaf, uint64_t now_ns)
+{
+	assert(!leaf->children);
+	scheduler_advance(leaf->scheduler, now_ns);
+	leaf->draining++;
+	leaf->parent->draining++;
+	if (leaf->throttled)
+		node_release(leaf);
+	if (leaf->parent->throttled)
+		node_release(leaf->parent);
+}
+
+void scheduler_drain_end(struct scheduler_node *leaf)
+{
+	assert(leaf->draining > 0);
+	leaf->draining--;
+	leaf->parent->draining--;
+	if (leaf->draining == 0)
+		leaf->lenient = false;
+}
+
+void scheduler_ignore_limits(struct disk_scheduler *scheduler, bool ignore, uint64_t now_ns)
+{
+	scheduler_advance(scheduler, now_ns);
+	scheduler->ignore_limits = ignore;
+	while (ignore && scheduler->throttled.count > 0)
+		node_release(node_of(scheduler->throttled.entries[0].place, by_ready));
 }
 
 const struct scheduler_settings *scheduler_node_settings(const struct scheduler_node *node)

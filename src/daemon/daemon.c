@@ -203,6 +203,7 @@ void daemon_stop(struct daemon *daemon)
 	notify_send("STOPPING=1");
 	daemon->stop_timer.expired = stop_expired;
 	loop_timer_start(daemon->control, &daemon->stop_timer, clock_now_ns() + DAEMON_STOP_S * NS_PER_S);
+	share_gates_drain(daemon, true);
 	disk = daemon->disks;
 	if (!disk)
 		finish_stop(daemon);

@@ -271,3 +271,9 @@ void share_gates_keep(struct daemon *daemon)
 	for (const struct share_gate *gate = daemon->gates; gate; gate = gate->next)
 		keep(daemon, gate);
 }
+
+void share_gates_drain(struct daemon *daemon, bool drain)
+{
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next)
+		disk_gate_drain(gate->gate, drain);
+}

@@ -70,6 +70,9 @@ void share_gate_set_capacity(struct share_gate *gate, const struct config_capaci
 /* Keeps what was learnt of all disks: before a successor starts from it. */
 void share_gates_keep(struct daemon *daemon);
 
+/* Guests are waited for: no limit holds anything back until `drain` is false. */
+void share_gates_drain(struct daemon *daemon, bool drain);
+
 /* The share of a disk, with those of its guest and group above it. NULL: out of memory. */
 struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *disk);
 /* NULL is allowed. */

@@ -83,6 +83,7 @@ static void go_on(struct takeover *takeover, const char *why)
 	drop_peer(takeover);
 	if (takeover->pools_closed)
 		reopen_pools(takeover);
+	share_gates_drain(daemon, false);
 	daemon->suspended = false;
 	takeover->state = TAKEOVER_IDLE;
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
@@ -189,6 +190,7 @@ static void begin(struct takeover *takeover)
 
 	log_info(NULL, "takeover: process %d takes over", (int)takeover->peer_pid);
 	share_gates_keep(daemon);	/* it measures nothing while guests wait */
+	share_gates_drain(daemon, true);
 	takeover->state = TAKEOVER_SUSPENDING;
 	takeover->suspend_ns = clock_now_ns();
 	takeover->draining = 1;	/* not before all were asked */

@@ -92,6 +92,11 @@ struct virtio_model_ops {
 	 */
 	int (*queue_start)(void *device, const struct virtio_queue_setup *setup, void **ret_queue);
 	void (*queue_stop)(void *queue);
+	/*
+	 * true: the queue's chains in flight are waited for, to stop it or to let go of memory: what can be hurried is. false: no
+	 * longer; there is none before queue_stop(). Completes chains before it returns, maybe. NULL: nothing can. Worker.
+	 */
+	void (*queue_drain)(void *queue, bool drain);
 
 	/* Takes one chain; it may be answered before the return or later. Worker; must not block. */
 	void (*handle)(void *queue, struct virtio_chain *chain);

@@ -226,6 +226,30 @@ static void test_lease(void **state)
 	finish(&fixture);
 }
 
+/* A latency target that comes while a leased request is inside judges when that one entered, not an earlier one. */
+static void test_target_meets_a_lease(void **state)
+{
+	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
+	struct fixture fixture;
+	static struct guest owner;
+
+	start(&fixture, &slow_cost);
+	join(&fixture, &owner, 0, NULL);
+	assert_true(ask(&owner, 0));
+	for (uint64_t until = clock_now_ns() + 5 * MS; clock_now_ns() < until;)
+		turn(&fixture);
+	leave(&owner, 0);
+	assert_ptr_equal(fixture.gate->holder, owner.port);
+	assert_true(ask(&owner, 0));
+	settings.latency_target_us = 4000;
+	assert_int_equal(gate_node_set(owner.node, &settings, NULL), 0);
+	leave(&owner, 0);
+	assert_int_equal(fixture.gate->depth.opening, DEPTH_OPEN);
+	assert_int_equal(fixture.gate->depth.missed, 0);
+	part(&owner);
+	finish(&fixture);
+}
+
 /* Requests that are done as soon as they enter, with a thousand behind them: the stack does not grow with them. */
 static void test_done_at_once(void **state)
 {
@@ -292,6 +316,53 @@ static void test_limit(void **state)
 	limit.max_iops = 0;
 	assert_int_equal(gate_node_set(guest.node, &limit, NULL), 0);
 	turn_until(&fixture, &guest, 7);
+	part(&guest);
+	finish(&fixture);
+}
+
+/* A queue that stops is not held back by its own limit; what passed is owed, and the second time it has to wait. */
+static void test_drain(void **state)
+{
+	struct share_settings limit = SHARE_SETTINGS_DEFAULT;
+	struct fixture fixture;
+	static struct guest guest, sibling;
+
+	limit.max_iops = 10;
+	start(&fixture, &slow_cost);
+	join(&fixture, &guest, 0, &limit);
+	sibling = (struct guest){ .node = guest.node, .at_once = true };
+	assert_int_equal(gate_port_open(guest.node, fixture.loop[1], &sibling.counters, &sibling.port), 0);
+	guest.at_once = true;
+	for (unsigned i = 0; i < 40; i++)
+		ask(&guest, i);
+	for (unsigned i = 0; i < 2; i++)
+		ask(&sibling, i);
+	assert_int_equal(guest.entered, 1);
+	gate_port_drain(guest.port, true);
+	turn(&fixture);
+	assert_int_equal(guest.entered, 40);
+	gate_port_close(guest.port);
+	/* Four seconds' worth is owed. */
+	assert_int_equal(gate_port_open(guest.node, fixture.loop[0], &guest.counters, &guest.port), 0);
+	guest.entered = 0;
+	for (unsigned i = 0; i < 3; i++)
+		ask(&guest, i);
+	gate_port_drain(guest.port, true);
+	turn(&fixture);
+	assert_int_equal(guest.entered, 0);
+	/* But not when everybody is waited for. */
+	disk_gate_drain(fixture.gate, true);
+	turn(&fixture);
+	assert_int_equal(guest.entered, 3);
+	assert_int_equal(sibling.entered, 2);
+	disk_gate_drain(fixture.gate, false);
+	assert_false(ask(&guest, 0));
+	turn(&fixture);
+	assert_int_equal(guest.entered, 3);
+	disk_gate_drain(fixture.gate, true);
+	turn(&fixture);
+	assert_int_equal(guest.entered, 4);
+	gate_port_close(sibling.port);
 	part(&guest);
 	finish(&fixture);
 }
@@ -454,7 +525,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bounded),	     cmocka_unit_test(test_other_worker),
 		cmocka_unit_test(test_lease),	     cmocka_unit_test(test_done_at_once),
-		cmocka_unit_test(test_limit),	     cmocka_unit_test(test_off),
+		cmocka_unit_test(test_target_meets_a_lease),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_off),
 		cmocka_unit_test(test_admission),    cmocka_unit_test(test_move),
 		cmocka_unit_test(test_contradictions), cmocka_unit_test(test_clocks_disagree),
 	};

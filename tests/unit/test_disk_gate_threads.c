@@ -226,9 +226,137 @@ static void test_settings_change_under_load(void **state)
 	disk_gate_destroy(gate);
 }
 
+/* ---- the lease's last request leaves while another worker asks ---- */
+
+#define ROUNDS	  20000
+#define ROUNDS_NS (500 * NS_PER_MS)
+
+/* One request fills the device. */
+static const struct disk_cost one_by_one = {
+	.line = { { 1000, 0 }, { 1000, 0 }, { 1000, 0 }, { 1000, 0 }, { 1000000, 0 }, { 1000, 0 } },
+	.parallel = 1,
+};
+
+struct side {
+	struct loop *loop;
+	struct gate_node *node;
+	struct gate_port *port;
+	struct gate_counters counters;
+	struct gate_pass pass;
+	unsigned entered;
+};
+
+struct race {
+	struct disk_gate *gate;
+	struct side side[2];
+	uint32_t asked, left;		/* atomic: rounds that the second side may begin, and has ended */
+	bool over;
+};
+
+static void side_enters(struct gate_pass *pass)
+{
+	((struct side *)((char *)pass - offsetof(struct side, pass)))->entered++;
+}
+
+static void side_asks(struct side *side)
+{
+	side->pass.kind = COST_FLUSH;
+	side->pass.enter = side_enters;
+	side->entered += gate_enter(side->port, &side->pass);
+}
+
+static void spin_until(const uint32_t *value, uint32_t wanted)
+{
+	while (__atomic_load_n(value, __ATOMIC_ACQUIRE) != wanted)
+		;
+}
+
+static void *second_side(void *context)
+{
+	struct race *race = context;
+	struct side *side = &race->side[1];
+
+	for (uint32_t round = 1;; round++) {
+		spin_until(&race->asked, round);
+		if (race->over)
+			return NULL;
+		side_asks(side);
+		__atomic_store_n(&race->left, round, __ATOMIC_RELEASE);
+	}
+}
+
+/* As lease_give() does, without the millisecond alone. */
+static void give_lease(struct disk_gate *gate, struct gate_port *port)
+{
+	port->lease.parallel = gate->depth.parallel;
+	port->lease.window_ns = gate->depth.window_ns;
+	gate->holder = port;
+}
+
+static void race_round(struct race *race, uint32_t round)
+{
+	struct side *first = &race->side[0], *second = &race->side[1];
+
+	give_lease(race->gate, first->port);
+	side_asks(first);
+	assert_int_equal(first->entered, 1);
+	second->entered = 0;
+	__atomic_store_n(&race->asked, round, __ATOMIC_RELEASE);
+	for (volatile uint32_t delay = round % 512; delay > 0; delay--)
+		;
+	gate_leave(&first->pass);
+	first->entered = 0;
+	spin_until(&race->left, round);
+	/* Nobody is inside or about to leave: what waits now waits for ever. */
+	assert_int_equal(scheduler_waiting(race->gate->scheduler), 0);
+	loop_turn(first->loop, 0);
+	for (unsigned i = 0; i < 4 && !second->entered; i++)
+		loop_turn(second->loop, 0);
+	assert_int_equal(second->entered, 1);
+	gate_leave(&second->pass);
+	assert_int_equal(race->gate->depth.inside, 0);
+}
+
+static void test_last_of_a_lease_lets_in(void **state)
+{
+	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
+	struct loop_options options = { .name = "test" };
+	uint64_t until_ns = clock_now_ns() + ROUNDS_NS;
+	static struct race race;
+	pthread_t thread;
+	uint32_t round = 0;
+
+	assert_int_equal(disk_gate_create(&one_by_one, &race.gate), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		struct side *side = &race.side[i];
+
+		assert_int_equal(loop_create(&options, &side->loop), 0);
+		assert_int_equal(gate_node_create(race.gate, NULL, &usual, &side->node, NULL), 0);
+		assert_int_equal(gate_port_open(side->node, side->loop, &side->counters, &side->port), 0);
+	}
+	assert_int_equal(pthread_create(&thread, NULL, second_side, &race), 0);
+	while (round < ROUNDS && clock_now_ns() < until_ns)
+		race_round(&race, ++round);
+	race.over = true;
+	__atomic_store_n(&race.asked, round + 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		gate_port_close(race.side[i].port);
+		gate_node_destroy(race.side[i].node);
+	}
+	disk_gate_destroy(race.gate);
+	for (unsigned i = 0; i < 2; i++) {
+		loop_turn(race.side[i].loop, 0);
+		loop_destroy(race.side[i].loop);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_settings_change_under_load) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_settings_change_under_load),
+		cmocka_unit_test(test_last_of_a_lease_lets_in),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

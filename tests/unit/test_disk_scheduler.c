@@ -444,6 +444,53 @@ static void move_out_of_a_throttled_group(void **state)
 	assert_int_equal(requests[3].throttled_ns, 1000);
 }
 
+/* ---- draining ---- */
+
+/* As many as may go now; returns how many were the leaf's. */
+static unsigned serve_all(const struct scheduler_node *leaf)
+{
+	struct scheduler_request *request;
+	unsigned of_leaf = 0;
+
+	while ((request = next()))
+		of_leaf += request->node == leaf;
+	return of_leaf;
+}
+
+static void drained_leaf_passes_its_own_limits(void **state)
+{
+	struct scheduler_node *group = NODE(NULL), *guest = NODE(group, .max_iops = 10), *other = NODE(group);
+	struct scheduler_node *leaf = NODE(guest, .max_iops = 10), *sibling = NODE(guest);
+
+	fill(sibling, 5);
+	fill(leaf, 5);
+	assert_in_range(serve_all(leaf), 0, 1);
+	scheduler_drain_begin(leaf, now_ns);
+	assert_in_range(serve_all(leaf), 4, 5);
+	assert_int_equal(scheduler_node_waiting(leaf), 0);
+	assert_in_range(scheduler_node_waiting(sibling), 4, 5);
+	/* Its guest owes half a second by now, less than what is forgiven; a whole one more is not. */
+	fill(leaf, 11);
+	assert_int_equal(serve_all(leaf), 11);
+	scheduler_drain_end(leaf);
+	scheduler_drain_begin(leaf, now_ns);
+	fill(leaf, 1);
+	assert_int_equal(serve_all(leaf), 0);
+	/* It moves by itself, and along with its guest. A limit that it shares with others holds. */
+	assert_int_equal(scheduler_node_move(leaf, other, now_ns), 0);
+	assert_int_equal(scheduler_node_move(other, NULL, now_ns), 0);
+	assert_int_equal(scheduler_node_move(other, group, now_ns), 0);
+	SET(group, .max_iops = 1);
+	SET(leaf);
+	fill(leaf, 4);
+	assert_int_equal(serve_all(leaf), 1);
+	/* Unless everybody is drained. */
+	scheduler_ignore_limits(scheduler, true, now_ns);
+	assert_int_equal(serve_all(leaf), 4);
+	assert_int_equal(scheduler_waiting(scheduler), 0);
+	scheduler_drain_end(leaf);
+}
+
 /* ---- charges from outside ---- */
 
 static void charge_counts_as_service(void **state)
@@ -489,7 +536,7 @@ int main(void)
 		TEST(limit_of_a_group_holds_back_its_members_only), TEST(lifted_limit_holds_no_longer),
 		TEST(new_limit_holds_what_waits), TEST(depth_is_bounded),
 		TEST(move_takes_along_what_waits), TEST(move_out_of_a_throttled_group),
-		TEST(charge_counts_as_service), TEST(charge_without_rivals_leaves_little_debt),
+		TEST(drained_leaf_passes_its_own_limits), TEST(charge_counts_as_service), TEST(charge_without_rivals_leaves_little_debt),
 	};
 
 	return cmocka_run_group_tests_name("disk_scheduler", tests, NULL, NULL);

@@ -329,6 +329,11 @@ static void blk_queue_stop(void *opaque)
 	free(queue);
 }
 
+static void blk_queue_drain(void *opaque, bool drain)
+{
+	disk_channel_drain(((struct blk_queue *)opaque)->channel, drain);
+}
+
 /* ---- configuration ---- */
 
 static uint64_t blk_features(void *opaque)
@@ -415,6 +420,7 @@ const struct virtio_model_ops virtio_blk_model = {
 	.config_write = blk_config_write,
 	.queue_start = blk_queue_start,
 	.queue_stop = blk_queue_stop,
+	.queue_drain = blk_queue_drain,
 	.handle = blk_handle,
 };
 

@@ -239,6 +239,12 @@ void virtqueue_set_log(struct virtqueue *queue, struct dirty_log *log, uint64_t 
 	dirty_log_put(old);
 }
 
+static void drain(struct virtqueue *queue, bool on)
+{
+	if (queue->model->queue_drain)
+		queue->model->queue_drain(queue->model_queue, on);
+}
+
 void queue_release_view(struct virtqueue *queue, struct memory_view *view)
 {
 	void (*released)(void *context) = queue->released;
@@ -247,6 +253,7 @@ void queue_release_view(struct virtqueue *queue, struct memory_view *view)
 	guest_memory_put(view->memory);
 	view->memory = NULL;
 	queue->released = NULL;
+	drain(queue, queue->stopping);
 	released(queue->released_context);
 }
 
@@ -267,6 +274,8 @@ void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory, 
 	queue->released_context = context;
 	if (old->users == 0)
 		queue_release_view(queue, old);
+	else
+		drain(queue, true);
 }
 
 const struct virtqueue_counters *virtqueue_get_counters(const struct virtqueue *queue)
@@ -317,6 +326,8 @@ void virtqueue_stop(struct virtqueue *queue,
 	loop_poller_remove(queue->loop, &queue->poller);
 	loop_watch_stop(queue->loop, &queue->kick_watch);
 	loop_timer_stop(queue->loop, &queue->poll_timer);
+	if (queue->in_flight > 0)
+		drain(queue, true);
 	queue_try_finish_stop(queue);
 }
 
