@@ -27,7 +27,7 @@ struct loop;
 
 /* As users write them. 0: none. */
 struct share_settings {
-	uint32_t weight;			/* 1 … SCHEDULER_WEIGHT_MAX */
+	uint32_t weight;			/* 1 … SCHEDULER_WEIGHT_MAX; 0: the sum of those below it */
 	uint64_t min_iops, max_iops;		/* requests a second; a reserved one is 4 KiB, random */
 	uint64_t min_bandwidth, max_bandwidth;	/* bytes a second */
 	uint32_t burst_ms;			/* so many milliseconds' worth of the limits may be saved up */
@@ -73,6 +73,8 @@ void gate_node_destroy(struct gate_node *node);
 int gate_node_set(struct gate_node *node, const struct share_settings *settings, struct gate_error *error);
 int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate_error *error);
 const struct share_settings *gate_node_settings(const struct gate_node *node);
+/* What counts among its siblings: its own weight, or the sum of its children's. */
+uint32_t gate_node_weight(const struct gate_node *node);
 /* Of the device's time, in 1e-9: what the children of the root have reserved together. */
 uint64_t disk_gate_reserved_ppb(const struct disk_gate *gate);
 

@@ -28,10 +28,11 @@ struct scheduler_node;
 
 #define SCHEDULER_WEIGHT_DEFAULT 100u
 #define SCHEDULER_WEIGHT_MAX	 10000u
+#define SCHEDULER_WEIGHT_SUM_MAX 200000u	/* of a node that stands for the weights below it */
 #define SCHEDULER_DEPTH_MAX	 4	/* levels below the root */
 
 struct scheduler_settings {
-	uint32_t weight;		/* 1 … SCHEDULER_WEIGHT_MAX */
+	uint32_t weight;		/* 1 … SCHEDULER_WEIGHT_SUM_MAX */
 	uint32_t reserved_ppb;		/* of the device's time, in 1e-9 of it; 0: none */
 	uint64_t max_iops;		/* requests a second; 0: no limit */
 	uint64_t max_bandwidth;		/* bytes a second; 0: no limit */

@@ -24,7 +24,7 @@
 #include "arbiter/scheduler_bucket.h"
 #include "arbiter/scheduler_heap.h"
 
-/* Virtual time that a nanosecond of cost takes at weight 1: the error of a weight is at most 3e-4, at 10000. */
+/* Virtual time that a nanosecond of cost takes at weight 1: the error of a weight is at most 3e-4 at 10000. */
 #define VIRTUAL_ONE (1ull << 24)
 /* When `virtual` is here, a node and its children start again at zero: once in 4 minutes at most. */
 #define VIRTUAL_REBASE (1ull << 62)

@@ -190,7 +190,7 @@ static void set_limits(struct scheduler_node *node, const struct scheduler_setti
 
 void scheduler_node_set(struct scheduler_node *node, const struct scheduler_settings *settings, uint64_t now_ns)
 {
-	assert(settings->weight >= 1 && settings->weight <= SCHEDULER_WEIGHT_MAX);
+	assert(settings->weight >= 1 && settings->weight <= SCHEDULER_WEIGHT_SUM_MAX);
 	scheduler_advance(node->scheduler, now_ns);
 	node->settings = *settings;
 	node->tag_step = VIRTUAL_ONE / settings->weight;

@@ -116,7 +116,7 @@ static int cover_children(const struct gate_node *node, uint64_t reserved_ppb, s
 
 static int check_settings(const struct share_settings *settings, struct gate_error *error)
 {
-	if (settings->weight < 1 || settings->weight > SCHEDULER_WEIGHT_MAX)
+	if (settings->weight > SCHEDULER_WEIGHT_MAX)
 		return refuse(error, -EINVAL, "weight is 1 to %u", SCHEDULER_WEIGHT_MAX);
 	if (settings->burst_ms > SHARE_BURST_MS_MAX)
 		return refuse(error, -EINVAL, "burst is at most %u ms", SHARE_BURST_MS_MAX);
@@ -131,16 +131,41 @@ static int check_settings(const struct share_settings *settings, struct gate_err
 
 /* ---- nodes ---- */
 
-/* In the scheduler's terms. What children reserve without their parent is the parent's as well. */
-static struct scheduler_settings scheduler_settings(const struct share_settings *settings, uint64_t reserved_ppb)
+uint32_t gate_node_weight(const struct gate_node *node)
+{
+	uint64_t sum = 0;
+
+	if (node->settings.weight > 0)
+		return node->settings.weight;
+	for (const struct gate_node *child = node->children; child; child = child->next)
+		sum += gate_node_weight(child);
+	if (sum == 0)
+		return SCHEDULER_WEIGHT_DEFAULT;
+	return sum < SCHEDULER_WEIGHT_SUM_MAX ? (uint32_t)sum : SCHEDULER_WEIGHT_SUM_MAX;
+}
+
+/* In the scheduler's terms. */
+static struct scheduler_settings scheduler_settings(const struct gate_node *node)
 {
 	return (struct scheduler_settings){
-		.weight = settings->weight,
-		.reserved_ppb = reserved_ppb > 1000000000u ? 1000000000u : (uint32_t)reserved_ppb,
-		.max_iops = settings->max_iops,
-		.max_bandwidth = settings->max_bandwidth,
-		.burst_ns = settings->burst_ms * NS_PER_MS,
+		.weight = gate_node_weight(node),
+		.reserved_ppb = node->reserved_ppb > 1000000000u ? 1000000000u : (uint32_t)node->reserved_ppb,
+		.max_iops = node->settings.max_iops,
+		.max_bandwidth = node->settings.max_bandwidth,
+		.burst_ns = node->settings.burst_ms * NS_PER_MS,
 	};
+}
+
+/* The weights below `node` have changed: those above that are sums of them change, too. */
+static void update_sums(struct gate_node *node)
+{
+	for (; node && node->settings.weight == 0; node = node->parent) {
+		struct scheduler_settings scheduler = scheduler_settings(node);
+
+		pthread_mutex_lock(&node->gate->lock);
+		scheduler_node_set(node->node, &scheduler, clock_now_ns());
+		pthread_mutex_unlock(&node->gate->lock);
+	}
 }
 
 static uint64_t reservation(struct disk_gate *gate, const struct share_settings *settings)
@@ -155,7 +180,7 @@ int gate_node_create(struct disk_gate *gate, struct gate_node *parent, const str
 		     struct gate_node **ret_node, struct gate_error *error)
 {
 	uint64_t reserved_ppb = reservation(gate, settings);
-	struct scheduler_settings scheduler = scheduler_settings(settings, reserved_ppb);
+	struct scheduler_settings scheduler;
 	struct gate_node *node;
 	int code = check_settings(settings, error);
 
@@ -170,6 +195,7 @@ int gate_node_create(struct disk_gate *gate, struct gate_node *parent, const str
 	code = admit(node, error);
 	if (code)
 		goto fail;
+	scheduler = scheduler_settings(node);
 	pthread_mutex_lock(&gate->lock);
 	code = scheduler_node_create(gate->scheduler, parent ? parent->node : NULL, &scheduler, clock_now_ns(),
 				     &node->node);
@@ -178,6 +204,7 @@ int gate_node_create(struct disk_gate *gate, struct gate_node *parent, const str
 		refuse(error, code, "no room for another share");
 		goto fail;
 	}
+	update_sums(parent);
 	*ret_node = node;
 	return 0;
 
@@ -197,6 +224,7 @@ void gate_node_destroy(struct gate_node *node)
 	scheduler_node_destroy(node->node);
 	pthread_mutex_unlock(&node->gate->lock);
 	unlink_node(node);
+	update_sums(node->parent);
 	free(node);
 }
 
@@ -204,7 +232,7 @@ int gate_node_set(struct gate_node *node, const struct share_settings *settings,
 {
 	struct disk_gate *gate = node->gate;
 	uint64_t reserved_ppb = reservation(gate, settings);
-	struct scheduler_settings scheduler = scheduler_settings(settings, reserved_ppb);
+	struct scheduler_settings scheduler;
 	uint64_t before_ppb = node->reserved_ppb;
 	int code = check_settings(settings, error);
 
@@ -220,11 +248,13 @@ int gate_node_set(struct gate_node *node, const struct share_settings *settings,
 		return code;
 	}
 	node->settings = *settings;
+	scheduler = scheduler_settings(node);
 	pthread_mutex_lock(&gate->lock);
 	gate_lease_revoke(gate);
 	node->latency_target_ns = settings->latency_target_us * NS_PER_US;
 	scheduler_node_set(node->node, &scheduler, clock_now_ns());
 	pthread_mutex_unlock(&gate->lock);
+	update_sums(node->parent);
 	gate_look_again(gate);
 	return 0;
 }
@@ -253,6 +283,8 @@ int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate
 		link_node(node, before);
 		return code;
 	}
+	update_sums(before);
+	update_sums(parent);
 	gate_look_again(gate);
 	return 0;
 }

@@ -197,8 +197,8 @@ int config_load(const char *path, struct config **ret_config, struct config_mess
 
 /* The row of a setting in [group], [guest] or [disk]; NULL when the section has none. */
 const struct config_key *config_share_key(const struct config_section *section, enum config_share_key key);
-/* The settings of such an object; NULL: the defaults. */
-struct config_share config_share_of(const struct config_object *object);
+/* The settings of such an object; NULL: the defaults of the section. */
+struct config_share config_share_of(const struct config_section *section, const struct config_object *object);
 /* The line at which the object was given a setting; 0: it was not. */
 unsigned config_share_line(const struct config_object *object, enum config_share_key key, const char **ret_file);
 /* A limit below its reservation: true, with the limit's and the reservation's keys. */

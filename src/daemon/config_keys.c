@@ -24,10 +24,11 @@ static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_ca
 #define SHARE_KEY(object, index) .offset = offsetof(struct object, share.value[index])
 #define BANDWIDTH_MAX (1ull << 40)
 #define IOPS_MAX 1000000000ull
+#define WEIGHT_HELP "Share of the physical disk's time against the others' weights while it is contended."
+#define WEIGHT_KEY(object)                                                                                              \
+	.name = "weight", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_WEIGHT), .minimum = 1,                         \
+	.maximum = SCHEDULER_WEIGHT_MAX
 #define SHARE_KEYS_OF(object)                                                                                           \
-	{ .name = "weight", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_WEIGHT), .minimum = 1,                       \
-	  .maximum = SCHEDULER_WEIGHT_MAX, .initial = "100",                                                            \
-	  .help = "Share of the physical disk's time against its siblings' weights while it is contended." },           \
 	{ .name = "min_iops", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MIN_IOPS), .maximum = IOPS_MAX,            \
 	  .help = "Reservation: requests a second (4 KiB, random) that it gets whatever others want. Default: none." },  \
 	{ .name = "max_iops", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MAX_IOPS), .maximum = IOPS_MAX,            \
@@ -84,6 +85,7 @@ static const struct config_key pool_keys[] = {
 };
 
 static const struct config_key group_keys[] = {
+	{ WEIGHT_KEY(config_group), .help = WEIGHT_HELP " Default: the sum of its guests'." },
 	SHARE_KEYS_OF(config_group),
 };
 
@@ -99,6 +101,7 @@ static const struct config_key guest_keys[] = {
 	  .help = "Memory that `viaduct run` gives the guest." },
 	{ .name = "group", .type = CONFIG_TEXT, .offset = offsetof(struct config_guest, group),
 	  .help = "Group whose share the guest's is a part of. Default: none, beside the groups." },
+	{ WEIGHT_KEY(config_guest), .help = WEIGHT_HELP " Default: the sum of its disks'." },
 	SHARE_KEYS_OF(config_guest),
 };
 
@@ -124,6 +127,7 @@ static const struct config_key disk_keys[] = {
 	  .help = "Socket to listen on. Default: RUNTIME/GUEST/disk-NAME.sock." },
 	{ .name = "connect", .type = CONFIG_PATH, .offset = offsetof(struct config_disk, connect),
 	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
+	{ WEIGHT_KEY(config_disk), .initial = "100", .help = WEIGHT_HELP },
 	SHARE_KEYS_OF(config_disk),
 	{ .name = "latency_target", .type = CONFIG_NUMBER, SHARE_KEY(config_disk, SHARE_LATENCY_TARGET),
 	  .maximum = 60000000, .help = "Longest time in microseconds that 99 % of its requests should spend inside the "

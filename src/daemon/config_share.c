@@ -49,9 +49,8 @@ const struct config_key *config_share_key(const struct config_section *section, 
 	return index < section->key_count ? &section->keys[index] : NULL;
 }
 
-struct config_share config_share_of(const struct config_object *object)
+struct config_share config_share_of(const struct config_section *section, const struct config_object *object)
 {
-	const struct config_section *section = object ? object->section : config_section_find("disk");
 	struct config_share share = { .value = { 0 } };
 
 	for (unsigned i = 0; i < SHARE_KEYS; i++) {
@@ -98,7 +97,7 @@ bool config_share_contradicts(const struct config_share *share, enum config_shar
 
 static void check_share(const struct config_object *object, struct config_messages *messages)
 {
-	const struct config_share share = config_share_of(object);
+	const struct config_share share = config_share_of(object->section, object);
 	enum config_share_key limit, reservation;
 	char title[CONFIG_TITLE_SIZE];
 	const char *file;
@@ -115,7 +114,8 @@ static void check_share(const struct config_object *object, struct config_messag
 static void check_parent(const struct config_object *object, const struct config_object *parent,
 			 struct config_messages *messages)
 {
-	const struct config_share share = config_share_of(object), above = config_share_of(parent);
+	const struct config_share share = config_share_of(object->section, object),
+				  above = config_share_of(parent->section, parent);
 	char title[CONFIG_TITLE_SIZE], parent_title[CONFIG_TITLE_SIZE];
 
 	for (unsigned i = 0; i < PAIRS; i++) {

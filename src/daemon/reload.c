@@ -316,7 +316,9 @@ static void list_changes(const struct config_object *object, const struct config
 
 		if (!key || old->value[i] == new->value[i])
 			continue;
-		if (key->type == CONFIG_SIZE)
+		if (i == SHARE_WEIGHT && new->value[i] == 0)
+			snprintf(value, sizeof(value), "default");
+		else if (key->type == CONFIG_SIZE)
 			value_format_size(new->value[i], value);
 		else
 			snprintf(value, sizeof(value), "%llu", (unsigned long long)new->value[i]);
@@ -327,7 +329,7 @@ static void list_changes(const struct config_object *object, const struct config
 static void report_share(struct daemon *daemon, enum share_kind kind, const struct config_object *before,
 			 const struct config_object *now, struct reload_report *report)
 {
-	const struct config_share old = config_share_of(before), new = config_share_of(now);
+	const struct config_share old = config_share_of(now->section, before), new = config_share_of(now->section, now);
 	const char *text = share_kind_text(kind), *why;
 	char changes[256];
 

@@ -68,7 +68,7 @@ static struct setting *setting_from(const struct config_object *object, enum sha
 		return NULL;
 	setting->kind = kind;
 	snprintf(setting->name, sizeof(setting->name), "%s", object->name);
-	setting->share = config_share_of(object);
+	setting->share = config_share_of(object->section, object);
 	for (unsigned i = 0; i < SHARE_KEYS; i++)
 		setting->given[i] = config_share_line(object, i, &file) > 0;
 	return setting;

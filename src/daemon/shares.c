@@ -46,7 +46,8 @@ static const struct config_object *declared(const struct daemon *daemon, enum sh
 
 struct config_share share_wanted(const struct daemon *daemon, enum share_kind kind, const char *name)
 {
-	struct config_share share = config_share_of(declared(daemon, kind, name));
+	const struct config_section *section = config_section_find(share_kind_text(kind));
+	struct config_share share = config_share_of(section, declared(daemon, kind, name));
 	const struct setting *setting = settings_find(daemon->settings, kind, name);
 
 	for (unsigned i = 0; setting && i < SHARE_KEYS; i++) {
@@ -79,8 +80,10 @@ struct config_share share_effective(const struct daemon *daemon, enum share_kind
 
 		if (node && node->refused.text[0])
 			refused = node->refused.text;
-		if (node && (!found || refused))
+		if (node && (!found || refused)) {
 			share = from_arbiter(gate_node_settings(node->node));
+			share.value[SHARE_WEIGHT] = gate_node_weight(node->node);
+		}
 		found = found || node;
 	}
 	if (ret_refused)

@@ -105,13 +105,14 @@ static void test_good(void **state)
 	assert_int_equal(pool->capacity.iops, 5000);
 	assert_int_equal(pool->capacity.bandwidth, 200 << 20);
 	assert_string_equal(guest->group, "gold");
-	group = config_share_of(config->groups);
-	alice = config_share_of(config->guests);
-	root = config_share_of(config->disks);
+	group = config_share_of(config->groups->section, config->groups);
+	alice = config_share_of(config->guests->section, config->guests);
+	root = config_share_of(config->disks->section, config->disks);
 	assert_int_equal(group.value[SHARE_WEIGHT], 400);
 	assert_int_equal(group.value[SHARE_MAX_BANDWIDTH], 1 << 30);
 	assert_int_equal(group.value[SHARE_BURST], SHARE_BURST_MS_DEFAULT);
-	assert_int_equal(alice.value[SHARE_WEIGHT], SCHEDULER_WEIGHT_DEFAULT);
+	assert_int_equal(alice.value[SHARE_WEIGHT], 0);		/* what its disks weigh */
+	assert_int_equal(root.value[SHARE_WEIGHT], SCHEDULER_WEIGHT_DEFAULT);
 	assert_int_equal(alice.value[SHARE_MIN_BANDWIDTH], 10 << 20);
 	assert_int_equal(alice.value[SHARE_LATENCY_TARGET], 0);
 	assert_int_equal(root.value[SHARE_MIN_IOPS], 500);
@@ -126,7 +127,7 @@ static void test_good(void **state)
 /* Every setting is a key of [disk], and all but the latency target of the others. */
 static void test_every_section_has_the_keys(void **state)
 {
-	const struct config_share defaults = config_share_of(NULL);
+	const struct config_share defaults = config_share_of(config_section_find("disk"), NULL);
 
 	for (unsigned i = 0; i < SHARE_KEYS; i++) {
 		assert_non_null(config_share_key(config_section_find("disk"), i));

@@ -473,6 +473,50 @@ static void test_admission(void **state)
 	finish(&fixture);
 }
 
+static uint32_t weight(const struct gate_node *node)
+{
+	assert_int_equal(scheduler_node_settings(node->node)->weight, gate_node_weight(node));
+	return gate_node_weight(node);
+}
+
+/* A guest without a weight of its own stands for its disks, a group for its guests. */
+static void test_weights_of_what_is_below(void **state)
+{
+	struct share_settings sum = SHARE_SETTINGS_DEFAULT, own = SHARE_SETTINGS_DEFAULT;
+	struct gate_node *group, *alice, *bob, *root, *data;
+	struct fixture fixture;
+
+	start(&fixture, &slow_cost);
+	sum.weight = 0;
+	assert_int_equal(gate_node_create(fixture.gate, NULL, &sum, &group, NULL), 0);
+	assert_int_equal(gate_node_create(fixture.gate, group, &sum, &alice, NULL), 0);
+	assert_int_equal(weight(alice), SCHEDULER_WEIGHT_DEFAULT);
+	own.weight = 300;
+	assert_int_equal(gate_node_create(fixture.gate, alice, &own, &root, NULL), 0);
+	assert_int_equal(gate_node_create(fixture.gate, alice, &own, &data, NULL), 0);
+	assert_int_equal(weight(group), 600);
+	own.weight = 50;
+	assert_int_equal(gate_node_set(data, &own, NULL), 0);
+	assert_int_equal(weight(alice), 350);
+	assert_int_equal(gate_node_create(fixture.gate, NULL, &own, &bob, NULL), 0);
+	assert_int_equal(gate_node_move(bob, group, NULL), 0);
+	assert_int_equal(weight(group), 400);
+	/* Its own weight stands for it, whatever is below. */
+	assert_int_equal(gate_node_set(alice, &own, NULL), 0);
+	assert_int_equal(weight(group), 100);
+	gate_node_destroy(data);
+	assert_int_equal(weight(group), 100);
+	assert_int_equal(gate_node_set(alice, &sum, NULL), 0);
+	assert_int_equal(weight(group), 350);
+	assert_int_equal(gate_node_move(bob, NULL, NULL), 0);
+	assert_int_equal(weight(group), 300);
+	gate_node_destroy(root);
+	gate_node_destroy(alice);
+	gate_node_destroy(bob);
+	gate_node_destroy(group);
+	finish(&fixture);
+}
+
 /* To another group: its reservation must have room there; nothing changes when it has not. */
 static void test_move(void **state)
 {
@@ -505,8 +549,6 @@ static void test_contradictions(void **state)
 	struct fixture fixture;
 
 	start(&fixture, &slow_cost);
-	settings.weight = 0;
-	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -EINVAL);
 	settings.weight = SCHEDULER_WEIGHT_MAX + 1;
 	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -EINVAL);
 	settings.weight = 1;
@@ -529,6 +571,7 @@ int main(void)
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_off),
 		cmocka_unit_test(test_admission),    cmocka_unit_test(test_move),
+		cmocka_unit_test(test_weights_of_what_is_below),
 		cmocka_unit_test(test_contradictions), cmocka_unit_test(test_clocks_disagree),
 	};
 
