@@ -137,6 +137,29 @@ static void test_target_meets_a_lease(void **state)
 	finish(&fixture);
 }
 
+/* What the device needs longer for than the target, even alone, is no reason to let in less of everybody's. */
+static void test_target_is_not_for_large_requests(void **state)
+{
+	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
+	struct fixture fixture;
+	static struct guest guest;
+
+	start(&fixture, &slow_cost);
+	settings.latency_target_us = 900;	/* alone in the device: 1000 */
+	join(&fixture, &guest, 0, &settings);
+	for (unsigned target_us = 900; target_us <= 4000; target_us += 3100) {
+		settings.latency_target_us = target_us;
+		assert_int_equal(gate_node_set(guest.node, &settings, NULL), 0);
+		assert_true(ask(&guest, 0));
+		for (uint64_t until = clock_now_ns() + 11 * MS; clock_now_ns() < until;)
+			turn(&fixture);
+		leave(&guest, 0);
+		assert_int_equal(fixture.gate->depth.opening == DEPTH_OPEN, target_us == 900);
+	}
+	part(&guest);
+	finish(&fixture);
+}
+
 /* Requests that are done as soon as they enter, with a thousand behind them: the stack does not grow with them. */
 static void test_done_at_once(void **state)
 {
@@ -413,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_bounded),	     cmocka_unit_test(test_other_worker),
 		cmocka_unit_test(test_lease),	     cmocka_unit_test(test_done_at_once),
 		cmocka_unit_test(test_target_meets_a_lease),
+		cmocka_unit_test(test_target_is_not_for_large_requests),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_off),
 		cmocka_unit_test(test_admission),    cmocka_unit_test(test_move),
