@@ -319,6 +319,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	raise_limits();
 	fair_check(memory_guard_install(), "signal handler");
+	fair_prefer(pthread_self(), FAIR_EVENT_PRIORITY);
 	fair_check(mkdtemp(sockets) ? 0 : -errno, "folder for sockets");
 	options.bench.folder = sockets;
 	if (options.json)

@@ -92,6 +92,7 @@ struct fair_plan {
 struct fair_outcome {
 	struct fair_series series;
 	struct load_histogram latency[2]; /* by submission, before and after split_ms */
+	uint64_t cpu_ns[2];		  /* of the workers, charged to it before and after split_ms */
 	uint64_t errors;
 };
 
@@ -132,6 +133,9 @@ const struct disk_cost *fair_server_cost(const struct fair_server *server);
 uint64_t fair_server_cpu_ns(const struct fair_server *server);
 void fair_server_stop(struct fair_server *server);
 
+/* What the workers charged each guest of the plan so far. */
+void fair_server_guests_cpu_ns(struct fair_server *server, uint64_t *ret_cpu_ns);
+
 /* Events. */
 void fair_gate_on(struct fair_server *server, unsigned on);
 void fair_disk_slow(struct fair_server *server, unsigned factor);
@@ -164,7 +168,7 @@ struct fair_row {
 	double measured, target;
 };
 
-#define FAIR_REPORT_ROWS 8u
+#define FAIR_REPORT_ROWS 16u
 
 struct fair_report {
 	struct fair_row row[FAIR_REPORT_ROWS];
@@ -190,8 +194,9 @@ extern const struct disk_memory_options fair_disk;
 
 /*
  * Lets a thread of a run come before everything else on this machine, when the user may do that: what is measured is
- * the arbiter, not what else the machine is at. Workers, then guests.
+ * the arbiter, not what else the machine is at. Whoever makes a plan's events, workers, guests.
  */
+#define FAIR_EVENT_PRIORITY  4
 #define FAIR_WORKER_PRIORITY 3
 #define FAIR_GUEST_PRIORITY  2
 void fair_prefer(pthread_t thread, int priority);

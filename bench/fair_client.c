@@ -260,7 +260,7 @@ static void *client_run(void *argument)
 	const struct sched_param none = {0};
 	uint64_t now_ns = clock_now_ns();
 
-	if (!client->hostile && !client->plan->poll)
+	if (!client->hostile)
 		fair_prefer(pthread_self(), FAIR_GUEST_PRIORITY);
 	if (client->hostile)
 		fair_check(-pthread_setschedparam(pthread_self(), SCHED_IDLE, &none), "SCHED_IDLE");

@@ -38,9 +38,9 @@ struct fair_load fair_load_of(enum fair_op op, uint32_t block_bytes, unsigned de
 	return (struct fair_load){.op = op, .block_bytes = block_bytes, .depth = depth};
 }
 
-struct fair_load fair_flood(void)
+struct fair_load fair_flood(bool file)
 {
-	return fair_load_of(FAIR_READ, 4 * KIB, 32);
+	return fair_load_of(FAIR_READ, 4 * KIB, file ? 128 : 32);
 }
 
 struct fair_load fair_victim(uint64_t iops, unsigned guests)

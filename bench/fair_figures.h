@@ -17,8 +17,11 @@ struct fair_plan fair_plan_make(const struct fair_bench *bench, bool file, unsig
 /* Its measured time. */
 struct fair_span fair_plan_span(const struct fair_plan *plan);
 
-/* A closed loop of random 4 KiB reads, depth 32; of another operation, size and depth. */
-struct fair_load fair_flood(void);
+/*
+ * A closed loop of random 4 KiB reads, depth 32, or 128 on the real file: as much as two of them ask for at a time
+ * must be more than the device serves, or there is nothing to share. Of another operation, size and depth.
+ */
+struct fair_load fair_flood(bool file);
 struct fair_load fair_load_of(enum fair_op op, uint32_t block_bytes, unsigned depth);
 /* A closed loop of random 4 KiB reads, depth 1, that wants at most half of an equal share of so many IOPS. */
 struct fair_load fair_victim(uint64_t iops, unsigned guests);

@@ -90,6 +90,43 @@ static void sleep_until(uint64_t ns)
 		;
 }
 
+/* What each guest was charged since *cpu_ns was read; that is read anew. */
+static void charge_guests(struct fair_server *server, struct fair_run *run, uint64_t *cpu_ns, unsigned after)
+{
+	uint64_t *now_ns = fair_allocate(run->guests, sizeof(*now_ns));
+
+	fair_server_guests_cpu_ns(server, now_ns);
+	for (unsigned i = 0; i < run->guests; i++) {
+		run->outcome[i].cpu_ns[after] = now_ns[i] - cpu_ns[i];
+		cpu_ns[i] = now_ns[i];
+	}
+	free(now_ns);
+}
+
+/* Until total_ms; the split and the plan's events come in between. */
+static void pass_time(const struct fair_plan *plan, struct fair_server *server, struct fair_run *run,
+		      uint64_t epoch_ns)
+{
+	uint64_t *cpu_ns = fair_allocate(run->guests, sizeof(*cpu_ns));
+	unsigned next = 0;
+	bool split = false;
+
+	for (unsigned at_ms = 0; at_ms < plan->total_ms;) {
+		if (!split && at_ms >= plan->split_ms) {
+			charge_guests(server, run, cpu_ns, 0);
+			split = true;
+		}
+		for (; next < plan->events && plan->event[next].at_ms <= at_ms; next++)
+			plan->event[next].act(server, plan->event[next].value);
+		at_ms = next < plan->events ? plan->event[next].at_ms : plan->total_ms;
+		if (!split && plan->split_ms < at_ms)
+			at_ms = plan->split_ms;
+		sleep_until(epoch_ns + at_ms * NS_PER_MS);
+	}
+	charge_guests(server, run, cpu_ns, 1);
+	free(cpu_ns);
+}
+
 static void play(const struct fair_plan *plan, struct fair_server *server, struct fair_run *run)
 {
 	struct fair_client *honest = fair_client_connect(plan, server, run->outcome, false);
@@ -100,11 +137,7 @@ static void play(const struct fair_plan *plan, struct fair_server *server, struc
 	epoch_ns = clock_now_ns() + START_NS;
 	fair_client_start(honest, epoch_ns);
 	fair_client_start(hostile, epoch_ns);
-	for (unsigned i = 0; i < plan->events; i++) {
-		sleep_until(epoch_ns + plan->event[i].at_ms * NS_PER_MS);
-		plan->event[i].act(server, plan->event[i].value);
-	}
-	sleep_until(epoch_ns + plan->total_ms * NS_PER_MS);
+	pass_time(plan, server, run, epoch_ns);
 	run->worker_cpu_ns = fair_server_cpu_ns(server) - cpu_ns;
 	fair_client_finish(hostile);
 	fair_client_finish(honest);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,9 @@ struct fair_server {
 	struct disk_cost cost;
 	struct gate_node *group[FAIR_GROUPS];
 	struct loop_message end;    /* to the control thread: all endpoints shall go */
+	struct loop_message ask;    /* … and: what has each been charged? */
+	sem_t answered;
+	uint64_t *answer_cpu_ns;
 	unsigned guests, endpoints; /* not yet gone */
 	struct served_guest guest[];
 };
@@ -217,13 +221,12 @@ struct fair_server *fair_server_start(const struct fair_bench *bench, const stru
 
 	server->bench = bench;
 	server->guests = guests;
+	fair_check(sem_init(&server->answered, 0, 0) < 0 ? -errno : 0, "semaphore");
 	open_disk(server, plan);
 	server->workers = plan->workers ? plan->workers : FAIR_WORKERS;
 	for (unsigned i = 0; i < server->workers; i++) {
 		thread_start(&server->worker[i], "worker", bench->poll_us * NS_PER_US);
-		/* Who polls never sleeps, and would starve the machine. */
-		if (!plan->poll)
-			fair_prefer(server->worker[i].thread, FAIR_WORKER_PRIORITY);
+		fair_prefer(server->worker[i].thread, FAIR_WORKER_PRIORITY);
 	}
 	for (unsigned i = 0; i < FAIR_GROUPS; i++)
 		if (plan->group[i].weight > 0)
@@ -263,6 +266,29 @@ uint64_t fair_server_cpu_ns(const struct fair_server *server)
 		sum_ns += (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec;
 	}
 	return sum_ns;
+}
+
+static void answer(struct loop_message *message)
+{
+	struct fair_server *server =
+	    (struct fair_server *)((char *)message - offsetof(struct fair_server, ask));
+
+	for (unsigned i = 0; i < server->guests; i++) {
+		struct vhost_user_status status;
+
+		vhost_user_status(server->guest[i].endpoint, &status);
+		server->answer_cpu_ns[i] = status.cpu_ns;
+	}
+	sem_post(&server->answered);
+}
+
+void fair_server_guests_cpu_ns(struct fair_server *server, uint64_t *ret_cpu_ns)
+{
+	server->ask.run = answer;
+	server->answer_cpu_ns = ret_cpu_ns;
+	loop_post(server->control.loop, &server->ask);
+	while (sem_wait(&server->answered) < 0)
+		;
 }
 
 void fair_gate_on(struct fair_server *server, unsigned on)

@@ -21,7 +21,7 @@ static void equal_floods(const struct fair_bench *bench, unsigned guests, bool f
 	struct fair_plan plan = fair_plan_make(bench, file, 2000);
 	struct fair_run run;
 
-	fair_plan_add(&plan, guests, fair_flood(), fair_weight(100));
+	fair_plan_add(&plan, guests, fair_flood(file), fair_weight(100));
 	fair_run_make(bench, &plan, &run);
 	fair_report_add(report, "Jain index, worst 1 s", "", FAIR_AT_LEAST,
 			fair_worst_jain(&run, 0, guests, FAIR_REQUESTS, 1000, fair_plan_span(&plan)), 0.99);
@@ -38,7 +38,7 @@ static void weights(const struct fair_bench *bench, unsigned guests, bool file, 
 	struct fair_run run;
 
 	for (unsigned i = 0; i < classes; i++) {
-		fair_plan_add(&plan, each, fair_flood(), fair_weight(100u << i));
+		fair_plan_add(&plan, each, fair_flood(file), fair_weight(100u << i));
 		for (unsigned k = 0; k < each; k++)
 			weight[i * each + k] = 1u << i;
 	}
@@ -55,7 +55,7 @@ static void sizes(const struct fair_bench *bench, unsigned guests, bool file, st
 	struct fair_plan plan = fair_plan_make(bench, file, 2000);
 	struct fair_run run;
 
-	fair_plan_add(&plan, guests / 2, fair_flood(), fair_weight(100));
+	fair_plan_add(&plan, guests / 2, fair_flood(file), fair_weight(100));
 	fair_plan_add(&plan, guests / 2, fair_load_of(FAIR_READ, 256 * KIB, 32), fair_weight(100));
 	fair_run_make(bench, &plan, &run);
 	fair_report_add(report, "Jain index of device time, worst 1 s", "", FAIR_AT_LEAST,
@@ -70,11 +70,11 @@ static void reservation(const struct fair_bench *bench, unsigned guests, bool fi
 	struct fair_plan plan = fair_plan_make(bench, file, 2000);
 	const struct disk_cost cost = fair_cost_of(&fair_disk);
 	uint64_t reserved = disk_cost_iops(&cost) / 2;
-	struct fair_guest *guest = fair_plan_add(&plan, 1, fair_flood(), fair_weight(1));
+	struct fair_guest *guest = fair_plan_add(&plan, 1, fair_flood(file), fair_weight(1));
 	struct fair_run run;
 
 	guest->share.min_iops = reserved;
-	fair_plan_add(&plan, guests - 1, fair_flood(), fair_weight(1000));
+	fair_plan_add(&plan, guests - 1, fair_flood(file), fair_weight(1000));
 	fair_run_make(bench, &plan, &run);
 	fair_report_add(
 	    report, "of a reservation of half the disk, worst 100 ms", "%", FAIR_AT_LEAST,
@@ -114,7 +114,7 @@ static void sioc_plan(struct fair_plan *plan, const struct sioc_case *sioc)
 
 	plan->disk = &sioc_disk;
 	for (unsigned i = 0; i < SIOC_GUESTS; i++) {
-		struct fair_guest *guest = fair_plan_add(plan, 1, fair_flood(), fair_weight(shares[i]));
+		struct fair_guest *guest = fair_plan_add(plan, 1, fair_flood(false), fair_weight(shares[i]));
 
 		guest->group = sioc->nested ? 1 + i / 2 : 0;
 	}

@@ -61,20 +61,20 @@ static void limit(const struct fair_bench *bench, unsigned guests, bool file, st
 	struct fair_run run;
 	double excess;
 
-	steady = fair_plan_add(&plan, 1, fair_flood(), fair_weight(100));
-	saving = fair_plan_add(&plan, 1, fair_flood(), fair_weight(100));
+	steady = fair_plan_add(&plan, 1, fair_flood(file), fair_weight(100));
+	saving = fair_plan_add(&plan, 1, fair_flood(file), fair_weight(100));
 	steady->share.max_iops = saving->share.max_iops = LIMIT_IOPS;
 	saving->load.on_ms = saving->load.off_ms = 100;
 	if (guests > 2)
-		fair_plan_add(&plan, guests - 2, fair_flood(), fair_weight(100));
+		fair_plan_add(&plan, guests - 2, fair_flood(file), fair_weight(100));
 	/* 64 equals would get less than the limit. */
 	steady->share.weight = saving->share.weight = guests * 100;
 	fair_run_make(bench, &plan, &run);
 	range = fair_windows(&run, 0, FAIR_REQUESTS, 1000, span);
 	fair_report_add(report, "error of the rate, worst 1 s", "%", FAIR_AT_MOST,
 			fmax(1 - range.least / LIMIT_IOPS, range.greatest / LIMIT_IOPS - 1) * 100, 1);
-	excess = fmax(fair_excess(&run.outcome[0].series, FAIR_REQUESTS, LIMIT_IOPS, 0, span.to_ms),
-		      fair_excess(&run.outcome[1].series, FAIR_REQUESTS, LIMIT_IOPS, 0, span.to_ms));
+	excess = fmax(fair_excess(&run.outcome[0].series, FAIR_REQUESTS, LIMIT_IOPS, span.from_ms, span.to_ms),
+		      fair_excess(&run.outcome[1].series, FAIR_REQUESTS, LIMIT_IOPS, span.from_ms, span.to_ms));
 	fair_report_add(report, "overshoot; target: the burst and 1 ms of jitter", "requests", FAIR_AT_MOST, excess,
 			burst + JITTER_REQUESTS);
 	fair_run_free(&run);
@@ -89,7 +89,7 @@ static void one_active(const struct fair_bench *bench, unsigned guests, bool fil
 	struct fair_off_on off_on;
 	struct fair_run run;
 
-	fair_plan_add(&plan, 1, fair_flood(), fair_weight(100));
+	fair_plan_add(&plan, 1, fair_flood(file), fair_weight(100));
 	fair_plan_add(&plan, guests - 1, fair_load_of(FAIR_READ, 4 * KIB, 0), fair_weight(100));
 	fair_plan_toggle(&plan, slice_ms);
 	fair_run_make(bench, &plan, &run);
@@ -105,11 +105,11 @@ static void half_idle(const struct fair_bench *bench, unsigned guests, bool file
 {
 	struct fair_plan plan = fair_plan_make(bench, file, 2000);
 	struct fair_span span = fair_plan_span(&plan);
-	struct fair_guest *heavy = fair_plan_add(&plan, guests / 2, fair_flood(), fair_weight(900));
+	struct fair_guest *heavy = fair_plan_add(&plan, guests / 2, fair_flood(file), fair_weight(900));
 	struct fair_run run;
 
 	heavy->load.on_ms = heavy->load.off_ms = 100;
-	fair_plan_add(&plan, guests / 2, fair_flood(), fair_weight(100));
+	fair_plan_add(&plan, guests / 2, fair_flood(file), fair_weight(100));
 	fair_run_make(bench, &plan, &run);
 	fair_report_add(report, "of the disk's time used", "%", FAIR_AT_LEAST,
 			fair_total(&run, 0, guests, FAIR_DEVICE_NS, span) / (span.to_ms - span.from_ms) /
@@ -175,12 +175,12 @@ static void capacity_fall(const struct fair_bench *bench, unsigned guests, bool 
 
 	plan.total_ms = slow.to_ms + 1000;
 	for (unsigned i = 0; i < reservers; i++) {
-		struct fair_guest *guest = fair_plan_add(&plan, 1, fair_flood(), fair_weight(1));
+		struct fair_guest *guest = fair_plan_add(&plan, 1, fair_flood(file), fair_weight(1));
 
 		guest->share.min_iops = (uint64_t)((double)disk_cost_iops(&cost) * part[i]);
 		reserver[i] = (struct reserver){i, (double)guest->share.min_iops};
 	}
-	fair_plan_add(&plan, guests - reservers, fair_flood(), fair_weight(1000));
+	fair_plan_add(&plan, guests - reservers, fair_flood(file), fair_weight(1000));
 	fair_plan_at(&plan, slow.from_ms, fair_disk_slow, SLOW_FACTOR);
 	fair_plan_at(&plan, slow.to_ms, fair_disk_slow, 1);
 	fair_run_make(bench, &plan, &run);
@@ -212,13 +212,13 @@ static void waking(const struct fair_bench *bench, unsigned guests, bool file, s
 {
 	struct fair_plan plan = fair_plan_make(bench, file, 3000);
 	double share = 9.0 / (9.0 + guests - 1), took[FAIR_EVENTS];
-	struct fair_guest *heavy = fair_plan_add(&plan, 1, fair_flood(), fair_weight(900));
+	struct fair_guest *heavy = fair_plan_add(&plan, 1, fair_flood(file), fair_weight(900));
 	unsigned wakes = 0;
 	struct fair_run run;
 
 	heavy->load.start_ms = FAIR_RAMP_MS;
 	heavy->load.on_ms = heavy->load.off_ms = WAKE_MS;
-	fair_plan_add(&plan, guests - 1, fair_flood(), fair_weight(100));
+	fair_plan_add(&plan, guests - 1, fair_flood(file), fair_weight(100));
 	fair_run_make(bench, &plan, &run);
 	for (unsigned at = FAIR_RAMP_MS; at + WAKE_MS <= plan.total_ms; at += 2 * WAKE_MS)
 		took[wakes++] = share_reached_ms(&run, share, at, at + WAKE_MS);

@@ -49,33 +49,33 @@
 /* Reservations leave at least 1/2^5 = 3 % of the device to weights, whatever was promised: nobody starves. */
 #define WEIGHT_PART_SHIFT 5
 
+/* In the order of use: adding to a busy leaf and taking from it touches its first two cache lines. */
 struct scheduler_node {
 	struct scheduler_node *parent;		/* NULL: it is the root */
+	struct disk_scheduler *scheduler;
 	struct scheduler_request *first, *last;	/* leaves: waiting */
-
 	/* Among its siblings. */
 	uint64_t tag, tag_step;			/* virtual time, and how much of it 1 ns of cost takes */
-	uint64_t due_ns, due_step;		/* due_step 0: no reservation */
 	struct heap_place by_tag, by_due;	/* in the parent's heaps */
-
-	/* Its children that are ready. */
-	uint64_t virtual;
-	struct scheduler_heap tags;
-	struct scheduler_heap dues;		/* of those with a reservation in or below them: the earliest */
-
-	struct disk_scheduler *scheduler;
+	unsigned waiting;			/* leaves */
 	bool limited, throttled;
 	bool woken;				/* got nothing since it woke: see spread() */
 	bool lenient;				/* leaves being drained: own limits let pass, see scheduler_drain_begin() */
 	uint32_t draining;			/* of leaves: drains under way; of their parents: the sum */
+
+	uint64_t due_ns, due_step;		/* due_step 0: no reservation */
+	uint64_t throttled_since_ns, throttled_total_ns;
+	struct scheduler_node *children, *sibling;
+	/* Its children that are ready. */
+	struct scheduler_heap tags;
+	struct scheduler_heap dues;		/* of those with a reservation in or below them: the earliest */
+	uint64_t virtual;
+
 	struct heap_place by_ready;		/* in the scheduler's heap while throttled */
 	struct scheduler_bucket requests, bytes;
-	uint64_t throttled_since_ns, throttled_total_ns;
 
 	/* Control path. */
-	struct scheduler_node *children, *sibling;
 	uint32_t child_count;
-	unsigned waiting;			/* leaves */
 	struct scheduler_settings settings;
 };
 

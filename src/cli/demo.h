@@ -9,6 +9,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "cli/cli.h"
@@ -60,7 +61,8 @@ bool demo_daemon_answers(struct demo_daemon *daemon);
 int demo_daemon_stop(struct demo_daemon *daemon, int signal);
 /* Does this build of the daemon know --takeover? */
 bool demo_daemon_has_takeover(const struct demo_daemon *daemon);
-/* GET; NULL when it fails. The caller owns the answer. */
+/* `body` (borrowed) or NULL. NULL when it fails. The caller owns the answer. */
+json_t *demo_daemon_call(const struct demo_daemon *daemon, const char *method, const char *path, const json_t *body);
 json_t *demo_daemon_get(const struct demo_daemon *daemon, const char *path);
 
 /* ---- a stock guest (demo_guest.c) ---- */
@@ -74,6 +76,7 @@ struct demo_guest {
 	bool up, ready, ended;
 	char boot[40], kernel[64];
 	unsigned rounds, error_lines;
+	unsigned goal;			/* so many rounds are waited for */
 	unsigned mib, files;		/* of the "end" line, as are these: */
 	unsigned errors, kernel_errors, pause_ms;
 	bool rebooted;			/* the boot id changed */
@@ -126,7 +129,7 @@ void hostile_reset_longest(struct hostile *hostile);
 bool hostile_kind(const struct hostile *hostile, size_t index, const char **ret_what, uint64_t *ret_sent,
 		  uint64_t *ret_refused);
 
-/* ---- the whole (demo.c, demo_prepare.c) ---- */
+/* ---- the whole (demo.c, demo_prepare.c, demo_sharing.c) ---- */
 
 #define DEMO_GUESTS 2u
 
@@ -136,11 +139,13 @@ struct demo {
 	struct cli guest_cli;		/* as `cli`, but with the demo's runtime directory */
 	char directory[CLI_PATH_MAX / 4], pool_path[CLI_PATH_MAX];
 	char token[DEMO_TOKEN_MAX];
-	bool keep, break_bound;
+	bool keep;
+	bool without_guests, break_bound, break_shares;	/* for tests that see the checks fail */
 	uint64_t start_ns, deadline_ns;
 	struct demo_image image;
 	struct demo_daemon daemon;
 	struct demo_guest guests[DEMO_GUESTS];
+	unsigned guest_count;
 	struct hostile *hostile;
 	struct demo_checks checks;
 	uint64_t counted_sent;		/* hostile requests of the phases that were compared */
@@ -156,5 +161,13 @@ void demo_say(const struct demo *demo, const char *format, ...) __attribute__((f
  * directory, NULL for the cache). Returns an exit code.
  */
 int demo_prepare(struct demo *demo, const char *image);
+
+/*
+ * Sharing in time: floods by weight, a victim's latency, another weight while they run. Takes 6 seconds, and the
+ * processors should have nothing else to do. Returns an exit code.
+ */
+int demo_share_time(struct demo *demo);
+/* Writes the sections of the guests that take part. */
+void demo_sharing_config(const struct demo *demo, FILE *config);
 
 #endif

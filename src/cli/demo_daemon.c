@@ -36,16 +36,21 @@ int demo_daemon_start(struct demo_daemon *daemon, bool takeover)
 	_exit(127);
 }
 
-json_t *demo_daemon_get(const struct demo_daemon *daemon, const char *path)
+json_t *demo_daemon_call(const struct demo_daemon *daemon, const char *method, const char *path, const json_t *body)
 {
 	struct api_client *client;
 	json_t *answer = NULL;
 
 	if (api_client_create(daemon->runtime_dir, &client) == 0) {
-		api_call(client, "GET", path, NULL, &answer);
+		api_call(client, method, path, body, &answer);
 		api_client_destroy(client);
 	}
 	return answer;
+}
+
+json_t *demo_daemon_get(const struct demo_daemon *daemon, const char *path)
+{
+	return demo_daemon_call(daemon, "GET", path, NULL);
 }
 
 bool demo_daemon_answers(struct demo_daemon *daemon)

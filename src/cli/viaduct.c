@@ -66,6 +66,7 @@ const struct cli_command cli_commands[] = {
 	{ "reload", "", "makes the daemon read its configuration again", NULL, command_reload },
 	{ "demo", "[--guest-image DIR] [--keep] [--seconds N]",
 	  "the tour: two guests and a hostile one on one disk, with checks",
+	  "In the end two floods with weights 1:3 show how the disk's time is shared.\n"
 	  "`viaduct demo --check-pool FILE MAP.json` only runs the last check: that no byte of one guest's\n"
 	  "pattern lies in another's extents.",
 	  command_demo },

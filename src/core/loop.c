@@ -30,7 +30,7 @@
 
 #define LOOP_ENTRIES_DEFAULT 1024
 /* Completions handled before the pollers get their turn: bounds the latency of either. */
-#define LOOP_REAP_BATCH 256
+#define LOOP_REAP_BATCH 64
 /* Looks for more work before what was found is submitted; bounds how long the first request waits for it. */
 #define LOOP_LOOKS_MAX 4
 /* Below this a busy wait is not worth its clock reads. */

@@ -9,6 +9,7 @@
  * found no work is lifted to the least of those that did, so that sleeping, or being awake with empty rings, saves
  * nothing up. In each turn shares are served from the least upwards; the first that finds work sets the floor, and
  * those more than a slice above it wait for another turn. Whoever is alone is its own floor and waits for nobody.
+ * A turn ends early when many have work: then it is time to look who else has woken.
  *
  * Submitting is often dearer than all that went before it. A share that prepared much submits for itself, which is
  * exact; the rest go together and are shared out. So is what is submitted by the call that also sleeps: its time
@@ -21,6 +22,11 @@
 
 #include "core/loop_internal.h"
 
+/*
+ * Pollers get so much of a turn while there are several guests. Who is left out has had the least by then and comes
+ * first in the next turn; so does whoever wakes meanwhile, and is noticed this soon.
+ */
+#define TURN_NS (2 * LOOP_SLICE_NS)
 /* Submitted apart from this estimated cost on: the system call by itself costs a small part of it. */
 #define SUBMIT_NS (LOOP_SLICE_NS / 4)
 /* What submitting one entry costs, before it was measured. */
@@ -344,7 +350,7 @@ static bool run_share(struct loop *loop, struct loop_share *share, bool crowded)
 bool loop_run_pollers(struct loop *loop)
 {
 	bool worked = false, crowded = loop->shares && loop->shares->next;
-	uint64_t floor_ns = 0;
+	uint64_t floor_ns = 0, since_ns = loop->mark_ns;
 
 	loop->phase++;
 	if (crowded)
@@ -361,6 +367,8 @@ bool loop_run_pollers(struct loop *loop)
 			worked = true;
 			if (crowded && entries_ns(loop->payer) >= SUBMIT_NS)
 				submit_for(loop, loop->payer, false);
+			if (crowded && loop->mark_ns - since_ns >= TURN_NS)
+				break;
 		} else if (share->virtual_ns < loop->virtual_ns) {
 			share->virtual_ns = loop->virtual_ns;
 		}

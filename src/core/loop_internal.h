@@ -71,7 +71,7 @@ void loop_run_tasks(struct loop *loop);
 bool loop_park_pollers(struct loop *loop);
 
 /* More than most use between two readings: the thread may not have been running, and its CPU time is asked for. */
-#define LOOP_GAP_NS (100 * NS_PER_US)
+#define LOOP_GAP_NS (50 * NS_PER_US)
 /* What of a gap the thread was running. */
 uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns);
 

@@ -53,8 +53,8 @@ static const struct config_key daemon_keys[] = {
 	{ .name = "runtime_dir", .type = CONFIG_PATH, .offset = offsetof(struct config_daemon, runtime_dir),
 	  .help = "Directory of the sockets. Default: /run/viaduct for root, $XDG_RUNTIME_DIR/viaduct otherwise." },
 	{ .name = "state_dir", .type = CONFIG_PATH, .offset = offsetof(struct config_daemon, state_dir),
-	  .help = "Directory of what outlives the daemon: settings made at run time, measured disks. Default: "
-		  "/var/lib/viaduct for root, $XDG_STATE_HOME/viaduct or ~/.local/state/viaduct otherwise." },
+	  .help = "Directory of what outlives the daemon: settings made at run time, measured disks. No other daemon "
+		  "uses it. Default: /var/lib/viaduct for root, $XDG_STATE_HOME/viaduct or ~/.local/state/viaduct otherwise." },
 	{ .name = "workers", .type = CONFIG_NUMBER, .offset = offsetof(struct config_daemon, workers),
 	  .minimum = 1, .maximum = 64,
 	  .help = "Threads that serve queues. Default: one for each two CPUs, at least one." },

@@ -13,6 +13,9 @@ static const char *const names[SHARE_KEYS] = {
 	[SHARE_LATENCY_TARGET] = "latency_target",
 };
 
+/* What capacity_iops counts. */
+#define CAPACITY_REQUEST_BYTES 4096
+
 /* A reservation, and the limit that it must fit through. */
 #define PAIRS 2
 static const enum config_share_key pairs[PAIRS][2] = {
@@ -150,7 +153,7 @@ static void check_group(const struct config *config, const struct config_guest *
 		       nearest.best ? nearest.best : guest->group, nearest.best ? "?" : "]");
 }
 
-/* One of the two says nothing about the other kind of request. */
+/* One of the two says nothing about the other kind of request, and small ones move bytes too. */
 static void check_capacity(const struct config_object *object, const struct config_capacity *capacity,
 			   struct config_messages *messages)
 {
@@ -162,6 +165,10 @@ static void check_capacity(const struct config_object *object, const struct conf
 	if (!capacity->iops != !capacity->bandwidth)
 		config_message(messages, file, line, "%s has %s without %s; give both, or neither to have the disk measured",
 			       config_title(object, title), given, missing);
+	else if (capacity->iops > capacity->bandwidth / CAPACITY_REQUEST_BYTES)
+		config_message(messages, file, line, "capacity_iops of %s, in requests of 4 KiB, moves more than its "
+			       "capacity_bandwidth; lower it to %llu, or raise the bandwidth", config_title(object, title),
+			       (unsigned long long)(capacity->bandwidth / CAPACITY_REQUEST_BYTES));
 }
 
 static void check_disk(const struct config *config, const struct config_disk *disk, struct config_messages *messages)

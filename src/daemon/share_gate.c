@@ -85,18 +85,21 @@ static void keep(const struct daemon *daemon, const struct share_gate *gate)
 
 /* ---- models ---- */
 
-/* 4 KiB random costs what capacity_iops says, 128 KiB sequential what capacity_bandwidth says. */
+/*
+ * 4 KiB random costs what capacity_iops says, 128 KiB sequential what capacity_bandwidth says. Neither is all base
+ * or all bytes, so that each part can be corrected.
+ */
 static struct disk_cost cost_of(const struct config_capacity *capacity)
 {
-	uint64_t small_ns = NS_PER_S / capacity->iops, large_ns = NS_PER_S * COST_LARGE_BYTES / capacity->bandwidth;
-	uint64_t bytes_ns = large_ns * COST_SMALL_BYTES / COST_LARGE_BYTES;
+	uint64_t large_ns = NS_PER_S * COST_LARGE_BYTES / capacity->bandwidth, small_ns = NS_PER_S / capacity->iops;
+	uint64_t per_kib = large_ns / (COST_LARGE_BYTES / 1024), most = small_ns / 8 * 7 / (COST_SMALL_BYTES / 1024);
+	struct cost_line random = { .ns_per_kib = (uint32_t)(per_kib < most ? per_kib : most) };
 	struct disk_cost cost = disk_cost_default;
 
-	cost.line[COST_READ_SEQUENTIAL] = cost_line_through(COST_SMALL_BYTES, bytes_ns, COST_LARGE_BYTES, large_ns);
-	cost.line[COST_READ_RANDOM] = cost_line_through(COST_SMALL_BYTES, small_ns, COST_LARGE_BYTES,
-							small_ns > large_ns ? small_ns : large_ns);
-	cost.line[COST_WRITE_RANDOM] = cost.line[COST_READ_RANDOM];
-	cost.line[COST_WRITE_SEQUENTIAL] = cost.line[COST_READ_SEQUENTIAL];
+	random.base_ns = (uint32_t)(small_ns - COST_SMALL_BYTES / 1024 * random.ns_per_kib);
+	cost.line[COST_READ_RANDOM] = cost.line[COST_WRITE_RANDOM] = random;
+	cost.line[COST_READ_SEQUENTIAL] = cost.line[COST_WRITE_SEQUENTIAL] =
+		cost_line_through(COST_SMALL_BYTES, large_ns * COST_SMALL_BYTES / COST_LARGE_BYTES, COST_LARGE_BYTES, large_ns);
 	return cost;
 }
 

@@ -108,9 +108,11 @@ def test_demo_holds_and_its_last_check_bites(short_dir):
     assert result.returncode == 0, result.stdout + result.stderr
     assert "FAILED" not in result.stdout and "\033" not in result.stdout
     for word in ("Who owns which part", "Counters of each guest", "Refused requests", "Pause seen by", "kill -9",
-                 "takeover: the connection stayed open", "pool check"):
+                 "takeover: the connection stayed open", "pool check", "weights 100 and 300", "next to both floods",
+                 "weight=900"):
         assert word in result.stdout
-    assert int(re.search(r"(\d+) checks hold, 0 failed", result.stdout).group(1)) >= 20
+    assert re.search(r"^\+ dave .* [#\[]+[.\]]* .*\n\+ carol .* [#\[]+[.\]]+ ", result.stdout, re.MULTILINE)
+    assert int(re.search(r"(\d+) checks hold, 0 failed", result.stdout).group(1)) >= 30
     kept, = short_dir.iterdir()
     pool, map_path = kept / "main.pool", kept / "map.json"
     assert run_demo(short_dir, "--check-pool", pool, map_path).returncode == 0
@@ -122,12 +124,18 @@ def test_demo_holds_and_its_last_check_bites(short_dir):
     assert result.returncode == 1 and "belongs to bob/root" in result.stdout
 
 
-def test_served_requests_outside_the_bound_are_noticed(short_dir):
-    """The hostile guest takes its disk for half as large as it is: what it asks for beyond is served."""
-    result = run_demo(short_dir, "--break-bound", "--seconds", 300)
-    assert result.returncode == 1
-    failed = "\n".join(text for text in result.stdout.splitlines() if "FAILED" in text)
-    assert "requests outside mallory's disk were sent" in failed
-    assert "requests outside its disk were refused" in failed
-    assert "no refused read changed a byte" in failed
+def test_what_does_not_hold_is_noticed(short_dir):
+    """
+    The hostile guest takes its disk for half as large as it is: what it asks for beyond is served. The floods have
+    equal weights, the weight is not changed, and the victim has a limit.
+    """
+    result = run_demo(short_dir, "--without-guests", "--break-bound", "--break-shares", "--seconds", 300)
+    assert result.returncode == 1, result.stdout + result.stderr
+    failed = [text for text in result.stdout.splitlines() if "FAILED" in text]
+    for words in ("before the kill: .* requests outside mallory's disk were sent", "before the takeover: .* were sent",
+                  "at the end: .* were sent", "requests outside its disk were refused", "no refused read changed a byte",
+                  "weights 100 and 300: carol was served", "weights 100 and 300: the daemon charged",
+                  "erin, weight 100, 4 KiB at a time", "carol weight=900.* did not follow"):
+        assert sum(bool(re.search(words, text)) for text in failed) == 1, (words, failed)
+    assert len(failed) == 9, failed
     assert list(short_dir.iterdir()) == []

@@ -274,15 +274,15 @@ def test_time_is_accounted(daemon):
         time = daemon.api("GET", "/v1/disks/alice/root")[1]["time"]
         assert time["device_ns"] > 0 and time["waiting"] == 0
         assert daemon.metrics()['viaduct_disk_device_seconds_total{guest="alice",disk="root"}'] > 0
-        change(daemon, "alice/root", max_iops=200, burst=0)
-        for sector in range(0, 80, 8):
+        change(daemon, "alice/root", max_iops=10, burst=0)
+        for sector in range(0, 40, 8):
             front.disk().read(sector, 8)
         disk = daemon.api("GET", "/v1/disks/alice/root")[1]
-        # One after the other, 5 ms apart: nine waits.
-        assert 0.03e9 < disk["time"]["throttled_ns"] < 1e9 and disk["time"]["wait_ns"]["p50"] > 1e6
+        # One after the other, 100 ms apart: four waits, less what a busy machine took for the rest.
+        assert 0.05e9 < disk["time"]["throttled_ns"] < 1e9 and disk["time"]["wait_ns"]["p50"] > 1e6
         metrics = daemon.metrics()
-        assert metrics['viaduct_disk_throttled_seconds_total{guest="alice",disk="root"}'] >= 0.03
-        assert metrics['viaduct_disk_wait_seconds_count{guest="alice",disk="root"}'] >= 5
+        assert metrics['viaduct_disk_throttled_seconds_total{guest="alice",disk="root"}'] >= 0.05
+        assert metrics['viaduct_disk_wait_seconds_count{guest="alice",disk="root"}'] >= 1
     assert daemon.api("GET", "/v1/disks/bob/root")[1]["time"]["device_ns"] == 0
 
 

@@ -63,6 +63,9 @@ static const struct {
 	  "t.conf:4: [pool main] has capacity_iops without capacity_bandwidth; give both, or neither to have the disk measured" },
 	{ POOL "capacity_bandwidth = 1G\n",
 	  "t.conf:4: [pool main] has capacity_bandwidth without capacity_iops; give both, or neither to have the disk measured" },
+	{ POOL "capacity_iops = 50000\ncapacity_bandwidth = 100M\n",
+	  "t.conf:4: capacity_iops of [pool main], in requests of 4 KiB, moves more than its capacity_bandwidth; lower it to 25600, "
+	  "or raise the bandwidth" },
 	{ POOL GUEST DISK "capacity_iops = 5000\ncapacity_bandwidth = 1G\n",
 	  "t.conf:8: the capacity belongs to the pool of [disk alice/root]; set it in [pool main] and take it out here" },
 	{ POOL GUEST "[disk alice/own]\npath = /x\ncapacity_iops = 0\n",

