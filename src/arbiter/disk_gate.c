@@ -218,6 +218,17 @@ static uint64_t pass_cost(const struct gate_port *port, const struct gate_pass *
 	return pass->flush ? cost_ns + disk_cost_ns(&port->cost, COST_FLUSH, 0) : cost_ns;
 }
 
+/*
+ * The target that the request is judged by; 0: none. One that takes longer even alone in the device says nothing
+ * about what is in there besides, or a guest could close the device for everybody with large requests.
+ */
+static uint64_t target_of(const struct gate_pass *pass)
+{
+	uint64_t target_ns = pass->port->node->latency_target_ns;
+
+	return pass->waiting.cost_ns * pass->port->gate->depth.parallel_max < target_ns ? target_ns : 0;
+}
+
 /* Under the lock. */
 static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
 {
@@ -228,7 +239,7 @@ static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
 	port->inside--;
 	disk_depth_leave(depth, pass->waiting.cost_ns);
 	observe(port->gate, pass, now_ns);
-	disk_depth_report(depth, now_ns - pass->entered_ns, port->node->latency_target_ns, now_ns);
+	disk_depth_report(depth, now_ns - pass->entered_ns, target_of(pass), now_ns);
 }
 
 /* True: it is the one that may enter now, before it was out of sight. */

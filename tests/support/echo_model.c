@@ -43,6 +43,11 @@ static void echo_queue_stop(void *opaque)
 	device->queues_running--;
 }
 
+static void echo_queue_drain(void *opaque, bool drain)
+{
+	((struct echo_device *)opaque)->draining = drain;
+}
+
 static void answer(struct virtio_chain *chain)
 {
 	uint32_t in = chain->readable_bytes, out = chain->writable_bytes;
@@ -99,5 +104,6 @@ const struct virtio_model_ops echo_model = {
 	.config_read = echo_config_read,
 	.queue_start = echo_queue_start,
 	.queue_stop = echo_queue_stop,
+	.queue_drain = echo_queue_drain,
 	.handle = echo_handle,
 };

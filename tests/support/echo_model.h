@@ -16,6 +16,7 @@ struct echo_device {
 	unsigned taken;		/* chains ever handed over */
 	bool at_once;		/* answer inside handle() */
 	unsigned queues_running;
+	bool draining;		/* somebody waits for what is held */
 };
 
 extern const struct virtio_model_ops echo_model;

@@ -1,118 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The gate: who may enter the device when, over several workers, and what it costs to be alone. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <errno.h>
-#include <string.h>
-
-#include "arbiter/disk_gate.h"
-#include "arbiter/disk_gate_private.h"
-#include "core/clock.h"
-#include "core/loop.h"
-
-#define WORKERS 2
-#define PASSES	64
-#define MS	NS_PER_MS
-
-/* One request of 4 KiB in 1 ms, two at a time: 0.5 ms of the device each. */
-static const struct disk_cost slow_cost = {
-	.line = { { 500000, 0 }, { 500000, 0 }, { 500000, 0 }, { 500000, 0 }, { 500000, 0 }, { 500000, 0 } },
-	.parallel = 2,
-};
-
-struct fixture {
-	struct loop *loop[WORKERS];
-	struct disk_gate *gate;
-};
-
-struct guest {
-	struct gate_node *node;
-	struct gate_port *port;
-	struct gate_counters counters;
-	struct gate_pass pass[PASSES];
-	unsigned entered;		/* requests that did */
-	unsigned inside;
-	bool at_once;			/* leaves as soon as it enters */
-};
-
-static struct guest *guest_of(struct gate_pass *pass)
-{
-	return (struct guest *)pass->waiting.bytes;
-}
-
-static void on_enter(struct gate_pass *pass)
-{
-	struct guest *guest = guest_of(pass);
-
-	guest->entered++;
-	guest->inside++;
-	if (guest->at_once) {
-		guest->inside--;
-		gate_leave(pass);
-	}
-}
-
-static void start(struct fixture *fixture, const struct disk_cost *cost)
-{
-	struct loop_options options = { .name = "test" };
-
-	for (unsigned i = 0; i < WORKERS; i++)
-		assert_int_equal(loop_create(&options, &fixture->loop[i]), 0);
-	assert_int_equal(disk_gate_create(cost, &fixture->gate), 0);
-}
-
-static void turn(struct fixture *fixture)
-{
-	for (unsigned round = 0; round < 2; round++)
-		for (unsigned i = 0; i < WORKERS; i++)
-			loop_turn(fixture->loop[i], 0);
-}
-
-static void finish(struct fixture *fixture)
-{
-	disk_gate_destroy(fixture->gate);
-	turn(fixture);
-	for (unsigned i = 0; i < WORKERS; i++)
-		loop_destroy(fixture->loop[i]);
-}
-
-static void join(struct fixture *fixture, struct guest *guest, unsigned worker, const struct share_settings *settings)
-{
-	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
-
-	*guest = (struct guest){ .node = NULL };
-	assert_int_equal(gate_node_create(fixture->gate, NULL, settings ? settings : &usual, &guest->node, NULL), 0);
-	assert_int_equal(gate_port_open(guest->node, fixture->loop[worker], &guest->counters, &guest->port), 0);
-}
-
-static void part(struct guest *guest)
-{
-	gate_port_close(guest->port);
-	gate_node_destroy(guest->node);
-}
-
-static bool ask(struct guest *guest, unsigned i)
-{
-	struct gate_pass *pass = &guest->pass[i];
-
-	pass->kind = COST_FLUSH;	/* its cost does not depend on bytes: these carry the guest */
-	pass->waiting.bytes = (uint64_t)guest;
-	pass->enter = on_enter;
-	if (!gate_enter(guest->port, pass))
-		return false;
-	on_enter(pass);
-	return true;
-}
-
-static void leave(struct guest *guest, unsigned i)
-{
-	guest->inside--;
-	gate_leave(&guest->pass[i]);
-}
+#include "gate_bench.h"
 
 /* As many enter as keep the device busy; each that leaves lets one in. */
 static void test_bounded(void **state)
@@ -247,6 +135,29 @@ static void test_target_meets_a_lease(void **state)
 	assert_int_equal(fixture.gate->depth.opening, DEPTH_OPEN);
 	assert_int_equal(fixture.gate->depth.missed, 0);
 	part(&owner);
+	finish(&fixture);
+}
+
+/* What the device needs longer for than the target, even alone, is no reason to let in less of everybody's. */
+static void test_target_is_not_for_large_requests(void **state)
+{
+	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
+	struct fixture fixture;
+	static struct guest guest;
+
+	start(&fixture, &slow_cost);
+	settings.latency_target_us = 900;	/* alone in the device: 1000 */
+	join(&fixture, &guest, 0, &settings);
+	for (unsigned target_us = 900; target_us <= 4000; target_us += 3100) {
+		settings.latency_target_us = target_us;
+		assert_int_equal(gate_node_set(guest.node, &settings, NULL), 0);
+		assert_true(ask(&guest, 0));
+		for (uint64_t until = clock_now_ns() + 11 * MS; clock_now_ns() < until;)
+			turn(&fixture);
+		leave(&guest, 0);
+		assert_int_equal(fixture.gate->depth.opening == DEPTH_OPEN, target_us == 900);
+	}
+	part(&guest);
 	finish(&fixture);
 }
 
@@ -568,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_bounded),	     cmocka_unit_test(test_other_worker),
 		cmocka_unit_test(test_lease),	     cmocka_unit_test(test_done_at_once),
 		cmocka_unit_test(test_target_meets_a_lease),
+		cmocka_unit_test(test_target_is_not_for_large_requests),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_off),
 		cmocka_unit_test(test_admission),    cmocka_unit_test(test_move),

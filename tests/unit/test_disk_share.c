@@ -126,11 +126,44 @@ static void zeroes_cost_what_they_take(void **state)
 	end();
 }
 
+/* Requests that wait for a limit, and are waited for; also what they ask for when they have come that far. */
+static void drained_requests_do_not_wait(void **state)
+{
+	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
+	struct request request[8];
+	unsigned done = 0;
+
+	begin(false);
+	settings.max_iops = 1;
+	assert_int_equal(gate_node_set(node, &settings, NULL), 0);
+	for (unsigned i = 0; i < 8; i++) {
+		request[i] = (struct request){ .disk = { .op = DISK_DISCARD, .offset_bytes = i * 4096,
+							 .length_bytes = 4096, .done = request_done } };
+		disk_submit(channel, &request[i].disk);
+		done += request[i].done;
+	}
+	assert_int_equal(done, 1);
+	disk_channel_drain(channel, true);
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(request[i].done, 1);
+	assert_true(cost_of(DISK_READ, 0, 4096) > 0);
+	disk_channel_drain(channel, false);
+	request[0].done = 0;
+	disk_submit(channel, &request[0].disk);
+	assert_int_equal(request[0].done, 0);
+	settings.max_iops = 0;
+	assert_int_equal(gate_node_set(node, &settings, NULL), 0);
+	assert_int_equal(loop_turn(loop, NS_PER_MS), 0);
+	assert_int_equal(request[0].done, 1);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_blank_reads_pass_for_nothing),
 		cmocka_unit_test(zeroes_cost_what_they_take),
+		cmocka_unit_test(drained_requests_do_not_wait),
 	};
 
 	return cmocka_run_group_tests_name("disk_share", tests, NULL, NULL);

@@ -295,8 +295,9 @@ static void stop_and_go_on(void **state)
 			bench_add(&bench, 0);
 			kick();
 			bench_add(&bench, 1);
-			bench.stopped = false;
+			bench.stopped = bench.device.draining = false;
 			virtqueue_stop(bench.queue, bench_stopped, &bench);
+			assert_true(bench.device.draining);
 			bench_turn(&bench);
 			assert_false(bench.stopped);
 			echo_answer_all(&bench.device);

@@ -64,6 +64,7 @@ static void released_after_the_last_chain(void **state)
 
 		new = same_again();
 		virtqueue_set_memory(bench.queue, new, bench_released, &bench);
+		assert_true(bench.device.draining);
 		guest_memory_put(new);
 		/* The test's own reference goes: what is still mapped is the queue's doing. */
 		guest_memory_put(bench.driver.memory);
@@ -78,6 +79,7 @@ static void released_after_the_last_chain(void **state)
 		assert_int_equal(bench.released, 0);
 		echo_answer(&bench.device, 0);
 		assert_int_equal(bench.released, 1);
+		assert_false(bench.device.draining);
 		bench_turn(&bench);
 		bench_take(&bench, 3);
 		bench_take(&bench, 0);
