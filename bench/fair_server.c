@@ -119,6 +119,7 @@ void fair_prepare_file(struct fair_bench *bench)
 	host = open_file(bench->file);
 	calibrate.scratch_bytes = host->geometry.size_bytes;
 	fair_check(disk_calibrate(host, &calibrate, &bench->file_cost, &left), "calibration");
+	calibration_moderate(host, &bench->file_cost);
 	host->ops->close(host);
 }
 

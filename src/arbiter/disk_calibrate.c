@@ -20,6 +20,10 @@
 #include "core/clock.h"
 #include "core/loop.h"
 
+/* What calibration_moderate() believes: a disk with a queue of its own has some use for it, and none needs all of it. */
+#define PARALLEL_LEAST_ROTATIONAL 4u
+#define PARALLEL_LEAST		  16u
+#define PARALLEL_MOST		  64u
 #define DEPTH_MAX    128u
 #define RUNGS_MAX    8u		/* 1, 2, 4 … DEPTH_MAX */
 #define SHARES	     20u	/* of the budget: the ladder at most 8, reads 4, writes 6 */
@@ -361,4 +365,14 @@ int disk_calibrate(struct host_disk *host, const struct calibrate_options *optio
 	scale_rest(&cost);
 	*ret_cost = cost;
 	return 0;
+}
+
+void calibration_moderate(const struct host_disk *host, struct disk_cost *cost)
+{
+	uint32_t least = host->geometry.rotational ? PARALLEL_LEAST_ROTATIONAL : PARALLEL_LEAST;
+
+	if (cost->parallel < least)
+		cost->parallel = least;
+	if (cost->parallel > PARALLEL_MOST)
+		cost->parallel = PARALLEL_MOST;
 }

@@ -35,6 +35,12 @@ int disk_calibrate(struct host_disk *host, const struct calibrate_options *optio
 		   struct calibration **ret_left);
 
 /*
+ * A measurement that met a busy moment finds too few requests at a time, and a guest alone would then wait for itself; one
+ * that met a cache finds too many, and a newcomer would wait for all of them. Keeps the number where neither hurts.
+ */
+void calibration_moderate(const struct host_disk *host, struct disk_cost *cost);
+
+/*
  * On the thread that calibrated; never waits. Returns 0 when all requests have come back: everything is freed. -EBUSY:
  * not yet. NULL is allowed.
  */

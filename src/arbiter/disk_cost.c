@@ -38,7 +38,7 @@ const struct disk_cost disk_cost_default = {
 		[COST_FLUSH] = { .base_ns = 500000 },
 		[COST_DISCARD] = { .base_ns = 50000 },
 	},
-	.parallel = 8,
+	.parallel = 16,
 };
 
 /* ---- figures ---- */

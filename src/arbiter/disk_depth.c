@@ -4,6 +4,12 @@
 /* The bound never closes further than to 1/64, and one request. */
 #define OPENING_LEAST (DEPTH_OPEN / 64)
 
+/*
+ * From half of the modelled speed on, all is as modelled: our own latency costs some speed, too, and less stock would
+ * only cost more.
+ */
+#define SPEED_FULL DEPTH_OPEN
+
 static void set_opening(struct disk_depth *depth, uint32_t opening)
 {
 	if (opening < OPENING_LEAST)
@@ -14,7 +20,15 @@ static void set_opening(struct disk_depth *depth, uint32_t opening)
 	depth->parallel = (uint32_t)((uint64_t)depth->parallel_max * opening / DEPTH_OPEN);
 	if (depth->parallel == 0)
 		depth->parallel = 1;
-	depth->window_ns = depth->window_max_ns * opening / DEPTH_OPEN;
+	depth->window_ns = depth->window_max_ns * opening / DEPTH_OPEN * depth->speed / SPEED_FULL;
+}
+
+void disk_depth_set_rate(struct disk_depth *depth, double rate)
+{
+	double speed = rate < 0 ? 0 : 2 * rate;
+
+	depth->speed = speed < 1 ? (uint32_t)(speed * SPEED_FULL) : SPEED_FULL;
+	set_opening(depth, depth->opening);
 }
 
 void disk_depth_set(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns)
@@ -26,7 +40,7 @@ void disk_depth_set(struct disk_depth *depth, uint32_t parallel, uint64_t reques
 
 void disk_depth_init(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns)
 {
-	*depth = (struct disk_depth){ .opening = DEPTH_OPEN };
+	*depth = (struct disk_depth){ .opening = DEPTH_OPEN, .speed = SPEED_FULL };
 	disk_depth_set(depth, parallel, request_ns);
 }
 

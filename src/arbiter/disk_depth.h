@@ -19,6 +19,7 @@ struct disk_depth {
 	uint32_t inside;			/* requests in the device now */
 	uint64_t inside_ns;			/* their cost */
 	uint32_t opening;			/* of the bound; DEPTH_OPEN: all */
+	uint32_t speed;				/* of the device; DEPTH_OPEN: half of what the model says, or more */
 	uint64_t shrunk_ns;			/* when it shrank last */
 	/* of the period under way */
 	uint64_t period_start_ns;
@@ -34,6 +35,11 @@ struct disk_depth {
 void disk_depth_init(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns);
 /* The same for a model that changed; requests may be inside. */
 void disk_depth_set(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns);
+/*
+ * Cost carried out per second of wall time lately (cost_correction.rate). The window is meant as wall time: on a device
+ * much slower than its model it would hold far too much.
+ */
+void disk_depth_set_rate(struct disk_depth *depth, double rate);
 
 static inline bool disk_depth_room(const struct disk_depth *depth)
 {

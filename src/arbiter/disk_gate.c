@@ -204,6 +204,7 @@ static void observe(struct disk_gate *gate, const struct gate_pass *pass, uint64
 	if (window->wall_ns < GATE_WINDOW_NS)
 		return;
 	disk_cost_observe(&gate->cost, &gate->correction, window);
+	disk_depth_set_rate(&gate->depth, gate->correction.rate);
 	gate->cost_generation++;
 	gate->busy_since_ns = now_ns;
 	*window = (struct cost_window){ .wall_ns = 0 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "arbiter/disk_calibrate.h"
@@ -184,15 +185,31 @@ static bool let_go(struct measurement *hung)
 	return true;
 }
 
+/* Reading holes tells nothing of the disk below them. */
+static bool mostly_holes(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_blocks < status.st_size / 512 / 2;
+}
+
 static bool measure(struct share_gate *gate, struct disk_cost *ret_cost)
 {
-	int error = run_measurement(gate, ret_cost);
+	int error;
+
+	if (mostly_holes(gate->path)) {
+		log_info(NULL, "%s is mostly holes and not measured yet; its shares suppose an ordinary SSD, or what "
+			 "capacity_iops and capacity_bandwidth say", gate->path);
+		return false;
+	}
+	error = run_measurement(gate, ret_cost);
 
 	if (error) {
 		log_warning(NULL, "%s cannot be measured: %s; its shares suppose an ordinary SSD", gate->path, strerror(-error));
 		*ret_cost = disk_cost_default;
 		return false;
 	}
+	calibration_moderate(gate->host, ret_cost);
 	log_info(NULL, "%s: measured %llu requests of 4 KiB or %llu MiB a second", gate->path,
 		 (unsigned long long)disk_cost_iops(ret_cost), (unsigned long long)(disk_cost_bandwidth(ret_cost) >> 20));
 	return true;

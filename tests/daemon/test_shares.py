@@ -294,7 +294,21 @@ def costs(daemon):
     return dict(path.read_text().split("\n", 1) for path in (daemon.folder / "state").glob("disk-*.cost"))
 
 
-def test_disks_are_measured_once(make_daemon, sections, tmp_path):
+@pytest.fixture
+def full(tmp_path):
+    """Files without holes: what is all holes is not measured."""
+    for name in "main.pool", "fast.pool":
+        (tmp_path / name).write_bytes(bytes(64 << 20))
+
+
+def test_holes_are_not_measured(make_daemon, sections):
+    sections["pool main"].update(MEASURED)
+    daemon = make_daemon(sections)
+    assert daemon.wait_line("main.pool is mostly holes and not measured yet")
+    assert not costs(daemon)
+
+
+def test_disks_are_measured_once(make_daemon, sections, tmp_path, full):
     sections["pool main"].update(MEASURED)
     daemon = make_daemon(sections)
     assert daemon.wait_line("main.pool: measured")
@@ -311,7 +325,7 @@ def test_disks_are_measured_once(make_daemon, sections, tmp_path):
     assert daemon.wait_line("fast.pool: measured") and len(costs(daemon)) == 2
 
 
-def test_a_damaged_measurement_is_made_again(make_daemon, sections):
+def test_a_damaged_measurement_is_made_again(make_daemon, sections, full):
     sections["pool main"].update(MEASURED)
     daemon = make_daemon(sections)
     assert daemon.stop() == 0
@@ -322,7 +336,7 @@ def test_a_damaged_measurement_is_made_again(make_daemon, sections):
     assert daemon.wait_line("main.pool: measured", since) and "parallel" in kept.read_text()
 
 
-def test_a_takeover_measures_nothing(make_daemon, sections):
+def test_a_takeover_measures_nothing(make_daemon, sections, full):
     sections["pool main"].update(MEASURED)
     daemon = make_daemon(sections)
     for kept in (daemon.folder / "state").glob("disk-*.cost"):

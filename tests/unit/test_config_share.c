@@ -112,7 +112,7 @@ static void test_good(void **state)
 	assert_int_equal(group.value[SHARE_MAX_BANDWIDTH], 1 << 30);
 	assert_int_equal(group.value[SHARE_BURST], SHARE_BURST_MS_DEFAULT);
 	assert_int_equal(alice.value[SHARE_WEIGHT], 0);		/* what its disks weigh */
-	assert_int_equal(root.value[SHARE_WEIGHT], SCHEDULER_WEIGHT_DEFAULT);
+	assert_int_equal(root.value[SHARE_WEIGHT], 300);
 	assert_int_equal(alice.value[SHARE_MIN_BANDWIDTH], 10 << 20);
 	assert_int_equal(alice.value[SHARE_LATENCY_TARGET], 0);
 	assert_int_equal(root.value[SHARE_MIN_IOPS], 500);

@@ -13,7 +13,7 @@
 
 #include "arbiter/disk_cost.h"
 
-static const char right[] = "viaduct-disk-cost 1\nparallel 8\n"
+static const char right[] = "viaduct-disk-cost 1\nparallel 16\n"
 			    "read-random 8000 1900\nread-sequential 6000 1900\n"
 			    "write-random 10000 2100\nwrite-sequential 6000 2100\n"
 			    "flush 500000 0\ndiscard 50000 0\n";
