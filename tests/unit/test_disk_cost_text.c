@@ -82,7 +82,7 @@ static void test_numbers_are_checked(void **state)
 {
 	static const char *const wrong[] = { "0", "4097", "08", "-1", "+1", "", "4294967297", "18446744073709551617",
 					     "99999999999999999999999999999999999", "1e3", "0x8" };
-	const char *rest = strstr(right, "8\n") + 1;
+	const char *rest = strstr(right, "16\n") + 2;
 	struct disk_cost cost;
 	char text[sizeof(right) + 64];
 
@@ -93,7 +93,7 @@ static void test_numbers_are_checked(void **state)
 	snprintf(text, sizeof(text), "viaduct-disk-cost 1\nparallel %s%s", "4096", rest);
 	assert_int_equal(parse(text, strlen(text), &cost), 0);
 	assert_int_equal(cost.parallel, 4096);
-	snprintf(text, sizeof(text), "viaduct-disk-cost 2\nparallel 8%s", rest);
+	snprintf(text, sizeof(text), "viaduct-disk-cost 2\nparallel 16%s", rest);
 	assert_int_equal(parse(text, strlen(text), &cost), -EINVAL);
 }
 
