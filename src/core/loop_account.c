@@ -26,7 +26,7 @@
  * Pollers get so much of a turn while there are several guests. Who is left out has had the least by then and comes
  * first in the next turn; so does whoever wakes meanwhile, and is noticed this soon.
  */
-#define TURN_NS (2 * LOOP_SLICE_NS)
+#define TURN_NS (2ull * LOOP_SLICE_NS)
 /* Submitted apart from this estimated cost on: the system call by itself costs a small part of it. */
 #define SUBMIT_NS (LOOP_SLICE_NS / 4)
 /* What submitting one entry costs, before it was measured. */

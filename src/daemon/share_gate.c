@@ -97,7 +97,7 @@ static struct disk_cost cost_of(const struct config_capacity *capacity)
 	struct cost_line random = { .ns_per_kib = (uint32_t)(per_kib < most ? per_kib : most) };
 	struct disk_cost cost = disk_cost_default;
 
-	random.base_ns = (uint32_t)(small_ns - COST_SMALL_BYTES / 1024 * random.ns_per_kib);
+	random.base_ns = (uint32_t)(small_ns - COST_SMALL_BYTES / 1024 * (uint64_t)random.ns_per_kib);
 	cost.line[COST_READ_RANDOM] = cost.line[COST_WRITE_RANDOM] = random;
 	cost.line[COST_READ_SEQUENTIAL] = cost.line[COST_WRITE_SEQUENTIAL] =
 		cost_line_through(COST_SMALL_BYTES, large_ns * COST_SMALL_BYTES / COST_LARGE_BYTES, COST_LARGE_BYTES, large_ns);
