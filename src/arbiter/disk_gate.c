@@ -262,6 +262,8 @@ static bool ask(struct gate_port *port, struct gate_pass *pass)
 	at_once = gate_lane_take_only(port->lane, pass);
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_tell(tell);
+	if (!at_once)
+		loop_account_get(pass->account);
 	return at_once;
 }
 

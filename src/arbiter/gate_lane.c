@@ -93,6 +93,7 @@ static void enter(struct gate_pass *pass)
 void gate_lane_enter(struct gate_lane *lane)
 {
 	struct loop_account *payer = loop_payer(lane->loop);
+	struct loop_account *account;
 	struct gate_pass *pass, *next;
 
 	if (lane->entering)
@@ -101,8 +102,10 @@ void gate_lane_enter(struct gate_lane *lane)
 	while ((pass = take_granted(lane))) {
 		for (; pass; pass = next) {
 			next = pass_next(pass);
-			loop_pay(lane->loop, pass->account);
+			account = pass->account;
+			loop_pay(lane->loop, account);
 			enter(pass);
+			loop_account_put(lane->loop, account);
 		}
 	}
 	loop_pay(lane->loop, payer);

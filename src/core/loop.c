@@ -81,6 +81,7 @@ int loop_create(const struct loop_options *options, struct loop **ret_loop)
 	loop->spin_max_ns = options->spin_max_ns;
 	loop->clocks = options->clocks;
 	loop->own.share = &loop->own_share;
+	loop->own.users = 1;
 	loop->payer = &loop->own;
 	loop->mark_ns = loop_clock_ns(loop);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -112,6 +113,7 @@ void loop_destroy(struct loop *loop)
 	if (!loop)
 		return;
 	io_uring_queue_exit(&loop->ring);
+	loop_put_accounts(loop);
 	while (loop->watches) {
 		struct loop_watch_slot *slot = loop->watches;
 
@@ -137,11 +139,13 @@ static int loop_enable(struct loop *loop)
 struct io_uring_sqe *loop_sqe(struct loop *loop)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+	struct loop_account *payer = loop->payer;
 
 	while (!sqe) {
 		if (!loop->enabled)
 			loop_enable(loop);
 		loop_submit_entries(loop, false);
+		loop_pay_on(loop, payer);
 		sqe = io_uring_get_sqe(&loop->ring);
 	}
 	loop_count_entry(loop);
@@ -150,7 +154,7 @@ struct io_uring_sqe *loop_sqe(struct loop *loop)
 
 void loop_sqe_finish(struct loop *loop, struct io_uring_sqe *sqe, struct loop_op *op)
 {
-	op->account = loop->payer;
+	loop_op_account(op, loop->payer);
 	io_uring_sqe_set_data(sqe, op);
 }
 
@@ -267,6 +271,21 @@ void loop_set_spin(struct loop *loop, uint64_t spin_max_ns)
 		loop->spin_ns = spin_max_ns;
 }
 
+static void complete(struct loop *loop, struct loop_op *op, int result, unsigned cqe_flags)
+{
+	struct loop_account *account = op->account;
+
+	loop_pay_on(loop, account);
+	if (cqe_flags & IORING_CQE_F_MORE) {
+		op->done(op, result, cqe_flags);
+		return;
+	}
+	op->account = NULL;
+	op->done(op, result, cqe_flags);
+	if (account)
+		loop_account_put(loop, account);
+}
+
 static unsigned reap(struct loop *loop)
 {
 	struct io_uring_cqe *cqe;
@@ -288,10 +307,8 @@ static unsigned reap(struct loop *loop)
 		result = cqe->res;
 		flags = cqe->flags;
 		io_uring_cq_advance(&loop->ring, 1);
-		if (op) {
-			loop_pay_on(loop, op->account);
-			op->done(op, result, flags);
-		}
+		if (op)
+			complete(loop, op, result, flags);
 		handled++;
 	}
 	return handled;

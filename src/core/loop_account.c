@@ -18,6 +18,7 @@
 #include "core/loop_account.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "core/loop_internal.h"
@@ -37,9 +38,10 @@
 /* ---- guests ---- */
 
 struct guest_share {
-	struct loop_share share;	/* first: loop_guest_share() returns it */
+	struct loop_share share;	/* first: accounts point to it */
+	unsigned users;			/* atomic: the guest, and accounts of the loop's */
 	const struct loop *loop;
-	struct guest_share *next;
+	struct guest_share *next;	/* of the guest's */
 };
 
 struct loop_guest {
@@ -60,6 +62,15 @@ struct loop_guest *loop_guest_get(struct loop_guest *guest)
 	return guest;
 }
 
+static void share_put(struct guest_share *share)
+{
+	/* Release and acquire: whoever frees it sees what the others did to it. */
+	if (__atomic_sub_fetch(&share->users, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	assert(!share->share.pollers);
+	free(share);
+}
+
 void loop_guest_put(struct loop_guest *guest)
 {
 	if (!guest || --guest->users > 0)
@@ -67,14 +78,13 @@ void loop_guest_put(struct loop_guest *guest)
 	while (guest->shares) {
 		struct guest_share *share = guest->shares;
 
-		assert(!share->share.pollers);
 		guest->shares = share->next;
-		free(share);
+		share_put(share);
 	}
 	free(guest);
 }
 
-struct loop_share *loop_guest_share(struct loop_guest *guest, const struct loop *loop)
+static struct guest_share *guest_share(struct loop_guest *guest, const struct loop *loop)
 {
 	struct guest_share *share = guest->shares;
 
@@ -84,11 +94,86 @@ struct loop_share *loop_guest_share(struct loop_guest *guest, const struct loop 
 		share = calloc(1, sizeof(*share));
 		if (!share)
 			return NULL;
+		share->users = 1;
 		share->loop = loop;
 		share->next = guest->shares;
 		guest->shares = share;
 	}
-	return &share->share;
+	return share;
+}
+
+/* ---- accounts ---- */
+
+static void on_closed(struct loop_message *message)
+{
+	struct loop_account *account = (struct loop_account *)((char *)message - offsetof(struct loop_account, closed));
+
+	loop_account_put(account->loop, account);
+}
+
+struct loop_account *loop_account_create(struct loop_guest *guest, struct loop *loop)
+{
+	struct loop_account *account = calloc(1, sizeof(*account));
+	struct guest_share *share = account ? guest_share(guest, loop) : NULL;
+
+	if (!share) {
+		free(account);
+		return NULL;
+	}
+	__atomic_add_fetch(&share->users, 1, __ATOMIC_RELAXED);
+	account->loop = loop;
+	account->share = &share->share;
+	account->closed.run = on_closed;
+	account->users = 1;
+	return account;
+}
+
+void loop_account_close(struct loop_account *account)
+{
+	if (account)
+		loop_post(account->loop, &account->closed);
+}
+
+struct loop_account *loop_account_get(struct loop_account *account)
+{
+	account->users++;
+	return account;
+}
+
+static void leave_submitters(struct loop *loop, struct loop_account *account)
+{
+	struct loop_account **link = &loop->submitters;
+
+	while (*link && *link != account)
+		link = &(*link)->next;
+	if (*link)
+		*link = account->next;
+}
+
+void loop_account_put(struct loop *loop, struct loop_account *account)
+{
+	if (--account->users > 0)
+		return;
+	if (loop->payer == account)
+		loop_pay(loop, NULL);
+	leave_submitters(loop, account);
+	share_put((struct guest_share *)account->share);
+	free(account);
+}
+
+void loop_put_accounts(struct loop *loop)
+{
+	for (struct loop_watch_slot *slot = loop->watches; slot; slot = slot->next)
+		loop_op_release(loop, &slot->op);
+	while (loop->tasks)
+		loop_defer_cancel(loop, loop->tasks);
+	while (loop->messages) {
+		struct loop_message *message = loop->messages;
+
+		loop->messages = message->next;
+		if (message->run == on_closed)
+			on_closed(message);
+	}
 }
 
 /* ---- charging ---- */
@@ -147,19 +232,6 @@ void loop_count_entry(struct loop *loop)
 		return;
 	account->next = loop->submitters;
 	loop->submitters = account;
-}
-
-void loop_account_forget(struct loop *loop, struct loop_account *account)
-{
-	struct loop_account **link = &loop->submitters;
-
-	if (loop->payer == account)
-		loop_pay(loop, NULL);
-	while (*link && *link != account)
-		link = &(*link)->next;
-	if (*link)
-		*link = account->next;
-	account->entries = 0;
 }
 
 /* Charges everybody's part of `ns` and forgets the entries. */

@@ -17,11 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/loop.h"
 #include "core/stats.h"
 
-struct loop;
 struct loop_guest;
-struct loop_poller;
 
 /* About 64 small requests to a disk that answers at once: long enough to batch, short enough to wait for. */
 #define LOOP_SLICE_NS 25000u
@@ -37,24 +36,31 @@ struct loop_share {
 	struct loop_share *next, *previous;	/* of those with pollers awake */
 };
 
-/* One device on one loop. The owner sets `share`; both outlive everything that names the account. */
+/* One device on one loop. Counted: its owner names it, and so do operations and tasks until they have run. */
 struct loop_account {
+	struct loop *loop;
 	struct loop_share *share;
 	struct counter used_ns;		/* any thread may read it */
+	struct loop_message closed;
 	/* the loop's */
+	unsigned users;
 	uint64_t entry_ns;		/* what submitting one entry has cost lately; 0: unknown */
 	unsigned entries;		/* prepared and not yet submitted */
 	struct loop_account *next;	/* of those with such entries */
 };
 
-/*
- * One guest, over all loops. Control thread. The counted references keep its shares; put accepts NULL.
- * share: NULL when out of memory.
- */
+/* One guest, over all loops. Control thread. Counted, also by its accounts; put accepts NULL. */
 struct loop_guest *loop_guest_create(void);
 struct loop_guest *loop_guest_get(struct loop_guest *guest);
 void loop_guest_put(struct loop_guest *guest);
-struct loop_share *loop_guest_share(struct loop_guest *guest, const struct loop *loop);
+
+/* Control thread. NULL when out of memory. */
+struct loop_account *loop_account_create(struct loop_guest *guest, struct loop *loop);
+/*
+ * Its owner names it no more, nor does any watch or poller; the loop frees it when the last operation and task
+ * have run. The thread that created it; accepts NULL. The loop is still there, or runs no more.
+ */
+void loop_account_close(struct loop_account *account);
 
 /* The loop's thread, like all below. From now on `account` pays (NULL: the loop itself), until somebody else does. */
 void loop_pay(struct loop *loop, struct loop_account *account);
@@ -67,7 +73,8 @@ struct loop_account *loop_payer(const struct loop *loop);
  */
 bool loop_slice_over(struct loop *loop);
 
-/* Something of the account's has ended, maybe the last: nothing of the loop points to it but what still runs. */
-void loop_account_forget(struct loop *loop, struct loop_account *account);
+/* For what is to be paid for later: the account outlives it. Returns the account. */
+struct loop_account *loop_account_get(struct loop_account *account);
+void loop_account_put(struct loop *loop, struct loop_account *account);
 
 #endif

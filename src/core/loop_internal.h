@@ -106,6 +106,24 @@ static inline void loop_pay_on(struct loop *loop, struct loop_account *account)
 		loop_pay(loop, account);
 }
 
+/* Whoever names an account holds it; none is nobody's. */
+static inline void loop_op_account(struct loop_op *op, struct loop_account *account)
+{
+	op->account = account;
+	if (account)
+		loop_account_get(account);
+}
+
+static inline void loop_op_release(struct loop *loop, struct loop_op *op)
+{
+	if (op->account)
+		loop_account_put(loop, op->account);
+	op->account = NULL;
+}
+
+/* The loop goes: so do the accounts that were closed and that what it still has names. */
+void loop_put_accounts(struct loop *loop);
+
 /* The payer's next entry. */
 void loop_count_entry(struct loop *loop);
 /*

@@ -13,8 +13,8 @@ static void watch_arm(struct loop_watch_slot *slot)
 	struct io_uring_sqe *sqe = loop_sqe(slot->loop);
 
 	io_uring_prep_poll_multishot(sqe, slot->fd, slot->events);
-	loop_sqe_finish(slot->loop, sqe, &slot->op);
-	slot->op.account = slot->watch->account;
+	io_uring_sqe_set_data(sqe, &slot->op);
+	loop_op_account(&slot->op, slot->watch->account);
 	slot->armed = true;
 }
 
@@ -83,7 +83,7 @@ void loop_watch_stop(struct loop *loop, struct loop_watch *watch)
 		return;
 	watch->slot = NULL;
 	slot->watch = NULL;
-	slot->op.account = NULL;
+	loop_op_release(loop, &slot->op);
 	if (slot->armed)
 		watch_disarm(slot);
 	else
@@ -176,7 +176,7 @@ void loop_defer_for(struct loop *loop, struct loop_task *task, struct loop_accou
 	if (task->queued)
 		return;
 	task->queued = true;
-	task->account = account;
+	task->account = loop_account_get(account ? account : &loop->own);
 	task->next = NULL;
 	*loop->tasks_end = task;
 	loop->tasks_end = &task->next;
@@ -194,6 +194,7 @@ void loop_defer_cancel(struct loop *loop, struct loop_task *task)
 	if (!*link)
 		loop->tasks_end = link;
 	task->queued = false;
+	loop_account_put(loop, task->account);
 }
 
 /* As many as were queued at the start: a task that defers itself while it runs has its turn next time. */
@@ -205,12 +206,14 @@ void loop_run_tasks(struct loop *loop)
 		count++;
 	while (count-- > 0 && loop->tasks) {
 		struct loop_task *task = loop->tasks;
+		struct loop_account *account = task->account;
 
 		loop->tasks = task->next;
 		if (!loop->tasks)
 			loop->tasks_end = &loop->tasks;
 		task->queued = false;
-		loop_pay_on(loop, task->account);
+		loop_pay_on(loop, account);
 		task->run(task);
+		loop_account_put(loop, account);
 	}
 }

@@ -26,6 +26,8 @@ class PtyScreen:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.read(go, 1)      # the parent has seen how the terminal was
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)   # whatever the tests themselves were started with
             self._resize(0, columns, lines)
             os.execve(command[0], [str(word) for word in command],
                       {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm", **(env or {})})

@@ -47,7 +47,7 @@ struct fake_poller {
 /* A guest with one account, and pollers that all do the same. */
 struct fake_guest {
 	struct loop_guest *guest;
-	struct loop_account account;
+	struct loop_account *account;
 	struct fake_poller poller[POLLERS_MAX];
 	unsigned pollers;
 	uint64_t poll_ns;
@@ -55,15 +55,21 @@ struct fake_guest {
 	unsigned polls;
 };
 
-static inline struct loop *make_loop(void)
+/* 0: as many submissions as usual. */
+static inline struct loop *make_loop_of(unsigned entries)
 {
-	struct loop_options options = { .name = "test", .clocks = &clocks };
+	struct loop_options options = { .name = "test", .entries = entries, .clocks = &clocks };
 	struct loop *loop = NULL;
 
 	now_ns = NS_PER_S;
 	tick_ns = stolen_ns = 0;
 	assert_int_equal(loop_create(&options, &loop), 0);
 	return loop;
+}
+
+static inline struct loop *make_loop(void)
+{
+	return make_loop_of(0);
 }
 
 static inline bool fake_poll(struct loop_poller *poller)
@@ -97,13 +103,14 @@ static inline void begin(struct loop *loop, struct fake_guest *guest, unsigned p
 	memset(guest, 0, sizeof(*guest));
 	guest->guest = loop_guest_create();
 	assert_non_null(guest->guest);
-	guest->account.share = loop_guest_share(guest->guest, loop);
+	guest->account = loop_account_create(guest->guest, loop);
+	assert_non_null(guest->account);
 	guest->pollers = pollers;
 	guest->poll_ns = poll_ns;
 	guest->wants = true;
 	for (unsigned i = 0; i < pollers; i++)
 		guest->poller[i] = (struct fake_poller){
-			.poller = { .poll = fake_poll, .park = fake_park, .account = &guest->account },
+			.poller = { .poll = fake_poll, .park = fake_park, .account = guest->account },
 			.guest = guest,
 		};
 	wake(loop, guest);
@@ -112,8 +119,8 @@ static inline void begin(struct loop *loop, struct fake_guest *guest, unsigned p
 static inline void end(struct loop *loop, struct fake_guest *guest)
 {
 	sleep_all(loop, guest);
-	loop_account_forget(loop, &guest->account);
 	loop_guest_put(guest->guest);
+	loop_account_close(guest->account);
 }
 
 static inline void turn_until(struct loop *loop, uint64_t end_ns)
@@ -131,7 +138,7 @@ static inline void turn_until(struct loop *loop, uint64_t end_ns)
 
 static inline uint64_t used(const struct fake_guest *guest)
 {
-	return counter_read(&guest->account.used_ns);
+	return counter_read(&guest->account->used_ns);
 }
 
 static inline void assert_near(uint64_t a, uint64_t b, uint64_t tolerance)

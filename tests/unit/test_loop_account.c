@@ -31,7 +31,10 @@ static void test_devices_of_a_guest_share_its_share(void **state)
 	begin(loop, &second, 2, 5000);
 	begin(loop, &other, 1, 5000);
 	sleep_all(loop, &second);
-	second.account.share = first.account.share;
+	loop_account_close(second.account);
+	second.account = loop_account_create(first.guest, loop);
+	for (unsigned i = 0; i < 2; i++)
+		second.poller[i].poller.account = second.account;
 	wake(loop, &second);
 	turn_until(loop, NS_PER_S + 200 * NS_PER_MS);
 	assert_near(used(&first) + used(&second), used(&other), AHEAD_NS(5000));
@@ -72,7 +75,7 @@ static void test_a_slice_goes_round_the_queues(void **state)
 	begin(loop, &other, 1, 20000);
 	/* A queue of the first guest that tells when it was polled. */
 	sleep_all(loop, &guest[1]);
-	guest[1].poller[0].poller.account = &guest[0].account;
+	guest[1].poller[0].poller.account = guest[0].account;
 	wake(loop, &guest[1]);
 	turn_until(loop, NS_PER_S + 100 * NS_PER_MS);
 	assert_near(guest[1].polls, guest[0].polls / 8, 2);
@@ -172,15 +175,25 @@ static void test_guests_are_counted(void **state)
 {
 	struct loop *loop = make_loop(), *second = make_loop();
 	struct loop_guest *guest = loop_guest_create();
-	struct loop_share *share = loop_guest_share(guest, loop);
+	struct loop_account *account = loop_account_create(guest, loop), *other = loop_account_create(guest, loop);
+	struct loop_account *elsewhere = loop_account_create(guest, second);
 
 	assert_ptr_equal(loop_guest_get(guest), guest);
-	assert_ptr_equal(loop_guest_share(guest, loop), share);
-	assert_ptr_not_equal(loop_guest_share(guest, second), share);
+	assert_ptr_not_equal(account, other);
+	assert_ptr_equal(account->share, other->share);
+	assert_ptr_not_equal(account->share, elsewhere->share);
+	loop_account_close(account);
+	assert_int_equal(loop_turn(loop, 0), 0);
 	loop_guest_put(guest);
-	assert_ptr_equal(loop_guest_share(guest, loop), share);
+	account = loop_account_create(guest, loop);
+	assert_ptr_equal(account->share, other->share);
 	loop_guest_put(guest);
 	loop_guest_put(NULL);
+	assert_int_equal(account->share->awake, 0);
+	loop_account_close(account);
+	loop_account_close(other);
+	loop_account_close(elsewhere);
+	loop_account_close(NULL);
 	loop_destroy(loop);
 	loop_destroy(second);
 }

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who pays for what a loop does: tasks, completions, submissions, and what the machine takes away. */
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include "loop_guests.h"
+
+#define ENTRIES 16
 
 struct costly_task {
 	struct loop_task task;
@@ -33,9 +39,9 @@ static void test_tasks_are_charged_to_who_deferred_them(void **state)
 
 	begin(loop, &guest, 1, 0);
 	begin(loop, &other, 1, 0);
-	loop_pay(loop, &guest.account);
+	loop_pay(loop, guest.account);
 	loop_defer(loop, &task.task);
-	loop_defer_for(loop, &for_other.task, &other.account);
+	loop_defer_for(loop, &for_other.task, other.account);
 	loop_pay(loop, NULL);
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(loop_turn(loop, 0), 0);
@@ -58,7 +64,7 @@ static void test_pieces_are_bounded_by_the_slice(void **state)
 	begin(loop, &guest, 0, 0);
 	for (unsigned i = 0; i < 10; i++) {
 		task[i] = (struct costly_task){ .task.run = run_costly, .loop = loop, .cost_ns = 10000, .bounded = true };
-		loop_defer_for(loop, &task[i].task, &guest.account);
+		loop_defer_for(loop, &task[i].task, guest.account);
 	}
 	assert_int_equal(loop_turn(loop, 0), 0);
 	for (unsigned i = 0; i < 10; i++)
@@ -90,7 +96,7 @@ static void prepare(struct loop *loop, struct fake_guest *guest, struct costly_o
 	struct io_uring_sqe *sqe;
 
 	op->op.done = costly_done;
-	loop_pay(loop, &guest->account);
+	loop_pay(loop, guest->account);
 	sqe = loop_sqe(loop);
 	io_uring_prep_nop(sqe);
 	loop_sqe_finish(loop, sqe, &op->op);
@@ -111,6 +117,79 @@ static void test_completions_are_charged_to_who_submitted(void **state)
 	assert_int_equal(op.done, 1);
 	assert_int_equal(used(&guest), 9000);
 	end(loop, &guest);
+	loop_destroy(loop);
+}
+
+/* Whatever ends last: the operation, the task or the turn in which the account pays. */
+static void test_an_account_outlives_what_names_it(void **state)
+{
+	struct loop *loop = make_loop();
+	struct costly_task task = { .task.run = run_costly, .loop = loop, .again = 3 };
+	struct costly_op op[2] = { { .done = 0 } };
+	struct loop_watch watch = { .ready = NULL };
+	struct fake_guest guest, other;
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	begin(loop, &guest, 1, 100);
+	begin(loop, &other, 1, 100);
+	prepare(loop, &guest, &op[0]);
+	watch.account = guest.account;
+	assert_int_equal(loop_watch_start(loop, &watch, fd, POLLIN), 0);
+	assert_int_equal(loop_turn(loop, 0), 0);
+	loop_watch_stop(loop, &watch);
+	prepare(loop, &guest, &op[1]);
+	loop_defer_for(loop, &task.task, guest.account);
+	end(loop, &guest);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(loop_turn(loop, 0), 0);
+	assert_int_equal(op[0].done, 1);
+	assert_int_equal(op[1].done, 1);
+	assert_int_equal(task.runs, 4);
+	close(fd);
+	end(loop, &other);
+	loop_destroy(loop);
+}
+
+/* A loop that goes takes along what was closed but never told, or is still named. */
+static void test_a_loop_frees_the_accounts_it_has(void **state)
+{
+	struct loop *loop = make_loop();
+	struct costly_task task = { .task.run = run_costly, .loop = loop };
+	struct loop_watch watch = { .ready = NULL };
+	struct fake_guest guest;
+
+	begin(loop, &guest, 1, 100);
+	watch.account = guest.account;
+	assert_int_equal(loop_watch_start(loop, &watch, 0, POLLIN), 0);
+	loop_defer_for(loop, &task.task, guest.account);
+	end(loop, &guest);
+	loop_destroy(loop);
+	assert_int_equal(task.runs, 0);
+}
+
+/* The queue of submissions is full: somebody else's are submitted, and the operation still is its owner's. */
+static void test_a_full_queue_changes_no_payer(void **state)
+{
+	struct loop *loop = make_loop_of(ENTRIES);
+	struct fake_guest guest[2];
+	struct costly_op op[2 * ENTRIES] = { { .done = 0 } };
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < 2; i++)
+		begin(loop, &guest[i], 0, 0);
+	for (unsigned i = 0; i < ENTRIES - 1; i++)
+		prepare(loop, &guest[0], &op[i]);
+	for (unsigned i = ENTRIES - 1; i < 2 * ENTRIES; i++)
+		prepare(loop, &guest[1], &op[i]);
+	for (unsigned i = 0; i < 200; i++)
+		assert_int_equal(loop_turn(loop, 0), 0);
+	for (unsigned i = 0; i < 2 * ENTRIES; i++)
+		done += op[i].done;
+	assert_int_equal(done, 2 * ENTRIES);
+	assert_int_equal(used(&guest[0]), (ENTRIES - 1) * 9000);
+	assert_int_equal(used(&guest[1]), (ENTRIES + 1) * 9000);
+	for (unsigned i = 0; i < 2; i++)
+		end(loop, &guest[i]);
 	loop_destroy(loop);
 }
 
@@ -167,6 +246,9 @@ int main(void)
 		cmocka_unit_test(test_tasks_are_charged_to_who_deferred_them),
 		cmocka_unit_test(test_pieces_are_bounded_by_the_slice),
 		cmocka_unit_test(test_completions_are_charged_to_who_submitted),
+		cmocka_unit_test(test_an_account_outlives_what_names_it),
+		cmocka_unit_test(test_a_loop_frees_the_accounts_it_has),
+		cmocka_unit_test(test_a_full_queue_changes_no_payer),
 		cmocka_unit_test(test_a_submission_is_shared_by_entries),
 		cmocka_unit_test(test_time_that_others_took_is_charged_to_nobody),
 	};

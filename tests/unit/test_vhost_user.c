@@ -436,6 +436,9 @@ static void worker_on_its_own_thread(void **state)
 		close(socket);
 	}
 	TURN_UNTIL(bench, bench_status(bench).connections == 0 && bench->device.resets == 40);
+	vhost_user_destroy(bench->endpoint, on_gone, bench);
+	TURN_UNTIL(bench, bench->gone);
+	bench->endpoint = NULL;
 	loop_stop(bench->worker);
 	assert_int_equal(pthread_join(thread, &failed), 0);
 	assert_null(failed);

@@ -27,7 +27,7 @@
 /* A guest whose rings are refilled as soon as they are done. */
 struct flood {
 	struct loop_guest *guest;
-	struct loop_account account;
+	struct loop_account *account;
 	struct ring_driver driver[QUEUES_MAX];
 	struct virtqueue *queue[QUEUES_MAX];
 	struct echo_device device;
@@ -64,7 +64,8 @@ static void begin(struct flood *flood, unsigned queues, unsigned entries)
 	memset(flood, 0, sizeof(*flood));
 	flood->guest = loop_guest_create();
 	assert_non_null(flood->guest);
-	flood->account.share = loop_guest_share(flood->guest, loop);
+	flood->account = loop_account_create(flood->guest, loop);
+	assert_non_null(flood->account);
 	flood->device.at_once = true;
 	flood->queues = queues;
 	flood->chains = entries > 0;
@@ -75,7 +76,7 @@ static void begin(struct flood *flood, unsigned queues, unsigned entries)
 		fill_ring(&flood->driver[i], entries);
 		setup = ring_driver_setup(&flood->driver[i]);
 		setup.loop = loop;
-		setup.account = &flood->account;
+		setup.account = flood->account;
 		setup.model = &echo_model;
 		setup.device = &flood->device;
 		setup.broken = never_broken;
@@ -99,6 +100,7 @@ static void end(struct flood *flood)
 		virtqueue_destroy(flood->queue[i]);
 		ring_driver_finish(&flood->driver[i]);
 	}
+	loop_account_close(flood->account);
 	loop_guest_put(flood->guest);
 }
 
@@ -118,7 +120,7 @@ static void drive(struct flood *flood)
 
 static uint64_t used(const struct flood *flood)
 {
-	return counter_read(&flood->account.used_ns);
+	return counter_read(&flood->account->used_ns);
 }
 
 /* Both at once for a while; returns the CPU time it took. */

@@ -28,6 +28,7 @@ static void endpoint_free(struct vhost_user_endpoint *endpoint)
 		struct vhost_user_account *account = endpoint->accounts;
 
 		endpoint->accounts = account->next;
+		loop_account_close(account->account);
 		free(account);
 	}
 	loop_guest_put(endpoint->options.guest);
@@ -107,26 +108,26 @@ void vhost_user_destroy(struct vhost_user_endpoint *endpoint, void (*gone)(void 
 	destroy_settle(endpoint);
 }
 
-struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, const struct loop *worker)
+struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, struct loop *worker)
 {
 	struct vhost_user_account *account = endpoint->accounts;
 
 	while (account && account->worker != worker)
 		account = account->next;
 	if (account)
-		return &account->account;
+		return account->account;
 	account = calloc(1, sizeof(*account));
 	if (!account)
 		return NULL;
-	account->account.share = loop_guest_share(endpoint->options.guest, worker);
-	if (!account->account.share) {
+	account->account = loop_account_create(endpoint->options.guest, worker);
+	if (!account->account) {
 		free(account);
 		return NULL;
 	}
 	account->worker = worker;
 	account->next = endpoint->accounts;
 	endpoint->accounts = account;
-	return &account->account;
+	return account->account;
 }
 
 /* ---- whose rings run ---- */
@@ -232,7 +233,7 @@ void vhost_user_status(const struct vhost_user_endpoint *endpoint, struct vhost_
 	memcpy(status.violations, endpoint->violations, sizeof(status.violations));
 	add_counts(&status, &endpoint->counts);
 	for (const struct vhost_user_account *account = endpoint->accounts; account; account = account->next)
-		status.cpu_ns += counter_read(&account->account.used_ns);
+		status.cpu_ns += counter_read(&account->account->used_ns);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next) {
 		status.connections += !connection->closing;

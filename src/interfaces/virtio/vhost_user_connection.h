@@ -179,7 +179,7 @@ struct vhost_user_connection {
 
 /* The endpoint's time on one worker. */
 struct vhost_user_account {
-	struct loop_account account;
+	struct loop_account *account;
 	const struct loop *worker;
 	struct vhost_user_account *next;
 };
@@ -344,7 +344,7 @@ void vhost_user_endpoint_remove(struct vhost_user_connection *connection);
 /* A connection came to rest: is the whole endpoint suspended now? */
 void vhost_user_endpoint_settle(struct vhost_user_endpoint *endpoint);
 /* Who pays for a ring on that worker; NULL when out of memory. */
-struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, const struct loop *worker);
+struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, struct loop *worker);
 uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint);
 
 /* ---- handlers of messages, by file ---- */

@@ -10,7 +10,6 @@
 
 #include "core/checked.h"
 #include "core/clock.h"
-#include "core/loop_account.h"
 #include "core/memory_guard.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
@@ -101,8 +100,6 @@ static int allocate(struct virtqueue *queue)
 
 static void release(struct virtqueue *queue)
 {
-	if (queue->setup.account)
-		loop_account_forget(queue->loop, queue->setup.account);
 	for (unsigned i = 0; i < 2; i++)
 		guest_memory_put(queue->views[i].memory);
 	dirty_log_put(queue->log);
