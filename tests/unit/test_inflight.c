@@ -416,6 +416,24 @@ static void garbage_that_does_no_harm(void **state)
 	free(region);
 }
 
+/* What was taken before the restart is answered, even if the queue never gets a turn. */
+static void stopped_before_the_first_turn(void **state)
+{
+	begin(40, true);
+	add(5);
+	add(2);
+	add(7);
+	taken(5, 40);
+	taken(2, 41);
+	assert_int_equal(virtqueue_start(&bench.setup, &bench.queue), 0);
+	bench_stop(&bench);
+	assert_int_equal(bench.device.taken, 2);
+	assert_int_equal(ring_driver_used(&bench.driver)->idx, 42);
+	assert_int_equal(bench.position.available_idx, 42);
+	assert_int_equal(region->entry[5].inflight + region->entry[2].inflight, 0);
+	end();
+}
+
 /* A region that changes while the queue runs harms its own recovery only. */
 static void scribbled_on_while_running(void **state)
 {
@@ -458,6 +476,7 @@ int main(void)
 		cmocka_unit_test(hostile_regions_break_the_ring),
 		cmocka_unit_test(more_in_flight_than_available),
 		cmocka_unit_test(garbage_that_does_no_harm),
+		cmocka_unit_test(stopped_before_the_first_turn),
 		cmocka_unit_test(scribbled_on_while_running),
 		cmocka_unit_test(sizes_of_regions),
 	};

@@ -131,12 +131,13 @@ def test_takeover(limited):
         assert offer_reads(front, 10) < 5, "the successor knows no limit"
 
 
-def test_killed(limited):
-    """What waited is recorded in INFLIGHT, and is answered once."""
+@pytest.mark.parametrize("wait_s", [0.2, 0])
+def test_killed(limited, wait_s):
+    """What waited is recorded in INFLIGHT, and is answered once, also by a ring that is stopped before its first turn."""
     with start_waiting(limited, "kill", inflight=True) as front:
         soon(limited.restart)
         soon(front.reconnect)
-        time.sleep(0.2)
+        time.sleep(wait_s)
         front.early += answered(front)
         assert front.early < READS / 2, "the limit does not hold any more"
         soon(front.stop_queue, 0)

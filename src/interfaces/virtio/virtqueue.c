@@ -323,6 +323,8 @@ void virtqueue_stop(struct virtqueue *queue,
 	loop_poller_remove(queue->loop, &queue->poller);
 	loop_watch_stop(queue->loop, &queue->kick_watch);
 	loop_timer_stop(queue->loop, &queue->poll_timer);
+	/* Stopped before its first turn: what was taken before the restart is answered nevertheless. */
+	queue_take_again(queue);
 	if (queue->in_flight > 0)
 		drain(queue, true);
 	queue_try_finish_stop(queue);

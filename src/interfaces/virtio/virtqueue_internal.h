@@ -139,6 +139,8 @@ extern const struct virtio_chain_ops queue_chain_ops;
 
 /* Callbacks of the loop. */
 bool queue_poll(struct loop_poller *poller);
+/* After a restart: what INFLIGHT recorded comes first, in the order in which it was taken. */
+void queue_take_again(struct virtqueue *queue);
 bool queue_park(struct loop_poller *poller);
 void queue_publish(struct loop_task *task);
 void queue_kick_ready(struct loop_watch *watch, unsigned events);

@@ -237,8 +237,7 @@ static void handle_slot(struct virtqueue *queue, struct queue_slot *slot)
 	queue->model->handle(queue->model_queue, &slot->chain);
 }
 
-/* After a restart: what INFLIGHT recorded comes first, in the order in which it was taken. */
-static bool take_again(struct virtqueue *queue)
+void queue_take_again(struct virtqueue *queue)
 {
 	while (queue->resubmit_next < queue->resubmit_count && !queue->broken) {
 		unsigned entry = queue->resubmit[queue->resubmit_next++];
@@ -248,7 +247,6 @@ static bool take_again(struct virtqueue *queue)
 		if (slot && !queue->broken)
 			handle_slot(queue, slot);
 	}
-	return true;
 }
 
 static bool batch_over(struct virtqueue *queue, const struct virtio_chain *chain, unsigned taken)
@@ -264,8 +262,10 @@ bool queue_poll(struct loop_poller *poller)
 	unsigned taken = 0;
 	bool over = false;
 
-	if (queue->resubmit_next < queue->resubmit_count && queue_takes(queue))
-		return take_again(queue);
+	if (queue->resubmit_next < queue->resubmit_count && queue_takes(queue)) {
+		queue_take_again(queue);
+		return true;
+	}
 	trace_mark(TRACE_KICK);
 	while (!over && queue_takes(queue)) {
 		struct queue_slot *slot = queue->packed ? packed_take(queue) : split_take(queue);
