@@ -184,22 +184,18 @@ static uint64_t spread(struct scheduler_node *node, uint64_t cost_ns)
 	return cost_ns * node->scheduler->spread >> 32;
 }
 
-/* Moves the node's tag on (or back, but not behind the others) as if it had been its turn. */
-static void charge_weight(struct scheduler_node *node, int64_t cost_ns)
+/* Moves the node's tag on. */
+static void charge_weight(struct scheduler_node *node, uint64_t cost_ns)
 {
 	struct scheduler_node *parent = node->parent;
 	uint64_t tag = later(node->tag, parent->virtual);
 	uint64_t least = heap_least(&parent->tags);
 
 	parent->virtual = later(parent->virtual, least < tag ? least : tag);
-	if (cost_ns < 0) {
-		uint64_t back = (uint64_t)-cost_ns * node->tag_step, room = tag - parent->virtual;
-
-		tag -= back < room ? back : room;
-	} else if (tag - parent->virtual <= LEAD_MAX_NS * node->tag_step) {
+	if (tag - parent->virtual <= LEAD_MAX_NS * node->tag_step) {
 		if (node->woken)
-			cost_ns += (int64_t)spread(node, (uint64_t)cost_ns);
-		tag += (uint64_t)cost_ns * node->tag_step;
+			cost_ns += spread(node, cost_ns);
+		tag += cost_ns * node->tag_step;
 	}
 	node->tag = tag;
 	if (parent->virtual > VIRTUAL_REBASE)
@@ -231,7 +227,7 @@ static void charge(struct scheduler_node *leaf, const struct scheduler_request *
 
 	charge_owed(leaf->scheduler, reserved, request->cost_ns);
 	for (struct scheduler_node *node = leaf; node->parent; node = node->parent) {
-		charge_weight(node, (int64_t)request->cost_ns);
+		charge_weight(node, request->cost_ns);
 		counts = counts || node == reserved;
 		if (counts && node->due_step > 0)
 			charge_reservation(node, request->cost_ns);
@@ -335,18 +331,6 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
 	}
 	leaf->first = leaf->last = request;
 	node_settle_up(leaf);
-}
-
-void scheduler_charge(struct scheduler_node *leaf, int64_t cost_ns, uint64_t now_ns)
-{
-	int64_t most = (int64_t)COST_MAX_NS;
-
-	scheduler_advance(leaf->scheduler, now_ns);
-	cost_ns = cost_ns > most ? most : cost_ns < -most ? -most : cost_ns;
-	for (struct scheduler_node *node = leaf; node->parent; node = node->parent) {
-		charge_weight(node, cost_ns);
-		node_settle(node);
-	}
 }
 
 unsigned scheduler_waiting(const struct disk_scheduler *scheduler)

@@ -103,12 +103,6 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
  */
 struct scheduler_request *scheduler_next(struct disk_scheduler *scheduler, uint64_t now_ns, uint64_t *ret_ready_ns);
 
-/*
- * Charges a leaf for what went to the device without waiting here (the gate's lease), or, with a positive or negative
- * correction, for a cost that turned out to be another than was estimated.
- */
-void scheduler_charge(struct scheduler_node *leaf, int64_t cost_ns, uint64_t now_ns);
-
 /* Requests waiting in all. */
 unsigned scheduler_waiting(const struct disk_scheduler *scheduler);
 

@@ -181,15 +181,6 @@ static void step_take(void)
 	taken++;
 }
 
-/* Says nothing about when what waits may go; it must only do no harm. */
-static void step_charge(void)
-{
-	int leaf = (int)random_below(NODES);
-
-	if (twins[leaf].node && !has_children(leaf))
-		scheduler_charge(twins[leaf].node, (int64_t)random_below(20 * NS_PER_MS) - (int64_t)(5 * NS_PER_MS), now_ns);
-}
-
 static void step_create(void)
 {
 	int index = (int)random_below(NODES), parent = (int)random_below(NODES + 1) - 1;
@@ -247,9 +238,7 @@ static void step(void)
 	uint64_t kind = random_below(1000);
 
 	now_ns += random_below(10) ? random_below(100 * NS_PER_US) : random_below(5 * NS_PER_MS);
-	if (kind < 20)
-		step_charge();
-	else if (kind < 490)
+	if (kind < 480)
 		step_add();
 	else if (kind < 960)
 		step_take();

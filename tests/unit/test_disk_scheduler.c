@@ -383,35 +383,6 @@ static void drained_leaf_passes_its_own_limits(void **state)
 	scheduler_drain_end(leaf);
 }
 
-/* ---- charges from outside ---- */
-
-static void charge_counts_as_service(void **state)
-{
-	struct scheduler_node *leased = NODE(NULL), *other = NODE(NULL);
-
-	fill(leased, 60);
-	fill(other, 60);
-	serve(20, NULL);
-	scheduler_charge(leased, 10 * COST_NS, now_ns);
-	assert_in_range(serve(30, leased), 9, 11);
-	scheduler_charge(leased, -4 * (int64_t)COST_NS, now_ns);
-	assert_in_range(serve(20, leased), 9, 13);
-}
-
-/* Alone on the disk it owes nobody anything, and a credit cannot be saved up. */
-static void charge_without_rivals_leaves_little_debt(void **state)
-{
-	struct scheduler_node *leased = NODE(NULL), *other = NODE(NULL);
-
-	for (unsigned i = 0; i < 100000; i++)
-		scheduler_charge(leased, COST_NS, now_ns += COST_NS);
-	fill(leased, 60);
-	fill(other, 60);
-	assert_in_range(serve(40, leased), 18, 21);
-	scheduler_charge(leased, INT64_MIN, now_ns);
-	assert_in_range(serve(40, leased), 19, 22);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -428,7 +399,7 @@ int main(void)
 		TEST(limit_of_a_group_holds_back_its_members_only), TEST(lifted_limit_holds_no_longer),
 		TEST(new_limit_holds_what_waits), TEST(depth_is_bounded),
 		TEST(move_takes_along_what_waits), TEST(move_out_of_a_throttled_group),
-		TEST(drained_leaf_passes_its_own_limits), TEST(charge_counts_as_service), TEST(charge_without_rivals_leaves_little_debt),
+		TEST(drained_leaf_passes_its_own_limits),
 	};
 
 	return cmocka_run_group_tests_name("disk_scheduler", tests, NULL, NULL);
