@@ -6,15 +6,7 @@
  * requests as the device has room for are taken from the scheduler, whoever's they are (gate_dispatch()); each is let
  * in on its own worker (gate_lane.c). A request that leaves the device makes room, and the same follows.
  *
- * The lease. A port that has the gate to itself for GATE_ALONE_NS may enter without the lock: there is nobody to be
- * fair to. While it holds the lease, all it has inside is counted by itself, in port->lease. Any other port that asks
- * takes the lease away under the lock. The owner finds out when it next looks at gate->holder; until then its
- * count is read by gate_room() (gate->revoked), and then it hands its count over. A request that slips in or out between
- * is counted a moment later, but the last one out looks again: others may wait for it. Disks with limits or a latency
- * target get no lease.
- *
- * Every request inside is counted in exactly one place: in lease.inside of a port which has or had the lease and has
- * not handed it over, or in gate->depth and port->inside.
+ * While nobody has to wait, ports hold leases and enter without the lock: gate_lease.c.
  */
 #include "arbiter/disk_gate.h"
 
@@ -29,27 +21,17 @@ static struct gate_pass *pass_of(struct scheduler_request *request)
 	return (struct gate_pass *)((char *)request - offsetof(struct gate_pass, waiting));
 }
 
-static uint32_t inside_read(const struct gate_lease *lease)
-{
-	return __atomic_load_n(&lease->inside, __ATOMIC_RELAXED);
-}
-
-/* ---- the lease: its owner, without the lock ---- */
+/* ---- leases, without the lock ---- */
 
 static bool lease_held(const struct gate_port *port)
 {
-	return __atomic_load_n(&port->gate->holder, __ATOMIC_RELAXED) == port;
+	return __atomic_load_n(&port->lease.held, __ATOMIC_RELAXED);
 }
 
 static bool lease_room(const struct gate_lease *lease)
 {
-	return lease->inside < lease->parallel || lease->inside_ns < lease->window_ns;
-}
-
-static void lease_count(struct gate_lease *lease, int requests, int64_t cost_ns)
-{
-	__atomic_store_n(&lease->inside, lease->inside + (uint32_t)requests, __ATOMIC_RELAXED);
-	__atomic_store_n(&lease->inside_ns, lease->inside_ns + (uint64_t)cost_ns, __ATOMIC_RELAXED);
+	return lease->inside < __atomic_load_n(&lease->parallel, __ATOMIC_RELAXED) ||
+	       lease->inside_ns < __atomic_load_n(&lease->window_ns, __ATOMIC_RELAXED);
 }
 
 /*
@@ -58,74 +40,19 @@ static void lease_count(struct gate_lease *lease, int requests, int64_t cost_ns)
  */
 static bool lease_leave(struct gate_port *port, uint64_t cost_ns)
 {
-	lease_count(&port->lease, -1, -(int64_t)cost_ns);
+	gate_lease_count(&port->lease, -1, -(int64_t)cost_ns);
 	if (port->lease.inside > 0)
 		return true;
 	__atomic_store_n(&port->lease.inside, 0, __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&port->gate->holder, __ATOMIC_SEQ_CST) == port;
+	return __atomic_load_n(&port->lease.held, __ATOMIC_SEQ_CST);
 }
 
-/* ---- the lease: under the lock ---- */
+/* ---- under the lock ---- */
 
-/* On the port's worker: what it counted is counted by the gate from now on. */
-static void lease_hand_over(struct gate_port *port)
+/* Before a port does anything: what it counted is counted by the gate, and it knows the costs. */
+static void settle(struct gate_port *port)
 {
-	struct disk_gate *gate = port->gate;
-
-	gate->depth.inside += port->lease.inside;
-	gate->depth.inside_ns += port->lease.inside_ns;
-	port->inside += port->lease.inside;
-	lease_count(&port->lease, -(int)port->lease.inside, -(int64_t)port->lease.inside_ns);
-	if (gate->revoked == port)
-		gate->revoked = NULL;
-}
-
-void gate_lease_revoke(struct disk_gate *gate)
-{
-	struct gate_port *holder = gate->holder;
-
-	if (!holder)
-		return;
-	__atomic_store_n(&gate->holder, NULL, __ATOMIC_SEQ_CST);
-	gate->revoked = __atomic_load_n(&holder->lease.inside, __ATOMIC_SEQ_CST) > 0 ? holder : NULL;
-}
-
-/* On the port's worker. Everything inside is its own: it counts that itself from now on. */
-static void lease_give(struct gate_port *port)
-{
-	struct disk_gate *gate = port->gate;
-
-	port->lease.parallel = gate->depth.parallel;
-	port->lease.window_ns = gate->depth.window_ns;
-	lease_count(&port->lease, (int)gate->depth.inside, (int64_t)gate->depth.inside_ns);
-	gate->depth.inside = 0;
-	gate->depth.inside_ns = 0;
-	port->inside = 0;
-	gate->busy = false;
-	__atomic_store_n(&gate->holder, port, __ATOMIC_RELAXED);
-}
-
-static void consider_lease(struct gate_port *port, uint64_t now_ns)
-{
-	struct disk_gate *gate = port->gate;
-
-	if (gate->last != port) {
-		gate->last = port;
-		gate->last_since_ns = now_ns;
-		return;
-	}
-	if (now_ns - gate->last_since_ns >= GATE_ALONE_NS && !gate->revoked && scheduler_waiting(gate->scheduler) == 0 &&
-	    gate->depth.inside == port->inside && port->lease.inside == 0 && port->node->latency_target_ns == 0 &&
-	    !scheduler_node_limited(port->node->node) && disk_depth_room(&gate->depth))
-		lease_give(port);
-}
-
-/* Under the lock, before a port does anything: the lease is nobody's, and its count is handed over. */
-static void settle_lease(struct gate_port *port)
-{
-	gate_lease_revoke(port->gate);
-	if (port->lease.inside > 0 || port->gate->revoked == port)
-		lease_hand_over(port);
+	gate_lease_settle(port);
 	if (port->cost_generation != port->gate->cost_generation) {
 		port->cost = port->gate->cost;
 		port->cost_generation = port->gate->cost_generation;
@@ -141,7 +68,7 @@ uint64_t gate_now(struct disk_gate *gate, const struct gate_lane *lane)
 	return gate->now_ns;
 }
 
-/* ---- dispatching, under the lock ---- */
+/* ---- dispatching ---- */
 
 static bool gate_room(const struct disk_gate *gate)
 {
@@ -149,10 +76,7 @@ static bool gate_room(const struct disk_gate *gate)
 
 	if (!gate->on)
 		return true;
-	if (gate->revoked) {
-		depth.inside += inside_read(&gate->revoked->lease);
-		depth.inside_ns += __atomic_load_n(&gate->revoked->lease.inside_ns, __ATOMIC_RELAXED);
-	}
+	gate_lease_inside(gate, &depth);
 	return disk_depth_room(&depth);
 }
 
@@ -165,6 +89,11 @@ void gate_dispatch(struct disk_gate *gate, struct gate_lane *here, uint64_t now_
 		struct gate_pass *pass;
 
 		if (!gate_room(gate)) {
+			if (gate->holders) {
+				/* Who leaves without the lock would not look after those that wait. */
+				gate_lease_revoke(gate);
+				continue;
+			}
 			if (!gate->busy) {
 				gate->busy = true;
 				gate->busy_since_ns = now_ns;
@@ -177,6 +106,7 @@ void gate_dispatch(struct disk_gate *gate, struct gate_lane *here, uint64_t now_
 			break;
 		pass = pass_of(request);
 		pass->port->inside++;
+		pass->port->inside_ns += request->cost_ns;
 		disk_depth_enter(&gate->depth, request->cost_ns);
 		gate_lane_grant(pass, here, tell);
 	}
@@ -238,6 +168,7 @@ static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
 
 	assert(port->inside > 0);
 	port->inside--;
+	port->inside_ns -= pass->waiting.cost_ns;
 	disk_depth_leave(depth, pass->waiting.cost_ns);
 	observe(port->gate, pass, now_ns);
 	disk_depth_report(depth, now_ns - pass->entered_ns, target_of(pass), now_ns);
@@ -254,11 +185,12 @@ static bool ask(struct gate_port *port, struct gate_pass *pass)
 	pass->account = loop_payer(port->lane->loop);
 	pthread_mutex_lock(&gate->lock);
 	now_ns = gate_now(gate, port->lane);
-	settle_lease(port);
+	gate_lease_ask(port, now_ns);
+	settle(port);
 	pass->waiting.cost_ns = pass_cost(port, pass);
 	scheduler_add(port->node->node, &pass->waiting, now_ns);
 	gate_dispatch(gate, port->lane, now_ns, &tell);
-	consider_lease(port, now_ns);
+	gate_lease_consider(port, now_ns);
 	at_once = gate_lane_take_only(port->lane, pass);
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_tell(tell);
@@ -276,7 +208,7 @@ bool gate_enter(struct gate_port *port, struct gate_pass *pass)
 	if (lease_held(port) && lease_room(&port->lease)) {
 		pass->waiting.cost_ns = pass_cost(port, pass);
 		pass->entered_ns = loop_now_ns(port->lane->loop);
-		lease_count(&port->lease, 1, (int64_t)pass->waiting.cost_ns);
+		gate_lease_count(&port->lease, 1, (int64_t)pass->waiting.cost_ns);
 		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
 		return true;
 	}
@@ -305,11 +237,11 @@ void gate_leave(struct gate_pass *pass)
 		return;
 	pthread_mutex_lock(&gate->lock);
 	now_ns = gate_now(gate, port->lane);
-	settle_lease(port);
+	settle(port);
 	if (!leased)
 		count_leave(pass, now_ns);
 	gate_dispatch(gate, port->lane, now_ns, &tell);
-	consider_lease(port, now_ns);
+	gate_lease_consider(port, now_ns);
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_tell(tell);
 	gate_lane_enter(port->lane);
@@ -372,12 +304,7 @@ void gate_port_close(struct gate_port *port)
 		return;
 	gate = port->gate;
 	pthread_mutex_lock(&gate->lock);
-	if (gate->holder == port)
-		__atomic_store_n(&gate->holder, NULL, __ATOMIC_RELAXED);
-	if (port->lease.inside > 0 || gate->revoked == port)
-		lease_hand_over(port);
-	if (gate->last == port)
-		gate->last = NULL;
+	gate_lease_close(port);
 	assert(port->inside == 0);
 	if (port->draining)
 		scheduler_drain_end(port->node->node);

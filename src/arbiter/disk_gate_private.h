@@ -3,6 +3,7 @@
  * What the files of the gate share. Nobody else includes this.
  *
  *   disk_gate.c     requests: waiting, entering, leaving; on the workers
+ *   gate_lease.c    entering without the lock while nobody has to wait
  *   gate_lane.c     getting a request that may enter back to its own worker
  *   gate_shares.c   the tree of shares; on the control thread
  */
@@ -16,17 +17,12 @@
 #include "core/loop.h"
 #include "core/loop_account.h"
 
-/* A port that had the gate to itself for so long gets the lease. */
-#define GATE_ALONE_NS 1000000u
+/* Nobody has had to wait for so long: ports get leases. */
+#define GATE_CALM_NS 1000000u
 /* How long the device must have been fully busy before what it did says something about its speed. */
 #define GATE_WINDOW_NS 10000000u
 
 struct disk_gate {
-	/*
-	 * The port that may enter without asking, or NULL; atomic. Written under the lock; every other worker that
-	 * comes takes it away, and its owner finds out at the next request (see disk_gate.c).
-	 */
-	struct gate_port *holder;
 	bool on;				/* atomic */
 
 	pthread_mutex_t lock;			/* everything below; held for some hundred nanoseconds */
@@ -37,9 +33,10 @@ struct disk_gate {
 	struct cost_correction correction;
 	unsigned cost_generation;		/* counts changes of `cost` */
 
-	struct gate_port *revoked;		/* had the lease, and has not counted what it has inside with us yet */
-	struct gate_port *last;			/* who asked last … */
-	uint64_t last_since_ns;			/* … and since when nobody else did */
+	struct gate_port *holders;		/* of leases, see gate_lease.c */
+	unsigned holder_count;
+	struct gate_port *settling;		/* had a lease, and have not counted what they have inside with us yet */
+	uint64_t crowded_ns;			/* when somebody had to wait last, or leases were not enough */
 
 	bool busy;				/* the device is as full as we let it be, since: */
 	uint64_t busy_since_ns;
@@ -66,12 +63,16 @@ struct gate_lane {
 	struct loop_timer timer;		/* until a limit lets something through */
 };
 
-/* What a worker counts for itself; other workers read `inside` and `inside_ns`. */
+/* Lets a port enter without asking. All but the links is atomic. */
 struct gate_lease {
-	uint32_t inside;			/* atomic */
-	uint64_t inside_ns;			/* atomic */
-	uint32_t parallel;			/* copies of the gate's */
+	uint32_t inside;			/* the port's worker writes these two … */
+	uint64_t inside_ns;
+	bool held;				/* … and whoever has the lock these: may it, … */
+	uint32_t parallel;			/* … and its part of the bound */
 	uint64_t window_ns;
+	/* Under the gate's lock. */
+	bool settling;
+	struct gate_port *next;			/* of those who hold one, or of those who settle */
 };
 
 struct gate_port {
@@ -82,7 +83,8 @@ struct gate_port {
 	struct gate_lease lease;
 	struct disk_cost cost;			/* copy of the gate's */
 	unsigned cost_generation;
-	unsigned inside;			/* under the gate's lock: what is counted there */
+	unsigned inside;			/* under the gate's lock, like the next: what is counted there */
+	uint64_t inside_ns;
 	bool draining;
 };
 
@@ -102,6 +104,27 @@ struct gate_node {
  * clock when its turn begins.
  */
 uint64_t gate_now(struct disk_gate *gate, const struct gate_lane *lane);
+
+/* ---- gate_lease.c: under the lock; those that name a port on its worker ---- */
+
+static inline void gate_lease_count(struct gate_lease *lease, int requests, int64_t cost_ns)
+{
+	__atomic_store_n(&lease->inside, lease->inside + (uint32_t)requests, __ATOMIC_RELAXED);
+	__atomic_store_n(&lease->inside_ns, lease->inside_ns + (uint64_t)cost_ns, __ATOMIC_RELAXED);
+}
+
+/* Nobody holds a lease. */
+void gate_lease_revoke(struct disk_gate *gate);
+/* The port asks for a request: does that end the leases? */
+void gate_lease_ask(struct gate_port *port, uint64_t now_ns);
+/* The port holds no lease; what it counted itself is counted by the gate from now on. */
+void gate_lease_settle(struct gate_port *port);
+/* It may get a lease now. */
+void gate_lease_consider(struct gate_port *port, uint64_t now_ns);
+/* The port goes. */
+void gate_lease_close(struct gate_port *port);
+/* Adds what is inside and counted by its ports. */
+void gate_lease_inside(const struct disk_gate *gate, struct disk_depth *depth);
 
 /* ---- gate_lane.c ---- */
 
@@ -129,8 +152,6 @@ void gate_lane_wake_at(struct gate_lane *lane, uint64_t ready_ns);
 
 /* Under the lock: grants as many as there is room for. */
 void gate_dispatch(struct disk_gate *gate, struct gate_lane *here, uint64_t now_ns, struct gate_lane **tell);
-/* Under the lock: the lease is nobody's. */
-void gate_lease_revoke(struct disk_gate *gate);
 /* Frees a destroyed gate that has no lane any more. */
 void gate_free(struct disk_gate *gate);
 
