@@ -172,8 +172,7 @@ static void test_target_meets_a_lease(void **state)
 	start(&fixture, &slow_cost);
 	join(&fixture, &owner, 0, NULL);
 	assert_true(ask(&owner, 0));
-	for (uint64_t until = clock_now_ns() + 5 * MS; clock_now_ns() < until;)
-		turn(&fixture);
+	turn_for(&fixture, 5 * MS);
 	leave(&owner, 0);
 	assert_true(owner.port->lease.held);
 	assert_true(ask(&owner, 0));
@@ -200,8 +199,7 @@ static void test_target_is_not_for_large_requests(void **state)
 		settings.latency_target_us = target_us;
 		assert_int_equal(gate_node_set(guest.node, &settings, NULL), 0);
 		assert_true(ask(&guest, 0));
-		for (uint64_t until = clock_now_ns() + 11 * MS; clock_now_ns() < until;)
-			turn(&fixture);
+		turn_for(&fixture, 11 * MS);
 		leave(&guest, 0);
 		assert_int_equal(fixture.gate->depth.opening == DEPTH_OPEN, target_us == 900);
 	}
