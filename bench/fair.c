@@ -18,11 +18,17 @@
 #define REPEATS_MAX 9u
 /* A row that is short is measured so often in all, and the median counts. */
 #define REPEATS_WHEN_SHORT 3u
+/*
+ * A run is disturbed when more than this part of the machine's CPU time went to other programs or, on a virtual
+ * machine, was taken by its host. Such a run is dropped, whatever it says; so many of each experiment at most.
+ */
+#define DISTURBED      0.005
+#define DISTURBED_MAX  8u
 
 static const char usage_text[] =
     "usage: viaduct-fair [options]\n"
     "\n"
-    "  --quick        half the time\n"
+    "  --quick        half the time, whatever else the machine does\n"
     "  --only ID      only this experiment: Q1 … Q14, SIOC (may be repeated)\n"
     "  --guests N     only with so many guests\n"
     "  --file PATH    the real disk: a file (made with 1 GiB when missing, and kept) or a block device,\n"
@@ -47,7 +53,7 @@ struct options {
 
 struct table {
 	FILE *json;
-	unsigned rows, shorts;
+	unsigned rows, shorts, dropped;
 	bool heading;
 };
 
@@ -120,14 +126,26 @@ static void experiment_run(const struct options *options, const struct fair_expe
 			   unsigned guests, bool file, struct table *table)
 {
 	struct fair_report report[REPEATS_MAX] = {0};
-	unsigned wanted = options->repeat ? options->repeat : 1;
+	unsigned wanted = options->repeat ? options->repeat : 1, dropped = 0;
 
-	for (unsigned i = 0; i < wanted; i++) {
+	for (unsigned i = 0; i < wanted;) {
+		struct fair_machine before = fair_machine_now(), after;
+
+		report[i].rows = 0;
 		experiment->run(&options->bench, guests, file, &report[i]);
-		if (!options->repeat && !options->bench.quick && !report_holds(&report[i]))
+		after = fair_machine_now();
+		if (!options->bench.quick && dropped < DISTURBED_MAX && fair_machine_lost(&before, &after) > DISTURBED) {
+			dropped++;
+			continue;
+		}
+		if (!options->bench.quick && !options->repeat && !report_holds(&report[i]))
 			wanted = REPEATS_WHEN_SHORT;
+		i++;
 	}
 	report_medians(report, wanted);
+	table->dropped += dropped;
+	if (dropped == DISTURBED_MAX)
+		printf("the next was measured while the machine was busy with other things\n");
 	for (unsigned i = 0; i < report[0].rows; i++)
 		print_row(table, experiment, file ? "file" : "simulated", guests, &report[0].row[i]);
 	if (!file && !report_holds(&report[0]))
@@ -332,6 +350,8 @@ int main(int argc, char **argv)
 		fprintf(table.json, "%s]\n", table.rows ? "" : "[");
 	fair_check(table.json && fclose(table.json) != 0 ? -errno : 0, options.json);
 	rmdir(sockets);
+	if (table.dropped > 0)
+		printf("%u runs were dropped: the machine was busy with other things.\n", table.dropped);
 	if (table.rows == 0)
 		usage("no such experiment", NULL);
 	return table.shorts > 0;

@@ -178,6 +178,15 @@ struct fair_report {
 void fair_report_add(struct fair_report *report, const char *what, const char *unit, enum fair_sense sense,
 		     double measured, double target);
 
+/* What else the machine was at, in seconds of CPU time since it was started: its host took them, other programs had them. */
+struct fair_machine {
+	double stolen_s, others_s, wall_s;
+};
+
+struct fair_machine fair_machine_now(void);
+/* Between two: the part of the machine's CPU time that was lost to that. */
+double fair_machine_lost(const struct fair_machine *from, const struct fair_machine *to);
+
 struct fair_experiment {
 	const char *id, *title;
 	unsigned guests[4]; /* sizes, up to the first 0 */

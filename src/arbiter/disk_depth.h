@@ -29,7 +29,7 @@ struct disk_depth {
 #define DEPTH_OPEN	65536u
 #define DEPTH_PERIOD_NS 10000000u
 /* The window holds what is being served and this much stock, which the device lives on until we answer a completion. */
-#define DEPTH_STOCK_NS	100000u
+#define DEPTH_STOCK_NS	200000u
 
 /* `request_ns`: what a random read of 4 KiB costs. */
 void disk_depth_init(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns);

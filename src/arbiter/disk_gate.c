@@ -28,23 +28,11 @@ static bool lease_held(const struct gate_port *port)
 	return __atomic_load_n(&port->lease.held, __ATOMIC_RELAXED);
 }
 
-static bool lease_room(const struct gate_lease *lease)
+/* Stricter than disk_depth_room() by up to one request, or many small parts would let in many too many. */
+static bool lease_room(const struct gate_lease *lease, uint64_t cost_ns)
 {
 	return lease->inside < __atomic_load_n(&lease->parallel, __ATOMIC_RELAXED) ||
-	       lease->inside_ns < __atomic_load_n(&lease->window_ns, __ATOMIC_RELAXED);
-}
-
-/*
- * A request leaves. True: the lease is still ours. The last one that was inside must not miss that it was taken away,
- * because whoever did so may wait for it: pairs with gate_lease_revoke(), each stores first and then looks.
- */
-static bool lease_leave(struct gate_port *port, uint64_t cost_ns)
-{
-	gate_lease_count(&port->lease, -1, -(int64_t)cost_ns);
-	if (port->lease.inside > 0)
-		return true;
-	__atomic_store_n(&port->lease.inside, 0, __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&port->lease.held, __ATOMIC_SEQ_CST);
+	       lease->inside_ns + cost_ns <= __atomic_load_n(&lease->window_ns, __ATOMIC_RELAXED);
 }
 
 /* ---- under the lock ---- */
@@ -94,6 +82,7 @@ void gate_dispatch(struct disk_gate *gate, struct gate_lane *here, uint64_t now_
 				gate_lease_revoke(gate);
 				continue;
 			}
+			gate_lease_tell(gate, here, tell);
 			if (!gate->busy) {
 				gate->busy = true;
 				gate->busy_since_ns = now_ns;
@@ -205,8 +194,8 @@ bool gate_enter(struct gate_port *port, struct gate_pass *pass)
 	pass->uncounted = !__atomic_load_n(&port->gate->on, __ATOMIC_RELAXED);
 	if (pass->uncounted)
 		return true;
-	if (lease_held(port) && lease_room(&port->lease)) {
-		pass->waiting.cost_ns = pass_cost(port, pass);
+	pass->waiting.cost_ns = pass_cost(port, pass);
+	if (lease_held(port) && lease_room(&port->lease, pass->waiting.cost_ns)) {
 		pass->entered_ns = loop_now_ns(port->lane->loop);
 		gate_lease_count(&port->lease, 1, (int64_t)pass->waiting.cost_ns);
 		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
@@ -228,18 +217,17 @@ void gate_leave(struct gate_pass *pass)
 	struct disk_gate *gate = port->gate;
 	struct gate_lane *tell = NULL;
 	uint64_t now_ns;
-	bool leased;
 
 	if (pass->uncounted)
 		return;
-	leased = lease_held(port);
-	if (leased && lease_leave(port, pass->waiting.cost_ns))
+	if (lease_held(port)) {
+		gate_lease_count(&port->lease, -1, -(int64_t)pass->waiting.cost_ns);
 		return;
+	}
 	pthread_mutex_lock(&gate->lock);
 	now_ns = gate_now(gate, port->lane);
 	settle(port);
-	if (!leased)
-		count_leave(pass, now_ns);
+	count_leave(pass, now_ns);
 	gate_dispatch(gate, port->lane, now_ns, &tell);
 	gate_lease_consider(port, now_ns);
 	pthread_mutex_unlock(&gate->lock);

@@ -119,6 +119,9 @@ void gate_lease_revoke(struct disk_gate *gate);
 void gate_lease_ask(struct gate_port *port, uint64_t now_ns);
 /* The port holds no lease; what it counted itself is counted by the gate from now on. */
 void gate_lease_settle(struct gate_port *port);
+/* Somebody waits: those who settle on other workers shall do it now, by gate_lease_settle_lane(). */
+void gate_lease_tell(struct disk_gate *gate, const struct gate_lane *here, struct gate_lane **tell);
+void gate_lease_settle_lane(struct gate_lane *lane);
 /* It may get a lease now. */
 void gate_lease_consider(struct gate_port *port, uint64_t now_ns);
 /* The port goes. */
@@ -137,6 +140,8 @@ void gate_lane_put(struct gate_lane *lane);
  * is added to *tell.
  */
 void gate_lane_grant(struct gate_pass *pass, const struct gate_lane *here, struct gate_lane **tell);
+/* Under the lock: that lane's worker shall look; it is added to *tell. */
+void gate_lane_later(struct gate_lane *lane, struct gate_lane **tell);
 /* After the lock was released: sends the messages. */
 void gate_lane_tell(struct gate_lane *tell);
 /* Under the lock, on the lane's worker: takes `pass` back when it is all that was granted. */

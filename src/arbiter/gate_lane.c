@@ -16,7 +16,7 @@ static struct gate_pass *pass_next(const struct gate_pass *pass)
 	return next ? (struct gate_pass *)((char *)next - offsetof(struct gate_pass, waiting)) : NULL;
 }
 
-static void tell_later(struct gate_lane *lane, struct gate_lane **tell)
+void gate_lane_later(struct gate_lane *lane, struct gate_lane **tell)
 {
 	if (lane->posted)
 		return;
@@ -47,7 +47,7 @@ void gate_lane_grant(struct gate_pass *pass, const struct gate_lane *here, struc
 		__atomic_store_n(&lane->granted, pass, __ATOMIC_RELAXED);
 	lane->granted_last = pass;
 	if (lane != here)
-		tell_later(lane, tell);
+		gate_lane_later(lane, tell);
 }
 
 bool gate_lane_take_only(struct gate_lane *lane, const struct gate_pass *pass)
@@ -118,6 +118,7 @@ static void look_again(struct gate_lane *lane)
 	struct gate_lane *tell = NULL;
 
 	pthread_mutex_lock(&gate->lock);
+	gate_lease_settle_lane(lane);
 	gate_dispatch(gate, lane, gate_now(gate, lane), &tell);
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_tell(tell);
@@ -212,7 +213,7 @@ static void tell_another(struct disk_gate *gate, const struct gate_lane *leaving
 	for (struct gate_lane *lane = gate->lanes; lane; lane = lane->next) {
 		if (lane == leaving || lane->ports == 0)
 			continue;
-		tell_later(lane, tell);
+		gate_lane_later(lane, tell);
 		return;
 	}
 }

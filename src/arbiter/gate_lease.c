@@ -7,7 +7,8 @@
  * it gets the lease. Whoever finds the device full, or its part used up, or is not to be left unobserved (limits,
  * latency targets), takes all leases away under the lock. Their owners find out when they next look at lease.held;
  * until then their counts are read by gate_lease_inside() (gate->settling), and then they hand them over. A request that
- * slips in or out between is counted a moment later, but the last one out looks again: others may wait for it.
+ * slips in or out between is counted a moment later. Nobody would look after who waits for one that slips out, so the
+ * owners are told by a message when somebody waits: leases cost no memory barrier.
  *
  * No lease is held while something waits in the scheduler. Every request inside is counted in exactly one place: in
  * lease.inside of a port that has or had the lease and has not handed it over, or in gate->depth and port->inside.
@@ -16,7 +17,16 @@
 
 #include "arbiter/disk_gate_private.h"
 
-/* Everybody gets the same part; at least one request. */
+/* Is there a part for one more: a request, or a small one's cost? */
+static bool one_more(const struct disk_gate *gate)
+{
+	unsigned holders = gate->holder_count + 1;
+
+	return holders <= gate->depth.parallel ||
+	       gate->depth.window_ns / holders >= disk_cost_ns(&gate->cost, COST_READ_RANDOM, 4096);
+}
+
+/* Everybody gets the same part. */
 static void divide(struct disk_gate *gate)
 {
 	for (struct gate_port *port = gate->holders; port; port = port->lease.next) {
@@ -39,9 +49,8 @@ void gate_lease_revoke(struct disk_gate *gate)
 
 	for (struct gate_port *port = gate->holders; port; port = next) {
 		next = port->lease.next;
-		/* Pairs with lease_leave() in disk_gate.c: each stores first and then looks. */
-		__atomic_store_n(&port->lease.held, false, __ATOMIC_SEQ_CST);
-		if (__atomic_load_n(&port->lease.inside, __ATOMIC_SEQ_CST) == 0)
+		__atomic_store_n(&port->lease.held, false, __ATOMIC_RELAXED);
+		if (__atomic_load_n(&port->lease.inside, __ATOMIC_RELAXED) == 0)
 			continue;
 		port->lease.settling = true;
 		port->lease.next = gate->settling;
@@ -106,8 +115,26 @@ void gate_lease_consider(struct gate_port *port, uint64_t now_ns)
 	if (scheduler_waiting(gate->scheduler) > 0)
 		gate->crowded_ns = now_ns;
 	else if (now_ns - gate->crowded_ns >= GATE_CALM_NS && for_lease(port) &&
-		 gate->holder_count < gate->depth.parallel)
+		 one_more(gate))
 		give(port);
+}
+
+void gate_lease_tell(struct disk_gate *gate, const struct gate_lane *here, struct gate_lane **tell)
+{
+	for (struct gate_port *port = gate->settling; port; port = port->lease.next)
+		if (port->lane != here)
+			gate_lane_later(port->lane, tell);
+}
+
+void gate_lease_settle_lane(struct gate_lane *lane)
+{
+	struct gate_port *next;
+
+	for (struct gate_port *port = lane->gate->settling; port; port = next) {
+		next = port->lease.next;
+		if (port->lane == lane)
+			gate_lease_settle(port);
+	}
 }
 
 void gate_lease_close(struct gate_port *port)
