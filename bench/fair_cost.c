@@ -95,6 +95,12 @@ static const struct disk_memory_options fast_disk = {
     .depth = 4,
 };
 
+/*
+ * What a request costs the worker when it has to wake the guest for each, about: here its time is short sooner than the
+ * disk's, and the victim shall want half of its share.
+ */
+#define WAKING_NS 20000u
+
 struct storm {
 	const char *text;
 	struct fair_load load;
@@ -133,17 +139,15 @@ static void storm_rows(const struct fair_run *run, const struct storm *storm, st
 
 static void storm(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
 {
-	const struct disk_cost cost = fair_cost_of(&fast_disk);
-
 	for (unsigned i = 0; i < sizeof(storms) / sizeof(storms[0]); i++) {
-		struct fair_plan plan = fair_plan_make(bench, file, 1600);
+		struct fair_plan plan = fair_plan_make(bench, file, 2400);
 		struct fair_guest *hostile;
 		struct fair_run run;
 
 		plan.disk = &fast_disk;
 		plan.workers = 1;
 		plan.split_ms = (FAIR_RAMP_MS + plan.total_ms) / 2;
-		fair_plan_add(&plan, 1, fair_victim(disk_cost_iops(&cost), guests), fair_weight(100));
+		fair_plan_add(&plan, 1, fair_victim(NS_PER_S / WAKING_NS, guests), fair_weight(100));
 		hostile = fair_plan_add(&plan, guests - 1, storms[i].load, fair_weight(100));
 		hostile->hostile = true;
 		hostile->load.start_ms = plan.split_ms;

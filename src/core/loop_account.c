@@ -6,8 +6,8 @@
  * reads the clock no more often than one without accounts: once a turn.
  *
  * The order among guests is start-time fair queueing: a share's virtual_ns is the time it has had, and a share that
- * found no work is lifted to the least of those that did, so that sleeping, or being awake with empty rings, saves
- * nothing up. In each turn shares are served from the least upwards; the first that finds work sets the floor, and
+ * found no work is lifted to the least of those that did, less LOOP_CREDIT_NS, so that sleeping, or being awake with
+ * empty rings, saves no more than that up. In each turn shares are served from the least upwards; the first that finds work sets the floor, and
  * those more than a slice above it wait for another turn. Whoever is alone is its own floor and waits for nobody.
  * A turn ends early when many have work: then it is time to look who else has woken.
  *
@@ -315,10 +315,15 @@ static struct loop_share *share_of(struct loop *loop, const struct loop_poller *
 	return poller->account ? poller->account->share : &loop->own_share;
 }
 
+static void lift(const struct loop *loop, struct loop_share *share)
+{
+	if (share->virtual_ns + LOOP_CREDIT_NS < loop->virtual_ns)
+		share->virtual_ns = loop->virtual_ns - LOOP_CREDIT_NS;
+}
+
 static void link_share(struct loop *loop, struct loop_share *share)
 {
-	if (share->virtual_ns < loop->virtual_ns)
-		share->virtual_ns = loop->virtual_ns;
+	lift(loop, share);
 	share->previous = NULL;
 	share->next = loop->shares;
 	if (share->next)
@@ -441,8 +446,8 @@ bool loop_run_pollers(struct loop *loop)
 				submit_for(loop, loop->payer, false);
 			if (crowded && loop->mark_ns - since_ns >= TURN_NS)
 				break;
-		} else if (share->virtual_ns < loop->virtual_ns) {
-			share->virtual_ns = loop->virtual_ns;
+		} else {
+			lift(loop, share);
 		}
 	}
 	loop->next_share = NULL;

@@ -9,7 +9,7 @@
  *
  * While several guests have pollers awake, the one that has had the least goes first, and none gets more than
  * LOOP_SLICE_NS ahead of the least of those that found work. All guests count the same, whatever the number of
- * their devices, queues and kicks. Idle time saves no credit; a guest alone takes all it wants.
+ * their devices, queues and kicks. Of its share a guest saves up LOOP_CREDIT_NS at most; one alone takes all it wants.
  */
 #ifndef VIADUCT_CORE_LOOP_ACCOUNT_H
 #define VIADUCT_CORE_LOOP_ACCOUNT_H
@@ -24,10 +24,15 @@ struct loop_guest;
 
 /* About 64 small requests to a disk that answers at once: long enough to batch, short enough to wait for. */
 #define LOOP_SLICE_NS 25000u
+/*
+ * What a guest that wants less than its share saves up. Without it, one request that happened to cost much (an
+ * interrupt, a wake-up of a halted CPU) is paid back in rounds of everybody's slices, and is waited for by the next ones.
+ */
+#define LOOP_CREDIT_NS (4 * LOOP_SLICE_NS)
 
 /* One guest on one loop. All fields are the loop's. */
 struct loop_share {
-	uint64_t virtual_ns;		/* time had; lifted to the others' when it was idle */
+	uint64_t virtual_ns;		/* time had; lifted to the others', less the credit, when it was idle */
 	uint64_t stop_ns;		/* value of virtual_ns at which the slice is over */
 	uint64_t phase;			/* of the loop, for which stop_ns was set */
 	struct loop_poller *pollers;	/* awake ones */
