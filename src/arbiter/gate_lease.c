@@ -90,7 +90,7 @@ void gate_lease_settle(struct gate_port *port)
 	gate_lease_count(&port->lease, -(int)port->lease.inside, -(int64_t)port->lease.inside_ns);
 }
 
-/* On the port's worker. What it has inside it counts itself from now on. */
+/* On the port's worker, which has settled. What it has inside it counts itself from now on. */
 static void give(struct gate_port *port)
 {
 	struct disk_gate *gate = port->gate;
@@ -112,10 +112,10 @@ void gate_lease_consider(struct gate_port *port, uint64_t now_ns)
 {
 	struct disk_gate *gate = port->gate;
 
+	assert(!port->lease.settling);
 	if (scheduler_waiting(gate->scheduler) > 0)
 		gate->crowded_ns = now_ns;
-	else if (now_ns - gate->crowded_ns >= GATE_CALM_NS && for_lease(port) &&
-		 one_more(gate))
+	else if (now_ns - gate->crowded_ns >= GATE_CALM_NS && for_lease(port) && one_more(gate))
 		give(port);
 }
 

@@ -292,6 +292,7 @@ static void give_lease(struct disk_gate *gate, struct gate_port *port)
 		return;
 	gate->crowded_ns = 0;
 	gate_lease_revoke(gate);
+	gate_lease_settle(port);
 	gate_lease_consider(port, NS_PER_S);
 	assert_true(port->lease.held);
 }
