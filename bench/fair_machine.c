@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What else the machine does while something is measured. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -19,16 +21,18 @@ static double own_user_s(void)
 /* proc(5), /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. A system without it counts nothing. */
 struct fair_machine fair_machine_now(void)
 {
-	unsigned long long user = 0, nice = 0, steal = 0;
+	enum { USER, NICE, STEAL = 7, FIELDS };
+	double ticks = (double)sysconf(_SC_CLK_TCK), time[FIELDS] = {0};
 	FILE *file = fopen("/proc/stat", "re");
-	double ticks = (double)sysconf(_SC_CLK_TCK);
+	char line[256] = "", *at = line + strlen("cpu ");
 
-	if (!file || fscanf(file, "cpu %llu %llu %*u %*u %*u %*u %*u %llu", &user, &nice, &steal) != 3)
-		user = nice = steal = 0;
+	if (file && fgets(line, sizeof(line), file) && strncmp(line, "cpu ", strlen("cpu ")) == 0)
+		for (unsigned i = 0; i < FIELDS; i++)
+			time[i] = (double)strtoull(at, &at, 10) / ticks;
 	if (file)
 		fclose(file);
-	return (struct fair_machine){.stolen_s = (double)steal / ticks,
-				     .others_s = (double)(user + nice) / ticks - own_user_s(),
+	return (struct fair_machine){.stolen_s = time[STEAL],
+				     .others_s = time[USER] + time[NICE] - own_user_s(),
 				     .wall_s = (double)clock_now_ns() / 1e9};
 }
 

@@ -28,7 +28,7 @@ struct loop_guest;
  * What a guest that wants less than its share saves up. Without it, one request that happened to cost much (an
  * interrupt, a wake-up of a halted CPU) is paid back in rounds of everybody's slices, and is waited for by the next ones.
  */
-#define LOOP_CREDIT_NS (4 * LOOP_SLICE_NS)
+#define LOOP_CREDIT_NS 100000u
 
 /* One guest on one loop. All fields are the loop's. */
 struct loop_share {

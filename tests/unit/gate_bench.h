@@ -42,12 +42,12 @@ struct guest {
 	bool at_once;			/* leaves as soon as it enters */
 };
 
-static struct guest *guest_of(struct gate_pass *pass)
+static inline struct guest *guest_of(struct gate_pass *pass)
 {
 	return (struct guest *)pass->waiting.bytes;
 }
 
-static void on_enter(struct gate_pass *pass)
+static inline void on_enter(struct gate_pass *pass)
 {
 	struct guest *guest = guest_of(pass);
 
@@ -59,7 +59,7 @@ static void on_enter(struct gate_pass *pass)
 	}
 }
 
-static void start(struct fixture *fixture, const struct disk_cost *cost)
+static inline void start(struct fixture *fixture, const struct disk_cost *cost)
 {
 	struct loop_options options = { .name = "test" };
 
@@ -68,14 +68,21 @@ static void start(struct fixture *fixture, const struct disk_cost *cost)
 	assert_int_equal(disk_gate_create(cost, &fixture->gate), 0);
 }
 
-static void turn(struct fixture *fixture)
+static inline void turn(struct fixture *fixture)
 {
 	for (unsigned round = 0; round < 2; round++)
 		for (unsigned i = 0; i < WORKERS; i++)
 			loop_turn(fixture->loop[i], 0);
 }
 
-static void finish(struct fixture *fixture)
+static inline void turn_for(struct fixture *fixture, uint64_t ns)
+{
+	for (uint64_t until = clock_now_ns() + ns; clock_now_ns() < until;)
+		turn(fixture);
+	turn(fixture);		/* the workers' clocks are read after that, however busy the machine is */
+}
+
+static inline void finish(struct fixture *fixture)
 {
 	disk_gate_destroy(fixture->gate);
 	turn(fixture);
@@ -83,7 +90,8 @@ static void finish(struct fixture *fixture)
 		loop_destroy(fixture->loop[i]);
 }
 
-static void join(struct fixture *fixture, struct guest *guest, unsigned worker, const struct share_settings *settings)
+static inline void join(struct fixture *fixture, struct guest *guest, unsigned worker,
+			const struct share_settings *settings)
 {
 	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
 
@@ -92,13 +100,13 @@ static void join(struct fixture *fixture, struct guest *guest, unsigned worker, 
 	assert_int_equal(gate_port_open(guest->node, fixture->loop[worker], &guest->counters, &guest->port), 0);
 }
 
-static void part(struct guest *guest)
+static inline void part(struct guest *guest)
 {
 	gate_port_close(guest->port);
 	gate_node_destroy(guest->node);
 }
 
-static bool ask(struct guest *guest, unsigned i)
+static inline bool ask(struct guest *guest, unsigned i)
 {
 	struct gate_pass *pass = &guest->pass[i];
 
@@ -111,7 +119,7 @@ static bool ask(struct guest *guest, unsigned i)
 	return true;
 }
 
-static void leave(struct guest *guest, unsigned i)
+static inline void leave(struct guest *guest, unsigned i)
 {
 	guest->inside--;
 	gate_leave(&guest->pass[i]);

@@ -15,7 +15,7 @@ from vhost_user import Closed
 
 READS = 40
 SOON_S = 5.0                    # a machine that is busy included; far below READS seconds
-DISKS = ("base-split", "base-packed", "status", "device", "memory", "gone", "twice", "kill", "takeover", "stop")
+DISKS = ("base-split", "base-packed", "status", "device", "memory", "gone", "twice", "kill", "kill-at-once", "takeover", "stop")
 
 
 @pytest.fixture(scope="module")
@@ -131,10 +131,10 @@ def test_takeover(limited):
         assert offer_reads(front, 10) < 5, "the successor knows no limit"
 
 
-@pytest.mark.parametrize("wait_s", [0.2, 0])
-def test_killed(limited, wait_s):
+@pytest.mark.parametrize("name, wait_s", [("kill", 0.2), ("kill-at-once", 0)])
+def test_killed(limited, name, wait_s):
     """What waited is recorded in INFLIGHT, and is answered once, also by a ring that is stopped before its first turn."""
-    with start_waiting(limited, "kill", inflight=True) as front:
+    with start_waiting(limited, name, inflight=True) as front:
         soon(limited.restart)
         soon(front.reconnect)
         time.sleep(wait_s)
