@@ -311,7 +311,6 @@ def _(mallory, setup):
             if not queue.wait_for(lambda: request.chain in queue.done, 0.5) and front.needs_reset(0):
                 break           # taken after the removal: its buffer lies nowhere now
             queue.wait(request.chain)
-            queue.done.pop(request.chain)
             outcomes.add(disk.collect(request)[0])
         assert outcomes <= {blk.OK, blk.IOERR}
         extra.close()
