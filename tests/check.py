@@ -232,6 +232,16 @@ def fuzz_targets():
     return sorted(path.stem[len("fuzz_"):] for path in (TOP / "tests" / "fuzz").glob("fuzz_*.c"))
 
 
+def fuzz_finding(text):
+    """What a fuzzer found, first what tells most: the input, our frames of the report, the report itself."""
+    lines = text.splitlines()
+    start = next((i for i, line in enumerate(lines) if re.search(r"ERROR: |runtime error: ", line)), max(0, len(lines) - 60))
+    report = lines[start:start + 60]
+    telling = [line for line in lines[start:] if re.search(r"^SUMMARY|^Base64: |Test unit written", line)]
+    frames = [line for line in report if re.match(r"\s*#\d+ .*/(src|tests)/", line)]
+    return "\n".join(telling + frames[:12] + report)
+
+
 def fuzz(target, seconds, keep_corpus):
     """Runs one target, started from the committed corpus. What it finds new goes to build/fuzz if kept."""
     result = Result()
@@ -249,7 +259,7 @@ def fuzz(target, seconds, keep_corpus):
                                                      f"-artifact_prefix={found}/crash-"], seconds + 120)
     runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", text)
     if status != 0:
-        result.fail(f"fuzz {target}", tail(text))
+        result.fail(f"fuzz {target}: exit status {status}", fuzz_finding(text))
     elif not runs or int(runs.group(1)) == 0:
         result.fail(f"fuzz {target}: it executed nothing", tail(text))
     else:

@@ -15,6 +15,7 @@ struct reader {
 	struct host_disk *host;
 	struct pool_reporter *reporter;
 	struct pool_image *image;
+	unsigned area;				/* whose log is read */
 	struct pool_record_place place;		/* of the next record */
 	uint8_t *record[POOL_MIRRORS];		/* buffers of `room` blocks */
 	uint32_t room[POOL_MIRRORS];
@@ -25,8 +26,7 @@ static uint64_t mirror_offset(const struct reader *reader, unsigned mirror, uint
 {
 	const struct pool_layout *layout = &reader->image->layout;
 
-	return layout->area_offset[reader->image->superblock.active_area] + layout->log_offset[mirror] +
-	       (uint64_t)position * POOL_BLOCK_BYTES;
+	return layout->area_offset[reader->area] + layout->log_offset[mirror] + (uint64_t)position * POOL_BLOCK_BYTES;
 }
 
 static int make_room(struct reader *reader, unsigned mirror, uint32_t blocks)
@@ -45,14 +45,15 @@ static int make_room(struct reader *reader, unsigned mirror, uint32_t blocks)
 }
 
 /*
- * Reads the record at `place` from one mirror into reader->record[mirror]. Returns its blocks, 0 when there is
- * no sound one, or -errno. *ret_sequence is set when it returns > 0.
+ * Reads the record at `place`, or one of a later generation, from one mirror into reader->record[mirror]. Returns
+ * its blocks, 0 when there is no sound one, or -errno. *ret_found is set when it returns > 0.
  */
 static int64_t read_record(struct reader *reader, unsigned mirror, const struct pool_record_place *place,
-			   uint64_t *ret_sequence)
+			   struct pool_record_place *ret_found)
 {
 	uint32_t left = reader->image->layout.log_blocks - place->position_blocks, blocks;
-	uint64_t offset = mirror_offset(reader, mirror, place->position_blocks), sequence;
+	uint64_t offset = mirror_offset(reader, mirror, place->position_blocks);
+	struct pool_record_place found;
 	int error;
 
 	if (left == 0)
@@ -62,7 +63,7 @@ static int64_t read_record(struct reader *reader, unsigned mirror, const struct 
 		error = reader->host->ops->read_sync(reader->host, offset, reader->record[mirror], POOL_BLOCK_BYTES);
 	if (error)
 		return error;
-	blocks = pool_record_peek(reader->record[mirror], place, left, &sequence);
+	blocks = pool_record_peek(reader->record[mirror], place, left, &found);
 	if (blocks > 1) {
 		error = make_room(reader, mirror, blocks);
 		if (!error)
@@ -73,8 +74,25 @@ static int64_t read_record(struct reader *reader, unsigned mirror, const struct 
 	}
 	if (blocks == 0 || !pool_record_sound(reader->record[mirror], blocks))
 		return 0;
-	*ret_sequence = sequence;
+	*ret_found = found;
 	return blocks;
+}
+
+/*
+ * Is the record of a generation that the superblock does not know? Then the superblock is an old one, or the record
+ * forged: it would come to life with that generation.
+ */
+static bool from_later(struct reader *reader, unsigned mirror, const struct pool_record_place *found)
+{
+	uint64_t offset = mirror_offset(reader, mirror, found->position_blocks);
+
+	if (found->generation == reader->place.generation)
+		return false;
+	pool_report(reader->reporter, 2, offset,
+		    "record %" PRIu64 " at byte %" PRIu64 " is of generation %" PRIu64
+		    ", but the superblock knows none after %" PRIu64,
+		    found->sequence, offset, found->generation, reader->place.generation);
+	return true;
 }
 
 static void apply_record(struct reader *reader, const uint8_t *record, uint64_t offset)
@@ -132,12 +150,12 @@ static int64_t take_record(struct reader *reader)
 	unsigned good;
 
 	for (unsigned m = 0; m < POOL_MIRRORS; m++) {
-		uint64_t sequence = 0;
+		struct pool_record_place found = reader->place;
 
-		blocks[m] = read_record(reader, m, &reader->place, &sequence);
+		blocks[m] = read_record(reader, m, &reader->place, &found);
 		if (blocks[m] == -ENOMEM)
 			return -ENOMEM;
-		if (blocks[m] > 0 && sequence != reader->place.sequence)
+		if (blocks[m] > 0 && (from_later(reader, m, &found) || found.sequence != reader->place.sequence))
 			blocks[m] = 0;
 	}
 	if (blocks[0] <= 0 && blocks[1] <= 0)
@@ -158,26 +176,28 @@ static int64_t take_record(struct reader *reader)
 static int find_in_chunk(struct reader *reader, unsigned mirror, const uint8_t *chunk, uint32_t position,
 			 uint32_t count, bool *ret_found)
 {
-	struct pool_record_place place = reader->place;
-	uint64_t sequence;
+	struct pool_record_place place = reader->place, found;
 
 	for (uint32_t i = 0; i < count; i++) {
 		int64_t blocks;
 
 		place.position_blocks = position + i;
 		if (!pool_record_peek(chunk + (size_t)i * POOL_BLOCK_BYTES, &place,
-				      reader->image->layout.log_blocks - place.position_blocks, &sequence))
+				      reader->image->layout.log_blocks - place.position_blocks, &found))
 			continue;
-		blocks = read_record(reader, mirror, &place, &sequence);
+		blocks = read_record(reader, mirror, &place, &found);
 		if (blocks < 0)
 			return (int)blocks;
 		if (blocks == 0)
 			continue;
 		*ret_found = true;
+		if (from_later(reader, mirror, &found))
+			return 0;
 		pool_report(reader->reporter, 2, mirror_offset(reader, mirror, reader->place.position_blocks),
 			    "record %" PRIu64 " of the log is damaged in both mirrors at block %u, but record %" PRIu64
 			    " behind it, at block %u, is sound",
-			    reader->place.sequence, reader->place.position_blocks, sequence, place.position_blocks);
+			    reader->place.sequence, reader->place.position_blocks, found.sequence,
+			    place.position_blocks);
 		return 0;
 	}
 	return 0;
@@ -215,12 +235,30 @@ static int scan_rest(struct reader *reader)
 	return error[0] && error[1] ? error[0] : 0;
 }
 
+/* The other area's log is of an older generation, unless the superblock is not the newest. Its head tells. */
+static int look_at_other_area(struct reader *reader)
+{
+	struct pool_record_place head = reader->place, found = head;
+	int64_t blocks = 0;
+
+	head.position_blocks = 0;
+	reader->area = 1 - reader->area;
+	for (unsigned m = 0; m < POOL_MIRRORS && blocks != -ENOMEM; m++) {
+		blocks = read_record(reader, m, &head, &found);
+		if (blocks > 0 && from_later(reader, m, &found))
+			break;
+	}
+	reader->area = 1 - reader->area;
+	return blocks == -ENOMEM ? -ENOMEM : 0;
+}
+
 int pool_log_replay(struct host_disk *host, struct pool_reporter *reporter, struct pool_image *image)
 {
 	struct reader reader = {
 		.host = host,
 		.reporter = reporter,
 		.image = image,
+		.area = image->superblock.active_area,
 		.place = {.generation = image->superblock.generation, .sequence = image->superblock.first_sequence},
 		.stopped = reporter->damages > 0,
 	};
@@ -233,6 +271,8 @@ int pool_log_replay(struct host_disk *host, struct pool_reporter *reporter, stru
 		reader.place.sequence++;
 	}
 	error = blocks < 0 ? (int)blocks : scan_rest(&reader);
+	if (!error)
+		error = look_at_other_area(&reader);
 	for (unsigned m = 0; m < POOL_MIRRORS; m++)
 		free(reader.record[m]);
 	if (error)

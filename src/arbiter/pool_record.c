@@ -84,18 +84,20 @@ void pool_record_build(const struct pool_change *change, const struct pool_recor
 }
 
 uint32_t pool_record_peek(const void *block, const struct pool_record_place *place, uint32_t blocks_max,
-			  uint64_t *ret_sequence)
+			  struct pool_record_place *ret_place)
 {
 	struct pool_record_header_wire header;
 
 	memcpy(&header, block, sizeof(header));
-	if (header.magic != POOL_RECORD_MAGIC || header.generation != place->generation ||
+	if (header.magic != POOL_RECORD_MAGIC || header.generation < place->generation ||
 	    header.position_blocks != place->position_blocks ||
 	    memcmp(header.uuid, place->uuid, sizeof(header.uuid)) != 0)
 		return 0;
 	if (header.length_blocks == 0 || header.length_blocks > blocks_max)
 		return 0;
-	*ret_sequence = header.sequence;
+	*ret_place = *place;
+	ret_place->generation = header.generation;
+	ret_place->sequence = header.sequence;
 	return header.length_blocks;
 }
 

@@ -96,11 +96,11 @@ uint32_t pool_record_blocks(const struct pool_change *change);
 void pool_record_build(const struct pool_change *change, const struct pool_record_place *place, void *record);
 
 /*
- * Looks at the first block only: is this the head of a record of this pool and generation at this position
- * (any sequence number), of at most blocks_max blocks? Returns its blocks and its sequence number, or 0.
+ * Looks at the first block only: is this the head of a record of this pool at this position, of this generation or
+ * a later one and any sequence number, of at most blocks_max blocks? Returns its blocks and its place, or 0.
  */
 uint32_t pool_record_peek(const void *block, const struct pool_record_place *place, uint32_t blocks_max,
-			  uint64_t *ret_sequence);
+			  struct pool_record_place *ret_place);
 
 /* Is the whole record, `blocks` blocks as pool_record_peek() says, sound and in its place? */
 bool pool_record_sound(const void *record, uint32_t blocks);

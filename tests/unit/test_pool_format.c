@@ -139,7 +139,7 @@ static void *build(const struct pool_change *change)
 static void record_round_trip(void **state)
 {
 	static struct pool_run_wire runs[1200];
-	uint64_t sequence = 0;
+	struct pool_record_place found;
 
 	for (uint32_t i = 0; i < 1200; i++)
 		runs[i] = (struct pool_run_wire){2 * i, 1};
@@ -150,8 +150,8 @@ static void record_round_trip(void **state)
 		uint8_t *record = build(&change);
 		uint32_t blocks = pool_record_blocks(&change);
 
-		assert_int_equal(pool_record_peek(record, &place, blocks, &sequence), blocks);
-		assert_int_equal(sequence, 17);
+		assert_int_equal(pool_record_peek(record, &place, blocks, &found), blocks);
+		assert_int_equal(found.sequence, 17);
 		assert_true(pool_record_sound(record, blocks));
 		assert_null(pool_record_parse(record, &parsed));
 		assert_int_equal(parsed.kind, change.kind);
@@ -170,20 +170,22 @@ static void record_round_trip(void **state)
 static void record_place(void **state)
 {
 	struct pool_change change = {.kind = POOL_CHANGE_RESIZE, .extent_count = 9};
-	struct pool_record_place other = place;
-	uint64_t sequence = 0;
+	struct pool_record_place other = place, found;
 	void *record = build(&change);
 
-	assert_int_equal(pool_record_peek(record, &other, 1, &sequence), 1);
-	assert_int_equal(pool_record_peek(record, &other, 0, &sequence), 0);
+	assert_int_equal(pool_record_peek(record, &other, 1, &found), 1);
+	assert_int_equal(pool_record_peek(record, &other, 0, &found), 0);
 	other.position_blocks++;
-	assert_int_equal(pool_record_peek(record, &other, 1, &sequence), 0);
+	assert_int_equal(pool_record_peek(record, &other, 1, &found), 0);
 	other = place;
 	other.generation++;
-	assert_int_equal(pool_record_peek(record, &other, 1, &sequence), 0);
+	assert_int_equal(pool_record_peek(record, &other, 1, &found), 0);
+	other.generation = place.generation - 1;
+	assert_int_equal(pool_record_peek(record, &other, 1, &found), 1);
+	assert_int_equal(found.generation, place.generation);
 	other = place;
 	other.uuid[15]++;
-	assert_int_equal(pool_record_peek(record, &other, 1, &sequence), 0);
+	assert_int_equal(pool_record_peek(record, &other, 1, &found), 0);
 	free(record);
 }
 
