@@ -68,6 +68,7 @@ struct fair_event {
 };
 
 #define FAIR_ROWS_OF_GUESTS 5u
+#define FAIR_ROUNDS	    5u
 #define FAIR_EVENTS	    128u
 
 struct fair_plan {
@@ -78,7 +79,8 @@ struct fair_plan {
 	unsigned workers; /* 0: FAIR_WORKERS */
 	bool poll;	  /* the clients look instead of sleeping */
 	unsigned total_ms;
-	unsigned split_ms; /* latencies are kept apart before and after */
+	/* From rounds_from_ms on, so many rounds of round_ms: half without the hostile guests, half with them. */
+	unsigned rounds, rounds_from_ms, round_ms;
 	struct fair_event event[FAIR_EVENTS];
 	unsigned events;
 };
@@ -91,8 +93,9 @@ struct fair_plan {
 /* What one guest got. */
 struct fair_outcome {
 	struct fair_series series;
-	struct load_histogram latency[2]; /* by submission, before and after split_ms */
-	uint64_t cpu_ns[2];		  /* of the workers, charged to it before and after split_ms */
+	/* Of rounds, without [0] and with [1] the hostile guests. The first fifth of a half without belongs to neither. */
+	struct load_histogram latency[FAIR_ROUNDS][2]; /* by submission */
+	uint64_t cpu_ns[2];			       /* of the workers, charged to it, all rounds */
 	uint64_t errors;
 };
 

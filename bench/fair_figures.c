@@ -24,7 +24,6 @@ struct fair_plan fair_plan_make(const struct fair_bench *bench, bool file, unsig
 	return (struct fair_plan){
 	    .disk = file ? NULL : &fair_disk,
 	    .total_ms = FAIR_RAMP_MS + (bench->quick ? measured_ms / 2 : measured_ms),
-	    .split_ms = FAIR_RAMP_MS,
 	};
 }
 
@@ -111,13 +110,27 @@ double fair_share_error(const struct fair_run *run, const double *weight, struct
 	return worst;
 }
 
-double fair_p99_us(const struct fair_run *run, unsigned first, unsigned count, unsigned after)
-{
-	struct load_histogram all = {0};
+/* ---- rounds ---- */
 
-	for (unsigned i = first; i < first + count; i++)
-		load_histogram_merge(&all, &run->outcome[i].latency[after]);
-	return load_histogram_ns(&all, 0.99) / 1000;
+void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load)
+{
+	struct fair_guest *hostile = fair_plan_add(plan, count, load, fair_weight(100));
+
+	plan->rounds = FAIR_ROUNDS;
+	plan->rounds_from_ms = FAIR_RAMP_MS;
+	plan->round_ms = (plan->total_ms - FAIR_RAMP_MS) / FAIR_ROUNDS;
+	hostile->hostile = true;
+	hostile->load.start_ms = plan->rounds_from_ms + plan->round_ms / 2;
+	hostile->load.on_ms = hostile->load.off_ms = plan->round_ms / 2;
+}
+
+double fair_p99_us(const struct fair_run *run, unsigned guest, unsigned hostile)
+{
+	double p99_us[FAIR_ROUNDS];
+
+	for (unsigned round = 0; round < FAIR_ROUNDS; round++)
+		p99_us[round] = load_histogram_ns(&run->outcome[guest].latency[round][hostile], 0.99) / 1000;
+	return fair_median(p99_us, FAIR_ROUNDS);
 }
 
 /* ---- on against off ---- */

@@ -40,8 +40,13 @@ double fair_worst_jain(const struct fair_run *run, unsigned first, unsigned coun
 		       unsigned window_ms, struct fair_span span);
 /* The largest relative error of a guest's share in requests of all of them against its part of the weights. */
 double fair_share_error(const struct fair_run *run, const double *weight, struct fair_span span);
-/* The 99th percentile of all latencies of [first, first + count), in us, before (0) or after (1) the split. */
-double fair_p99_us(const struct fair_run *run, unsigned first, unsigned count, unsigned after);
+/*
+ * Rounds, from the ramp's end to the plan's: first without, then with guests that want `load` and give way to everybody.
+ * Medians over rounds are what one stall of the machine does not move.
+ */
+void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load);
+/* The 99th percentile of a guest's latencies without (0) and with (1) them: the median of the rounds', in us. */
+double fair_p99_us(const struct fair_run *run, unsigned guest, unsigned hostile);
 
 /* The gate is off and on in turn from the ramp's end to the plan's, starting with off, slice_ms each. */
 void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms);

@@ -90,40 +90,48 @@ static void sleep_until(uint64_t ns)
 		;
 }
 
-/* What each guest was charged since *cpu_ns was read; that is read anew. */
-static void charge_guests(struct fair_server *server, struct fair_run *run, uint64_t *cpu_ns, unsigned after)
+/* The charges are read three times a round: after the first fifth of its half without hostile guests, and after each half. */
+#define MARKS_A_ROUND 3u
+
+static unsigned mark_ms(const struct fair_plan *plan, unsigned mark)
+{
+	const unsigned in_ms[MARKS_A_ROUND] = {plan->round_ms / 10, plan->round_ms / 2, plan->round_ms};
+
+	return plan->rounds_from_ms + mark / MARKS_A_ROUND * plan->round_ms + in_ms[mark % MARKS_A_ROUND];
+}
+
+/* At a mark: what each guest was charged since the last one. */
+static void charge_guests(struct fair_server *server, struct fair_run *run, uint64_t *cpu_ns, unsigned mark)
 {
 	uint64_t *now_ns = fair_allocate(run->guests, sizeof(*now_ns));
 
 	fair_server_guests_cpu_ns(server, now_ns);
 	for (unsigned i = 0; i < run->guests; i++) {
-		run->outcome[i].cpu_ns[after] = now_ns[i] - cpu_ns[i];
+		if (mark % MARKS_A_ROUND > 0)
+			run->outcome[i].cpu_ns[mark % MARKS_A_ROUND - 1] += now_ns[i] - cpu_ns[i];
 		cpu_ns[i] = now_ns[i];
 	}
 	free(now_ns);
 }
 
-/* Until total_ms; the split and the plan's events come in between. */
+/* Until total_ms; marks and the plan's events come in between. */
 static void pass_time(const struct fair_plan *plan, struct fair_server *server, struct fair_run *run,
 		      uint64_t epoch_ns)
 {
 	uint64_t *cpu_ns = fair_allocate(run->guests, sizeof(*cpu_ns));
-	unsigned next = 0;
-	bool split = false;
+	unsigned event = 0, mark = 0, marks = plan->rounds * MARKS_A_ROUND;
 
-	for (unsigned at_ms = 0; at_ms < plan->total_ms;) {
-		if (!split && at_ms >= plan->split_ms) {
-			charge_guests(server, run, cpu_ns, 0);
-			split = true;
+	while (event < plan->events || mark < marks) {
+		if (mark < marks && (event == plan->events || mark_ms(plan, mark) < plan->event[event].at_ms)) {
+			sleep_until(epoch_ns + mark_ms(plan, mark) * NS_PER_MS);
+			charge_guests(server, run, cpu_ns, mark++);
+		} else {
+			sleep_until(epoch_ns + plan->event[event].at_ms * NS_PER_MS);
+			plan->event[event].act(server, plan->event[event].value);
+			event++;
 		}
-		for (; next < plan->events && plan->event[next].at_ms <= at_ms; next++)
-			plan->event[next].act(server, plan->event[next].value);
-		at_ms = next < plan->events ? plan->event[next].at_ms : plan->total_ms;
-		if (!split && plan->split_ms < at_ms)
-			at_ms = plan->split_ms;
-		sleep_until(epoch_ns + at_ms * NS_PER_MS);
 	}
-	charge_guests(server, run, cpu_ns, 1);
+	sleep_until(epoch_ns + plan->total_ms * NS_PER_MS);
 	free(cpu_ns);
 }
 
