@@ -164,19 +164,21 @@ static uint64_t tenant_issue(struct fair_client *client, struct tenant *tenant, 
 	return change_ns;
 }
 
-/* Where a request's latency is counted, or NULL. */
-static struct load_histogram *latency_of(const struct fair_client *client, struct tenant *tenant, uint64_t start_ns)
+/* A request of the rounds came back. */
+static void count_latency(const struct fair_client *client, struct fair_outcome *outcome, uint64_t start_ns,
+			  uint64_t now_ns)
 {
 	const struct fair_plan *plan = client->plan;
 	uint64_t ms = (start_ns - client->epoch_ns) / NS_PER_MS, round, in_ms;
 	bool hostile;
 
 	if (ms < plan->rounds_from_ms || ms >= plan->rounds_from_ms + plan->rounds * plan->round_ms)
-		return NULL;
+		return;
 	round = (ms - plan->rounds_from_ms) / plan->round_ms;
 	in_ms = (ms - plan->rounds_from_ms) % plan->round_ms;
 	hostile = in_ms >= plan->round_ms / 2;
-	return hostile || in_ms >= plan->round_ms / 10 ? &tenant->outcome->latency[round][hostile] : NULL;
+	if (hostile || in_ms >= plan->round_ms / 10)
+		load_histogram_add(&outcome->latency[round][hostile], now_ns - start_ns);
 }
 
 static void tenant_reap(struct fair_client *client, struct tenant *tenant, uint64_t now_ns)
@@ -188,11 +190,9 @@ static void tenant_reap(struct fair_client *client, struct tenant *tenant, uint6
 
 	while (frontend_block_take(tenant->queue, &token, &status)) {
 		struct io *io = token;
-		struct load_histogram *latency = latency_of(client, tenant, io->start_ns);
 
 		fair_series_add(&outcome->series, ms, tenant->load->block_bytes, cost_ns);
-		if (latency)
-			load_histogram_add(latency, now_ns - io->start_ns);
+		count_latency(client, outcome, io->start_ns, now_ns);
 		outcome->errors += status != 0;
 		io->next = tenant->free;
 		tenant->free = io;

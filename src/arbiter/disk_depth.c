@@ -31,17 +31,45 @@ void disk_depth_set_rate(struct disk_depth *depth, double rate)
 	set_opening(depth, depth->opening);
 }
 
+static void set_stock(struct disk_depth *depth, uint64_t stock_ns, uint64_t now_ns)
+{
+	if (stock_ns < DEPTH_STOCK_LEAST_NS)
+		stock_ns = DEPTH_STOCK_LEAST_NS;
+	if (stock_ns > DEPTH_STOCK_NS)
+		stock_ns = DEPTH_STOCK_NS;
+	depth->stock_ns = stock_ns;
+	depth->stock_since_ns = now_ns;
+	depth->slack_ns = INT64_MAX;
+	depth->window_max_ns = depth->serving_ns + stock_ns;
+	set_opening(depth, depth->opening);
+}
+
 void disk_depth_set(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns)
 {
 	depth->parallel_max = parallel;
-	depth->window_max_ns = parallel * request_ns + DEPTH_STOCK_NS;
-	set_opening(depth, depth->opening);
+	depth->serving_ns = parallel * request_ns;
+	set_stock(depth, DEPTH_STOCK_NS, 0);
 }
 
 void disk_depth_init(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns)
 {
 	*depth = (struct disk_depth){ .opening = DEPTH_OPEN, .speed = SPEED_FULL };
 	disk_depth_set(depth, parallel, request_ns);
+}
+
+void disk_depth_look(struct disk_depth *depth, int64_t left_ns, uint64_t now_ns)
+{
+	int64_t slack_ns = left_ns - (int64_t)depth->serving_ns;
+
+	if (slack_ns < depth->slack_ns)
+		depth->slack_ns = slack_ns;
+	if (slack_ns < 0) {
+		set_stock(depth, depth->stock_ns + (uint64_t)-slack_ns, now_ns);
+	} else if (now_ns - depth->stock_since_ns >= DEPTH_PERIOD_NS) {
+		uint64_t unused_ns = (uint64_t)depth->slack_ns / 4;
+
+		set_stock(depth, depth->stock_ns > unused_ns ? depth->stock_ns - unused_ns : 0, now_ns);
+	}
 }
 
 static void period_begin(struct disk_depth *depth, uint64_t now_ns)

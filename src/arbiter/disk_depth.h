@@ -4,8 +4,9 @@
  * device's own queue is in front of every newcomer, and no scheduler can overtake it there. A pure module.
  *
  * A request may enter while fewer than `parallel` are inside, or while the cost inside is below `window_ns`: small
- * requests then have some stock in the device that hides our own latency, large ones have none. When a
- * disk with a latency target misses it, both shrink (multiplicatively); while all targets hold, they recover.
+ * requests then have some stock in the device that it lives on until we answer a completion, large ones have none. The
+ * stock is as large as it lately had to be for the device not to run dry. When a disk with a latency target misses it,
+ * both bounds shrink (multiplicatively); while all targets hold, they recover.
  */
 #ifndef VIADUCT_ARBITER_DISK_DEPTH_H
 #define VIADUCT_ARBITER_DISK_DEPTH_H
@@ -16,6 +17,7 @@
 struct disk_depth {
 	uint32_t parallel, parallel_max;	/* requests */
 	uint64_t window_ns, window_max_ns;	/* cost */
+	uint64_t serving_ns, stock_ns;		/* what window_max_ns is made of */
 	uint32_t inside;			/* requests in the device now */
 	uint64_t inside_ns;			/* their cost */
 	uint32_t opening;			/* of the bound; DEPTH_OPEN: all */
@@ -24,12 +26,16 @@ struct disk_depth {
 	/* of the period under way */
 	uint64_t period_start_ns;
 	uint32_t seen, missed;			/* requests with a target; those that took longer inside the device */
+	/* of the stock's period under way */
+	uint64_t stock_since_ns;
+	int64_t slack_ns;			/* the least of the stock that was left at a look */
 };
 
 #define DEPTH_OPEN	65536u
 #define DEPTH_PERIOD_NS 10000000u
-/* The window holds what is being served and this much stock, which the device lives on until we answer a completion. */
-#define DEPTH_STOCK_NS	200000u
+/* Bounds of the stock; it begins with the most. */
+#define DEPTH_STOCK_NS	     200000u
+#define DEPTH_STOCK_LEAST_NS 25000u
 
 /* `request_ns`: what a random read of 4 KiB costs. */
 void disk_depth_init(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns);
@@ -57,6 +63,13 @@ static inline void disk_depth_leave(struct disk_depth *depth, uint64_t cost_ns)
 	depth->inside--;
 	depth->inside_ns -= cost_ns;
 }
+
+/*
+ * A worker looked for completions while the device was as full as the bound lets it be, and cost left_ns was still
+ * inside (less than 0: not even what was inside before had been enough). Steers the stock: it grows at once by what
+ * was missing to keep the device serving, and gives up a quarter of what no look of a period of 10 ms found used.
+ */
+void disk_depth_look(struct disk_depth *depth, int64_t left_ns, uint64_t now_ns);
 
 /*
  * A request left the device after took_ns in it; target_ns: what its disk wishes (0: nothing). Steers the bound: at

@@ -149,6 +149,36 @@ static uint64_t target_of(const struct gate_pass *pass)
 	return pass->waiting.cost_ns * pass->port->gate->depth.parallel_max < target_ns ? target_ns : 0;
 }
 
+/* Workers that have looked lately: what the others have not looked at yet has perhaps left as well. */
+static unsigned lookers(const struct disk_gate *gate, uint64_t now_ns)
+{
+	unsigned count = 0;
+
+	for (const struct gate_lane *lane = gate->lanes; lane; lane = lane->next)
+		count += lane->look.at_ns + GATE_CALM_NS > now_ns;
+	return count;
+}
+
+/* A request leaves: the turn's first one begins a look, and ends the one before. */
+static void look(struct gate_lane *lane, uint64_t cost_ns)
+{
+	struct disk_gate *gate = lane->gate;
+	uint64_t now_ns = loop_now_ns(lane->loop);
+
+	if (lane->look.at_ns != now_ns) {
+		if (lane->look.full)
+			disk_depth_look(&gate->depth,
+					(int64_t)(lane->look.inside_ns - lane->look.left_ns * lookers(gate, now_ns)),
+					now_ns);
+		lane->look = (struct gate_look){
+			.at_ns = now_ns,
+			.full = gate->busy && !gate->settling && gate->depth.opening == DEPTH_OPEN,
+			.inside_ns = gate->depth.inside_ns,
+		};
+	}
+	lane->look.left_ns += cost_ns;
+}
+
 /* Under the lock. */
 static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
 {
@@ -156,6 +186,7 @@ static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
 	struct disk_depth *depth = &port->gate->depth;
 
 	assert(port->inside > 0);
+	look(port->lane, pass->waiting.cost_ns);
 	port->inside--;
 	port->inside_ns -= pass->waiting.cost_ns;
 	disk_depth_leave(depth, pass->waiting.cost_ns);

@@ -47,6 +47,13 @@ struct disk_gate {
 	bool destroyed;				/* freed with the last lane */
 };
 
+/* One turn's look of a worker at what has completed. */
+struct gate_look {
+	uint64_t at_ns;				/* of the worker's clock */
+	bool full;				/* the device was as full as it may be when the look began */
+	uint64_t inside_ns, left_ns;		/* what was inside then, and what has left since */
+};
+
 /* The ports of one worker. Made and freed on that worker. */
 struct gate_lane {
 	struct disk_gate *gate;
@@ -55,6 +62,7 @@ struct gate_lane {
 	struct gate_lane *next;
 	/* Under the gate's lock: what may enter, in this order. `granted` is also looked at without the lock. */
 	struct gate_pass *granted, *granted_last;
+	struct gate_look look;
 	struct loop_message message;		/* tells the worker of them */
 	bool posted;				/* under the lock: is on its way, or about to be */
 	struct gate_lane *tell_next;

@@ -120,7 +120,7 @@ static void test_old_requests_do_not_count(void **state)
 /* `servers` serve from one FIFO; what completes is seen, and what waits is dispatched, `dispatch_ns` later. */
 struct device {
 	struct disk_depth depth;
-	bool bounded;
+	bool bounded, looks;
 	unsigned servers, flood;	/* flood: requests that the neighbour always has, here or inside */
 	uint64_t service_ns, victim_service_ns, cost_ns, victim_cost_ns, dispatch_ns, target_ns;
 
@@ -167,6 +167,17 @@ static void fill(struct device *device)
 		dispatch(device, false);
 }
 
+/* We look: what has completed by now is not inside any more, seen or not. */
+static void look(struct device *device)
+{
+	int64_t left_ns = (int64_t)device->depth.inside_ns;
+
+	for (unsigned i = 0; i < device->count; i++)
+		if (device->inside[i].seen_ns - device->dispatch_ns <= device->now_ns)
+			left_ns -= (int64_t)(device->inside[i].victim ? device->victim_cost_ns : device->cost_ns);
+	disk_depth_look(&device->depth, left_ns, device->now_ns);
+}
+
 static void see_next(struct device *device)
 {
 	unsigned first = 0;
@@ -177,8 +188,10 @@ static void see_next(struct device *device)
 		if (device->inside[i].seen_ns < device->inside[first].seen_ns)
 			first = i;
 	done = device->inside[first];
-	device->inside[first] = device->inside[--device->count];
 	device->now_ns = done.seen_ns;
+	if (device->looks && !room(device))
+		look(device);
+	device->inside[first] = device->inside[--device->count];
 	took_ns = done.seen_ns - done.entered_ns;
 	disk_depth_leave(&device->depth, done.victim ? device->victim_cost_ns : device->cost_ns);
 	disk_depth_report(&device->depth, took_ns, done.victim ? device->target_ns : 0, device->now_ns);
@@ -237,6 +250,54 @@ static void test_a_newcomer_waits_for_little(void **state)
 	assert_in_range(device.victim_device_max_ns, 120000, 2 * 100000 + 120000);
 }
 
+/*
+ * We answer soon: little stock, and nothing is lost; enough for all servers that finish at once. We answer late: more.
+ * Soon again: little again.
+ */
+static void test_stock_is_what_is_needed(void **state)
+{
+	struct device device = small_requests(true);
+	uint64_t until_ns = NS_PER_S;
+
+	device.looks = true;
+	device.victim_begin_ns = NS_PER_S;
+	for (unsigned i = 0; i < 3; i++) {
+		bool late = i == 1;
+
+		device.dispatch_ns = late ? 140000 : 20000;
+		device_run(&device, until_ns += 500 * NS_PER_MS);
+		assert_in_range(device_run(&device, until_ns += 500 * NS_PER_MS), 19600, 20100);
+		assert_in_range(device.depth.stock_ns, late ? 140000 : 20000, late ? DEPTH_STOCK_NS : 110000);
+		if (!late)
+			assert_in_range(device.victim_device_max_ns, 120000, 100000 + 20000 + 110000);
+	}
+}
+
+/* The rule: at once as much more as was missing, then a quarter of what is not used each period. */
+static void test_stock_by_and_by(void **state)
+{
+	struct disk_depth depth;
+	uint64_t now_ns = NS_PER_S;
+
+	disk_depth_init(&depth, 4, 25000);
+	disk_depth_look(&depth, 100000 + 80000, now_ns);
+	assert_int_equal(depth.stock_ns, 180000);
+	disk_depth_look(&depth, 100000 + 40000, now_ns += DEPTH_PERIOD_NS / 2);
+	disk_depth_look(&depth, 100000 + 120000, now_ns += DEPTH_PERIOD_NS / 2);
+	assert_int_equal(depth.stock_ns, 170000);
+	assert_int_equal(depth.window_ns, 100000 + 170000);
+	disk_depth_look(&depth, 100000 - 7000, ++now_ns);
+	assert_int_equal(depth.stock_ns, 177000);
+	disk_depth_look(&depth, -300000, ++now_ns);
+	assert_int_equal(depth.stock_ns, DEPTH_STOCK_NS);
+	for (int i = 0; i < 100; i++)
+		disk_depth_look(&depth, 1000000, now_ns += DEPTH_PERIOD_NS);
+	assert_int_equal(depth.stock_ns, DEPTH_STOCK_LEAST_NS);
+	/* Another model: from the start. */
+	disk_depth_set(&depth, 8, 25000);
+	assert_int_equal(depth.window_ns, 200000 + DEPTH_STOCK_NS);
+}
+
 /* 256 KiB at 2 ms each: no stock of them, so that a newcomer meets a free server. */
 static void test_large_requests_have_no_stock(void **state)
 {
@@ -287,6 +348,8 @@ int main(void)
 		cmocka_unit_test(test_old_requests_do_not_count),
 		cmocka_unit_test(test_throughput_is_kept),
 		cmocka_unit_test(test_a_newcomer_waits_for_little),
+		cmocka_unit_test(test_stock_is_what_is_needed),
+		cmocka_unit_test(test_stock_by_and_by),
 		cmocka_unit_test(test_large_requests_have_no_stock),
 		cmocka_unit_test(test_a_target_is_met),
 	};

@@ -2,6 +2,8 @@
 /* The gate: who may enter the device when, over several workers, and what it costs to be alone. */
 #include "gate_bench.h"
 
+#include <unistd.h>
+
 /* As many enter as keep the device busy; each that leaves lets one in. */
 static void test_bounded(void **state)
 {
@@ -26,6 +28,52 @@ static void test_bounded(void **state)
 	assert_int_equal(guest.entered, 20);
 	assert_int_equal(counter_read(&guest.counters.waiting), 0);
 	assert_int_equal(counter_read(&guest.counters.device_ns), 20 * 500000);
+	part(&guest);
+	finish(&fixture);
+}
+
+/* Each turn finds `done` of what is inside finished (or all), and as many come anew, until the stock is `stock_ns`. */
+static void finish_until_stock(struct fixture *fixture, struct guest *guest, unsigned *head, unsigned done,
+			       uint64_t stock_ns)
+{
+	for (unsigned t = 0; t < 20000 && fixture->gate->depth.stock_ns != stock_ns; t++) {
+		unsigned leaving = done < guest->inside ? done : guest->inside;
+
+		for (unsigned i = 0; i < leaving; i++) {
+			leave(guest, *head % PASSES);
+			ask(guest, (*head)++ % PASSES);
+		}
+		turn(fixture);
+		if (t > 100)
+			usleep(100);
+	}
+	assert_int_equal(fixture->gate->depth.stock_ns, stock_ns);
+}
+
+/* Who looks often needs little stock inside the device, who finds it empty needs more. */
+static void test_stock(void **state)
+{
+	static const struct disk_cost quick_cost = {
+		.line = { { 25000, 0 }, { 25000, 0 }, { 25000, 0 }, { 25000, 0 }, { 25000, 0 }, { 25000, 0 } },
+		.parallel = 4,
+	};
+	struct fixture fixture;
+	static struct guest guest;
+	unsigned head = 0, most;
+
+	start(&fixture, &quick_cost);
+	join(&fixture, &guest, 0, NULL);
+	for (unsigned i = 0; i < PASSES; i++)
+		ask(&guest, i);
+	most = guest.inside;
+	assert_int_equal(most, (4 * 25000 + DEPTH_STOCK_NS) / 25000);
+	finish_until_stock(&fixture, &guest, &head, 1, DEPTH_STOCK_LEAST_NS);
+	assert_in_range(guest.inside, 4, 6);
+	finish_until_stock(&fixture, &guest, &head, PASSES, DEPTH_STOCK_NS);
+	assert_int_equal(guest.inside, most);
+	for (unsigned i = 0; i < PASSES; i++)
+		leave(&guest, head++ % PASSES);
+	assert_int_equal(guest.inside, 0);
 	part(&guest);
 	finish(&fixture);
 }
@@ -396,7 +444,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bounded),	     cmocka_unit_test(test_other_worker),
-		cmocka_unit_test(test_done_at_once),
+		cmocka_unit_test(test_done_at_once), cmocka_unit_test(test_stock),
 		cmocka_unit_test(test_target_is_not_for_large_requests),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_off),
