@@ -144,7 +144,7 @@ static uint64_t pass_cost(const struct gate_port *port, const struct gate_pass *
  */
 static uint64_t target_of(const struct gate_pass *pass)
 {
-	uint64_t target_ns = pass->port->node->latency_target_ns;
+	uint64_t target_ns = pass->entered_ns > 0 ? pass->port->node->latency_target_ns : 0;
 
 	return pass->waiting.cost_ns * pass->port->gate->depth.parallel_max < target_ns ? target_ns : 0;
 }
@@ -219,19 +219,9 @@ static bool ask(struct gate_port *port, struct gate_pass *pass)
 	return at_once;
 }
 
-bool gate_enter(struct gate_port *port, struct gate_pass *pass)
+/* Out of line, like leave_asking(): who has a lease shall not save registers for those who ask. */
+static __attribute__((noinline)) bool enter_asking(struct gate_port *port, struct gate_pass *pass)
 {
-	pass->port = port;
-	pass->uncounted = !__atomic_load_n(&port->gate->on, __ATOMIC_RELAXED);
-	if (pass->uncounted)
-		return true;
-	pass->waiting.cost_ns = pass_cost(port, pass);
-	if (lease_held(port) && lease_room(&port->lease, pass->waiting.cost_ns)) {
-		pass->entered_ns = loop_now_ns(port->lane->loop);
-		gate_lease_count(&port->lease, 1, (int64_t)pass->waiting.cost_ns);
-		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
-		return true;
-	}
 	if (ask(port, pass)) {
 		pass->entered_ns = loop_now_ns(port->lane->loop);
 		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
@@ -242,19 +232,29 @@ bool gate_enter(struct gate_port *port, struct gate_pass *pass)
 	return false;
 }
 
-void gate_leave(struct gate_pass *pass)
+bool gate_enter(struct gate_port *port, struct gate_pass *pass)
+{
+	pass->port = port;
+	pass->uncounted = !__atomic_load_n(&port->gate->on, __ATOMIC_RELAXED);
+	if (pass->uncounted)
+		return true;
+	pass->waiting.cost_ns = pass_cost(port, pass);
+	if (lease_held(port) && lease_room(&port->lease, pass->waiting.cost_ns)) {
+		pass->entered_ns = 0;
+		gate_lease_count(&port->lease, 1, (int64_t)pass->waiting.cost_ns);
+		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
+		return true;
+	}
+	return enter_asking(port, pass);
+}
+
+static __attribute__((noinline)) void leave_asking(struct gate_pass *pass)
 {
 	struct gate_port *port = pass->port;
 	struct disk_gate *gate = port->gate;
 	struct gate_lane *tell = NULL;
 	uint64_t now_ns;
 
-	if (pass->uncounted)
-		return;
-	if (lease_held(port)) {
-		gate_lease_count(&port->lease, -1, -(int64_t)pass->waiting.cost_ns);
-		return;
-	}
 	pthread_mutex_lock(&gate->lock);
 	now_ns = gate_now(gate, port->lane);
 	settle(port);
@@ -264,6 +264,16 @@ void gate_leave(struct gate_pass *pass)
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_tell(tell);
 	gate_lane_enter(port->lane);
+}
+
+void gate_leave(struct gate_pass *pass)
+{
+	if (pass->uncounted)
+		return;
+	if (lease_held(pass->port))
+		gate_lease_count(&pass->port->lease, -1, -(int64_t)pass->waiting.cost_ns);
+	else
+		leave_asking(pass);
 }
 
 /* ---- ports ---- */

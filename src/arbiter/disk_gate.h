@@ -93,7 +93,7 @@ struct gate_pass {
 	struct gate_port *port;			/* private from here on */
 	bool uncounted;
 	struct loop_account *account;		/* who asked pays for what follows, whoever made room */
-	uint64_t entered_ns;
+	uint64_t entered_ns;		/* when it entered; 0: with a lease, and no latency target is asked about it */
 };
 
 /* What one port counted; one writer. Joined by disk_stats_read(). */
