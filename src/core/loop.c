@@ -372,6 +372,7 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	if (loop->idle_since_ns == 0) {
 		loop->idle_since_ns = now;
 		loop_settle(loop, now);
+		loop_forgive(loop);
 	}
 	if (now - loop->idle_since_ns < loop->spin_ns) {
 		__builtin_ia32_pause();

@@ -7,8 +7,9 @@
  *
  * The order among guests is start-time fair queueing: a share's virtual_ns is the time it has had, and a share that
  * found no work is lifted to the least of those that did, less LOOP_CREDIT_NS, so that sleeping, or being awake with
- * empty rings, saves no more than that up. In each turn shares are served from the least upwards; the first that finds work sets the floor, and
- * those more than a slice above it wait for another turn. Whoever is alone is its own floor and waits for nobody.
+ * empty rings, saves no more than that up. In each turn shares are served from the least upwards; the first that finds
+ * work sets the floor, and those more than a slice above it wait for another turn. Whoever is alone is its own floor and
+ * waits for nobody. When nobody has work all begin anew, with full credit: time that nobody wanted is no debt.
  * A turn ends early when many have work: then it is time to look who else has woken.
  *
  * Submitting is often dearer than all that went before it. A share that prepared much submits for itself, which is
@@ -242,7 +243,7 @@ static void share_out(struct loop *loop, uint64_t ns)
 	for (struct loop_account *account = loop->submitters; account; account = account->next)
 		sum_ns += entries_ns(account);
 	for (struct loop_account *account = loop->submitters; account; account = account->next) {
-		loop_charge(account, ns * entries_ns(account) / sum_ns);
+		loop_charge(loop, account, ns * entries_ns(account) / sum_ns);
 		account->entries = 0;
 	}
 	loop->submitters = NULL;
@@ -268,12 +269,12 @@ static int submit_for(struct loop *loop, struct loop_account *account, bool get_
 	for (struct loop_account *other = loop->submitters; other; other = other->next) {
 		uint64_t ns = entries_ns(other) < rest_ns ? entries_ns(other) : rest_ns;
 
-		loop_charge(other, ns);
+		loop_charge(loop, other, ns);
 		rest_ns -= ns;
 		other->entries = 0;
 	}
 	loop->submitters = NULL;
-	loop_charge(account, rest_ns);
+	loop_charge(loop, account, rest_ns);
 	account->entry_ns = ((account->entry_ns ? account->entry_ns : ENTRY_NS) * 3 + rest_ns / entries) / 4 + 1;
 	return result;
 }
@@ -302,7 +303,7 @@ void loop_charge_entries(struct loop *loop)
 	if (loop->submitters && loop->submissions++ % SUBMISSION_SAMPLE == 0)
 		submit_for(loop, loop->submitters, false);
 	for (struct loop_account *account = loop->submitters; account; account = account->next) {
-		loop_charge(account, entries_ns(account));
+		loop_charge(loop, account, entries_ns(account));
 		account->entries = 0;
 	}
 	loop->submitters = NULL;
@@ -319,6 +320,13 @@ static void lift(const struct loop *loop, struct loop_share *share)
 {
 	if (share->virtual_ns + LOOP_CREDIT_NS < loop->virtual_ns)
 		share->virtual_ns = loop->virtual_ns - LOOP_CREDIT_NS;
+}
+
+void loop_forgive(struct loop *loop)
+{
+	loop->virtual_ns = loop->most_ns + LOOP_CREDIT_NS;
+	for (struct loop_share *share = loop->shares; share; share = share->next)
+		lift(loop, share);
 }
 
 static void link_share(struct loop *loop, struct loop_share *share)

@@ -48,6 +48,7 @@ struct loop {
 	struct loop_share *shares;	/* with pollers awake */
 	struct loop_share *next_share;	/* where the walk over them stands */
 	uint64_t virtual_ns;		/* of the least of those that worked: where a share that was idle begins */
+	uint64_t most_ns;		/* the greatest that any share ever had */
 	uint64_t phase;			/* slices of another phase are over */
 
 	const struct loop_clocks *clocks;	/* NULL: the real ones */
@@ -67,6 +68,8 @@ bool loop_run_timers(struct loop *loop);
 bool loop_run_pollers(struct loop *loop);
 /* As many tasks as were queued at the start. */
 void loop_run_tasks(struct loop *loop);
+/* The loop has nothing to do: nobody owes anybody time. */
+void loop_forgive(struct loop *loop);
 /* Returns true when every poller is asleep. */
 bool loop_park_pollers(struct loop *loop);
 
@@ -87,16 +90,20 @@ static inline uint64_t loop_take_time(struct loop *loop, uint64_t now_ns)
 	return ns;
 }
 
-static inline void loop_charge(struct loop_account *account, uint64_t ns)
+static inline void loop_charge(struct loop *loop, struct loop_account *account, uint64_t ns)
 {
+	struct loop_share *share = account->share;
+
 	counter_add(&account->used_ns, ns);
-	account->share->virtual_ns += ns;
+	share->virtual_ns += ns;
+	if (share->virtual_ns > loop->most_ns)
+		loop->most_ns = share->virtual_ns;
 }
 
 /* Charges the payer with the time until `now_ns`. */
 static inline void loop_settle(struct loop *loop, uint64_t now_ns)
 {
-	loop_charge(loop->payer, loop_take_time(loop, now_ns));
+	loop_charge(loop, loop->payer, loop_take_time(loop, now_ns));
 }
 
 /* loop_pay(), mostly for who pays already. */

@@ -184,6 +184,33 @@ static void test_alone_one_has_it_all(void **state)
 	loop_destroy(loop);
 }
 
+/* Nor does whoever had time that nobody wanted: who wakes then has saved up no more than it has. */
+static void test_idle_loop_forgives(void **state)
+{
+	struct loop *loop = make_loop();
+	struct fake_guest worker, sleeper;
+
+	begin(loop, &worker, 1, 5 * NS_PER_US);
+	begin(loop, &sleeper, 1, 5 * NS_PER_US);
+	sleep_all(loop, &sleeper);
+	for (unsigned i = 0; i < 5; i++) {
+		turn_until(loop, now_ns + 20 * LOOP_CREDIT_NS);
+		worker.wants = false;
+		assert_int_equal(loop_turn(loop, 1), 0);
+		worker.wants = true;
+		wake(loop, &worker);
+		wake(loop, &sleeper);
+		worker.polls = sleeper.polls = 0;
+		assert_int_equal(loop_turn(loop, 0), 0);
+		assert_true(worker.polls > 0);
+		assert_true(sleeper.polls > 0);
+		sleep_all(loop, &sleeper);
+	}
+	end(loop, &worker);
+	end(loop, &sleeper);
+	loop_destroy(loop);
+}
+
 /* Many awake queues with nothing on them cost their guest, not the one that works. */
 static void test_empty_polls_are_charged(void **state)
 {
@@ -286,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_idle_time_saves_little),
 		cmocka_unit_test(test_an_outlier_is_paid_from_what_was_saved),
 		cmocka_unit_test(test_alone_one_has_it_all),
+		cmocka_unit_test(test_idle_loop_forgives),
 		cmocka_unit_test(test_empty_polls_are_charged),
 		cmocka_unit_test(test_guests_are_counted),
 		cmocka_unit_test(test_random_guests_share_equally),
