@@ -35,8 +35,8 @@ static void set_stock(struct disk_depth *depth, uint64_t stock_ns, uint64_t now_
 {
 	if (stock_ns < DEPTH_STOCK_LEAST_NS)
 		stock_ns = DEPTH_STOCK_LEAST_NS;
-	if (stock_ns > DEPTH_STOCK_NS)
-		stock_ns = DEPTH_STOCK_NS;
+	if (stock_ns > depth->stock_max_ns)
+		stock_ns = depth->stock_max_ns;
 	depth->stock_ns = stock_ns;
 	depth->stock_since_ns = now_ns;
 	depth->slack_ns = INT64_MAX;
@@ -48,7 +48,12 @@ void disk_depth_set(struct disk_depth *depth, uint32_t parallel, uint64_t reques
 {
 	depth->parallel_max = parallel;
 	depth->serving_ns = parallel * request_ns;
-	set_stock(depth, DEPTH_STOCK_NS, 0);
+	depth->stock_max_ns = depth->serving_ns;
+	if (depth->stock_max_ns < DEPTH_STOCK_QUICK_NS)
+		depth->stock_max_ns = DEPTH_STOCK_QUICK_NS;
+	if (depth->stock_max_ns > DEPTH_STOCK_NS)
+		depth->stock_max_ns = DEPTH_STOCK_NS;
+	set_stock(depth, depth->stock_max_ns, 0);
 }
 
 void disk_depth_init(struct disk_depth *depth, uint32_t parallel, uint64_t request_ns)

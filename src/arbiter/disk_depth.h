@@ -18,6 +18,7 @@ struct disk_depth {
 	uint32_t parallel, parallel_max;	/* requests */
 	uint64_t window_ns, window_max_ns;	/* cost */
 	uint64_t serving_ns, stock_ns;		/* what window_max_ns is made of */
+	uint64_t stock_max_ns;
 	uint32_t inside;			/* requests in the device now */
 	uint64_t inside_ns;			/* their cost */
 	uint32_t opening;			/* of the bound; DEPTH_OPEN: all */
@@ -33,8 +34,13 @@ struct disk_depth {
 
 #define DEPTH_OPEN	65536u
 #define DEPTH_PERIOD_NS 10000000u
-/* Bounds of the stock; it begins with the most. */
+/*
+ * Bounds of the stock, which begins with its most: what is being served, so that a newcomer waits for that once more,
+ * but within these. A worker that has no time left finds every device dry, and no stock would change that.
+ */
 #define DEPTH_STOCK_NS	     200000u
+#define DEPTH_STOCK_QUICK_NS 50000u
+/* … and its least. */
 #define DEPTH_STOCK_LEAST_NS 25000u
 
 /* `request_ns`: what a random read of 4 KiB costs. */

@@ -18,7 +18,7 @@ static void test_room(void **state)
 	struct disk_depth depth;
 
 	disk_depth_init(&depth, 4, 25000);
-	assert_int_equal(depth.window_ns, 4 * 25000 + DEPTH_STOCK_NS);
+	assert_int_equal(depth.window_ns, 2 * 4 * 25000);
 	/* Small ones: as many as the window holds. */
 	for (unsigned i = 0; i < depth.window_ns / 25000; i++) {
 		assert_true(disk_depth_room(&depth));
@@ -37,6 +37,9 @@ static void test_room(void **state)
 	/* The largest model there is does not overflow. */
 	disk_depth_init(&depth, 4096, 5ull << 32);
 	assert_int_equal(depth.window_ns, 4096 * (5ull << 32) + DEPTH_STOCK_NS);
+	/* A quick device has some stock, too. */
+	disk_depth_init(&depth, 4, 1000);
+	assert_int_equal(depth.window_ns, 4 * 1000 + DEPTH_STOCK_QUICK_NS);
 }
 
 static void report_many(struct disk_depth *depth, unsigned count, unsigned missed, uint64_t *now_ns)
@@ -250,10 +253,7 @@ static void test_a_newcomer_waits_for_little(void **state)
 	assert_in_range(device.victim_device_max_ns, 120000, 2 * 100000 + 120000);
 }
 
-/*
- * We answer soon: little stock, and nothing is lost; enough for all servers that finish at once. We answer late: more.
- * Soon again: little again.
- */
+/* We answer soon: little stock, and nothing is lost. We answer late: more. Soon again: little again. */
 static void test_stock_is_what_is_needed(void **state)
 {
 	struct device device = small_requests(true);
@@ -261,15 +261,17 @@ static void test_stock_is_what_is_needed(void **state)
 
 	device.looks = true;
 	device.victim_begin_ns = NS_PER_S;
+	for (unsigned i = 0; i < device.servers; i++)
+		device.server_free_ns[i] = NS_PER_S + i * device.service_ns / device.servers;
 	for (unsigned i = 0; i < 3; i++) {
 		bool late = i == 1;
 
-		device.dispatch_ns = late ? 140000 : 20000;
+		device.dispatch_ns = late ? 80000 : 20000;
 		device_run(&device, until_ns += 500 * NS_PER_MS);
 		assert_in_range(device_run(&device, until_ns += 500 * NS_PER_MS), 19600, 20100);
-		assert_in_range(device.depth.stock_ns, late ? 140000 : 20000, late ? DEPTH_STOCK_NS : 110000);
+		assert_in_range(device.depth.stock_ns, late ? 80000 : DEPTH_STOCK_LEAST_NS, late ? 100000 : 60000);
 		if (!late)
-			assert_in_range(device.victim_device_max_ns, 120000, 100000 + 20000 + 110000);
+			assert_in_range(device.victim_device_max_ns, 120000, 100000 + 20000 + 60000);
 	}
 }
 
@@ -279,14 +281,14 @@ static void test_stock_by_and_by(void **state)
 	struct disk_depth depth;
 	uint64_t now_ns = NS_PER_S;
 
-	disk_depth_init(&depth, 4, 25000);
-	disk_depth_look(&depth, 100000 + 80000, now_ns);
+	disk_depth_init(&depth, 8, 25000);
+	disk_depth_look(&depth, 200000 + 80000, now_ns);
 	assert_int_equal(depth.stock_ns, 180000);
-	disk_depth_look(&depth, 100000 + 40000, now_ns += DEPTH_PERIOD_NS / 2);
-	disk_depth_look(&depth, 100000 + 120000, now_ns += DEPTH_PERIOD_NS / 2);
+	disk_depth_look(&depth, 200000 + 40000, now_ns += DEPTH_PERIOD_NS / 2);
+	disk_depth_look(&depth, 200000 + 120000, now_ns += DEPTH_PERIOD_NS / 2);
 	assert_int_equal(depth.stock_ns, 170000);
-	assert_int_equal(depth.window_ns, 100000 + 170000);
-	disk_depth_look(&depth, 100000 - 7000, ++now_ns);
+	assert_int_equal(depth.window_ns, 200000 + 170000);
+	disk_depth_look(&depth, 200000 - 7000, ++now_ns);
 	assert_int_equal(depth.stock_ns, 177000);
 	disk_depth_look(&depth, -300000, ++now_ns);
 	assert_int_equal(depth.stock_ns, DEPTH_STOCK_NS);
@@ -294,8 +296,8 @@ static void test_stock_by_and_by(void **state)
 		disk_depth_look(&depth, 1000000, now_ns += DEPTH_PERIOD_NS);
 	assert_int_equal(depth.stock_ns, DEPTH_STOCK_LEAST_NS);
 	/* Another model: from the start. */
-	disk_depth_set(&depth, 8, 25000);
-	assert_int_equal(depth.window_ns, 200000 + DEPTH_STOCK_NS);
+	disk_depth_set(&depth, 16, 25000);
+	assert_int_equal(depth.window_ns, 400000 + DEPTH_STOCK_NS);
 }
 
 /* 256 KiB at 2 ms each: no stock of them, so that a newcomer meets a free server. */

@@ -66,10 +66,10 @@ static void test_stock(void **state)
 	for (unsigned i = 0; i < PASSES; i++)
 		ask(&guest, i);
 	most = guest.inside;
-	assert_int_equal(most, (4 * 25000 + DEPTH_STOCK_NS) / 25000);
+	assert_int_equal(most, 2 * 4);
 	finish_until_stock(&fixture, &guest, &head, 1, DEPTH_STOCK_LEAST_NS);
 	assert_in_range(guest.inside, 4, 6);
-	finish_until_stock(&fixture, &guest, &head, PASSES, DEPTH_STOCK_NS);
+	finish_until_stock(&fixture, &guest, &head, PASSES, 4 * 25000);
 	assert_int_equal(guest.inside, most);
 	for (unsigned i = 0; i < PASSES; i++)
 		leave(&guest, head++ % PASSES);
