@@ -131,10 +131,11 @@ static void experiment_run(const struct options *options, const struct fair_expe
 	for (unsigned i = 0; i < wanted;) {
 		struct fair_machine before = fair_machine_now(), after;
 
-		report[i].rows = 0;
+		report[i] = (struct fair_report){.rows = 0};
 		experiment->run(&options->bench, guests, file, &report[i]);
 		after = fair_machine_now();
-		if (!options->bench.quick && dropped < DISTURBED_MAX && fair_machine_lost(&before, &after) > DISTURBED) {
+		if (!options->bench.quick && dropped < DISTURBED_MAX &&
+		    (report[i].disturbed || fair_machine_lost(&before, &after) > DISTURBED)) {
 			dropped++;
 			continue;
 		}

@@ -8,6 +8,7 @@
  *   fair_client.c   the guests: one thread drives the front ends of all honest ones, another the hostile ones
  *   fair_series.c   what the guests got, millisecond by millisecond, and what is calculated from it
  *   fair_run.c      one run: a server, its guests, and what happens to them at which time
+ *   fair_machine.c, fair_watch.c   what else the machine did meanwhile
  *   fair_*.c        the experiments, each a function that makes runs and reports rows
  *   fair.c          options, repetitions, the table
  */
@@ -101,6 +102,7 @@ struct fair_outcome {
 
 struct fair_run {
 	struct disk_cost cost; /* as the gate was told */
+	bool disturbed[FAIR_ROUNDS]; /* the machine stood still in that round, more than a little */
 	unsigned guests;
 	struct fair_outcome *outcome; /* [guests], in the plan's order */
 	uint64_t worker_cpu_ns;
@@ -176,6 +178,7 @@ struct fair_row {
 struct fair_report {
 	struct fair_row row[FAIR_REPORT_ROWS];
 	unsigned rows;
+	bool disturbed; /* too few rounds were not: the figures say little */
 };
 
 void fair_report_add(struct fair_report *report, const char *what, const char *unit, enum fair_sense sense,
@@ -189,6 +192,16 @@ struct fair_machine {
 struct fair_machine fair_machine_now(void);
 /* Between two: the part of the machine's CPU time that was lost to that. */
 double fair_machine_lost(const struct fair_machine *from, const struct fair_machine *to);
+
+/* Threads that notice when a CPU does not run, for total_ms from epoch_ns on. */
+struct fair_watch;
+
+struct fair_watch *fair_watch_start(uint64_t epoch_ns, unsigned total_ms);
+/* Waits for the end of the time. */
+void fair_watch_join(struct fair_watch *watch);
+/* After that: the part of the time [from, to) in which the CPU that ran least did not run. */
+double fair_watch_lost(const struct fair_watch *watch, unsigned from_ms, unsigned to_ms);
+void fair_watch_free(struct fair_watch *watch);
 
 struct fair_experiment {
 	const char *id, *title;
@@ -212,6 +225,12 @@ extern const struct disk_memory_options fair_disk;
 #define FAIR_WORKER_PRIORITY 3
 #define FAIR_GUEST_PRIORITY  2
 void fair_prefer(pthread_t thread, int priority);
+/*
+ * Where there are more CPUs than workers, each worker has one of its own, and the guests have the others. Otherwise a
+ * kernel that grants ordinary threads a little of each CPU would stop a busy worker for a hostile guest.
+ */
+void fair_place_worker(pthread_t thread, unsigned worker, unsigned workers);
+void fair_place_guests(pthread_t thread, unsigned workers);
 /* Ends the program when error is not 0. */
 void fair_check(int error, const char *what);
 /* Zeroed memory; never NULL. */

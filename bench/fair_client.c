@@ -386,6 +386,7 @@ void fair_client_start(struct fair_client *client, uint64_t epoch_ns)
 	client->epoch_ns = epoch_ns;
 	client->end_ns = epoch_ns + client->plan->total_ms * NS_PER_MS;
 	fair_check(-pthread_create(&client->thread, NULL, client_run, client), "client thread");
+	fair_place_guests(client->thread, client->plan->workers ? client->plan->workers : FAIR_WORKERS);
 	client->started = true;
 }
 

@@ -112,6 +112,8 @@ double fair_share_error(const struct fair_run *run, const double *weight, struct
 
 /* ---- rounds ---- */
 
+#define ROUNDS_LEAST 3u
+
 void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load)
 {
 	struct fair_guest *hostile = fair_plan_add(plan, count, load, fair_weight(100));
@@ -124,13 +126,18 @@ void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load l
 	hostile->load.on_ms = hostile->load.off_ms = plan->round_ms / 2;
 }
 
-double fair_p99_us(const struct fair_run *run, unsigned guest, unsigned hostile)
+double fair_p99_us(const struct fair_run *run, unsigned guest, unsigned hostile, struct fair_report *report)
 {
 	double p99_us[FAIR_ROUNDS];
+	unsigned count = 0, quiet = 0;
 
 	for (unsigned round = 0; round < FAIR_ROUNDS; round++)
-		p99_us[round] = load_histogram_ns(&run->outcome[guest].latency[round][hostile], 0.99) / 1000;
-	return fair_median(p99_us, FAIR_ROUNDS);
+		quiet += !run->disturbed[round];
+	report->disturbed = quiet < ROUNDS_LEAST;
+	for (unsigned round = 0; round < FAIR_ROUNDS; round++)
+		if (report->disturbed || !run->disturbed[round])
+			p99_us[count++] = load_histogram_ns(&run->outcome[guest].latency[round][hostile], 0.99) / 1000;
+	return fair_median(p99_us, count);
 }
 
 /* ---- on against off ---- */

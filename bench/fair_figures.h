@@ -42,11 +42,14 @@ double fair_worst_jain(const struct fair_run *run, unsigned first, unsigned coun
 double fair_share_error(const struct fair_run *run, const double *weight, struct fair_span span);
 /*
  * Rounds, from the ramp's end to the plan's: first without, then with guests that want `load` and give way to everybody.
- * Medians over rounds are what one stall of the machine does not move.
+ * A half is to be shorter than 0.95 s: that is how long Linux lets threads of real-time priority keep a CPU.
  */
 void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load);
-/* The 99th percentile of a guest's latencies without (0) and with (1) them: the median of the rounds', in us. */
-double fair_p99_us(const struct fair_run *run, unsigned guest, unsigned hostile);
+/*
+ * The 99th percentile of a guest's latencies without (0) and with (1) them: the median of the rounds that were not
+ * disturbed, in us. With less than three of them the report is marked, and all rounds count.
+ */
+double fair_p99_us(const struct fair_run *run, unsigned guest, unsigned hostile, struct fair_report *report);
 
 /* The gate is off and on in turn from the ramp's end to the plan's, starting with off, slice_ms each. */
 void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms);

@@ -11,6 +11,8 @@
 #include "core/clock.h"
 #include "fair.h"
 
+/* A round counts when no CPU stood still for a larger part of it: far from the one per cent that p99 is about. */
+#define STOOD_STILL 0.003
 /* From the last connection to the first request. */
 #define START_NS (20 * NS_PER_MS)
 
@@ -39,6 +41,41 @@ void fair_prefer(pthread_t thread, int priority)
 
 	/* A user without that right measures on a quiet machine. */
 	(void)pthread_setschedparam(thread, SCHED_FIFO, &wanted);
+}
+
+/* To the CPUs that this program may use, from the `first`-th of them on, `count` at most. */
+static void place(pthread_t thread, unsigned first, unsigned count)
+{
+	cpu_set_t may, chosen;
+
+	if (sched_getaffinity(0, sizeof(may), &may) < 0)
+		return;
+	CPU_ZERO(&chosen);
+	for (unsigned cpu = 0, nth = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &may) && nth++ >= first && count > 0) {
+			CPU_SET(cpu, &chosen);
+			count--;
+		}
+	(void)pthread_setaffinity_np(thread, sizeof(chosen), &chosen);
+}
+
+static bool cpus_left(unsigned workers)
+{
+	cpu_set_t may;
+
+	return sched_getaffinity(0, sizeof(may), &may) == 0 && (unsigned)CPU_COUNT(&may) > workers;
+}
+
+void fair_place_worker(pthread_t thread, unsigned worker, unsigned workers)
+{
+	if (cpus_left(workers))
+		place(thread, worker, 1);
+}
+
+void fair_place_guests(pthread_t thread, unsigned workers)
+{
+	if (cpus_left(workers))
+		place(thread, workers, CPU_SETSIZE);
 }
 
 struct fair_guest *fair_plan_add(struct fair_plan *plan, unsigned count, struct fair_load load,
@@ -135,18 +172,34 @@ static void pass_time(const struct fair_plan *plan, struct fair_server *server, 
 	free(cpu_ns);
 }
 
+static void judge_rounds(const struct fair_plan *plan, struct fair_watch *watch, struct fair_run *run)
+{
+	fair_watch_join(watch);
+	for (unsigned round = 0; round < plan->rounds; round++) {
+		unsigned from_ms = plan->rounds_from_ms + round * plan->round_ms;
+
+		run->disturbed[round] = fair_watch_lost(watch, from_ms, from_ms + plan->round_ms) > STOOD_STILL;
+	}
+	fair_watch_free(watch);
+}
+
 static void play(const struct fair_plan *plan, struct fair_server *server, struct fair_run *run)
 {
 	struct fair_client *honest = fair_client_connect(plan, server, run->outcome, false);
 	struct fair_client *hostile = fair_client_connect(plan, server, run->outcome, true);
+	struct fair_watch *watch = NULL;
 	uint64_t epoch_ns, cpu_ns = fair_server_cpu_ns(server);
 
 	run->resident_bytes = resident_bytes();
 	epoch_ns = clock_now_ns() + START_NS;
 	fair_client_start(honest, epoch_ns);
 	fair_client_start(hostile, epoch_ns);
+	if (plan->rounds > 0)
+		watch = fair_watch_start(epoch_ns, plan->total_ms);
 	pass_time(plan, server, run, epoch_ns);
 	run->worker_cpu_ns = fair_server_cpu_ns(server) - cpu_ns;
+	if (watch)
+		judge_rounds(plan, watch, run);
 	fair_client_finish(hostile);
 	fair_client_finish(honest);
 }

@@ -228,6 +228,7 @@ struct fair_server *fair_server_start(const struct fair_bench *bench, const stru
 	for (unsigned i = 0; i < server->workers; i++) {
 		thread_start(&server->worker[i], "worker", bench->poll_us * NS_PER_US);
 		fair_prefer(server->worker[i].thread, FAIR_WORKER_PRIORITY);
+		fair_place_worker(server->worker[i].thread, i, server->workers);
 	}
 	for (unsigned i = 0; i < FAIR_GROUPS; i++)
 		if (plan->group[i].weight > 0)
