@@ -100,9 +100,9 @@ static void print_row(struct table *table, const struct fair_experiment *experim
 	fflush(stdout);
 	if (table->json)
 		fprintf(table->json,
-			"%s{\"experiment\": \"%s\", \"disk\": \"%s\", \"guests\": %u, \"figure\": \"%s\", \"unit\": \"%s\", "
+			"%s{\"experiment\": \"%s\", \"title\": \"%s\", \"disk\": \"%s\", \"guests\": %u, \"figure\": \"%s\", \"unit\": \"%s\", "
 			"\"sense\": \"%s\", \"target\": %.6g, \"measured\": %.6g, \"holds\": %s}",
-			table->rows ? ",\n " : "[", experiment->id, disk, guests, row->what, row->unit,
+			table->rows ? ",\n " : "[", experiment->id, experiment->title, disk, guests, row->what, row->unit,
 			sense[row->sense], row->target, row->measured, row_holds(row) ? "true" : "false");
 	table->rows++;
 }

@@ -80,8 +80,11 @@ struct fair_plan {
 	unsigned workers; /* 0: FAIR_WORKERS */
 	bool poll;	  /* the clients look instead of sleeping */
 	unsigned total_ms;
-	/* From rounds_from_ms on, so many rounds of round_ms: half without the hostile guests, half with them. */
-	unsigned rounds, rounds_from_ms, round_ms;
+	/*
+	 * From rounds_from_ms on, so many rounds of round_ms: settle_ms in which the hostile guests stop and their
+	 * last requests end, half_ms without them, half_ms with them.
+	 */
+	unsigned rounds, rounds_from_ms, round_ms, settle_ms, half_ms;
 	struct fair_event event[FAIR_EVENTS];
 	unsigned events;
 };
@@ -94,7 +97,7 @@ struct fair_plan {
 /* What one guest got. */
 struct fair_outcome {
 	struct fair_series series;
-	/* Of rounds, without [0] and with [1] the hostile guests. The first fifth of a half without belongs to neither. */
+	/* Of rounds, without [0] and with [1] the hostile guests. */
 	struct load_histogram latency[FAIR_ROUNDS][2]; /* by submission */
 	uint64_t cpu_ns[2];			       /* of the workers, charged to it, all rounds */
 	uint64_t errors;

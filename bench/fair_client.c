@@ -176,8 +176,8 @@ static void count_latency(const struct fair_client *client, struct fair_outcome 
 		return;
 	round = (ms - plan->rounds_from_ms) / plan->round_ms;
 	in_ms = (ms - plan->rounds_from_ms) % plan->round_ms;
-	hostile = in_ms >= plan->round_ms / 2;
-	if (hostile || in_ms >= plan->round_ms / 10)
+	hostile = in_ms >= plan->settle_ms + plan->half_ms;
+	if (in_ms >= plan->settle_ms)
 		load_histogram_add(&outcome->latency[round][hostile], now_ns - start_ns);
 }
 

@@ -114,16 +114,19 @@ double fair_share_error(const struct fair_run *run, const double *weight, struct
 
 #define ROUNDS_LEAST 3u
 
-void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load)
+void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load, unsigned settle_ms)
 {
 	struct fair_guest *hostile = fair_plan_add(plan, count, load, fair_weight(100));
 
 	plan->rounds = FAIR_ROUNDS;
 	plan->rounds_from_ms = FAIR_RAMP_MS;
 	plan->round_ms = (plan->total_ms - FAIR_RAMP_MS) / FAIR_ROUNDS;
+	plan->half_ms = (plan->round_ms - settle_ms) / 2;
+	plan->settle_ms = plan->round_ms - 2 * plan->half_ms;
 	hostile->hostile = true;
-	hostile->load.start_ms = plan->rounds_from_ms + plan->round_ms / 2;
-	hostile->load.on_ms = hostile->load.off_ms = plan->round_ms / 2;
+	hostile->load.start_ms = plan->rounds_from_ms + plan->settle_ms + plan->half_ms;
+	hostile->load.on_ms = plan->half_ms;
+	hostile->load.off_ms = plan->round_ms - plan->half_ms;
 }
 
 double fair_p99_us(const struct fair_run *run, unsigned guest, unsigned hostile, struct fair_report *report)

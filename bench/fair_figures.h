@@ -42,9 +42,10 @@ double fair_worst_jain(const struct fair_run *run, unsigned first, unsigned coun
 double fair_share_error(const struct fair_run *run, const double *weight, struct fair_span span);
 /*
  * Rounds, from the ramp's end to the plan's: first without, then with guests that want `load` and give way to everybody.
- * A half is to be shorter than 0.95 s: that is how long Linux lets threads of real-time priority keep a CPU.
+ * Where they leave a worker no idle moment, a half is to be shorter than 0.95 s: that is how long Linux lets threads of
+ * real-time priority keep a CPU.
  */
-void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load);
+void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load, unsigned settle_ms);
 /*
  * The 99th percentile of a guest's latencies without (0) and with (1) them: the median of the rounds that were not
  * disturbed, in us. With less than three of them the report is marked, and all rounds count.

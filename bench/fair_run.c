@@ -127,12 +127,12 @@ static void sleep_until(uint64_t ns)
 		;
 }
 
-/* The charges are read three times a round: after the first fifth of its half without hostile guests, and after each half. */
+/* The charges are read three times a round: when it has settled, and after each half. */
 #define MARKS_A_ROUND 3u
 
 static unsigned mark_ms(const struct fair_plan *plan, unsigned mark)
 {
-	const unsigned in_ms[MARKS_A_ROUND] = {plan->round_ms / 10, plan->round_ms / 2, plan->round_ms};
+	const unsigned in_ms[MARKS_A_ROUND] = {plan->settle_ms, plan->settle_ms + plan->half_ms, plan->round_ms};
 
 	return plan->rounds_from_ms + mark / MARKS_A_ROUND * plan->round_ms + in_ms[mark % MARKS_A_ROUND];
 }
