@@ -79,6 +79,7 @@ struct fair_plan {
 	struct share_settings group[FAIR_GROUPS];
 	unsigned workers; /* 0: FAIR_WORKERS */
 	bool poll;	  /* the clients look instead of sleeping */
+	bool watched;	  /* stand-stills of the machine are noticed; with rounds they always are */
 	unsigned total_ms;
 	/*
 	 * From rounds_from_ms on, so many rounds of round_ms: settle_ms in which the hostile guests stop and their
@@ -105,7 +106,7 @@ struct fair_outcome {
 
 struct fair_run {
 	struct disk_cost cost; /* as the gate was told */
-	bool disturbed[FAIR_ROUNDS]; /* the machine stood still in that round, more than a little */
+	struct fair_watch *watch; /* NULL: not watched */
 	unsigned guests;
 	struct fair_outcome *outcome; /* [guests], in the plan's order */
 	uint64_t worker_cpu_ns;
@@ -181,7 +182,7 @@ struct fair_row {
 struct fair_report {
 	struct fair_row row[FAIR_REPORT_ROWS];
 	unsigned rows;
-	bool disturbed; /* too few rounds were not: the figures say little */
+	bool disturbed; /* the machine stood still too often: the figures say little */
 };
 
 void fair_report_add(struct fair_report *report, const char *what, const char *unit, enum fair_sense sense,
@@ -204,6 +205,7 @@ struct fair_watch *fair_watch_start(uint64_t epoch_ns, unsigned total_ms);
 void fair_watch_join(struct fair_watch *watch);
 /* After that: the part of the time [from, to) in which the CPU that ran least did not run. */
 double fair_watch_lost(const struct fair_watch *watch, unsigned from_ms, unsigned to_ms);
+/* NULL is allowed. */
 void fair_watch_free(struct fair_watch *watch);
 
 struct fair_experiment {

@@ -136,9 +136,9 @@ static void storm(const struct fair_bench *bench, unsigned guests, struct fair_l
 	storm_run(bench, guests, load, request_ns, &plan, &run);
 	for (unsigned i = 1; i < run.guests; i++)
 		storm_ns += (double)run.outcome[i].cpu_ns[1];
-	fair_report_add(report, "victim's p99 alone", "us", FAIR_INFORMS, fair_p99_us(&run, 0, 0, report), 0);
+	fair_report_add(report, "victim's p99 alone", "us", FAIR_INFORMS, fair_p99_us(&run, &plan, 0, 0, report), 0);
 	fair_report_add(report, "victim's p99, of alone", "x", FAIR_AT_MOST,
-			fair_p99_us(&run, 0, 1, report) / fair_p99_us(&run, 0, 0, report), 1.5);
+			fair_p99_us(&run, &plan, 0, 1, report) / fair_p99_us(&run, &plan, 0, 0, report), 1.5);
 	fair_report_add(report, "victim's CPU a request, alone", "us", FAIR_INFORMS, victim_cpu_ns(&run, 0) / 1000, 0);
 	fair_report_add(report, "victim's CPU a request", "us", FAIR_INFORMS, victim_cpu_ns(&run, 1) / 1000, 0);
 	fair_report_add(report, "of a worker's time used in the storm", "%", FAIR_INFORMS,

@@ -67,18 +67,34 @@ double fair_total(const struct fair_run *run, unsigned first, unsigned count, en
 	return sum;
 }
 
-struct fair_range fair_windows(const struct fair_run *run, unsigned guest, enum fair_measure measure,
-			       unsigned window_ms, struct fair_span span)
-{
-	struct fair_range range = {INFINITY, 0};
+/* A part of the time in which a CPU did not run that moves no window by one per cent. */
+#define STOOD_STILL 0.005
 
-	for (unsigned from = span.from_ms; from + window_ms <= span.to_ms; from += window_ms / 4) {
+static struct fair_range windows(const struct fair_run *run, unsigned guest, enum fair_measure measure,
+				 unsigned window_ms, struct fair_span span, const struct fair_watch *watch)
+{
+	struct fair_range range = {.least = INFINITY};
+	unsigned all = 0, counted = 0;
+
+	for (unsigned from = span.from_ms; from + window_ms <= span.to_ms; from += window_ms / 4, all++) {
 		double sum = (double)fair_series_sum(&run->outcome[guest].series, measure, from, from + window_ms);
 
+		if (watch && fair_watch_lost(watch, from, from + window_ms) > STOOD_STILL)
+			continue;
+		counted++;
 		range.least = fmin(range.least, sum);
 		range.greatest = fmax(range.greatest, sum);
 	}
+	range.counted = all > 0 ? (double)counted / all : 0;
 	return range;
+}
+
+struct fair_range fair_windows(const struct fair_run *run, unsigned guest, enum fair_measure measure,
+			       unsigned window_ms, struct fair_span span)
+{
+	struct fair_range range = windows(run, guest, measure, window_ms, span, run->watch);
+
+	return range.counted > 0 ? range : windows(run, guest, measure, window_ms, span, NULL);
 }
 
 double fair_worst_jain(const struct fair_run *run, unsigned first, unsigned count, enum fair_measure measure,
@@ -112,7 +128,9 @@ double fair_share_error(const struct fair_run *run, const double *weight, struct
 
 /* ---- rounds ---- */
 
-#define ROUNDS_LEAST 3u
+#define ROUNDS_LEAST	  3u
+/* Far from the one per cent that p99 is about. */
+#define ROUND_STOOD_STILL 0.003
 
 void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load, unsigned settle_ms)
 {
@@ -129,16 +147,24 @@ void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load l
 	hostile->load.off_ms = plan->round_ms - plan->half_ms;
 }
 
-double fair_p99_us(const struct fair_run *run, unsigned guest, unsigned hostile, struct fair_report *report)
+static bool round_counts(const struct fair_run *run, const struct fair_plan *plan, unsigned round)
+{
+	unsigned from_ms = plan->rounds_from_ms + round * plan->round_ms;
+
+	return fair_watch_lost(run->watch, from_ms, from_ms + plan->round_ms) <= ROUND_STOOD_STILL;
+}
+
+double fair_p99_us(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned hostile,
+		   struct fair_report *report)
 {
 	double p99_us[FAIR_ROUNDS];
-	unsigned count = 0, quiet = 0;
+	unsigned count = 0, counts = 0;
 
 	for (unsigned round = 0; round < FAIR_ROUNDS; round++)
-		quiet += !run->disturbed[round];
-	report->disturbed = quiet < ROUNDS_LEAST;
+		counts += round_counts(run, plan, round);
+	report->disturbed = counts < ROUNDS_LEAST;
 	for (unsigned round = 0; round < FAIR_ROUNDS; round++)
-		if (report->disturbed || !run->disturbed[round])
+		if (report->disturbed || round_counts(run, plan, round))
 			p99_us[count++] = load_histogram_ns(&run->outcome[guest].latency[round][hostile], 0.99) / 1000;
 	return fair_median(p99_us, count);
 }

@@ -29,9 +29,13 @@ struct share_settings fair_weight(uint32_t weight);
 
 double fair_total(const struct fair_run *run, unsigned first, unsigned count, enum fair_measure measure,
 		  struct fair_span span);
-/* The least and the greatest sum of one guest over windows of window_ms that begin a quarter of it apart. */
+/*
+ * The least and the greatest sum of one guest over windows of window_ms that begin a quarter of it apart. In a watched run
+ * only windows count in which no CPU stood still; when there are none, all do.
+ */
 struct fair_range {
 	double least, greatest;
+	double counted; /* the part of the windows that did */
 };
 struct fair_range fair_windows(const struct fair_run *run, unsigned guest, enum fair_measure measure,
 			       unsigned window_ms, struct fair_span span);
@@ -50,7 +54,8 @@ void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load l
  * The 99th percentile of a guest's latencies without (0) and with (1) them: the median of the rounds that were not
  * disturbed, in us. With less than three of them the report is marked, and all rounds count.
  */
-double fair_p99_us(const struct fair_run *run, unsigned guest, unsigned hostile, struct fair_report *report);
+double fair_p99_us(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned hostile,
+		   struct fair_report *report);
 
 /* The gate is off and on in turn from the ramp's end to the plan's, starting with off, slice_ms each. */
 void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms);

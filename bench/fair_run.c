@@ -11,8 +11,6 @@
 #include "core/clock.h"
 #include "fair.h"
 
-/* A round counts when no CPU stood still for a larger part of it: far from the one per cent that p99 is about. */
-#define STOOD_STILL 0.003
 /* From the last connection to the first request. */
 #define START_NS (20 * NS_PER_MS)
 
@@ -172,34 +170,22 @@ static void pass_time(const struct fair_plan *plan, struct fair_server *server, 
 	free(cpu_ns);
 }
 
-static void judge_rounds(const struct fair_plan *plan, struct fair_watch *watch, struct fair_run *run)
-{
-	fair_watch_join(watch);
-	for (unsigned round = 0; round < plan->rounds; round++) {
-		unsigned from_ms = plan->rounds_from_ms + round * plan->round_ms;
-
-		run->disturbed[round] = fair_watch_lost(watch, from_ms, from_ms + plan->round_ms) > STOOD_STILL;
-	}
-	fair_watch_free(watch);
-}
-
 static void play(const struct fair_plan *plan, struct fair_server *server, struct fair_run *run)
 {
 	struct fair_client *honest = fair_client_connect(plan, server, run->outcome, false);
 	struct fair_client *hostile = fair_client_connect(plan, server, run->outcome, true);
-	struct fair_watch *watch = NULL;
 	uint64_t epoch_ns, cpu_ns = fair_server_cpu_ns(server);
 
 	run->resident_bytes = resident_bytes();
 	epoch_ns = clock_now_ns() + START_NS;
 	fair_client_start(honest, epoch_ns);
 	fair_client_start(hostile, epoch_ns);
-	if (plan->rounds > 0)
-		watch = fair_watch_start(epoch_ns, plan->total_ms);
+	if (plan->watched || plan->rounds > 0)
+		run->watch = fair_watch_start(epoch_ns, plan->total_ms);
 	pass_time(plan, server, run, epoch_ns);
 	run->worker_cpu_ns = fair_server_cpu_ns(server) - cpu_ns;
-	if (watch)
-		judge_rounds(plan, watch, run);
+	if (run->watch)
+		fair_watch_join(run->watch);
 	fair_client_finish(hostile);
 	fair_client_finish(honest);
 }
@@ -223,6 +209,7 @@ void fair_run_free(struct fair_run *run)
 	for (unsigned i = 0; i < run->guests; i++)
 		fair_series_finish(&run->outcome[i].series);
 	free(run->outcome);
+	fair_watch_free(run->watch);
 	*run = (struct fair_run){0};
 }
 

@@ -34,10 +34,10 @@ static void victim(const struct fair_bench *bench, unsigned guests, bool file, s
 	fair_plan_add(&plan, 1, fair_victim(disk_cost_iops(&cost), guests), fair_weight(100));
 	fair_plan_rounds(&plan, guests - 1, fair_load_of(FAIR_WRITE, LARGE_BYTES, guests > 8 ? 32 : 256), SETTLE_MS);
 	fair_run_make(bench, &plan, &run);
-	alone_us = fair_p99_us(&run, 0, 0, report);
+	alone_us = fair_p99_us(&run, &plan, 0, 0, report);
 	fair_report_add(report, "victim's p99 alone", "us", FAIR_INFORMS, alone_us, 0);
 	fair_report_add(report, "victim's p99; target: 2 x alone + a service", "us", FAIR_AT_MOST,
-			fair_p99_us(&run, 0, 1, report), 2 * alone_us + longest_service_us(&run.cost));
+			fair_p99_us(&run, &plan, 0, 1, report), 2 * alone_us + longest_service_us(&run.cost));
 	fair_run_free(&run);
 }
 

@@ -122,6 +122,8 @@ double fair_watch_lost(const struct fair_watch *watch, unsigned from_ms, unsigne
 
 void fair_watch_free(struct fair_watch *watch)
 {
+	if (!watch)
+		return;
 	for (unsigned i = 0; i < watch->watchers; i++)
 		free(watch->watcher[i].late_us);
 	free(watch);
