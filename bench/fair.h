@@ -224,18 +224,22 @@ extern const struct disk_memory_options fair_disk;
 
 /*
  * Lets a thread of a run come before everything else on this machine, when the user may do that: what is measured is
- * the arbiter, not what else the machine is at. Whoever makes a plan's events, workers, guests.
+ * the arbiter, not what else the machine is at. Who watches the machine, makes a plan's events, workers, guests.
+ * Returns whether the user may.
  */
+#define FAIR_WATCH_PRIORITY  5
 #define FAIR_EVENT_PRIORITY  4
 #define FAIR_WORKER_PRIORITY 3
 #define FAIR_GUEST_PRIORITY  2
-void fair_prefer(pthread_t thread, int priority);
+bool fair_prefer(pthread_t thread, int priority);
 /*
  * Where there are more CPUs than workers, each worker has one of its own, and the guests have the others. Otherwise a
  * kernel that grants ordinary threads a little of each CPU would stop a busy worker for a hostile guest.
  */
 void fair_place_worker(pthread_t thread, unsigned worker, unsigned workers);
 void fair_place_guests(pthread_t thread, unsigned workers);
+/* On clock_now_ns(). */
+void fair_sleep_until(uint64_t ns);
 /* Ends the program when error is not 0. */
 void fair_check(int error, const char *what);
 /* Zeroed memory; never NULL. */

@@ -33,12 +33,12 @@ void *fair_allocate(size_t count, size_t bytes)
 	return memory;
 }
 
-void fair_prefer(pthread_t thread, int priority)
+bool fair_prefer(pthread_t thread, int priority)
 {
 	const struct sched_param wanted = {.sched_priority = priority};
 
 	/* A user without that right measures on a quiet machine. */
-	(void)pthread_setschedparam(thread, SCHED_FIFO, &wanted);
+	return pthread_setschedparam(thread, SCHED_FIFO, &wanted) == 0;
 }
 
 /* To the CPUs that this program may use, from the `first`-th of them on, `count` at most. */
@@ -117,7 +117,7 @@ static size_t resident_bytes(void)
 	return resident ? strtoull(resident, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-static void sleep_until(uint64_t ns)
+void fair_sleep_until(uint64_t ns)
 {
 	const struct timespec until = {(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
 
@@ -158,15 +158,15 @@ static void pass_time(const struct fair_plan *plan, struct fair_server *server, 
 
 	while (event < plan->events || mark < marks) {
 		if (mark < marks && (event == plan->events || mark_ms(plan, mark) < plan->event[event].at_ms)) {
-			sleep_until(epoch_ns + mark_ms(plan, mark) * NS_PER_MS);
+			fair_sleep_until(epoch_ns + mark_ms(plan, mark) * NS_PER_MS);
 			charge_guests(server, run, cpu_ns, mark++);
 		} else {
-			sleep_until(epoch_ns + plan->event[event].at_ms * NS_PER_MS);
+			fair_sleep_until(epoch_ns + plan->event[event].at_ms * NS_PER_MS);
 			plan->event[event].act(server, plan->event[event].value);
 			event++;
 		}
 	}
-	sleep_until(epoch_ns + plan->total_ms * NS_PER_MS);
+	fair_sleep_until(epoch_ns + plan->total_ms * NS_PER_MS);
 	free(cpu_ns);
 }
 

@@ -4,19 +4,16 @@
  * always tell, and no share of one per cent of a guest's requests is measured then. On each CPU a thread before all others
  * wants to wake every half millisecond; what it comes late, that CPU did not run.
  */
-#include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "core/clock.h"
 #include "fair.h"
 
-#define WATCH_PRIORITY	 5
-#define WATCH_EVERY_NS	 (500 * NS_PER_US)
+#define WATCH_EVERY_NS (500 * NS_PER_US)
 /* As late as this is usual. */
-#define WATCH_USUAL_NS	 (200 * NS_PER_US)
-#define WATCH_CPUS_MAX	 16u
+#define WATCH_USUAL_NS (200 * NS_PER_US)
+#define WATCH_CPUS_MAX 16u
 
 struct watcher {
 	struct fair_watch *watch;
@@ -54,10 +51,7 @@ static void *watch_run(void *argument)
 	uint64_t end_ns = watcher->watch->epoch_ns + watcher->watch->total_ms * NS_PER_MS;
 
 	for (uint64_t at_ns = watcher->watch->epoch_ns, now_ns; at_ns < end_ns; at_ns = now_ns + WATCH_EVERY_NS) {
-		const struct timespec until = {(time_t)(at_ns / NS_PER_S), (long)(at_ns % NS_PER_S)};
-
-		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
-			;
+		fair_sleep_until(at_ns);
 		now_ns = clock_now_ns();
 		if (now_ns > at_ns + WATCH_USUAL_NS)
 			count_late(watcher, at_ns, now_ns);
@@ -67,7 +61,6 @@ static void *watch_run(void *argument)
 
 static void watch_start(struct watcher *watcher, const cpu_set_t *cpu)
 {
-	const struct sched_param wanted = {.sched_priority = WATCH_PRIORITY};
 	pthread_attr_t attributes;
 
 	watcher->late_us = fair_allocate(watcher->watch->total_ms, sizeof(*watcher->late_us));
@@ -75,7 +68,7 @@ static void watch_start(struct watcher *watcher, const cpu_set_t *cpu)
 	pthread_attr_setaffinity_np(&attributes, sizeof(*cpu), cpu);
 	fair_check(-pthread_create(&watcher->thread, &attributes, watch_run, watcher), "watcher");
 	pthread_attr_destroy(&attributes);
-	watcher->preferred = pthread_setschedparam(watcher->thread, SCHED_FIFO, &wanted) == 0;
+	watcher->preferred = fair_prefer(watcher->thread, FAIR_WATCH_PRIORITY);
 }
 
 struct fair_watch *fair_watch_start(uint64_t epoch_ns, unsigned total_ms)

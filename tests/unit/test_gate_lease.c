@@ -99,7 +99,7 @@ static void test_leases_divide_the_bound(void **state)
 	finish(&fixture);
 }
 
-/* A latency target that comes while a leased request is inside judges when that one entered, not an earlier one. */
+/* A latency target that comes while a leased request is inside does not judge it: nobody noted when it entered. */
 static void test_target_meets_a_lease(void **state)
 {
 	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
