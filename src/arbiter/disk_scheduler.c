@@ -43,13 +43,37 @@ static bool settle_in(struct scheduler_heap *heap, struct heap_place *place, uin
 	return true;
 }
 
+/* The cost of what is next below a ready node. */
+static uint64_t next_cost_ns(const struct scheduler_node *node)
+{
+	while (!node->first)
+		node = node_of(node->tags.entries[0].place, by_tag);
+	return node->first->cost_ns;
+}
+
+/*
+ * Siblings that wake at the same virtual time would share their tags for ever, and whoever is one small request ahead
+ * of them would wait for one large one of each. So all but the first begin a part of their first request later, no
+ * two neighbours the same part, and their tags lie evenly spread from then on.
+ */
+static uint64_t tag_for_woken(const struct scheduler_node *node)
+{
+	struct scheduler_node *parent = node->parent;
+
+	if (parent->woken_virtual != parent->virtual) {
+		parent->woken_virtual = parent->virtual;
+		parent->woken_part = 0;
+		return parent->virtual;
+	}
+	parent->woken_part += WOKEN_PART_STEP;
+	return parent->virtual + (next_cost_ns(node) * parent->woken_part >> 32) * node->tag_step;
+}
+
 /* Idleness, and being held back by a limit, save up nothing. */
 static void node_wake(struct scheduler_node *node)
 {
-	if (node->tag <= node->parent->virtual) {
-		node->tag = node->parent->virtual;
-		node->woken = true;
-	}
+	if (node->tag <= node->parent->virtual)
+		node->tag = tag_for_woken(node);
 	node->due_ns = later(node->due_ns, node->scheduler->clock_ns);
 }
 
@@ -169,19 +193,7 @@ static void node_rebase(struct scheduler_node *node)
 		child->tag = minus(child->tag, node->virtual);
 	for (uint32_t i = 0; i < node->tags.count; i++)
 		node->tags.entries[i].key = minus(node->tags.entries[i].key, node->virtual);
-	node->virtual = 0;
-}
-
-/*
- * Guests that wake together and ask for the same would share their tags for ever, and whoever is one small
- * request ahead of them would wait for a whole round of theirs. So the first request after waking costs something
- * between once and twice, never the same for two neighbours, and from then on their tags lie evenly spread.
- */
-static uint64_t spread(struct scheduler_node *node, uint64_t cost_ns)
-{
-	node->woken = false;
-	node->scheduler->spread += 0x9e3779b9u;	/* the golden ratio of 2^32 */
-	return cost_ns * node->scheduler->spread >> 32;
+	node->virtual = node->woken_virtual = 0;
 }
 
 /* Moves the node's tag on. */
@@ -192,11 +204,8 @@ static void charge_weight(struct scheduler_node *node, uint64_t cost_ns)
 	uint64_t least = heap_least(&parent->tags);
 
 	parent->virtual = later(parent->virtual, least < tag ? least : tag);
-	if (tag - parent->virtual <= LEAD_MAX_NS * node->tag_step) {
-		if (node->woken)
-			cost_ns += spread(node, cost_ns);
+	if (tag - parent->virtual <= LEAD_MAX_NS * node->tag_step)
 		tag += cost_ns * node->tag_step;
-	}
 	node->tag = tag;
 	if (parent->virtual > VIRTUAL_REBASE)
 		node_rebase(parent);

@@ -81,6 +81,25 @@ static void idleness_saves_nothing_up(void **state)
 }
 
 /* Long enough that virtual time starts again several times. */
+/* Whoever is a small request ahead of many that wake together does not wait for a large one of each. */
+static void those_who_wake_together_spread(void **state)
+{
+	struct scheduler_node *steady = NODE(NULL);
+	unsigned ahead = 0;
+
+	put(steady, COST_NS / 100, 0);
+	serve(1, steady);
+	for (unsigned i = 1; i < NODES; i++)
+		fill(NODE(NULL), 10);
+	for (unsigned i = 0; i < 10; i++) {
+		struct scheduler_request *request = put(steady, COST_NS / 100, 0);
+
+		for (unsigned before = 0; next() != request; before++)
+			ahead = before + 1 > ahead ? before + 1 : ahead;
+	}
+	assert_in_range(ahead, 1, 3);
+}
+
 static void virtual_time_has_no_end(void **state)
 {
 	struct scheduler_node *a = NODE(NULL, .weight = 1), *b = NODE(NULL, .weight = 1), *late = NODE(NULL, .weight = 1);
@@ -390,7 +409,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_waits), TEST(one_leaf_is_first_come_first_served), TEST(waiting_is_told),
 		TEST(earlier_time_counts_as_last), TEST(weights_divide),
-		TEST(groups_divide_before_their_members), TEST(idleness_saves_nothing_up),
+		TEST(groups_divide_before_their_members), TEST(idleness_saves_nothing_up), TEST(those_who_wake_together_spread),
 		TEST(virtual_time_has_no_end), TEST(new_weight_holds_at_once),
 		TEST(reservation_outdoes_weights), TEST(reservation_is_no_addition),
 		TEST(reservation_holds_deep_inside), TEST(idle_reservation_saves_nothing_up),
