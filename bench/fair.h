@@ -8,6 +8,7 @@
  *   fair_client.c   the guests: one thread drives the front ends of all honest ones, another the hostile ones
  *   fair_series.c   what the guests got, millisecond by millisecond, and what is calculated from it
  *   fair_run.c      one run: a server, its guests, and what happens to them at which time
+ *   fair_rounds.c   a victim alone and beside hostile guests, in turn
  *   fair_machine.c, fair_watch.c   what else the machine did meanwhile
  *   fair_*.c        the experiments, each a function that makes runs and reports rows
  *   fair.c          options, repetitions, the table
@@ -95,12 +96,23 @@ struct fair_plan {
 /* A share of weight `w` and nothing else; other members may follow. */
 #define FAIR_SHARE(w, ...) { .weight = (w), .burst_ms = SHARE_BURST_MS_DEFAULT, __VA_ARGS__ }
 
+/* Requests, when they were sent after the epoch, and how long they took. */
+struct fair_samples {
+	struct fair_sample {
+		uint32_t sent_ms, took_ns;
+	} *sample;
+	size_t count, room;
+};
+
+/* Adds one that is neither of before the rounds nor of a time in which they settle. */
+void fair_samples_add(struct fair_samples *samples, const struct fair_plan *plan, uint64_t sent_ms, uint64_t took_ns);
+
 /* What one guest got. */
 struct fair_outcome {
 	struct fair_series series;
-	/* Of rounds, without [0] and with [1] the hostile guests. */
-	struct load_histogram latency[FAIR_ROUNDS][2]; /* by submission */
-	uint64_t cpu_ns[2];			       /* of the workers, charged to it, all rounds */
+	struct fair_samples samples; /* of rounds; not of hostile guests */
+	/* Of all rounds, charged to it by the workers without [0] and with [1] the hostile guests. */
+	uint64_t cpu_ns[2];
 	uint64_t errors;
 };
 

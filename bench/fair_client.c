@@ -164,23 +164,6 @@ static uint64_t tenant_issue(struct fair_client *client, struct tenant *tenant, 
 	return change_ns;
 }
 
-/* A request of the rounds came back. */
-static void count_latency(const struct fair_client *client, struct fair_outcome *outcome, uint64_t start_ns,
-			  uint64_t now_ns)
-{
-	const struct fair_plan *plan = client->plan;
-	uint64_t ms = (start_ns - client->epoch_ns) / NS_PER_MS, round, in_ms;
-	bool hostile;
-
-	if (ms < plan->rounds_from_ms || ms >= plan->rounds_from_ms + plan->rounds * plan->round_ms)
-		return;
-	round = (ms - plan->rounds_from_ms) / plan->round_ms;
-	in_ms = (ms - plan->rounds_from_ms) % plan->round_ms;
-	hostile = in_ms >= plan->settle_ms + plan->half_ms;
-	if (in_ms >= plan->settle_ms)
-		load_histogram_add(&outcome->latency[round][hostile], now_ns - start_ns);
-}
-
 static void tenant_reap(struct fair_client *client, struct tenant *tenant, uint64_t now_ns)
 {
 	uint64_t ms = (now_ns - client->epoch_ns) / NS_PER_MS, cost_ns = device_ns(tenant);
@@ -192,7 +175,9 @@ static void tenant_reap(struct fair_client *client, struct tenant *tenant, uint6
 		struct io *io = token;
 
 		fair_series_add(&outcome->series, ms, tenant->load->block_bytes, cost_ns);
-		count_latency(client, outcome, io->start_ns, now_ns);
+		if (client->plan->rounds > 0 && !client->hostile)
+			fair_samples_add(&outcome->samples, client->plan,
+					 (io->start_ns - client->epoch_ns) / NS_PER_MS, now_ns - io->start_ns);
 		outcome->errors += status != 0;
 		io->next = tenant->free;
 		tenant->free = io;

@@ -126,49 +126,6 @@ double fair_share_error(const struct fair_run *run, const double *weight, struct
 	return worst;
 }
 
-/* ---- rounds ---- */
-
-#define ROUNDS_LEAST	  3u
-/* Far from the one per cent that p99 is about. */
-#define ROUND_STOOD_STILL 0.003
-
-void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load, unsigned settle_ms)
-{
-	struct fair_guest *hostile = fair_plan_add(plan, count, load, fair_weight(100));
-
-	plan->rounds = FAIR_ROUNDS;
-	plan->rounds_from_ms = FAIR_RAMP_MS;
-	plan->round_ms = (plan->total_ms - FAIR_RAMP_MS) / FAIR_ROUNDS;
-	plan->half_ms = (plan->round_ms - settle_ms) / 2;
-	plan->settle_ms = plan->round_ms - 2 * plan->half_ms;
-	hostile->hostile = true;
-	hostile->load.start_ms = plan->rounds_from_ms + plan->settle_ms + plan->half_ms;
-	hostile->load.on_ms = plan->half_ms;
-	hostile->load.off_ms = plan->round_ms - plan->half_ms;
-}
-
-static bool round_counts(const struct fair_run *run, const struct fair_plan *plan, unsigned round)
-{
-	unsigned from_ms = plan->rounds_from_ms + round * plan->round_ms;
-
-	return fair_watch_lost(run->watch, from_ms, from_ms + plan->round_ms) <= ROUND_STOOD_STILL;
-}
-
-double fair_p99_us(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned hostile,
-		   struct fair_report *report)
-{
-	double p99_us[FAIR_ROUNDS];
-	unsigned count = 0, counts = 0;
-
-	for (unsigned round = 0; round < FAIR_ROUNDS; round++)
-		counts += round_counts(run, plan, round);
-	report->disturbed = counts < ROUNDS_LEAST;
-	for (unsigned round = 0; round < FAIR_ROUNDS; round++)
-		if (report->disturbed || round_counts(run, plan, round))
-			p99_us[count++] = load_histogram_ns(&run->outcome[guest].latency[round][hostile], 0.99) / 1000;
-	return fair_median(p99_us, count);
-}
-
 /* ---- on against off ---- */
 
 void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms)

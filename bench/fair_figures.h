@@ -51,11 +51,17 @@ double fair_share_error(const struct fair_run *run, const double *weight, struct
  */
 void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load load, unsigned settle_ms);
 /*
- * The 99th percentile of a guest's latencies without (0) and with (1) them: the median of the rounds that were not
- * disturbed, in us. With less than three of them the report is marked, and all rounds count.
+ * The 99th percentile of an honest guest's latencies without (0) and with (1) them, in us: the median of the rounds. Of a
+ * round only windows of 50 ms count in which no CPU stood still, and it counts when these are half of it. With
+ * less than three such rounds the report is marked, and everything counts.
  */
 double fair_p99_us(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned hostile,
 		   struct fair_report *report);
+
+/* The part of the rounds that counts. */
+double fair_rounds_counted(const struct fair_run *run, const struct fair_plan *plan);
+/* How many requests an honest guest sent in all rounds without (0) and with (1) them. */
+uint64_t fair_rounds_requests(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned hostile);
 
 /* The gate is off and on in turn from the ramp's end to the plan's, starting with off, slice_ms each. */
 void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms);

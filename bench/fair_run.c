@@ -206,8 +206,10 @@ void fair_run_make(const struct fair_bench *bench, const struct fair_plan *plan,
 
 void fair_run_free(struct fair_run *run)
 {
-	for (unsigned i = 0; i < run->guests; i++)
+	for (unsigned i = 0; i < run->guests; i++) {
 		fair_series_finish(&run->outcome[i].series);
+		free(run->outcome[i].samples.sample);
+	}
 	free(run->outcome);
 	fair_watch_free(run->watch);
 	*run = (struct fair_run){0};

@@ -38,6 +38,8 @@ static void victim(const struct fair_bench *bench, unsigned guests, bool file, s
 	fair_report_add(report, "victim's p99 alone", "us", FAIR_INFORMS, alone_us, 0);
 	fair_report_add(report, "victim's p99; target: 2 x alone + a service", "us", FAIR_AT_MOST,
 			fair_p99_us(&run, &plan, 0, 1, report), 2 * alone_us + longest_service_us(&run.cost));
+	fair_report_add(report, "of the rounds the machine did not stand still", "%", FAIR_INFORMS,
+			fair_rounds_counted(&run, &plan) * 100, 0);
 	fair_run_free(&run);
 }
 
