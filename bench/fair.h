@@ -71,7 +71,7 @@ struct fair_event {
 
 #define FAIR_ROWS_OF_GUESTS 5u
 #define FAIR_ROUNDS	    5u
-#define FAIR_EVENTS	    128u
+#define FAIR_EVENTS	    1024u
 
 struct fair_plan {
 	const struct disk_memory_options *disk; /* NULL: the real file */

@@ -128,26 +128,44 @@ double fair_share_error(const struct fair_run *run, const double *weight, struct
 
 /* ---- on against off ---- */
 
+#define PAIRS_LEAST 5u
+
 void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms)
 {
 	for (unsigned at = FAIR_RAMP_MS, on = 0; at < plan->total_ms; at += slice_ms, on = !on)
 		fair_plan_at(plan, at, fair_gate_on, on);
 }
 
+/* Adds up pairs of slices, one off and one on; `watch`: only those in which no CPU stood still. Returns how many. */
+static unsigned pairs(const struct fair_run *run, const struct fair_plan *plan, enum fair_measure measure,
+		      unsigned slice_ms, const struct fair_watch *watch, double per_s[2][FAIR_EVENTS], double *ratio)
+{
+	unsigned count = 0;
+
+	for (unsigned at = FAIR_RAMP_MS; at + 2 * slice_ms <= plan->total_ms; at += 2 * slice_ms) {
+		if (watch && fair_watch_lost(watch, at, at + 2 * slice_ms) > STOOD_STILL)
+			continue;
+		for (unsigned on = 0; on < 2; on++) {
+			const unsigned end_ms = at + (on + 1) * slice_ms;
+			const struct fair_span slice = {end_ms - slice_ms + slice_ms / 5, end_ms};
+
+			per_s[on][count] = fair_total(run, 0, run->guests, measure, slice) * 1000 /
+					   (slice.to_ms - slice.from_ms);
+		}
+		ratio[count] = per_s[0][count] > 0 ? per_s[1][count] / per_s[0][count] : 0;
+		count++;
+	}
+	return count;
+}
+
 struct fair_off_on fair_off_and_on(const struct fair_run *run, const struct fair_plan *plan,
 				   enum fair_measure measure, unsigned slice_ms)
 {
-	double sum[2][FAIR_EVENTS];
-	struct fair_off_on result;
-	unsigned count[2] = {0}, on = 0;
+	double per_s[2][FAIR_EVENTS], ratio[FAIR_EVENTS];
+	unsigned count = pairs(run, plan, measure, slice_ms, run->watch, per_s, ratio);
 
-	for (unsigned at = FAIR_RAMP_MS; at + slice_ms <= plan->total_ms; at += slice_ms, on = !on) {
-		const struct fair_span slice = {at + slice_ms / 5, at + slice_ms};
-
-		sum[on][count[on]++] = fair_total(run, 0, run->guests, measure, slice) * 1000 /
-				       (slice.to_ms - slice.from_ms);
-	}
-	for (on = 0; on < 2; on++)
-		result.per_s[on] = count[on] > 0 ? fair_median(sum[on], count[on]) : 0;
-	return result;
+	if (count < PAIRS_LEAST)
+		count = pairs(run, plan, measure, slice_ms, NULL, per_s, ratio);
+	return (struct fair_off_on){.per_s = {fair_median(per_s[0], count), fair_median(per_s[1], count)},
+				    .ratio = fair_median(ratio, count)};
 }

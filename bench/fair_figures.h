@@ -65,9 +65,13 @@ uint64_t fair_rounds_requests(const struct fair_run *run, const struct fair_plan
 
 /* The gate is off and on in turn from the ramp's end to the plan's, starting with off, slice_ms each. */
 void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms);
-/* Median of what all got a second in the slices with it off [0] and on [1]; the first fifth of each is skipped. */
+/*
+ * Over pairs of a slice with it off [0] and the next with it on [1], without the first fifth of each: medians of what all
+ * got a second, and of the pairs' ratios on : off. In a watched run only pairs count in which no CPU stood still, if
+ * these are five at least.
+ */
 struct fair_off_on {
-	double per_s[2];
+	double per_s[2], ratio;
 };
 struct fair_off_on fair_off_and_on(const struct fair_run *run, const struct fair_plan *plan, enum fair_measure measure,
 		      unsigned slice_ms);

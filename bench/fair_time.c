@@ -97,7 +97,7 @@ static void one_active(const struct fair_bench *bench, unsigned guests, bool fil
 	fair_run_make(bench, &plan, &run);
 	off_on = fair_off_and_on(&run, &plan, FAIR_REQUESTS, slice_ms);
 	fair_report_add(report, "throughput of one active, of that without sharing", "%", FAIR_AT_LEAST,
-			off_on.per_s[1] / off_on.per_s[0] * 100, 98);
+			off_on.ratio * 100, 98);
 	fair_run_free(&run);
 }
 
