@@ -92,6 +92,7 @@ class Load:
     def finish(self, timeout=30.0):
         """Every request still in flight completes; every block holds what was last acknowledged."""
         deadline = time.monotonic() + timeout
+        self.step(submit=False)         # the connection may be lost since the last answer, with nothing in flight
         while self.flying:
             self.step(submit=False)
             assert time.monotonic() < deadline, f"{len(self.flying)} requests never completed"
