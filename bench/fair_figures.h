@@ -58,7 +58,7 @@ void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load l
 double fair_p99_us(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned hostile,
 		   struct fair_report *report);
 
-/* The part of the rounds that counts. */
+/* The part of the rounds that counts, of the halves of which less does. */
 double fair_rounds_counted(const struct fair_run *run, const struct fair_plan *plan);
 /* How many requests an honest guest sent in all rounds without (0) and with (1) them. */
 uint64_t fair_rounds_requests(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned hostile);

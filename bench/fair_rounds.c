@@ -97,15 +97,15 @@ static bool round_counts(const struct fair_run *run, const struct fair_plan *pla
 
 double fair_rounds_counted(const struct fair_run *run, const struct fair_plan *plan)
 {
-	double sum = 0;
+	double sum[2] = {0};
 
 	for (unsigned i = 0; i < 2 * plan->rounds; i++)
 		if (round_counts(run, plan, i / 2))
-			sum += half_counted(run, plan, half_from_ms(plan, i / 2, i % 2));
-	return sum / (2 * plan->rounds);
+			sum[i % 2] += half_counted(run, plan, half_from_ms(plan, i / 2, i % 2));
+	return (sum[0] < sum[1] ? sum[0] : sum[1]) / plan->rounds;
 }
 
-/* Of a half's requests; `all`: also of windows that do not count. */
+/* Of a half's requests; `all`: also of windows that do not count. Whoever sent nothing waited all the time. */
 static double half_p99_us(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned from_ms,
 			  bool all)
 {
@@ -121,7 +121,7 @@ static double half_p99_us(const struct fair_run *run, const struct fair_plan *pl
 		if (all || window_counts(run, plan, from_ms, sample->sent_ms - from_ms))
 			load_histogram_add(latency, sample->took_ns);
 	}
-	p99_us = load_histogram_ns(latency, 0.99) / 1000;
+	p99_us = latency->count > 0 ? load_histogram_ns(latency, 0.99) / 1000 : plan->half_ms * 1000.0;
 	free(latency);
 	return p99_us;
 }

@@ -52,28 +52,28 @@ static uint64_t next_cost_ns(const struct scheduler_node *node)
 }
 
 /*
- * Siblings that wake at the same virtual time would share their tags for ever, and whoever is one small request ahead
- * of them would wait for one large one of each. So all but the first begin a part of their first request later, no
- * two neighbours the same part, and their tags lie evenly spread from then on.
+ * Siblings of the same tag would keep in step for ever, and whoever is one small request ahead of them would wait for
+ * one large one of each. So who wakes gets a part of its first request added to its tag, never the same for two
+ * neighbours: after that request; or before it when another woke at the same virtual time, as when many begin at once.
  */
-static uint64_t tag_for_woken(const struct scheduler_node *node)
+static uint64_t spread(struct disk_scheduler *scheduler, uint64_t cost_ns)
 {
-	struct scheduler_node *parent = node->parent;
-
-	if (parent->woken_virtual != parent->virtual) {
-		parent->woken_virtual = parent->virtual;
-		parent->woken_part = 0;
-		return parent->virtual;
-	}
-	parent->woken_part += WOKEN_PART_STEP;
-	return parent->virtual + (next_cost_ns(node) * parent->woken_part >> 32) * node->tag_step;
+	scheduler->spread += SPREAD_STEP;
+	return (cost_ns >> 4) * scheduler->spread >> 28;	/* COST_MAX_NS: no overflow */
 }
 
 /* Idleness, and being held back by a limit, save up nothing. */
 static void node_wake(struct scheduler_node *node)
 {
-	if (node->tag <= node->parent->virtual)
-		node->tag = tag_for_woken(node);
+	struct scheduler_node *parent = node->parent;
+
+	if (node->tag <= parent->virtual) {
+		node->tag = parent->virtual;
+		node->woken = parent->woken_virtual != parent->virtual;
+		if (!node->woken)
+			node->tag += spread(node->scheduler, next_cost_ns(node)) * node->tag_step;
+		parent->woken_virtual = parent->virtual;
+	}
 	node->due_ns = later(node->due_ns, node->scheduler->clock_ns);
 }
 
@@ -204,8 +204,12 @@ static void charge_weight(struct scheduler_node *node, uint64_t cost_ns)
 	uint64_t least = heap_least(&parent->tags);
 
 	parent->virtual = later(parent->virtual, least < tag ? least : tag);
-	if (tag - parent->virtual <= LEAD_MAX_NS * node->tag_step)
+	if (tag - parent->virtual <= LEAD_MAX_NS * node->tag_step) {
+		if (node->woken)
+			cost_ns += spread(node->scheduler, cost_ns);
 		tag += cost_ns * node->tag_step;
+	}
+	node->woken = false;
 	node->tag = tag;
 	if (parent->virtual > VIRTUAL_REBASE)
 		node_rebase(parent);

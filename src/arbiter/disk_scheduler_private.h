@@ -7,7 +7,7 @@
  *
  * Weights: start-time fair queueing at each node. A child's `tag` is the virtual time at which its next request
  * begins; the request moves it on by cost / weight, and the least tag goes first. The parent's `virtual` is the
- * least tag when it was last asked; a child that wakes begins there, so that idleness saves up nothing.
+ * least tag when it was last asked; a child that wakes begins there or a little later, so that idleness saves up nothing.
  *
  * Reservations: `due` is the moment, on the scheduler's reservation clock, when a node is owed its next
  * request; a request that it gets because of that moves it on by cost / reserved. The earliest due goes first, before
@@ -29,7 +29,7 @@
 /* When `virtual` is here, a node and its children start again at zero: once in 4 minutes at most. */
 #define VIRTUAL_REBASE (1ull << 62)
 /* The golden ratio of 2^32: its multiples divide that evenly, however many they are. */
-#define WOKEN_PART_STEP 0x9e3779b9u
+#define SPREAD_STEP 0x9e3779b9u
 /* Costs are cut to this, over a minute: cost * VIRTUAL_ONE stays far below 2^63. */
 #define COST_MAX_NS (1ull << 36)
 /*
@@ -61,6 +61,7 @@ struct scheduler_node {
 	struct heap_place by_tag, by_due;	/* in the parent's heaps */
 	unsigned waiting;			/* leaves */
 	bool limited, throttled;
+	bool woken;				/* got nothing since it woke at the parent's virtual time: see spread() */
 	bool lenient;				/* leaves being drained: own limits let pass, see scheduler_drain_begin() */
 	uint32_t draining;			/* of leaves: drains under way; of their parents: the sum */
 
@@ -71,8 +72,7 @@ struct scheduler_node {
 	struct scheduler_heap tags;
 	struct scheduler_heap dues;		/* of those with a reservation in or below them: the earliest */
 	uint64_t virtual;
-	uint64_t woken_virtual;			/* when a child woke last, and how much of its first request later, */
-	uint32_t woken_part;			/* in 2^-32, it began: see tag_for_woken() */
+	uint64_t woken_virtual;			/* when a child woke last */
 
 	struct heap_place by_ready;		/* in the scheduler's heap while throttled */
 	struct scheduler_bucket requests, bytes;
@@ -86,6 +86,7 @@ struct disk_scheduler {
 	uint64_t now_ns;
 	uint64_t clock_ns;			/* the reservation clock */
 	int64_t owed_ns;			/* to weights, by reservations */
+	uint32_t spread;			/* last fraction of spread(), in 2^-32 */
 	unsigned waiting;
 	uint32_t node_count;
 	bool ignore_limits;

@@ -150,12 +150,13 @@ static double heavy_wakes(const struct property_run *run)
 
 /* ---- latency ---- */
 
-/* What a victim waits, at this quantile, beside neighbours who begin all at once, before it or after a while. */
-static double victim_latency(const struct property_run *run, unsigned neighbours, uint64_t start_ns, double quantile)
+/* What a victim waits, at this quantile, beside neighbours who begin at start_ns, or each so much after the other. */
+static double victim_latency(const struct property_run *run, unsigned neighbours, uint64_t start_ns, uint64_t apart_ns,
+			     double quantile)
 {
 	struct simulation *sim = begin(run, &sim_device_ssd, S);
 	const struct sim_load victim = { .bytes = 4096, .depth = 1 };
-	const struct sim_load flood = { .bytes = 256 << 10, .write = true, .depth = 256, .start_ns = start_ns };
+	struct sim_load flood = { .bytes = 256 << 10, .write = true, .depth = 256, .start_ns = start_ns };
 	double latency_ns;
 
 	/*
@@ -163,7 +164,7 @@ static double victim_latency(const struct property_run *run, unsigned neighbours
 	 * the other asks for: then it waits for its share, not for its neighbours.
 	 */
 	add(sim, run->guests > 8 ? 200 : 100, &victim);
-	for (unsigned i = 0; i < neighbours; i++)
+	for (unsigned i = 0; i < neighbours; i++, flood.start_ns += apart_ns)
 		add(sim, 100, &flood);
 	sim_run(sim, S);
 	latency_ns = (double)sim_latency_ns(sim, 0, quantile);
@@ -178,19 +179,25 @@ static double victim_goal(const struct property_run *run)
 	double longest_ns = (double)sim_cost_ns(&sim_device_ssd, &flood) * sim_device_ssd.parallel *
 			    (100 + sim_device_ssd.jitter_percent) / 100;
 
-	return 2 * victim_latency(run, 0, 0, 0.99) + longest_ns;
+	return 2 * victim_latency(run, 0, 0, 0, 0.99) + longest_ns;
 }
 
 /* Q4, against its goal. */
 static double victim_tail(const struct property_run *run)
 {
-	return victim_latency(run, run->guests - 1, 0, 0.99) / victim_goal(run);
+	return victim_latency(run, run->guests - 1, 0, 0, 0.99) / victim_goal(run);
 }
 
 /* The longest wait of all, the neighbours' beginning included, against the same. */
 static double victim_of_a_rush(const struct property_run *run)
 {
-	return victim_latency(run, run->guests - 1, S / 2, 1) / victim_goal(run);
+	return victim_latency(run, run->guests - 1, S / 2, 0, 1) / victim_goal(run);
+}
+
+/* … and when they begin one after the other, each after all before it had a turn. Were they in step: 1.4 to 1.5. */
+static double victim_of_newcomers(const struct property_run *run)
+{
+	return victim_latency(run, run->guests - 1, 0, 13 * MS, 1) / victim_goal(run);
 }
 
 /* ---- reservations ---- */
@@ -410,6 +417,7 @@ const struct property properties[] = {
 	{ "heavy_wakes", heavy_wakes, 10, true, ALL },
 	{ "victim_tail", victim_tail, 1, true, ALL },
 	{ "victim_of_a_rush", victim_of_a_rush, 1, true, ALL },
+	{ "victim_of_newcomers", victim_of_newcomers, 1.25, true, ALL },
 	{ "reservation_under_flood", reservation_under_flood, 0.99, false, ALL },
 	{ "slow_disk_proportion", slow_disk_proportion, 0.03, true, { 8, 64 } },
 	{ "slow_disk_others", slow_disk_others, 0.02, false, { 8, 64 } },
