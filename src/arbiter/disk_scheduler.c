@@ -43,12 +43,12 @@ static bool settle_in(struct scheduler_heap *heap, struct heap_place *place, uin
 	return true;
 }
 
-/* The cost of what is next below a ready node. */
-static uint64_t next_cost_ns(const struct scheduler_node *node)
+/* By weight, from the node down to a leaf. */
+static struct scheduler_node *choose_leaf(struct scheduler_node *node)
 {
-	while (!node->first)
+	while (node->tags.count > 0)
 		node = node_of(node->tags.entries[0].place, by_tag);
-	return node->first->cost_ns;
+	return node;
 }
 
 /*
@@ -71,7 +71,7 @@ static void node_wake(struct scheduler_node *node)
 		node->tag = parent->virtual;
 		node->woken = parent->woken_virtual != parent->virtual;
 		if (!node->woken)
-			node->tag += spread(node->scheduler, next_cost_ns(node)) * node->tag_step;
+			node->tag += spread(node->scheduler, choose_leaf(node)->first->cost_ns) * node->tag_step;
 		parent->woken_virtual = parent->virtual;
 	}
 	node->due_ns = later(node->due_ns, node->scheduler->clock_ns);
@@ -264,14 +264,6 @@ static struct scheduler_node *choose_reserved(struct disk_scheduler *scheduler)
 	do
 		node = node_of(node->dues.entries[0].place, by_due);
 	while (heap_least(&node->dues) < node->due_ns || node->due_step == 0);
-	return node;
-}
-
-/* By weight, from the node down to a leaf. */
-static struct scheduler_node *choose_leaf(struct scheduler_node *node)
-{
-	while (node->tags.count > 0)
-		node = node_of(node->tags.entries[0].place, by_tag);
 	return node;
 }
 

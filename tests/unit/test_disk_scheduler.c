@@ -80,7 +80,6 @@ static void idleness_saves_nothing_up(void **state)
 	assert_in_range(serve(40, late), 19, 21);
 }
 
-/* Long enough that virtual time starts again several times. */
 /* Whoever is a small request ahead of many that wake together does not wait for a large one of each. */
 static void those_who_wake_together_spread(void **state)
 {
@@ -100,6 +99,7 @@ static void those_who_wake_together_spread(void **state)
 	assert_in_range(ahead, 1, 3);
 }
 
+/* Long enough that virtual time starts again several times. */
 static void virtual_time_has_no_end(void **state)
 {
 	struct scheduler_node *a = NODE(NULL, .weight = 1), *b = NODE(NULL, .weight = 1), *late = NODE(NULL, .weight = 1);
