@@ -5,36 +5,36 @@
 
 #include "cli/cli.h"
 
-/* status.c */
+/* status/status.c */
 int command_status(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_reload(struct cli *cli, const struct cli_command *command, int argc, char **argv);
-/* top.c */
+/* top/top.c */
 int command_top(struct cli *cli, const struct cli_command *command, int argc, char **argv);
-/* pool_commands.c */
+/* pool/pool_commands.c */
 int command_pool_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_pool_show(struct cli *cli, const struct cli_command *command, int argc, char **argv);
-/* pool_check.c */
+/* pool/pool_check.c */
 int command_pool_check(struct cli *cli, const struct cli_command *command, int argc, char **argv);
-/* disk_commands.c */
+/* disk/disk_commands.c */
 int command_disk_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_create(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_resize(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_rename(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_delete(struct cli *cli, const struct cli_command *command, int argc, char **argv);
-/* share_commands.c */
+/* disk/share_commands.c */
 int command_disk_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_guest_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_group_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
-/* disk_import.c, disk_export.c */
+/* disk/disk_import.c, disk/disk_export.c */
 int command_disk_import(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_export(struct cli *cli, const struct cli_command *command, int argc, char **argv);
-/* vmm_arguments.c */
+/* vmm/vmm_arguments.c */
 int command_qemu_args(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_ch_args(struct cli *cli, const struct cli_command *command, int argc, char **argv);
-/* run.c */
+/* vmm/run.c */
 int command_run(struct cli *cli, const struct cli_command *command, int argc, char **argv);
-/* demo.c */
+/* demo/demo.c */
 int command_demo(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "cli/demo_scan.h"
+#include "cli/demo/demo_scan.h"
 
 #define MIB (1ull << 20)
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "cli/pool_map.h"
+#include "cli/pool/pool_map.h"
 
 static json_t *pool_of(const char *map)
 {

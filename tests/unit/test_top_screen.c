@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "cli/text.h"
-#include "cli/top_columns.h"
-#include "cli/top_screen.h"
+#include "cli/top/top_columns.h"
+#include "cli/top/top_screen.h"
 #include "core/clock.h"
 #include "top_fixture.h"
 

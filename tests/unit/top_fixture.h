@@ -7,7 +7,7 @@
 #ifndef VIADUCT_TEST_TOP_FIXTURE_H
 #define VIADUCT_TEST_TOP_FIXTURE_H
 
-#include "cli/top_rates.h"
+#include "cli/top/top_rates.h"
 
 static const char top_guests_text[] =
 	"{\"guests\": ["

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * `viaduct disk export`: reads a virtual disk through its socket into a sparse file. The file is written under
+ * a temporary name beside the target and renamed when it is complete and durable.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/api_client.h"
+#include "cli/cli_api.h"
+#include "cli/commands.h"
+#include "cli/disk/disk_names.h"
+#include "cli/disk/disk_stream.h"
+#include "cli/disk/image_file.h"
+#include "cli/progress.h"
+#include "core/clock.h"
+
+#define WAIT_MS	    200		/* how long an interrupt can stay unnoticed */
+#define BLOCK_BYTES 65536u	/* zeroes are left out in pieces of this size */
+
+struct copy {
+	struct disk_stream *stream;
+	struct progress progress;
+	int fd;
+	uint64_t next_bytes, done_bytes, skipped_bytes;
+};
+
+static int write_all(int fd, const char *data, size_t bytes, uint64_t offset)
+{
+	while (bytes > 0) {
+		ssize_t n = pwrite(fd, data, bytes, (off_t)offset);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			data += n;
+			bytes -= (size_t)n;
+			offset += (uint64_t)n;
+		}
+	}
+	return 0;
+}
+
+/* Writes what is not zero; the rest stays a hole. */
+static int write_slot(void *context, struct stream_slot *slot)
+{
+	struct copy *copy = context;
+
+	for (uint32_t at = 0; at < slot->bytes; at += BLOCK_BYTES) {
+		uint32_t bytes = slot->bytes - at < BLOCK_BYTES ? slot->bytes - at : BLOCK_BYTES;
+		const char *data = (const char *)slot->data + at;
+		int error;
+
+		if (stream_is_zero(data, bytes)) {
+			copy->skipped_bytes += bytes;
+			continue;
+		}
+		error = write_all(copy->fd, data, bytes, slot->offset_bytes + at);
+		if (error)
+			return error;
+	}
+	copy->done_bytes += slot->bytes;
+	return 0;
+}
+
+static void ask_next(struct copy *copy, struct stream_slot *slot)
+{
+	uint64_t left = disk_stream_size_bytes(copy->stream) - copy->next_bytes;
+	uint32_t chunk = disk_stream_chunk_bytes(copy->stream);
+
+	slot->offset_bytes = copy->next_bytes;
+	slot->bytes = left < chunk ? (uint32_t)left : chunk;
+	copy->next_bytes += slot->bytes;
+	disk_stream_submit(copy->stream, slot, STREAM_READ);
+}
+
+static int copy_run(struct copy *copy)
+{
+	uint64_t end = disk_stream_size_bytes(copy->stream);
+	struct stream_slot *slot;
+	int error;
+
+	if (ftruncate(copy->fd, (off_t)end) < 0)
+		return -errno;
+	while (copy->done_bytes < end) {
+		if (stream_interrupted())
+			return -EINTR;
+		while (copy->next_bytes < end && (slot = disk_stream_slot(copy->stream)))
+			ask_next(copy, slot);
+		error = disk_stream_reap(copy->stream, WAIT_MS, write_slot, copy);
+		if (error)
+			return error;
+		progress_update(&copy->progress, copy->done_bytes, 0, clock_now_ns());
+	}
+	return fsync(copy->fd) < 0 ? -errno : 0;
+}
+
+/* Is the file as large as the disk, as far as the file system knows? */
+static int verify_size(int fd, uint64_t size_bytes)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	return (uint64_t)status.st_size == size_bytes ? 0 : -EIO;
+}
+
+static const char *copy_error(int error)
+{
+	switch (error) {
+	case -EINTR:
+		return "interrupted";
+	case -EPIPE:
+	case -ECONNRESET:
+		return "the daemon is gone";
+	default:
+		return strerror(-error);
+	}
+}
+
+/* Reads the disk behind `socket` into fd. Returns an exit code. */
+static int drain(const struct cli_command *command, const char *name, const char *socket, int fd)
+{
+	size_t width = cli_terminal_width(STDERR_FILENO);
+	struct copy copy = { .fd = fd };
+	const char *reason = "";
+	int error = disk_stream_open(socket, &copy.stream, &reason);
+
+	if (error)
+		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, socket, reason, strerror(-error));
+	progress_start(&copy.progress, stderr, width > 0, width, name, disk_stream_size_bytes(copy.stream),
+		       clock_now_ns());
+	error = copy_run(&copy);
+	if (!error)
+		error = verify_size(fd, disk_stream_size_bytes(copy.stream));
+	disk_stream_close(copy.stream);
+	if (!error) {
+		copy.progress.done_bytes = copy.done_bytes;
+		progress_finish(&copy.progress, clock_now_ns());
+		return CLI_OK;
+	}
+	progress_clear(&copy.progress);
+	return cli_fail(command, "%s: %s", name, copy_error(error));
+}
+
+/* From the finished raw file to the target's format and name. */
+static int publish(const struct cli_command *command, const char *temporary, const char *path,
+		   enum image_format format)
+{
+	char packed[CLI_PATH_MAX + 8];
+	int result;
+
+	if (format == IMAGE_RAW) {
+		if (rename(temporary, path) == 0)
+			return CLI_OK;
+		return cli_fail(command, "%s: %s", path, strerror(errno));
+	}
+	snprintf(packed, sizeof(packed), "%s.qcow2", temporary);
+	result = image_pack_qcow2(command, temporary, packed);
+	if (result == CLI_OK && rename(packed, path) < 0)
+		result = cli_fail(command, "%s: %s", path, strerror(errno));
+	unlink(packed);
+	return result;
+}
+
+static int export(struct cli *cli, const struct cli_command *command, const char *socket, const char *name,
+		  const char *path, enum image_format format)
+{
+	char temporary[CLI_PATH_MAX];
+	mode_t mask = umask(0);
+	int fd, result;
+
+	umask(mask);
+	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
+		return cli_fail(command, "%s: %s", path, strerror(ENAMETOOLONG));
+	fd = mkstemp(temporary);
+	if (fd < 0)
+		return cli_fail(command, "%s: %s", path, strerror(errno));
+	fchmod(fd, 0666 & ~mask);
+	result = drain(command, name, socket, fd);
+	close(fd);
+	if (result == CLI_OK)
+		result = publish(command, temporary, path, format);
+	unlink(temporary);
+	if (result != CLI_OK)
+		cli_fail(command, "%s was not written", path);
+	return result;
+}
+
+int command_disk_export(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	const char *format_name = NULL;
+	bool overwrite = false;
+	const struct cli_option options[] = {
+		{ "format", &format_name, NULL }, { "overwrite", NULL, &overwrite }, { 0 },
+	};
+	struct cli_arguments arguments;
+	enum image_format format;
+	json_t *disk = NULL;
+	const char *dot;
+	char *path;
+	int result = cli_parse(cli, command, argc, argv, options, 2, 2, &arguments);
+
+	if (result == CLI_OK)
+		result = disk_name_check(command, arguments.words[0]);
+	if (result == CLI_OK && !overwrite && access(arguments.words[1], F_OK) == 0)
+		return cli_fail(command, "%s exists; --overwrite replaces it", arguments.words[1]);
+	dot = result == CLI_OK ? strrchr(arguments.words[1], '.') : NULL;
+	if (result == CLI_OK)	/* by the name only: a file that is replaced decides nothing */
+		result = image_choose_format(command,
+					     format_name ? format_name :
+					     dot && strcmp(dot, ".qcow2") == 0 ? "qcow2" : "raw",
+					     arguments.words[1], &format);
+	if (result != CLI_OK)
+		return result;
+	path = cli_api_path("/v1/disks", arguments.words[0]);
+	result = cli_get(cli, command, path, &disk);
+	free(path);
+	if (result == CLI_OK && api_flag(disk, "connected"))
+		result = cli_fail(command, "%s is in use; stop its guest first", arguments.words[0]);
+	stream_catch_signals();
+	if (result == CLI_OK)
+		result = export(cli, command, api_text(disk, "socket"), arguments.words[0], arguments.words[1], format);
+	json_decref(disk);
+	return result;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `viaduct pool list` and `pool show`. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/api_client.h"
+#include "cli/cli_api.h"
+#include "cli/commands.h"
+#include "cli/pool/pool_map.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+static void pool_row(struct table *table, const json_t *pool)
+{
+	char text[TEXT_NUMBER_MAX];
+
+	table_row(table);
+	table_cell(table, TABLE_BOLD, "%s", api_text(pool, "name"));
+	if (api_text(pool, "error")[0]) {
+		for (int i = 0; i < 3; i++)
+			table_cell(table, TABLE_DIM, "-");
+		table_cell(table, TABLE_BAD, "%s: %s", api_text(pool, "path"), api_text(pool, "error"));
+		return;
+	}
+	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(pool, "total_bytes")));
+	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(pool, "used_bytes")));
+	table_cell(table, api_number(pool, "free_bytes") ? TABLE_GOOD : TABLE_WARNING, "%s",
+		   text_size(text, api_number(pool, "free_bytes")));
+	table_cell(table, TABLE_PLAIN, "%s", api_text(pool, "path"));
+}
+
+int command_pool_list(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	static const struct table_column columns[] = {
+		{ "POOL", false, false }, { "SIZE", true, false }, { "USED", true, false },
+		{ "FREE", true, false },  { "PATH", false, true },
+	};
+	struct cli_arguments arguments;
+	struct table *table;
+	const json_t *pool;
+	json_t *answer;
+	size_t index;
+	int result = cli_parse(cli, command, argc, argv, NULL, 0, 0, &arguments);
+
+	if (result == CLI_OK)
+		result = cli_get(cli, command, "/v1/pools", &answer);
+	if (result != CLI_OK)
+		return result;
+	if (cli->json) {
+		cli_print_json(answer);
+	} else {
+		table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
+		json_array_foreach(cli_list(answer, "pools"), index, pool)
+			pool_row(table, pool);
+		table_print(table, stdout, cli_terminal_width(STDOUT_FILENO), cli->colour);
+		table_destroy(table);
+	}
+	json_decref(answer);
+	return CLI_OK;
+}
+
+int command_pool_show(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	struct cli_arguments arguments;
+	json_t *answer;
+	char *path;
+	int result = cli_parse(cli, command, argc, argv, NULL, 1, 1, &arguments);
+
+	if (result != CLI_OK)
+		return result;
+	path = cli_api_path("/v1/pools", arguments.words[0]);
+	result = cli_get(cli, command, path, &answer);
+	free(path);
+	if (result != CLI_OK)
+		return result;
+	if (cli->json)
+		cli_print_json(answer);
+	else
+		pool_map_print(answer, stdout, cli_terminal_width(STDOUT_FILENO), cli->colour);
+	json_decref(answer);
+	return CLI_OK;
+}

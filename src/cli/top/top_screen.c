@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/top/top_screen.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/table.h"
+#include "cli/text.h"
+#include "cli/top/top_columns.h"
+#include "core/clock.h"
+
+#define NAME_MIN   10u
+#define NAME_MAX   40u
+#define BAR_MIN	   12u
+#define BAR_MAX	   40u
+#define MARK_WIDTH 2u	/* before a name: "+ " connected, "- " idle, "! " broken */
+#define BAR_LESS   4u	/* bars of physical disks are shorter: there is more to say of them */
+#define TEXT_MAX   512
+
+/* ---- order ---- */
+
+static int descending(double a, double b)
+{
+	return (a < b) - (a > b);
+}
+
+static int compare_rows(const void *left, const void *right, void *context)
+{
+	const struct top_screen *screen = context;
+	const struct top_column *column = &top_columns[screen->sort];
+	const struct top_row *a = left, *b = right;
+	int by_name = strcmp(a->name, b->name);
+	int order = column->value ? descending(column->value(a), column->value(b)) : by_name;
+
+	if (screen->reverse)
+		order = -order;
+	if (order == 0)
+		order = descending(a->iops, b->iops);
+	return order ? order : by_name;
+}
+
+void top_sort(struct top_view *view, const struct top_screen *screen)
+{
+	struct top_screen context = *screen;
+
+	qsort_r(view->rows, view->row_count, sizeof(*view->rows), compare_rows, &context);
+}
+
+/* ---- writing: nothing passes the screen's edges ---- */
+
+struct pen {
+	const struct top_screen *screen;
+	FILE *out;
+	size_t columns;		/* left in this line */
+	size_t lines;		/* left on the screen */
+};
+
+static size_t line_width(const struct top_screen *screen)
+{
+	return screen->width ? screen->width : SIZE_MAX;
+}
+
+static void put(struct pen *pen, enum table_style style, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void put(struct pen *pen, enum table_style style, const char *format, ...)
+{
+	bool colour = pen->screen->colour && style != TABLE_PLAIN;
+	char text[TEXT_MAX];
+	va_list arguments;
+
+	if (pen->lines == 0)
+		return;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	text[text_cut(text, pen->columns)] = '\0';
+	pen->columns -= text_columns(text);
+	fprintf(pen->out, "%s%s%s", table_style_begin(style, colour), text, table_style_end(colour));
+}
+
+static void end_line(struct pen *pen)
+{
+	if (pen->lines == 0)
+		return;
+	fputc('\n', pen->out);
+	pen->lines--;
+	pen->columns = line_width(pen->screen);
+}
+
+/* ---- how wide the columns are ---- */
+
+struct layout {
+	size_t name, bar;
+	unsigned columns;	/* bit i: column i is shown */
+};
+
+static size_t longest_name(const struct top_view *view)
+{
+	size_t longest = NAME_MIN;
+
+	for (size_t i = 0; i < view->row_count; i++) {
+		size_t length = strlen(view->rows[i].name);
+
+		if (length > longest)
+			longest = length;
+	}
+	return longest;
+}
+
+static size_t clamp(size_t value, size_t min, size_t max)
+{
+	return value < min ? min : value > max ? max : value;
+}
+
+/* The name grows first, then the bar; the numbers are as wide as they are. */
+static struct layout lay_out(const struct top_view *view, const struct top_screen *screen)
+{
+	struct layout layout = { .columns = 0 };
+	size_t used = MARK_WIDTH, left, longest = longest_name(view);
+
+	for (unsigned i = 0; top_columns[i].key; i++) {
+		bool elastic = !top_columns[i].print;
+
+		if (screen->width && screen->width < top_columns[i].from_width)
+			continue;
+		layout.columns |= 1u << i;
+		used += (i > 0) + (elastic ? 0 : top_columns[i].width);
+	}
+	if (screen->width == 0) {
+		layout.name = longest;
+		layout.bar = BAR_MAX / 2;
+		return layout;
+	}
+	left = screen->width > used ? screen->width - used : 0;
+	layout.name = clamp(longest, NAME_MIN, clamp(left > BAR_MIN ? left - BAR_MIN : 0, NAME_MIN, NAME_MAX));
+	layout.bar = clamp(left > layout.name ? left - layout.name : 0, BAR_MIN, BAR_MAX);
+	return layout;
+}
+
+/* ---- head ---- */
+
+static void draw_title(struct pen *pen, const struct top_view *view)
+{
+	const struct top_screen *screen = pen->screen;
+
+	put(pen, TABLE_BOLD, "viaduct top");
+	if (screen->trouble) {
+		put(pen, TABLE_BAD, "  reconnecting: %s", screen->trouble);
+	} else {
+		put(pen, TABLE_PLAIN, "  %zu disk%s, %zu connected  CPU %.0f%%  every %g s  by %s%s", view->disk_count,
+		    view->disk_count == 1 ? "" : "s", view->connected_count, view->cpu * 100,
+		    (double)screen->interval_ns / (double)NS_PER_S, top_columns[screen->sort].key,
+		    screen->reverse ? " reversed" : "");
+		if (screen->paused)
+			put(pen, TABLE_WARNING, "  paused");
+		else if (!view->measured)
+			put(pen, TABLE_DIM, "  measuring");
+	}
+	end_line(pen);
+}
+
+/* "52310/60000 IOPS": with what the device is said to be capable of, when that is known. */
+static void put_of(struct pen *pen, double value, double capacity, const char *unit)
+{
+	char done[TOP_CELL_MAX], possible[TOP_CELL_MAX];
+
+	top_number(done, 5, value, 0);
+	top_number(possible, 5, capacity, 0);
+	if (capacity > 0)
+		put(pen, TABLE_PLAIN, "  %s/%s %s", done, possible, unit);
+	else
+		put(pen, TABLE_PLAIN, "  %s %s", done, unit);
+}
+
+static void draw_device(struct pen *pen, const struct top_device_row *row, const struct layout *layout)
+{
+	const struct top_device *device = row->device;
+	char bar[TOP_CELL_MAX];
+
+	top_bar(bar, layout->bar - BAR_LESS, row->busy, (double)device->reserved_ppb / 1e9, 0);
+	put(pen, device->failed ? TABLE_BAD : TABLE_BOLD, "%-*.*s", (int)(layout->name + MARK_WIDTH),
+	    (int)(layout->name + MARK_WIDTH), device->name);
+	put(pen, TABLE_PLAIN, " %3.0f%% busy ", row->busy * 100);
+	put(pen, row->busy > 0.95 ? TABLE_WARNING : TABLE_GOOD, "%s", bar);
+	put_of(pen, row->iops, (double)device->capacity_iops, "IOPS");
+	put_of(pen, row->bytes / 1e6, (double)device->capacity_bandwidth / 1e6, "MB/s");
+	if (device->capacity_iops)
+		put(pen, TABLE_DIM, "  rate %.2f", device->rate);
+	end_line(pen);
+}
+
+/* A fifth of the screen is for physical disks, the busiest first. */
+static size_t device_lines(const struct top_view *view, const struct top_screen *screen)
+{
+	return screen->height ? clamp(view->device_count, 0, 1 + screen->height / 5) : view->device_count;
+}
+
+/* ---- rows ---- */
+
+static void draw_titles(struct pen *pen, const struct layout *layout)
+{
+	static const char *const kind[TOP_KINDS] = { "DISK", "GUEST", "GROUP" };
+
+	put(pen, TABLE_BOLD, "%*s%-*s", (int)MARK_WIDTH, "", (int)layout->name, kind[pen->screen->kind]);
+	for (unsigned i = 1; top_columns[i].key; i++) {
+		const struct top_column *column = &top_columns[i];
+
+		if (!(layout->columns & 1u << i))
+			continue;
+		put(pen, TABLE_PLAIN, " ");
+		if (i == TOP_COLUMN_BAR)
+			put(pen, TABLE_DIM, "%-*s", (int)layout->bar, column->title);
+		else
+			put(pen, i == pen->screen->sort ? TABLE_GOOD : TABLE_BOLD, "%*s", (int)column->width, column->title);
+	}
+	end_line(pen);
+}
+
+static void draw_name(struct pen *pen, const struct top_row *row, size_t width)
+{
+	static const char mark[] = { [TOP_IDLE] = '-', [TOP_CONNECTED] = '+', [TOP_BROKEN] = '!' };
+	static const enum table_style style[] = {
+		[TOP_IDLE] = TABLE_DIM, [TOP_CONNECTED] = TABLE_BOLD, [TOP_BROKEN] = TABLE_BAD
+	};
+	bool cut = strlen(row->name) > width;
+
+	put(pen, style[row->state], "%c %-*.*s%s", mark[row->state], (int)(width - cut), (int)(width - cut), row->name,
+	    cut ? "…" : "");
+}
+
+static void draw_bar(struct pen *pen, const struct top_row *row, size_t width)
+{
+	char bar[TOP_CELL_MAX];
+
+	top_bar(bar, width, row->device, row->reservation, row->limit);
+	put(pen, row->throttled > 0.01 ? TABLE_WARNING : TABLE_GOOD, " %s", bar);
+}
+
+static void draw_cell(struct pen *pen, const struct top_row *row, const struct top_column *column, bool measured)
+{
+	double value = column->value(row);
+	char cell[TOP_CELL_MAX] = "-";
+
+	if (measured || !column->rate)
+		column->print(cell, column->width, value);
+	put(pen, value > 0 ? column->alarm : TABLE_PLAIN, " %*s", (int)column->width, cell);
+}
+
+static void draw_row(struct pen *pen, const struct top_view *view, const struct top_row *row,
+		     const struct layout *layout)
+{
+	draw_name(pen, row, layout->name);
+	for (unsigned i = 1; top_columns[i].key; i++) {
+		if (!(layout->columns & 1u << i))
+			continue;
+		if (i == TOP_COLUMN_BAR)
+			draw_bar(pen, row, layout->bar);
+		else
+			draw_cell(pen, row, &top_columns[i], view->measured);
+	}
+	end_line(pen);
+}
+
+size_t top_rows_shown(const struct top_view *view, const struct top_screen *screen)
+{
+	size_t others = 1 + device_lines(view, screen) + 1 + 1;	/* title, devices, column titles, keys */
+
+	if (screen->height == 0)
+		return view->row_count;
+	return screen->height > others ? clamp(view->row_count, 0, screen->height - others) : 0;
+}
+
+/* ---- foot ---- */
+
+static void draw_keys(struct pen *pen, const struct top_view *view, size_t first, size_t shown)
+{
+	static const char *const other_kind[TOP_KINDS] = { "guests", "groups", "disks" };
+	const char *const keys[][2] = {
+		{ "q", "quit" },    { "g", other_kind[view->kind] }, { "s", "sort" },
+		{ "r", "reverse" }, { "p", "pause" },		     { "+-", "interval" },
+	};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		put(pen, TABLE_BOLD, "%s%s", i > 0 ? "  " : "", keys[i][0]);
+		put(pen, TABLE_PLAIN, " %s", keys[i][1]);
+	}
+	if (shown < view->row_count)
+		put(pen, TABLE_PLAIN, "  ↑↓ %zu-%zu of %zu", first + 1, first + shown, view->row_count);
+}
+
+/* ---- the whole ---- */
+
+void top_draw(const struct top_view *view, const struct top_screen *screen, FILE *out)
+{
+	struct layout layout = lay_out(view, screen);
+	struct pen pen = { screen, out, line_width(screen), screen->height ? screen->height - 1 : SIZE_MAX };
+	size_t shown = top_rows_shown(view, screen), first = clamp(screen->scroll, 0, view->row_count - shown);
+
+	draw_title(&pen, view);
+	for (size_t i = 0; i < device_lines(view, screen); i++)
+		draw_device(&pen, &view->devices[i], &layout);
+	draw_titles(&pen, &layout);
+	for (size_t i = first; i < first + shown; i++)
+		draw_row(&pen, view, &view->rows[i], &layout);
+	if (screen->height == 0)
+		return;
+	while (pen.lines > 0)
+		end_line(&pen);
+	pen.lines = 1;
+	draw_keys(&pen, view, first, shown);
+	end_line(&pen);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `viaduct run`: becomes QEMU with the guest's disks attached. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/vmm/vmm.h"
+
+#define CPUS_MAX 255
+
+struct run_options {
+	const char *memory, *cpus, *kernel, *initrd, *append, *accel;
+	bool print;
+};
+
+/* Did the user bring a console of his own? */
+static bool has_console(const struct cli_arguments *arguments)
+{
+	static const char *const console[] = { "-display", "-nographic", "-vnc", "-serial", "-curses", "-spice" };
+
+	for (int i = 0; i < arguments->rest_count; i++) {
+		for (size_t c = 0; c < sizeof(console) / sizeof(console[0]); c++) {
+			if (strcmp(arguments->rest[i], console[c]) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+static int choose_accel(const struct cli_command *command, const char *qemu, const struct run_options *options,
+			enum vmm_accel *ret_accel)
+{
+	const char *reason = "";
+
+	if (!options->accel) {
+		*ret_accel = vmm_probe_accel(qemu, options->kernel, &reason);
+		if (*ret_accel == VMM_TCG)
+			fprintf(stderr, "viaduct run: software emulation (%s)\n", reason);
+		return CLI_OK;
+	}
+	if (strcmp(options->accel, "kvm") != 0 && strcmp(options->accel, "tcg") != 0)
+		return cli_usage(command, "--accel: \"%s\" is neither kvm nor tcg", options->accel);
+	*ret_accel = options->accel[0] == 'k' ? VMM_KVM : VMM_TCG;
+	return CLI_OK;
+}
+
+static void build(const struct vmm_guest *guest, const char *qemu, enum vmm_accel accel,
+		  const struct run_options *options, const struct cli_arguments *user, struct vmm_arguments *arguments)
+{
+	vmm_argument(arguments, "%s", qemu);
+	vmm_argument(arguments, "-name");
+	vmm_argument(arguments, "%s", guest->name);
+	vmm_argument(arguments, "-accel");
+	vmm_argument(arguments, accel == VMM_KVM ? "kvm" : "tcg");
+	vmm_argument(arguments, "-cpu");
+	vmm_argument(arguments, accel == VMM_KVM ? "host" : "max");
+	vmm_argument(arguments, "-smp");
+	vmm_argument(arguments, "%u", guest->cpus);
+	vmm_qemu_arguments(guest, arguments);
+	if (!has_console(user))
+		vmm_argument(arguments, "-nographic");
+	if (options->kernel) {
+		vmm_argument(arguments, "-kernel");
+		vmm_argument(arguments, "%s", options->kernel);
+		vmm_argument(arguments, "-append");
+		vmm_argument(arguments, "%s", options->append ? options->append : "console=ttyS0 root=/dev/vda");
+	}
+	if (options->initrd) {
+		vmm_argument(arguments, "-initrd");
+		vmm_argument(arguments, "%s", options->initrd);
+	}
+	for (int i = 0; i < user->rest_count; i++)
+		vmm_argument(arguments, "%s", user->rest[i]);
+}
+
+static int parse(struct cli *cli, const struct cli_command *command, int argc, char **argv,
+		 struct run_options *options, struct vmm_guest *guest, struct cli_arguments *arguments)
+{
+	const struct cli_option table[] = {
+		{ "memory", &options->memory, NULL }, { "cpus", &options->cpus, NULL },
+		{ "kernel", &options->kernel, NULL }, { "initrd", &options->initrd, NULL },
+		{ "append", &options->append, NULL }, { "accel", &options->accel, NULL },
+		{ "print", NULL, &options->print },	{ 0 },
+	};
+	int result = cli_parse(cli, command, argc, argv, table, 1, 1, arguments);
+	char *end = NULL;
+	long cpus;
+
+	if (result != CLI_OK)
+		return result;
+	if (!options->kernel && (options->initrd || options->append))
+		return cli_usage(command, "--initrd and --append need --kernel");
+	cpus = options->cpus ? strtol(options->cpus, &end, 10) : 1;
+	if (cpus < 1 || cpus > CPUS_MAX || (end && *end))
+		return cli_usage(command, "--cpus: \"%s\" is not a number from 1 to %d", options->cpus, CPUS_MAX);
+	guest->cpus = (unsigned)cpus;
+	if (!options->memory)
+		return CLI_OK;
+	result = cli_parse_size(command, "--memory", options->memory, &guest->memory_bytes);
+	if (result == CLI_OK && guest->memory_bytes < 1 << 20)
+		return cli_usage(command, "--memory: less than 1 MiB");
+	return result;
+}
+
+static int check_file(const struct cli_command *command, const char *option, const char *path)
+{
+	if (path && access(path, R_OK) < 0)
+		return cli_fail(command, "%s: %s: %s", option, path, strerror(errno));
+	return CLI_OK;
+}
+
+int command_run(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	struct run_options options = { 0 };
+	struct vmm_guest guest = { 0 };
+	struct vmm_arguments qemu_arguments = { 0 };
+	struct cli_arguments arguments;
+	enum vmm_accel accel = VMM_TCG;
+	char qemu[CLI_PATH_MAX];
+	int result = parse(cli, command, argc, argv, &options, &guest, &arguments);
+
+	if (result == CLI_OK)
+		result = check_file(command, "--kernel", options.kernel);
+	if (result == CLI_OK)
+		result = check_file(command, "--initrd", options.initrd);
+	if (result == CLI_OK && vmm_find_qemu(qemu) < 0)
+		result = cli_fail(command, "QEMU is not installed; `apt install qemu-system-x86` brings it");
+	if (result == CLI_OK)
+		result = vmm_guest_load(cli, command, arguments.words[0], &guest);
+	if (result == CLI_OK)
+		result = choose_accel(command, qemu, &options, &accel);
+	if (result == CLI_OK) {
+		build(&guest, qemu, accel, &options, &arguments, &qemu_arguments);
+		if (options.print) {
+			vmm_print_shell(&qemu_arguments, stdout);
+		} else {
+			fflush(stdout);
+			execv(qemu, qemu_arguments.argv);
+			result = cli_fail(command, "%s: %s", qemu, strerror(errno));
+		}
+	}
+	vmm_arguments_finish(&qemu_arguments);
+	vmm_guest_finish(&guest);
+	return result;
+}

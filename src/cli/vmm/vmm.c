@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/vmm/vmm.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "cli/api_client.h"
+#include "cli/cli_api.h"
+
+#define QUEUES_MAX 4u	/* more queues than this bring a guest nothing but interrupts */
+
+/* ---- the guest ---- */
+
+static bool load_disk(const json_t *device, struct vmm_disk *disk)
+{
+	const char *kind = api_text(device, "kind"), *name = api_text(device, "name");
+	const char *slash = strchr(name, '/');
+
+	if (strcmp(kind, "disk") != 0 || api_text(device, "socket")[0] == '\0')
+		return false;
+	snprintf(disk->name, sizeof(disk->name), "%s", slash ? slash + 1 : name);
+	snprintf(disk->socket, sizeof(disk->socket), "%s", api_text(device, "socket"));
+	disk->read_only = api_flag(device, "read_only");
+	disk->vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
+	disk->queues = (unsigned)api_number(device, "queues");
+	return true;
+}
+
+int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name, struct vmm_guest *guest)
+{
+	char *path = cli_api_path("/v1/guests", name);
+	const json_t *devices, *device;
+	json_t *answer = NULL;
+	size_t index;
+	int result = cli_get(cli, command, path, &answer);
+
+	free(path);
+	if (result != CLI_OK)
+		return result;
+	snprintf(guest->name, sizeof(guest->name), "%s", name);
+	if (guest->memory_bytes == 0)
+		guest->memory_bytes = api_number(answer, "memory_bytes");
+	devices = json_object_get(answer, "devices");
+	guest->disks = calloc(json_array_size(devices) + 1, sizeof(*guest->disks));
+	if (!guest->disks)
+		abort();
+	json_array_foreach(devices, index, device) {
+		if (guest->disk_count < VMM_DISKS_MAX && load_disk(device, &guest->disks[guest->disk_count]))
+			guest->disk_count++;
+	}
+	json_decref(answer);
+	if (guest->disk_count == 0)
+		return cli_fail(command, "guest %s has no disk; `viaduct disk create %s/root --pool POOL --size SIZE` makes one",
+				name, name);
+	return CLI_OK;
+}
+
+void vmm_guest_finish(struct vmm_guest *guest)
+{
+	free(guest->disks);
+	guest->disks = NULL;
+	guest->disk_count = 0;
+}
+
+/* ---- arguments ---- */
+
+void vmm_argument(struct vmm_arguments *arguments, const char *format, ...)
+{
+	va_list list;
+
+	arguments->argv = realloc(arguments->argv, (arguments->count + 2) * sizeof(*arguments->argv));
+	if (!arguments->argv)
+		abort();
+	va_start(list, format);
+	if (vasprintf(&arguments->argv[arguments->count], format, list) < 0)
+		abort();
+	va_end(list);
+	arguments->argv[++arguments->count] = NULL;
+}
+
+void vmm_arguments_finish(struct vmm_arguments *arguments)
+{
+	for (size_t i = 0; i < arguments->count; i++)
+		free(arguments->argv[i]);
+	free(arguments->argv);
+	*arguments = (struct vmm_arguments){ 0 };
+}
+
+/* A comma inside a value of QEMU's option lists is written twice. */
+static void double_commas(const char *value, char *out, size_t size)
+{
+	for (; *value && size > 2; value++, size--) {
+		*out++ = *value;
+		if (*value == ',') {
+			*out++ = ',';
+			size--;
+		}
+	}
+	*out = '\0';
+}
+
+static unsigned queue_count(const struct vmm_guest *guest, const struct vmm_disk *disk)
+{
+	unsigned queues = guest->cpus < QUEUES_MAX ? guest->cpus : QUEUES_MAX;
+
+	if (disk->queues > 0 && disk->queues < queues)
+		queues = disk->queues;
+	return queues > 0 ? queues : 1;
+}
+
+static void disk_arguments(const struct vmm_guest *guest, size_t index, struct vmm_arguments *arguments)
+{
+	const struct vmm_disk *disk = &guest->disks[index];
+	char socket[CLI_PATH_MAX];
+
+	double_commas(disk->socket, socket, sizeof(socket));
+	vmm_argument(arguments, "-chardev");
+	vmm_argument(arguments, "socket,id=viaduct-disk%zu,path=%s,%s", index, socket,
+		     disk->vmm_listens ? "server=on,wait=on" : "reconnect=1");
+	vmm_argument(arguments, "-device");
+	vmm_argument(arguments, "vhost-user-blk-pci,chardev=viaduct-disk%zu,id=disk-%s,num-queues=%u,bootindex=%zu", index,
+		     disk->name, queue_count(guest, disk), index + 1);
+}
+
+void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
+{
+	vmm_argument(arguments, "-m");
+	vmm_argument(arguments, "%lluM", (unsigned long long)(guest->memory_bytes >> 20));
+	vmm_argument(arguments, "-object");
+	vmm_argument(arguments, "memory-backend-memfd,id=viaduct-memory,size=%lluM,share=on",
+		     (unsigned long long)(guest->memory_bytes >> 20));
+	vmm_argument(arguments, "-machine");
+	vmm_argument(arguments, "memory-backend=viaduct-memory");
+	for (size_t i = 0; i < guest->disk_count; i++)
+		disk_arguments(guest, i, arguments);
+}
+
+static void print_quoted(const char *text, FILE *out)
+{
+	if (text[0] && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%") ==
+			       strlen(text)) {
+		fputs(text, out);
+		return;
+	}
+	fputc('\'', out);
+	for (; *text; text++) {
+		if (*text == '\'')
+			fputs("'\\''", out);
+		else
+			fputc(*text, out);
+	}
+	fputc('\'', out);
+}
+
+void vmm_print_shell(const struct vmm_arguments *arguments, FILE *out)
+{
+	for (size_t i = 0; i < arguments->count; i++) {
+		bool option = arguments->argv[i][0] == '-';
+
+		if (i > 0)
+			fputs(option ? " \\\n" : " ", out);
+		print_quoted(arguments->argv[i], out);
+	}
+	fputc('\n', out);
+}
+
+int vmm_find_qemu(char path[CLI_PATH_MAX])
+{
+	struct utsname machine;
+	char name[128];
+
+	if (uname(&machine) < 0)
+		return -ENOENT;
+	snprintf(name, sizeof(name), "qemu-system-%s", machine.machine);
+	return cli_find_program(name, path);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What to paste for the VMM one already uses: QEMU, libvirt, cloud-hypervisor. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/vmm/vmm.h"
+
+/* Parses "GUEST [--memory SIZE]" and asks the daemon for the guest. */
+static int load(struct cli *cli, const struct cli_command *command, int argc, char **argv, struct vmm_guest *guest)
+{
+	const char *memory = NULL;
+	const struct cli_option options[] = { { "memory", &memory, NULL }, { 0 } };
+	struct cli_arguments arguments;
+	int result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
+
+	*guest = (struct vmm_guest){ .cpus = 1 };
+	if (result == CLI_OK && memory)
+		result = cli_parse_size(command, "--memory", memory, &guest->memory_bytes);
+	if (result == CLI_OK)
+		result = vmm_guest_load(cli, command, arguments.words[0], guest);
+	return result;
+}
+
+int command_qemu_args(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	struct vmm_arguments arguments = { 0 };
+	struct vmm_guest guest;
+	int result = load(cli, command, argc, argv, &guest);
+
+	if (result == CLI_OK) {
+		vmm_qemu_arguments(&guest, &arguments);
+		vmm_print_shell(&arguments, stdout);
+	}
+	vmm_arguments_finish(&arguments);
+	vmm_guest_finish(&guest);
+	return result;
+}
+
+static void print_xml_escaped(const char *text)
+{
+	for (; *text; text++) {
+		switch (*text) {
+		case '&':
+			fputs("&amp;", stdout);
+			break;
+		case '<':
+			fputs("&lt;", stdout);
+			break;
+		case '\'':
+			fputs("&apos;", stdout);
+			break;
+		default:
+			putchar(*text);
+		}
+	}
+}
+
+/* vda … vdz, vdaa …: libvirt wants a name, the guest chooses its own. */
+static void print_target(size_t index)
+{
+	if (index >= 26)
+		putchar((char)('a' + index / 26 - 1));
+	putchar((char)('a' + index % 26));
+}
+
+static void print_libvirt_disk(const struct vmm_disk *disk, size_t index)
+{
+	puts("  <disk type='vhostuser' device='disk'>\n    <driver name='qemu' type='raw'/>");
+	fputs("    <source type='unix' path='", stdout);
+	print_xml_escaped(disk->socket);
+	puts("'>\n      <reconnect enabled='yes' timeout='1'/>\n    </source>");
+	fputs("    <target dev='vd", stdout);
+	print_target(index);
+	puts("' bus='virtio'/>\n  </disk>");
+}
+
+int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	struct vmm_guest guest;
+	int result = load(cli, command, argc, argv, &guest);
+
+	if (result == CLI_OK) {
+		puts("<!-- directly under <domain> -->\n"
+		     "<memoryBacking>\n  <source type='memfd'/>\n  <access mode='shared'/>\n</memoryBacking>\n"
+		     "<!-- inside <devices> -->\n<devices>");
+		for (size_t i = 0; i < guest.disk_count; i++)
+			print_libvirt_disk(&guest.disks[i], i);
+		puts("</devices>");
+	}
+	vmm_guest_finish(&guest);
+	return result;
+}
+
+int command_ch_args(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	struct vmm_arguments arguments = { 0 };
+	struct vmm_guest guest;
+	int result = load(cli, command, argc, argv, &guest);
+
+	if (result == CLI_OK) {
+		vmm_argument(&arguments, "--memory");
+		vmm_argument(&arguments, "size=%lluM,shared=on", (unsigned long long)(guest.memory_bytes >> 20));
+		for (size_t i = 0; i < guest.disk_count; i++) {
+			if (i == 0)
+				vmm_argument(&arguments, "--disk");
+			vmm_argument(&arguments, "vhost_user=on,socket=%s", guest.disks[i].socket);
+		}
+		vmm_print_shell(&arguments, stdout);
+	}
+	vmm_arguments_finish(&arguments);
+	vmm_guest_finish(&guest);
+	return result;
+}
