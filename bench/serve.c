@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "arbiter/disk.h"
+#include "arbiter/disk/disk.h"
 #include "core/clock.h"
 #include "core/loop.h"
 #include "core/trace.h"

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "arbiter/disk_gate.h"
+#include "arbiter/share/gate.h"
 #include "fair_series.h"
 #include "host/host_disk.h"
 #include "load.h"

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "arbiter/disk.h"
-#include "arbiter/disk_calibrate.h"
+#include "arbiter/disk/disk.h"
+#include "arbiter/disk/disk_calibrate.h"
 #include "core/clock.h"
 #include "core/loop.h"
 #include "devices/disk/virtio_blk.h"
@@ -43,7 +43,7 @@ struct fair_server {
 	struct fair_thread control, worker[WORKERS_MAX];
 	unsigned workers;
 	struct host_disk *host;
-	struct disk_gate *gate;
+	struct gate *gate;
 	struct disk_cost cost;
 	struct gate_node *group[FAIR_GROUPS];
 	struct loop_message end;    /* to the control thread: all endpoints shall go */
@@ -210,8 +210,8 @@ static void open_disk(struct fair_server *server, const struct fair_plan *plan)
 		server->cost = server->bench->file_cost;
 		server->host = open_file(server->bench->file);
 	}
-	fair_check(disk_gate_create(&server->cost, &server->gate), "gate");
-	disk_gate_set_on(server->gate, !server->bench->off);
+	fair_check(gate_create(&server->cost, &server->gate), "gate");
+	gate_set_on(server->gate, !server->bench->off);
 }
 
 struct fair_server *fair_server_start(const struct fair_bench *bench, const struct fair_plan *plan)
@@ -295,7 +295,7 @@ void fair_server_guests_cpu_ns(struct fair_server *server, uint64_t *ret_cpu_ns)
 
 void fair_gate_on(struct fair_server *server, unsigned on)
 {
-	disk_gate_set_on(server->gate, on);
+	gate_set_on(server->gate, on);
 }
 
 void fair_disk_slow(struct fair_server *server, unsigned factor)
@@ -339,7 +339,7 @@ void fair_server_stop(struct fair_server *server)
 	}
 	for (unsigned i = 0; i < FAIR_GROUPS; i++)
 		gate_node_destroy(server->group[i]);
-	disk_gate_destroy(server->gate);
+	gate_destroy(server->gate);
 	server->host->ops->close(server->host);
 	for (unsigned i = 0; i < server->workers; i++)
 		loop_destroy(server->worker[i].loop);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "arbiter/disk_scheduler.h"
+#include "arbiter/share/scheduler.h"
 #include "core/clock.h"
 
 /* Rounds of a fraction of a millisecond: the best of many is one that nothing interrupted. */
@@ -12,7 +12,7 @@
 #define QUEUED	  4u	/* requests that each active guest has waiting */
 
 struct bench {
-	struct disk_scheduler *scheduler;
+	struct scheduler *scheduler;
 	struct scheduler_node **leaves, **inner;
 	unsigned inner_count;
 	struct scheduler_request *requests;

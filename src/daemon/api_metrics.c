@@ -355,7 +355,7 @@ static double gate_iops(const struct share_gate *gate)
 {
 	struct disk_cost cost;
 
-	disk_gate_cost(gate->gate, &cost);
+	gate_cost(gate->gate, &cost);
 	return (double)disk_cost_iops(&cost);
 }
 
@@ -363,18 +363,18 @@ static double gate_bandwidth(const struct share_gate *gate)
 {
 	struct disk_cost cost;
 
-	disk_gate_cost(gate->gate, &cost);
+	gate_cost(gate->gate, &cost);
 	return (double)disk_cost_bandwidth(&cost);
 }
 
 static double gate_reserved(const struct share_gate *gate)
 {
-	return (double)disk_gate_reserved_ppb(gate->gate) / 1e9;
+	return (double)gate_reserved_ppb(gate->gate) / 1e9;
 }
 
-static double gate_rate(const struct share_gate *gate)
+static double carried_rate(const struct share_gate *gate)
 {
-	return disk_gate_rate(gate->gate);
+	return gate_rate(gate->gate);
 }
 
 /* Physical disks are labelled as their pool, or as the virtual disk that they are. */
@@ -387,7 +387,7 @@ static void print_capacities(FILE *out, struct daemon *daemon)
 		{ "viaduct_capacity_iops", "Requests of 4 KiB a second that the physical disk carries out.", gate_iops },
 		{ "viaduct_capacity_bandwidth_bytes", "Bytes a second that it carries out.", gate_bandwidth },
 		{ "viaduct_capacity_reserved_ratio", "Part of its time that is reserved.", gate_reserved },
-		{ "viaduct_capacity_rate", "What it carried out when busy last, against its model.", gate_rate },
+		{ "viaduct_capacity_rate", "What it carried out when busy last, against its model.", carried_rate },
 	};
 
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

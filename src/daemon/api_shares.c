@@ -75,10 +75,10 @@ json_t *api_capacity_json(const struct share_gate *gate)
 {
 	struct disk_cost cost;
 
-	disk_gate_cost(gate->gate, &cost);
+	gate_cost(gate->gate, &cost);
 	return json_pack("{s:o, s:o, s:o, s:f}", "iops", number(disk_cost_iops(&cost)), "bandwidth",
-			 number(disk_cost_bandwidth(&cost)), "reserved_ppb", number(disk_gate_reserved_ppb(gate->gate)), "rate",
-			 disk_gate_rate(gate->gate));
+			 number(disk_cost_bandwidth(&cost)), "reserved_ppb", number(gate_reserved_ppb(gate->gate)), "rate",
+			 gate_rate(gate->gate));
 }
 
 /* ---- changing it ---- */

@@ -96,7 +96,7 @@ struct config_object {
 	char name[CONFIG_NAME_SIZE];
 };
 
-/* Shares of a physical disk's time, as users write them; see struct share_settings (arbiter/disk_gate.h). */
+/* Shares of a physical disk's time, as users write them; see struct share_settings (arbiter/share/gate.h). */
 enum config_share_key {
 	SHARE_WEIGHT,
 	SHARE_MIN_IOPS,

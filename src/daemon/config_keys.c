@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "arbiter/disk_gate.h"
+#include "arbiter/share/gate.h"
 #include "core/log.h"
 #include "daemon/config.h"
 #include "daemon/config_values.h"

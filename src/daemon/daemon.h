@@ -22,8 +22,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "arbiter/disk.h"
-#include "arbiter/pool.h"
+#include "arbiter/disk/disk.h"
+#include "arbiter/pool/pool.h"
 #include "core/loop.h"
 #include "daemon/config.h"
 #include "daemon/notify.h"

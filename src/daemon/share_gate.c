@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "arbiter/disk_calibrate.h"
+#include "arbiter/disk/disk_calibrate.h"
 #include "core/clock.h"
 #include "core/crc32c.h"
 #include "core/log.h"
@@ -74,7 +74,7 @@ static void keep(const struct daemon *daemon, const struct share_gate *gate)
 	if (!gate->measured || !daemon->state_dir)
 		return;
 	file_name(text, head, name);
-	disk_gate_cost(gate->gate, &cost);
+	gate_cost(gate->gate, &cost);
 	length = disk_cost_print(&cost, text + head, sizeof(text) - head);
 	error = length < 0 ? length : 0;
 	if (!error && !is_kept(daemon, name, text, head + (size_t)length))
@@ -231,7 +231,7 @@ static void choose_cost(struct daemon *daemon, struct share_gate *gate, const st
 
 static void destroy(struct share_gate *gate)
 {
-	disk_gate_destroy(gate->gate);
+	gate_destroy(gate->gate);
 	free(gate->path);
 	free(gate);
 }
@@ -249,7 +249,7 @@ struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsi
 	gate->path = strdup(path);
 	if (gate->path)
 		choose_cost(daemon, gate, capacity, &cost);
-	if (!gate->path || disk_gate_create(&cost, &gate->gate) != 0) {
+	if (!gate->path || gate_create(&cost, &gate->gate) != 0) {
 		destroy(gate);
 		return NULL;
 	}
@@ -279,7 +279,7 @@ void share_gate_set_capacity(struct share_gate *gate, const struct config_capaci
 {
 	struct disk_cost cost = cost_of(capacity);
 
-	disk_gate_set_cost(gate->gate, &cost);
+	gate_set_cost(gate->gate, &cost);
 	gate->measured = false;
 }
 
@@ -292,5 +292,5 @@ void share_gates_keep(struct daemon *daemon)
 void share_gates_drain(struct daemon *daemon, bool drain)
 {
 	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next)
-		disk_gate_drain(gate->gate, drain);
+		gate_drain(gate->gate, drain);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who gets how much of the physical disks' time. Each physical disk has a gate (arbiter/disk_gate.h) with a tree of
+ * Who gets how much of the physical disks' time. Each physical disk has a gate (arbiter/share/gate.h) with a tree of
  * shares of its own: groups, their guests, and the guests' disks, as far as they are on that disk. What a share is to be is
  * said by the configuration and, key by key above it, by what was set at run time (settings.h).
  *
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "arbiter/disk_gate.h"
+#include "arbiter/share/gate.h"
 #include "daemon/config.h"
 #include "daemon/settings.h"
 
@@ -38,7 +38,7 @@ struct share_node {
 /* A physical disk in time. */
 struct share_gate {
 	struct share_gate *next;	/* in daemon.gates */
-	struct disk_gate *gate;
+	struct gate *gate;
 	struct share_node *nodes;
 	char *path;
 	unsigned cache;			/* enum host_disk_cache */

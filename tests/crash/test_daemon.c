@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "arbiter/disk.h"
+#include "arbiter/disk/disk.h"
 #include "core/clock.h"
 #include "core/loop.h"
 #include "host/host_disk.h"

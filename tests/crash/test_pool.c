@@ -19,8 +19,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "arbiter/pool.h"
-#include "arbiter/pool_format.h"
+#include "arbiter/pool/pool.h"
+#include "arbiter/pool/pool_format.h"
 #include "core/checked.h"
 #include "core/loop.h"
 #include "pool_help.h"
@@ -274,7 +274,7 @@ static const struct host_disk_ops recorder_ops = {
 
 /* ---- guests ---- */
 
-/* Writes `count` sectors of one grain, as arbiter/disk.c does: the first write to a grain covers all of it. */
+/* Writes `count` sectors of one grain, as arbiter/disk/disk.c does: the first write to a grain covers all of it. */
 static void write_grain(struct rig *rig, struct oracle_disk *model, uint32_t first, uint32_t count)
 {
 	static uint8_t buffer[POOL_GRAIN_BYTES];

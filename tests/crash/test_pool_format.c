@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/pool.h"
+#include "arbiter/pool/pool.h"
 #include "pool_help.h"
 #include "test_disk.h"
 

@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "arbiter/pool.h"
-#include "arbiter/pool_format.h"
+#include "arbiter/pool/pool.h"
+#include "arbiter/pool/pool_format.h"
 #include "pool_help.h"
 #include "test_disk.h"
 

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "arbiter/disk.h"
+#include "arbiter/disk/disk.h"
 #include "devices/disk/virtio_blk.h"
 #include "fuzz_ring.h"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/disk_cost.h"
+#include "arbiter/disk/disk_cost.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/disk_gate.h"
-#include "arbiter/disk_gate_private.h"
+#include "arbiter/share/gate.h"
+#include "arbiter/share/gate_private.h"
 #include "core/clock.h"
 #include "core/loop.h"
 
@@ -43,7 +43,7 @@ struct input {
 };
 
 static struct loop *loop[WORKERS];
-static struct disk_gate *gate;
+static struct gate *gate;
 static struct node nodes[NODES];
 static struct request requests[PASSES];
 static uint64_t now_ns = 1ull << 60;	/* the gate's control side reads the real clock, which stays behind */
@@ -216,11 +216,11 @@ static void step_cost(struct input *input)
 {
 	struct disk_cost cost;
 
-	disk_gate_cost(gate, &cost);
+	gate_cost(gate, &cost);
 	cost.parallel = 1u + next(input);
 	for (unsigned i = 0; i < COST_KINDS; i++)
 		cost.line[i].base_ns = 1u << next(input) % 30;
-	disk_gate_set_cost(gate, &cost);
+	gate_set_cost(gate, &cost);
 }
 
 static void step(struct input *input)
@@ -248,7 +248,7 @@ static void step(struct input *input)
 		step_cost(input);
 		break;
 	case 6:
-		disk_gate_set_on(gate, whose % 8 != 0);
+		gate_set_on(gate, whose % 8 != 0);
 		break;
 	case 7:
 		now_ns += 1ull << whose % 34;
@@ -279,7 +279,7 @@ static void finish(void)
 {
 	bool done = false;
 
-	disk_gate_drain(gate, true);
+	gate_drain(gate, true);
 	for (unsigned round = 0; round < ROUNDS && !done; round++) {
 		now_ns += NS_PER_MS;
 		turn();
@@ -289,8 +289,8 @@ static void finish(void)
 	for (unsigned i = NODES; i-- > 0;)
 		step_destroy(i);
 	assert(gate->depth.inside == 0 && gate->depth.inside_ns == 0 && !gate->settling && !gate->holders);
-	assert(scheduler_waiting(gate->scheduler) == 0 && disk_gate_reserved_ppb(gate) == 0);
-	disk_gate_destroy(gate);
+	assert(scheduler_waiting(gate->scheduler) == 0 && gate_reserved_ppb(gate) == 0);
+	gate_destroy(gate);
 	for (unsigned i = 0; i < 4; i++)
 		turn();
 }
@@ -303,7 +303,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < WORKERS; i++)
 		if (!loop[i] && loop_create(&options, &loop[i]) != 0)
 			abort();
-	if (disk_gate_create(&disk_cost_default, &gate) != 0)
+	if (gate_create(&disk_cost_default, &gate) != 0)
 		abort();
 	memset(nodes, 0, sizeof(nodes));
 	memset(requests, 0, sizeof(requests));

@@ -259,7 +259,7 @@ def placed_range_makers(tree):
     found = []
     for name, text in tree.matching(".c", ".h", under="src/"):
         code = code_only(text)
-        if name == "src/arbiter/disk_io.c":
+        if name == "src/arbiter/disk/disk_io.c":
             code = PROOF.sub(lambda match: re.sub(r"[^\n]", " ", match.group(0)), code)
         for match in PLACED_RANGE_MADE.finditer(code):
             if EMPTY_RANGE.match(code, match.start()):

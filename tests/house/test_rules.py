@@ -60,7 +60,7 @@ C_SPDX = "/* SPDX-License-Identifier: GPL-2.0-or-later */\n"
 
 # rule: (files that break it, number of violations)
 BAD = {
-    "include_directions": ({"src/host/a.c": '#include "arbiter/disk.h"\n', "src/cli/b.c": '#include "daemon/c.h"\n',
+    "include_directions": ({"src/host/a.c": '#include "arbiter/disk/disk.h"\n', "src/cli/b.c": '#include "daemon/c.h"\n',
                             "src/frontend/d.c": '#include "interfaces/virtio/e.h"\n',
                             "src/core/f.c": '#include "host/host_disk.h"\n'}, 4),
     "includes_from_root": ({"src/core/a.h": "", "src/core/a.c": '#include "a.h"\n',
@@ -80,9 +80,9 @@ BAD = {
                            "src/arbiter/b.c": "p = guest_memory_at(m, a, 4);\n"}, 2),
     "no_assert_on_shared": ({"src/interfaces/virtio/a.c": "assert(\n\tshared_read(&ring->idx) < size);\n"}, 1),
     "placed_range_makers": ({"src/host/a.c": "struct placed_range r = { .offset_bytes = 0 };\n",
-                             "src/arbiter/pool.c": "io.range = (struct placed_range){ 0, 1 };\n",
+                             "src/arbiter/pool/pool.c": "io.range = (struct placed_range){ 0, 1 };\n",
                              "src/devices/b.c": "io->range.offset_bytes += 512;\n",
-                             "src/arbiter/disk_io.c": "bool disk_place(void)\n{\n}\nr = (struct placed_range){ 0, 5 };\n",
+                             "src/arbiter/disk/disk_io.c": "bool disk_place(void)\n{\n}\nr = (struct placed_range){ 0, 5 };\n",
                              "src/devices/c.c": "f((struct placed_range){ 0, 512 });\n"}, 5),
     "tour_is_true": ({"docs/tour.md": "| 1 | `f` | `src/core/a.c` | x |\n" + "".join(
         f"| {n} | `g` | `src/core/a{n}.c` | x |\n" for n in range(2, 16)), "src/core/a.c": "int f(void)\n"}, 16),
@@ -91,12 +91,12 @@ BAD = {
 }
 
 GOOD = {
-    "meson.build": "# SPDX-License-Identifier: GPL-2.0-or-later\nfiles('src/arbiter/disk_io.c', 'src/host/a.c')\n",
+    "meson.build": "# SPDX-License-Identifier: GPL-2.0-or-later\nfiles('src/arbiter/disk/disk_io.c', 'src/host/a.c')\n",
     "src/host/placed_range.h": C_SPDX + "struct placed_range {\n\tint offset_bytes;\n};\n",
     "src/host/a.c": C_SPDX + '#include "host/placed_range.h"\n/* not io.range.offset_bytes = 1; */\n'
                              "int f(struct placed_range *range)\n{\n\tg((struct placed_range){ 0, 0 });\n"
                              "\treturn range->offset_bytes == 1;\n}\n",
-    "src/arbiter/disk_io.c": C_SPDX + '#include "host/placed_range.h"\n'
+    "src/arbiter/disk/disk_io.c": C_SPDX + '#include "host/placed_range.h"\n'
                                          "bool disk_place(void)\n{\n\tstruct placed_range r = { .offset_bytes = 1 };\n}\n",
     "docs/a.md": "# One thing\n[itself](#one-thing), [code](../src/host/a.c), `[no](link.md)`\n",
     "run": "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0-or-later\ncache=${HOME}/.cache/x; build/wo" "rk/x\n",

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/disk.h"
+#include "arbiter/disk/disk.h"
 #include "core/clock.h"
 #include "core/loop.h"
 

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "arbiter/disk_scheduler.h"
+#include "arbiter/share/scheduler.h"
 #include "core/clock.h"
 
 #define NODES	 24
@@ -32,7 +32,7 @@ struct twin {
 
 static uint64_t seed, random_state, now_ns, order;
 static unsigned taken, refused;
-static struct disk_scheduler *scheduler;
+static struct scheduler *scheduler;
 static struct twin twins[NODES];
 static struct ticket {
 	struct scheduler_request request;	/* first */

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "arbiter/pool.h"
+#include "arbiter/pool/pool.h"
 #include "core/crc32c.h"
 #include "core/loop.h"
 

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "arbiter/pool.h"
+#include "arbiter/pool/pool.h"
 
 #define ORACLE_SECTOR	    512u
 #define ORACLE_DISKS_MAX    6u

@@ -106,7 +106,7 @@ static void complete(struct simulation *sim, void *subject)
 	struct sim_guest *guest = request->guest;
 	struct sim_bin *bin = &guest->bins[sim->now_ns / SIM_BIN_NS];
 
-	disk_depth_leave(&sim->depth, request->cost_ns);
+	depth_leave(&sim->depth, request->cost_ns);
 	bin->device_ns += request->cost_ns;
 	bin->bytes += guest->load.bytes;
 	bin->requests++;
@@ -151,7 +151,7 @@ static void enter(struct simulation *sim, struct sim_request *request)
 	if (start_ns >= device->slow_from_ns && start_ns < device->slow_until_ns)
 		took_ns *= device->slow_factor;
 	*free_ns = start_ns + took_ns;
-	disk_depth_enter(&sim->depth, request->cost_ns);
+	depth_enter(&sim->depth, request->cost_ns);
 	event_add(sim, *free_ns, complete, request);
 }
 
@@ -174,7 +174,7 @@ static void pump(struct simulation *sim)
 {
 	uint64_t ready_ns;
 
-	while (disk_depth_room(&sim->depth)) {
+	while (depth_room(&sim->depth)) {
 		struct sim_request *request = next_request(sim, &ready_ns);
 
 		if (request) {
@@ -261,7 +261,7 @@ struct simulation *sim_create(const struct sim_device *device, uint64_t end_ns, 
 	sim->end_ns = end_ns;
 	sim->random = seed;
 	sim->wake_ns = UINT64_MAX;
-	sim->depth = (struct disk_depth){ .parallel = device->parallel, .window_ns = device->window_ns };
+	sim->depth = (struct depth){ .parallel = device->parallel, .window_ns = device->window_ns };
 	sim->server_free_ns = zeroed(device->parallel, sizeof(uint64_t));
 	sim->guests = zeroed(SIM_GUESTS_MAX, sizeof(struct sim_guest));
 	sim->groups = zeroed(SIM_GUESTS_MAX, sizeof(struct scheduler_node *));

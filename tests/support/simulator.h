@@ -4,7 +4,7 @@
  * The same seed gives the same run, to the nanosecond.
  *
  * The device serves `parallel` requests at a time, each in base_ns + its KiB * ns_per_kib of its direction; what enters
- * beyond that waits inside, first come, first served. As in the daemon, disk_depth.h bounds what is inside and
+ * beyond that waits inside, first come, first served. As in the daemon, depth.h bounds what is inside and
  * the scheduler says what enters next. A guest is a closed loop (always `depth` requests under way), or an open
  * one (requests arrive at random, `rate` a second, however many wait).
  */
@@ -14,8 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "arbiter/disk_depth.h"
-#include "arbiter/disk_scheduler.h"
+#include "arbiter/share/depth.h"
+#include "arbiter/share/scheduler.h"
 #include "core/clock.h"
 
 #define SIM_GUESTS_MAX 4096u
@@ -24,7 +24,7 @@ struct sim_device {
 	unsigned parallel;
 	uint64_t base_ns[2], ns_per_kib[2];	/* reads, writes */
 	unsigned jitter_percent;		/* services take so much more or less, at random */
-	uint64_t window_ns;			/* see disk_depth.h */
+	uint64_t window_ns;			/* see depth.h */
 	/* From slow_from_ns to slow_until_ns everything takes slow_factor times as long. */
 	uint64_t slow_from_ns, slow_until_ns;
 	unsigned slow_factor;
@@ -106,8 +106,8 @@ struct simulation {
 	struct sim_device device;
 	enum sim_mutation mutation;
 	const struct sim_rival *rival;
-	struct disk_scheduler *scheduler;
-	struct disk_depth depth;
+	struct scheduler *scheduler;
+	struct depth depth;
 	uint64_t *server_free_ns;
 	uint64_t wake_ns;
 	struct sim_guest *guests;

@@ -3,7 +3,7 @@
 #ifndef VIADUCT_TESTS_UNIT_BLK_BENCH_H
 #define VIADUCT_TESTS_UNIT_BLK_BENCH_H
 
-#include "arbiter/disk.h"
+#include "arbiter/disk/disk.h"
 #include "core/loop.h"
 #include "devices/disk/virtio_blk.h"
 #include "devices/disk/virtio_blk_format.h"

@@ -12,8 +12,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "arbiter/disk_gate.h"
-#include "arbiter/disk_gate_private.h"
+#include "arbiter/share/gate.h"
+#include "arbiter/share/gate_private.h"
 #include "core/clock.h"
 #include "core/loop.h"
 
@@ -29,7 +29,7 @@ static const struct disk_cost slow_cost = {
 
 struct fixture {
 	struct loop *loop[WORKERS];
-	struct disk_gate *gate;
+	struct gate *gate;
 };
 
 struct guest {
@@ -65,7 +65,7 @@ static inline void start(struct fixture *fixture, const struct disk_cost *cost)
 
 	for (unsigned i = 0; i < WORKERS; i++)
 		assert_int_equal(loop_create(&options, &fixture->loop[i]), 0);
-	assert_int_equal(disk_gate_create(cost, &fixture->gate), 0);
+	assert_int_equal(gate_create(cost, &fixture->gate), 0);
 }
 
 static inline void turn(struct fixture *fixture)
@@ -84,7 +84,7 @@ static inline void turn_for(struct fixture *fixture, uint64_t ns)
 
 static inline void finish(struct fixture *fixture)
 {
-	disk_gate_destroy(fixture->gate);
+	gate_destroy(fixture->gate);
 	turn(fixture);
 	for (unsigned i = 0; i < WORKERS; i++)
 		loop_destroy(fixture->loop[i]);

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "arbiter/disk_scheduler.h"
+#include "arbiter/share/scheduler.h"
 #include "core/clock.h"
 
 #define NODES	 16u
@@ -20,7 +20,7 @@
 #define COST_NS	 NS_PER_MS
 #define PPB	 1000000000u
 
-static struct disk_scheduler *scheduler;
+static struct scheduler *scheduler;
 static struct scheduler_node *nodes[NODES];
 static unsigned node_count;
 static struct scheduler_request requests[REQUESTS];

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "arbiter/disk_gate.h"
+#include "arbiter/share/gate.h"
 #include "daemon/config.h"
 
 #define POOL  "[pool main]\npath = /p\nsize = 8G\n"

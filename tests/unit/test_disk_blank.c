@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
-#include "arbiter/disk.h"
+#include "arbiter/disk/disk.h"
 #include "core/clock.h"
 #include "core/loop.h"
 #include "held_disk.h"

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#include "arbiter/disk_calibrate.h"
+#include "arbiter/disk/disk_calibrate.h"
 
 #define SERVERS_MAX 64u
 #define GIB	    (1024 * MIB)

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
-#include "arbiter/disk_cost.h"
+#include "arbiter/disk/disk_cost.h"
 #include "core/clock.h"
 
 #define SEED	  20240611u

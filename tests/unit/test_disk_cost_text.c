@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/disk_cost.h"
+#include "arbiter/disk/disk_cost.h"
 
 static const char right[] = "viaduct-disk-cost 1\nparallel 16\n"
 			    "read-random 8000 1900\nread-sequential 6000 1900\n"

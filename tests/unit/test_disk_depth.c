@@ -8,54 +8,54 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-#include "arbiter/disk_depth.h"
+#include "arbiter/share/depth.h"
 #include "core/clock.h"
 
 /* ---- the rules, one at a time ---- */
 
 static void test_room(void **state)
 {
-	struct disk_depth depth;
+	struct depth depth;
 
-	disk_depth_init(&depth, 4, 25000);
+	depth_init(&depth, 4, 25000);
 	assert_int_equal(depth.window_ns, 2 * 4 * 25000);
 	/* Small ones: as many as the window holds. */
 	for (unsigned i = 0; i < depth.window_ns / 25000; i++) {
-		assert_true(disk_depth_room(&depth));
-		disk_depth_enter(&depth, 25000);
+		assert_true(depth_room(&depth));
+		depth_enter(&depth, 25000);
 	}
-	assert_false(disk_depth_room(&depth));
-	disk_depth_leave(&depth, 25000);
-	assert_true(disk_depth_room(&depth));
+	assert_false(depth_room(&depth));
+	depth_leave(&depth, 25000);
+	assert_true(depth_room(&depth));
 	/* Large ones: as many as the device serves. */
-	disk_depth_init(&depth, 4, 25000);
+	depth_init(&depth, 4, 25000);
 	for (int i = 0; i < 4; i++) {
-		assert_true(disk_depth_room(&depth));
-		disk_depth_enter(&depth, 500000);
+		assert_true(depth_room(&depth));
+		depth_enter(&depth, 500000);
 	}
-	assert_false(disk_depth_room(&depth));
+	assert_false(depth_room(&depth));
 	/* The largest model there is does not overflow. */
-	disk_depth_init(&depth, 4096, 5ull << 32);
+	depth_init(&depth, 4096, 5ull << 32);
 	assert_int_equal(depth.window_ns, 4096 * (5ull << 32) + DEPTH_STOCK_NS);
 	/* A quick device has some stock, too. */
-	disk_depth_init(&depth, 4, 1000);
+	depth_init(&depth, 4, 1000);
 	assert_int_equal(depth.window_ns, 4 * 1000 + DEPTH_STOCK_QUICK_NS);
 }
 
-static void report_many(struct disk_depth *depth, unsigned count, unsigned missed, uint64_t *now_ns)
+static void report_many(struct depth *depth, unsigned count, unsigned missed, uint64_t *now_ns)
 {
 	for (unsigned i = 0; i < count; i++) {
 		*now_ns += DEPTH_PERIOD_NS / count;
-		disk_depth_report(depth, i < missed ? 3000 : 1000, 2000, *now_ns);
+		depth_report(depth, i < missed ? 3000 : 1000, 2000, *now_ns);
 	}
 }
 
 static void test_one_miss_in_a_hundred_is_borne(void **state)
 {
-	struct disk_depth depth;
+	struct depth depth;
 	uint64_t now_ns = NS_PER_S;
 
-	disk_depth_init(&depth, 32, 10000);
+	depth_init(&depth, 32, 10000);
 	report_many(&depth, 1, 0, &now_ns);
 	report_many(&depth, 200, 2, &now_ns);
 	assert_int_equal(depth.parallel, 32);
@@ -76,21 +76,21 @@ static void test_one_miss_in_a_hundred_is_borne(void **state)
 
 static void test_bounds_of_the_bound(void **state)
 {
-	struct disk_depth depth;
+	struct depth depth;
 	uint64_t now_ns = NS_PER_S;
 
-	disk_depth_init(&depth, 4, 25000);
+	depth_init(&depth, 4, 25000);
 	for (int i = 0; i < 100; i++)
 		report_many(&depth, 100, 100, &now_ns);
 	assert_int_equal(depth.parallel, 1);
 	assert_in_range(depth.window_ns, 1, depth.window_max_ns / 60);
-	assert_true(disk_depth_room(&depth));
+	assert_true(depth_room(&depth));
 	/* Another model: as open as before, of the new bound. */
-	disk_depth_set(&depth, 128, 1000);
+	depth_set(&depth, 128, 1000);
 	assert_int_equal(depth.parallel, 2);
 	/* Nobody with a target any more: it opens in less than a second. */
 	for (int i = 0; i < 1000; i++)
-		disk_depth_report(&depth, 50000000, 0, now_ns += NS_PER_MS);
+		depth_report(&depth, 50000000, 0, now_ns += NS_PER_MS);
 	assert_int_equal(depth.parallel, 128);
 	assert_int_equal(depth.window_ns, depth.window_max_ns);
 }
@@ -98,20 +98,20 @@ static void test_bounds_of_the_bound(void **state)
 /* Requests from before it shrank met the old bound: they are no reason to shrink it again. */
 static void test_old_requests_do_not_count(void **state)
 {
-	struct disk_depth depth;
+	struct depth depth;
 	uint64_t now_ns = NS_PER_S;
 
-	disk_depth_init(&depth, 32, 10000);
+	depth_init(&depth, 32, 10000);
 	report_many(&depth, 1, 0, &now_ns);
 	report_many(&depth, 1, 1, &now_ns);
 	assert_int_equal(depth.parallel, 24);
 	for (uint64_t i = 1; i <= 50; i++)
-		disk_depth_report(&depth, i * NS_PER_MS + 1, NS_PER_MS, now_ns + i * NS_PER_MS);
+		depth_report(&depth, i * NS_PER_MS + 1, NS_PER_MS, now_ns + i * NS_PER_MS);
 	assert_int_equal(depth.parallel, 24);
 	now_ns += 50 * NS_PER_MS;
-	disk_depth_report(&depth, NS_PER_MS + 1, NS_PER_MS, now_ns += 9 * NS_PER_MS);
+	depth_report(&depth, NS_PER_MS + 1, NS_PER_MS, now_ns += 9 * NS_PER_MS);
 	assert_int_equal(depth.parallel, 24);
-	disk_depth_report(&depth, NS_PER_MS + 1, NS_PER_MS, now_ns += NS_PER_MS);
+	depth_report(&depth, NS_PER_MS + 1, NS_PER_MS, now_ns += NS_PER_MS);
 	assert_int_equal(depth.parallel, 18);
 }
 
@@ -122,7 +122,7 @@ static void test_old_requests_do_not_count(void **state)
 
 /* `servers` serve from one FIFO; what completes is seen, and what waits is dispatched, `dispatch_ns` later. */
 struct device {
-	struct disk_depth depth;
+	struct depth depth;
 	bool bounded, looks;
 	unsigned servers, flood;	/* flood: requests that the neighbour always has, here or inside */
 	uint64_t service_ns, victim_service_ns, cost_ns, victim_cost_ns, dispatch_ns, target_ns;
@@ -147,12 +147,12 @@ static void dispatch(struct device *device, bool victim)
 		  (victim ? device->victim_service_ns : device->service_ns);
 	assert_true(device->count < INSIDE_MAX);
 	device->inside[device->count++] = (struct inside){ device->now_ns, *server + device->dispatch_ns, victim };
-	disk_depth_enter(&device->depth, victim ? device->victim_cost_ns : device->cost_ns);
+	depth_enter(&device->depth, victim ? device->victim_cost_ns : device->cost_ns);
 }
 
 static bool room(const struct device *device)
 {
-	return !device->bounded || disk_depth_room(&device->depth);
+	return !device->bounded || depth_room(&device->depth);
 }
 
 /* The victim has one request at a time, before everybody else's; `victim_begin_ns`: when it came; 0: it is inside. */
@@ -178,7 +178,7 @@ static void look(struct device *device)
 	for (unsigned i = 0; i < device->count; i++)
 		if (device->inside[i].seen_ns - device->dispatch_ns <= device->now_ns)
 			left_ns -= (int64_t)(device->inside[i].victim ? device->victim_cost_ns : device->cost_ns);
-	disk_depth_look(&device->depth, left_ns, device->now_ns);
+	depth_look(&device->depth, left_ns, device->now_ns);
 }
 
 static void see_next(struct device *device)
@@ -196,8 +196,8 @@ static void see_next(struct device *device)
 		look(device);
 	device->inside[first] = device->inside[--device->count];
 	took_ns = done.seen_ns - done.entered_ns;
-	disk_depth_leave(&device->depth, done.victim ? device->victim_cost_ns : device->cost_ns);
-	disk_depth_report(&device->depth, took_ns, done.victim ? device->target_ns : 0, device->now_ns);
+	depth_leave(&device->depth, done.victim ? device->victim_cost_ns : device->cost_ns);
+	depth_report(&device->depth, took_ns, done.victim ? device->target_ns : 0, device->now_ns);
 	device->completed++;
 	if (done.victim) {
 		device->victims++;
@@ -225,7 +225,7 @@ static struct device small_requests(bool bounded)
 		.victim_service_ns = 100000, .victim_cost_ns = 25000, .dispatch_ns = 20000, .now_ns = NS_PER_S,
 	};
 
-	disk_depth_init(&device.depth, device.servers, device.cost_ns);
+	depth_init(&device.depth, device.servers, device.cost_ns);
 	return device;
 }
 
@@ -278,25 +278,25 @@ static void test_stock_is_what_is_needed(void **state)
 /* The rule: at once as much more as was missing, then a quarter of what is not used each period. */
 static void test_stock_by_and_by(void **state)
 {
-	struct disk_depth depth;
+	struct depth depth;
 	uint64_t now_ns = NS_PER_S;
 
-	disk_depth_init(&depth, 8, 25000);
-	disk_depth_look(&depth, 200000 + 80000, now_ns);
+	depth_init(&depth, 8, 25000);
+	depth_look(&depth, 200000 + 80000, now_ns);
 	assert_int_equal(depth.stock_ns, 180000);
-	disk_depth_look(&depth, 200000 + 40000, now_ns += DEPTH_PERIOD_NS / 2);
-	disk_depth_look(&depth, 200000 + 120000, now_ns += DEPTH_PERIOD_NS / 2);
+	depth_look(&depth, 200000 + 40000, now_ns += DEPTH_PERIOD_NS / 2);
+	depth_look(&depth, 200000 + 120000, now_ns += DEPTH_PERIOD_NS / 2);
 	assert_int_equal(depth.stock_ns, 170000);
 	assert_int_equal(depth.window_ns, 200000 + 170000);
-	disk_depth_look(&depth, 200000 - 7000, ++now_ns);
+	depth_look(&depth, 200000 - 7000, ++now_ns);
 	assert_int_equal(depth.stock_ns, 177000);
-	disk_depth_look(&depth, -300000, ++now_ns);
+	depth_look(&depth, -300000, ++now_ns);
 	assert_int_equal(depth.stock_ns, DEPTH_STOCK_NS);
 	for (int i = 0; i < 100; i++)
-		disk_depth_look(&depth, 1000000, now_ns += DEPTH_PERIOD_NS);
+		depth_look(&depth, 1000000, now_ns += DEPTH_PERIOD_NS);
 	assert_int_equal(depth.stock_ns, DEPTH_STOCK_LEAST_NS);
 	/* Another model: from the start. */
-	disk_depth_set(&depth, 16, 25000);
+	depth_set(&depth, 16, 25000);
 	assert_int_equal(depth.window_ns, 400000 + DEPTH_STOCK_NS);
 }
 
@@ -320,7 +320,7 @@ static void test_a_target_is_met(void **state)
 	uint64_t solo;
 
 	/* Calibration was wrong: it serves two at a time, and seven wait inside before the victim's. */
-	disk_depth_init(&device.depth, 16, 25000);
+	depth_init(&device.depth, 16, 25000);
 	device.servers = 2;
 	device.target_ns = 400000;
 	device.victim_begin_ns = NS_PER_S;

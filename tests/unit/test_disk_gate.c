@@ -229,15 +229,15 @@ static void test_drain(void **state)
 	turn(&fixture);
 	assert_int_equal(guest.entered, 0);
 	/* But not when everybody is waited for. */
-	disk_gate_drain(fixture.gate, true);
+	gate_drain(fixture.gate, true);
 	turn(&fixture);
 	assert_int_equal(guest.entered, 3);
 	assert_int_equal(sibling.entered, 2);
-	disk_gate_drain(fixture.gate, false);
+	gate_drain(fixture.gate, false);
 	assert_false(ask(&guest, 0));
 	turn(&fixture);
 	assert_int_equal(guest.entered, 3);
-	disk_gate_drain(fixture.gate, true);
+	gate_drain(fixture.gate, true);
 	turn(&fixture);
 	assert_int_equal(guest.entered, 4);
 	gate_port_close(sibling.port);
@@ -279,10 +279,10 @@ static void test_off(void **state)
 
 	start(&fixture, &slow_cost);
 	join(&fixture, &guest, 0, NULL);
-	disk_gate_set_on(fixture.gate, false);
+	gate_set_on(fixture.gate, false);
 	for (unsigned i = 0; i < 20; i++)
 		assert_true(ask(&guest, i));
-	disk_gate_set_on(fixture.gate, true);
+	gate_set_on(fixture.gate, true);
 	for (unsigned i = 0; i < 20; i++)
 		leave(&guest, i);
 	assert_int_equal(fixture.gate->depth.inside, 0);
@@ -322,7 +322,7 @@ static void test_admission(void **state)
 	alice = node(&fixture, NULL, 0);
 	root = node(&fixture, alice, 1000);
 	bob = node(&fixture, NULL, 500);
-	assert_int_equal(disk_gate_reserved_ppb(fixture.gate), 750000000);
+	assert_int_equal(gate_reserved_ppb(fixture.gate), 750000000);
 	/* Its disks make alice's reservation, and 300 are left. */
 	settings.min_iops = 301;
 	data = NULL;
@@ -341,7 +341,7 @@ static void test_admission(void **state)
 	assert_int_equal(set(data, 101, &error), -ENOSPC);
 	assert_int_equal(set(root, 900, &error), 0);
 	assert_int_equal(set(data, 200, &error), 0);
-	assert_int_equal(disk_gate_reserved_ppb(fixture.gate), 900000000);
+	assert_int_equal(gate_reserved_ppb(fixture.gate), 900000000);
 	gate_node_destroy(bob);
 	assert_int_equal(set(alice, 1800, &error), 0);
 	assert_int_equal(set(alice, 1801, &error), -ENOSPC);
@@ -412,7 +412,7 @@ static void test_move(void **state)
 	assert_int_equal(gate_node_move(guest, silver, &error), 0);
 	assert_ptr_equal(guest->parent, silver);
 	assert_int_equal(gate_node_move(guest, NULL, &error), 0);
-	assert_int_equal(disk_gate_reserved_ppb(fixture.gate), 900000000);
+	assert_int_equal(gate_reserved_ppb(fixture.gate), 900000000);
 	gate_node_destroy(guest);
 	gate_node_destroy(silver);
 	gate_node_destroy(gold);

@@ -13,8 +13,8 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "arbiter/disk_gate.h"
-#include "arbiter/disk_gate_private.h"
+#include "arbiter/share/gate.h"
+#include "arbiter/share/gate_private.h"
 #include "core/clock.h"
 #include "core/loop.h"
 #include "test_disk.h"
@@ -156,7 +156,7 @@ static struct share_settings random_settings(uint64_t *seed)
 	return settings;
 }
 
-static void change(struct disk_gate *gate, struct gate_node **groups, struct gate_node *node, uint64_t *seed)
+static void change(struct gate *gate, struct gate_node **groups, struct gate_node *node, uint64_t *seed)
 {
 	struct share_settings settings = random_settings(seed);
 	struct disk_cost other = cost;
@@ -168,10 +168,10 @@ static void change(struct disk_gate *gate, struct gate_node **groups, struct gat
 		break;
 	case 1:
 		other.parallel = 1 + (uint32_t)test_below(seed, 8);
-		disk_gate_set_cost(gate, &other);
+		gate_set_cost(gate, &other);
 		break;
 	case 2:
-		disk_gate_set_on(gate, test_below(seed, 4) != 0);
+		gate_set_on(gate, test_below(seed, 4) != 0);
 		break;
 	case 3:
 		gate_node_set(groups[test_below(seed, 2)], &settings, &error);
@@ -188,9 +188,9 @@ static void test_settings_change_under_load(void **state)
 	uint64_t seed = test_seed("gate"), until_ns = clock_now_ns() + RUN_NS;
 	static struct worker workers[WORKERS];
 	struct gate_node *groups[2];
-	struct disk_gate *gate;
+	struct gate *gate;
 
-	assert_int_equal(disk_gate_create(&cost, &gate), 0);
+	assert_int_equal(gate_create(&cost, &gate), 0);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(gate_node_create(gate, NULL, &usual, &groups[i], NULL), 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
@@ -223,7 +223,7 @@ static void test_settings_change_under_load(void **state)
 	}
 	gate_node_destroy(groups[0]);
 	gate_node_destroy(groups[1]);
-	disk_gate_destroy(gate);
+	gate_destroy(gate);
 }
 
 /* ---- the lease's last request leaves while another worker asks ---- */
@@ -247,7 +247,7 @@ struct side {
 };
 
 struct race {
-	struct disk_gate *gate;
+	struct gate *gate;
 	struct side side[2];
 	uint32_t asked, left;		/* atomic: rounds that the second side may begin, and has ended */
 	bool over;
@@ -286,7 +286,7 @@ static void *second_side(void *context)
 }
 
 /* Without waiting for calm. */
-static void give_lease(struct disk_gate *gate, struct gate_port *port)
+static void give_lease(struct gate *gate, struct gate_port *port)
 {
 	if (port->lease.held)
 		return;
@@ -331,7 +331,7 @@ static void test_last_of_a_lease_lets_in(void **state)
 	pthread_t thread;
 	uint32_t round = 0;
 
-	assert_int_equal(disk_gate_create(&one_by_one, &race.gate), 0);
+	assert_int_equal(gate_create(&one_by_one, &race.gate), 0);
 	for (unsigned i = 0; i < 2; i++) {
 		struct side *side = &race.side[i];
 
@@ -349,7 +349,7 @@ static void test_last_of_a_lease_lets_in(void **state)
 		gate_port_close(race.side[i].port);
 		gate_node_destroy(race.side[i].node);
 	}
-	disk_gate_destroy(race.gate);
+	gate_destroy(race.gate);
 	for (unsigned i = 0; i < 2; i++) {
 		loop_turn(race.side[i].loop, 0);
 		loop_destroy(race.side[i].loop);

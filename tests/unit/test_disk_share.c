@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "arbiter/disk.h"
-#include "arbiter/disk_gate.h"
+#include "arbiter/disk/disk.h"
+#include "arbiter/share/gate.h"
 #include "core/clock.h"
 #include "core/loop.h"
 #include "held_disk.h"
@@ -26,7 +26,7 @@ static struct loop *loop;
 static struct held_disk *held;
 static struct pool *pool;
 static struct pool_disk *part;
-static struct disk_gate *gate;
+static struct gate *gate;
 static struct gate_node *node;
 static struct disk *disk;
 static struct disk_channel *channel;
@@ -42,7 +42,7 @@ static void begin(bool on_pool)
 	held = held_disk_create(POOL_BYTES, 512);
 	held->at_once = true;
 	assert_int_equal(loop_create(&options, &loop), 0);
-	assert_int_equal(disk_gate_create(&disk_cost_default, &gate), 0);
+	assert_int_equal(gate_create(&disk_cost_default, &gate), 0);
 	assert_int_equal(gate_node_create(gate, NULL, &settings, &node, NULL), 0);
 	disk_options.share = node;
 	pool = NULL;
@@ -62,7 +62,7 @@ static void end(void)
 	disk_channel_close(channel);
 	disk_destroy(disk);
 	gate_node_destroy(node);
-	disk_gate_destroy(gate);
+	gate_destroy(gate);
 	if (pool)
 		pool_close(pool);
 	loop_turn(loop, 0);

@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#include "arbiter/grain_lock.h"
+#include "arbiter/disk/grain_lock.h"
 #include "core/clock.h"
 
 #define THREADS 3u

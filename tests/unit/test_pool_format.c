@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/pool_format.h"
-#include "arbiter/pool_record.h"
+#include "arbiter/pool/pool_format.h"
+#include "arbiter/pool/pool_record.h"
 
 /* For every capacity: nothing overlaps, and a record that lists all extents fits into an empty log. */
 static void layouts(void **state)

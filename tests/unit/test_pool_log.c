@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "arbiter/pool.h"
-#include "arbiter/pool_record.h"
+#include "arbiter/pool/pool.h"
+#include "arbiter/pool/pool_record.h"
 #include "pool_help.h"
 #include "test_disk.h"
 

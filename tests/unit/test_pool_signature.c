@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "arbiter/pool.h"
-#include "arbiter/pool_signature.h"
+#include "arbiter/pool/pool.h"
+#include "arbiter/pool/pool_signature.h"
 #include "test_disk.h"
 
 #define DISK_BYTES (32u << 20)

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "arbiter/pool_private.h"
+#include "arbiter/pool/pool_private.h"
 #include "pool_help.h"
 #include "test_disk.h"
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "arbiter/scheduler_bucket.h"
+#include "arbiter/share/scheduler_bucket.h"
 #include "core/clock.h"
 
 static struct scheduler_bucket bucket;

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
-#include "arbiter/scheduler_heap.h"
+#include "arbiter/share/scheduler_heap.h"
 
 #define ITEMS 40u
 

@@ -27,7 +27,7 @@ static void expect(const struct share_gate *gate, uint64_t iops, uint64_t bandwi
 {
 	struct disk_cost cost;
 
-	disk_gate_cost(gate->gate, &cost);
+	gate_cost(gate->gate, &cost);
 	assert_in_range(disk_cost_iops(&cost), (uint64_t)((double)iops * (1 - within)), (uint64_t)((double)iops * (1 + within)));
 	assert_in_range(disk_cost_bandwidth(&cost), (uint64_t)((double)bandwidth * (1 - within)),
 			(uint64_t)((double)bandwidth * (1 + within)));

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
-#include "arbiter/disk.h"
+#include "arbiter/disk/disk.h"
 #include "devices/disk/virtio_blk.h"
 #include "devices/disk/virtio_blk_format.h"
 #include "held_disk.h"

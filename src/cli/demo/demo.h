@@ -3,8 +3,8 @@
  * The demo's parts: a daemon of its own in a temporary directory, two stock guests under QEMU, and a hostile
  * front end, driven by one thread. Children die with us.
  */
-#ifndef VIADUCT_CLI_DEMO_H
-#define VIADUCT_CLI_DEMO_H
+#ifndef VIADUCT_CLI_DEMO_DEMO_H
+#define VIADUCT_CLI_DEMO_DEMO_H
 
 #include <jansson.h>
 #include <stdbool.h>

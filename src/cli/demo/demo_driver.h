@@ -3,8 +3,8 @@
  * A driver of ours on a virtual disk, on a thread of its own: it keeps the disk busy with random reads. A stock
  * kernel under software emulation cannot flood a disk; this can.
  */
-#ifndef VIADUCT_CLI_DEMO_DRIVER_H
-#define VIADUCT_CLI_DEMO_DRIVER_H
+#ifndef VIADUCT_CLI_DEMO_DEMO_DRIVER_H
+#define VIADUCT_CLI_DEMO_DEMO_DRIVER_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the demo prints at its end, before the last checks. */
-#ifndef VIADUCT_CLI_DEMO_REPORT_H
-#define VIADUCT_CLI_DEMO_REPORT_H
+#ifndef VIADUCT_CLI_DEMO_DEMO_REPORT_H
+#define VIADUCT_CLI_DEMO_DEMO_REPORT_H
 
 #include <jansson.h>
 #include <stdbool.h>

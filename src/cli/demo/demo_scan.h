@@ -3,8 +3,8 @@
  * The demo's last check, from outside: reads the pool's file itself and looks for the guests' patterns. A
  * pattern is lines of 64 bytes, each "@viaduct-demo:TOKEN guest=NAME …" ('.' stands for a space too).
  */
-#ifndef VIADUCT_CLI_DEMO_SCAN_H
-#define VIADUCT_CLI_DEMO_SCAN_H
+#ifndef VIADUCT_CLI_DEMO_DEMO_SCAN_H
+#define VIADUCT_CLI_DEMO_DEMO_SCAN_H
 
 #include <jansson.h>
 #include <stddef.h>

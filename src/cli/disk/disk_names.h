@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef VIADUCT_CLI_DISK_NAMES_H
-#define VIADUCT_CLI_DISK_NAMES_H
+#ifndef VIADUCT_CLI_DISK_DISK_NAMES_H
+#define VIADUCT_CLI_DISK_DISK_NAMES_H
 
 #include "cli/cli.h"
 

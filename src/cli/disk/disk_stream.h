@@ -3,8 +3,8 @@
  * The bytes of a virtual disk through its own socket, many requests at a time: what `disk import` and
  * `disk export` have in common. Going the guest's way keeps the copy bounded, scheduled and accounted.
  */
-#ifndef VIADUCT_CLI_DISK_STREAM_H
-#define VIADUCT_CLI_DISK_STREAM_H
+#ifndef VIADUCT_CLI_DISK_DISK_STREAM_H
+#define VIADUCT_CLI_DISK_DISK_STREAM_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Disk images in files: raw ones are read and written here, qcow2 goes through qemu-img and a temporary file. */
-#ifndef VIADUCT_CLI_IMAGE_FILE_H
-#define VIADUCT_CLI_IMAGE_FILE_H
+#ifndef VIADUCT_CLI_DISK_IMAGE_FILE_H
+#define VIADUCT_CLI_DISK_IMAGE_FILE_H
 
 #include <stdbool.h>
 #include <stdint.h>

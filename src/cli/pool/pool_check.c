@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "arbiter/pool.h"
+#include "arbiter/pool/pool.h"
 #include "cli/commands.h"
 #include "cli/pool/pool_check.h"
 #include "cli/table.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Checks a pool's metadata from outside: the only part of the command that opens a physical disk itself. */
-#ifndef VIADUCT_CLI_POOL_CHECK_H
-#define VIADUCT_CLI_POOL_CHECK_H
+#ifndef VIADUCT_CLI_POOL_POOL_CHECK_H
+#define VIADUCT_CLI_POOL_POOL_CHECK_H
 
 #include <stdbool.h>
 #include <stdint.h>

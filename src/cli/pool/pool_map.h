@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A pool's map as the API gives it, as a picture and as a table; used by `pool show` and the demo. */
-#ifndef VIADUCT_CLI_POOL_MAP_H
-#define VIADUCT_CLI_POOL_MAP_H
+#ifndef VIADUCT_CLI_POOL_POOL_MAP_H
+#define VIADUCT_CLI_POOL_POOL_MAP_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The counters of disks, as `viaduct status` and the demo print them. */
-#ifndef VIADUCT_CLI_STATUS_TABLE_H
-#define VIADUCT_CLI_STATUS_TABLE_H
+#ifndef VIADUCT_CLI_STATUS_STATUS_TABLE_H
+#define VIADUCT_CLI_STATUS_STATUS_TABLE_H
 
 #include <jansson.h>
 #include <stdbool.h>

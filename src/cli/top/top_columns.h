@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The columns of `viaduct top`: what each shows, and in how few characters. Pure. */
-#ifndef VIADUCT_CLI_TOP_COLUMNS_H
-#define VIADUCT_CLI_TOP_COLUMNS_H
+#ifndef VIADUCT_CLI_TOP_TOP_COLUMNS_H
+#define VIADUCT_CLI_TOP_TOP_COLUMNS_H
 
 #include "cli/table.h"
 #include "cli/top/top_rates.h"

@@ -6,8 +6,8 @@
  * Device time is the scheduler's currency: what the cost model says a request takes of a device that is fully
  * busy. Parts of a device are parts of what it carries out now, so they add up to 1 also when it is slower than that.
  */
-#ifndef VIADUCT_CLI_TOP_RATES_H
-#define VIADUCT_CLI_TOP_RATES_H
+#ifndef VIADUCT_CLI_TOP_TOP_RATES_H
+#define VIADUCT_CLI_TOP_TOP_RATES_H
 
 #include "cli/top/top_sample.h"
 

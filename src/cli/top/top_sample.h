@@ -3,8 +3,8 @@
  * One look at the daemon for `viaduct top`: its answers (docs/openapi.yaml) as plain structs. Two looks make
  * rates: top_rates.h. Parsing is pure and takes anything: what is absent or of another type reads as 0, "" or false.
  */
-#ifndef VIADUCT_CLI_TOP_SAMPLE_H
-#define VIADUCT_CLI_TOP_SAMPLE_H
+#ifndef VIADUCT_CLI_TOP_TOP_SAMPLE_H
+#define VIADUCT_CLI_TOP_TOP_SAMPLE_H
 
 #include <jansson.h>
 #include <stdbool.h>

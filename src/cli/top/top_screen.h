@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A view (top_rates.h) as lines of text: what `viaduct top` shows. Pure. */
-#ifndef VIADUCT_CLI_TOP_SCREEN_H
-#define VIADUCT_CLI_TOP_SCREEN_H
+#ifndef VIADUCT_CLI_TOP_TOP_SCREEN_H
+#define VIADUCT_CLI_TOP_TOP_SCREEN_H
 
 #include <stdio.h>
 

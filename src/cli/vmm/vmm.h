@@ -3,8 +3,8 @@
  * A guest as a VMM has to know it: its disks' sockets, and the arguments that attach them. One place builds
  * QEMU's arguments for `run`, `qemu-args` and `demo`.
  */
-#ifndef VIADUCT_CLI_VMM_H
-#define VIADUCT_CLI_VMM_H
+#ifndef VIADUCT_CLI_VMM_VMM_H
+#define VIADUCT_CLI_VMM_VMM_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/disk.h"
+#include "arbiter/disk/disk.h"
 #include "core/checked.h"
 #include "core/iov.h"
 #include "core/shared.h"

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Virtual disks as objects: what they are and count. The data path is in disk_io.c. */
+#include "arbiter/disk/disk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "arbiter/disk/disk_internal.h"
+#include "core/checked.h"
+
+static int create(const struct disk_options *options, struct host_disk *host, struct disk **ret_disk)
+{
+	struct disk *disk = calloc(1, sizeof(*disk));
+
+	if (!disk)
+		return -ENOMEM;
+	snprintf(disk->guest, sizeof(disk->guest), "%s", options->guest);
+	snprintf(disk->name, sizeof(disk->name), "%s", options->name);
+	disk->read_only = options->read_only || host->geometry.read_only;
+	disk->host = host;
+	disk->share = options->share;
+	disk->block_bytes = host->geometry.block_bytes;
+	disk->host_size_bytes = align_down(host->geometry.size_bytes, disk->block_bytes);
+	pthread_mutex_init(&disk->channels_mutex, NULL);
+	grain_locks_init(&disk->grain_locks);
+	*ret_disk = disk;
+	return 0;
+}
+
+int disk_create_on_pool(const struct disk_options *options, struct pool *pool, struct pool_disk *part,
+			struct disk **ret_disk)
+{
+	int error = create(options, pool_host(pool), ret_disk);
+
+	if (error)
+		return error;
+	(*ret_disk)->pool = pool;
+	(*ret_disk)->part = part;
+	return 0;
+}
+
+int disk_create_on_host(const struct disk_options *options, struct host_disk *host, struct disk **ret_disk)
+{
+	return create(options, host, ret_disk);
+}
+
+void disk_set_part(struct disk *disk, struct pool *pool, struct pool_disk *part)
+{
+	assert(disk->pool && !disk->channels);
+	disk->pool = pool;
+	disk->part = part;
+}
+
+void disk_destroy(struct disk *disk)
+{
+	if (!disk)
+		return;
+	assert(!disk->channels);
+	grain_locks_finish(&disk->grain_locks);
+	pthread_mutex_destroy(&disk->channels_mutex);
+	free(disk);
+}
+
+const char *disk_guest(const struct disk *disk)
+{
+	return disk->guest;
+}
+
+const char *disk_name(const struct disk *disk)
+{
+	return disk->name;
+}
+
+uint64_t disk_size_bytes(const struct disk *disk)
+{
+	return disk->pool ? pool_disk_size_bytes(disk->part)
+			  : __atomic_load_n(&disk->host_size_bytes, __ATOMIC_RELAXED);
+}
+
+uint32_t disk_block_bytes(const struct disk *disk)
+{
+	return disk->block_bytes;
+}
+
+const struct host_disk_geometry *disk_host_geometry(const struct disk *disk)
+{
+	return &disk->host->geometry;
+}
+
+uint32_t disk_discard_bytes(const struct disk *disk)
+{
+	if (disk->pool && !disk->host->geometry.can_punch)
+		return POOL_GRAIN_BYTES;
+	if (!disk->host->geometry.can_punch)
+		return 0;
+	return disk->host->geometry.physical_block_bytes > 4096 ? disk->host->geometry.physical_block_bytes : 4096;
+}
+
+bool disk_read_only(const struct disk *disk)
+{
+	return disk->read_only;
+}
+
+void disk_on_resize(struct disk *disk, void (*resized)(void *context), void *context)
+{
+	disk->resized = resized;
+	disk->resized_context = context;
+}
+
+void disk_resized(struct disk *disk)
+{
+	__atomic_store_n(&disk->host_size_bytes, align_down(disk->host->geometry.size_bytes, disk->block_bytes),
+			 __ATOMIC_RELAXED);
+	if (disk->resized)
+		disk->resized(disk->resized_context);
+}
+
+/* ---- channels ---- */
+
+int disk_channel_open(struct disk *disk, struct loop *loop, struct disk_channel **ret_channel)
+{
+	struct disk_channel *channel = calloc(1, sizeof(*channel));
+	int error;
+
+	if (!channel)
+		return -ENOMEM;
+	error = disk->host->ops->channel_open(disk->host, loop, &channel->host);
+	if (!error && disk->share) {
+		error = gate_port_open(disk->share, loop, &channel->stats.gate, &channel->port);
+		if (error)
+			disk->host->ops->channel_close(channel->host);
+	}
+	if (error) {
+		free(channel);
+		return error;
+	}
+	channel->disk = disk;
+	channel->loop = loop;
+	channel->zeroing_end = &channel->zeroing;
+	channel->zero_task.run = disk_zero_task;
+	log_subject_name(&channel->subject, "%s/disk-%s", disk->guest, disk->name);
+	pthread_mutex_lock(&disk->channels_mutex);
+	channel->next = disk->channels;
+	disk->channels = channel;
+	disk->channel_count++;
+	pthread_mutex_unlock(&disk->channels_mutex);
+	*ret_channel = channel;
+	return 0;
+}
+
+static void stats_merge(struct disk_stats *to, const struct disk_stats *from)
+{
+	for (unsigned op = 0; op < DISK_OPS; op++) {
+		counter_add(&to->operations[op], counter_read(&from->operations[op]));
+		counter_add(&to->bytes[op], counter_read(&from->bytes[op]));
+		histogram_merge(&to->latency[op], &from->latency[op]);
+	}
+	counter_add(&to->errors, counter_read(&from->errors));
+	counter_add(&to->refused, counter_read(&from->refused));
+	counter_add(&to->in_flight, counter_read(&from->in_flight));
+	counter_add(&to->gate.device_ns, counter_read(&from->gate.device_ns));
+	counter_add(&to->gate.throttled_ns, counter_read(&from->gate.throttled_ns));
+	counter_add(&to->gate.contended_ns, counter_read(&from->gate.contended_ns));
+	counter_add(&to->gate.waiting, counter_read(&from->gate.waiting));
+	histogram_merge(&to->gate.wait, &from->gate.wait);
+}
+
+void disk_channel_close(struct disk_channel *channel)
+{
+	struct disk *disk = channel->disk;
+	struct disk_channel **link = &disk->channels;
+
+	assert(counter_read(&channel->stats.in_flight) == 0 && !channel->zeroing);
+	pthread_mutex_lock(&disk->channels_mutex);
+	while (*link != channel)
+		link = &(*link)->next;
+	*link = channel->next;
+	disk->channel_count--;
+	stats_merge(&disk->closed, &channel->stats);
+	pthread_mutex_unlock(&disk->channels_mutex);
+	gate_port_close(channel->port);
+	disk->host->ops->channel_close(channel->host);
+	free(channel);
+}
+
+void disk_channel_drain(struct disk_channel *channel, bool drain)
+{
+	if (channel->port)
+		gate_port_drain(channel->port, drain);
+}
+
+void disk_stats_read(struct disk *disk, struct disk_stats *ret_stats)
+{
+	pthread_mutex_lock(&disk->channels_mutex);
+	*ret_stats = disk->closed;
+	for (const struct disk_channel *channel = disk->channels; channel; channel = channel->next)
+		stats_merge(ret_stats, &channel->stats);
+	pthread_mutex_unlock(&disk->channels_mutex);
+}
+
+unsigned disk_channel_count(const struct disk *disk)
+{
+	struct disk *lockable = (struct disk *)disk;
+	unsigned count;
+
+	pthread_mutex_lock(&lockable->channels_mutex);
+	count = disk->channel_count;
+	pthread_mutex_unlock(&lockable->channels_mutex);
+	return count;
+}

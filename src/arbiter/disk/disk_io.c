@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * A request is checked; its range is proven and placed (disk_place()); it waits at the gate of the physical disk until
+ * it is its turn (gate.h). Almost always it then is one piece, contiguous on the physical disk and written before:
+ * it goes straight to the host disk with the guest's own iovecs, and whole_done() ends it. Otherwise disk_pieces.c
+ * carries it out.
+ *
+ * A write-through request flushes before it is answered, and so does a write while marks of its disk are not committed.
+ * Marks are in our memory until a commit. A guest whose write was answered may flush when another process has taken
+ * our place, and is told "durable" then: that process must know the mark.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "arbiter/disk/disk_internal.h"
+#include "core/checked.h"
+#include "core/trace.h"
+
+static const char *const op_texts[DISK_OPS] = {
+	[DISK_READ] = "read", [DISK_WRITE] = "write", [DISK_FLUSH] = "flush", [DISK_DISCARD] = "discard",
+	[DISK_WRITE_ZEROES] = "write-zeroes",
+};
+
+const char *disk_op_text(enum disk_op op)
+{
+	return op_texts[op];
+}
+
+/* ---- the proof ---- */
+
+/*
+ * The one function that proves a guest's range and says where it lies: nothing else makes a placed_range for
+ * a guest's request, so the promise "Space" can be read, tested and broken in one place.
+ *
+ * Places the longest first part of [offset, offset + length) of the virtual disk that is contiguous on the
+ * physical disk and of one state. False, and nothing is touched, when the whole range does not lie inside
+ * the disk or is empty. Any worker; no locks.
+ */
+bool disk_place(const struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes,
+		struct placed_range *ret_range, enum pool_state *ret_state)
+{
+	struct pool_span span;
+
+	if (length_bytes == 0 || !checked_range(offset_bytes, length_bytes, disk_size_bytes(disk)))
+		return false;
+	if (!disk->pool) {
+		*ret_range = (struct placed_range){ offset_bytes, length_bytes };
+		*ret_state = POOL_WRITTEN;
+		return true;
+	}
+	if (!pool_lookup(disk->part, offset_bytes, length_bytes, &span))
+		return false;
+	*ret_range = (struct placed_range){ span.offset_bytes, span.length_bytes };
+	*ret_state = span.state;
+	return true;
+}
+
+/* ---- completion ---- */
+
+static void leave(struct disk_request *request)
+{
+	if (request->private.gated)
+		gate_leave(&request->private.pass);
+	request->private.gated = false;
+}
+
+void disk_finish(struct disk_request *request, int error)
+{
+	struct disk_request_private *private = &request->private;
+	struct disk_stats *stats = &private->channel->stats;
+	enum disk_op op = request->op;
+
+	leave(request);
+	if (private->lock.held)
+		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
+	if (error) {
+		counter_add(&stats->errors, 1);
+		log_guest(&private->channel->subject, "%s of %llu bytes at byte %llu failed: %s",
+			  disk_op_text(op), (unsigned long long)request->length_bytes,
+			  (unsigned long long)request->offset_bytes, strerrordesc_np(-error));
+	} else {
+		counter_add(&stats->operations[op], 1);
+		counter_add(&stats->bytes[op], request->length_bytes);
+		histogram_add(&stats->latency[op], loop_now_ns(private->channel->loop) - private->start_ns);
+	}
+	counter_add(&stats->in_flight, (uint64_t)-1);
+	request->done(request, error);
+}
+
+static void refuse(struct disk_request *request, int error)
+{
+	struct disk_stats *stats = &request->private.channel->stats;
+
+	counter_add(&stats->refused, 1);
+	counter_add(&stats->in_flight, (uint64_t)-1);
+	request->done(request, error);
+}
+
+/* ---- flush ---- */
+
+static void commit_done(struct pool_commit *commit, int error)
+{
+	disk_finish((struct disk_request *)((char *)commit - offsetof(struct disk_request, private.commit)), error);
+}
+
+static void flush_done(struct host_io *io, int error)
+{
+	disk_finish(disk_request_of(io), error);
+}
+
+/*
+ * Durable: the data, and before it is acknowledged also the marks that make it readable. No place in the device is kept
+ * meanwhile: flushes and commits that wait together are carried out together, the more the better.
+ */
+void disk_flush(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	struct disk *disk = private->channel->disk;
+
+	leave(request);
+	if (disk->pool && pool_disk_dirty(disk->part)) {
+		private->commit.loop = private->channel->loop;
+		private->commit.done = commit_done;
+		pool_commit(disk->part, &private->commit);
+		return;
+	}
+	private->io.op = HOST_IO_FLUSH;
+	private->io.range = (struct placed_range){ 0, 0 };
+	private->io.done = flush_done;
+	trace_mark(TRACE_ADMITTED);
+	host_submit(private->channel->host, &private->io);
+}
+
+/*
+ * Before it is answered? Marks count whoever made them: a write into a grain that another request has just
+ * marked depends on that mark as much.
+ */
+bool disk_must_flush(const struct disk_request *request)
+{
+	const struct disk *disk = request->private.channel->disk;
+
+	return request->op != DISK_READ && (request->through || (disk->pool && pool_disk_dirty(disk->part)));
+}
+
+/* ---- the whole request in one piece ---- */
+
+static void whole_done(struct host_io *io, int error)
+{
+	struct disk_request *request = disk_request_of(io);
+
+	trace_mark(TRACE_SUBMITTED);
+	if (!error && disk_must_flush(request))
+		disk_flush(request);
+	else
+		disk_finish(request, error);
+}
+
+static bool whole(const struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	return state == POOL_WRITTEN && range.length_bytes == request->length_bytes &&
+	       (request->op == DISK_READ || request->op == DISK_WRITE);
+}
+
+static void start(struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	struct host_io *io = &request->private.io;
+
+	if (!whole(request, range, state)) {
+		disk_pieces_start(request);
+		return;
+	}
+	io->op = request->op == DISK_READ ? HOST_IO_READ : HOST_IO_WRITE;
+	io->range = range;
+	io->iov = request->iov;
+	io->iov_count = request->iov_count;
+	io->done = whole_done;
+	trace_mark(TRACE_ADMITTED);
+	host_submit(request->private.channel->host, io);
+}
+
+/* ---- the gate ---- */
+
+/* It had to wait: what lies where may have changed meanwhile. */
+static void entered(struct gate_pass *pass)
+{
+	struct disk_request *request = (struct disk_request *)((char *)pass - offsetof(struct disk_request, private.pass));
+	struct placed_range range;
+	enum pool_state state;
+
+	if (request->op == DISK_FLUSH)
+		disk_flush(request);
+	else if (disk_place(request->private.channel->disk, request->offset_bytes, request->length_bytes, &range, &state))
+		start(request, range, state);
+	else
+		disk_finish(request, -ERANGE);
+}
+
+/* Does it move bytes to the device? WRITE_ZEROES does where there are neither holes nor a pool's marks. */
+static bool moves_bytes(const struct disk *disk, const struct disk_request *request)
+{
+	return request->iov ||
+	       (request->op == DISK_WRITE_ZEROES && !disk->pool && !disk->host->geometry.can_punch);
+}
+
+static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_request *request)
+{
+	bool follows;
+
+	if (request->op == DISK_FLUSH)
+		return COST_FLUSH;
+	if (!moves_bytes(channel->disk, request))
+		return COST_DISCARD;
+	follows = cost_streams_follow(&channel->streams, request->offset_bytes, request->length_bytes);
+	if (request->op == DISK_READ)
+		return follows ? COST_READ_SEQUENTIAL : COST_READ_RANDOM;
+	return follows ? COST_WRITE_SEQUENTIAL : COST_WRITE_RANDOM;
+}
+
+/* True: the request goes on now; false: entered() follows. What does not touch the device does not wait for it. */
+static bool enter(struct disk_channel *channel, struct disk_request *request, bool passes)
+{
+	struct gate_pass *pass = &request->private.pass;
+
+	request->private.gated = channel->port && !passes;
+	if (!request->private.gated)
+		return true;
+	pass->kind = cost_kind(channel, request);
+	pass->flush = request->through && request->op != DISK_READ && request->op != DISK_FLUSH;
+	pass->waiting.bytes = moves_bytes(channel->disk, request) ? request->length_bytes : 0;
+	pass->enter = entered;
+	return gate_enter(channel->port, pass);
+}
+
+/* All of it: what follows a blank first piece may be written. */
+static bool blank_read(const struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	return request->op == DISK_READ && state == POOL_BLANK && range.length_bytes == request->length_bytes;
+}
+
+void disk_submit(struct disk_channel *channel, struct disk_request *request)
+{
+	const struct disk *disk = channel->disk;
+	struct disk_request_private *private = &request->private;
+	struct placed_range range;
+	enum pool_state state;
+
+	private->channel = channel;
+	private->start_ns = loop_now_ns(channel->loop);
+	private->done_bytes = 0;
+	private->cut = false;
+	private->gated = false;
+	private->lock.held = false;
+	counter_add(&channel->stats.in_flight, 1);
+
+	if (request->op == DISK_FLUSH) {
+		if (enter(channel, request, false))
+			disk_flush(request);
+	} else if (request->op != DISK_READ && disk->read_only) {
+		refuse(request, -EROFS);
+	} else if (!is_aligned(request->offset_bytes | request->length_bytes, disk->block_bytes)) {
+		refuse(request, -EINVAL);
+	} else if (!disk_place(disk, request->offset_bytes, request->length_bytes, &range, &state)) {
+		refuse(request, -ERANGE);
+	} else if (enter(channel, request, blank_read(request, range, state))) {
+		start(request, range, state);
+	}
+}

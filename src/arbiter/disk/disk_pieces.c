@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Theory of operation
+ *
+ * A request that is not one written piece is carried out in pieces, each contiguous on the physical disk and of one state
+ * (disk_place()). They follow one after the other, cut out of the iovecs by an iov_window; nothing is allocated.
+ *
+ *   written piece: READ, WRITE, ZERO or DISCARD on the host disk
+ *   blank piece:   READ fills zeroes; DISCARD and WRITE_ZEROES do nothing;
+ *                  WRITE locks its grains, zeroes what it does not cover (ZERO), writes, marks the grains
+ */
+#include <errno.h>
+
+#include "arbiter/disk/disk_internal.h"
+#include "core/checked.h"
+#include "core/loop_account.h"
+#include "core/trace.h"
+
+/* A blank READ is zeroed by us, on the worker: so much at a time. */
+#define ZEROES_PER_TURN (256ul * 1024)
+
+enum step {
+	STEP_PIECES,	/* the next piece is to be placed */
+	STEP_LOCKING,	/* a blank write waits for its grains */
+	STEP_ZEROING,	/* a blank grain is being zeroed for a write to a part of it */
+};
+
+static void advance(struct disk_request *request);
+
+/* ---- host I/O ---- */
+
+/*
+ * Counts the piece under way as finished. The grains of a blank write become readable here; the lock may
+ * hold more of them than this piece wrote, and those stay blank.
+ */
+static void end_piece(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	uint64_t offset = request->offset_bytes + private->done_bytes;
+
+	if (private->lock.held) {
+		uint64_t first = align_down(offset, POOL_GRAIN_BYTES);
+		uint64_t end = align_up(offset + private->piece_bytes, POOL_GRAIN_BYTES);
+
+		pool_mark(private->channel->disk->part, first, end - first, POOL_WRITTEN);
+		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
+	}
+	private->done_bytes += private->piece_bytes;
+}
+
+static void write_blank_data(struct disk_request *request);
+
+static void io_done(struct host_io *io, int error)
+{
+	struct disk_request *request = disk_request_of(io);
+	struct disk_request_private *private = &request->private;
+
+	trace_mark(TRACE_SUBMITTED);
+	if (private->cut) {
+		iov_window_close(&private->window);
+		private->cut = false;
+	}
+	if (error) {
+		disk_finish(request, error);
+	} else if (private->step == STEP_ZEROING) {
+		write_blank_data(request);
+	} else {
+		end_piece(request);
+		advance(request);
+	}
+}
+
+static void submit(struct disk_request *request, enum host_io_op op, struct placed_range range)
+{
+	struct host_io *io = &request->private.io;
+
+	io->op = op;
+	io->range = range;
+	io->done = io_done;
+	trace_mark(TRACE_ADMITTED);
+	host_submit(request->private.channel->host, io);
+}
+
+/* READ or WRITE of the piece under way, with the guest's own iovecs or a part of them. */
+static void submit_data(struct disk_request *request, struct placed_range range)
+{
+	struct disk_request_private *private = &request->private;
+	struct host_io *io = &private->io;
+
+	private->piece_bytes = range.length_bytes;
+	io->iov = request->iov;
+	io->iov_count = request->iov_count;
+	if (range.length_bytes != request->length_bytes) {
+		iov_window_open(&private->window, request->iov, request->iov_count, private->done_bytes,
+				range.length_bytes);
+		private->cut = true;
+		io->iov = private->window.iov;
+		io->iov_count = private->window.count;
+	}
+	submit(request, request->op == DISK_READ ? HOST_IO_READ : HOST_IO_WRITE, range);
+}
+
+/* ---- pieces in blank space ---- */
+
+static void write_blank_locked(struct disk_request *request);
+
+static void lock_granted(struct grain_lock *lock)
+{
+	write_blank_locked((struct disk_request *)((char *)lock - offsetof(struct disk_request, private.lock)));
+}
+
+/*
+ * A blank piece of a write is cut to whole grains, or to the part of one grain. It holds its grains until
+ * they are marked.
+ */
+static void write_blank(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	struct grain_lock *lock = &private->lock;
+	uint64_t offset = request->offset_bytes + private->done_bytes, end = offset + private->piece_bytes;
+	uint64_t in_grain = offset % POOL_GRAIN_BYTES;
+
+	if (in_grain == 0 && private->piece_bytes >= POOL_GRAIN_BYTES)
+		end = align_down(end, POOL_GRAIN_BYTES);
+	else if (end - offset > POOL_GRAIN_BYTES - in_grain)
+		end = offset - in_grain + POOL_GRAIN_BYTES;
+	private->piece_bytes = end - offset;
+	lock->loop = private->channel->loop;
+	lock->granted = lock_granted;
+	lock->first_grain = offset / POOL_GRAIN_BYTES;
+	lock->grain_count = (end - 1) / POOL_GRAIN_BYTES - lock->first_grain + 1;
+	private->step = STEP_LOCKING;
+	if (grain_lock_acquire(&private->channel->disk->grain_locks, lock))
+		write_blank_locked(request);
+}
+
+static void write_blank_data(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	struct placed_range range;
+	enum pool_state state;
+
+	private->step = STEP_PIECES;
+	if (disk_place(private->channel->disk, request->offset_bytes + private->done_bytes, private->piece_bytes,
+		       &range, &state))
+		submit_data(request, range);
+	else
+		disk_finish(request, -ERANGE);
+}
+
+/* The grains are ours. Whoever held them before may have written them: then there is nothing to zero. */
+static void write_blank_locked(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	uint64_t grain = private->lock.first_grain * POOL_GRAIN_BYTES;
+	uint64_t behind = disk_size_bytes(private->channel->disk) - grain;
+	struct placed_range range;
+	enum pool_state state;
+
+	/* The disk may end within the grain; growing it clears what lies behind. */
+	if (private->piece_bytes % POOL_GRAIN_BYTES != 0 &&
+	    disk_place(private->channel->disk, grain, behind < POOL_GRAIN_BYTES ? behind : POOL_GRAIN_BYTES, &range,
+		       &state) &&
+	    state == POOL_BLANK) {
+		private->step = STEP_ZEROING;
+		submit(request, HOST_IO_ZERO, range);
+		return;
+	}
+	write_blank_data(request);
+}
+
+/* ---- zeroing a written piece ---- */
+
+/*
+ * Where holes are cheap, a hole. Elsewhere whole grains of a pool become blank by a mark, and their edges
+ * are written with zeroes. A disk of its own is zeroed by the host driver. True: the piece is finished.
+ */
+static bool zero_written(struct disk_request *request, struct placed_range range)
+{
+	struct disk_request_private *private = &request->private;
+	struct disk *disk = private->channel->disk;
+	uint64_t offset = request->offset_bytes + private->done_bytes, in_grain = offset % POOL_GRAIN_BYTES;
+
+	if (disk->host->geometry.can_punch) {
+		submit(request, HOST_IO_DISCARD, range);
+		return false;
+	}
+	if (disk->pool && in_grain == 0 && range.length_bytes >= POOL_GRAIN_BYTES) {
+		private->piece_bytes = align_down(range.length_bytes, POOL_GRAIN_BYTES);
+		pool_mark(disk->part, offset, private->piece_bytes, POOL_BLANK);
+		return true;
+	}
+	if (disk->pool && range.length_bytes > POOL_GRAIN_BYTES - in_grain)
+		range.length_bytes = POOL_GRAIN_BYTES - in_grain;
+	private->piece_bytes = range.length_bytes;
+	submit(request, HOST_IO_ZERO, range);
+	return false;
+}
+
+/* ---- the walk over the pieces ---- */
+
+/* True: the piece is finished already; false: it will be, or the request is. */
+static bool start_piece(struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	request->private.piece_bytes = range.length_bytes;
+	if (state == POOL_WRITTEN) {
+		if (request->op != DISK_READ && request->op != DISK_WRITE)
+			return zero_written(request, range);
+		submit_data(request, range);
+		return false;
+	}
+	if (request->op == DISK_WRITE) {
+		write_blank(request);
+		return false;
+	}
+	if (request->op == DISK_READ) {
+		if (range.length_bytes > ZEROES_PER_TURN)
+			request->private.piece_bytes = ZEROES_PER_TURN;
+		iov_zero(request->iov, request->iov_count, request->private.done_bytes, request->private.piece_bytes);
+	}
+	return true;
+}
+
+/* ---- large blank reads ---- */
+
+static void zero_later(struct disk_request *request)
+{
+	struct disk_channel *channel = request->private.channel;
+
+	request->private.next = NULL;
+	*channel->zeroing_end = request;
+	channel->zeroing_end = &request->private.next;
+	loop_defer(channel->loop, &channel->zero_task);
+}
+
+/*
+ * One piece of one request in each turn, and from all queues of a guest no more than its slice: the guest's pages may
+ * have to be found first, and others wait.
+ */
+void disk_zero_task(struct loop_task *task)
+{
+	struct disk_channel *channel = (struct disk_channel *)((char *)task - offsetof(struct disk_channel, zero_task));
+	struct disk_request *request = channel->zeroing;
+
+	if (loop_slice_over(channel->loop)) {
+		loop_defer(channel->loop, task);
+		return;
+	}
+	channel->zeroing = request->private.next;
+	if (!channel->zeroing)
+		channel->zeroing_end = &channel->zeroing;
+	else
+		loop_defer(channel->loop, task);
+	advance(request);
+}
+
+static void advance(struct disk_request *request)
+{
+	struct disk_request_private *private = &request->private;
+	struct placed_range range;
+	enum pool_state state;
+
+	private->step = STEP_PIECES;
+	while (private->done_bytes < request->length_bytes) {
+		if (!disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
+				request->length_bytes - private->done_bytes, &range, &state)) {
+			disk_finish(request, -ERANGE);
+			return;
+		}
+		if (!start_piece(request, range, state))
+			return;
+		end_piece(request);
+		if (request->op == DISK_READ && private->piece_bytes == ZEROES_PER_TURN) {
+			zero_later(request);
+			return;
+		}
+	}
+	if (disk_must_flush(request))
+		disk_flush(request);
+	else
+		disk_finish(request, 0);
+}
+
+void disk_pieces_start(struct disk_request *request)
+{
+	advance(request);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "arbiter/disk/grain_lock.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+void grain_locks_init(struct grain_locks *locks)
+{
+	pthread_mutex_init(&locks->mutex, NULL);
+	locks->first = NULL;
+}
+
+void grain_locks_finish(struct grain_locks *locks)
+{
+	assert(!locks->first);
+	pthread_mutex_destroy(&locks->mutex);
+}
+
+static bool overlap(const struct grain_lock *a, const struct grain_lock *b)
+{
+	return a->first_grain < b->first_grain + b->grain_count && b->first_grain < a->first_grain + a->grain_count;
+}
+
+/* Nobody who came before wants one of its grains. */
+static bool grantable(const struct grain_locks *locks, const struct grain_lock *lock)
+{
+	for (const struct grain_lock *other = locks->first; other != lock; other = other->next)
+		if (overlap(other, lock))
+			return false;
+	return true;
+}
+
+bool grain_lock_acquire(struct grain_locks *locks, struct grain_lock *lock)
+{
+	struct grain_lock **link = &locks->first;
+	bool held;
+
+	lock->next = NULL;
+	pthread_mutex_lock(&locks->mutex);
+	while (*link)
+		link = &(*link)->next;
+	*link = lock;
+	held = lock->held = grantable(locks, lock);
+	pthread_mutex_unlock(&locks->mutex);
+	return held;
+}
+
+static void run_granted(struct loop_message *message)
+{
+	struct grain_lock *lock = (struct grain_lock *)((char *)message - offsetof(struct grain_lock, message));
+
+	lock->granted(lock);
+}
+
+void grain_lock_release(struct grain_locks *locks, struct grain_lock *lock)
+{
+	struct grain_lock **link = &locks->first;
+
+	pthread_mutex_lock(&locks->mutex);
+	assert(lock->held);
+	while (*link != lock)
+		link = &(*link)->next;
+	*link = lock->next;
+	lock->held = false;
+	for (struct grain_lock *waiting = locks->first; waiting; waiting = waiting->next) {
+		if (waiting->held || !overlap(waiting, lock) || !grantable(locks, waiting))
+			continue;
+		waiting->held = true;
+		waiting->message.run = run_granted;
+		loop_post(waiting->loop, &waiting->message);
+	}
+	pthread_mutex_unlock(&locks->mutex);
+}

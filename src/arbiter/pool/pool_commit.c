@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Group commit. Workers push commits on a stack; the journal's thread takes all that wait and carries them
+ * out together:
+ *
+ *   1. take the dirty extents and the bits they have now     (their data was written before they were marked)
+ *   2. flush                                                 (their data is durable)
+ *   3. append one WRITTEN record, which flushes again        (the bits are durable)
+ *   4. post done() to each commit's loop
+ *
+ * A bit that is set after step 1 waits for the next group: its data may not be covered by the flush.
+ * Without dirty extents a commit is one flush. The lock is held from 1 to 3, so that no extent changes its
+ * owner between the look at its bits and the record of them.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "arbiter/pool/pool_private.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "core/shared.h"
+#include "host/host_disk.h"
+
+/* What pool_commit.private_words holds. */
+struct pool_commit_private {
+	struct loop_message message;	/* first: its address is that of private_words */
+	struct pool_commit_private *next;
+	int error;
+};
+static_assert(sizeof(struct pool_commit_private) <= sizeof(((struct pool_commit *)0)->private_words),
+	      "a commit's private words hold its private struct");
+static_assert(_Alignof(struct pool_commit_private) <= _Alignof(uint64_t), "and its alignment");
+
+static struct pool_commit *commit_of(struct pool_commit_private *private)
+{
+	return (void *)((char *)private - offsetof(struct pool_commit, private_words));
+}
+
+static int note_mark(struct pool *pool, uint32_t extent, uint16_t bits)
+{
+	const struct pool_extent *durable = &pool->journal.ledger.extents[extent];
+
+	/* The mark of a disk that is gone; or bits that went there and back. */
+	if (durable->disk_id == 0 || durable->written == bits)
+		return 0;
+	if (pool->mark_count == pool->mark_room) {
+		uint32_t room = pool->mark_room ? pool->mark_room * 2 : 256;
+		void *larger = realloc(pool->marks, room * sizeof(*pool->marks));
+
+		if (!larger)
+			return -ENOMEM;
+		pool->marks = larger;
+		pool->mark_room = room;
+	}
+	pool->marks[pool->mark_count++] = (struct pool_written_wire){.extent = extent, .written = bits};
+	return 0;
+}
+
+/* Step 1. */
+static int take_marks(struct pool *pool)
+{
+	pool->mark_count = 0;
+	for (struct pool_disk *disk = pool->first_disk; disk; disk = disk->next)
+		disk->covering = __atomic_load_n(&disk->uncovered, __ATOMIC_SEQ_CST);
+	/* Whatever is counted in `covering` is in the dirty bitmap afterwards. */
+	pool_marks_settle(pool);
+	return pool_dirty_take(pool, note_mark);
+}
+
+static void cover_marks(struct pool *pool)
+{
+	for (struct pool_disk *disk = pool->first_disk; disk; disk = disk->next)
+		__atomic_fetch_sub(&disk->uncovered, disk->covering, __ATOMIC_SEQ_CST);
+}
+
+int pool_commit_marks(struct pool *pool)
+{
+	struct pool_journal *journal = &pool->journal;
+	struct pool_change change = {.kind = POOL_CHANGE_WRITTEN};
+	int error;
+
+	if (journal->failure)
+		return journal->failure == -EROFS ? 0 : journal->failure;	/* read-only: nothing to flush */
+	error = take_marks(pool);
+	if (error)	/* The dirty bits taken so far are lost. */
+		return pool_journal_fail(journal, "taking the written bits", error);
+	error = pool_journal_flush(journal);
+	if (!error && pool->mark_count > 0) {
+		change.list = pool->marks;
+		change.list_count = pool->mark_count;
+		error = pool_journal_append(journal, &change);
+		if (error == -ENOMEM)
+			error = pool_journal_fail(journal, "writing the written bits", error);
+	}
+	if (!error)
+		cover_marks(pool);
+	return error;
+}
+
+/* On the commit's own loop. */
+static void commit_done(struct loop_message *message)
+{
+	struct pool_commit_private *private = (void *)message;
+
+	commit_of(private)->done(commit_of(private), private->error);
+}
+
+static void post_group(struct pool_commit_private *group, int error)
+{
+	struct pool_commit_private *ordered = NULL;
+
+	while (group) {
+		struct pool_commit_private *next = group->next;
+
+		group->next = ordered;
+		ordered = group;
+		group = next;
+	}
+	while (ordered) {
+		/* The commit may be gone as soon as it is posted. */
+		struct pool_commit_private *next = ordered->next;
+
+		ordered->error = error;
+		loop_post(commit_of(ordered)->loop, &ordered->message);
+		ordered = next;
+	}
+}
+
+static void *journal_thread(void *argument)
+{
+	struct pool *pool = argument;
+
+	for (;;) {
+		struct pool_commit_private *group;
+		int error;
+
+		while (sem_wait(&pool->wake) != 0)
+			assert(errno == EINTR);
+		group = __atomic_exchange_n(&pool->queue, NULL, __ATOMIC_ACQ_REL);
+		if (!group) {
+			if (__atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE))
+				return NULL;
+			continue;
+		}
+		pthread_mutex_lock(&pool->journal.lock);
+		error = pool_commit_marks(pool);
+		pthread_mutex_unlock(&pool->journal.lock);
+		post_group(group, error);
+	}
+}
+
+void pool_commit(struct pool_disk *disk, struct pool_commit *commit)
+{
+	struct pool_commit_private *private = (void *)commit->private_words;
+	struct pool *pool = disk->pool;
+	struct pool_commit_private *head = __atomic_load_n(&pool->queue, __ATOMIC_RELAXED);
+
+	*private = (struct pool_commit_private){.message.run = commit_done};
+	do {
+		private->next = head;
+	} while (!__atomic_compare_exchange_n(&pool->queue, &head, private, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	/* Whoever finds the stack empty wakes the thread; it takes all of it at once. */
+	if (!head)
+		sem_post(&pool->wake);
+}
+
+int pool_commit_start(struct pool *pool)
+{
+	sigset_t all, old;
+	int error;
+
+	if (sem_init(&pool->wake, 0, 0) != 0)
+		return -errno;
+	/* Signals are the control thread's business. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&pool->thread, NULL, journal_thread, pool);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (error) {
+		sem_destroy(&pool->wake);
+		return -error;
+	}
+	pthread_setname_np(pool->thread, "pool-journal");
+	pool->thread_running = true;
+	return 0;
+}
+
+void pool_commit_stop(struct pool *pool)
+{
+	if (pool->thread_running) {
+		__atomic_store_n(&pool->stop, true, __ATOMIC_RELEASE);
+		sem_post(&pool->wake);
+		pthread_join(pool->thread, NULL);
+		sem_destroy(&pool->wake);
+		pool->thread_running = false;
+	}
+	free(pool->marks);
+	pool->marks = NULL;
+}

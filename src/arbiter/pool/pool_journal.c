@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "arbiter/pool/pool_journal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "host/host_disk.h"
+
+/* Blocks of a snapshot in one write; also the size the buffer starts with. */
+#define WRITE_BLOCKS 64u
+
+int pool_journal_init(struct pool_journal *journal, struct host_disk *host, struct pool_image *image)
+{
+	uint8_t *buffer = pool_buffer((size_t)WRITE_BLOCKS * POOL_BLOCK_BYTES);
+
+	if (!buffer)
+		return -ENOMEM;
+	*journal = (struct pool_journal){
+		.host = host,
+		.layout = image->layout,
+		.superblock = image->superblock,
+		.ledger = image->ledger,
+		.next_sequence = image->next_sequence,
+		.position_blocks = image->log_used_blocks,
+		.buffer = buffer,
+		.buffer_blocks = WRITE_BLOCKS,
+		.failure = host->geometry.read_only ? -EROFS : 0,
+	};
+	image->ledger = (struct pool_ledger){0};
+	pthread_mutex_init(&journal->lock, NULL);
+	return 0;
+}
+
+void pool_journal_finish(struct pool_journal *journal)
+{
+	pthread_mutex_destroy(&journal->lock);
+	pool_ledger_finish(&journal->ledger);
+	free(journal->buffer);
+	journal->buffer = NULL;
+}
+
+int pool_journal_fail(struct pool_journal *journal, const char *what, int error)
+{
+	log_error(NULL, "pool: %s failed: %s; nothing is written to this pool any more", what, strerror(-error));
+	journal->failure = -EIO;
+	return -EIO;
+}
+
+static int write_blocks(struct pool_journal *journal, uint64_t offset, uint32_t blocks)
+{
+	int error = journal->host->ops->write_sync(journal->host, offset, journal->buffer,
+						   (size_t)blocks * POOL_BLOCK_BYTES);
+
+	return error ? pool_journal_fail(journal, "writing metadata", error) : 0;
+}
+
+int pool_journal_flush(struct pool_journal *journal)
+{
+	int error = journal->host->ops->flush_sync(journal->host);
+
+	return error ? pool_journal_fail(journal, "flushing the disk", error) : 0;
+}
+
+/* ---- checkpoint ---- */
+
+static void put_disks(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct pool_entry *entry = &ledger->disks[first + i];
+		struct pool_disk_wire wire = {
+			.id = entry->id,
+			.extent_count = entry->extent_count,
+			.size_bytes = entry->size_bytes,
+		};
+
+		memcpy(wire.name, entry->name, sizeof(wire.name));
+		memcpy(block->payload + i * sizeof(wire), &wire, sizeof(wire));
+	}
+}
+
+static void put_extents(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct pool_extent *extent = &ledger->extents[first + i];
+		struct pool_extent_wire wire = {
+			.disk_id = extent->disk_id,
+			.index = extent->index,
+			.written = extent->written,
+		};
+
+		memcpy(block->payload + i * sizeof(wire), &wire, sizeof(wire));
+	}
+}
+
+struct section {
+	enum pool_block_kind kind;
+	uint64_t offset_bytes;
+	uint32_t entries, entries_per_block;
+	void (*put)(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first, uint32_t count);
+};
+
+static int write_section(struct pool_journal *journal, const struct pool_superblock *superblock,
+			 const struct section *section)
+{
+	uint32_t filled = 0, index = 0;
+	uint64_t offset = section->offset_bytes;
+	int error = 0;
+
+	for (uint32_t first = 0; first < section->entries && !error; first += section->entries_per_block) {
+		uint32_t left = section->entries - first;
+		uint32_t count = left < section->entries_per_block ? left : section->entries_per_block;
+		struct pool_block_wire *block = (void *)(journal->buffer + (size_t)filled * POOL_BLOCK_BYTES);
+
+		memset(block, 0, sizeof(*block));
+		section->put(block, &journal->ledger, first, count);
+		pool_block_build(block, superblock, section->kind, index++, (uint16_t)count);
+		if (++filled < WRITE_BLOCKS && count < left)
+			continue;
+		error = write_blocks(journal, offset, filled);
+		offset += (uint64_t)filled * POOL_BLOCK_BYTES;
+		filled = 0;
+	}
+	return error;
+}
+
+static int write_snapshot(struct pool_journal *journal, const struct pool_superblock *superblock)
+{
+	uint64_t area = journal->layout.area_offset[superblock->active_area];
+	const struct section catalogue = {
+		.kind = POOL_BLOCK_CATALOGUE, .offset_bytes = area, .entries = superblock->disk_count,
+		.entries_per_block = POOL_DISKS_PER_BLOCK, .put = put_disks,
+	};
+	const struct section table = {
+		.kind = POOL_BLOCK_TABLE, .offset_bytes = area + journal->layout.table_offset,
+		.entries = superblock->extent_count, .entries_per_block = POOL_EXTENTS_PER_BLOCK,
+		.put = put_extents,
+	};
+	int error = write_section(journal, superblock, &catalogue);
+
+	if (!error)
+		error = write_section(journal, superblock, &table);
+	return error ? error : pool_journal_flush(journal);
+}
+
+static int write_superblock(struct pool_journal *journal, const struct pool_superblock *superblock, uint64_t offset)
+{
+	int error;
+
+	pool_superblock_build(superblock, journal->buffer);
+	error = write_blocks(journal, offset, 1);
+	return error ? error : pool_journal_flush(journal);
+}
+
+int pool_journal_checkpoint(struct pool_journal *journal)
+{
+	struct pool_superblock next = journal->superblock;
+	int error;
+
+	if (journal->failure)
+		return journal->failure;
+	next.generation++;
+	next.active_area = 1 - next.active_area;
+	next.first_sequence = journal->next_sequence;
+	next.extent_count = journal->ledger.extent_count;
+	next.disk_count = journal->ledger.disk_count;
+	next.next_disk_id = journal->ledger.next_disk_id;
+	error = write_snapshot(journal, &next);
+	if (!error)
+		error = write_superblock(journal, &next, 0);
+	if (!error)
+		error = write_superblock(journal, &next, POOL_SUPERBLOCK_1);
+	if (error)
+		return error;
+	journal->superblock = next;
+	journal->position_blocks = 0;
+	return 0;
+}
+
+/* ---- append ---- */
+
+static int make_room(struct pool_journal *journal, uint32_t blocks)
+{
+	uint8_t *larger;
+
+	if (blocks <= journal->buffer_blocks)
+		return 0;
+	larger = pool_buffer((size_t)blocks * POOL_BLOCK_BYTES);
+	if (!larger)
+		return -ENOMEM;
+	free(journal->buffer);
+	journal->buffer = larger;
+	journal->buffer_blocks = blocks;
+	return 0;
+}
+
+static int write_record(struct pool_journal *journal, const struct pool_change *change, uint32_t blocks)
+{
+	struct pool_record_place place = {
+		.generation = journal->superblock.generation,
+		.sequence = journal->next_sequence,
+		.position_blocks = journal->position_blocks,
+	};
+	uint64_t area = journal->layout.area_offset[journal->superblock.active_area];
+	int error = 0;
+
+	memcpy(place.uuid, journal->superblock.uuid, sizeof(place.uuid));
+	pool_record_build(change, &place, journal->buffer);
+	for (unsigned m = 0; m < POOL_MIRRORS && !error; m++)
+		error = write_blocks(journal,
+				     area + journal->layout.log_offset[m] +
+					     (uint64_t)journal->position_blocks * POOL_BLOCK_BYTES,
+				     blocks);
+	return error ? error : pool_journal_flush(journal);
+}
+
+int pool_journal_append(struct pool_journal *journal, const struct pool_change *change)
+{
+	uint32_t blocks = pool_record_blocks(change);
+	const char *problem;
+	int error;
+
+	if (journal->failure)
+		return journal->failure;
+	/* pool_layout_compute() makes room for a record that lists every extent. */
+	assert(blocks <= journal->layout.log_blocks);
+	error = make_room(journal, blocks);
+	if (!error && blocks > journal->layout.log_blocks - journal->position_blocks)
+		error = pool_journal_checkpoint(journal);
+	if (!error)
+		error = write_record(journal, change, blocks);
+	if (error)
+		return error;
+	journal->position_blocks += blocks;
+	journal->next_sequence++;
+	problem = pool_ledger_apply(&journal->ledger, change);
+	assert(problem == NULL);
+	return 0;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of the gate share. Nobody else includes this.
+ *
+ *   gate.c     requests: waiting, entering, leaving; on the workers
+ *   gate_lease.c    entering without the lock while nobody has to wait
+ *   gate_lane.c     getting a request that may enter back to its own worker
+ *   gate_shares.c   the tree of shares; on the control thread
+ */
+#ifndef VIADUCT_ARBITER_SHARE_GATE_PRIVATE_H
+#define VIADUCT_ARBITER_SHARE_GATE_PRIVATE_H
+
+#include <pthread.h>
+
+#include "arbiter/share/depth.h"
+#include "arbiter/share/gate.h"
+#include "core/loop.h"
+#include "core/loop_account.h"
+
+/* Nobody has had to wait for so long: ports get leases. */
+#define GATE_CALM_NS 1000000u
+/* How long the device must have been fully busy before what it did says something about its speed. */
+#define GATE_WINDOW_NS 10000000u
+
+struct gate {
+	bool on;				/* atomic */
+
+	pthread_mutex_t lock;			/* everything below; held for some hundred nanoseconds */
+	uint64_t now_ns;			/* the latest of the workers' clocks, each read once a turn */
+	struct scheduler *scheduler;
+	struct depth depth;
+	struct disk_cost cost;
+	struct cost_correction correction;
+	unsigned cost_generation;		/* counts changes of `cost` */
+
+	struct gate_port *holders;		/* of leases, see gate_lease.c */
+	unsigned holder_count;
+	struct gate_port *settling;		/* had a lease, and have not counted what they have inside with us yet */
+	uint64_t crowded_ns;			/* when somebody had to wait last, or leases were not enough */
+
+	bool busy;				/* the device is as full as we let it be, since: */
+	uint64_t busy_since_ns;
+	struct cost_window window;		/* what it has done since */
+
+	struct gate_lane *lanes;
+	struct gate_node *children;		/* of the root; control thread */
+	bool destroyed;				/* freed with the last lane */
+};
+
+/* One turn's look of a worker at what has completed. */
+struct gate_look {
+	uint64_t at_ns;				/* of the worker's clock */
+	bool full;				/* the device was as full as it may be when the look began */
+	uint64_t inside_ns, left_ns;		/* what was inside then, and what has left since */
+};
+
+/* The ports of one worker. Made and freed on that worker. */
+struct gate_lane {
+	struct gate *gate;
+	struct loop *loop;
+	unsigned ports;
+	struct gate_lane *next;
+	/* Under the gate's lock: what may enter, in this order. `granted` is also looked at without the lock. */
+	struct gate_pass *granted, *granted_last;
+	struct gate_look look;
+	struct loop_message message;		/* tells the worker of them */
+	bool posted;				/* under the lock: is on its way, or about to be */
+	struct gate_lane *tell_next;
+	bool closing;				/* freed when the message has come */
+	bool entering;				/* the worker is at it: nested calls leave it to the outer one */
+	struct loop_timer timer;		/* until a limit lets something through */
+};
+
+/* Lets a port enter without asking. All but the links is atomic. */
+struct gate_lease {
+	uint32_t inside;			/* the port's worker writes these two … */
+	uint64_t inside_ns;
+	bool held;				/* … and whoever has the lock these: may it, … */
+	uint32_t parallel;			/* … and its part of the bound */
+	uint64_t window_ns;
+	/* Under the gate's lock. */
+	bool settling;
+	struct gate_port *next;			/* of those who hold one, or of those who settle */
+};
+
+struct gate_port {
+	struct gate *gate;
+	struct gate_node *node;
+	struct gate_counters *counters;
+	struct gate_lane *lane;
+	struct gate_lease lease;
+	struct disk_cost cost;			/* copy of the gate's */
+	unsigned cost_generation;
+	unsigned inside;			/* under the gate's lock, like the next: what is counted there */
+	uint64_t inside_ns;
+	bool draining;
+};
+
+struct gate_node {
+	struct gate *gate;
+	struct gate_node *parent, *children, *next;
+	struct share_settings settings;
+	struct scheduler_node *node;
+	uint64_t reserved_ppb;			/* its own */
+	/* Under the gate's lock. */
+	uint64_t latency_target_ns;
+	unsigned ports;
+};
+
+/*
+ * Under the lock, on the lane's worker: time as all workers see it. It never runs backwards, although each worker reads its
+ * clock when its turn begins.
+ */
+uint64_t gate_now(struct gate *gate, const struct gate_lane *lane);
+
+/* ---- gate_lease.c: under the lock; those that name a port on its worker ---- */
+
+static inline void gate_lease_count(struct gate_lease *lease, int requests, int64_t cost_ns)
+{
+	__atomic_store_n(&lease->inside, lease->inside + (uint32_t)requests, __ATOMIC_RELAXED);
+	__atomic_store_n(&lease->inside_ns, lease->inside_ns + (uint64_t)cost_ns, __ATOMIC_RELAXED);
+}
+
+/* Nobody holds a lease. */
+void gate_lease_revoke(struct gate *gate);
+/* The port asks for a request: does that end the leases? */
+void gate_lease_ask(struct gate_port *port, uint64_t now_ns);
+/* The port holds no lease; what it counted itself is counted by the gate from now on. */
+void gate_lease_settle(struct gate_port *port);
+/* Somebody waits: those who settle on other workers shall do it now, by gate_lease_settle_lane(). */
+void gate_lease_tell(struct gate *gate, const struct gate_lane *here, struct gate_lane **tell);
+void gate_lease_settle_lane(struct gate_lane *lane);
+/* It may get a lease now. */
+void gate_lease_consider(struct gate_port *port, uint64_t now_ns);
+/* The port goes. */
+void gate_lease_close(struct gate_port *port);
+/* Adds what is inside and counted by its ports. */
+void gate_lease_inside(const struct gate *gate, struct depth *depth);
+
+/* ---- gate_lane.c ---- */
+
+/* Worker thread. The lane of a gate on a loop; a new one when there is none. NULL: out of memory. */
+struct gate_lane *gate_lane_get(struct gate *gate, struct loop *loop);
+/* One port less. */
+void gate_lane_put(struct gate_lane *lane);
+/*
+ * Under the lock: this pass may enter. `here`: the lane of the calling worker, which will see for itself; another one
+ * is added to *tell.
+ */
+void gate_lane_grant(struct gate_pass *pass, const struct gate_lane *here, struct gate_lane **tell);
+/* Under the lock: that lane's worker shall look; it is added to *tell. */
+void gate_lane_later(struct gate_lane *lane, struct gate_lane **tell);
+/* After the lock was released: sends the messages. */
+void gate_lane_tell(struct gate_lane *tell);
+/* Under the lock, on the lane's worker: takes `pass` back when it is all that was granted. */
+bool gate_lane_take_only(struct gate_lane *lane, const struct gate_pass *pass);
+/* Without the lock, on the lane's worker: lets in what was granted. */
+void gate_lane_enter(struct gate_lane *lane);
+/* Any thread, without the lock: settings have changed, something may be allowed to enter now. */
+void gate_look_again(struct gate *gate);
+/* Under the lock, on the lane's worker: looks again when a limit lets something through. */
+void gate_lane_wake_at(struct gate_lane *lane, uint64_t ready_ns);
+
+/* ---- gate.c ---- */
+
+/* Under the lock: grants as many as there is room for. */
+void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, struct gate_lane **tell);
+/* Frees a destroyed gate that has no lane any more. */
+void gate_free(struct gate *gate);
+
+#endif

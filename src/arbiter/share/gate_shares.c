@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The tree of shares and its admission control. A node's reservation is its own, or the sum of its children's if
+ * that is more: a guest without one may have disks with some. Children of a node with a reservation share it out
+ * among themselves; those of the root share GATE_RESERVABLE_PPB of the device.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "arbiter/share/gate_private.h"
+#include "core/clock.h"
+
+static int refuse(struct gate_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static int refuse(struct gate_error *error, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	if (error) {
+		va_start(arguments, format);
+		vsnprintf(error->text, sizeof(error->text), format, arguments);
+		va_end(arguments);
+	}
+	return code;
+}
+
+/* ---- the tree ---- */
+
+static void link_node(struct gate_node *node, struct gate_node *parent)
+{
+	struct gate_node **list = parent ? &parent->children : &node->gate->children;
+
+	node->parent = parent;
+	node->next = *list;
+	*list = node;
+}
+
+static void unlink_node(struct gate_node *node)
+{
+	struct gate_node **link = node->parent ? &node->parent->children : &node->gate->children;
+
+	while (*link != node)
+		link = &(*link)->next;
+	*link = node->next;
+}
+
+/* ---- admission ---- */
+
+static uint64_t reserved_by_children(const struct gate *gate, const struct gate_node *parent)
+{
+	uint64_t sum = 0;
+
+	for (const struct gate_node *child = parent ? parent->children : gate->children; child; child = child->next) {
+		uint64_t below = reserved_by_children(gate, child);
+
+		sum += child->reserved_ppb > below ? child->reserved_ppb : below;
+	}
+	return sum;
+}
+
+uint64_t gate_reserved_ppb(const struct gate *gate)
+{
+	return reserved_by_children(gate, NULL);
+}
+
+static int refuse_reservation(struct gate *gate, uint64_t wanted_ppb, uint64_t left_ppb, const char *whose,
+			      struct gate_error *error)
+{
+	struct disk_cost cost;
+
+	gate_cost(gate, &cost);
+	return refuse(error, -ENOSPC,
+		      "the reservation is %.1f %% of the disk's time, and %.1f %% is left of what %s: min_iops up to %llu, "
+		      "or min_bandwidth up to %lluM", (double)wanted_ppb / 1e7, (double)left_ppb / 1e7, whose,
+		      (unsigned long long)((double)left_ppb * (double)disk_cost_iops(&cost) / 1e9),
+		      (unsigned long long)((double)left_ppb * (double)disk_cost_bandwidth(&cost) / 1e9 / 1048576));
+}
+
+/* `node` is in the tree with what it wants: does that fit at every level above it? The caller takes it back if not. */
+static int admit(const struct gate_node *node, struct gate_error *error)
+{
+	uint64_t wanted_ppb = node->reserved_ppb;
+
+	if (wanted_ppb == 0)
+		wanted_ppb = reserved_by_children(node->gate, node);
+	for (const struct gate_node *above = node->parent;; above = above->parent) {
+		uint64_t sum_ppb = reserved_by_children(node->gate, above);
+		uint64_t all_ppb = above ? above->reserved_ppb : GATE_RESERVABLE_PPB;
+
+		if ((!above || all_ppb > 0) && sum_ppb > all_ppb && wanted_ppb > 0) {
+			uint64_t excess_ppb = sum_ppb - all_ppb;
+
+			return refuse_reservation(node->gate, wanted_ppb,
+						  wanted_ppb > excess_ppb ? wanted_ppb - excess_ppb : 0,
+						  above ? "its guest or group has reserved" : "may be reserved", error);
+		}
+		if (!above)
+			return 0;
+	}
+}
+
+/* A reservation may not be less than what was promised below it. */
+static int cover_children(const struct gate_node *node, uint64_t reserved_ppb, struct gate_error *error)
+{
+	uint64_t children_ppb = reserved_by_children(node->gate, node);
+
+	if (reserved_ppb > 0 && children_ppb > reserved_ppb)
+		return refuse(error, -ENOSPC,
+			      "what is below it has %.1f %% of the disk's time reserved, more than this reservation of "
+			      "%.1f %%", (double)children_ppb / 1e7, (double)reserved_ppb / 1e7);
+	return 0;
+}
+
+static int check_settings(const struct share_settings *settings, struct gate_error *error)
+{
+	if (settings->weight > SCHEDULER_WEIGHT_MAX)
+		return refuse(error, -EINVAL, "weight is 1 to %u", SCHEDULER_WEIGHT_MAX);
+	if (settings->burst_ms > SHARE_BURST_MS_MAX)
+		return refuse(error, -EINVAL, "burst is at most %u ms", SHARE_BURST_MS_MAX);
+	if (settings->max_iops > 0 && settings->min_iops > settings->max_iops)
+		return refuse(error, -EINVAL, "min_iops %llu is above max_iops %llu",
+			      (unsigned long long)settings->min_iops, (unsigned long long)settings->max_iops);
+	if (settings->max_bandwidth > 0 && settings->min_bandwidth > settings->max_bandwidth)
+		return refuse(error, -EINVAL, "min_bandwidth %llu is above max_bandwidth %llu",
+			      (unsigned long long)settings->min_bandwidth, (unsigned long long)settings->max_bandwidth);
+	return 0;
+}
+
+/* ---- nodes ---- */
+
+uint32_t gate_node_weight(const struct gate_node *node)
+{
+	uint64_t sum = 0;
+
+	if (node->settings.weight > 0)
+		return node->settings.weight;
+	for (const struct gate_node *child = node->children; child; child = child->next)
+		sum += gate_node_weight(child);
+	if (sum == 0)
+		return SCHEDULER_WEIGHT_DEFAULT;
+	return sum < SCHEDULER_WEIGHT_SUM_MAX ? (uint32_t)sum : SCHEDULER_WEIGHT_SUM_MAX;
+}
+
+/* In the scheduler's terms. */
+static struct scheduler_settings scheduler_settings(const struct gate_node *node)
+{
+	return (struct scheduler_settings){
+		.weight = gate_node_weight(node),
+		.reserved_ppb = node->reserved_ppb > 1000000000u ? 1000000000u : (uint32_t)node->reserved_ppb,
+		.max_iops = node->settings.max_iops,
+		.max_bandwidth = node->settings.max_bandwidth,
+		.burst_ns = node->settings.burst_ms * NS_PER_MS,
+	};
+}
+
+/* The weights below `node` have changed: those above that are sums of them change, too. */
+static void update_sums(struct gate_node *node)
+{
+	for (; node && node->settings.weight == 0; node = node->parent) {
+		struct scheduler_settings scheduler = scheduler_settings(node);
+
+		pthread_mutex_lock(&node->gate->lock);
+		scheduler_node_set(node->node, &scheduler, clock_now_ns());
+		pthread_mutex_unlock(&node->gate->lock);
+	}
+}
+
+static uint64_t reservation(struct gate *gate, const struct share_settings *settings)
+{
+	struct disk_cost cost;
+
+	gate_cost(gate, &cost);
+	return disk_cost_reservation_ppb(&cost, settings->min_iops, settings->min_bandwidth);
+}
+
+int gate_node_create(struct gate *gate, struct gate_node *parent, const struct share_settings *settings,
+		     struct gate_node **ret_node, struct gate_error *error)
+{
+	uint64_t reserved_ppb = reservation(gate, settings);
+	struct scheduler_settings scheduler;
+	struct gate_node *node;
+	int code = check_settings(settings, error);
+
+	if (code)
+		return code;
+	node = calloc(1, sizeof(*node));
+	if (!node)
+		return refuse(error, -ENOMEM, "out of memory");
+	*node = (struct gate_node){ .gate = gate, .settings = *settings, .reserved_ppb = reserved_ppb,
+				    .latency_target_ns = settings->latency_target_us * NS_PER_US };
+	link_node(node, parent);
+	code = admit(node, error);
+	if (code)
+		goto fail;
+	scheduler = scheduler_settings(node);
+	pthread_mutex_lock(&gate->lock);
+	code = scheduler_node_create(gate->scheduler, parent ? parent->node : NULL, &scheduler, clock_now_ns(),
+				     &node->node);
+	pthread_mutex_unlock(&gate->lock);
+	if (code) {
+		refuse(error, code, "no room for another share");
+		goto fail;
+	}
+	update_sums(parent);
+	*ret_node = node;
+	return 0;
+
+fail:
+	unlink_node(node);
+	free(node);
+	return code;
+}
+
+void gate_node_destroy(struct gate_node *node)
+{
+	if (!node)
+		return;
+	assert(!node->children);
+	pthread_mutex_lock(&node->gate->lock);
+	assert(node->ports == 0);
+	scheduler_node_destroy(node->node);
+	pthread_mutex_unlock(&node->gate->lock);
+	unlink_node(node);
+	update_sums(node->parent);
+	free(node);
+}
+
+int gate_node_set(struct gate_node *node, const struct share_settings *settings, struct gate_error *error)
+{
+	struct gate *gate = node->gate;
+	uint64_t reserved_ppb = reservation(gate, settings);
+	struct scheduler_settings scheduler;
+	uint64_t before_ppb = node->reserved_ppb;
+	int code = check_settings(settings, error);
+
+	if (!code)
+		code = cover_children(node, reserved_ppb, error);
+	if (code)
+		return code;
+	node->reserved_ppb = reserved_ppb;
+	/* Less than before is always possible, also when the disk turned out to be slower than it was. */
+	code = reserved_ppb > before_ppb ? admit(node, error) : 0;
+	if (code) {
+		node->reserved_ppb = before_ppb;
+		return code;
+	}
+	node->settings = *settings;
+	scheduler = scheduler_settings(node);
+	pthread_mutex_lock(&gate->lock);
+	gate_lease_revoke(gate);
+	node->latency_target_ns = settings->latency_target_us * NS_PER_US;
+	scheduler_node_set(node->node, &scheduler, clock_now_ns());
+	pthread_mutex_unlock(&gate->lock);
+	update_sums(node->parent);
+	gate_look_again(gate);
+	return 0;
+}
+
+int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate_error *error)
+{
+	struct gate_node *before = node->parent;
+	struct gate *gate = node->gate;
+	int code;
+
+	if (parent == before)
+		return 0;
+	unlink_node(node);
+	link_node(node, parent);
+	code = admit(node, error);
+	if (!code) {
+		pthread_mutex_lock(&gate->lock);
+		gate_lease_revoke(gate);
+		code = scheduler_node_move(node->node, parent ? parent->node : NULL, clock_now_ns());
+		pthread_mutex_unlock(&gate->lock);
+		if (code)
+			refuse(error, code, "the groups would be too deep");
+	}
+	if (code) {
+		unlink_node(node);
+		link_node(node, before);
+		return code;
+	}
+	update_sums(before);
+	update_sums(parent);
+	gate_look_again(gate);
+	return 0;
+}
+
+const struct share_settings *gate_node_settings(const struct gate_node *node)
+{
+	return &node->settings;
+}
