@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`viaduct top`: once for scripts, and live on a terminal. What a screen looks like is in tests/unit/test_top_screen.c."""
+"""`viaduct top`: once for scripts, and live on a terminal. What a screen looks like is in tests/unit/cli/top/test_top_screen.c."""
 
 import json
 import os

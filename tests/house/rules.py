@@ -134,7 +134,7 @@ def sources_are_built(tree):
         path = pathlib.PurePosixPath(name)
         stem = re.sub(r"^(test|fuzz)_", "", path.stem) if name.startswith("tests/") else path.stem
         builds = "\n".join(tree.texts.get(str(folder / "meson.build"), "") for folder in path.parents)
-        if not re.search(rf"['/]{re.escape(stem)}(\.c)?'", builds) and f"'{path.name}'" not in builds:
+        if not re.search(rf"['/](test_|fuzz_)?{re.escape(stem)}(\.c)?'", builds) and f"'{path.name}'" not in builds:
             found.append(f"{name}: no meson.build names it")
     return found
 

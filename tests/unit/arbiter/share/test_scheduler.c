@@ -421,5 +421,5 @@ int main(void)
 		TEST(drained_leaf_passes_its_own_limits),
 	};
 
-	return cmocka_run_group_tests_name("disk_scheduler", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("scheduler", tests, NULL, NULL);
 }
