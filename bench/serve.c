@@ -21,7 +21,7 @@
 #include "core/memory_guard.h"
 #include "devices/disk/virtio_blk.h"
 #include "host/host_disk.h"
-#include "interfaces/virtio/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user.h"
 
 #define WORKERS_MAX 16u
 

@@ -16,10 +16,11 @@
 #include "arbiter/disk/disk.h"
 #include "arbiter/disk/disk_calibrate.h"
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/loop.h"
 #include "devices/disk/virtio_blk.h"
 #include "fair.h"
-#include "interfaces/virtio/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user.h"
 
 #define WORKERS_MAX 8u
 #define FILE_BYTES  (1024ull * MIB)
@@ -272,8 +273,7 @@ uint64_t fair_server_cpu_ns(const struct fair_server *server)
 
 static void answer(struct loop_message *message)
 {
-	struct fair_server *server =
-	    (struct fair_server *)((char *)message - offsetof(struct fair_server, ask));
+	struct fair_server *server = container_of(message, struct fair_server, ask);
 
 	for (unsigned i = 0; i < server->guests; i++) {
 		struct vhost_user_status status;
@@ -315,8 +315,7 @@ static void endpoint_gone(void *context)
 
 static void end_endpoints(struct loop_message *message)
 {
-	struct fair_server *server =
-	    (struct fair_server *)((char *)message - offsetof(struct fair_server, end));
+	struct fair_server *server = container_of(message, struct fair_server, end);
 
 	for (unsigned i = 0; i < server->guests; i++)
 		vhost_user_destroy(server->guest[i].endpoint, endpoint_gone, server);

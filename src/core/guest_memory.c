@@ -247,6 +247,11 @@ void *guest_memory_at_user(const struct guest_memory *memory, uint64_t user_addr
 	return length <= region->size - offset ? region->host + offset : NULL;
 }
 
+bool guest_memory_holds_user(const struct guest_memory *memory, uint64_t user_address, uint64_t length)
+{
+	return guest_memory_at_user(memory, user_address, length) != NULL;
+}
+
 bool guest_memory_user_to_guest(const struct guest_memory *memory, uint64_t user_address, uint64_t *ret_guest)
 {
 	const struct guest_region *region = find_user(memory, user_address);

@@ -81,6 +81,8 @@ void *guest_memory_at(const struct guest_memory *memory, uint64_t guest_address,
 
 /* The same for an address of the VMM's own space, as ring addresses are given (vhost-user). */
 void *guest_memory_at_user(const struct guest_memory *memory, uint64_t user_address, uint64_t length);
+/* Does [user_address, +length) lie in one region? For callers that need no pointer. */
+bool guest_memory_holds_user(const struct guest_memory *memory, uint64_t user_address, uint64_t length);
 /* Translates a VMM address to a guest physical one; returns false when it lies in no region. */
 bool guest_memory_user_to_guest(const struct guest_memory *memory, uint64_t user_address, uint64_t *ret_guest);
 /* Guest physical address of a host pointer into this set; false when it points elsewhere. */

@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/container.h"
 #include "core/fd.h"
 #include "core/loop_internal.h"
 
@@ -65,7 +66,7 @@ static void run_messages(struct loop *loop);
 static void wake_ready(struct loop_watch *watch, unsigned events)
 {
 	/* The eventfd is never read: each write wakes the poll again, and its counter cannot fill up. */
-	struct loop *loop = (struct loop *)((char *)watch - offsetof(struct loop, wake_watch));
+	struct loop *loop = container_of(watch, struct loop, wake_watch);
 
 	run_messages(loop);
 }

@@ -16,6 +16,7 @@
  * exact; the rest go together and are shared out. So is what is submitted by the call that also sleeps: its time
  * tells nothing, and the entries are charged with what such entries cost lately.
  */
+#include "core/container.h"
 #include "core/loop_account.h"
 
 #include <assert.h>
@@ -107,7 +108,7 @@ static struct guest_share *guest_share(struct loop_guest *guest, const struct lo
 
 static void on_closed(struct loop_message *message)
 {
-	struct loop_account *account = (struct loop_account *)((char *)message - offsetof(struct loop_account, closed));
+	struct loop_account *account = container_of(message, struct loop_account, closed);
 
 	loop_account_put(account->loop, account);
 }

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include "core/container.h"
 #include "core/loop_internal.h"
 
 /* ---- watches ---- */
@@ -39,7 +40,7 @@ static void watch_free(struct loop_watch_slot *slot)
 
 static void watch_done(struct loop_op *op, int result, unsigned cqe_flags)
 {
-	struct loop_watch_slot *slot = (struct loop_watch_slot *)op;
+	struct loop_watch_slot *slot = container_of(op, struct loop_watch_slot, op);
 
 	if (slot->watch && !slot->paused && result > 0)
 		slot->watch->ready(slot->watch, (unsigned)result);

@@ -15,6 +15,7 @@
 #include <microhttpd.h>
 
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/fd.h"
 #include "core/log.h"
 #include "daemon/api.h"
@@ -182,17 +183,17 @@ static void run(struct api *api)
 
 static void on_ready(struct loop_watch *watch, unsigned events)
 {
-	run((struct api *)((char *)watch - offsetof(struct api, watch)));
+	run(container_of(watch, struct api, watch));
 }
 
 static void on_timer(struct loop_timer *timer)
 {
-	run((struct api *)((char *)timer - offsetof(struct api, timer)));
+	run(container_of(timer, struct api, timer));
 }
 
 static void on_again(struct loop_task *task)
 {
-	run((struct api *)((char *)task - offsetof(struct api, again)));
+	run(container_of(task, struct api, again));
 }
 
 /* ---- the socket ---- */

@@ -8,7 +8,7 @@
 #include "core/log.h"
 #include "daemon/api.h"
 #include "daemon/daemon.h"
-#include "interfaces/virtio/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user.h"
 
 /* Latency buckets exported: every second power of two from 2^12 ns (4 us) to 2^34 ns (17 s). */
 #define LATENCY_POWER_FIRST 12

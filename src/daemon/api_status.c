@@ -7,7 +7,7 @@
 #include "core/log.h"
 #include "daemon/api.h"
 #include "daemon/daemon.h"
-#include "interfaces/virtio/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user.h"
 
 /* An integer of JSON is signed; our counters never get there. */
 static json_t *number(uint64_t value)

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/container.h"
 #include "core/fd.h"
 #include "core/clock.h"
 #include "core/log.h"
@@ -176,7 +177,7 @@ static void finish_stop(struct daemon *daemon)
 
 static void stop_expired(struct loop_timer *timer)
 {
-	struct daemon *daemon = (struct daemon *)((char *)timer - offsetof(struct daemon, stop_timer));
+	struct daemon *daemon = container_of(timer, struct daemon, stop_timer);
 
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next)
 		log_error(&disk->subject, "requests are still in flight on a disk that does not answer");

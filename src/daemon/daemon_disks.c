@@ -21,7 +21,7 @@
 #include "daemon/takeover.h"
 #include "daemon/write_mode.h"
 #include "devices/disk/virtio_blk.h"
-#include "interfaces/virtio/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user.h"
 
 struct daemon_disk *daemon_disk_find(struct daemon *daemon, const char *name)
 {

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/loop.h"
@@ -130,7 +131,7 @@ static int check(const struct config *config, const struct options *options)
 
 static void on_signals(struct loop_watch *watch, unsigned events)
 {
-	struct control *control = (struct control *)((char *)watch - offsetof(struct control, signal_watch));
+	struct control *control = container_of(watch, struct control, signal_watch);
 	struct signalfd_siginfo info;
 
 	while (read(control->signals, &info, sizeof(info)) == sizeof(info)) {
@@ -145,7 +146,7 @@ static void on_signals(struct loop_watch *watch, unsigned events)
 
 static void on_watchdog(struct loop_timer *timer)
 {
-	struct control *control = (struct control *)((char *)timer - offsetof(struct control, watchdog));
+	struct control *control = container_of(timer, struct control, watchdog);
 
 	notify_send("WATCHDOG=1");
 	loop_timer_start(control->loop, timer, clock_now_ns() + control->watchdog_ns);

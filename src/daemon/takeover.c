@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/fd.h"
 #include "core/handover.h"
 #include "core/log.h"
@@ -21,7 +22,7 @@
 #include "daemon/shares.h"
 #include "daemon/takeover_wire.h"
 #include "daemon/unix_socket.h"
-#include "interfaces/virtio/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user.h"
 
 enum takeover_state {
 	TAKEOVER_IDLE,		/* nobody there */
@@ -246,7 +247,7 @@ static void hear(struct takeover *takeover, char said)
 
 static void peer_ready(struct loop_watch *watch, unsigned events)
 {
-	struct takeover *takeover = (struct takeover *)((char *)watch - offsetof(struct takeover, peer_watch));
+	struct takeover *takeover = container_of(watch, struct takeover, peer_watch);
 
 	while (takeover->peer >= 0) {
 		char said = 0;
@@ -260,7 +261,7 @@ static void peer_ready(struct loop_watch *watch, unsigned events)
 
 static void timed_out(struct loop_timer *timer)
 {
-	struct takeover *takeover = (struct takeover *)((char *)timer - offsetof(struct takeover, timer));
+	struct takeover *takeover = container_of(timer, struct takeover, timer);
 
 	if (takeover->state == TAKEOVER_GONE)
 		hear(takeover, 0);
@@ -290,7 +291,7 @@ static void set_send_timeout(int fd)
 
 static void socket_ready(struct loop_watch *watch, unsigned events)
 {
-	struct takeover *takeover = (struct takeover *)((char *)watch - offsetof(struct takeover, socket_watch));
+	struct takeover *takeover = container_of(watch, struct takeover, socket_watch);
 	struct daemon *daemon = takeover->daemon;
 	int fd;
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/container.h"
 #include "core/log.h"
 
 unsigned worker_default_count(void)
@@ -56,7 +57,7 @@ static int start_thread(struct worker *worker)
 
 static void apply_spin(struct loop_message *message)
 {
-	struct worker *worker = (struct worker *)((char *)message - offsetof(struct worker, spin_message));
+	struct worker *worker = container_of(message, struct worker, spin_message);
 
 	__atomic_store_n(&worker->spin_posted, false, __ATOMIC_RELEASE);
 	loop_set_spin(worker->loop, __atomic_load_n(&worker->spin_max_ns, __ATOMIC_RELAXED));

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "core/checked.h"
+#include "core/container.h"
 #include "core/iov.h"
 #include "host/disk_memory_private.h"
 
@@ -86,7 +87,7 @@ void memory_perform(struct disk_memory *disk, struct host_io *io)
 
 static void memory_submit(struct host_channel *base, struct host_io *io)
 {
-	struct memory_channel *channel = (struct memory_channel *)base;
+	struct memory_channel *channel = container_of(base, struct memory_channel, base);
 	struct disk_memory *disk = memory_disk(base->disk);
 	uint64_t service;
 
@@ -133,7 +134,7 @@ static int memory_channel_open(struct host_disk *base, struct loop *loop, struct
 
 static void memory_channel_close(struct host_channel *base)
 {
-	struct memory_channel *channel = (struct memory_channel *)base;
+	struct memory_channel *channel = container_of(base, struct memory_channel, base);
 	struct disk_memory *disk = memory_disk(base->disk);
 	struct memory_channel **link = &disk->channels;
 

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/container.h"
 #include "core/loop.h"
 #include "host/host_disk.h"
 
@@ -72,7 +73,7 @@ static inline struct memory_io *memory_io(struct host_io *io)
 
 static inline struct disk_memory *memory_disk(struct host_disk *disk)
 {
-	return (struct disk_memory *)disk;
+	return container_of(disk, struct disk_memory, base);
 }
 
 static inline bool memory_unusual(const struct disk_memory *disk)

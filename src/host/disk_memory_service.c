@@ -5,6 +5,7 @@
  * starts when it came or when the first server is free, whichever is later. So nothing waits in a queue; each
  * channel has a list of its requests, sorted by completion, and a timer for its head.
  */
+#include "core/container.h"
 #include "host/disk_memory_private.h"
 
 static uint64_t usual_service_ns(const struct disk_memory *disk, const struct host_io *io)
@@ -92,8 +93,7 @@ static struct host_io *serving_take(struct memory_channel *channel, uint64_t now
 /* What is due is taken off the list at once, as done() may submit more and close the channel at last. */
 void memory_timer_expired(struct loop_timer *timer)
 {
-	struct memory_channel *channel =
-		(struct memory_channel *)((char *)timer - offsetof(struct memory_channel, timer));
+	struct memory_channel *channel = container_of(timer, struct memory_channel, timer);
 	struct disk_memory *disk = memory_disk(channel->base.disk);
 	uint64_t now_ns = loop_now_ns(channel->loop);
 	struct host_io *due = NULL, **due_end = &due, *io;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/container.h"
 #include "host/disk_memory_private.h"
 
 /* ---- faults ---- */
@@ -117,8 +118,7 @@ bool memory_hold_back(struct memory_channel *channel, struct host_io *io)
 
 void memory_release_run(struct loop_message *message)
 {
-	struct memory_channel *channel =
-		(struct memory_channel *)((char *)message - offsetof(struct memory_channel, release));
+	struct memory_channel *channel = container_of(message, struct memory_channel, release);
 	struct disk_memory *disk = memory_disk(channel->base.disk);
 	struct host_io *io = NULL;
 

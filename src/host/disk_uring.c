@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "core/checked.h"
+#include "core/container.h"
 #include "core/iov.h"
 #include "host/disk_uring_private.h"
 
@@ -141,7 +142,7 @@ static void transfer_submit(struct uring_channel *channel, struct host_io *io)
 
 static void uring_submit(struct host_channel *base, struct host_io *io)
 {
-	struct uring_channel *channel = (struct uring_channel *)base;
+	struct uring_channel *channel = container_of(base, struct uring_channel, base);
 	const struct host_disk_geometry *geometry = &base->disk->geometry;
 
 	*uring_io(io) = (struct uring_io){ .channel = channel };
@@ -189,7 +190,7 @@ static int uring_channel_open(struct host_disk *base, struct loop *loop, struct 
 
 static void uring_channel_close(struct host_channel *base)
 {
-	struct uring_channel *channel = (struct uring_channel *)base;
+	struct uring_channel *channel = container_of(base, struct uring_channel, base);
 
 	assert(!channel->flushing && !channel->flush_waiting && !channel->bounce.waiting);
 	assert(channel->space_running == 0 && !channel->space_waiting);

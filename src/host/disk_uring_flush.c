@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/container.h"
 #include "host/disk_uring_private.h"
 
 /* ---- the gate ---- */
@@ -116,8 +117,7 @@ static void fsync_issue(struct uring_channel *channel)
 
 static void fsync_done(struct loop_op *op, int result, unsigned cqe_flags)
 {
-	struct uring_channel *channel =
-		(struct uring_channel *)((char *)op - offsetof(struct uring_channel, fsync_op));
+	struct uring_channel *channel = container_of(op, struct uring_channel, fsync_op);
 	int error;
 
 	if ((result == -EINTR || result == -EAGAIN) && channel->fsync_attempts++ < DISK_URING_ATTEMPTS_MAX) {
@@ -137,8 +137,7 @@ static void fsync_start(struct uring_channel *channel)
 
 static void flush_message_run(struct loop_message *message)
 {
-	struct uring_channel *channel =
-		(struct uring_channel *)((char *)message - offsetof(struct uring_channel, flush_message));
+	struct uring_channel *channel = container_of(message, struct uring_channel, flush_message);
 
 	if (channel->flush_lead)
 		fsync_start(channel);
@@ -148,7 +147,7 @@ static void flush_message_run(struct loop_message *message)
 
 static struct uring_channel *channel_of_entry(struct flush_entry *entry)
 {
-	return (struct uring_channel *)((char *)entry - offsetof(struct uring_channel, flush_entry));
+	return container_of(entry, struct uring_channel, flush_entry);
 }
 
 /* On another worker's thread, like channel_finished(); the message carries the fields over. */

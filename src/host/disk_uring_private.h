@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/container.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "host/host_disk.h"
@@ -135,12 +136,12 @@ static inline struct uring_io *uring_io(struct host_io *io)
 
 static inline struct host_io *uring_io_of(struct loop_op *op)
 {
-	return (struct host_io *)((char *)op - offsetof(struct host_io, driver_private));
+	return container_of((uint64_t (*)[HOST_IO_PRIVATE_WORDS])op, struct host_io, driver_private);
 }
 
 static inline struct disk_uring *uring_disk(struct host_disk *disk)
 {
-	return (struct disk_uring *)disk;
+	return container_of(disk, struct disk_uring, base);
 }
 
 /* True when `result` means "try again" and the patience is not used up. */

@@ -26,6 +26,8 @@ enum host_io_op {
 	HOST_IO_ZERO,		/* reads as zeroes afterwards; by punching, zero-range, or writing zeroes */
 };
 
+#define HOST_IO_PRIVATE_WORDS 7
+
 /* Embedded in the caller's request; alive until done() was called, exactly once. */
 struct host_io {
 	enum host_io_op op;
@@ -37,7 +39,7 @@ struct host_io {
 	void (*done)(struct host_io *io, int error);
 
 	/* driver's own, meaningless to others */
-	uint64_t driver_private[7];
+	uint64_t driver_private[HOST_IO_PRIVATE_WORDS];
 };
 
 /* What the physical disk is like; constant once opened, except size_bytes which may grow. */

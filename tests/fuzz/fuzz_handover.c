@@ -16,7 +16,7 @@
 #include "core/handover.h"
 #include "core/loop.h"
 #include "core/memory_guard.h"
-#include "interfaces/virtio/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user.h"
 
 #define FDS 12
 

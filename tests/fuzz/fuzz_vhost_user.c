@@ -26,8 +26,8 @@
 #include "core/fd.h"
 #include "core/loop.h"
 #include "core/memory_guard.h"
-#include "interfaces/virtio/vhost_user.h"
-#include "interfaces/virtio/vhost_user_messages.h"
+#include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user_messages.h"
 
 #define MEMORY_BYTES 65536u
 #define GUEST_BASE   0x10000ull

@@ -18,6 +18,7 @@
 #include "arbiter/disk/disk_calibrate.h"
 #include "core/checked.h"
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/loop.h"
 
 /* What calibration_moderate() believes: a disk with a queue of its own has some use for it, and none needs all of it. */
@@ -78,7 +79,7 @@ static uint64_t draw(struct calibration *own)
 
 static void io_done(struct host_io *io, int error)
 {
-	struct calibrate_io *request = (struct calibrate_io *)io;
+	struct calibrate_io *request = container_of(io, struct calibrate_io, io);
 	struct calibration *own = request->calibration;
 
 	own->inside--;

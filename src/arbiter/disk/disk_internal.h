@@ -13,6 +13,7 @@
 
 #include "arbiter/disk/disk.h"
 #include "arbiter/disk/grain_lock.h"
+#include "core/container.h"
 #include "core/loop.h"
 
 struct disk {
@@ -54,7 +55,7 @@ struct disk_channel {
 
 static inline struct disk_request *disk_request_of(struct host_io *io)
 {
-	return (struct disk_request *)((char *)io - offsetof(struct disk_request, private.io));
+	return container_of(io, struct disk_request, private.io);
 }
 
 /* The proof; see there. */

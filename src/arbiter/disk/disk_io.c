@@ -16,6 +16,7 @@
 
 #include "arbiter/disk/disk_internal.h"
 #include "core/checked.h"
+#include "core/container.h"
 #include "core/trace.h"
 
 static const char *const op_texts[DISK_OPS] = {
@@ -102,7 +103,7 @@ static void refuse(struct disk_request *request, int error)
 
 static void commit_done(struct pool_commit *commit, int error)
 {
-	disk_finish((struct disk_request *)((char *)commit - offsetof(struct disk_request, private.commit)), error);
+	disk_finish(container_of(commit, struct disk_request, private.commit), error);
 }
 
 static void flush_done(struct host_io *io, int error)
@@ -185,7 +186,7 @@ static void start(struct disk_request *request, struct placed_range range, enum 
 /* It had to wait: what lies where may have changed meanwhile. */
 static void entered(struct gate_pass *pass)
 {
-	struct disk_request *request = (struct disk_request *)((char *)pass - offsetof(struct disk_request, private.pass));
+	struct disk_request *request = container_of(pass, struct disk_request, private.pass);
 	struct placed_range range;
 	enum pool_state state;
 

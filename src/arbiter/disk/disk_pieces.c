@@ -13,6 +13,7 @@
 
 #include "arbiter/disk/disk_internal.h"
 #include "core/checked.h"
+#include "core/container.h"
 #include "core/loop_account.h"
 #include "core/trace.h"
 
@@ -106,7 +107,7 @@ static void write_blank_locked(struct disk_request *request);
 
 static void lock_granted(struct grain_lock *lock)
 {
-	write_blank_locked((struct disk_request *)((char *)lock - offsetof(struct disk_request, private.lock)));
+	write_blank_locked(container_of(lock, struct disk_request, private.lock));
 }
 
 /*
@@ -239,7 +240,7 @@ static void zero_later(struct disk_request *request)
  */
 void disk_zero_task(struct loop_task *task)
 {
-	struct disk_channel *channel = (struct disk_channel *)((char *)task - offsetof(struct disk_channel, zero_task));
+	struct disk_channel *channel = container_of(task, struct disk_channel, zero_task);
 	struct disk_request *request = channel->zeroing;
 
 	if (loop_slice_over(channel->loop)) {

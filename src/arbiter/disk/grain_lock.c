@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/disk/grain_lock.h"
+#include "core/container.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -47,7 +48,7 @@ bool grain_lock_acquire(struct grain_locks *locks, struct grain_lock *lock)
 
 static void run_granted(struct loop_message *message)
 {
-	struct grain_lock *lock = (struct grain_lock *)((char *)message - offsetof(struct grain_lock, message));
+	struct grain_lock *lock = container_of(message, struct grain_lock, message);
 
 	lock->granted(lock);
 }

@@ -145,6 +145,8 @@ void pool_mark(struct pool_disk *disk, uint64_t offset_bytes, uint64_t length_by
 /* Are there marks of this disk that no finished commit covers? One relaxed load; any worker. */
 bool pool_disk_dirty(const struct pool_disk *disk);
 
+#define POOL_COMMIT_PRIVATE_WORDS 8
+
 /*
  * Makes everything durable that was written and marked on the disk before the call: flushes the data, then
  * journals the marks, then flushes again. Commits that arrive together share the work. done() runs on
@@ -155,7 +157,7 @@ struct pool_commit {
 	struct loop *loop;
 	void (*done)(struct pool_commit *commit, int error);
 	/* private */
-	uint64_t private_words[8];
+	uint64_t private_words[POOL_COMMIT_PRIVATE_WORDS];
 };
 void pool_commit(struct pool_disk *disk, struct pool_commit *commit);
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #include "arbiter/pool/pool_private.h"
+#include "core/container.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/shared.h"
@@ -34,7 +35,7 @@ static_assert(_Alignof(struct pool_commit_private) <= _Alignof(uint64_t), "and i
 
 static struct pool_commit *commit_of(struct pool_commit_private *private)
 {
-	return (void *)((char *)private - offsetof(struct pool_commit, private_words));
+	return container_of((uint64_t (*)[POOL_COMMIT_PRIVATE_WORDS])private, struct pool_commit, private_words);
 }
 
 static int note_mark(struct pool *pool, uint32_t extent, uint16_t bits)

@@ -15,10 +15,11 @@
 #include <stdlib.h>
 
 #include "arbiter/share/gate_private.h"
+#include "core/container.h"
 
 static struct gate_pass *pass_of(struct scheduler_request *request)
 {
-	return (struct gate_pass *)((char *)request - offsetof(struct gate_pass, waiting));
+	return container_of(request, struct gate_pass, waiting);
 }
 
 /* ---- leases, without the lock ---- */

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 
 #include "arbiter/share/gate_private.h"
+#include "core/container.h"
 
 static struct gate_pass *pass_next(const struct gate_pass *pass)
 {
 	struct scheduler_request *next = pass->waiting.next;
 
-	return next ? (struct gate_pass *)((char *)next - offsetof(struct gate_pass, waiting)) : NULL;
+	return next ? container_of(next, struct gate_pass, waiting) : NULL;
 }
 
 void gate_lane_later(struct gate_lane *lane, struct gate_lane **tell)
@@ -127,7 +128,7 @@ static void look_again(struct gate_lane *lane)
 
 static void timer_expired(struct loop_timer *timer)
 {
-	look_again((struct gate_lane *)((char *)timer - offsetof(struct gate_lane, timer)));
+	look_again(container_of(timer, struct gate_lane, timer));
 }
 
 void gate_lane_wake_at(struct gate_lane *lane, uint64_t ready_ns)
@@ -159,7 +160,7 @@ static void lane_free(struct gate_lane *lane)
 
 static void message_came(struct loop_message *message)
 {
-	struct gate_lane *lane = (struct gate_lane *)((char *)message - offsetof(struct gate_lane, message));
+	struct gate_lane *lane = container_of(message, struct gate_lane, message);
 	bool closing;
 
 	pthread_mutex_lock(&lane->gate->lock);

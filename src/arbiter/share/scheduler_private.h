@@ -23,6 +23,7 @@
 #include "arbiter/share/scheduler.h"
 #include "arbiter/share/scheduler_bucket.h"
 #include "arbiter/share/scheduler_heap.h"
+#include "core/container.h"
 
 /* Virtual time that a nanosecond of cost takes at weight 1: the error of a weight is at most 3e-4 at 10000. */
 #define VIRTUAL_ONE (1ull << 24)
@@ -94,7 +95,7 @@ struct scheduler {
 	struct scheduler_node root;
 };
 
-#define node_of(place, member) ((struct scheduler_node *)((char *)(place) - offsetof(struct scheduler_node, member)))
+#define node_of(place, member) container_of(place, struct scheduler_node, member)
 
 /* Moves both clocks on. */
 void scheduler_advance(struct scheduler *scheduler, uint64_t now_ns);

@@ -10,6 +10,7 @@
 
 #include "core/checked.h"
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/memory_guard.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
@@ -284,7 +285,7 @@ const struct virtqueue_counters *virtqueue_get_counters(const struct virtqueue *
 
 static void call_expired(struct loop_timer *timer)
 {
-	struct virtqueue *queue = (struct virtqueue *)((char *)timer - offsetof(struct virtqueue, call_timer));
+	struct virtqueue *queue = container_of(timer, struct virtqueue, call_timer);
 
 	queue->call_given_up = true;
 	cancel_call(queue);

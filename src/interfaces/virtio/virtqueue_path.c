@@ -15,6 +15,7 @@
 
 #include "core/checked.h"
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/loop_account.h"
 #include "core/memory_guard.h"
 #include "core/trace.h"
@@ -28,7 +29,7 @@
 
 void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags)
 {
-	struct virtqueue *queue = (struct virtqueue *)((char *)op - offsetof(struct virtqueue, call_op));
+	struct virtqueue *queue = container_of(op, struct virtqueue, call_op);
 
 	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
 	queue->call_pending = false;
@@ -88,7 +89,7 @@ void queue_wake(struct virtqueue *queue)
 
 void queue_kick_ready(struct loop_watch *watch, unsigned events)
 {
-	struct virtqueue *queue = (struct virtqueue *)((char *)watch - offsetof(struct virtqueue, kick_watch));
+	struct virtqueue *queue = container_of(watch, struct virtqueue, kick_watch);
 
 	counter_add(&queue->counters.kicks, 1);
 	if (!queue->poller.awake)
@@ -99,14 +100,14 @@ void queue_kick_ready(struct loop_watch *watch, unsigned events)
 
 void queue_poll_expired(struct loop_timer *timer)
 {
-	struct virtqueue *queue = (struct virtqueue *)((char *)timer - offsetof(struct virtqueue, poll_timer));
+	struct virtqueue *queue = container_of(timer, struct virtqueue, poll_timer);
 
 	queue_wake(queue);
 }
 
 bool queue_park(struct loop_poller *poller)
 {
-	struct virtqueue *queue = (struct virtqueue *)poller;
+	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
 
 	if (!queue_takes(queue))
 		return true;
@@ -258,7 +259,7 @@ static bool batch_over(struct virtqueue *queue, const struct virtio_chain *chain
 
 bool queue_poll(struct loop_poller *poller)
 {
-	struct virtqueue *queue = (struct virtqueue *)poller;
+	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
 	unsigned taken = 0;
 	bool over = false;
 
@@ -305,7 +306,7 @@ static void log_written(struct virtqueue *queue, const struct queue_slot *slot)
 /* End of the turn: everything answered in it becomes visible at once. */
 void queue_publish(struct loop_task *task)
 {
-	struct virtqueue *queue = (struct virtqueue *)((char *)task - offsetof(struct virtqueue, publish_task));
+	struct virtqueue *queue = container_of(task, struct virtqueue, publish_task);
 
 	if (queue->done_count > 0 && !queue->broken) {
 		bool wanted = queue->packed ? packed_publish(queue) : split_publish(queue);
@@ -345,7 +346,7 @@ static void add_done_in_order(struct virtqueue *queue)
 
 static void chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
 {
-	struct queue_slot *slot = (struct queue_slot *)chain;
+	struct queue_slot *slot = container_of(chain, struct queue_slot, chain);
 	struct virtqueue *queue = slot->queue;
 
 	assert(chain->busy && !slot->answered);
@@ -366,7 +367,7 @@ static void chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
 
 static void chain_reject(struct virtio_chain *chain)
 {
-	struct virtqueue *queue = ((struct queue_slot *)chain)->queue;
+	struct virtqueue *queue = container_of(chain, struct queue_slot, chain)->queue;
 
 	queue_break(queue, VIOLATION_REQUEST, chain->slot);
 	chain_complete(chain, 0);

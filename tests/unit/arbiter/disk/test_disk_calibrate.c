@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "arbiter/disk/disk_calibrate.h"
+#include "core/container.h"
 
 #define SERVERS_MAX 64u
 #define GIB	    (1024 * MIB)
@@ -45,7 +46,7 @@ static uint64_t model_now(void)
 
 static void model_next(struct loop_task *task)
 {
-	struct model *model = (struct model *)((char *)task - offsetof(struct model, task));
+	struct model *model = container_of(task, struct model, task);
 	struct host_io *io;
 	unsigned first = 0;
 

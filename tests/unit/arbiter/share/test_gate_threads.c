@@ -16,6 +16,7 @@
 #include "arbiter/share/gate.h"
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/loop.h"
 #include "test_disk.h"
 
@@ -69,7 +70,7 @@ static void on_enter(struct gate_pass *pass)
 
 static void served(struct loop_timer *timer)
 {
-	struct request *request = (struct request *)((char *)timer - offsetof(struct request, timer));
+	struct request *request = container_of(timer, struct request, timer);
 
 	request->under_way = false;
 	request->guest->left++;
@@ -118,7 +119,7 @@ static void guest_turn(struct guest *guest, bool over)
 
 static void worker_turn(struct loop_task *task)
 {
-	struct worker *worker = (struct worker *)((char *)task - offsetof(struct worker, task));
+	struct worker *worker = container_of(task, struct worker, task);
 	bool over = clock_now_ns() >= worker->until_ns, left = false;
 
 	for (unsigned i = 0; i < GUESTS; i++) {
@@ -255,7 +256,7 @@ struct race {
 
 static void side_enters(struct gate_pass *pass)
 {
-	((struct side *)((char *)pass - offsetof(struct side, pass)))->entered++;
+	(container_of(pass, struct side, pass))->entered++;
 }
 
 static void side_asks(struct side *side)

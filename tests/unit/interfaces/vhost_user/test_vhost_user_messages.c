@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "interfaces/virtio/vhost_user_messages.h"
+#include "interfaces/vhost_user/vhost_user_messages.h"
 
 static enum vhost_user_outcome check(uint32_t request, uint32_t size, unsigned fds, uint64_t protocol, bool running)
 {

@@ -33,8 +33,8 @@
 #include "core/handover.h"
 #include "core/loop.h"
 #include "core/memory_guard.h"
-#include "interfaces/virtio/vhost_user.h"
-#include "interfaces/virtio/vhost_user_messages.h"
+#include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user_messages.h"
 #include "fake_virtqueue.h"
 
 #define CONFIG_BYTES  60

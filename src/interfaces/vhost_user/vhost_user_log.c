@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Migration: the dirty log that the front end gives us. */
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #include <errno.h>
 

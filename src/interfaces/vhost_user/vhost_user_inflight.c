@@ -13,7 +13,7 @@
 #include "core/fd.h"
 #include "core/memory_guard.h"
 #include "interfaces/virtio/inflight.h"
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 /* 256 queues of 32768 packed descriptors need 256 MiB. */
 #define INFLIGHT_BYTES_MAX (512ull << 20)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Messages about the device as a whole: features, configuration space, status, reset. */
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #include <errno.h>
 #include <string.h>

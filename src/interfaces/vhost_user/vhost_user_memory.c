@@ -4,7 +4,7 @@
  * it, and the message is answered when the last request in the old set has completed, so that the front end
  * may take the memory away.
  */
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #include <errno.h>
 #include <stdlib.h>

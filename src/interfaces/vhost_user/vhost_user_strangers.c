@@ -5,13 +5,14 @@
  * made that socket decides how long. So such a descriptor is closed by a thread of the control loop's ring;
  * an endpoint that keeps too many of those threads waiting gets no new connections until they come back.
  */
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "core/container.h"
 #include "core/fd.h"
 
 /* Of all endpoints together; what waits beyond them keeps its descriptor. */
@@ -61,7 +62,7 @@ static void unlink_stranger(struct vhost_user_stranger *stranger)
 
 static void on_closed(struct loop_op *op, int result, unsigned cqe_flags)
 {
-	struct vhost_user_stranger *stranger = (struct vhost_user_stranger *)op;
+	struct vhost_user_stranger *stranger = container_of(op, struct vhost_user_stranger, op);
 
 	unlink_stranger(stranger);
 	if (stranger->endpoint)

@@ -3,7 +3,7 @@
  * Messages about rings. A ring starts when its kick descriptor (or "no descriptor") has come and everything
  * else is known by then or follows later; GET_VRING_BASE stops it.
  */
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -40,9 +40,9 @@ static bool in_memory(const struct vhost_user_queue *queue)
 {
 	const struct guest_memory *memory = queue->connection->memory;
 
-	return guest_memory_at_user(memory, queue->address.descriptor, 1) &&
-	       guest_memory_at_user(memory, queue->address.available, 1) &&
-	       guest_memory_at_user(memory, queue->address.used, 1);
+	return guest_memory_holds_user(memory, queue->address.descriptor, 1) &&
+	       guest_memory_holds_user(memory, queue->address.available, 1) &&
+	       guest_memory_holds_user(memory, queue->address.used, 1);
 }
 
 static bool can_start(const struct vhost_user_queue *queue)
@@ -140,9 +140,9 @@ static bool address_fits(const struct vhost_user_queue *queue, const struct vhos
 
 	if (size == 0 || memory->count == 0 || !connection->features_set)
 		return true;
-	return guest_memory_at_user(memory, address->descriptor, 16 * size) &&
-	       guest_memory_at_user(memory, address->available, packed ? 4 : 4 + 2 * size) &&
-	       guest_memory_at_user(memory, address->used, packed ? 4 : 4 + 8 * size);
+	return guest_memory_holds_user(memory, address->descriptor, 16 * size) &&
+	       guest_memory_holds_user(memory, address->available, packed ? 4 : 4 + 2 * size) &&
+	       guest_memory_holds_user(memory, address->used, packed ? 4 : 4 + 8 * size);
 }
 
 static void on_logged(struct vhost_user_connection *connection)

@@ -3,7 +3,7 @@
  * One front end: receives messages, checks them against the table, answers, and runs its jobs one after
  * the other. vhost_user_connection_advance() is the one place that decides what is next.
  */
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,11 +12,12 @@
 #include <sys/socket.h>
 
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/fd.h"
 #include "interfaces/virtio/dirty_log.h"
 
 #define CONNECTION_OF(pointer, member)                                                                       \
-	((struct vhost_user_connection *)((char *)(pointer) - offsetof(struct vhost_user_connection, member)))
+	container_of(pointer, struct vhost_user_connection, member)
 
 static struct loop *control_of(const struct vhost_user_connection *connection)
 {

@@ -6,8 +6,8 @@
  * messages and sends them to workers. Several front ends may be connected to an endpoint (the target of a
  * live migration waits beside its source); the rings of only one run at a time.
  */
-#ifndef VIADUCT_INTERFACES_VIRTIO_VHOST_USER_H
-#define VIADUCT_INTERFACES_VIRTIO_VHOST_USER_H
+#ifndef VIADUCT_INTERFACES_VHOST_USER_VHOST_USER_H
+#define VIADUCT_INTERFACES_VHOST_USER_VHOST_USER_H
 
 #include <stdbool.h>
 #include <stdint.h>

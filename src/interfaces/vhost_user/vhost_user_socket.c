@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/fd.h"
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #define ENDPOINT_OF(pointer, member)                                                                         \
-	((struct vhost_user_endpoint *)((char *)(pointer) - offsetof(struct vhost_user_endpoint, member)))
+	container_of(pointer, struct vhost_user_endpoint, member)
 
 #define LISTEN_BACKLOG	 16
 /* One turn accepts at most so many. */

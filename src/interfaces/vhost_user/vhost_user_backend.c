@@ -6,7 +6,7 @@
  * Messages are therefore sent with MSG_DONTWAIT, one at a time; events are written by io_uring, where a
  * counter that is full blocks nobody but the request, which is cancelled with the connection.
  */
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/fd.h"
 
 /* ---- config-change messages ---- */
@@ -85,8 +86,7 @@ static void try_send(struct vhost_user_connection *connection)
 
 static void on_backend_timer(struct loop_timer *timer)
 {
-	try_send((struct vhost_user_connection *)((char *)timer -
-						  offsetof(struct vhost_user_connection, backend_timer)));
+	try_send(container_of(timer, struct vhost_user_connection, backend_timer));
 }
 
 /* Changes coalesce: one message that waits for room stands for all that came since. */
@@ -116,7 +116,7 @@ struct vhost_user_error_signal {
 
 static void on_signalled(struct loop_op *op, int result, unsigned cqe_flags)
 {
-	struct vhost_user_error_signal *error_signal = (struct vhost_user_error_signal *)op;
+	struct vhost_user_error_signal *error_signal = container_of(op, struct vhost_user_error_signal, op);
 	struct vhost_user_connection *connection = error_signal->queue->connection;
 
 	error_signal->queue->error_signal = NULL;

@@ -12,8 +12,8 @@
 #include "core/fd.h"
 #include "core/handover.h"
 #include "interfaces/virtio/dirty_log.h"
-#include "interfaces/virtio/vhost_user.h"
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #define FORMAT_VERSION	     1u
 #define VIOLATIONS_SAVED_MAX 256u

@@ -3,8 +3,8 @@
  * The vhost-user wire format, and the one table that says what each message must look like before its
  * handler sees it (QEMU, docs/interop/vhost-user.rst). Numbers are in host byte order.
  */
-#ifndef VIADUCT_INTERFACES_VIRTIO_VHOST_USER_MESSAGES_H
-#define VIADUCT_INTERFACES_VIRTIO_VHOST_USER_MESSAGES_H
+#ifndef VIADUCT_INTERFACES_VHOST_USER_VHOST_USER_MESSAGES_H
+#define VIADUCT_INTERFACES_VHOST_USER_VHOST_USER_MESSAGES_H
 
 #include <assert.h>
 #include <stdbool.h>

@@ -8,8 +8,8 @@
  * way, a job being the commands of one message (or of tearing down, of suspending, of a broken ring).
  * While a job is under way the connection reads nothing: what follows on the socket waits in the socket.
  */
-#ifndef VIADUCT_INTERFACES_VIRTIO_VHOST_USER_CONNECTION_H
-#define VIADUCT_INTERFACES_VIRTIO_VHOST_USER_CONNECTION_H
+#ifndef VIADUCT_INTERFACES_VHOST_USER_VHOST_USER_CONNECTION_H
+#define VIADUCT_INTERFACES_VHOST_USER_VHOST_USER_CONNECTION_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,8 +19,8 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/loop_account.h"
-#include "interfaces/virtio/vhost_user.h"
-#include "interfaces/virtio/vhost_user_messages.h"
+#include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user_messages.h"
 #include "interfaces/virtio/virtqueue.h"
 
 struct dirty_log;

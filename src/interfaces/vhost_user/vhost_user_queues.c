@@ -5,13 +5,14 @@
  * `ring` are written there. Posting keeps the order, so the news of a broken ring arrives before the answer
  * to the stop that follows it.
  */
-#include "interfaces/virtio/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/checked.h"
+#include "core/container.h"
 #include "core/fd.h"
 
 /* Packed rings: bit 15 of each half is the wrap counter, which starts at 1. */
@@ -186,8 +187,7 @@ void vhost_user_queue_mark_broken(struct vhost_user_queue *queue, enum virtqueue
 
 static void broken_on_control(struct loop_message *message)
 {
-	struct vhost_user_queue *queue =
-		(struct vhost_user_queue *)((char *)message - offsetof(struct vhost_user_queue, broken_message));
+	struct vhost_user_queue *queue = container_of(message, struct vhost_user_queue, broken_message);
 
 	vhost_user_queue_mark_broken(queue, queue->violation, queue->offending_value);
 }
@@ -214,9 +214,8 @@ static void stopped(struct vhost_user_queue *queue)
 
 static void answer_on_control(struct loop_message *message)
 {
-	struct vhost_user_command *command = (struct vhost_user_command *)message;
-	struct vhost_user_queue *queue =
-		(struct vhost_user_queue *)((char *)command - offsetof(struct vhost_user_queue, command));
+	struct vhost_user_command *command = container_of(message, struct vhost_user_command, message);
+	struct vhost_user_queue *queue = container_of(command, struct vhost_user_queue, command);
 	enum vhost_user_command_kind kind = command->kind;
 	int result = command->result;
 
@@ -257,8 +256,7 @@ static void broken_on_worker(void *context, enum virtqueue_violation violation, 
 /* The ring's own code has returned by now: it may be freed. */
 static void destroy_on_worker(struct loop_message *message)
 {
-	struct vhost_user_queue *queue =
-		(struct vhost_user_queue *)((char *)message - offsetof(struct vhost_user_queue, command));
+	struct vhost_user_queue *queue = container_of(message, struct vhost_user_queue, command.message);
 
 	queue->command.counts = read_counts(queue->ring);
 	virtqueue_destroy(queue->ring);
@@ -281,9 +279,8 @@ static void released_on_worker(void *context)
 
 static void run_on_worker(struct loop_message *message)
 {
-	struct vhost_user_command *command = (struct vhost_user_command *)message;
-	struct vhost_user_queue *queue =
-		(struct vhost_user_queue *)((char *)command - offsetof(struct vhost_user_queue, command));
+	struct vhost_user_command *command = container_of(message, struct vhost_user_command, message);
+	struct vhost_user_queue *queue = container_of(command, struct vhost_user_queue, command);
 	int result = 0;
 
 	switch (command->kind) {
