@@ -19,9 +19,9 @@
 /* A row that is short is measured so often in all, and the median counts. */
 #define REPEATS_WHEN_SHORT 3u
 /*
- * A run is disturbed when more than this part of the machine's CPU time went to other programs or, on a virtual
- * machine, was taken by its host. Such a run is dropped, whatever it says; so many of each experiment at most, and of
- * all.
+ * A run is disturbed when more than this part of the machine's CPU time went to other programs or, on a
+ * virtual machine, was taken by its host. Such a run is dropped, whatever it says; so many of each experiment
+ * at most, and of all.
  */
 #define DISTURBED	  0.005
 #define DISTURBED_MAX	  8u
@@ -89,21 +89,24 @@ static void print_row(struct table *table, const struct fair_experiment *experim
 	char title[64], target[32] = "", measured[32];
 
 	if (!table->heading)
-		printf("%-32s %-9s %6s  %-52s %14s %14s\n", "experiment", "disk", "guests", "figure", "target",
-		       "measured");
+		printf("%-32s %-9s %6s  %-52s %14s %14s\n", "experiment", "disk", "guests", "figure",
+		       "target", "measured");
 	table->heading = true;
 	snprintf(title, sizeof(title), "%s %s", experiment->id, experiment->title);
 	if (row->sense != FAIR_INFORMS)
 		snprintf(target, sizeof(target), "%s %.4g", sense[row->sense], row->target);
 	snprintf(measured, sizeof(measured), "%.4g %s", row->measured, row->unit);
-	printf("%-32s %-9s %6u  %-52s %14s %14s  %s\n", title, disk, guests, row->what, target, measured, verdict);
+	printf("%-32s %-9s %6u  %-52s %14s %14s  %s\n", title, disk, guests, row->what, target, measured,
+	       verdict);
 	fflush(stdout);
 	if (table->json)
 		fprintf(table->json,
-			"%s{\"experiment\": \"%s\", \"title\": \"%s\", \"disk\": \"%s\", \"guests\": %u, \"figure\": \"%s\", \"unit\": \"%s\", "
+			"%s{\"experiment\": \"%s\", \"title\": \"%s\", \"disk\": \"%s\", \"guests\": %u, "
+			"\"figure\": \"%s\", \"unit\": \"%s\", "
 			"\"sense\": \"%s\", \"target\": %.6g, \"measured\": %.6g, \"holds\": %s}",
-			table->rows ? ",\n " : "[", experiment->id, experiment->title, disk, guests, row->what, row->unit,
-			sense[row->sense], row->target, row->measured, row_holds(row) ? "true" : "false");
+			table->rows ? ",\n " : "[", experiment->id, experiment->title, disk, guests,
+			row->what, row->unit, sense[row->sense], row->target, row->measured,
+			row_holds(row) ? "true" : "false");
 	table->rows++;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * viaduct-fair: does the disk stay shared as promised? Experiments through the whole path: front ends with
- * virtio rings, vhost-user sockets, virtio-blk, virtual disk, gate, and a disk that is simulated (the in-memory
- * twin with service times) or a real file. In real time, in one process:
+ * virtio rings, vhost-user sockets, virtio-blk, virtual disk, gate, and a disk that is simulated (the
+ * in-memory twin with service times) or a real file. In real time, in one process:
  *
  *   fair_server.c   the daemon's side, put together by hand: workers, disk, tree of shares, endpoints
  *   fair_client.c   the guests: one thread drives the front ends of all honest ones, another the hostile ones
@@ -83,8 +83,8 @@ struct fair_plan {
 	bool watched;	  /* stand-stills of the machine are noticed; with rounds they always are */
 	unsigned total_ms;
 	/*
-	 * From rounds_from_ms on, so many rounds of round_ms: settle_ms in which the hostile guests stop and their
-	 * last requests end, half_ms without them, half_ms with them.
+	 * From rounds_from_ms on, so many rounds of round_ms: settle_ms in which the hostile guests stop and
+	 * their last requests end, half_ms without them, half_ms with them.
 	 */
 	unsigned rounds, rounds_from_ms, round_ms, settle_ms, half_ms;
 	struct fair_event event[FAIR_EVENTS];
@@ -105,7 +105,8 @@ struct fair_samples {
 };
 
 /* Adds one that is neither of before the rounds nor of a time in which they settle. */
-void fair_samples_add(struct fair_samples *samples, const struct fair_plan *plan, uint64_t sent_ms, uint64_t took_ns);
+void fair_samples_add(struct fair_samples *samples, const struct fair_plan *plan, uint64_t sent_ms,
+		      uint64_t took_ns);
 
 /* What one guest got. */
 struct fair_outcome {
@@ -200,7 +201,10 @@ struct fair_report {
 void fair_report_add(struct fair_report *report, const char *what, const char *unit, enum fair_sense sense,
 		     double measured, double target);
 
-/* What else the machine was at, in seconds of CPU time since it was started: its host took them, other programs had them. */
+/*
+ * What else the machine was at, in seconds of CPU time since it was started: its host took them, other
+ * programs had them.
+ */
 struct fair_machine {
 	double stolen_s, others_s, wall_s;
 };
@@ -228,16 +232,19 @@ struct fair_experiment {
 	void (*run)(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report);
 };
 
-extern const struct fair_experiment fair_share_experiments[], fair_time_experiments[], fair_cost_experiments[];
+extern const struct fair_experiment fair_share_experiments[], fair_time_experiments[],
+	fair_cost_experiments[];
 extern const unsigned fair_share_count, fair_time_count, fair_cost_count;
 
-/* The simulated disk of most experiments: 4 requests at a time; 20,000 IOPS of 4 KiB, 1.2 GiB/s in 256 KiB. */
+/*
+ * The simulated disk of most experiments: 4 requests at a time; 20,000 IOPS of 4 KiB, 1.2 GiB/s in 256 KiB.
+ */
 extern const struct disk_memory_options fair_disk;
 
 /*
- * Lets a thread of a run come before everything else on this machine, when the user may do that: what is measured is
- * the arbiter, not what else the machine is at. Who watches the machine, makes a plan's events, workers, guests.
- * Returns whether the user may.
+ * Lets a thread of a run come before everything else on this machine, when the user may do that: what is
+ * measured is the arbiter, not what else the machine is at. Who watches the machine, makes a plan's events,
+ * workers, guests. Returns whether the user may.
  */
 #define FAIR_WATCH_PRIORITY  5
 #define FAIR_EVENT_PRIORITY  4
@@ -245,8 +252,9 @@ extern const struct disk_memory_options fair_disk;
 #define FAIR_GUEST_PRIORITY  2
 bool fair_prefer(pthread_t thread, int priority);
 /*
- * Where there are more CPUs than workers, each worker has one of its own, and the guests have the others. Otherwise a
- * kernel that grants ordinary threads a little of each CPU would stop a busy worker for a hostile guest.
+ * Where there are more CPUs than workers, each worker has one of its own, and the guests have the others.
+ * Otherwise a kernel that grants ordinary threads a little of each CPU would stop a busy worker for a hostile
+ * guest.
  */
 void fair_place_worker(pthread_t thread, unsigned worker, unsigned workers);
 void fair_place_guests(pthread_t thread, unsigned workers);

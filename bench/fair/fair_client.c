@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guests of a run. One thread serves the front ends of all of them, as 64 threads on two cores would
- * measure the kernel's scheduler: it sleeps until one of the back end's notifications, or until a guest's own time
- * has come (an arrival, an end of a pause), and answers completions with new requests.
+ * measure the kernel's scheduler: it sleeps until one of the back end's notifications, or until a guest's own
+ * time has come (an arrival, an end of a pause), and answers completions with new requests.
  *
- * The hostile guests have a thread of their own that runs only when nothing else wants the core: what they cost
- * the honest ones is then the daemon's doing and not their own use of the machine.
+ * The hostile guests have a thread of their own that runs only when nothing else wants the core: what they
+ * cost the honest ones is then the daemon's doing and not their own use of the machine.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -177,7 +177,8 @@ static void tenant_reap(struct fair_client *client, struct tenant *tenant, uint6
 		fair_series_add(&outcome->series, ms, tenant->load->block_bytes, cost_ns);
 		if (client->plan->rounds > 0 && !client->hostile)
 			fair_samples_add(&outcome->samples, client->plan,
-					 (io->start_ns - client->epoch_ns) / NS_PER_MS, now_ns - io->start_ns);
+					 (io->start_ns - client->epoch_ns) / NS_PER_MS,
+					 now_ns - io->start_ns);
 		outcome->errors += status != 0;
 		io->next = tenant->free;
 		tenant->free = io;

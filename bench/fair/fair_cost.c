@@ -26,7 +26,8 @@ static void overhead(const struct fair_bench *bench, unsigned guests, bool file,
 	fair_plan_toggle(&plan, slice_ms);
 	fair_run_make(bench, &plan, &run);
 	off_on = fair_off_and_on(&run, &plan, FAIR_REQUESTS, slice_ms);
-	fair_report_add(report, "throughput without sharing", "kIOPS", FAIR_INFORMS, off_on.per_s[0] / 1000, 0);
+	fair_report_add(report, "throughput without sharing", "kIOPS", FAIR_INFORMS, off_on.per_s[0] / 1000,
+			0);
 	fair_report_add(report, "throughput with sharing, of that without", "%", FAIR_AT_LEAST,
 			off_on.ratio * 100, 98);
 	fair_report_add(report, "sharing adds to a request", "ns", FAIR_AT_MOST,
@@ -38,8 +39,9 @@ static void overhead(const struct fair_bench *bench, unsigned guests, bool file,
 
 static void decisions(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
 {
-	const struct scheduler_case two = {.guests = 2, .active = 2}, all = {.guests = guests, .active = guests},
-				    idle = {.guests = guests, .active = ACTIVE};
+	const struct scheduler_case two = { .guests = 2, .active = 2 },
+				    all = { .guests = guests, .active = guests },
+				    idle = { .guests = guests, .active = ACTIVE };
 	double two_ns = scheduler_cost_ns(&two), all_ns = scheduler_cost_ns(&all),
 	       idle_ns = scheduler_cost_ns(&idle);
 
@@ -81,7 +83,8 @@ static void crowded(const struct fair_bench *bench, unsigned guests, bool file, 
 	fair_report_add(report, "workers' CPU time a request, of that with 12 guests", "x", FAIR_AT_MOST,
 			many.cpu_ns / few.cpu_ns, 2);
 	fair_report_add(report, "memory of an idle guest, both sides", "KiB", FAIR_INFORMS,
-			((double)many.resident_bytes - (double)few.resident_bytes) / (guests - ACTIVE) / 1024, 0);
+			((double)many.resident_bytes - (double)few.resident_bytes) / (guests - ACTIVE) / 1024,
+			0);
 }
 
 /* ---- Q12: guests that cost the daemon time and the disk little ---- */
@@ -107,9 +110,12 @@ static double victim_cpu_ns(const struct fair_run *run, const struct fair_plan *
 	return (double)run->outcome[0].cpu_ns[hostile] / (double)fair_rounds_requests(run, plan, 0, hostile);
 }
 
-/* A victim whose requests are thought to cost the worker so much, and who wants half of its share of that time. */
-static void storm_run(const struct fair_bench *bench, unsigned guests, struct fair_load load, double request_ns,
-		      struct fair_plan *plan, struct fair_run *ret_run)
+/*
+ * A victim whose requests are thought to cost the worker so much, and who wants half of its share of that
+ * time.
+ */
+static void storm_run(const struct fair_bench *bench, unsigned guests, struct fair_load load,
+		      double request_ns, struct fair_plan *plan, struct fair_run *ret_run)
 {
 	plan->disk = &fast_disk;
 	plan->workers = 1;
@@ -118,7 +124,8 @@ static void storm_run(const struct fair_bench *bench, unsigned guests, struct fa
 	fair_run_make(bench, plan, ret_run);
 }
 
-static void storm(const struct fair_bench *bench, unsigned guests, struct fair_load load, struct fair_report *report)
+static void storm(const struct fair_bench *bench, unsigned guests, struct fair_load load,
+		  struct fair_report *report)
 {
 	struct fair_plan trial = fair_plan_make(bench, false, FAIR_ROUNDS * (SETTLE_MS + 200)),
 			 plan = fair_plan_make(bench, false, FAIR_ROUNDS * (SETTLE_MS + 1800));
@@ -135,10 +142,13 @@ static void storm(const struct fair_bench *bench, unsigned guests, struct fair_l
 	fair_report_add(report, "victim's p99 alone", "us", FAIR_INFORMS, alone_us, 0);
 	fair_report_add(report, "victim's p99, of alone", "x", FAIR_AT_MOST,
 			fair_p99_us(&run, &plan, 0, 1, report) / alone_us, 1.5);
-	fair_report_add(report, "victim's CPU a request, alone", "us", FAIR_INFORMS, victim_cpu_ns(&run, &plan, 0) / 1000, 0);
-	fair_report_add(report, "victim's CPU a request", "us", FAIR_INFORMS, victim_cpu_ns(&run, &plan, 1) / 1000, 0);
+	fair_report_add(report, "victim's CPU a request, alone", "us", FAIR_INFORMS,
+			victim_cpu_ns(&run, &plan, 0) / 1000, 0);
+	fair_report_add(report, "victim's CPU a request", "us", FAIR_INFORMS,
+			victim_cpu_ns(&run, &plan, 1) / 1000, 0);
 	fair_report_add(report, "of a worker's time used in the storm", "%", FAIR_INFORMS,
-			(storm_ns + (double)run.outcome[0].cpu_ns[1]) / NS_PER_MS / (FAIR_ROUNDS * plan.half_ms) * 100,
+			(storm_ns + (double)run.outcome[0].cpu_ns[1]) / NS_PER_MS /
+				(FAIR_ROUNDS * plan.half_ms) * 100,
 			0);
 	fair_report_add(report, "charged to who storms, of all", "%", FAIR_INFORMS,
 			storm_ns / (storm_ns + (double)run.outcome[0].cpu_ns[1]) * 100, 0);
@@ -147,22 +157,26 @@ static void storm(const struct fair_bench *bench, unsigned guests, struct fair_l
 	fair_run_free(&run);
 }
 
-static void storm_of_kicks(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+static void storm_of_kicks(const struct fair_bench *bench, unsigned guests, bool file,
+			   struct fair_report *report)
 {
 	storm(bench, guests, fair_load_of(FAIR_STORM, 0, 0), report);
 }
 
-static void storm_of_flushes(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+static void storm_of_flushes(const struct fair_bench *bench, unsigned guests, bool file,
+			     struct fair_report *report)
 {
 	storm(bench, guests, fair_load_of(FAIR_FLUSH, 0, 128), report);
 }
 
-static void storm_without_io(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+static void storm_without_io(const struct fair_bench *bench, unsigned guests, bool file,
+			     struct fair_report *report)
 {
 	storm(bench, guests, fair_load_of(FAIR_IDENTIFY, 0, 128), report);
 }
 
-static void storm_of_reads(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+static void storm_of_reads(const struct fair_bench *bench, unsigned guests, bool file,
+			   struct fair_report *report)
 {
 	storm(bench, guests, fair_load_of(FAIR_READ, 512, 128), report);
 }

@@ -77,7 +77,8 @@ static struct fair_range windows(const struct fair_run *run, unsigned guest, enu
 	unsigned all = 0, counted = 0;
 
 	for (unsigned from = span.from_ms; from + window_ms <= span.to_ms; from += window_ms / 4, all++) {
-		double sum = (double)fair_series_sum(&run->outcome[guest].series, measure, from, from + window_ms);
+		double sum =
+			(double)fair_series_sum(&run->outcome[guest].series, measure, from, from + window_ms);
 
 		if (watch && fair_watch_lost(watch, from, from + window_ms) > STOOD_STILL)
 			continue;
@@ -136,9 +137,13 @@ void fair_plan_toggle(struct fair_plan *plan, unsigned slice_ms)
 		fair_plan_at(plan, at, fair_gate_on, on);
 }
 
-/* Adds up pairs of slices, one off and one on; `watch`: only those in which no CPU stood still. Returns how many. */
+/*
+ * Adds up pairs of slices, one off and one on; `watch`: only those in which no CPU stood still. Returns how
+ * many.
+ */
 static unsigned pairs(const struct fair_run *run, const struct fair_plan *plan, enum fair_measure measure,
-		      unsigned slice_ms, const struct fair_watch *watch, double per_s[2][FAIR_EVENTS], double *ratio)
+		      unsigned slice_ms, const struct fair_watch *watch, double per_s[2][FAIR_EVENTS],
+		      double *ratio)
 {
 	unsigned count = 0;
 

@@ -18,7 +18,10 @@ static double own_user_s(void)
 	return (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6;
 }
 
-/* proc(5), /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. A system without it counts nothing. */
+/*
+ * proc(5), /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal. A system without it counts
+ * nothing.
+ */
 struct fair_machine fair_machine_now(void)
 {
 	enum { USER, NICE, STEAL = 7, FIELDS };

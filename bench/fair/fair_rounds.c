@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Rounds: what a victim waits without and with hostile guests, in turn. Both halves are cut into windows, and those
- * do not count in which, or shortly before which, the machine stood still.
+ * Rounds: what a victim waits without and with hostile guests, in turn. Both halves are cut into windows, and
+ * those do not count in which, or shortly before which, the machine stood still.
  */
 #include <stdlib.h>
 
@@ -33,7 +33,8 @@ void fair_plan_rounds(struct fair_plan *plan, unsigned count, struct fair_load l
 
 /* ---- while it runs ---- */
 
-void fair_samples_add(struct fair_samples *samples, const struct fair_plan *plan, uint64_t sent_ms, uint64_t took_ns)
+void fair_samples_add(struct fair_samples *samples, const struct fair_plan *plan, uint64_t sent_ms,
+		      uint64_t took_ns)
 {
 	const uint64_t end_ms = plan->rounds_from_ms + plan->rounds * plan->round_ms;
 
@@ -57,7 +58,8 @@ static unsigned half_from_ms(const struct fair_plan *plan, unsigned round, unsig
 	return plan->rounds_from_ms + round * plan->round_ms + plan->settle_ms + hostile * plan->half_ms;
 }
 
-static bool window_counts(const struct fair_run *run, const struct fair_plan *plan, unsigned from_ms, unsigned in_ms)
+static bool window_counts(const struct fair_run *run, const struct fair_plan *plan, unsigned from_ms,
+			  unsigned in_ms)
 {
 	unsigned window_ms = from_ms + in_ms - in_ms % WINDOW_MS, end_ms = window_ms + WINDOW_MS;
 
@@ -66,13 +68,15 @@ static bool window_counts(const struct fair_run *run, const struct fair_plan *pl
 	return fair_watch_lost(run->watch, window_ms - BEFORE_MS, end_ms) <= STOOD_STILL_MOST;
 }
 
-uint64_t fair_rounds_requests(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned hostile)
+uint64_t fair_rounds_requests(const struct fair_run *run, const struct fair_plan *plan, unsigned guest,
+			      unsigned hostile)
 {
 	const struct fair_samples *samples = &run->outcome[guest].samples;
 	uint64_t count = 0;
 
 	for (size_t i = 0; i < samples->count; i++) {
-		unsigned in_ms = (samples->sample[i].sent_ms - plan->rounds_from_ms) % plan->round_ms - plan->settle_ms;
+		unsigned in_ms = (samples->sample[i].sent_ms - plan->rounds_from_ms) % plan->round_ms -
+				 plan->settle_ms;
 
 		count += in_ms / plan->half_ms == hostile;
 	}
@@ -105,9 +109,11 @@ double fair_rounds_counted(const struct fair_run *run, const struct fair_plan *p
 	return (sum[0] < sum[1] ? sum[0] : sum[1]) / plan->rounds;
 }
 
-/* Of a half's requests; `all`: also of windows that do not count. Whoever sent nothing waited all the time. */
-static double half_p99_us(const struct fair_run *run, const struct fair_plan *plan, unsigned guest, unsigned from_ms,
-			  bool all)
+/*
+ * Of a half's requests; `all`: also of windows that do not count. Whoever sent nothing waited all the time.
+ */
+static double half_p99_us(const struct fair_run *run, const struct fair_plan *plan, unsigned guest,
+			  unsigned from_ms, bool all)
 {
 	const struct fair_samples *samples = &run->outcome[guest].samples;
 	struct load_histogram *latency = fair_allocate(1, sizeof(*latency));

@@ -130,7 +130,8 @@ void fair_sleep_until(uint64_t ns)
 
 static unsigned mark_ms(const struct fair_plan *plan, unsigned mark)
 {
-	const unsigned in_ms[MARKS_A_ROUND] = {plan->settle_ms, plan->settle_ms + plan->half_ms, plan->round_ms};
+	const unsigned in_ms[MARKS_A_ROUND] = { plan->settle_ms, plan->settle_ms + plan->half_ms,
+						plan->round_ms };
 
 	return plan->rounds_from_ms + mark / MARKS_A_ROUND * plan->round_ms + in_ms[mark % MARKS_A_ROUND];
 }
@@ -157,7 +158,8 @@ static void pass_time(const struct fair_plan *plan, struct fair_server *server, 
 	unsigned event = 0, mark = 0, marks = plan->rounds * MARKS_A_ROUND;
 
 	while (event < plan->events || mark < marks) {
-		if (mark < marks && (event == plan->events || mark_ms(plan, mark) < plan->event[event].at_ms)) {
+		if (mark < marks &&
+		    (event == plan->events || mark_ms(plan, mark) < plan->event[event].at_ms)) {
 			fair_sleep_until(epoch_ns + mark_ms(plan, mark) * NS_PER_MS);
 			charge_guests(server, run, cpu_ns, mark++);
 		} else {

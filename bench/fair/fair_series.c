@@ -63,8 +63,8 @@ double fair_median(double *value, unsigned n)
 	return (value[(n - 1) / 2] + value[n / 2]) / 2;
 }
 
-double fair_excess(const struct fair_series *series, enum fair_measure measure, double per_s, unsigned from_ms,
-		   unsigned to_ms)
+double fair_excess(const struct fair_series *series, enum fair_measure measure, double per_s,
+		   unsigned from_ms, unsigned to_ms)
 {
 	double level = 0, highest = 0;
 

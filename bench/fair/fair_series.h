@@ -31,15 +31,15 @@ double fair_jain(const double *value, unsigned n);
 double fair_median(double *value, unsigned n);
 
 /*
- * The largest excess over a rate of `per_s` in any window of any length inside [from_ms, to_ms): how much a limit
- * was overshot. A leaky bucket that empties at that rate and never goes below 0 stands highest there.
+ * The largest excess over a rate of `per_s` in any window of any length inside [from_ms, to_ms): how much a
+ * limit was overshot. A leaky bucket that empties at that rate and never goes below 0 stands highest there.
  */
-double fair_excess(const struct fair_series *series, enum fair_measure measure, double per_s, unsigned from_ms,
-		   unsigned to_ms);
+double fair_excess(const struct fair_series *series, enum fair_measure measure, double per_s,
+		   unsigned from_ms, unsigned to_ms);
 
 /*
- * When the series reached a level: the end of the first window of window_ms inside [from_ms, to_ms) that holds at
- * least `level`, in ms after from_ms; to_ms - from_ms if there is none.
+ * When the series reached a level: the end of the first window of window_ms inside [from_ms, to_ms) that
+ * holds at least `level`, in ms after from_ms; to_ms - from_ms if there is none.
  */
 unsigned fair_reached_ms(const struct fair_series *series, enum fair_measure measure, double level,
 			 unsigned window_ms, unsigned from_ms, unsigned to_ms);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The daemon's side of a run: workers, one physical disk with its gate, and for each guest a node of the tree of
- * shares, a virtual disk and an endpoint, put together as the daemon does, without configuration and API. The main
- * thread is the gate's control thread; the endpoints have one of their own while the run lasts.
+ * The daemon's side of a run: workers, one physical disk with its gate, and for each guest a node of the tree
+ * of shares, a virtual disk and an endpoint, put together as the daemon does, without configuration and API.
+ * The main thread is the gate's control thread; the endpoints have one of their own while the run lasts.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -16,7 +16,8 @@ static double percent(double part)
 
 /* ---- Q1 ---- */
 
-static void equal_floods(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+static void equal_floods(const struct fair_bench *bench, unsigned guests, bool file,
+			 struct fair_report *report)
 {
 	struct fair_plan plan = fair_plan_make(bench, file, 2000);
 	struct fair_run run;
@@ -65,7 +66,8 @@ static void sizes(const struct fair_bench *bench, unsigned guests, bool file, st
 
 /* ---- Q5: the reserving guest's weight would give it next to nothing ---- */
 
-static void reservation(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+static void reservation(const struct fair_bench *bench, unsigned guests, bool file,
+			struct fair_report *report)
 {
 	struct fair_plan plan = fair_plan_make(bench, file, 2000);
 	const struct disk_cost cost = fair_cost_of(&fair_disk);
@@ -81,8 +83,8 @@ static void reservation(const struct fair_bench *bench, unsigned guests, bool fi
 	range = fair_windows(&run, 0, FAIR_REQUESTS, 100, fair_plan_span(&plan));
 	fair_report_add(report, "of a reservation of half the disk, worst 100 ms", "%", FAIR_AT_LEAST,
 			percent(range.least / (double)reserved * 10), 99);
-	fair_report_add(report, "windows of 100 ms in which the machine did not stand still", "%", FAIR_INFORMS,
-			percent(range.counted), 0);
+	fair_report_add(report, "windows of 100 ms in which the machine did not stand still", "%",
+			FAIR_INFORMS, percent(range.counted), 0);
 	fair_run_free(&run);
 }
 

@@ -9,8 +9,8 @@
 /*
  * ---- Q4: a victim alone, then beside floods of large writes ----
  *
- * The victim wants no more than half of its share: beyond it, waiting is what its weight asks for. Between two guests
- * that is no restriction for a closed loop of depth 1.
+ * The victim wants no more than half of its share: beyond it, waiting is what its weight asks for. Between
+ * two guests that is no restriction for a closed loop of depth 1.
  */
 
 #define LARGE_BYTES (256 * KIB)
@@ -32,7 +32,8 @@ static void victim(const struct fair_bench *bench, unsigned guests, bool file, s
 	double alone_us;
 
 	fair_plan_add(&plan, 1, fair_victim(disk_cost_iops(&cost), guests), fair_weight(100));
-	fair_plan_rounds(&plan, guests - 1, fair_load_of(FAIR_WRITE, LARGE_BYTES, guests > 8 ? 32 : 256), SETTLE_MS);
+	fair_plan_rounds(&plan, guests - 1, fair_load_of(FAIR_WRITE, LARGE_BYTES, guests > 8 ? 32 : 256),
+			 SETTLE_MS);
 	fair_run_make(bench, &plan, &run);
 	alone_us = fair_p99_us(&run, &plan, 0, 0, report);
 	fair_report_add(report, "victim's p99 alone", "us", FAIR_INFORMS, alone_us, 0);
@@ -46,8 +47,8 @@ static void victim(const struct fair_bench *bench, unsigned guests, bool file, s
 /*
  * ---- Q6: a limited guest that always wants more, and one that saves up its burst ----
  *
- * What is counted is completions, and they jitter by what the device and the notification take: of the overshoot, a
- * millisecond's worth of the rate is not the limiter's.
+ * What is counted is completions, and they jitter by what the device and the notification take: of the
+ * overshoot, a millisecond's worth of the rate is not the limiter's.
  */
 
 #define LIMIT_IOPS      2000u
@@ -75,10 +76,11 @@ static void limit(const struct fair_bench *bench, unsigned guests, bool file, st
 	range = fair_windows(&run, 0, FAIR_REQUESTS, 1000, span);
 	fair_report_add(report, "error of the rate, worst 1 s", "%", FAIR_AT_MOST,
 			fmax(1 - range.least / LIMIT_IOPS, range.greatest / LIMIT_IOPS - 1) * 100, 1);
-	excess = fmax(fair_excess(&run.outcome[0].series, FAIR_REQUESTS, LIMIT_IOPS, span.from_ms, span.to_ms),
-		      fair_excess(&run.outcome[1].series, FAIR_REQUESTS, LIMIT_IOPS, span.from_ms, span.to_ms));
-	fair_report_add(report, "overshoot; target: the burst and 1 ms of jitter", "requests", FAIR_AT_MOST, excess,
-			burst + JITTER_REQUESTS);
+	excess = fmax(
+		fair_excess(&run.outcome[0].series, FAIR_REQUESTS, LIMIT_IOPS, span.from_ms, span.to_ms),
+		fair_excess(&run.outcome[1].series, FAIR_REQUESTS, LIMIT_IOPS, span.from_ms, span.to_ms));
+	fair_report_add(report, "overshoot; target: the burst and 1 ms of jitter", "requests", FAIR_AT_MOST,
+			excess, burst + JITTER_REQUESTS);
 	fair_run_free(&run);
 }
 
@@ -135,8 +137,9 @@ struct reserver {
 	double iops;
 };
 
-static void capacity_fall_rows(const struct fair_run *run, const struct reserver *reserver, unsigned reservers,
-			       struct fair_span slow, unsigned end_ms, struct fair_report *report)
+static void capacity_fall_rows(const struct fair_run *run, const struct reserver *reserver,
+			       unsigned reservers, struct fair_span slow, unsigned end_ms,
+			       struct fair_report *report)
 {
 	struct fair_span settled = {slow.from_ms + SLOW_SETTLE_MS, slow.to_ms};
 	double least = INFINITY, greatest = 0, held = INFINITY, starved = INFINITY;
@@ -146,18 +149,19 @@ static void capacity_fall_rows(const struct fair_run *run, const struct reserver
 		const struct reserver *one = &reserver[i];
 		double part = fair_total(run, one->guest, 1, FAIR_REQUESTS, settled) / one->iops;
 		unsigned ms = fair_reached_ms(&run->outcome[one->guest].series, FAIR_REQUESTS,
-					      one->iops * RECOVERED_MS / 1000 * RECOVERED, RECOVERED_MS, slow.to_ms,
-					      end_ms);
+					      one->iops * RECOVERED_MS / 1000 * RECOVERED, RECOVERED_MS,
+					      slow.to_ms, end_ms);
 
 		least = fmin(least, part);
 		greatest = fmax(greatest, part);
-		held = fmin(held, fair_windows(run, one->guest, FAIR_REQUESTS, 1000, settled).least / one->iops *
-				      SLOW_FACTOR);
+		held = fmin(held, fair_windows(run, one->guest, FAIR_REQUESTS, 1000, settled).least /
+					  one->iops * SLOW_FACTOR);
 		recovery_ms = ms > recovery_ms ? ms : recovery_ms;
 	}
 	for (unsigned i = 0; i < run->guests; i++)
 		starved = fmin(starved, fair_total(run, i, 1, FAIR_REQUESTS, settled));
-	fair_report_add(report, "slow: of a tenth of the reservation, worst 1 s", "%", FAIR_AT_LEAST, held * 100, 99);
+	fair_report_add(report, "slow: of a tenth of the reservation, worst 1 s", "%", FAIR_AT_LEAST,
+			held * 100, 99);
 	if (reservers > 1)
 		fair_report_add(report, "slow: unevenness between reservations", "%", FAIR_AT_MOST,
 				(greatest / least - 1) * 100, 5);
@@ -165,7 +169,8 @@ static void capacity_fall_rows(const struct fair_run *run, const struct reserver
 	fair_report_add(report, "back to the reservation after", "ms", FAIR_AT_MOST, recovery_ms, 100);
 }
 
-static void capacity_fall(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+static void capacity_fall(const struct fair_bench *bench, unsigned guests, bool file,
+			  struct fair_report *report)
 {
 	static const double part[] = {0.30, 0.15};
 	struct fair_plan plan = fair_plan_make(bench, file, 0);
@@ -196,7 +201,10 @@ static void capacity_fall(const struct fair_bench *bench, unsigned guests, bool 
 #define WAKE_PART    0.9
 #define WAKE_SEEN_MS 5u
 
-/* The end of the first 5 ms after from_ms in which the first guest got nine tenths of its share, in ms after it. */
+/*
+ * The end of the first 5 ms after from_ms in which the first guest got nine tenths of its share, in ms after
+ * it.
+ */
 static unsigned share_reached_ms(const struct fair_run *run, double share, unsigned from_ms, unsigned to_ms)
 {
 	for (unsigned end = from_ms + WAKE_SEEN_MS; end <= to_ms; end++) {
@@ -224,8 +232,8 @@ static void waking(const struct fair_bench *bench, unsigned guests, bool file, s
 	fair_run_make(bench, &plan, &run);
 	for (unsigned at = FAIR_RAMP_MS; at + WAKE_MS <= plan.total_ms; at += 2 * WAKE_MS)
 		took[wakes++] = share_reached_ms(&run, share, at, at + WAKE_MS);
-	fair_report_add(report, "share reached after, median wake", "ms", FAIR_AT_MOST, fair_median(took, wakes),
-			10);
+	fair_report_add(report, "share reached after, median wake", "ms", FAIR_AT_MOST,
+			fair_median(took, wakes), 10);
 	fair_report_add(report, "share reached after, worst wake", "ms", FAIR_AT_MOST, took[wakes - 1], 10);
 	fair_run_free(&run);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Does the machine stand still? The host of a virtual machine takes its CPUs away for milliseconds and does not
- * always tell, and no share of one per cent of a guest's requests is measured then. On each CPU a thread before all others
- * wants to wake every half millisecond; what it comes late, that CPU did not run.
+ * Does the machine stand still? The host of a virtual machine takes its CPUs away for milliseconds and does
+ * not always tell, and no share of one per cent of a guest's requests is measured then. On each CPU a thread
+ * before all others wants to wake every half millisecond; what it comes late, that CPU did not run.
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -50,7 +50,8 @@ static void *watch_run(void *argument)
 	struct watcher *watcher = argument;
 	uint64_t end_ns = watcher->watch->epoch_ns + watcher->watch->total_ms * NS_PER_MS;
 
-	for (uint64_t at_ns = watcher->watch->epoch_ns, now_ns; at_ns < end_ns; at_ns = now_ns + WATCH_EVERY_NS) {
+	for (uint64_t at_ns = watcher->watch->epoch_ns, now_ns; at_ns < end_ns;
+	     at_ns = now_ns + WATCH_EVERY_NS) {
 		fair_sleep_until(at_ns);
 		now_ns = clock_now_ns();
 		if (now_ns > at_ns + WATCH_USUAL_NS)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* viaduct-bench-scheduler: what one scheduling decision costs. Goal: at most 100 ns, and flat within a factor of two. */
+/*
+ * viaduct-bench-scheduler: what one scheduling decision costs. Goal: at most 100 ns, and flat within a factor
+ * of two.
+ */
 #include <stdio.h>
 
 #include "scheduler_cost.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What one decision of the disk scheduler costs. Every request is added and taken again; the figure is the time for
- * both, the best of several rounds.
+ * What one decision of the disk scheduler costs. Every request is added and taken again; the figure is the
+ * time for both, the best of several rounds.
  */
 #ifndef VIADUCT_BENCH_SCHEDULER_COST_H
 #define VIADUCT_BENCH_SCHEDULER_COST_H

@@ -74,7 +74,8 @@ void api_client_destroy(struct api_client *client)
 	free(client);
 }
 
-void api_client_set_patience(struct api_client *client, long timeout_s, bool (*give_up)(void *context), void *context)
+void api_client_set_patience(struct api_client *client, long timeout_s, bool (*give_up)(void *context),
+			     void *context)
 {
 	client->timeout_s = timeout_s;
 	client->give_up = give_up;
@@ -105,9 +106,11 @@ static int explain_permission(struct api_client *client)
 	}
 	group = getgrgid(status.st_gid);
 	if ((status.st_mode & 0060) == 0)
-		return fail(client, -EACCES, "permission denied: %s is open to its owner only; use sudo", path);
+		return fail(client, -EACCES, "permission denied: %s is open to its owner only; use sudo",
+			    path);
 	return fail(client, -EACCES,
-		    "permission denied: %s is for group %s; add yourself with `sudo usermod -aG %s $USER` and log in again",
+		    "permission denied: %s is for group %s; add yourself with `sudo usermod -aG %s $USER` "
+		    "and log in again",
 		    path, group ? group->gr_name : "?", group ? group->gr_name : "GROUP");
 }
 
@@ -133,7 +136,8 @@ static int probe_socket(struct api_client *client)
 	case -ECONNREFUSED:
 	case -ENOTDIR:
 		return fail(client, -ECONNREFUSED,
-			    "viaductd is not running (nothing answers on %s); start it with `systemctl start viaductd`, or "
+			    "viaductd is not running (nothing answers on %s); start it with `systemctl start "
+			    "viaductd`, or "
 			    "`viaductd --config FILE` by hand; --runtime-dir says where else to look",
 			    client->socket_path);
 	default:
@@ -225,7 +229,8 @@ static int judge(struct api_client *client, long status, const struct answer *an
 }
 
 /* curl asks this at least once a second; anything but 0 ends the request. */
-static int ask_to_give_up(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+static int ask_to_give_up(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+			  curl_off_t up)
 {
 	struct api_client *client = context;
 
@@ -269,7 +274,8 @@ int api_call(struct api_client *client, const char *method, const char *path, co
 	if (error)
 		return error;
 	headers = curl_slist_append(NULL, "Content-Type: application/json");
-	if (asprintf(&url, "http://localhost%s", path) < 0 || (body && !(text = json_dumps(body, JSON_COMPACT)))) {
+	if (asprintf(&url, "http://localhost%s", path) < 0 ||
+	    (body && !(text = json_dumps(body, JSON_COMPACT)))) {
 		error = fail(client, -ENOMEM, "out of memory");
 		goto out;
 	}

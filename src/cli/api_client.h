@@ -27,10 +27,11 @@ int api_call(struct api_client *client, const char *method, const char *path, co
 	     json_t **ret_answer);
 
 /*
- * For calls of an interactive program: they fail after timeout_s seconds, and soon (within a second) after give_up()
- * returns true.
+ * For calls of an interactive program: they fail after timeout_s seconds, and soon (within a second) after
+ * give_up() returns true.
  */
-void api_client_set_patience(struct api_client *client, long timeout_s, bool (*give_up)(void *context), void *context);
+void api_client_set_patience(struct api_client *client, long timeout_s, bool (*give_up)(void *context),
+			     void *context);
 
 /* The last failure, without a final dot or newline. */
 const char *api_client_error(const struct api_client *client);

@@ -87,7 +87,8 @@ static const struct cli_option *find_option(const struct cli_option *options, co
 	return NULL;
 }
 
-static int unknown_option(const struct cli_command *command, const struct cli_option *options, const char *name)
+static int unknown_option(const struct cli_command *command, const struct cli_option *options,
+			  const char *name)
 {
 	const char *names[OPTIONS_MAX + 1], *nearest;
 	size_t count = 0, dashes = strspn(name, "-");
@@ -102,8 +103,8 @@ static int unknown_option(const struct cli_command *command, const struct cli_op
 }
 
 /* Takes argv[*index] as an option, and its value from it or from the next argument. */
-static int parse_option(const struct cli_command *command, const struct cli_option *options, int argc, char **argv,
-			int *index)
+static int parse_option(const struct cli_command *command, const struct cli_option *options, int argc,
+			char **argv, int *index)
 {
 	const char *argument = argv[*index], *equals = strchr(argument, '=');
 	size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
@@ -127,7 +128,8 @@ static int parse_option(const struct cli_command *command, const struct cli_opti
 }
 
 /* Joins the command's options and the global ones. */
-static void all_options(struct cli_option *all, const struct cli_option *options, struct global_values *values)
+static void all_options(struct cli_option *all, const struct cli_option *options,
+			struct global_values *values)
 {
 	const struct cli_option global[] = {
 		{ "runtime-dir", &values->runtime_dir, NULL },
@@ -143,7 +145,8 @@ static void all_options(struct cli_option *all, const struct cli_option *options
 	all[count] = (struct cli_option){ 0 };
 }
 
-static int apply_global(struct cli *cli, const struct cli_command *command, const struct global_values *values)
+static int apply_global(struct cli *cli, const struct cli_command *command,
+			const struct global_values *values)
 {
 	if (values->runtime_dir) {
 		if (snprintf(cli->runtime_dir, sizeof(cli->runtime_dir), "%s", values->runtime_dir) >=
@@ -156,8 +159,8 @@ static int apply_global(struct cli *cli, const struct cli_command *command, cons
 	return CLI_OK;
 }
 
-static int check_word_count(const struct cli_command *command, const struct cli_arguments *arguments, int words_min,
-			    int words_max)
+static int check_word_count(const struct cli_command *command, const struct cli_arguments *arguments,
+			    int words_min, int words_max)
 {
 	if (arguments->count < words_min)
 		return cli_usage(command, arguments->count == 0 ? "an argument is missing" :
@@ -169,7 +172,8 @@ static int check_word_count(const struct cli_command *command, const struct cli_
 }
 
 int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char **argv,
-	      const struct cli_option *options, int words_min, int words_max, struct cli_arguments *ret_arguments)
+	      const struct cli_option *options, int words_min, int words_max,
+	      struct cli_arguments *ret_arguments)
 {
 	struct global_values values = { 0 };
 	struct cli_arguments arguments = { 0 };
@@ -199,14 +203,16 @@ int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char
 	return result;
 }
 
-int cli_parse_size(const struct cli_command *command, const char *option, const char *text, uint64_t *ret_bytes)
+int cli_parse_size(const struct cli_command *command, const char *option, const char *text,
+		   uint64_t *ret_bytes)
 {
 	int error = text_size_parse(text, ret_bytes);
 
 	if (error == -ERANGE)
 		return cli_usage(command, "%s: \"%s\" is too large", option, text);
 	if (error)
-		return cli_usage(command, "%s: \"%s\" is not a size; write bytes, or 512K, 64M, 8G, 1.5T", option, text);
+		return cli_usage(command, "%s: \"%s\" is not a size; write bytes, or 512K, 64M, 8G, 1.5T",
+				 option, text);
 	return CLI_OK;
 }
 
@@ -245,7 +251,8 @@ static int find_in_path(const char *name, char path[CLI_PATH_MAX])
 	while (directories && *directories) {
 		size_t length = strcspn(directories, ":");
 
-		if (length > 0 && snprintf(path, CLI_PATH_MAX, "%.*s/%s", (int)length, directories, name) < CLI_PATH_MAX &&
+		if (length > 0 &&
+		    snprintf(path, CLI_PATH_MAX, "%.*s/%s", (int)length, directories, name) < CLI_PATH_MAX &&
 		    is_program(path))
 			return 0;
 		directories += length + (directories[length] == ':');
@@ -256,8 +263,9 @@ static int find_in_path(const char *name, char path[CLI_PATH_MAX])
 int cli_find_program(const char *name, char path[CLI_PATH_MAX])
 {
 	/* Installed side by side; then as the build tree has them. */
-	static const char *const relative[] = { "", "../sbin/", "../daemon/", "../../../tools/", "../lib/viaduct/",
-						"../libexec/viaduct/" };
+	static const char *const relative[] = {
+		"", "../sbin/", "../daemon/", "../../../tools/", "../lib/viaduct/", "../libexec/viaduct/"
+	};
 	char self[CLI_PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 

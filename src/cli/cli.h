@@ -53,20 +53,25 @@ struct cli_arguments {
 
 /*
  * Parses options (before, between and after words), the global ones included, until "--". `options` is ended
- * by a zero entry. Returns CLI_OK, or CLI_USAGE after it said on stderr what is wrong and what would be right.
+ * by a zero entry. Returns CLI_OK, or CLI_USAGE after it said on stderr what is wrong and what would be
+ * right.
  */
 int cli_parse(struct cli *cli, const struct cli_command *command, int argc, char **argv,
-	      const struct cli_option *options, int words_min, int words_max, struct cli_arguments *ret_arguments);
+	      const struct cli_option *options, int words_min, int words_max,
+	      struct cli_arguments *ret_arguments);
 
 /* A size option's value in bytes; says what is wrong. Returns CLI_OK or CLI_USAGE. */
-int cli_parse_size(const struct cli_command *command, const char *option, const char *text, uint64_t *ret_bytes);
+int cli_parse_size(const struct cli_command *command, const char *option, const char *text,
+		   uint64_t *ret_bytes);
 
 /* ---- words ---- */
 
 /* "viaduct COMMAND: …" on stderr. Returns CLI_FAILED. `command` may be NULL. */
-int cli_fail(const struct cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cli_fail(const struct cli_command *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 /* The same with the command's usage line below. Returns CLI_USAGE. */
-int cli_usage(const struct cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cli_usage(const struct cli_command *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Of `names` (ended by NULL), the nearest to `word` when it is near enough to be a typo; else NULL. */
 const char *cli_nearest(const char *word, const char *const *names);

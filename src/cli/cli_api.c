@@ -9,8 +9,8 @@
 
 #include "cli/api_client.h"
 
-int cli_call(struct cli *cli, const struct cli_command *command, const char *method, const char *path, json_t *body,
-	     json_t **ret_answer, int *ret_errno)
+int cli_call(struct cli *cli, const struct cli_command *command, const char *method, const char *path,
+	     json_t *body, json_t **ret_answer, int *ret_errno)
 {
 	struct api_client *client = NULL;
 	int error = api_client_create(cli->runtime_dir, &client);

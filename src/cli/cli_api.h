@@ -8,11 +8,12 @@
 #include "cli/cli.h"
 
 /*
- * Calls the daemon of cli->runtime_dir. `body` is taken (NULL: none). Returns CLI_OK and *ret_answer (owned by
- * the caller; may be NULL), or CLI_FAILED after the reason was printed; *ret_errno (may be NULL) tells which.
+ * Calls the daemon of cli->runtime_dir. `body` is taken (NULL: none). Returns CLI_OK and *ret_answer (owned
+ * by the caller; may be NULL), or CLI_FAILED after the reason was printed; *ret_errno (may be NULL) tells
+ * which.
  */
-int cli_call(struct cli *cli, const struct cli_command *command, const char *method, const char *path, json_t *body,
-	     json_t **ret_answer, int *ret_errno);
+int cli_call(struct cli *cli, const struct cli_command *command, const char *method, const char *path,
+	     json_t *body, json_t **ret_answer, int *ret_errno);
 
 /* GET. */
 int cli_get(struct cli *cli, const struct cli_command *command, const char *path, json_t **ret_answer);

@@ -40,7 +40,8 @@ uint64_t progress_left_ns(const struct progress *progress, uint64_t now_ns)
 		return 0;
 	if (bytes_per_s < 1)
 		return UINT64_MAX;
-	return (uint64_t)((double)(progress->total_bytes - progress->done_bytes) / bytes_per_s * (double)NS_PER_S);
+	return (uint64_t)((double)(progress->total_bytes - progress->done_bytes) / bytes_per_s *
+			  (double)NS_PER_S);
 }
 
 static unsigned percent(const struct progress *progress)
@@ -118,7 +119,8 @@ void progress_finish(struct progress *progress, uint64_t now_ns)
 	progress_clear(progress);
 	fprintf(progress->out, "%s: %s", progress->label, text_size(size, progress->done_bytes));
 	if (progress->skipped_bytes > 0)
-		fprintf(progress->out, " (%s of it empty, not copied)", text_size(holes, progress->skipped_bytes));
+		fprintf(progress->out, " (%s of it empty, not copied)",
+			text_size(holes, progress->skipped_bytes));
 	fprintf(progress->out, " in %s, %s/s\n", text_duration(time, now_ns - progress->start_ns),
 		text_size(speed, (uint64_t)rate(progress, now_ns)));
 	fflush(progress->out);

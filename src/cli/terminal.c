@@ -186,10 +186,12 @@ void terminal_show(struct terminal *terminal, const char *lines)
 /* Of "ESC [ 5 ~" and the like: the letter, or the number before a tilde. */
 static int named_key(char final, char digit)
 {
-	static const struct { char final, digit; enum terminal_key key; } keys[] = {
-		{ 'A', 0, KEY_UP },	     { 'B', 0, KEY_DOWN },     { 'C', 0, KEY_RIGHT },  { 'D', 0, KEY_LEFT },
-		{ 'H', 0, KEY_HOME },	     { 'F', 0, KEY_END },      { '~', '1', KEY_HOME }, { '~', '4', KEY_END },
-		{ '~', '5', KEY_PAGE_UP },   { '~', '6', KEY_PAGE_DOWN }, { '~', '7', KEY_HOME }, { '~', '8', KEY_END },
+	static const struct { char final, digit; enum terminal_key key;
+	} keys[] = {
+		{ 'A', 0, KEY_UP },	     { 'B', 0, KEY_DOWN },   { 'C', 0, KEY_RIGHT },
+		{ 'D', 0, KEY_LEFT },	     { 'H', 0, KEY_HOME },   { 'F', 0, KEY_END },
+		{ '~', '1', KEY_HOME },	     { '~', '4', KEY_END },  { '~', '5', KEY_PAGE_UP },
+		{ '~', '6', KEY_PAGE_DOWN }, { '~', '7', KEY_HOME }, { '~', '8', KEY_END },
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The terminal as a screen to draw on: alternate screen, keys without echo, signals as events. Whatever ends the program
- * (a signal, a failed assertion too), the terminal is given back as it was found. One at a time in a process.
+ * The terminal as a screen to draw on: alternate screen, keys without echo, signals as events. Whatever ends
+ * the program (a signal, a failed assertion too), the terminal is given back as it was found. One at a time
+ * in a process.
  */
 #ifndef VIADUCT_CLI_TERMINAL_H
 #define VIADUCT_CLI_TERMINAL_H
@@ -20,7 +21,10 @@ enum terminal_key {
 	KEY_ENDED,		/* a signal wants us to end, or the terminal is gone */
 };
 
-/* Standard input and output must be a terminal. Returns 0, -ENOTTY (also: one that cannot be drawn on), or -errno. */
+/*
+ * Standard input and output must be a terminal. Returns 0, -ENOTTY (also: one that cannot be drawn on), or
+ * -errno.
+ */
 int terminal_create(struct terminal **ret_terminal);
 /* Gives the terminal back. NULL is allowed. */
 void terminal_destroy(struct terminal *terminal);

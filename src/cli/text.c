@@ -23,7 +23,8 @@ char *text_size(char buffer[TEXT_NUMBER_MAX], uint64_t bytes)
 	if (bytes == 0)
 		snprintf(buffer, TEXT_NUMBER_MAX, "0");
 	else if (bytes % scale == 0)
-		snprintf(buffer, TEXT_NUMBER_MAX, "%llu %s", (unsigned long long)(bytes / scale), unit[power]);
+		snprintf(buffer, TEXT_NUMBER_MAX, "%llu %s", (unsigned long long)(bytes / scale),
+			 unit[power]);
 	else
 		snprintf(buffer, TEXT_NUMBER_MAX, "%.1f %s", (double)bytes / (double)scale, unit[power]);
 	return buffer;
@@ -69,7 +70,8 @@ static uint64_t suffix_scale(const char *suffix)
 	if (suffix[0] == '\0' || strcasecmp(suffix, "b") == 0)
 		return 1;
 	found = strchr(letter, tolower((unsigned char)suffix[0]));
-	if (!found || (suffix[1] != '\0' && strcasecmp(suffix + 1, "b") != 0 && strcasecmp(suffix + 1, "ib") != 0))
+	if (!found ||
+	    (suffix[1] != '\0' && strcasecmp(suffix + 1, "b") != 0 && strcasecmp(suffix + 1, "ib") != 0))
 		return 0;
 	return 1ull << (10 * (found - letter + 1));
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Numbers as people write and read them: sizes in powers of 1024, durations, and the nearest of some words. */
+/*
+ * Numbers as people write and read them: sizes in powers of 1024, durations, and the nearest of some words.
+ */
 #ifndef VIADUCT_CLI_TEXT_H
 #define VIADUCT_CLI_TEXT_H
 

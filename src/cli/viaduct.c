@@ -17,23 +17,31 @@
 static int command_help(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 
 static const char set_details[] =
-	"KEY: weight, min_iops, max_iops, min_bandwidth, max_bandwidth, burst (ms), and for disks latency_target (us).\n"
-	"VALUE: a number (bandwidths like 50M), none, or default for what the configuration says. It takes effect at\n"
+	"KEY: weight, min_iops, max_iops, min_bandwidth, max_bandwidth, burst (ms), and for disks "
+	"latency_target (us).\n"
+	"VALUE: a number (bandwidths like 50M), none, or default for what the configuration says. It takes "
+	"effect at\n"
 	"once, under running guests, and holds over restarts. Without settings, they are printed.";
 
 const struct cli_command cli_commands[] = {
-	{ "status", "[--json]", "every guest and disk: connected, traffic, latency, errors", NULL, command_status },
+	{ "status", "[--json]", "every guest and disk: connected, traffic, latency, errors", NULL,
+	  command_status },
 	{ "top", "[--once] [--json] [--interval S] [--sort KEY] [--guests|--groups]",
 	  "who uses the disks now: rates, shares, waiting; live",
-	  "Keys: q quits, g shows guests or groups instead of disks, s or the left and right arrows choose the\n"
+	  "Keys: q quits, g shows guests or groups instead of disks, s or the left and right arrows choose "
+	  "the\n"
 	  "column to sort by, r reverses, p pauses, + and - change the interval, the other arrows scroll.\n"
-	  "--once prints one interval and ends; so does --json. KEY is a column: name, iops, mbs, dev, got, due,\n"
+	  "--once prints one interval and ends; so does --json. KEY is a column: name, iops, mbs, dev, got, "
+	  "due,\n"
 	  "cpu, thr, con, p99, err, ref, wait, weight, min, max, read or write. viaduct(1) explains them.",
 	  command_top },
-	{ "pool list", "[--json]", "the physical disks and how much of them is free", NULL, command_pool_list },
+	{ "pool list", "[--json]", "the physical disks and how much of them is free", NULL,
+	  command_pool_list },
 	{ "pool show", "POOL [--json]", "the map: which guest owns which part of the physical disk",
-	  "Prints a picture in proportion (one letter a guest, '.' free) and a table of runs.", command_pool_show },
-	{ "pool check", "POOL|PATH [--config FILE]", "verifies a pool's metadata; the daemon must not hold it",
+	  "Prints a picture in proportion (one letter a guest, '.' free) and a table of runs.",
+	  command_pool_show },
+	{ "pool check", "POOL|PATH [--config FILE]",
+	  "verifies a pool's metadata; the daemon must not hold it",
 	  "PATH is a block device or file; POOL is looked up in the configuration\n"
 	  "(default /etc/viaduct/viaduct.conf). Exit code 1 when anything is damaged.",
 	  command_pool_check },
@@ -44,23 +52,34 @@ const struct cli_command cli_commands[] = {
 	  "SIZE is the new size, or +SIZE for that much more. Shrinking is refused.", command_disk_resize },
 	{ "disk rename", "GUEST/NAME GUEST/NEW", "gives a virtual disk another name or owner", NULL,
 	  command_disk_rename },
-	{ "disk set", "GUEST/NAME [KEY=VALUE …]", "shows or changes a disk's share of the physical disk", set_details,
-	  command_disk_set },
-	{ "guest set", "GUEST [KEY=VALUE …]", "the same for all disks of a guest together", set_details, command_guest_set },
-	{ "group set", "GROUP [KEY=VALUE …]", "the same for the guests of a group together", set_details, command_group_set },
-	{ "disk delete", "GUEST/NAME --yes", "deletes a virtual disk that no guest uses", NULL, command_disk_delete },
+	{ "disk set", "GUEST/NAME [KEY=VALUE …]", "shows or changes a disk's share of the physical disk",
+	  set_details, command_disk_set },
+	{ "guest set", "GUEST [KEY=VALUE …]", "the same for all disks of a guest together", set_details,
+	  command_guest_set },
+	{ "group set", "GROUP [KEY=VALUE …]", "the same for the guests of a group together", set_details,
+	  command_group_set },
+	{ "disk delete", "GUEST/NAME --yes", "deletes a virtual disk that no guest uses", NULL,
+	  command_disk_delete },
 	{ "disk import", "GUEST/NAME FILE [--pool POOL] [--size SIZE] [--format raw|qcow2] [--overwrite]",
 	  "fills a virtual disk from an image",
-	  "Makes the disk (as large as the image, or SIZE) and copies through the disk's own socket, so that\n"
-	  "it is bounded and accounted like a guest. Holes and zeroes are not copied. --overwrite fills a disk\n"
+	  "Makes the disk (as large as the image, or SIZE) and copies through the disk's own socket, so "
+	  "that\n"
+	  "it is bounded and accounted like a guest. Holes and zeroes are not copied. --overwrite fills a "
+	  "disk\n"
 	  "that is there already. When interrupted, a disk made here is deleted again.",
 	  command_disk_import },
-	{ "disk export", "GUEST/NAME FILE [--format raw|qcow2] [--overwrite]", "writes a virtual disk to an image",
-	  "The image is sparse. It appears under its name when it is complete, or not at all.", command_disk_export },
-	{ "run", "GUEST [--memory SIZE] [--cpus N] [--kernel FILE --initrd FILE --append TEXT] [-- QEMU-ARGS]",
-	  "starts QEMU with the guest's disks", "Uses KVM where it works, else software emulation.", command_run },
-	{ "qemu-args", "GUEST [--memory SIZE]", "prints what to add to a QEMU command line", NULL, command_qemu_args },
-	{ "libvirt-xml", "GUEST [--memory SIZE]", "prints what to add to a libvirt domain", NULL, command_libvirt_xml },
+	{ "disk export", "GUEST/NAME FILE [--format raw|qcow2] [--overwrite]",
+	  "writes a virtual disk to an image",
+	  "The image is sparse. It appears under its name when it is complete, or not at all.",
+	  command_disk_export },
+	{ "run",
+	  "GUEST [--memory SIZE] [--cpus N] [--kernel FILE --initrd FILE --append TEXT] [-- QEMU-ARGS]",
+	  "starts QEMU with the guest's disks", "Uses KVM where it works, else software emulation.",
+	  command_run },
+	{ "qemu-args", "GUEST [--memory SIZE]", "prints what to add to a QEMU command line", NULL,
+	  command_qemu_args },
+	{ "libvirt-xml", "GUEST [--memory SIZE]", "prints what to add to a libvirt domain", NULL,
+	  command_libvirt_xml },
 	{ "ch-args", "GUEST [--memory SIZE]", "prints what to add to a cloud-hypervisor command line", NULL,
 	  command_ch_args },
 	{ "reload", "", "makes the daemon read its configuration again", NULL, command_reload },
@@ -79,7 +98,8 @@ static void print_usage(FILE *out)
 	fputs("usage: viaduct [--runtime-dir DIR] [--json] [--no-color] COMMAND …\n\n", out);
 	for (const struct cli_command *command = cli_commands; command->name; command++)
 		fprintf(out, "  %-12s %s\n", command->name, command->help);
-	fputs("\n`viaduct help COMMAND` says more. The daemon is found in --runtime-dir, by default /run/viaduct\n"
+	fputs("\n`viaduct help COMMAND` says more. The daemon is found in --runtime-dir, by default "
+	      "/run/viaduct\n"
 	      "or, for a plain user, $XDG_RUNTIME_DIR/viaduct.\n",
 	      out);
 }

@@ -47,7 +47,8 @@ static size_t collect_fds(struct msghdr *message, int *fds, size_t fds_max)
 {
 	size_t count = 0;
 
-	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
+	for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control;
+	     control = CMSG_NXTHDR(message, control)) {
 		size_t in_this;
 
 		if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)

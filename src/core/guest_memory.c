@@ -121,7 +121,8 @@ static bool overlaps(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 	return a < b + b_size && b < a + a_size;
 }
 
-static int description_check(const struct guest_memory *old, const struct guest_region_description *description)
+static int description_check(const struct guest_memory *old,
+			     const struct guest_region_description *description)
 {
 	uint64_t end;
 
@@ -131,15 +132,17 @@ static int description_check(const struct guest_memory *old, const struct guest_
 	for (unsigned i = 0; i < old->count; i++) {
 		const struct guest_region *region = &old->region[i];
 
-		if (overlaps(region->guest_address, region->size, description->guest_address, description->size) ||
-		    overlaps(region->user_address, region->size, description->user_address, description->size))
+		if (overlaps(region->guest_address, region->size, description->guest_address,
+			     description->size) ||
+		    overlaps(region->user_address, region->size, description->user_address,
+			     description->size))
 			return -EINVAL;
 	}
 	return old->count < GUEST_MEMORY_REGIONS_MAX ? 0 : -ENOSPC;
 }
 
-int guest_memory_add(const struct guest_memory *old, const struct guest_region_description *description, int fd,
-		     struct guest_memory **ret_new)
+int guest_memory_add(const struct guest_memory *old, const struct guest_region_description *description,
+		     int fd, struct guest_memory **ret_new)
 {
 	struct guest_region added = {
 		.guest_address = description->guest_address,
@@ -178,8 +181,9 @@ int guest_memory_remove(const struct guest_memory *old, uint64_t guest_address, 
 	struct guest_memory *memory;
 	unsigned at = 0;
 
-	while (at < old->count && (old->region[at].guest_address != guest_address || old->region[at].size != size ||
-				   old->region[at].user_address != user_address))
+	while (at < old->count &&
+	       (old->region[at].guest_address != guest_address || old->region[at].size != size ||
+		old->region[at].user_address != user_address))
 		at++;
 	if (at == old->count)
 		return -ENOENT;
@@ -230,7 +234,8 @@ static const struct guest_region *find_user(const struct guest_memory *memory, u
 	for (unsigned i = 0; i < memory->count; i++) {
 		const struct guest_region *region = &memory->region[i];
 
-		if (user_address >= region->user_address && user_address - region->user_address < region->size)
+		if (user_address >= region->user_address &&
+		    user_address - region->user_address < region->size)
 			return region;
 	}
 	return NULL;
@@ -276,8 +281,8 @@ bool guest_memory_host_to_guest(const struct guest_memory *memory, const void *h
 	return false;
 }
 
-int guest_memory_iov(const struct guest_memory *memory, uint64_t guest_address, uint64_t length, struct iovec *iov,
-		     unsigned max)
+int guest_memory_iov(const struct guest_memory *memory, uint64_t guest_address, uint64_t length,
+		     struct iovec *iov, unsigned max)
 {
 	unsigned count = 0;
 

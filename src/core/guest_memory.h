@@ -56,8 +56,8 @@ struct guest_memory *guest_memory_create(void);
  *   -ERANGE  the file is smaller than file_offset + size
  *   -EACCES  not writable;  -ENOSPC  too many regions;  -ENOMEM
  */
-int guest_memory_add(const struct guest_memory *old, const struct guest_region_description *description, int fd,
-		     struct guest_memory **ret_new);
+int guest_memory_add(const struct guest_memory *old, const struct guest_region_description *description,
+		     int fd, struct guest_memory **ret_new);
 
 /* A new set without the region that matches all three numbers; -ENOENT when there is none. */
 int guest_memory_remove(const struct guest_memory *old, uint64_t guest_address, uint64_t size,
@@ -84,7 +84,8 @@ void *guest_memory_at_user(const struct guest_memory *memory, uint64_t user_addr
 /* Does [user_address, +length) lie in one region? For callers that need no pointer. */
 bool guest_memory_holds_user(const struct guest_memory *memory, uint64_t user_address, uint64_t length);
 /* Translates a VMM address to a guest physical one; returns false when it lies in no region. */
-bool guest_memory_user_to_guest(const struct guest_memory *memory, uint64_t user_address, uint64_t *ret_guest);
+bool guest_memory_user_to_guest(const struct guest_memory *memory, uint64_t user_address,
+				uint64_t *ret_guest);
 /* Guest physical address of a host pointer into this set; false when it points elsewhere. */
 bool guest_memory_host_to_guest(const struct guest_memory *memory, const void *host, uint64_t *ret_guest);
 
@@ -93,8 +94,8 @@ bool guest_memory_host_to_guest(const struct guest_memory *memory, const void *h
  * several elements. Returns the elements written (0 when length is 0), -EFAULT when a byte lies in no
  * region, -E2BIG when more than `max` elements are needed.
  */
-int guest_memory_iov(const struct guest_memory *memory, uint64_t guest_address, uint64_t length, struct iovec *iov,
-		     unsigned max);
+int guest_memory_iov(const struct guest_memory *memory, uint64_t guest_address, uint64_t length,
+		     struct iovec *iov, unsigned max);
 
 /* Copies out of guest memory, across regions. Returns 0 or -EFAULT. */
 int guest_memory_read(const struct guest_memory *memory, uint64_t guest_address, void *buffer, size_t bytes);

@@ -270,7 +270,8 @@ int handover_send(struct handover *handover, int socket)
 	for (size_t at = 0; !error && at < handover->fd_count; at += FD_MESSAGE_MAX) {
 		size_t left = handover->fd_count - at;
 
-		error = send_all(socket, "", 1, handover->fds + at, left < FD_MESSAGE_MAX ? left : FD_MESSAGE_MAX);
+		error = send_all(socket, "", 1, handover->fds + at,
+				 left < FD_MESSAGE_MAX ? left : FD_MESSAGE_MAX);
 	}
 	return error;
 }

@@ -14,7 +14,10 @@ struct handover {
 	uint8_t *bytes;
 	size_t length, capacity, position;
 	int *fds;		/* writer: duplicates are not made, the owner keeps them until sent */
-	/* Reader: fds before fd_position were taken. Writer: fd_position follows fd_count, none is ours to close. */
+	/*
+	 * Reader: fds before fd_position were taken. Writer: fd_position follows fd_count, none is ours to
+	 * close.
+	 */
 	size_t fd_count, fd_capacity, fd_position;
 	int error;		/* sticky: -ENOMEM while writing, -EBADMSG while reading */
 };

@@ -48,7 +48,8 @@ size_t iov_zero(const struct iovec *iov, unsigned count, size_t offset, size_t b
 	IOV_WALK(iov, count, offset, bytes, at, part, memset(at, 0, part));
 }
 
-void iov_window_open(struct iov_window *window, struct iovec *iov, unsigned count, size_t offset, size_t bytes)
+void iov_window_open(struct iov_window *window, struct iovec *iov, unsigned count, size_t offset,
+		     size_t bytes)
 {
 	struct iovec *first = iov, *last;
 

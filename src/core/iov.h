@@ -28,7 +28,8 @@ struct iov_window {
 };
 
 /* [offset, offset + bytes) must lie inside the array and bytes > 0. One window at a time per array. */
-void iov_window_open(struct iov_window *window, struct iovec *iov, unsigned count, size_t offset, size_t bytes);
+void iov_window_open(struct iov_window *window, struct iovec *iov, unsigned count, size_t offset,
+		     size_t bytes);
 void iov_window_close(struct iov_window *window);
 
 #endif

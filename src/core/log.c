@@ -61,8 +61,8 @@ static void emit(const char *line, size_t length)
 	ssize_t written = send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	/*
-	 * A pipe that polls writable has room for PIPE_BUF (4096) bytes, so for a line of ours. One that nobody
-	 * reads any more polls writable with an error, and a write would raise SIGPIPE.
+	 * A pipe that polls writable has room for PIPE_BUF (4096) bytes, so for a line of ours. One that
+	 * nobody reads any more polls writable with an error, and a write would raise SIGPIPE.
 	 */
 	if (written < 0 && errno == ENOTSOCK && poll(&sink, 1, 0) == 1 && sink.revents == POLLOUT)
 		written = write(STDERR_FILENO, line, length);
@@ -85,8 +85,9 @@ static void log_format(enum log_level level, const struct log_subject *subject, 
 	n = vsnprintf(line + length, sizeof(line) - length, format, arguments);
 	length += n < 0 ? 0 : (size_t)n;
 	if (suppressed > 0 && length < sizeof(line))
-		length += (size_t)snprintf(line + length, sizeof(line) - length, " (%llu similar lines suppressed)",
-					   (unsigned long long)suppressed);
+		length +=
+			(size_t)snprintf(line + length, sizeof(line) - length,
+					 " (%llu similar lines suppressed)", (unsigned long long)suppressed);
 	if (length > sizeof(line) - 2)
 		length = sizeof(line) - 2;
 	line[length++] = '\n';

@@ -23,7 +23,8 @@ struct log_subject {
 };
 
 /* Names a subject by a printf format; cut at LOG_NAME_MAX - 1. */
-void log_subject_name(struct log_subject *subject, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void log_subject_name(struct log_subject *subject, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Lines above this level are not written. Default LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);

@@ -8,9 +8,9 @@
  *
  * A turn never waits while there is work. When there was none, the loop spins for spin_ns before it sleeps.
  * spin_ns adapts: a busy wait that found work, or a sleep that ended sooner than spin_max_ns, makes the next
- * one full; a longer sleep takes a quarter off. With one request in flight the two waits alternate, a long one
- * for the disk and a short one for the driver: the first must not cost the second its spin, as each of its
- * sleeps is two wake-ups more. An idle loop spins ever less, four times spin_max_ns in all.
+ * one full; a longer sleep takes a quarter off. With one request in flight the two waits alternate, a long
+ * one for the disk and a short one for the driver: the first must not cost the second its spin, as each of
+ * its sleeps is two wake-ups more. An idle loop spins ever less, four times spin_max_ns in all.
  *
  * The ring is created disabled and enabled by the thread that turns the loop first, because
  * IORING_SETUP_SINGLE_ISSUER binds it to that thread. With IORING_SETUP_DEFER_TASKRUN completions are
@@ -50,7 +50,8 @@ static int ring_create(struct io_uring *ring, unsigned entries)
 
 	for (size_t i = 0; i < sizeof(flag_sets) / sizeof(flag_sets[0]); i++) {
 		struct io_uring_params params = {
-			.flags = flag_sets[i] | IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE,
+			.flags = flag_sets[i] | IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP |
+				 IORING_SETUP_CQSIZE,
 			.cq_entries = entries * 4,
 		};
 
@@ -172,7 +173,8 @@ void loop_set_threads(struct loop *loop, unsigned threads)
 	/* Bounded and unbounded workers; 0 leaves the number as it is. */
 	unsigned values[2] = { threads, 0 };
 
-	if (threads > loop->threads && loop->enabled && io_uring_register_iowq_max_workers(&loop->ring, values) == 0)
+	if (threads > loop->threads && loop->enabled &&
+	    io_uring_register_iowq_max_workers(&loop->ring, values) == 0)
 		loop->threads = threads;
 }
 
@@ -293,8 +295,8 @@ static unsigned reap(struct loop *loop)
 	unsigned head, handled = 0;
 
 	/* Completions that wait for us to enter the kernel, or that did not fit the ring. */
-	if (io_uring_cq_ready(&loop->ring) == 0 &&
-	    __atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
+	if (io_uring_cq_ready(&loop->ring) == 0 && __atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED) &
+							   (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
 		io_uring_get_events(&loop->ring);
 
 	while (handled < LOOP_REAP_BATCH && io_uring_cq_ready(&loop->ring) > 0) {
@@ -347,8 +349,9 @@ static int submit_and_sleep(struct loop *loop, uint64_t timeout_ns)
 
 	counter_add(&loop->counters.sleeps, 1);
 	loop->now_ns = 0;
-	return result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY || result >= 0 ? 0
-														: result;
+	return result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY || result >= 0
+		       ? 0
+		       : result;
 }
 
 static uint64_t sleep_limit(struct loop *loop, uint64_t timeout_ns)
@@ -428,7 +431,8 @@ static int turn(struct loop *loop, uint64_t timeout_ns, bool sleep_after_work)
 		loop->spin_ns = loop->spin_max_ns;
 	}
 	/* A loop that does not spin looks once more and then submits and sleeps with one system call. */
-	for (unsigned looks = 1; worked && sleep_after_work && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX; looks++) {
+	for (unsigned looks = 1; worked && sleep_after_work && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX;
+	     looks++) {
 		loop->now_ns = 0;
 		worked = work(loop);
 	}

@@ -49,10 +49,15 @@ void loop_destroy(struct loop *loop);
 /* Runs until loop_stop(); returns 0 or -errno when the ring itself fails. */
 int loop_run(struct loop *loop);
 
-/* One turn; waits at most timeout_ns (0 = do not wait). For tests and for programs with a loop of their own. */
+/*
+ * One turn; waits at most timeout_ns (0 = do not wait). For tests and for programs with a loop of their own.
+ */
 int loop_turn(struct loop *loop, uint64_t timeout_ns);
 
-/* Makes loop_run() return after the current turn and the messages posted before. Any thread, also from a signal handler. */
+/*
+ * Makes loop_run() return after the current turn and the messages posted before. Any thread, also from a
+ * signal handler.
+ */
 void loop_stop(struct loop *loop);
 
 /* Monotonic time, read once a turn: for deadlines and accounting, not for latencies. */
@@ -90,7 +95,10 @@ void loop_submit(struct loop *loop);
  */
 void loop_set_threads(struct loop *loop, unsigned threads);
 
-/* Registers a file with the ring; returns its slot (for IOSQE_FIXED_FILE) or -errno. The fd stays the caller's. */
+/*
+ * Registers a file with the ring; returns its slot (for IOSQE_FIXED_FILE) or -errno. The fd stays the
+ * caller's.
+ */
 int loop_file_register(struct loop *loop, int fd);
 void loop_file_unregister(struct loop *loop, int slot);
 
@@ -140,7 +148,10 @@ struct loop_task {
 	bool queued;
 };
 
-/* Idempotent while queued. A task may defer itself again: it then runs in the next turn. Whoever pays now pays then. */
+/*
+ * Idempotent while queued. A task may defer itself again: it then runs in the next turn. Whoever pays now
+ * pays then.
+ */
 void loop_defer(struct loop *loop, struct loop_task *task);
 void loop_defer_for(struct loop *loop, struct loop_task *task, struct loop_account *account);
 /* Takes a queued task back. Idempotent. */
@@ -162,8 +173,8 @@ struct loop_poller {
 };
 
 /*
- * From now on, poll() is called each turn until the loop parks the poller; in turns that belong to other guests
- * it is not (loop_account.h). Idempotent.
+ * From now on, poll() is called each turn until the loop parks the poller; in turns that belong to other
+ * guests it is not (loop_account.h). Idempotent.
  */
 void loop_poller_wake(struct loop *loop, struct loop_poller *poller);
 /* Removes it; neither poll() nor park() is called any more. Idempotent. */

@@ -2,19 +2,20 @@
 /*
  * Theory of operation
  *
- * Time is charged when the payer changes and at the beginning of each turn. A loop that serves one guest therefore
- * reads the clock no more often than one without accounts: once a turn.
+ * Time is charged when the payer changes and at the beginning of each turn. A loop that serves one guest
+ * therefore reads the clock no more often than one without accounts: once a turn.
  *
- * The order among guests is start-time fair queueing: a share's virtual_ns is the time it has had, and a share that
- * found no work is lifted to the least of those that did, less LOOP_CREDIT_NS, so that sleeping, or being awake with
- * empty rings, saves no more than that up. In each turn shares are served from the least upwards; the first that finds
- * work sets the floor, and those more than a slice above it wait for another turn. Whoever is alone is its own floor and
- * waits for nobody. When nobody has work all begin anew, with full credit: time that nobody wanted is no debt.
- * A turn ends early when many have work: then it is time to look who else has woken.
+ * The order among guests is start-time fair queueing: a share's virtual_ns is the time it has had, and a
+ * share that found no work is lifted to the least of those that did, less LOOP_CREDIT_NS, so that sleeping,
+ * or being awake with empty rings, saves no more than that up. In each turn shares are served from the least
+ * upwards; the first that finds work sets the floor, and those more than a slice above it wait for another
+ * turn. Whoever is alone is its own floor and waits for nobody. When nobody has work all begin anew, with
+ * full credit: time that nobody wanted is no debt. A turn ends early when many have work: then it is time to
+ * look who else has woken.
  *
- * Submitting is often dearer than all that went before it. A share that prepared much submits for itself, which is
- * exact; the rest go together and are shared out. So is what is submitted by the call that also sleeps: its time
- * tells nothing, and the entries are charged with what such entries cost lately.
+ * Submitting is often dearer than all that went before it. A share that prepared much submits for itself,
+ * which is exact; the rest go together and are shared out. So is what is submitted by the call that also
+ * sleeps: its time tells nothing, and the entries are charged with what such entries cost lately.
  */
 #include "core/container.h"
 #include "core/loop_account.h"
@@ -26,8 +27,8 @@
 #include "core/loop_internal.h"
 
 /*
- * Pollers get so much of a turn while there are several guests. Who is left out has had the least by then and comes
- * first in the next turn; so does whoever wakes meanwhile, and is noticed this soon.
+ * Pollers get so much of a turn while there are several guests. Who is left out has had the least by then and
+ * comes first in the next turn; so does whoever wakes meanwhile, and is noticed this soon.
  */
 #define TURN_NS (2ull * LOOP_SLICE_NS)
 /* Submitted apart from this estimated cost on: the system call by itself costs a small part of it. */
@@ -255,7 +256,10 @@ static int submit(struct loop *loop, bool get_events)
 	return get_events ? io_uring_submit_and_get_events(&loop->ring) : io_uring_submit(&loop->ring);
 }
 
-/* The others' few entries cost what they cost lately; the rest is this account's, and tells what one of its costs. */
+/*
+ * The others' few entries cost what they cost lately; the rest is this account's, and tells what one of its
+ * costs.
+ */
 static int submit_for(struct loop *loop, struct loop_account *account, bool get_events)
 {
 	uint64_t rest_ns;
@@ -276,7 +280,8 @@ static int submit_for(struct loop *loop, struct loop_account *account, bool get_
 	}
 	loop->submitters = NULL;
 	loop_charge(loop, account, rest_ns);
-	account->entry_ns = ((account->entry_ns ? account->entry_ns : ENTRY_NS) * 3 + rest_ns / entries) / 4 + 1;
+	account->entry_ns =
+		((account->entry_ns ? account->entry_ns : ENTRY_NS) * 3 + rest_ns / entries) / 4 + 1;
 	return result;
 }
 
@@ -285,7 +290,8 @@ int loop_submit_entries(struct loop *loop, bool get_events)
 	struct loop_account *account = loop->submitters;
 	int result;
 
-	if (account && !account->next && (loop->submissions++ % SUBMISSION_SAMPLE == 0 || account != loop->payer))
+	if (account && !account->next &&
+	    (loop->submissions++ % SUBMISSION_SAMPLE == 0 || account != loop->payer))
 		return submit_for(loop, account, get_events);
 	if (account && !account->next) {
 		account->entries = 0;

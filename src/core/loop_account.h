@@ -2,14 +2,15 @@
 /*
  * Who pays for a loop's time, and who has the next turn at it.
  *
- * A share stands for one guest on one loop, an account for one of its devices there. Pollers, watches and tasks
- * name an account, and an operation belongs to the account that was paying when it was prepared, so that whatever
- * follows from a guest's doing is charged to it: each change of the payer reads the clock once, and a submission
- * to the kernel is shared out by its entries.
+ * A share stands for one guest on one loop, an account for one of its devices there. Pollers, watches and
+ * tasks name an account, and an operation belongs to the account that was paying when it was prepared, so
+ * that whatever follows from a guest's doing is charged to it: each change of the payer reads the clock once,
+ * and a submission to the kernel is shared out by its entries.
  *
  * While several guests have pollers awake, the one that has had the least goes first, and none gets more than
- * LOOP_SLICE_NS ahead of the least of those that found work. All guests count the same, whatever the number of
- * their devices, queues and kicks. Of its share a guest saves up LOOP_CREDIT_NS at most; one alone takes all it wants.
+ * LOOP_SLICE_NS ahead of the least of those that found work. All guests count the same, whatever the number
+ * of their devices, queues and kicks. Of its share a guest saves up LOOP_CREDIT_NS at most; one alone takes
+ * all it wants.
  */
 #ifndef VIADUCT_CORE_LOOP_ACCOUNT_H
 #define VIADUCT_CORE_LOOP_ACCOUNT_H
@@ -25,14 +26,16 @@ struct loop_guest;
 /* About 64 small requests to a disk that answers at once: long enough to batch, short enough to wait for. */
 #define LOOP_SLICE_NS 25000u
 /*
- * What a guest that wants less than its share saves up. Without it, one request that happened to cost much (an
- * interrupt, a wake-up of a halted CPU) is paid back in rounds of everybody's slices, and is waited for by the next ones.
+ * What a guest that wants less than its share saves up. Without it, one request that happened to cost much
+ * (an interrupt, a wake-up of a halted CPU) is paid back in rounds of everybody's slices, and is waited for
+ * by the next ones.
  */
 #define LOOP_CREDIT_NS 100000u
 
 /* One guest on one loop. All fields are the loop's. */
 struct loop_share {
-	uint64_t virtual_ns;		/* time had; lifted to the others', less the credit, when it was idle */
+	/* Time had; lifted to the others', less the credit, when it was idle */
+	uint64_t virtual_ns;
 	uint64_t stop_ns;		/* value of virtual_ns at which the slice is over */
 	uint64_t phase;			/* of the loop, for which stop_ns was set */
 	struct loop_poller *pollers;	/* awake ones */
@@ -62,19 +65,22 @@ void loop_guest_put(struct loop_guest *guest);
 /* Control thread. NULL when out of memory. */
 struct loop_account *loop_account_create(struct loop_guest *guest, struct loop *loop);
 /*
- * Its owner names it no more, nor does any watch or poller; the loop frees it when the last operation and task
- * have run. The thread that created it; accepts NULL. The loop is still there, or runs no more.
+ * Its owner names it no more, nor does any watch or poller; the loop frees it when the last operation and
+ * task have run. The thread that created it; accepts NULL. The loop is still there, or runs no more.
  */
 void loop_account_close(struct loop_account *account);
 
-/* The loop's thread, like all below. From now on `account` pays (NULL: the loop itself), until somebody else does. */
+/*
+ * The loop's thread, like all below. From now on `account` pays (NULL: the loop itself), until somebody else
+ * does.
+ */
 void loop_pay(struct loop *loop, struct loop_account *account);
 /* Who pays now. To go on with later what cannot go on now. */
 struct loop_account *loop_payer(const struct loop *loop);
 
 /*
- * Has the payer had its slice, which begins when this is asked first? For work of which there may be much: it asks
- * between the pieces (one reading of the clock) and does the rest in the next turn.
+ * Has the payer had its slice, which begins when this is asked first? For work of which there may be much: it
+ * asks between the pieces (one reading of the clock) and does the rest in the next turn.
  */
 bool loop_slice_over(struct loop *loop);
 

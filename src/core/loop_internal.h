@@ -47,7 +47,8 @@ struct loop {
 	unsigned submissions;
 	struct loop_share *shares;	/* with pollers awake */
 	struct loop_share *next_share;	/* where the walk over them stands */
-	uint64_t virtual_ns;		/* of the least of those that worked: where a share that was idle begins */
+	/* Of the least of those that worked: where a share that was idle begins */
+	uint64_t virtual_ns;
 	uint64_t most_ns;		/* the greatest that any share ever had */
 	uint64_t phase;			/* slices of another phase are over */
 
@@ -73,7 +74,10 @@ void loop_forgive(struct loop *loop);
 /* Returns true when every poller is asleep. */
 bool loop_park_pollers(struct loop *loop);
 
-/* More than most use between two readings: the thread may not have been running, and its CPU time is asked for. */
+/*
+ * More than most use between two readings: the thread may not have been running, and its CPU time is asked
+ * for.
+ */
 #define LOOP_GAP_NS (50 * NS_PER_US)
 /* What of a gap the thread was running. */
 uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a loop waits for or runs: watches, timers, tasks; pollers are in loop_account.c. The turn itself is in loop.c. */
+/*
+ * What a loop waits for or runs: watches, timers, tasks; pollers are in loop_account.c. The turn itself is in
+ * loop.c.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>

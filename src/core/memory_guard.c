@@ -135,7 +135,8 @@ int memory_guard_add(void *base, size_t bytes, size_t page_bytes, bool *lost)
 	int error = -ENOSPC;
 
 	pthread_mutex_lock(&guards_lock);
-	for (unsigned i = 0; i < GUARDS_MAX && guard_bytes <= BYTES_MAX && bytes <= BYTES_MAX - guard_bytes; i++) {
+	for (unsigned i = 0; i < GUARDS_MAX && guard_bytes <= BYTES_MAX && bytes <= BYTES_MAX - guard_bytes;
+	     i++) {
 		if (guards[i].base != 0)
 			continue;
 		occupy(&guards[i], base, bytes, page_bytes, lost);
@@ -173,7 +174,8 @@ static bool large_enough(int fd, unsigned long long min_bytes)
 {
 	struct stat status;
 
-	return fstat(fd, &status) == 0 && status.st_size >= 0 && (unsigned long long)status.st_size >= min_bytes;
+	return fstat(fd, &status) == 0 && status.st_size >= 0 &&
+	       (unsigned long long)status.st_size >= min_bytes;
 }
 
 long memory_file_accept(int fd, unsigned long long min_bytes)
@@ -181,7 +183,9 @@ long memory_file_accept(int fd, unsigned long long min_bytes)
 	struct statfs system;
 	struct stat status;
 
-	/* Answered for memory files only, and without a word to a file system that may never answer fstat(). */
+	/*
+	 * Answered for memory files only, and without a word to a file system that may never answer fstat().
+	 */
 	if (fcntl(fd, F_GET_SEALS) < 0)
 		return -EBADF;
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || fstatfs(fd, &system) < 0)

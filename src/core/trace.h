@@ -13,7 +13,8 @@
 #include <stdint.h>
 
 enum trace_stage {
-	TRACE_KICK,	 /* the worker looks at the ring; charged with everything since the last batch: waiting */
+	/* The worker looks at the ring; charged with everything since the last batch: waiting */
+	TRACE_KICK,
 	TRACE_TAKEN,	 /* a head was read from the ring */
 	TRACE_MAPPED,	 /* its descriptors are iovecs */
 	TRACE_ADMITTED,	 /* the request was understood and its range proven */

@@ -196,12 +196,14 @@ static void post_reload(struct route_call *call, struct api_response *response)
 	if (report.mistakes.count > 0)
 		api_respond_json(response, 422,
 				 json_pack("{s:s, s:o}", "error",
-					   report.mistakes.kept ? report.mistakes.text[0] : "the configuration has mistakes",
+					   report.mistakes.kept ? report.mistakes.text[0]
+								: "the configuration has mistakes",
 					   "errors", lines_json(report.mistakes.text, report.mistakes.kept)));
 	else
 		api_respond_json(response, 200,
-				 json_pack("{s:o, s:o}", "changes", lines_json(report.applied, report.applied_count),
-					   "refused", lines_json(report.refused, report.refused_count)));
+				 json_pack("{s:o, s:o}", "changes",
+					   lines_json(report.applied, report.applied_count), "refused",
+					   lines_json(report.refused, report.refused_count)));
 	reload_report_finish(&report);
 }
 
@@ -298,18 +300,21 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request, stru
 		if (!match(route->path, request->path, &call.names))
 			continue;
 		if (strcmp(route->method, request->method) == 0) {
-			snprintf(call.disk_name, sizeof(call.disk_name), "%s/%s", call.names.first, call.names.second);
+			snprintf(call.disk_name, sizeof(call.disk_name), "%s/%s", call.names.first,
+				 call.names.second);
 			route->handle(&call, ret_response);
 			return;
 		}
 		other = route;
 	}
 	if (other) {
-		api_respond_error(ret_response, 405, "%.16s is not possible here; possible: %s", request->method,
-				  allowed_methods(other->path));
+		api_respond_error(ret_response, 405, "%.16s is not possible here; possible: %s",
+				  request->method, allowed_methods(other->path));
 		ret_response->allow = allowed_methods(other->path);
 		return;
 	}
-	api_respond_error(ret_response, 404, "there is nothing at %.200s; see /v1/status, /v1/pools, /v1/disks, /v1/guests, "
-			  "/v1/groups, /v1/reload, /metrics", request->path);
+	api_respond_error(ret_response, 404,
+			  "there is nothing at %.200s; see /v1/status, /v1/pools, /v1/disks, /v1/guests, "
+			  "/v1/groups, /v1/reload, /metrics",
+			  request->path);
 }

@@ -39,7 +39,8 @@ struct api_response {
 };
 
 /* Never fails; the caller frees response->body. Control thread. */
-void api_dispatch(struct daemon *daemon, const struct api_request *request, struct api_response *ret_response);
+void api_dispatch(struct daemon *daemon, const struct api_request *request,
+		  struct api_response *ret_response);
 
 /* ---- the server ---- */
 
@@ -84,7 +85,8 @@ void api_respond_failed(struct api_response *response, const struct daemon_error
 void api_respond_json(struct api_response *response, unsigned status, json_t *value);
 
 /* Handlers of /v1/disks; `name` is "guest/name". */
-void api_disks_create(struct daemon *daemon, const struct api_request *request, struct api_response *response);
+void api_disks_create(struct daemon *daemon, const struct api_request *request,
+		      struct api_response *response);
 void api_disks_change(struct daemon *daemon, const char *name, const struct api_request *request,
 		      struct api_response *response);
 void api_disks_delete(struct daemon *daemon, const char *name, struct api_response *response);

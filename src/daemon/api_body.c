@@ -34,7 +34,8 @@ static void refuse_unknown(const char *key, const struct api_field *fields, unsi
 	size_t used = 0;
 
 	for (unsigned i = 0; i < count && used < sizeof(names); i++)
-		used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", fields[i].name);
+		used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+					 fields[i].name);
 	api_respond_error(response, 400, "unknown field '%.100s'; possible: %s", key, names);
 }
 
@@ -45,7 +46,8 @@ static const char *type_name(const struct api_field *field)
 	return field->nullable ? "a whole number, or null for what the configuration says" : "a whole number";
 }
 
-static bool check_fields(json_t *body, const struct api_field *fields, unsigned count, struct api_response *response)
+static bool check_fields(json_t *body, const struct api_field *fields, unsigned count,
+			 struct api_response *response)
 {
 	const char *key;
 	json_t *value;
@@ -60,13 +62,15 @@ static bool check_fields(json_t *body, const struct api_field *fields, unsigned 
 			return false;
 		}
 		if (json_typeof(value) != fields[i].type && !(fields[i].nullable && json_is_null(value))) {
-			api_respond_error(response, 400, "%s must be %s", fields[i].name, type_name(&fields[i]));
+			api_respond_error(response, 400, "%s must be %s", fields[i].name,
+					  type_name(&fields[i]));
 			return false;
 		}
 	}
 	for (unsigned i = 0; i < count; i++) {
 		if (fields[i].required && !json_object_get(body, fields[i].name)) {
-			api_respond_error(response, 400, "%s is missing: %s", fields[i].name, type_name(&fields[i]));
+			api_respond_error(response, 400, "%s is missing: %s", fields[i].name,
+					  type_name(&fields[i]));
 			return false;
 		}
 	}
@@ -85,8 +89,8 @@ json_t *api_body_parse(const struct api_request *request, const struct api_field
 	}
 	body = json_loadb(request->body, request->body_length, JSON_REJECT_DUPLICATES, &error);
 	if (!body) {
-		api_respond_error(response, 400, "the body is not JSON: line %d, column %d: %s", error.line, error.column,
-				  error.text);
+		api_respond_error(response, 400, "the body is not JSON: line %d, column %d: %s", error.line,
+				  error.column, error.text);
 		return NULL;
 	}
 	if (!json_is_object(body)) {

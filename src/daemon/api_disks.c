@@ -19,7 +19,8 @@ static uint64_t body_size(const json_t *body, struct api_response *response)
 
 /* ---- answers ---- */
 
-static void respond_disk(struct api_response *response, unsigned status, struct daemon *daemon, const char *name)
+static void respond_disk(struct api_response *response, unsigned status, struct daemon *daemon,
+			 const char *name)
 {
 	struct daemon_disk *disk = daemon_disk_find(daemon, name);
 
@@ -46,7 +47,8 @@ void api_disks_create(struct daemon *daemon, const struct api_request *request, 
 	size_bytes = body_size(body, response);
 	name = json_string_value(json_object_get(body, "name"));
 	if (size_bytes > 0) {
-		if (daemon_disk_create(daemon, name, json_string_value(json_object_get(body, "pool")), size_bytes, &error))
+		if (daemon_disk_create(daemon, name, json_string_value(json_object_get(body, "pool")),
+				       size_bytes, &error))
 			api_respond_failed(response, &error);
 		else
 			respond_disk(response, 201, daemon, name);
@@ -102,8 +104,10 @@ void api_disks_change(struct daemon *daemon, const char *name, const struct api_
 		if (api_share_change(daemon, SHARE_OF_DISK, name, body, response))
 			api_respond_json(response, 200, api_disk_json(disk));
 	} else if (json_object_size(body) != 1) {
-		api_respond_error(response, 400, "give either size_bytes, to grow the disk, or name, to rename it, or settings of "
-				  "its share");
+		api_respond_error(
+			response, 400,
+			"give either size_bytes, to grow the disk, or name, to rename it, or settings of "
+			"its share");
 	} else if (new_name) {
 		rename_disk(disk, new_name, response);
 	} else if ((size_bytes = body_size(body, response)) > 0) {

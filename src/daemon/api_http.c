@@ -61,11 +61,13 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, struct a
 	enum MHD_Result result;
 
 	if (response->body) {
-		out = MHD_create_response_from_buffer(response->body_length, response->body, MHD_RESPMEM_MUST_FREE);
+		out = MHD_create_response_from_buffer(response->body_length, response->body,
+						      MHD_RESPMEM_MUST_FREE);
 		if (!out)
 			free(response->body);
 	} else {
-		out = MHD_create_response_from_buffer(strlen(out_of_memory), out_of_memory, MHD_RESPMEM_PERSISTENT);
+		out = MHD_create_response_from_buffer(strlen(out_of_memory), out_of_memory,
+						      MHD_RESPMEM_PERSISTENT);
 	}
 	if (!out)
 		return MHD_NO;
@@ -89,7 +91,8 @@ static enum MHD_Result refuse_large(struct MHD_Connection *connection)
 /* Says so before the body is sent, if the client announces its length. */
 static bool announced_too_large(struct MHD_Connection *connection)
 {
-	const char *text = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const char *text =
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
 
 	return text && strtoull(text, NULL, 10) > API_BODY_MAX;
 }
@@ -110,8 +113,9 @@ static enum MHD_Result receive(struct upload *upload, const char *data, size_t *
 	return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
-				  const char *version, const char *data, size_t *bytes, void **connection_context)
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data, size_t *bytes,
+				  void **connection_context)
 {
 	struct api *api = context;
 	struct upload *upload = *connection_context;
@@ -206,8 +210,11 @@ static int listen_at(struct api *api, struct daemon_error *error)
 	fd = unix_socket_listen(api->socket_path, 0660);
 
 	if (fd == -EADDRINUSE)
-		return daemon_fail(error, fd, "another viaductd serves %s; stop it, use --takeover to replace it, or name "
-				   "another directory with --runtime-dir", api->daemon->runtime_dir);
+		return daemon_fail(
+			error, fd,
+			"another viaductd serves %s; stop it, use --takeover to replace it, or name "
+			"another directory with --runtime-dir",
+			api->daemon->runtime_dir);
 	if (fd < 0)
 		return daemon_fail(error, fd, "cannot listen on %s: %s", api->socket_path, strerror(-fd));
 	return fd;
@@ -222,8 +229,10 @@ static void set_group(struct api *api)
 
 	if (!user && !group)
 		return;
-	if (chown(api->socket_path, user ? user->pw_uid : (uid_t)-1, group ? group->gr_gid : user->pw_gid) < 0)
-		log_warning(NULL, "cannot give %s to the group of the configuration: %s", api->socket_path, strerror(errno));
+	if (chown(api->socket_path, user ? user->pw_uid : (uid_t)-1, group ? group->gr_gid : user->pw_gid) <
+	    0)
+		log_warning(NULL, "cannot give %s to the group of the configuration: %s", api->socket_path,
+			    strerror(errno));
 }
 
 static int take_socket(struct api *api, struct daemon_error *error)
@@ -237,7 +246,9 @@ static int take_socket(struct api *api, struct daemon_error *error)
 	if (fd >= 0) {
 		int code = fd_set_nonblocking(fd, true);
 
-		return code ? daemon_fail(error, code, "the API's socket that was passed: %s", strerror(-code)) : fd;
+		return code ? daemon_fail(error, code, "the API's socket that was passed: %s",
+					  strerror(-code))
+			    : fd;
 	}
 	fd = listen_at(api, error);
 	if (fd >= 0)
@@ -251,9 +262,10 @@ static int start_server(struct api *api, struct daemon_error *error)
 
 	api->server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, api,
 				       MHD_OPTION_LISTEN_SOCKET, api->socket, MHD_OPTION_CONNECTION_LIMIT,
-				       (unsigned)API_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)API_TIMEOUT_S,
-				       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)API_CONNECTION_BYTES,
-				       MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+				       (unsigned)API_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+				       (unsigned)API_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				       (size_t)API_CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
+				       on_completed, NULL, MHD_OPTION_END);
 	if (!api->server)
 		return daemon_fail(error, -EIO, "cannot start the HTTP server");
 	info = MHD_get_daemon_info(api->server, MHD_DAEMON_INFO_EPOLL_FD);

@@ -67,7 +67,8 @@ static void print_operations(FILE *out, const struct sample *samples, unsigned c
 	head(out, name, "counter", bytes ? "Bytes of requests completed." : "Requests completed.");
 	for (const struct sample *sample = samples; sample < samples + count; sample++) {
 		for (unsigned i = 0; i < DISK_OPS; i++) {
-			uint64_t value = counter_read(bytes ? &sample->stats.bytes[i] : &sample->stats.operations[i]);
+			uint64_t value =
+				counter_read(bytes ? &sample->stats.bytes[i] : &sample->stats.operations[i]);
 
 			fprintf(out, "%s{", name);
 			labels(out, sample->disk);
@@ -103,7 +104,8 @@ static void print_histogram(FILE *out, const char *name, const struct daemon_dis
 	labels(out, disk);
 	fprintf(out, "%s,le=\"+Inf\"} %llu\n%s_sum{", more, (unsigned long long)below, name);
 	labels(out, disk);
-	fprintf(out, "%s} %.9f\n%s_count{", more, (double)counter_read(&histogram->sum_ns) / (double)NS_PER_S, name);
+	fprintf(out, "%s} %.9f\n%s_count{", more, (double)counter_read(&histogram->sum_ns) / (double)NS_PER_S,
+		name);
 	labels(out, disk);
 	fprintf(out, "%s} %llu\n", more, (unsigned long long)below);
 }
@@ -121,7 +123,8 @@ static void print_latencies(FILE *out, const struct sample *samples, unsigned co
 			print_histogram(out, latency, sample->disk, operation, &sample->stats.latency[i]);
 		}
 	}
-	head(out, wait, "histogram", "Wait of a request for its turn at the physical disk; those that had to wait.");
+	head(out, wait, "histogram",
+	     "Wait of a request for its turn at the physical disk; those that had to wait.");
 	for (const struct sample *sample = samples; sample < samples + count; sample++)
 		print_histogram(out, wait, sample->disk, "", &sample->stats.gate.wait);
 }
@@ -235,25 +238,29 @@ static uint64_t read_waiting(const struct sample *sample)
 
 static const struct number numbers[] = {
 	{ "viaduct_disk_errors_total", "counter", "Requests that failed on the physical disk.", read_errors },
-	{ "viaduct_disk_refused_total", "counter", "Requests refused: outside the disk, read-only, misaligned.",
-	  read_refused },
+	{ "viaduct_disk_refused_total", "counter",
+	  "Requests refused: outside the disk, read-only, misaligned.", read_refused },
 	{ "viaduct_disk_in_flight", "gauge", "Requests in flight.", read_in_flight },
 	{ "viaduct_disk_size_bytes", "gauge", "Size of the virtual disk.", read_size },
-	{ "viaduct_disk_served", "gauge", "1 when the disk is served, 0 when it is not available.", read_served },
+	{ "viaduct_disk_served", "gauge", "1 when the disk is served, 0 when it is not available.",
+	  read_served },
 	{ "viaduct_disk_connections", "gauge", "Front ends connected.", read_connections },
 	{ "viaduct_disk_queues_running", "gauge", "Queues running.", read_queues },
 	{ "viaduct_disk_broken", "gauge", "1 when a violation stopped the device.", read_broken },
 	{ "viaduct_disk_connects_total", "counter", "Front ends that connected.", read_connects },
-	{ "viaduct_disk_refused_connects_total", "counter", "Front ends that were refused.", read_refused_connects },
-	{ "viaduct_disk_protocol_errors_total", "counter", "vhost-user messages refused.", read_protocol_errors },
+	{ "viaduct_disk_refused_connects_total", "counter", "Front ends that were refused.",
+	  read_refused_connects },
+	{ "viaduct_disk_protocol_errors_total", "counter", "vhost-user messages refused.",
+	  read_protocol_errors },
 	{ "viaduct_disk_kicks_total", "counter", "Notifications from drivers.", read_kicks },
 	{ "viaduct_disk_chains_total", "counter", "Descriptor chains taken.", read_chains },
 	{ "viaduct_disk_calls_total", "counter", "Interrupts sent to drivers.", read_calls },
-	{ "viaduct_disk_calls_suppressed_total", "counter", "Interrupts that drivers did not want.", read_suppressed },
-	{ "viaduct_disk_device_seconds_total", "counter", "Time of the physical disk that its requests took.", read_device,
-	  true },
-	{ "viaduct_disk_cpu_seconds_total", "counter", "CPU time of the daemon's workers that the device took.", read_cpu,
-	  true },
+	{ "viaduct_disk_calls_suppressed_total", "counter", "Interrupts that drivers did not want.",
+	  read_suppressed },
+	{ "viaduct_disk_device_seconds_total", "counter", "Time of the physical disk that its requests took.",
+	  read_device, true },
+	{ "viaduct_disk_cpu_seconds_total", "counter",
+	  "CPU time of the daemon's workers that the device took.", read_cpu, true },
 	{ "viaduct_disk_throttled_seconds_total", "counter", "Waits of requests because of limits, added up.",
 	  read_throttled, true },
 	{ "viaduct_disk_contended_seconds_total", "counter", "Waits of requests because of others, added up.",
@@ -324,7 +331,8 @@ static void print_disk_shares(FILE *out, const struct sample *samples, unsigned 
 }
 
 /* Of the declared groups or guests. */
-static void print_shares(FILE *out, struct daemon *daemon, enum share_kind kind, const struct config_object *list)
+static void print_shares(FILE *out, struct daemon *daemon, enum share_kind kind,
+			 const struct config_object *list)
 {
 	struct config_share *shares;
 	size_t count = 0;
@@ -384,17 +392,20 @@ static void print_capacities(FILE *out, struct daemon *daemon)
 		const char *name, *help;
 		double (*read)(const struct share_gate *gate);
 	} rows[] = {
-		{ "viaduct_capacity_iops", "Requests of 4 KiB a second that the physical disk carries out.", gate_iops },
+		{ "viaduct_capacity_iops", "Requests of 4 KiB a second that the physical disk carries out.",
+		  gate_iops },
 		{ "viaduct_capacity_bandwidth_bytes", "Bytes a second that it carries out.", gate_bandwidth },
 		{ "viaduct_capacity_reserved_ratio", "Part of its time that is reserved.", gate_reserved },
-		{ "viaduct_capacity_rate", "What it carried out when busy last, against its model.", carried_rate },
+		{ "viaduct_capacity_rate", "What it carried out when busy last, against its model.",
+		  carried_rate },
 	};
 
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		head(out, rows[i].name, "gauge", rows[i].help);
 		for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
 			if (pool->gate)
-				fprintf(out, "%s{pool=\"%s\"} %.12g\n", rows[i].name, pool->name, rows[i].read(pool->gate));
+				fprintf(out, "%s{pool=\"%s\"} %.12g\n", rows[i].name, pool->name,
+					rows[i].read(pool->gate));
 		}
 		for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
 			if (!disk->gate)
@@ -438,8 +449,10 @@ static void print_workers(FILE *out, struct daemon *daemon)
 	head(out, "viaduct_worker_sleeps_total", "counter", "Waits of a worker in the kernel.");
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		fprintf(out, "viaduct_worker_sleeps_total{worker=\"%u\"} %llu\n", i,
-			(unsigned long long)counter_read(&loop_get_counters(daemon->workers[i].loop)->sleeps));
-	head(out, "viaduct_worker_spin_seconds_total", "counter", "Time that a worker spun without finding work.");
+			(unsigned long long)counter_read(
+				&loop_get_counters(daemon->workers[i].loop)->sleeps));
+	head(out, "viaduct_worker_spin_seconds_total", "counter",
+	     "Time that a worker spun without finding work.");
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		fprintf(out, "viaduct_worker_spin_seconds_total{worker=\"%u\"} %.9f\n", i,
 			(double)counter_read(&loop_get_counters(daemon->workers[i].loop)->spin_ns) /
@@ -451,7 +464,8 @@ static void print_daemon(FILE *out, struct daemon *daemon)
 	head(out, "viaduct_build_info", "gauge", "Always 1; the version is a label.");
 	fprintf(out, "viaduct_build_info{version=\"%s\"} 1\n", VIADUCT_VERSION);
 	head(out, "viaduct_uptime_seconds", "gauge", "Time since the daemon started.");
-	fprintf(out, "viaduct_uptime_seconds %.3f\n", (double)(clock_now_ns() - daemon->started_ns) / (double)NS_PER_S);
+	fprintf(out, "viaduct_uptime_seconds %.3f\n",
+		(double)(clock_now_ns() - daemon->started_ns) / (double)NS_PER_S);
 	head(out, "viaduct_reloads_total", "counter", "Configurations applied after the start.");
 	fprintf(out, "viaduct_reloads_total %u\n", daemon->reloads);
 	head(out, "viaduct_lost_log_lines_total", "counter", "Log lines that the sink did not take.");

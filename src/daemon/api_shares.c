@@ -63,9 +63,10 @@ json_t *api_time_json(const struct disk_stats *stats, uint64_t cpu_ns)
 {
 	const struct gate_counters *gate = &stats->gate;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "device_ns", number(counter_read(&gate->device_ns)),
-			 "cpu_ns", number(cpu_ns), "throttled_ns", number(counter_read(&gate->throttled_ns)),
-			 "contended_ns", number(counter_read(&gate->contended_ns)), "waiting",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "device_ns",
+			 number(counter_read(&gate->device_ns)), "cpu_ns", number(cpu_ns), "throttled_ns",
+			 number(counter_read(&gate->throttled_ns)), "contended_ns",
+			 number(counter_read(&gate->contended_ns)), "waiting",
 			 number(counter_read(&gate->waiting)), "wait_ns", "p50",
 			 number(histogram_quantile_ns(&gate->wait, 0.5)), "p99",
 			 number(histogram_quantile_ns(&gate->wait, 0.99)));
@@ -77,8 +78,8 @@ json_t *api_capacity_json(const struct share_gate *gate)
 
 	gate_cost(gate->gate, &cost);
 	return json_pack("{s:o, s:o, s:o, s:f}", "iops", number(disk_cost_iops(&cost)), "bandwidth",
-			 number(disk_cost_bandwidth(&cost)), "reserved_ppb", number(gate_reserved_ppb(gate->gate)), "rate",
-			 gate_rate(gate->gate));
+			 number(disk_cost_bandwidth(&cost)), "reserved_ppb",
+			 number(gate_reserved_ppb(gate->gate)), "rate", gate_rate(gate->gate));
 }
 
 /* ---- changing it ---- */
@@ -100,8 +101,8 @@ unsigned api_share_fields(enum share_kind kind, struct api_field *ret_fields)
 }
 
 /* The bounds of the configuration hold here too. False after answering 400. */
-static bool read_change(const struct config_section *section, const json_t *body, struct share_change *ret_change,
-			struct api_response *response)
+static bool read_change(const struct config_section *section, const json_t *body,
+			struct share_change *ret_change, struct api_response *response)
 {
 	for (unsigned i = 0; i < SHARE_KEYS; i++) {
 		const struct config_key *key = config_share_key(section, i);
@@ -113,10 +114,12 @@ static bool read_change(const struct config_section *section, const json_t *body
 		ret_change->changed[i] = true;
 		ret_change->given[i] = !json_is_null(value);
 		ret_change->share.value[i] = (uint64_t)given;
-		if (ret_change->given[i] && (given < (json_int_t)key->minimum || given > (json_int_t)key->maximum)) {
-			api_respond_error(response, 400, "%s = %lld is out of range: give a number from %llu to %llu",
-					  field_name(key, i), (long long)given, (unsigned long long)key->minimum,
-					  (unsigned long long)key->maximum);
+		if (ret_change->given[i] &&
+		    (given < (json_int_t)key->minimum || given > (json_int_t)key->maximum)) {
+			api_respond_error(response, 400,
+					  "%s = %lld is out of range: give a number from %llu to %llu",
+					  field_name(key, i), (long long)given,
+					  (unsigned long long)key->minimum, (unsigned long long)key->maximum);
 			return false;
 		}
 	}
@@ -138,10 +141,11 @@ bool api_share_change(struct daemon *daemon, enum share_kind kind, const char *n
 	return false;
 }
 
-static void patch(struct daemon *daemon, enum share_kind kind, const char *name, const struct api_request *request,
-		  struct api_response *response)
+static void patch(struct daemon *daemon, enum share_kind kind, const char *name,
+		  const struct api_request *request, struct api_response *response)
 {
-	json_t *now = kind == SHARE_OF_GROUP ? api_group_json(daemon, name) : api_guest_json(daemon, name), *body;
+	json_t *now = kind == SHARE_OF_GROUP ? api_group_json(daemon, name) : api_guest_json(daemon, name),
+	       *body;
 	struct api_field fields[SHARE_KEYS];
 
 	if (!now) {
@@ -152,7 +156,8 @@ static void patch(struct daemon *daemon, enum share_kind kind, const char *name,
 	body = api_body_parse(request, fields, api_share_fields(kind, fields), response);
 	if (body && api_share_change(daemon, kind, name, body, response))
 		api_respond_json(response, 200,
-				 kind == SHARE_OF_GROUP ? api_group_json(daemon, name) : api_guest_json(daemon, name));
+				 kind == SHARE_OF_GROUP ? api_group_json(daemon, name)
+							: api_guest_json(daemon, name));
 	json_decref(body);
 }
 

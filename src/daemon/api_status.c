@@ -22,7 +22,9 @@ static void set(json_t *object, const char *key, uint64_t value)
 
 /* ---- disks ---- */
 
-/* [[limit, count], …]: the buckets that hold something; a client can tell what happened between two answers. */
+/*
+ * [[limit, count], …]: the buckets that hold something; a client can tell what happened between two answers.
+ */
 static json_t *buckets_json(const struct histogram *histogram)
 {
 	json_t *buckets = json_array();
@@ -31,7 +33,9 @@ static json_t *buckets_json(const struct histogram *histogram)
 		uint64_t count = counter_read(&histogram->bucket[i]);
 
 		if (count > 0)
-			json_array_append_new(buckets, json_pack("[o, o]", number(histogram_bucket_limit_ns(i)), number(count)));
+			json_array_append_new(
+				buckets,
+				json_pack("[o, o]", number(histogram_bucket_limit_ns(i)), number(count)));
 	}
 	return buckets;
 }
@@ -44,14 +48,15 @@ static json_t *operations_json(const struct disk_stats *stats)
 		const struct histogram *latency = &stats->latency[i];
 		uint64_t count = counter_read(&latency->count);
 
-		json_object_set_new(
-			operations, disk_op_text(i),
-			json_pack("{s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o}}", "operations", number(counter_read(&stats->operations[i])),
-				  "bytes", number(counter_read(&stats->bytes[i])), "latency_ns", "p50",
-				  number(histogram_quantile_ns(latency, 0.5)), "p99",
-				  number(histogram_quantile_ns(latency, 0.99)), "mean",
-				  number(count ? counter_read(&latency->sum_ns) / count : 0), "sum",
-				  number(counter_read(&latency->sum_ns)), "buckets", buckets_json(latency)));
+		json_object_set_new(operations, disk_op_text(i),
+				    json_pack("{s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o}}", "operations",
+					      number(counter_read(&stats->operations[i])), "bytes",
+					      number(counter_read(&stats->bytes[i])), "latency_ns", "p50",
+					      number(histogram_quantile_ns(latency, 0.5)), "p99",
+					      number(histogram_quantile_ns(latency, 0.99)), "mean",
+					      number(count ? counter_read(&latency->sum_ns) / count : 0),
+					      "sum", number(counter_read(&latency->sum_ns)), "buckets",
+					      buckets_json(latency)));
 	}
 	return operations;
 }
@@ -100,12 +105,14 @@ static void set_stats(json_t *object, struct daemon_disk *disk, uint64_t cpu_ns)
 /* What a VMM needs to know of a disk. */
 static json_t *device_json(struct daemon_disk *disk)
 {
-	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", disk->name, "guest", disk->guest, "kind", "disk",
-				   "socket", disk->socket, "socket_mode", disk->client ? "connect" : "listen");
+	json_t *object =
+		json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", disk->name, "guest", disk->guest, "kind",
+			  "disk", "socket", disk->socket, "socket_mode", disk->client ? "connect" : "listen");
 
 	if (!object)
 		return NULL;
-	json_object_set_new(object, disk->pool ? "pool" : "path", json_string(disk->pool ? disk->pool->name : disk->path));
+	json_object_set_new(object, disk->pool ? "pool" : "path",
+			    json_string(disk->pool ? disk->pool->name : disk->path));
 	set(object, "size_bytes", disk->disk ? disk_size_bytes(disk->disk) : 0);
 	json_object_set_new(object, "read_only", json_boolean(disk->read_only));
 	set(object, "queues", disk->queues);
@@ -143,8 +150,8 @@ static json_t *map_json(struct pool *pool)
 	uint64_t offset = 0;
 
 	while (pool_run_next(pool, offset, &run)) {
-		json_t *entry = json_pack("{s:o, s:o}", "offset_bytes", number(run.offset_bytes), "length_bytes",
-					  number(run.length_bytes));
+		json_t *entry = json_pack("{s:o, s:o}", "offset_bytes", number(run.offset_bytes),
+					  "length_bytes", number(run.length_bytes));
 
 		if (run.owner) {
 			json_object_set_new(entry, "owner", json_string(pool_disk_name(run.owner)));
@@ -223,8 +230,8 @@ json_t *api_guest_json(struct daemon *daemon, const char *guest)
 		json_decref(devices);
 		return NULL;
 	}
-	object = json_pack("{s:s, s:b, s:o, s:s?, s:o, s:o}", "name", guest, "declared", settings != NULL, "memory_bytes",
-			   number(settings ? settings->memory_bytes : 512ull << 20), "group",
+	object = json_pack("{s:s, s:b, s:o, s:s?, s:o, s:o}", "name", guest, "declared", settings != NULL,
+			   "memory_bytes", number(settings ? settings->memory_bytes : 512ull << 20), "group",
 			   settings ? settings->group : NULL, "cpu_ns", number(cpu_ns), "devices", devices);
 	api_set_share(object, daemon, SHARE_OF_GUEST, guest);
 	return object;
@@ -274,10 +281,11 @@ json_t *api_status_json(struct daemon *daemon)
 
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next)
 		json_array_append_new(disks, api_disk_json(disk));
-	object = json_pack("{s:s, s:i, s:f, s:s, s:s, s:o, s:o, s:o}", "version", VIADUCT_VERSION, "pid", (int)getpid(),
-			   "uptime_s", (double)(now_ns - daemon->started_ns) / (double)NS_PER_S, "runtime_dir", daemon->runtime_dir,
-			   "configuration", daemon->config_path, "workers", workers_json(daemon), "pools",
-			   pool_list(daemon), "disks", disks);
+	object =
+		json_pack("{s:s, s:i, s:f, s:s, s:s, s:o, s:o, s:o}", "version", VIADUCT_VERSION, "pid",
+			  (int)getpid(), "uptime_s", (double)(now_ns - daemon->started_ns) / (double)NS_PER_S,
+			  "runtime_dir", daemon->runtime_dir, "configuration", daemon->config_path, "workers",
+			  workers_json(daemon), "pools", pool_list(daemon), "disks", disks);
 	if (!object)
 		return NULL;
 	set(object, "now_ns", now_ns);

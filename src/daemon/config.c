@@ -16,7 +16,8 @@
 
 /* ---- messages ---- */
 
-void config_message(struct config_messages *messages, const char *file, unsigned line, const char *format, ...)
+void config_message(struct config_messages *messages, const char *file, unsigned line, const char *format,
+		    ...)
 {
 	char text[CONFIG_MESSAGE_MAX];
 	size_t used = 0;
@@ -48,7 +49,8 @@ void config_messages_finish(struct config_messages *messages)
 
 const char *config_title(const struct config_object *object, char buffer[CONFIG_TITLE_SIZE])
 {
-	snprintf(buffer, CONFIG_TITLE_SIZE, "[%s%s%s]", object->section->name, object->name[0] ? " " : "", object->name);
+	snprintf(buffer, CONFIG_TITLE_SIZE, "[%s%s%s]", object->section->name, object->name[0] ? " " : "",
+		 object->name);
 	return buffer;
 }
 
@@ -151,7 +153,8 @@ static int store_value(struct config_object *object, const struct config_key *ke
 	switch (key->type) {
 	case CONFIG_SIZE:
 	case CONFIG_NUMBER:
-		error = key->type == CONFIG_SIZE ? value_parse_size(text, &number) : value_parse_number(text, &number);
+		error = key->type == CONFIG_SIZE ? value_parse_size(text, &number)
+						 : value_parse_number(text, &number);
 		if (!error && (number < key->minimum || (key->maximum && number > key->maximum)))
 			error = -ERANGE;
 		if (!error)
@@ -194,9 +197,9 @@ static void complain_range(const struct where *where, const struct config_key *k
 	char least[VALUE_SIZE_TEXT], most[VALUE_SIZE_TEXT];
 
 	if (key->type == CONFIG_SIZE)
-		config_message(where->messages, where->file, where->line, "%s = %s is out of range: give %s to %s",
-			       key->name, text, value_format_size(key->minimum, least),
-			       value_format_size(key->maximum, most));
+		config_message(where->messages, where->file, where->line,
+			       "%s = %s is out of range: give %s to %s", key->name, text,
+			       value_format_size(key->minimum, least), value_format_size(key->maximum, most));
 	else if (key->type == CONFIG_MODE)
 		config_message(where->messages, where->file, where->line,
 			       "%s = %s is out of range: give an octal mode up to 0777", key->name, text);
@@ -238,7 +241,8 @@ static void complain_value(const struct where *where, const struct config_key *k
 		right = "is none of: ";
 		break;
 	}
-	config_message(where->messages, where->file, where->line, "%s = %s %s%s", key->name, text, right, choices);
+	config_message(where->messages, where->file, where->line, "%s = %s %s%s", key->name, text, right,
+		       choices);
 }
 
 static void list_keys(const struct config_section *section, char *buffer, size_t size)
@@ -246,7 +250,8 @@ static void list_keys(const struct config_section *section, char *buffer, size_t
 	size_t used = 0;
 
 	for (unsigned i = 0; i < section->key_count && used < size; i++)
-		used += (size_t)snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", section->keys[i].name);
+		used += (size_t)snprintf(buffer + used, size - used, "%s%s", i ? ", " : "",
+					 section->keys[i].name);
 }
 
 static void complain_key(const struct where *where, const struct config_object *object, const char *name)
@@ -259,16 +264,17 @@ static void complain_key(const struct where *where, const struct config_object *
 		value_nearest_offer(&nearest, object->section->keys[i].name);
 	config_title(object, title);
 	if (nearest.best) {
-		config_message(where->messages, where->file, where->line, "unknown key '%s' in %s; did you mean '%s'?",
-			       name, title, nearest.best);
+		config_message(where->messages, where->file, where->line,
+			       "unknown key '%s' in %s; did you mean '%s'?", name, title, nearest.best);
 		return;
 	}
 	list_keys(object->section, keys, sizeof(keys));
-	config_message(where->messages, where->file, where->line, "unknown key '%s' in %s; known keys: %s", name, title,
-		       keys);
+	config_message(where->messages, where->file, where->line, "unknown key '%s' in %s; known keys: %s",
+		       name, title, keys);
 }
 
-static void set_key(struct config_object *object, const char *name, const char *text, const struct where *where)
+static void set_key(struct config_object *object, const char *name, const char *text,
+		    const struct where *where)
 {
 	const struct config_section *section = object->section;
 	unsigned index = 0;
@@ -281,8 +287,8 @@ static void set_key(struct config_object *object, const char *name, const char *
 		return;
 	}
 	if (object->key_line[index] != 0) {
-		config_message(where->messages, where->file, where->line, "%s is already given at %s:%u", name,
-			       object->key_file[index], object->key_line[index]);
+		config_message(where->messages, where->file, where->line, "%s is already given at %s:%u",
+			       name, object->key_file[index], object->key_line[index]);
 		return;
 	}
 	object->key_line[index] = where->line;
@@ -309,7 +315,8 @@ static struct config_object *create_object(struct config *config, const struct c
 	object->line = line;
 	snprintf(object->name, sizeof(object->name), "%s", name);
 	for (unsigned i = 0; i < section->key_count; i++) {
-		if (section->keys[i].initial && store_value(object, &section->keys[i], section->keys[i].initial) < 0)
+		if (section->keys[i].initial &&
+		    store_value(object, &section->keys[i], section->keys[i].initial) < 0)
 			assert(is_text(&section->keys[i]));	/* out of memory; else the table is wrong */
 	}
 	while (*link)
@@ -350,10 +357,11 @@ static bool check_name(const struct config_section *section, const char *name, c
 	}
 	if (!good)
 		config_message(where->messages, where->file, where->line,
-			       "bad name '%s' for a section of kind %s: write it like %s%s", name, section->name,
-			       section->example,
-			       section->naming == CONFIG_UNNAMED ? "" :
-			       ", with letters, digits, '.', '_' and '-' (not first), at most 63 characters");
+			       "bad name '%s' for a section of kind %s: write it like %s%s", name,
+			       section->name, section->example,
+			       section->naming == CONFIG_UNNAMED ? ""
+								 : ", with letters, digits, '.', '_' and '-' "
+								   "(not first), at most 63 characters");
 	return good;
 }
 
@@ -366,13 +374,14 @@ static void complain_section(const struct where *where, const char *kind, const 
 		value_nearest_offer(&nearest, config_sections[i].name);
 	if (nearest.best)
 		config_message(where->messages, where->file, where->line,
-			       "unknown section [%s%s%s]; did you mean [%s%s%s]?", kind, *name ? " " : "", name,
-			       nearest.best, *name ? " " : "", name);
+			       "unknown section [%s%s%s]; did you mean [%s%s%s]?", kind, *name ? " " : "",
+			       name, nearest.best, *name ? " " : "", name);
 	else
-		config_message(where->messages, where->file, where->line,
-			       "unknown section [%s%s%s]; known sections: [daemon], [pool NAME], [group NAME], "
-			       "[guest NAME], [disk GUEST/NAME]",
-			       kind, *name ? " " : "", name);
+		config_message(
+			where->messages, where->file, where->line,
+			"unknown section [%s%s%s]; known sections: [daemon], [pool NAME], [group NAME], "
+			"[guest NAME], [disk GUEST/NAME]",
+			kind, *name ? " " : "", name);
 }
 
 /* Returns the object whose keys follow, or NULL: the keys up to the next section are skipped. */
@@ -447,9 +456,10 @@ void config_parse(struct config *config, const char *file, const char *bytes, si
 		} else if (object) {
 			set_key(object, line.name, line.value, &where);
 		} else if (!skip) {
-			config_message(messages, where.file, line.number,
-				       "'%s' stands before the first section; start with one, for example [daemon]",
-				       line.name);
+			config_message(
+				messages, where.file, line.number,
+				"'%s' stands before the first section; start with one, for example [daemon]",
+				line.name);
 		}
 	}
 }

@@ -35,8 +35,8 @@ struct config_messages {
 };
 
 /* One sentence without a full stop; `file` may be NULL; line 0 = the file as a whole. */
-void config_message(struct config_messages *messages, const char *file, unsigned line, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+void config_message(struct config_messages *messages, const char *file, unsigned line, const char *format,
+		    ...) __attribute__((format(printf, 4, 5)));
 void config_messages_finish(struct config_messages *messages);
 
 /* ---- the table ---- */
@@ -200,7 +200,8 @@ const struct config_key *config_share_key(const struct config_section *section, 
 /* The settings of such an object; NULL: the defaults of the section. */
 struct config_share config_share_of(const struct config_section *section, const struct config_object *object);
 /* The line at which the object was given a setting; 0: it was not. */
-unsigned config_share_line(const struct config_object *object, enum config_share_key key, const char **ret_file);
+unsigned config_share_line(const struct config_object *object, enum config_share_key key,
+			   const char **ret_file);
 /* A limit below its reservation: true, with the limit's and the reservation's keys. */
 bool config_share_contradicts(const struct config_share *share, enum config_share_key *ret_limit,
 			      enum config_share_key *ret_reservation);

@@ -43,14 +43,17 @@ static void check_pool(const struct config_pool *pool, struct config_messages *m
 	config_title(object, title);
 	if (!pool->path && !given(object, "path"))
 		config_message(messages, object->file, object->line,
-			       "%s has no path; add for example path = /var/lib/viaduct/%s.pool", title, object->name);
+			       "%s has no path; add for example path = /var/lib/viaduct/%s.pool", title,
+			       object->name);
 	if (pool->path && strncmp(pool->path, "/dev/", 5) != 0 && !given(object, "size"))
-		config_message(messages, object->file, object->line, "%s has no size; add for example size = 8G", title);
+		config_message(messages, object->file, object->line,
+			       "%s has no size; add for example size = 8G", title);
 }
 
 /* Two objects on one file would overwrite each other. */
-static void check_same_path(const struct config_object *object, const char *path, const struct config_object *other,
-			    const char *other_path, struct config_messages *messages)
+static void check_same_path(const struct config_object *object, const char *path,
+			    const struct config_object *other, const char *other_path,
+			    struct config_messages *messages)
 {
 	char title[CONFIG_TITLE_SIZE], other_title[CONFIG_TITLE_SIZE];
 	const char *file;
@@ -59,22 +62,26 @@ static void check_same_path(const struct config_object *object, const char *path
 	if (!path || !other_path || strcmp(path, other_path) != 0)
 		return;
 	line = line_of(object, "path", &file);
-	config_message(messages, file, line, "%s uses %s, which %s at %s:%u uses already; give each a path of its own",
-		       config_title(object, title), path, config_title(other, other_title), other->file, other->line);
+	config_message(messages, file, line,
+		       "%s uses %s, which %s at %s:%u uses already; give each a path of its own",
+		       config_title(object, title), path, config_title(other, other_title), other->file,
+		       other->line);
 }
 
 static void check_paths(const struct config *config, struct config_messages *messages)
 {
 	config_for_each(config->pools, config_pool, pool) {
-		for (const struct config_object *other = config->pools; other != &pool->object; other = other->next)
-			check_same_path(&pool->object, pool->path, other, ((const struct config_pool *)other)->path,
-					messages);
+		for (const struct config_object *other = config->pools; other != &pool->object;
+		     other = other->next)
+			check_same_path(&pool->object, pool->path, other,
+					((const struct config_pool *)other)->path, messages);
 	}
 	config_for_each(config->disks, config_disk, disk) {
 		config_for_each(config->pools, config_pool, pool)
 			check_same_path(&disk->object, disk->path, &pool->object, pool->path, messages);
 		/* Two readers of one file are fine. */
-		for (const struct config_object *other = config->disks; other != &disk->object; other = other->next) {
+		for (const struct config_object *other = config->disks; other != &disk->object;
+		     other = other->next) {
 			const struct config_disk *earlier = (const struct config_disk *)other;
 
 			if (!disk->read_only || !earlier->read_only)
@@ -95,11 +102,13 @@ static void check_disk_guest(const struct config *config, const struct config_ob
 	near = nearest_name(config->guests, guest);
 	if (near)
 		config_message(messages, disk->file, disk->line,
-			       "the guest '%s' of %s is not declared; did you mean [disk %s/%s]? or add a section [guest %s]",
+			       "the guest '%s' of %s is not declared; did you mean [disk %s/%s]? or add a "
+			       "section [guest %s]",
 			       guest, title, near, rest, guest);
 	else
 		config_message(messages, disk->file, disk->line,
-			       "the guest '%s' of %s is not declared; add a section [guest %s]", guest, title, guest);
+			       "the guest '%s' of %s is not declared; add a section [guest %s]", guest, title,
+			       guest);
 }
 
 static void check_disk_pool(const struct config *config, const struct config_disk *disk,
@@ -112,9 +121,9 @@ static void check_disk_pool(const struct config *config, const struct config_dis
 	config_title(&disk->object, title);
 	if (!config_find(config->pools, disk->pool)) {
 		near = nearest_name(config->pools, disk->pool);
-		config_message(messages, file, line, "the pool '%s' of %s is not declared; %s%s%s", disk->pool, title,
-			       near ? "did you mean pool = " : "add a section [pool ", near ? near : disk->pool,
-			       near ? "?" : "]");
+		config_message(messages, file, line, "the pool '%s' of %s is not declared; %s%s%s",
+			       disk->pool, title, near ? "did you mean pool = " : "add a section [pool ",
+			       near ? near : disk->pool, near ? "?" : "]");
 	}
 	if (!given(&disk->object, "size"))
 		config_message(messages, disk->object.file, disk->object.line,
@@ -122,12 +131,13 @@ static void check_disk_pool(const struct config *config, const struct config_dis
 	if (given(&disk->object, "cache")) {
 		line = line_of(&disk->object, "cache", &file);
 		config_message(messages, file, line,
-			       "cache belongs to the pool of %s; set it in [pool %s] and take it out here", title,
-			       disk->pool);
+			       "cache belongs to the pool of %s; set it in [pool %s] and take it out here",
+			       title, disk->pool);
 	}
 }
 
-static void check_disk(const struct config *config, const struct config_disk *disk, struct config_messages *messages)
+static void check_disk(const struct config *config, const struct config_disk *disk,
+		       struct config_messages *messages)
 {
 	const struct config_object *object = &disk->object;
 	char title[CONFIG_TITLE_SIZE];
@@ -139,7 +149,8 @@ static void check_disk(const struct config *config, const struct config_disk *di
 	if (given(object, "pool") && given(object, "path")) {
 		line = line_of(object, "path", &file);
 		config_message(messages, file, line,
-			       "%s has both pool and path; keep pool for a part of a pool, or path for a file of its own",
+			       "%s has both pool and path; keep pool for a part of a pool, or path for a "
+			       "file of its own",
 			       title);
 	} else if (!given(object, "pool") && !given(object, "path")) {
 		config_message(messages, object->file, object->line,
@@ -150,12 +161,15 @@ static void check_disk(const struct config *config, const struct config_disk *di
 	} else if (given(object, "size")) {
 		line = line_of(object, "size", &file);
 		config_message(messages, file, line,
-			       "size does not go with path: %s is as large as its file; take size out", title);
+			       "size does not go with path: %s is as large as its file; take size out",
+			       title);
 	}
 	if (given(object, "socket") && given(object, "connect")) {
 		line = line_of(object, "connect", &file);
-		config_message(messages, file, line,
-			       "%s has both socket and connect; keep socket to listen, or connect for client mode", title);
+		config_message(
+			messages, file, line,
+			"%s has both socket and connect; keep socket to listen, or connect for client mode",
+			title);
 	}
 }
 
@@ -167,14 +181,16 @@ static void check_sockets(const struct config *config, struct config_messages *m
 		unsigned line = line_of(&disk->object, disk->socket ? "socket" : "connect", &file);
 		char title[CONFIG_TITLE_SIZE];
 
-		for (const struct config_object *other = config->disks; other != &disk->object; other = other->next) {
+		for (const struct config_object *other = config->disks; other != &disk->object;
+		     other = other->next) {
 			const struct config_disk *earlier = (const struct config_disk *)other;
 			const char *theirs = earlier->socket ? earlier->socket : earlier->connect;
 
 			if (mine && theirs && strcmp(mine, theirs) == 0)
-				config_message(messages, file, line,
-					       "socket %s is that of %s at %s:%u already; give each disk its own", mine,
-					       config_title(other, title), other->file, other->line);
+				config_message(
+					messages, file, line,
+					"socket %s is that of %s at %s:%u already; give each disk its own",
+					mine, config_title(other, title), other->file, other->line);
 		}
 	}
 }

@@ -8,8 +8,12 @@
 
 /* In the order of enum config_share_key. */
 static const char *const names[SHARE_KEYS] = {
-	[SHARE_WEIGHT] = "weight", [SHARE_MIN_IOPS] = "min_iops", [SHARE_MAX_IOPS] = "max_iops",
-	[SHARE_MIN_BANDWIDTH] = "min_bandwidth", [SHARE_MAX_BANDWIDTH] = "max_bandwidth", [SHARE_BURST] = "burst",
+	[SHARE_WEIGHT] = "weight",
+	[SHARE_MIN_IOPS] = "min_iops",
+	[SHARE_MAX_IOPS] = "max_iops",
+	[SHARE_MIN_BANDWIDTH] = "min_bandwidth",
+	[SHARE_MAX_BANDWIDTH] = "max_bandwidth",
+	[SHARE_BURST] = "burst",
 	[SHARE_LATENCY_TARGET] = "latency_target",
 };
 
@@ -76,7 +80,8 @@ static unsigned line_of(const struct config_object *object, const char *name, co
 	return object->key_line[index];
 }
 
-unsigned config_share_line(const struct config_object *object, enum config_share_key key, const char **ret_file)
+unsigned config_share_line(const struct config_object *object, enum config_share_key key,
+			   const char **ret_file)
 {
 	return line_of(object, names[key], ret_file);
 }
@@ -106,8 +111,10 @@ static void check_share(const struct config_object *object, struct config_messag
 	if (!config_share_contradicts(&share, &limit, &reservation))
 		return;
 	line = config_share_line(object, limit, &file);
-	config_message(messages, file, line, "%s of %s is below its %s; raise the limit to at least the reservation, or take "
-		       "one of them out", names[limit], config_title(object, title), names[reservation]);
+	config_message(messages, file, line,
+		       "%s of %s is below its %s; raise the limit to at least the reservation, or take "
+		       "one of them out",
+		       names[limit], config_title(object, title), names[reservation]);
 }
 
 /* What is reserved for a part must fit through the whole's limit. */
@@ -126,13 +133,15 @@ static void check_parent(const struct config_object *object, const struct config
 		if (limit == 0 || reserved <= limit)
 			continue;
 		line = config_share_line(object, pairs[i][0], &file);
-		config_message(messages, file, line, "%s of %s is more than %s of %s lets through; lower it, or raise the limit",
+		config_message(messages, file, line,
+			       "%s of %s is more than %s of %s lets through; lower it, or raise the limit",
 			       names[pairs[i][0]], config_title(object, title), names[pairs[i][1]],
 			       config_title(parent, parent_title));
 	}
 }
 
-static void check_group(const struct config *config, const struct config_guest *guest, struct config_messages *messages)
+static void check_group(const struct config *config, const struct config_guest *guest,
+			struct config_messages *messages)
 {
 	const struct config_object *group = guest->group ? config_find(config->groups, guest->group) : NULL;
 	char title[CONFIG_TITLE_SIZE];
@@ -149,7 +158,8 @@ static void check_group(const struct config *config, const struct config_guest *
 		value_nearest_offer(&nearest, other->name);
 	line = line_of(&guest->object, "group", &file);
 	config_message(messages, file, line, "the group '%s' of %s is not declared; %s%s%s", guest->group,
-		       config_title(&guest->object, title), nearest.best ? "did you mean group = " : "add a section [group ",
+		       config_title(&guest->object, title),
+		       nearest.best ? "did you mean group = " : "add a section [group ",
 		       nearest.best ? nearest.best : guest->group, nearest.best ? "?" : "]");
 }
 
@@ -163,15 +173,19 @@ static void check_capacity(const struct config_object *object, const struct conf
 	unsigned line = line_of(object, given, &file);
 
 	if (!capacity->iops != !capacity->bandwidth)
-		config_message(messages, file, line, "%s has %s without %s; give both, or neither to have the disk measured",
+		config_message(messages, file, line,
+			       "%s has %s without %s; give both, or neither to have the disk measured",
 			       config_title(object, title), given, missing);
 	else if (capacity->iops > capacity->bandwidth / CAPACITY_REQUEST_BYTES)
-		config_message(messages, file, line, "capacity_iops of %s, in requests of 4 KiB, moves more than its "
-			       "capacity_bandwidth; lower it to %llu, or raise the bandwidth", config_title(object, title),
+		config_message(messages, file, line,
+			       "capacity_iops of %s, in requests of 4 KiB, moves more than its "
+			       "capacity_bandwidth; lower it to %llu, or raise the bandwidth",
+			       config_title(object, title),
 			       (unsigned long long)(capacity->bandwidth / CAPACITY_REQUEST_BYTES));
 }
 
-static void check_disk(const struct config *config, const struct config_disk *disk, struct config_messages *messages)
+static void check_disk(const struct config *config, const struct config_disk *disk,
+		       struct config_messages *messages)
 {
 	char guest[CONFIG_GUEST_MAX + 1], title[CONFIG_TITLE_SIZE];
 	const struct config_object *owner = NULL;
@@ -184,9 +198,12 @@ static void check_disk(const struct config *config, const struct config_disk *di
 	if (owner)
 		check_parent(&disk->object, owner, messages);
 	if (disk->pool && (disk->capacity.iops || disk->capacity.bandwidth)) {
-		line = line_of(&disk->object, disk->capacity.iops ? "capacity_iops" : "capacity_bandwidth", &file);
-		config_message(messages, file, line, "the capacity belongs to the pool of %s; set it in [pool %s] and take it out "
-			       "here", config_title(&disk->object, title), disk->pool);
+		line = line_of(&disk->object, disk->capacity.iops ? "capacity_iops" : "capacity_bandwidth",
+			       &file);
+		config_message(messages, file, line,
+			       "the capacity belongs to the pool of %s; set it in [pool %s] and take it out "
+			       "here",
+			       config_title(&disk->object, title), disk->pool);
 	} else {
 		check_capacity(&disk->object, &disk->capacity, messages);
 	}

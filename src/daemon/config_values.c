@@ -15,7 +15,8 @@ static int parse_digits(const char *text, unsigned base, uint64_t *ret_number, c
 	const char *c = text;
 
 	for (; *c >= '0' && *c < (char)('0' + base); c++) {
-		if (!checked_mul(number, base, &number) || !checked_add(number, (uint64_t)(*c - '0'), &number))
+		if (!checked_mul(number, base, &number) ||
+		    !checked_add(number, (uint64_t)(*c - '0'), &number))
 			return -ERANGE;
 	}
 	if (c == text)
@@ -159,7 +160,8 @@ static unsigned distance(const char *a, const char *b)
 			unsigned cost = (a[i - 1] | 0x20) != (b[j - 1] | 0x20);
 
 			row[j] = min3(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + cost);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < row[j])
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    before[j - 2] + 1 < row[j])
 				row[j] = before[j - 2] + 1;
 		}
 	}

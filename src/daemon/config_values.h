@@ -23,7 +23,9 @@ int value_parse_mode(const char *text, unsigned *ret_mode);
 #define VALUE_SIZE_TEXT 32
 const char *value_format_size(uint64_t bytes, char buffer[VALUE_SIZE_TEXT]);
 
-/* A guest's, pool's or disk's own name: 1 … max characters of [A-Za-z0-9._-], not starting with '.' or '-'. */
+/*
+ * A guest's, pool's or disk's own name: 1 … max characters of [A-Za-z0-9._-], not starting with '.' or '-'.
+ */
 bool value_is_name(const char *text, size_t length, size_t max);
 
 /* The candidate that `text` was probably meant to be (few edits away), or NULL. */

@@ -78,7 +78,8 @@ static void make_state_directory(struct daemon *daemon)
 	int error = state_directory_make(daemon->config, daemon->state_dir);
 
 	if (error)
-		log_warning(NULL, "cannot make the state directory %s: %s; name another with state_dir in [daemon]",
+		log_warning(NULL,
+			    "cannot make the state directory %s: %s; name another with state_dir in [daemon]",
 			    daemon->state_dir, strerror(-error));
 }
 
@@ -101,7 +102,8 @@ static int start_workers(struct daemon *daemon, struct daemon_error *error)
 	return 0;
 }
 
-int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon, struct daemon_error *error)
+int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon,
+		  struct daemon_error *error)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	int code;
@@ -117,9 +119,12 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	daemon->config_path = strdup(options->config_path);
 	daemon->runtime_dir = daemon_runtime_dir(options->runtime_dir, options->config);
 	daemon->state_dir = state_directory(options->config);
-	code = daemon->config_path && daemon->runtime_dir && daemon->state_dir ? 0 : daemon_fail(error, -ENOMEM, "out of memory");
+	code = daemon->config_path && daemon->runtime_dir && daemon->state_dir
+		       ? 0
+		       : daemon_fail(error, -ENOMEM, "out of memory");
 	if (!code && (code = daemon_make_directory(daemon->config, daemon->runtime_dir)) < 0)
-		daemon_fail(error, code, "cannot make the runtime directory %s: %s; name another with --runtime-dir",
+		daemon_fail(error, code,
+			    "cannot make the runtime directory %s: %s; name another with --runtime-dir",
 			    daemon->runtime_dir, strerror(-code));
 	if (!code)
 		make_state_directory(daemon);
@@ -181,7 +186,8 @@ static void stop_expired(struct loop_timer *timer)
 
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next)
 		log_error(&disk->subject, "requests are still in flight on a disk that does not answer");
-	log_error(NULL, "giving up after %d seconds; what was acknowledged as flushed is safe", DAEMON_STOP_S);
+	log_error(NULL, "giving up after %d seconds; what was acknowledged as flushed is safe",
+		  DAEMON_STOP_S);
 	/* Threads hang in the kernel or hold memory that it still writes to: nothing can be freed. */
 	_exit(1);
 }

@@ -53,7 +53,8 @@ struct daemon_error {
 };
 
 /* Fills *error and returns code. */
-int daemon_fail(struct daemon_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int daemon_fail(struct daemon_error *error, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 struct daemon_pool {
 	struct daemon_pool *next;
@@ -124,7 +125,8 @@ struct daemon {
 	struct setting *settings;		/* made at run time */
 	struct notify_fds fds;			/* passed by the service manager */
 	struct takeover_offer *offer;		/* while starting as a successor, else NULL */
-	int lock_fd;				/* RUNTIME/daemon.lock: held while we live, handed to a successor */
+	/* RUNTIME/daemon.lock: held while we live, handed to a successor */
+	int lock_fd;
 	bool serving;				/* the start is over */
 	uint64_t started_ns;
 	unsigned reloads;
@@ -152,7 +154,8 @@ struct daemon_options {
 char *daemon_runtime_dir(const char *option, const struct config *config);
 
 /* Makes the daemon and its runtime and state directories, and starts the workers. Nothing is served yet. */
-int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon, struct daemon_error *error);
+int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon,
+		  struct daemon_error *error);
 
 /* ---- daemon_lock.c ---- */
 
@@ -160,7 +163,10 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 int daemon_lock(struct daemon *daemon, struct daemon_error *error);
 /* At a clean end; not when a successor has the lock. */
 void daemon_unlock(struct daemon *daemon);
-/* Removes a socket file in the runtime directory before a new one is made: with the lock held, nobody needs it. */
+/*
+ * Removes a socket file in the runtime directory before a new one is made: with the lock held, nobody needs
+ * it.
+ */
 void daemon_remove_leftover(const struct daemon *daemon, const char *socket_path);
 /* ---- daemon.c, continued ---- */
 
@@ -181,7 +187,10 @@ void daemon_disk_gone(struct daemon *daemon);
 /* Frees everything. After daemon_stop() has stopped the control loop, or before daemon_open_pools(). */
 void daemon_destroy(struct daemon *daemon);
 
-/* Makes the runtime directory or one for sockets below it, owned by the user of the configuration. 0 or -errno. */
+/*
+ * Makes the runtime directory or one for sockets below it, owned by the user of the configuration. 0 or
+ * -errno.
+ */
 int daemon_make_directory(const struct config *config, const char *path);
 
 /* ---- daemon_pools.c ---- */
@@ -197,7 +206,10 @@ struct daemon_pool *daemon_pool_add(struct daemon *daemon, const struct config_p
 /* Tries again a pool that is not available. Returns 0 or a negative errno with pool->error. */
 int daemon_pool_open(struct daemon *daemon, struct daemon_pool *pool, const struct config_pool *settings);
 
-/* Grows the file to size_bytes (if it is a file and smaller), and the pool over it. Returns 1: grew, 0, -errno. */
+/*
+ * Grows the file to size_bytes (if it is a file and smaller), and the pool over it. Returns 1: grew, 0,
+ * -errno.
+ */
 int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct daemon_error *error);
 
 /* Commits and closes the pool; the host disk stays open. */
@@ -215,7 +227,10 @@ struct daemon_disk *daemon_disk_find(struct daemon *daemon, const char *name);
 const struct config_disk *daemon_disk_settings(const struct daemon *daemon, const char *name);
 const struct config_guest *daemon_guest_settings(const struct daemon *daemon, const char *name);
 
-/* Adds a disk on a part of a pool, or (pool NULL) on the path of its settings, and serves it. NULL: out of memory. */
+/*
+ * Adds a disk on a part of a pool, or (pool NULL) on the path of its settings, and serves it. NULL: out of
+ * memory.
+ */
 struct daemon_disk *daemon_disk_add(struct daemon *daemon, const char *name, struct daemon_pool *pool,
 				    struct pool_disk *part);
 
@@ -230,7 +245,8 @@ bool daemon_disk_connected(const struct daemon_disk *disk);
  * *ret_outcome (may be NULL) filled in, when it was done before the return; the disk may be gone then.
  * False: under way, and what fails is logged.
  */
-bool daemon_disk_leave(struct daemon_disk *disk, enum disk_farewell farewell, struct daemon_error *ret_outcome);
+bool daemon_disk_leave(struct daemon_disk *disk, enum disk_farewell farewell,
+		       struct daemon_error *ret_outcome);
 
 /* ---- daemon_changes.c: on request of the API. Return 0, -errno with *error, or 1: under way. ---- */
 

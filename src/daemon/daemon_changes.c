@@ -16,7 +16,8 @@ static int pool_refused(struct daemon_error *error, int code, const struct pool_
 	return daemon_fail(error, code, "%s", why->text);
 }
 
-static int find_pool(struct daemon *daemon, const char *name, struct daemon_pool **ret_pool, struct daemon_error *error)
+static int find_pool(struct daemon *daemon, const char *name, struct daemon_pool **ret_pool,
+		     struct daemon_error *error)
 {
 	struct daemon_pool *pool = daemon_pool_find(daemon, name);
 
@@ -34,8 +35,10 @@ static int check_new_name(struct daemon *daemon, const char *name, struct daemon
 	const char *rest;
 
 	if (!config_split_name(name, guest, &rest))
-		return daemon_fail(error, -EINVAL, "'%.150s' is not a disk's name: write GUEST/NAME with letters, digits, "
-				   "'.', '_' and '-', for example alice/root", name);
+		return daemon_fail(error, -EINVAL,
+				   "'%.150s' is not a disk's name: write GUEST/NAME with letters, digits, "
+				   "'.', '_' and '-', for example alice/root",
+				   name);
 	if (daemon_disk_find(daemon, name))
 		return daemon_fail(error, -EEXIST, "there is a disk %s already", name);
 	return 0;
@@ -51,7 +54,8 @@ int daemon_disk_create(struct daemon *daemon, const char *name, const char *pool
 	int code = check_new_name(daemon, name, error);
 
 	if (!code && daemon_disk_settings(daemon, name) && !daemon_disk_settings(daemon, name)->pool)
-		code = daemon_fail(error, -EEXIST, "the configuration declares %s with a path of its own", name);
+		code = daemon_fail(error, -EEXIST, "the configuration declares %s with a path of its own",
+				   name);
 	if (!code)
 		code = find_pool(daemon, pool_name, &pool, error);
 	if (code)
@@ -65,7 +69,8 @@ int daemon_disk_create(struct daemon *daemon, const char *name, const char *pool
 	if (!disk)
 		return daemon_fail(error, -ENOMEM, "the disk was made, but cannot be served: out of memory");
 	if (!disk->endpoint)
-		return daemon_fail(error, disk->error.code, "the disk was made, but is not served: %s", disk->error.text);
+		return daemon_fail(error, disk->error.code, "the disk was made, but is not served: %s",
+				   disk->error.text);
 	return 0;
 }
 
@@ -73,7 +78,8 @@ int daemon_disk_create(struct daemon *daemon, const char *name, const char *pool
 static int check_in_pool(const struct daemon_disk *disk, struct daemon_error *error)
 {
 	if (!disk->pool)
-		return daemon_fail(error, -EPERM, "%s is a file or device of its own (%s): change that, then reload",
+		return daemon_fail(error, -EPERM,
+				   "%s is a file or device of its own (%s): change that, then reload",
 				   disk->name, disk->path);
 	if (disk->farewell != DISK_STAYS)
 		return daemon_fail(error, -EBUSY, "another change of %s is under way", disk->name);
@@ -89,8 +95,11 @@ int daemon_disk_grow(struct daemon_disk *disk, uint64_t size_bytes, struct daemo
 	if (code)
 		return code;
 	if (size_bytes < pool_disk_size_bytes(disk->part))
-		return daemon_fail(error, -EFBIG, "%s has %s; shrinking a disk is refused, because its file system would lose "
-				   "data", disk->name, value_format_size(pool_disk_size_bytes(disk->part), text));
+		return daemon_fail(
+			error, -EFBIG,
+			"%s has %s; shrinking a disk is refused, because its file system would lose "
+			"data",
+			disk->name, value_format_size(pool_disk_size_bytes(disk->part), text));
 	code = pool_disk_grow(disk->pool->pool, disk->part, size_bytes, &why);
 	if (code)
 		return pool_refused(error, code, &why);
@@ -109,11 +118,14 @@ static int check_free(const struct daemon_disk *disk, const char *what, struct d
 	if (code)
 		return code;
 	if (daemon_disk_connected(disk))
-		return daemon_fail(error, -EBUSY, "%s is connected; stop the guest or unplug the disk, then %s it", disk->name,
-				   what);
+		return daemon_fail(error, -EBUSY,
+				   "%s is connected; stop the guest or unplug the disk, then %s it",
+				   disk->name, what);
 	if (settings)
-		return daemon_fail(error, -EBUSY, "%s is declared at %s:%u and would be made again; take the section out, "
-				   "reload, then %s it", disk->name, settings->object.file, settings->object.line, what);
+		return daemon_fail(error, -EBUSY,
+				   "%s is declared at %s:%u and would be made again; take the section out, "
+				   "reload, then %s it",
+				   disk->name, settings->object.file, settings->object.line, what);
 	return 0;
 }
 
@@ -163,9 +175,12 @@ static int settle_size(struct daemon *daemon, struct pool *pool, struct pool_dis
 
 	/* The pool rounds up to whole blocks. */
 	if (align_up(settings->size_bytes, 4096) < size_bytes)
-		return daemon_fail(error, -EINVAL, "%s:%u: size = %s is smaller than the disk, which has %s: shrinking is "
-				   "refused; set size = %s", settings->object.file, settings->object.line,
-				   value_format_size(settings->size_bytes, wanted), value_format_size(size_bytes, now), now);
+		return daemon_fail(error, -EINVAL,
+				   "%s:%u: size = %s is smaller than the disk, which has %s: shrinking is "
+				   "refused; set size = %s",
+				   settings->object.file, settings->object.line,
+				   value_format_size(settings->size_bytes, wanted),
+				   value_format_size(size_bytes, now), now);
 	if (settings->size_bytes <= size_bytes)
 		return 0;
 	if (disk && disk->part == part)
@@ -182,7 +197,8 @@ int daemon_disk_settle(struct daemon *daemon, const struct config_disk *settings
 	int code;
 
 	if (!pool || !pool->pool)
-		return daemon_fail(error, -ENODEV, "not served: its pool %s is not available", settings->pool);
+		return daemon_fail(error, -ENODEV, "not served: its pool %s is not available",
+				   settings->pool);
 	part = pool_disk_find(pool->pool, settings->object.name);
 	if (part)
 		return settle_size(daemon, pool->pool, part, settings, error);

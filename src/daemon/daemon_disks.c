@@ -107,8 +107,8 @@ static bool set_socket(struct daemon_disk *disk, const struct config_disk *setti
 	if (given)
 		length = snprintf(disk->socket, sizeof(disk->socket), "%s", given);
 	else
-		length = snprintf(disk->socket, sizeof(disk->socket), "%s/%s/disk-%s.sock", disk->daemon->runtime_dir,
-				  disk->guest, disk->short_name);
+		length = snprintf(disk->socket, sizeof(disk->socket), "%s/%s/disk-%s.sock",
+				  disk->daemon->runtime_dir, disk->guest, disk->short_name);
 	return length > 0 && (size_t)length < sizeof(disk->socket);
 }
 
@@ -118,7 +118,10 @@ static bool set_socket(struct daemon_disk *disk, const struct config_disk *setti
 static int open_own(struct daemon_disk *disk)
 {
 	struct disk_uring_options options = {
-		.path = disk->path, .cache = disk->cache, .read_only = disk->read_only, .lock = !disk->read_only,
+		.path = disk->path,
+		.cache = disk->cache,
+		.read_only = disk->read_only,
+		.lock = !disk->read_only,
 		.lock_wait_ms = disk->daemon->serving ? 0 : DAEMON_LOCK_WAIT_MS,
 	};
 	int fd = takeover_offer_take(disk->daemon->offer, "disk", disk->name);
@@ -135,7 +138,8 @@ static int open_own(struct daemon_disk *disk)
 			close(fd);
 	}
 	if (code == -EBUSY)
-		return daemon_fail(&disk->error, code, "%s is in use by another program or mounted by the host", disk->path);
+		return daemon_fail(&disk->error, code,
+				   "%s is in use by another program or mounted by the host", disk->path);
 	if (code)
 		return daemon_fail(&disk->error, code, "cannot open %s: %s", disk->path, strerror(-code));
 	return 0;
@@ -151,7 +155,8 @@ static int open_share(struct daemon_disk *disk)
 		disk->gate = share_gate_open(disk->daemon, disk->path, disk->cache, disk->host,
 					     settings ? &settings->capacity : &unknown);
 	if (disk->pool || disk->gate)
-		disk->share = share_open(disk->daemon, disk->pool ? disk->pool->gate : disk->gate, disk->name);
+		disk->share =
+			share_open(disk->daemon, disk->pool ? disk->pool->gate : disk->gate, disk->name);
 	return disk->share ? 0 : daemon_fail(&disk->error, -ENOMEM, "out of memory");
 }
 
@@ -185,8 +190,12 @@ static void config_changed(void *context)
 static int open_model(struct daemon_disk *disk)
 {
 	struct virtio_blk_options options = {
-		.disk = disk->disk, .queues = disk->queues, .serial = disk->serial,
-		.write_through = write_mode_is_through(disk), .writeback_changed = write_mode_changed, .context = disk,
+		.disk = disk->disk,
+		.queues = disk->queues,
+		.serial = disk->serial,
+		.write_through = write_mode_is_through(disk),
+		.writeback_changed = write_mode_changed,
+		.context = disk,
 	};
 	int code = virtio_blk_create(&options, &disk->model);
 
@@ -256,9 +265,15 @@ static struct loop_guest *guest_time(const struct daemon_disk *disk)
 static int open_endpoint(struct daemon_disk *disk)
 {
 	struct vhost_user_options options = {
-		.name = disk->subject.name, .control = disk->daemon->control,
-		.socket = disk->client ? VHOST_USER_CONNECT : VHOST_USER_LISTEN, .path = disk->socket, .fd = -1,
-		.model = &virtio_blk_model, .device = disk->model, .worker = worker_for_queue, .worker_context = disk,
+		.name = disk->subject.name,
+		.control = disk->daemon->control,
+		.socket = disk->client ? VHOST_USER_CONNECT : VHOST_USER_LISTEN,
+		.path = disk->socket,
+		.fd = -1,
+		.model = &virtio_blk_model,
+		.device = disk->model,
+		.worker = worker_for_queue,
+		.worker_context = disk,
 		.features_off = disk->packed ? 0 : 1ull << VIRTIO_F_RING_PACKED,
 	};
 	int code = disk->client ? 0 : make_socket_directory(disk);
@@ -277,9 +292,13 @@ static int open_endpoint(struct daemon_disk *disk)
 	if (code == -EADDRINUSE)
 		return daemon_fail(&disk->error, code, "another process listens on %s", disk->socket);
 	if (code == -EPERM)
-		return daemon_fail(&disk->error, code, "cannot give %s to the guest's socket_owner and socket_group: "
-				   "only root may; restart as root, or use a group of the daemon's user", disk->socket);
-	return code ? daemon_fail(&disk->error, code, "cannot listen on %s: %s", disk->socket, strerror(-code)) : 0;
+		return daemon_fail(&disk->error, code,
+				   "cannot give %s to the guest's socket_owner and socket_group: "
+				   "only root may; restart as root, or use a group of the daemon's user",
+				   disk->socket);
+	return code ? daemon_fail(&disk->error, code, "cannot listen on %s: %s", disk->socket,
+				  strerror(-code))
+		    : 0;
 }
 
 static void close_steps(struct daemon_disk *disk)
@@ -310,14 +329,17 @@ static void serve(struct daemon_disk *disk)
 	if (set_socket(disk, settings))
 		code = open_disk(disk);
 	else
-		code = daemon_fail(&disk->error, -ENAMETOOLONG, "the socket's path is longer than %d bytes; "
-				   "use a shorter runtime_dir, or set socket = in [disk %s]", SOCKET_PATH_SIZE - 1, disk->name);
+		code = daemon_fail(&disk->error, -ENAMETOOLONG,
+				   "the socket's path is longer than %d bytes; "
+				   "use a shorter runtime_dir, or set socket = in [disk %s]",
+				   SOCKET_PATH_SIZE - 1, disk->name);
 	if (!code)
 		code = open_model(disk);
 	if (!code)
 		code = open_endpoint(disk);
 	if (!code) {
-		log_info(&disk->subject, "%s %s", disk->client ? "connecting to" : "listening on", disk->socket);
+		log_info(&disk->subject, "%s %s", disk->client ? "connecting to" : "listening on",
+			 disk->socket);
 		return;
 	}
 	close_steps(disk);
@@ -362,10 +384,13 @@ unsigned daemon_pool_serve(struct daemon *daemon, struct daemon_pool *pool)
 		if (known && known->part == part)
 			continue;
 		if (known)
-			log_error(NULL, "pool %s: its disk %s is not served: another disk has this name", pool->name, name);
-		else if (!daemon_disk_add(daemon, name, pool, part))
-			log_error(NULL, "pool %s: its disk %s is not served: out of memory, or a name without GUEST/",
+			log_error(NULL, "pool %s: its disk %s is not served: another disk has this name",
 				  pool->name, name);
+		else if (!daemon_disk_add(daemon, name, pool, part))
+			log_error(
+				NULL,
+				"pool %s: its disk %s is not served: out of memory, or a name without GUEST/",
+				pool->name, name);
 		else
 			added++;
 	}

@@ -39,8 +39,10 @@ int daemon_lock(struct daemon *daemon, struct daemon_error *error)
 	code = -errno;
 	fd_close(&daemon->lock_fd);
 	if (code == -EWOULDBLOCK)
-		return daemon_fail(error, -EADDRINUSE, "another viaductd serves %s; stop it, use --takeover to replace it, "
-				   "or name another directory with --runtime-dir", daemon->runtime_dir);
+		return daemon_fail(error, -EADDRINUSE,
+				   "another viaductd serves %s; stop it, use --takeover to replace it, "
+				   "or name another directory with --runtime-dir",
+				   daemon->runtime_dir);
 	return daemon_fail(error, code, "cannot lock %s: %s", path, strerror(-code));
 }
 
@@ -60,7 +62,8 @@ void daemon_remove_leftover(const struct daemon *daemon, const char *socket_path
 	size_t length = strlen(daemon->runtime_dir);
 	struct stat status;
 
-	if (daemon->lock_fd < 0 || strncmp(socket_path, daemon->runtime_dir, length) != 0 || socket_path[length] != '/')
+	if (daemon->lock_fd < 0 || strncmp(socket_path, daemon->runtime_dir, length) != 0 ||
+	    socket_path[length] != '/')
 		return;
 	if (lstat(socket_path, &status) == 0 && S_ISSOCK(status.st_mode))
 		unlink(socket_path);

@@ -27,17 +27,22 @@ static int fail_open(struct daemon_pool *pool, int code)
 
 	switch (-code) {
 	case EBUSY:
-		return daemon_fail(&pool->error, code, "%s is in use by another program or mounted by the host", path);
+		return daemon_fail(&pool->error, code,
+				   "%s is in use by another program or mounted by the host", path);
 	case ENOENT:
-		return daemon_fail(&pool->error, code, "%s: there is no such file, or its directory is missing", path);
+		return daemon_fail(&pool->error, code,
+				   "%s: there is no such file, or its directory is missing", path);
 	case EACCES:
 	case EPERM:
-		return daemon_fail(&pool->error, code, "%s: permission denied; start as root, or give the daemon's user access",
+		return daemon_fail(&pool->error, code,
+				   "%s: permission denied; start as root, or give the daemon's user access",
 				   path);
 	case ENOTBLK:
-		return daemon_fail(&pool->error, code, "%s is neither a regular file nor a block device", path);
+		return daemon_fail(&pool->error, code, "%s is neither a regular file nor a block device",
+				   path);
 	case ENOSPC:
-		return daemon_fail(&pool->error, code, "%s: the file system has no room for a file of this size", path);
+		return daemon_fail(&pool->error, code,
+				   "%s: the file system has no room for a file of this size", path);
 	default:
 		return daemon_fail(&pool->error, code, "cannot open %s: %s", path, strerror(-code));
 	}
@@ -71,8 +76,10 @@ static int format(struct daemon *daemon, struct daemon_pool *pool)
 	int code = pool_format(pool->host, force, &why);
 
 	if (code == -EEXIST)
-		return daemon_fail(&pool->error, code, "%s; nothing was written; if its contents may be lost, start with "
-				   "--force-format %s", why.text, pool->name);
+		return daemon_fail(&pool->error, code,
+				   "%s; nothing was written; if its contents may be lost, start with "
+				   "--force-format %s",
+				   why.text, pool->name);
 	if (code)
 		return daemon_fail(&pool->error, code, "cannot format %s: %s", pool->path, why.text);
 	log_info(NULL, "pool %s: formatted %s", pool->name, pool->path);
@@ -91,11 +98,12 @@ static int open_map(struct daemon *daemon, struct daemon_pool *pool)
 			return code;
 		code = pool_open(pool->host, &pool->pool, &why);
 	} else if (!code && force) {
-		log_warning(NULL, "pool %s: --force-format ignored: %s holds a pool in good order", pool->name,
-			    pool->path);
+		log_warning(NULL, "pool %s: --force-format ignored: %s holds a pool in good order",
+			    pool->name, pool->path);
 	}
 	if (code == -EBADMSG)
-		return daemon_fail(&pool->error, code, "%s is damaged: %s; see viaduct pool check", pool->path, why.text);
+		return daemon_fail(&pool->error, code, "%s is damaged: %s; see viaduct pool check",
+				   pool->path, why.text);
 	if (code)
 		return daemon_fail(&pool->error, code, "%s: %s", pool->path, why.text);
 	return 0;
@@ -109,7 +117,8 @@ int daemon_pool_open(struct daemon *daemon, struct daemon_pool *pool, const stru
 		return code;
 	code = open_map(daemon, pool);
 	if (!code)
-		pool->gate = share_gate_open(daemon, pool->path, pool->cache, pool->host, &settings->capacity);
+		pool->gate =
+			share_gate_open(daemon, pool->path, pool->cache, pool->host, &settings->capacity);
 	if (!code && !pool->gate) {
 		pool_close(pool->pool);
 		pool->pool = NULL;
@@ -176,7 +185,8 @@ int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct daemo
 		return code;
 	code = pool->host->ops->refresh(pool->host);
 	if (code)
-		return daemon_fail(error, code, "cannot look at the size of %s: %s", pool->path, strerror(-code));
+		return daemon_fail(error, code, "cannot look at the size of %s: %s", pool->path,
+				   strerror(-code));
 	if (size_bytes < before)
 		log_warning(NULL, "pool %s: %s has %s already; it is not shrunk", pool->name, pool->path,
 			    value_format_size(before, text));
@@ -191,7 +201,8 @@ int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct daemo
 	pool_space(pool->pool, &space);
 	if (space.metadata_bytes + space.used_bytes + space.free_bytes == known)
 		return 0;	/* the format's tables reach no further */
-	log_info(NULL, "pool %s: grew to %s", pool->name, value_format_size(pool->host->geometry.size_bytes, text));
+	log_info(NULL, "pool %s: grew to %s", pool->name,
+		 value_format_size(pool->host->geometry.size_bytes, text));
 	return 1;
 }
 

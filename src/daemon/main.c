@@ -66,10 +66,14 @@ static const char usage_text[] =
 static bool parse_options(int argc, char **argv, struct options *ret_options)
 {
 	static const struct option table[] = {
-		{ "config", required_argument, NULL, 'c' },	 { "runtime-dir", required_argument, NULL, 'r' },
-		{ "check", no_argument, NULL, 'k' },		 { "takeover", no_argument, NULL, 't' },
-		{ "force-format", required_argument, NULL, 'f' }, { "help-config", no_argument, NULL, 'p' },
-		{ "version", no_argument, NULL, 'v' },		 { "help", no_argument, NULL, 'h' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "runtime-dir", required_argument, NULL, 'r' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "takeover", no_argument, NULL, 't' },
+		{ "force-format", required_argument, NULL, 'f' },
+		{ "help-config", no_argument, NULL, 'p' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int option;
@@ -276,7 +280,9 @@ static int run(const struct options *options, const char *config_path, struct co
 		code = loop_create(&loop_options, &control.loop);
 	if (code)
 		daemon_fail(&error, code, "cannot start: %s%s", strerror(-code),
-			    code == -EPERM || code == -ENOSYS ? " (io_uring is switched off: see kernel.io_uring_disabled)" : "");
+			    code == -EPERM || code == -ENOSYS
+				    ? " (io_uring is switched off: see kernel.io_uring_disabled)"
+				    : "");
 	daemon_options.control = control.loop;
 	if (!code)
 		code = daemon_create(&daemon_options, &control.daemon, &error);
@@ -284,7 +290,8 @@ static int run(const struct options *options, const char *config_path, struct co
 		config_destroy(config);
 	} else {
 		if (notify_fds_receive(&control.daemon->fds) < 0)
-			log_warning(NULL, "the descriptors passed by the service manager make no sense: ignored");
+			log_warning(NULL,
+				    "the descriptors passed by the service manager make no sense: ignored");
 		code = open_everything(control.daemon, options->takeover, &error);
 	}
 	if (!code)

@@ -55,15 +55,18 @@ int notify_send(const char *format, ...)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	error = sendto(fd, message, (size_t)length, MSG_NOSIGNAL, (struct sockaddr *)&address, address_length) < 0 ?
-		-errno : 1;
+	error = sendto(fd, message, (size_t)length, MSG_NOSIGNAL, (struct sockaddr *)&address,
+		       address_length) < 0
+			? -errno
+			: 1;
 	fd_close(&fd);
 	return error;
 }
 
 int notify_reloading(void)
 {
-	return notify_send("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_now_ns() / NS_PER_US));
+	return notify_send("RELOADING=1\nMONOTONIC_USEC=%llu",
+			   (unsigned long long)(clock_now_ns() / NS_PER_US));
 }
 
 uint64_t notify_watchdog_interval_ns(void)
@@ -87,7 +90,8 @@ static const char *copy_name(const char *names, char *name, size_t size)
 	return names[length] ? names + length + 1 : names + length;
 }
 
-int notify_fds_parse(const char *pid, const char *count, const char *names, pid_t self, struct notify_fds *ret_fds)
+int notify_fds_parse(const char *pid, const char *count, const char *names, pid_t self,
+		     struct notify_fds *ret_fds)
 {
 	struct notify_fds fds = { .count = 0 };
 	uint64_t process, number;
@@ -96,7 +100,8 @@ int notify_fds_parse(const char *pid, const char *count, const char *names, pid_
 		*ret_fds = fds;
 		return 0;
 	}
-	if (value_parse_number(pid, &process) < 0 || value_parse_number(count, &number) < 0 || number > NOTIFY_FDS_MAX)
+	if (value_parse_number(pid, &process) < 0 || value_parse_number(count, &number) < 0 ||
+	    number > NOTIFY_FDS_MAX)
 		return -EINVAL;
 	if (process != (uint64_t)self || number == 0) {
 		*ret_fds = fds;
@@ -116,8 +121,8 @@ int notify_fds_parse(const char *pid, const char *count, const char *names, pid_
 
 int notify_fds_receive(struct notify_fds *ret_fds)
 {
-	int error = notify_fds_parse(getenv("LISTEN_PID"), getenv("LISTEN_FDS"), getenv("LISTEN_FDNAMES"), getpid(),
-				     ret_fds);
+	int error = notify_fds_parse(getenv("LISTEN_PID"), getenv("LISTEN_FDS"), getenv("LISTEN_FDNAMES"),
+				     getpid(), ret_fds);
 
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");

@@ -43,7 +43,8 @@ struct notify_fds {
 int notify_fds_receive(struct notify_fds *ret_fds);
 
 /* The pure part: `count` and the colon-separated names, for this pid. */
-int notify_fds_parse(const char *pid, const char *count, const char *names, pid_t self, struct notify_fds *ret_fds);
+int notify_fds_parse(const char *pid, const char *count, const char *names, pid_t self,
+		     struct notify_fds *ret_fds);
 
 /* The first descriptor of this name, or -1; ownership moves to the caller. */
 int notify_fds_take(struct notify_fds *fds, const char *name);

@@ -18,13 +18,16 @@ static void plan_workers(const struct config *config, const char *runtime_dir, F
 	char *state_dir = state_directory(config);
 	unsigned count = settings->workers ? (unsigned)settings->workers : worker_default_count();
 
-	fprintf(out, "daemon: %u worker%s, busy wait at most %llu us, sandbox %s\n", count, count == 1 ? "" : "s",
-		(unsigned long long)settings->poll_us, settings->sandbox ? "on" : "off");
+	fprintf(out, "daemon: %u worker%s, busy wait at most %llu us, sandbox %s\n", count,
+		count == 1 ? "" : "s", (unsigned long long)settings->poll_us,
+		settings->sandbox ? "on" : "off");
 	if (settings->user)
-		fprintf(out, "daemon: change to user %s after the devices are open, when started as root\n", settings->user);
+		fprintf(out, "daemon: change to user %s after the devices are open, when started as root\n",
+			settings->user);
 	fprintf(out, "daemon: serve the API on %s/api.sock\n", runtime_dir);
 	if (state_dir)
-		fprintf(out, "daemon: keep what is set at run time, and measured of disks, in %s\n", state_dir);
+		fprintf(out, "daemon: keep what is set at run time, and measured of disks, in %s\n",
+			state_dir);
 	free(state_dir);
 }
 
@@ -48,16 +51,20 @@ static void plan_pool(const struct config_pool *pool, FILE *out, struct config_m
 	value_format_size(pool->size_bytes, size);
 	if (stat(pool->path, &status) < 0) {
 		if (errno == ENOENT && parent_exists(pool->path) && pool->size_bytes > 0)
-			fprintf(out, "pool %s: create %s with %s and format it\n", object->name, pool->path, size);
+			fprintf(out, "pool %s: create %s with %s and format it\n", object->name, pool->path,
+				size);
 		else
-			config_message(messages, object->file, object->line, "pool %s: %s: %s", object->name, pool->path,
-				       errno == ENOENT ? "there is no such device, or its directory is missing" :
-							 strerror(errno));
+			config_message(messages, object->file, object->line, "pool %s: %s: %s", object->name,
+				       pool->path,
+				       errno == ENOENT
+					       ? "there is no such device, or its directory is missing"
+					       : strerror(errno));
 	} else if (S_ISBLK(status.st_mode)) {
 		fprintf(out, "pool %s: open device %s; format it if it is blank\n", object->name, pool->path);
 	} else if (!S_ISREG(status.st_mode)) {
-		config_message(messages, object->file, object->line, "pool %s: %s is neither a regular file nor a block device",
-			       object->name, pool->path);
+		config_message(messages, object->file, object->line,
+			       "pool %s: %s is neither a regular file nor a block device", object->name,
+			       pool->path);
 	} else if ((uint64_t)status.st_size < pool->size_bytes) {
 		fprintf(out, "pool %s: open %s and grow it from %s to %s\n", object->name, pool->path,
 			value_format_size((uint64_t)status.st_size, now), size);
@@ -74,15 +81,18 @@ static void plan_bytes(const struct config_disk *disk, FILE *out, struct config_
 
 	if (disk->pool)
 		fprintf(out, "disk %s: %s in pool %s, created if missing, grown if smaller%s\n", object->name,
-			value_format_size(disk->size_bytes, size), disk->pool, disk->read_only ? ", read-only" : "");
+			value_format_size(disk->size_bytes, size), disk->pool,
+			disk->read_only ? ", read-only" : "");
 	else if (stat(disk->path, &status) < 0)
-		config_message(messages, object->file, object->line, "disk %s: %s: %s", object->name, disk->path,
-			       strerror(errno));
+		config_message(messages, object->file, object->line, "disk %s: %s: %s", object->name,
+			       disk->path, strerror(errno));
 	else if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
-		config_message(messages, object->file, object->line, "disk %s: %s is neither a regular file nor a block device",
-			       object->name, disk->path);
+		config_message(messages, object->file, object->line,
+			       "disk %s: %s is neither a regular file nor a block device", object->name,
+			       disk->path);
 	else
-		fprintf(out, "disk %s: %s as it is%s\n", object->name, disk->path, disk->read_only ? ", read-only" : "");
+		fprintf(out, "disk %s: %s as it is%s\n", object->name, disk->path,
+			disk->read_only ? ", read-only" : "");
 }
 
 static void plan_socket(const struct config_disk *disk, const char *runtime_dir, FILE *out,
@@ -100,13 +110,16 @@ static void plan_socket(const struct config_disk *disk, const char *runtime_dir,
 		snprintf(path, sizeof(path), "%s/%s/disk-%s.sock", runtime_dir, guest, rest);
 	if (strlen(path) >= SOCKET_PATH_SIZE)
 		config_message(messages, object->file, object->line,
-			       "disk %s: the socket's path %s is longer than %d bytes; use a shorter runtime_dir, or socket =",
+			       "disk %s: the socket's path %s is longer than %d bytes; use a shorter "
+			       "runtime_dir, or socket =",
 			       object->name, path, SOCKET_PATH_SIZE - 1);
 	else
-		fprintf(out, "disk %s: %s %s\n", object->name, disk->connect ? "connect to" : "listen on", path);
+		fprintf(out, "disk %s: %s %s\n", object->name, disk->connect ? "connect to" : "listen on",
+			path);
 }
 
-void plan_print(const struct config *config, const char *runtime_dir, FILE *out, struct config_messages *messages)
+void plan_print(const struct config *config, const char *runtime_dir, FILE *out,
+		struct config_messages *messages)
 {
 	plan_workers(config, runtime_dir, out);
 	config_for_each(config->pools, config_pool, pool)

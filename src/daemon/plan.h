@@ -9,6 +9,7 @@ struct config;
 struct config_messages;
 
 /* Prints one line a step; what would fail becomes a message. */
-void plan_print(const struct config *config, const char *runtime_dir, FILE *out, struct config_messages *messages);
+void plan_print(const struct config *config, const char *runtime_dir, FILE *out,
+		struct config_messages *messages);
 
 #endif

@@ -6,8 +6,8 @@
 struct daemon_error;
 
 /*
- * Changes to the user and group (either may be NULL), with no supplementary groups but the user's own. No effect,
- * and 0, when not started as root. Returns 0 or -errno with *error; the process must not go on then.
+ * Changes to the user and group (either may be NULL), with no supplementary groups but the user's own. No
+ * effect, and 0, when not started as root. Returns 0 or -errno with *error; the process must not go on then.
  */
 int privileges_drop(const char *user, const char *group, struct daemon_error *error);
 

@@ -33,7 +33,8 @@ static void add_line(char ***list, unsigned *count, const char *format, va_list 
 		lines[(*count)++] = text;
 }
 
-static void __attribute__((format(printf, 2, 3))) applied(struct reload_report *report, const char *format, ...)
+static void __attribute__((format(printf, 2, 3)))
+applied(struct reload_report *report, const char *format, ...)
 {
 	va_list arguments;
 
@@ -42,7 +43,8 @@ static void __attribute__((format(printf, 2, 3))) applied(struct reload_report *
 	va_end(arguments);
 }
 
-static void __attribute__((format(printf, 2, 3))) refused(struct reload_report *report, const char *format, ...)
+static void __attribute__((format(printf, 2, 3)))
+refused(struct reload_report *report, const char *format, ...)
 {
 	va_list arguments;
 
@@ -69,8 +71,8 @@ static bool same_text(const char *a, const char *b)
 
 /* ---- [daemon] ---- */
 
-static void apply_daemon(struct daemon *daemon, const struct config_daemon *old, const struct config_daemon *new,
-			 struct reload_report *report)
+static void apply_daemon(struct daemon *daemon, const struct config_daemon *old,
+			 const struct config_daemon *new, struct reload_report *report)
 {
 	if (old->log_level != new->log_level) {
 		log_set_level((enum log_level)new->log_level);
@@ -95,7 +97,8 @@ static void apply_daemon(struct daemon *daemon, const struct config_daemon *old,
 
 /* ---- pools ---- */
 
-static void apply_pool(struct daemon *daemon, const struct config_pool *settings, struct reload_report *report)
+static void apply_pool(struct daemon *daemon, const struct config_pool *settings,
+		       struct reload_report *report)
 {
 	struct daemon_pool *pool = daemon_pool_find(daemon, settings->object.name);
 	const char *name = settings->object.name;
@@ -139,7 +142,8 @@ static void report_removed_pools(struct daemon *daemon, struct reload_report *re
 static void apply_guests(const struct config *old, const struct config *new, struct reload_report *report)
 {
 	config_for_each(new->guests, config_guest, guest) {
-		const struct config_guest *before = (const struct config_guest *)config_find(old->guests, guest->object.name);
+		const struct config_guest *before =
+			(const struct config_guest *)config_find(old->guests, guest->object.name);
 
 		if (!before)
 			applied(report, "guest %s: added", guest->object.name);
@@ -166,8 +170,11 @@ static bool differs(const struct config_disk *old, const struct config_disk *new
 static void apply_change(struct daemon_disk *disk, struct reload_report *report)
 {
 	if (daemon_disk_connected(disk)) {
-		refused(report, "disk %s: is connected; its new attributes apply after the next restart, or a reload while "
-			"it is not connected", disk->name);
+		refused(report,
+			"disk %s: is connected; its new attributes apply after the next restart, or a reload "
+			"while "
+			"it is not connected",
+			disk->name);
 		return;
 	}
 	if (disk->endpoint && disk->farewell == DISK_STAYS) {
@@ -176,7 +183,8 @@ static void apply_change(struct daemon_disk *disk, struct reload_report *report)
 	}
 }
 
-static void apply_pool_disk(struct daemon *daemon, const struct config_disk *settings, struct reload_report *report)
+static void apply_pool_disk(struct daemon *daemon, const struct config_disk *settings,
+			    struct reload_report *report)
 {
 	bool known = daemon_disk_find(daemon, settings->object.name) != NULL;
 	struct daemon_error error;
@@ -188,7 +196,8 @@ static void apply_pool_disk(struct daemon *daemon, const struct config_disk *set
 		applied(report, "disk %s: %s", settings->object.name, known ? "grew" : "made");
 }
 
-static void apply_path_disk(struct daemon *daemon, const struct config_disk *settings, struct reload_report *report)
+static void apply_path_disk(struct daemon *daemon, const struct config_disk *settings,
+			    struct reload_report *report)
 {
 	struct daemon_disk *disk = daemon_disk_find(daemon, settings->object.name);
 
@@ -207,7 +216,8 @@ static void apply_path_disk(struct daemon *daemon, const struct config_disk *set
 	if (disk && disk->endpoint)
 		applied(report, "disk %s: added", disk->name);
 	else
-		refused(report, "disk %s: %s", settings->object.name, disk ? disk->error.text : "out of memory");
+		refused(report, "disk %s: %s", settings->object.name,
+			disk ? disk->error.text : "out of memory");
 }
 
 /* Is the disk on what the configuration says? Another pool or path is another disk. */
@@ -264,14 +274,16 @@ static void apply_disks(struct daemon *daemon, const struct config *old, struct 
 		unsigned added = daemon_pool_serve(daemon, pool);
 
 		if (added > 0)
-			applied(report, "pool %s: %u more disk%s served", pool->name, added, added == 1 ? "" : "s");
+			applied(report, "pool %s: %u more disk%s served", pool->name, added,
+				added == 1 ? "" : "s");
 	}
 }
 
 /* ---- shares ---- */
 
-static void apply_capacity(struct share_gate *gate, const char *kind, const char *name, const struct config_capacity *old,
-			   const struct config_capacity *new, struct reload_report *report)
+static void apply_capacity(struct share_gate *gate, const char *kind, const char *name,
+			   const struct config_capacity *old, const struct config_capacity *new,
+			   struct reload_report *report)
 {
 	if (!gate || (old->iops == new->iops && old->bandwidth == new->bandwidth))
 		return;
@@ -290,7 +302,8 @@ static void apply_capacities(struct daemon *daemon, const struct config *old, st
 		const struct config_object *now = config_find(daemon->config->pools, pool->name);
 
 		if (before && now)
-			apply_capacity(pool->gate, "pool", pool->name, &((const struct config_pool *)before)->capacity,
+			apply_capacity(pool->gate, "pool", pool->name,
+				       &((const struct config_pool *)before)->capacity,
 				       &((const struct config_pool *)now)->capacity, report);
 	}
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
@@ -298,8 +311,9 @@ static void apply_capacities(struct daemon *daemon, const struct config *old, st
 		const struct config_disk *now = daemon_disk_settings(daemon, disk->name);
 
 		if (before && now)
-			apply_capacity(disk->gate, "disk", disk->name, &((const struct config_disk *)before)->capacity,
-				       &now->capacity, report);
+			apply_capacity(disk->gate, "disk", disk->name,
+				       &((const struct config_disk *)before)->capacity, &now->capacity,
+				       report);
 	}
 }
 
@@ -322,14 +336,16 @@ static void list_changes(const struct config_object *object, const struct config
 			value_format_size(new->value[i], value);
 		else
 			snprintf(value, sizeof(value), "%llu", (unsigned long long)new->value[i]);
-		used += (size_t)snprintf(text + used, size - used, "%s%s = %s", used ? ", " : "", key->name, value);
+		used += (size_t)snprintf(text + used, size - used, "%s%s = %s", used ? ", " : "", key->name,
+					 value);
 	}
 }
 
 static void report_share(struct daemon *daemon, enum share_kind kind, const struct config_object *before,
 			 const struct config_object *now, struct reload_report *report)
 {
-	const struct config_share old = config_share_of(now->section, before), new = config_share_of(now->section, now);
+	const struct config_share old = config_share_of(now->section, before),
+				  new = config_share_of(now->section, now);
 	const char *text = share_kind_text(kind), *why;
 	char changes[256];
 
@@ -341,7 +357,9 @@ static void report_share(struct daemon *daemon, enum share_kind kind, const stru
 		refused(report, "%s %s: %s: %s", text, now->name, changes, why);
 	else
 		applied(report, "%s %s: %s%s", text, now->name, changes,
-			settings_find(daemon->settings, kind, now->name) ? " (what was set at run time comes first)" : "");
+			settings_find(daemon->settings, kind, now->name)
+				? " (what was set at run time comes first)"
+				: "");
 }
 
 static void apply_shares(struct daemon *daemon, const struct config *old, struct reload_report *report)
@@ -353,14 +371,17 @@ static void apply_shares(struct daemon *daemon, const struct config *old, struct
 	shares_settle(daemon);
 	for (unsigned kind = 0; kind < SHARE_KINDS; kind++) {
 		for (const struct config_object *object = now[kind]; object; object = object->next)
-			report_share(daemon, kind, config_find((struct config_object *)before[kind], object->name), object,
+			report_share(daemon, kind,
+				     config_find((struct config_object *)before[kind], object->name), object,
 				     report);
 	}
 	config_for_each(new->guests, config_guest, guest) {
-		const struct config_guest *was = (const struct config_guest *)config_find(old->guests, guest->object.name);
+		const struct config_guest *was =
+			(const struct config_guest *)config_find(old->guests, guest->object.name);
 
 		if (was && !same_text(was->group, guest->group))
-			applied(report, "guest %s: group = %s", guest->object.name, guest->group ? guest->group : "none");
+			applied(report, "guest %s: group = %s", guest->object.name,
+				guest->group ? guest->group : "none");
 	}
 }
 
@@ -396,8 +417,8 @@ void reload_on_signal(struct daemon *daemon)
 	for (unsigned i = 0; i < report.mistakes.kept; i++)
 		log_error(NULL, "%s", report.mistakes.text[i]);
 	if (report.mistakes.count > 0)
-		log_error(NULL, "reload: the configuration has %u mistake%s; nothing was changed", report.mistakes.count,
-			  report.mistakes.count == 1 ? "" : "s");
+		log_error(NULL, "reload: the configuration has %u mistake%s; nothing was changed",
+			  report.mistakes.count, report.mistakes.count == 1 ? "" : "s");
 	for (unsigned i = 0; i < report.applied_count; i++)
 		log_info(NULL, "reload: %s", report.applied[i]);
 	for (unsigned i = 0; i < report.refused_count; i++)

@@ -9,8 +9,9 @@
 #include "daemon/config_values.h"
 #include "daemon/state.h"
 
-static const char head[] = "# Made at run time by viaductd; overrides its configuration. Change it with `viaduct disk set`,\n"
-			   "# `viaduct guest set` and `viaduct group set`; `KEY=default` takes a line out.\n";
+static const char head[] =
+	"# Made at run time by viaductd; overrides its configuration. Change it with `viaduct disk set`,\n"
+	"# `viaduct guest set` and `viaduct group set`; `KEY=default` takes a line out.\n";
 
 const char *share_kind_text(enum share_kind kind)
 {
@@ -55,7 +56,8 @@ static void complain_foreign(const struct config_object *object, struct config_m
 
 		if (object->key_line[i] > 0 && !is_share_key(object->section, key))
 			config_message(messages, object->key_file[i], object->key_line[i],
-				       "%s cannot be set at run time; set it in the configuration", key->name);
+				       "%s cannot be set at run time; set it in the configuration",
+				       key->name);
 	}
 }
 
@@ -95,7 +97,8 @@ static struct setting *from_config(const struct config *config, struct config_me
 	return list;
 }
 
-struct setting *settings_parse(const char *file, const char *bytes, size_t length, struct config_messages *messages)
+struct setting *settings_parse(const char *file, const char *bytes, size_t length,
+			       struct config_messages *messages)
 {
 	struct config *config = config_create();
 	struct setting *list;

@@ -80,27 +80,29 @@ static void keep(const struct daemon *daemon, const struct share_gate *gate)
 	if (!error && !is_kept(daemon, name, text, head + (size_t)length))
 		error = state_write(daemon->state_dir, name, text, head + (size_t)length, false);
 	if (error)
-		log_warning(NULL, "%s/%s: cannot be written: %s; %s will be measured again", daemon->state_dir, name,
-			    strerror(-error), gate->path);
+		log_warning(NULL, "%s/%s: cannot be written: %s; %s will be measured again",
+			    daemon->state_dir, name, strerror(-error), gate->path);
 }
 
 /* ---- models ---- */
 
 /*
- * 4 KiB random costs what capacity_iops says, 128 KiB sequential what capacity_bandwidth says. Neither is all base
- * or all bytes, so that each part can be corrected.
+ * 4 KiB random costs what capacity_iops says, 128 KiB sequential what capacity_bandwidth says. Neither is all
+ * base or all bytes, so that each part can be corrected.
  */
 static struct disk_cost cost_of(const struct config_capacity *capacity)
 {
-	uint64_t large_ns = NS_PER_S * COST_LARGE_BYTES / capacity->bandwidth, small_ns = NS_PER_S / capacity->iops;
-	uint64_t per_kib = large_ns / (COST_LARGE_BYTES / 1024), most = small_ns / 8 * 7 / (COST_SMALL_BYTES / 1024);
+	uint64_t large_ns = NS_PER_S * COST_LARGE_BYTES / capacity->bandwidth,
+		 small_ns = NS_PER_S / capacity->iops;
+	uint64_t per_kib = large_ns / (COST_LARGE_BYTES / 1024),
+		 most = small_ns / 8 * 7 / (COST_SMALL_BYTES / 1024);
 	struct cost_line random = { .ns_per_kib = (uint32_t)(per_kib < most ? per_kib : most) };
 	struct disk_cost cost = disk_cost_default;
 
 	random.base_ns = (uint32_t)(small_ns - COST_SMALL_BYTES / 1024 * (uint64_t)random.ns_per_kib);
 	cost.line[COST_READ_RANDOM] = cost.line[COST_WRITE_RANDOM] = random;
-	cost.line[COST_READ_SEQUENTIAL] = cost.line[COST_WRITE_SEQUENTIAL] =
-		cost_line_through(COST_SMALL_BYTES, large_ns * COST_SMALL_BYTES / COST_LARGE_BYTES, COST_LARGE_BYTES, large_ns);
+	cost.line[COST_READ_SEQUENTIAL] = cost.line[COST_WRITE_SEQUENTIAL] = cost_line_through(
+		COST_SMALL_BYTES, large_ns * COST_SMALL_BYTES / COST_LARGE_BYTES, COST_LARGE_BYTES, large_ns);
 	return cost;
 }
 
@@ -115,7 +117,8 @@ struct measurement {
 	struct disk_cost cost;
 	int error;
 	sem_t known;		/* cost and error are */
-	bool one_left;		/* atomic; of a disk that hung: the thread or the gate has ended, and the other cleans up */
+	/* Atomic; of a disk that hung: the thread or the gate has ended, and the other cleans up */
+	bool one_left;
 };
 
 static void free_measurement(struct measurement *measurement)
@@ -146,7 +149,10 @@ static void *measure_thread(void *context)
 	return NULL;
 }
 
-/* Returns 0 with the measurement done, or a negative errno; -ETIMEDOUT: the disk hangs, and gate->hung is set. */
+/*
+ * Returns 0 with the measurement done, or a negative errno; -ETIMEDOUT: the disk hangs, and gate->hung is
+ * set.
+ */
 static int run_measurement(struct share_gate *gate, struct disk_cost *ret_cost)
 {
 	struct measurement *measurement = calloc(1, sizeof(*measurement));
@@ -190,7 +196,8 @@ static bool mostly_holes(const char *path)
 {
 	struct stat status;
 
-	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_blocks < status.st_size / 512 / 2;
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
+	       status.st_blocks < status.st_size / 512 / 2;
 }
 
 static bool measure(struct share_gate *gate, struct disk_cost *ret_cost)
@@ -198,27 +205,32 @@ static bool measure(struct share_gate *gate, struct disk_cost *ret_cost)
 	int error;
 
 	if (mostly_holes(gate->path)) {
-		log_info(NULL, "%s is mostly holes and not measured yet; its shares suppose an ordinary SSD, or what "
-			 "capacity_iops and capacity_bandwidth say", gate->path);
+		log_info(NULL,
+			 "%s is mostly holes and not measured yet; its shares suppose an ordinary SSD, or "
+			 "what "
+			 "capacity_iops and capacity_bandwidth say",
+			 gate->path);
 		return false;
 	}
 	error = run_measurement(gate, ret_cost);
 
 	if (error) {
-		log_warning(NULL, "%s cannot be measured: %s; its shares suppose an ordinary SSD", gate->path, strerror(-error));
+		log_warning(NULL, "%s cannot be measured: %s; its shares suppose an ordinary SSD", gate->path,
+			    strerror(-error));
 		*ret_cost = disk_cost_default;
 		return false;
 	}
 	calibration_moderate(gate->host, ret_cost);
 	log_info(NULL, "%s: measured %llu requests of 4 KiB or %llu MiB a second", gate->path,
-		 (unsigned long long)disk_cost_iops(ret_cost), (unsigned long long)(disk_cost_bandwidth(ret_cost) >> 20));
+		 (unsigned long long)disk_cost_iops(ret_cost),
+		 (unsigned long long)(disk_cost_bandwidth(ret_cost) >> 20));
 	return true;
 }
 
 /* ---- gates ---- */
 
-static void choose_cost(struct daemon *daemon, struct share_gate *gate, const struct config_capacity *capacity,
-			struct disk_cost *ret_cost)
+static void choose_cost(struct daemon *daemon, struct share_gate *gate,
+			const struct config_capacity *capacity, struct disk_cost *ret_cost)
 {
 	*ret_cost = disk_cost_default;
 	if (capacity->iops)
@@ -236,8 +248,8 @@ static void destroy(struct share_gate *gate)
 	free(gate);
 }
 
-struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache, struct host_disk *host,
-				   const struct config_capacity *capacity)
+struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache,
+				   struct host_disk *host, const struct config_capacity *capacity)
 {
 	struct share_gate *gate = calloc(1, sizeof(*gate));
 	struct disk_cost cost;

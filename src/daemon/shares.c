@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The trees of shares: built as disks come and go, and kept at what they are to be. The gates are share_gate.c's. */
+/*
+ * The trees of shares: built as disks come and go, and kept at what they are to be. The gates are
+ * share_gate.c's.
+ */
 #include "daemon/shares.h"
 
 #include <assert.h>
@@ -16,8 +19,10 @@ static struct share_settings to_arbiter(const struct config_share *share)
 {
 	return (struct share_settings){
 		.weight = (uint32_t)share->value[SHARE_WEIGHT],
-		.min_iops = share->value[SHARE_MIN_IOPS], .max_iops = share->value[SHARE_MAX_IOPS],
-		.min_bandwidth = share->value[SHARE_MIN_BANDWIDTH], .max_bandwidth = share->value[SHARE_MAX_BANDWIDTH],
+		.min_iops = share->value[SHARE_MIN_IOPS],
+		.max_iops = share->value[SHARE_MAX_IOPS],
+		.min_bandwidth = share->value[SHARE_MIN_BANDWIDTH],
+		.max_bandwidth = share->value[SHARE_MAX_BANDWIDTH],
 		.burst_ms = (uint32_t)share->value[SHARE_BURST],
 		.latency_target_us = (uint32_t)share->value[SHARE_LATENCY_TARGET],
 	};
@@ -26,15 +31,18 @@ static struct share_settings to_arbiter(const struct config_share *share)
 static struct config_share from_arbiter(const struct share_settings *settings)
 {
 	return (struct config_share){ .value = {
-		[SHARE_WEIGHT] = settings->weight,
-		[SHARE_MIN_IOPS] = settings->min_iops, [SHARE_MAX_IOPS] = settings->max_iops,
-		[SHARE_MIN_BANDWIDTH] = settings->min_bandwidth, [SHARE_MAX_BANDWIDTH] = settings->max_bandwidth,
-		[SHARE_BURST] = settings->burst_ms,
-		[SHARE_LATENCY_TARGET] = settings->latency_target_us,
-	} };
+					      [SHARE_WEIGHT] = settings->weight,
+					      [SHARE_MIN_IOPS] = settings->min_iops,
+					      [SHARE_MAX_IOPS] = settings->max_iops,
+					      [SHARE_MIN_BANDWIDTH] = settings->min_bandwidth,
+					      [SHARE_MAX_BANDWIDTH] = settings->max_bandwidth,
+					      [SHARE_BURST] = settings->burst_ms,
+					      [SHARE_LATENCY_TARGET] = settings->latency_target_us,
+				      } };
 }
 
-static const struct config_object *declared(const struct daemon *daemon, enum share_kind kind, const char *name)
+static const struct config_object *declared(const struct daemon *daemon, enum share_kind kind,
+					    const char *name)
 {
 	struct config_object *const lists[SHARE_KINDS] = {
 		[SHARE_OF_GROUP] = daemon->config->groups, [SHARE_OF_GUEST] = daemon->config->guests,
@@ -123,8 +131,8 @@ static int create_in_gate(const struct daemon *daemon, struct share_node *node)
 }
 
 /* Finds or makes a node. */
-static struct share_node *open_node(const struct daemon *daemon, struct share_gate *gate, enum share_kind kind,
-				    const char *name, struct share_node *parent)
+static struct share_node *open_node(const struct daemon *daemon, struct share_gate *gate,
+				    enum share_kind kind, const char *name, struct share_node *parent)
 {
 	struct share_node *node = find_node(gate, kind, name);
 
@@ -240,7 +248,8 @@ static int follow_group(struct daemon *daemon, struct share_node *guest, struct 
 /* Has it all its settings? Its group aside. */
 static bool is_settled(const struct share_node *node, const struct share_settings *wanted)
 {
-	const struct config_share want = from_arbiter(wanted), have = from_arbiter(gate_node_settings(node->node));
+	const struct config_share want = from_arbiter(wanted),
+				  have = from_arbiter(gate_node_settings(node->node));
 
 	return !node->refused.text[0] && memcmp(&want, &have, sizeof(want)) == 0;
 }
@@ -385,7 +394,8 @@ static int reserve(struct daemon *daemon, enum share_kind kind, const char *name
 	return 0;
 }
 
-static int check_wanted(const struct daemon *daemon, enum share_kind kind, const char *name, struct daemon_error *error)
+static int check_wanted(const struct daemon *daemon, enum share_kind kind, const char *name,
+			struct daemon_error *error)
 {
 	const struct config_section *section = config_section_find(share_kind_text(kind));
 	const struct config_share wanted = share_wanted(daemon, kind, name);
@@ -393,14 +403,16 @@ static int check_wanted(const struct daemon *daemon, enum share_kind kind, const
 
 	if (!config_share_contradicts(&wanted, &limit, &reservation))
 		return 0;
-	return daemon_fail(error, -EINVAL, "%s of %s would be below its %s (%llu and %llu); set both, or raise the limit first",
-			   config_share_key(section, limit)->name, name, config_share_key(section, reservation)->name,
-			   (unsigned long long)wanted.value[limit], (unsigned long long)wanted.value[reservation]);
+	return daemon_fail(
+		error, -EINVAL,
+		"%s of %s would be below its %s (%llu and %llu); set both, or raise the limit first",
+		config_share_key(section, limit)->name, name, config_share_key(section, reservation)->name,
+		(unsigned long long)wanted.value[limit], (unsigned long long)wanted.value[reservation]);
 }
 
 /* With the change in the list of settings: makes it true and keeps it. */
-static int carry_out(struct daemon *daemon, enum share_kind kind, const char *name, const struct share_change *change,
-		     struct daemon_error *error)
+static int carry_out(struct daemon *daemon, enum share_kind kind, const char *name,
+		     const struct share_change *change, struct daemon_error *error)
 {
 	int code = check_wanted(daemon, kind, name, error);
 
@@ -411,13 +423,14 @@ static int carry_out(struct daemon *daemon, enum share_kind kind, const char *na
 	settle_one(daemon, kind, name);	/* at once; the disk with the settings may be slow */
 	code = settings_save(daemon->state_dir, daemon->settings);
 	if (code)
-		return daemon_fail(error, -EIO, "the settings cannot be kept in %s/%s: %s; nothing was changed", daemon->state_dir,
-				   SETTINGS_FILE, strerror(-code));
+		return daemon_fail(error, -EIO,
+				   "the settings cannot be kept in %s/%s: %s; nothing was changed",
+				   daemon->state_dir, SETTINGS_FILE, strerror(-code));
 	return 0;
 }
 
-int share_set(struct daemon *daemon, enum share_kind kind, const char *name, const struct share_change *change,
-	      struct daemon_error *error)
+int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
+	      const struct share_change *change, struct daemon_error *error)
 {
 	struct setting *old = take_setting(daemon, kind, name);
 	struct setting *new = changed_setting(kind, name, old, change);
@@ -461,7 +474,8 @@ void share_settings_move(struct daemon *daemon, const char *disk, const char *ne
 	}
 	error = settings_save(daemon->state_dir, daemon->settings);
 	if (error)
-		log_error(NULL, "%s/%s: cannot be written: %s", daemon->state_dir, SETTINGS_FILE, strerror(-error));
+		log_error(NULL, "%s/%s: cannot be written: %s", daemon->state_dir, SETTINGS_FILE,
+			  strerror(-error));
 }
 
 void share_settings_load(struct daemon *daemon)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who gets how much of the physical disks' time. Each physical disk has a gate (arbiter/share/gate.h) with a tree of
- * shares of its own: groups, their guests, and the guests' disks, as far as they are on that disk. What a share is to be is
- * said by the configuration and, key by key above it, by what was set at run time (settings.h).
+ * Who gets how much of the physical disks' time. Each physical disk has a gate (arbiter/share/gate.h) with a
+ * tree of shares of its own: groups, their guests, and the guests' disks, as far as they are on that disk.
+ * What a share is to be is said by the configuration and, key by key above it, by what was set at run time
+ * (settings.h).
  *
  * A reservation that the physical disk cannot grant is refused when it is asked for at run time. One from the
- * configuration or from an earlier run does not keep a disk from being served: the share does without it, says so in the
- * log and the status, and gets it as soon as there is room. Control thread.
+ * configuration or from an earlier run does not keep a disk from being served: the share does without it,
+ * says so in the log and the status, and gets it as soon as there is room. Control thread.
  */
 #ifndef VIADUCT_DAEMON_SHARES_H
 #define VIADUCT_DAEMON_SHARES_H
@@ -58,11 +59,11 @@ struct share_change {
  * A gate for a physical disk that was just opened and that nothing uses yet: with the capacity of the
  * configuration, as measured earlier, or measured now. NULL only when out of memory.
  */
-struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache, struct host_disk *host,
-				   const struct config_capacity *capacity);
+struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache,
+				   struct host_disk *host, const struct config_capacity *capacity);
 /*
- * Keeps what was learnt of the disk; no shares are left. NULL is allowed. False: the disk hangs since it was measured, and the
- * caller may not close it: that happens when it comes back to life.
+ * Keeps what was learnt of the disk; no shares are left. NULL is allowed. False: the disk hangs since it was
+ * measured, and the caller may not close it: that happens when it comes back to life.
  */
 bool share_gate_close(struct daemon *daemon, struct share_gate *gate);
 /* The configuration has another capacity. */
@@ -88,8 +89,8 @@ struct config_share share_effective(const struct daemon *daemon, enum share_kind
  * Changes a share at run time and keeps it. Returns 0, or with *error and nothing changed: -EINVAL (a setting
  * contradicts another), -EBUSY (the reservation is refused), -EIO (it cannot be kept), -ENOMEM.
  */
-int share_set(struct daemon *daemon, enum share_kind kind, const char *name, const struct share_change *change,
-	      struct daemon_error *error);
+int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
+	      const struct share_change *change, struct daemon_error *error);
 
 /* After another configuration: makes all shares what they are to be, as far as it goes. */
 void shares_settle(struct daemon *daemon);

@@ -73,8 +73,8 @@ static int write_all(int fd, const char *bytes, size_t length)
 }
 
 /* Writes and closes `fd`, which is NAME.new, and gives it its name. */
-static int put_in_place(int directory, int fd, const char *new_name, const char *name, const char *bytes, size_t length,
-			bool durable)
+static int put_in_place(int directory, int fd, const char *new_name, const char *name, const char *bytes,
+			size_t length, bool durable)
 {
 	int error = write_all(fd, bytes, length);
 

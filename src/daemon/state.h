@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The state directory: small files of what outlives the daemon, and unlike those of the runtime directory also the
- * host's restart. One daemon has it at a time. A file is replaced as a whole: after a crash it is the old or the new.
+ * The state directory: small files of what outlives the daemon, and unlike those of the runtime directory
+ * also the host's restart. One daemon has it at a time. A file is replaced as a whole: after a crash it is
+ * the old or the new.
  */
 #ifndef VIADUCT_DAEMON_STATE_H
 #define VIADUCT_DAEMON_STATE_H
@@ -11,7 +12,9 @@
 
 struct config;
 
-/* From the configuration, the service manager ($STATE_DIRECTORY), or the default. A string to free, or NULL. */
+/*
+ * From the configuration, the service manager ($STATE_DIRECTORY), or the default. A string to free, or NULL.
+ */
 char *state_directory(const struct config *config);
 
 /* Makes it, with its parents, and gives it to the user of the configuration. 0 or -errno. */

@@ -225,7 +225,8 @@ static void say_go(struct takeover *takeover)
 		return;
 	}
 	takeover->state = TAKEOVER_GONE;
-	loop_timer_start(takeover->daemon->control, &takeover->timer, clock_now_ns() + TAKEOVER_TIMEOUT_S * NS_PER_S);
+	loop_timer_start(takeover->daemon->control, &takeover->timer,
+			 clock_now_ns() + TAKEOVER_TIMEOUT_S * NS_PER_S);
 }
 
 /* What the successor said, or that it hung up (`said` 0). */
@@ -234,7 +235,8 @@ static void hear(struct takeover *takeover, char said)
 	if (takeover->state == TAKEOVER_GONE) {
 		if (said == TAKEOVER_RESUMED)
 			leave(takeover);
-		log_error(NULL, "takeover: the successor failed after it was told to go; guests must reconnect");
+		log_error(NULL,
+			  "takeover: the successor failed after it was told to go; guests must reconnect");
 		_exit(1);
 	}
 	if (takeover->state == TAKEOVER_OFFERED && said == TAKEOVER_PREPARED)
@@ -266,8 +268,9 @@ static void timed_out(struct loop_timer *timer)
 	if (takeover->state == TAKEOVER_GONE)
 		hear(takeover, 0);
 	else
-		go_on(takeover, takeover->state == TAKEOVER_SUSPENDING ? "a disk does not finish its requests in time" :
-									 "the successor does not answer in time");
+		go_on(takeover, takeover->state == TAKEOVER_SUSPENDING
+					? "a disk does not finish its requests in time"
+					: "the successor does not answer in time");
 }
 
 /* Only root and our own user may take over. */
@@ -296,7 +299,8 @@ static void socket_ready(struct loop_watch *watch, unsigned events)
 	int fd;
 
 	while ((fd = accept4(takeover->socket, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		if (takeover->state != TAKEOVER_IDLE || daemon->stopping || !is_allowed(fd, &takeover->peer_pid)) {
+		if (takeover->state != TAKEOVER_IDLE || daemon->stopping ||
+		    !is_allowed(fd, &takeover->peer_pid)) {
 			fd_close(&fd);
 			continue;
 		}
@@ -306,7 +310,8 @@ static void socket_ready(struct loop_watch *watch, unsigned events)
 			fd_close(&takeover->peer);
 			continue;
 		}
-		loop_timer_start(daemon->control, &takeover->timer, clock_now_ns() + TAKEOVER_TIMEOUT_S * NS_PER_S);
+		loop_timer_start(daemon->control, &takeover->timer,
+				 clock_now_ns() + TAKEOVER_TIMEOUT_S * NS_PER_S);
 		begin(takeover);
 	}
 }

@@ -45,7 +45,8 @@ void takeover_destroy(struct takeover *takeover);
  * Connects to the daemon of this runtime directory and receives its offer; blocks. -ECONNREFUSED or -ENOENT:
  * none runs there.
  */
-int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer, struct daemon_error *error);
+int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer,
+			   struct daemon_error *error);
 
 /* A descriptor of the offer ("pool" main, "disk" alice/root, "api"), -1: not in it. The caller owns it. */
 int takeover_offer_take(struct takeover_offer *offer, const char *kind, const char *name);
@@ -59,7 +60,9 @@ struct handover *takeover_offer_endpoint(struct takeover_offer *offer, const cha
  */
 int takeover_offer_commit(struct takeover_offer *offer, struct daemon_error *error);
 
-/* Everything is restored: tells the predecessor, logs the pause, and frees the offer with what was not taken. */
+/*
+ * Everything is restored: tells the predecessor, logs the pause, and frees the offer with what was not taken.
+ */
 void takeover_offer_done(struct takeover_offer *offer, struct daemon *daemon);
 
 /* Frees an offer without an answer. NULL is allowed. */

@@ -101,7 +101,8 @@ static int read_endpoints(struct takeover_offer *offer)
 	return error;
 }
 
-int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer, struct daemon_error *error)
+int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer,
+			   struct daemon_error *error)
 {
 	struct takeover_offer *offer = calloc(1, sizeof(*offer));
 	char path[SOCKET_PATH_SIZE + 32];
@@ -114,7 +115,8 @@ int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_
 	if (offer->socket < 0) {
 		code = offer->socket;
 		free(offer);
-		return daemon_fail(error, code, "no viaductd to take over from at %s: %s", path, strerror(-code));
+		return daemon_fail(error, code, "no viaductd to take over from at %s: %s", path,
+				   strerror(-code));
 	}
 	code = read_header(offer);
 	if (!code)
@@ -157,7 +159,8 @@ int takeover_offer_commit(struct takeover_offer *offer, struct daemon_error *err
 	char said = TAKEOVER_PREPARED;
 
 	setsockopt(offer->socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	if (fd_send(offer->socket, &said, 1, NULL, 0) != 1 || recv(offer->socket, &said, 1, 0) != 1 || said != TAKEOVER_GO)
+	if (fd_send(offer->socket, &said, 1, NULL, 0) != 1 || recv(offer->socket, &said, 1, 0) != 1 ||
+	    said != TAKEOVER_GO)
 		return daemon_fail(error, -ECANCELED, "the running viaductd goes on itself; see its log");
 	offer->go = true;
 	return 0;
@@ -169,12 +172,14 @@ void takeover_offer_done(struct takeover_offer *offer, struct daemon *daemon)
 	static const char said = TAKEOVER_RESUMED;
 
 	fd_send(offer->socket, &said, 1, NULL, 0);
-	snprintf(daemon->takeover_text, sizeof(daemon->takeover_text), "took over %u endpoint%s, pause %.1f ms",
-		 offer->taken_count, offer->taken_count == 1 ? "" : "s", pause_ms);
+	snprintf(daemon->takeover_text, sizeof(daemon->takeover_text),
+		 "took over %u endpoint%s, pause %.1f ms", offer->taken_count,
+		 offer->taken_count == 1 ? "" : "s", pause_ms);
 	log_info(NULL, "%s", daemon->takeover_text);
 	for (unsigned i = 0; i < offer->endpoint_count; i++) {
 		if (!offer->endpoints[i].taken)
-			log_warning(NULL, "%s: is not in the configuration any more: disconnected", offer->endpoints[i].name);
+			log_warning(NULL, "%s: is not in the configuration any more: disconnected",
+				    offer->endpoints[i].name);
 	}
 	takeover_offer_destroy(offer);
 }

@@ -12,8 +12,8 @@
 
 static bool mode_path(const struct daemon_disk *disk, char *path, size_t size)
 {
-	int length = snprintf(path, size, "%s/%s/disk-%s.write-through", disk->daemon->runtime_dir, disk->guest,
-			      disk->short_name);
+	int length = snprintf(path, size, "%s/%s/disk-%s.write-through", disk->daemon->runtime_dir,
+			      disk->guest, disk->short_name);
 
 	return length > 0 && (size_t)length < size;
 }
@@ -39,8 +39,8 @@ void write_mode_changed(void *context, bool writeback)
 	}
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		log_warning(&disk->subject, "cannot remember that the guest wants write-through: %s: %s", path,
-			    strerror(errno));
+		log_warning(&disk->subject, "cannot remember that the guest wants write-through: %s: %s",
+			    path, strerror(errno));
 	else
 		close(fd);
 }

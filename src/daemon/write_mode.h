@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a guest chose for its disk's write cache (virtio-blk's CONFIG_WCE) outlives the daemon: QEMU tells a back
- * end once and caches the answer, so a successor that forgot it would acknowledge writes too early. The memory
- * is a file beside the socket; the runtime directory ends with the host, and so do the guests.
+ * What a guest chose for its disk's write cache (virtio-blk's CONFIG_WCE) outlives the daemon: QEMU tells a
+ * back end once and caches the answer, so a successor that forgot it would acknowledge writes too early. The
+ * memory is a file beside the socket; the runtime directory ends with the host, and so do the guests.
  */
 #ifndef VIADUCT_DAEMON_WRITE_MODE_H
 #define VIADUCT_DAEMON_WRITE_MODE_H

@@ -34,7 +34,8 @@ struct virtio_chain {
 	struct iovec *iov;		/* device-readable elements first, then device-writable ones */
 	uint16_t readable_count;	/* elements */
 	uint16_t writable_count;
-	uint16_t descriptors;		/* that are not empty; one across two regions of memory has two elements */
+	/* That are not empty; one across two regions of memory has two elements */
+	uint16_t descriptors;
 	uint32_t readable_bytes;
 	uint32_t writable_bytes;
 	uint16_t slot;			/* < queue size; no two chains in flight share one */
@@ -44,7 +45,8 @@ struct virtio_chain {
 	 * said). The model refuses the request, or rejects the chain when it cannot even answer.
 	 */
 	bool unmapped;
-	void *request;			/* model's private area of ops->request_bytes, zeroed at queue start */
+	/* model's private area of ops->request_bytes, zeroed at queue start */
+	void *request;
 	const struct virtio_chain_ops *ops;
 };
 
@@ -93,8 +95,9 @@ struct virtio_model_ops {
 	int (*queue_start)(void *device, const struct virtio_queue_setup *setup, void **ret_queue);
 	void (*queue_stop)(void *queue);
 	/*
-	 * true: the queue's chains in flight are waited for, to stop it or to let go of memory: what can be hurried is. false: no
-	 * longer; there is none before queue_stop(). Completes chains before it returns, maybe. NULL: nothing can. Worker.
+	 * true: the queue's chains in flight are waited for, to stop it or to let go of memory: what can be
+	 * hurried is. false: no longer; there is none before queue_stop(). Completes chains before it
+	 * returns, maybe. NULL: nothing can. Worker.
 	 */
 	void (*queue_drain)(void *queue, bool drain);
 

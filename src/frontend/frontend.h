@@ -38,7 +38,8 @@ struct frontend_options {
 	unsigned queue_size;	/* power of two, 2 … 32768 */
 	uint64_t features;	/* wanted, besides VERSION_1; the back end may offer fewer */
 	size_t memory_bytes;	/* guest memory to share: rings first, the rest is for the caller's buffers */
-	bool huge_pages;	/* back the memory with 2 MiB pages when there are any (MFD_HUGETLB, else THP) */
+	/* Back the memory with 2 MiB pages when there are any (MFD_HUGETLB, else THP) */
+	bool huge_pages;
 	bool inflight;		/* fetch and give back an INFLIGHT buffer */
 	bool poll;		/* the driver polls its used rings and asks for no notifications */
 };
@@ -49,9 +50,13 @@ struct frontend_options {
  * did not come), -EPIPE (the back end closed the connection), -EPROTO (nonsense or a refusal),
  * -EOPNOTSUPP (VERSION_1, the queues or the INFLIGHT buffer are not offered), else as connect(2).
  */
-int frontend_connect(const struct frontend_options *options, struct frontend **ret_frontend, const char **ret_error);
+int frontend_connect(const struct frontend_options *options, struct frontend **ret_frontend,
+		     const char **ret_error);
 
-/* Stops the queues (requests in flight are waited for, at most a second), disconnects, frees. NULL is allowed. */
+/*
+ * Stops the queues (requests in flight are waited for, at most a second), disconnects, frees. NULL is
+ * allowed.
+ */
 void frontend_close(struct frontend *frontend);
 
 /*
@@ -90,7 +95,8 @@ struct frontend_buffer {
  * Puts a chain on the ring (indirect when negotiated and count > 1). Returns 0, -EAGAIN (ring full) or
  * -EINVAL (no element, or more than the ring will ever hold). Device-writable elements come last.
  */
-int frontend_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count, void *token);
+int frontend_add(struct frontend_queue *queue, const struct frontend_buffer *buffers, unsigned count,
+		 void *token);
 /* Publishes what was added and kicks when the back end wants it. */
 void frontend_kick(struct frontend_queue *queue);
 /* Takes one completion: true and its token and written length. */
@@ -103,8 +109,9 @@ bool frontend_take(struct frontend_queue *queue, void **ret_token, uint32_t *ret
 int frontend_wait(struct frontend_queue *queue, int timeout_ms);
 /*
  * For a thread that waits for many queues: the descriptor of the back end's notifications, to be watched
- * edge-triggered and never read. frontend_listen() asks for one at the next completion; true: there is one already,
- * and no notification will come for it. The descriptor stays the queue's, and changes when it reconnects.
+ * edge-triggered and never read. frontend_listen() asks for one at the next completion; true: there is one
+ * already, and no notification will come for it. The descriptor stays the queue's, and changes when it
+ * reconnects.
  */
 int frontend_notifier(const struct frontend_queue *queue);
 bool frontend_listen(struct frontend_queue *queue);
@@ -125,7 +132,8 @@ enum frontend_block_type {
 	FRONTEND_BLOCK_OUT = 1,
 	FRONTEND_BLOCK_FLUSH = 4,
 	FRONTEND_BLOCK_GET_ID = 8,		/* 20 bytes */
-	FRONTEND_BLOCK_DISCARD = 11,		/* data: frontend_block_range, any number the back end allows */
+	/* Data: frontend_block_range, any number the back end allows */
+	FRONTEND_BLOCK_DISCARD = 11,
 	FRONTEND_BLOCK_WRITE_ZEROES = 13,
 };
 
@@ -140,7 +148,8 @@ struct frontend_block_range {
 #define FRONTEND_BLOCK_NO_STATUS 0xff
 
 struct frontend_block_request {
-	uint32_t type;			/* virtio 1.2, 5.2.6; anything: the back end is to refuse what it does not know */
+	/* Virtio 1.2, 5.2.6; anything: the back end is to refuse what it does not know */
+	uint32_t type;
 	uint64_t sector;		/* 512 bytes */
 	void *data;			/* in shared memory, or NULL */
 	uint32_t data_bytes;		/* at most the device's size_max when it offers SIZE_MAX */

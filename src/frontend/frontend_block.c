@@ -46,7 +46,8 @@ bool frontend_block_take(struct frontend_queue *queue, void **ret_token, uint8_t
 	uint32_t written;
 	uint16_t id;
 
-	if (!(queue->packed ? frontend_packed_take(queue, &id, &written) : frontend_split_take(queue, &id, &written)))
+	if (!(queue->packed ? frontend_packed_take(queue, &id, &written)
+			    : frontend_split_take(queue, &id, &written)))
 		return false;
 	*ret_token = queue->chain[id].token;
 	*ret_status = shared_read(&queue->status[id]);

@@ -71,7 +71,8 @@ struct block_header {
 	uint64_t sector;
 };
 
-static_assert(sizeof(struct split_desc) == 16 && sizeof(struct packed_desc) == 16, "descriptors have 16 bytes");
+static_assert(sizeof(struct split_desc) == 16 && sizeof(struct packed_desc) == 16,
+	      "descriptors have 16 bytes");
 static_assert(sizeof(struct split_used_element) == 8, "used elements have 8 bytes");
 static_assert(sizeof(struct block_header) == 16, "the request header has 16 bytes");
 
@@ -98,7 +99,8 @@ static_assert(sizeof(struct frontend_slot) == 64, "a slot is a cache line");
 /* Our own record of the chain with one id; nothing in it is shared. */
 struct frontend_chain {
 	void *token;
-	uint32_t writable_bytes;	/* what a device in order is taken to have written, if it does not say */
+	/* What a device in order is taken to have written, if it does not say */
+	uint32_t writable_bytes;
 	uint16_t descriptors;		/* of the ring; 0: not in flight */
 };
 
@@ -167,8 +169,8 @@ size_t frontend_queue_bytes(unsigned size);
  * Lays a queue out in zeroed shared memory at `memory`; `features` as negotiated. No fds yet (-1).
  * Returns 0 or -ENOMEM. frontend_queue_finish() accepts a zeroed queue.
  */
-int frontend_queue_init(struct frontend_queue *queue, unsigned index, unsigned size, uint64_t features, void *memory,
-			uint64_t guest_delta);
+int frontend_queue_init(struct frontend_queue *queue, unsigned index, unsigned size, uint64_t features,
+			void *memory, uint64_t guest_delta);
 void frontend_queue_finish(struct frontend_queue *queue);
 
 static inline uint64_t queue_guest_address(const struct frontend_queue *queue, const void *pointer)
@@ -246,8 +248,8 @@ static inline bool order_take(struct frontend_queue *queue, frontend_read_entry 
 }
 
 /* Where a descriptor of an indirect table is filled; the two layouts differ in their last four bytes. */
-static inline void table_set(union any_desc *desc, bool packed, uint64_t address, uint32_t length, bool device_writes,
-			     unsigned index, unsigned count)
+static inline void table_set(union any_desc *desc, bool packed, uint64_t address, uint32_t length,
+			     bool device_writes, unsigned index, unsigned count)
 {
 	unsigned write = device_writes ? DESC_F_WRITE : 0;
 

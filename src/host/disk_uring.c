@@ -32,7 +32,8 @@ static inline void transfer_issue(struct uring_channel *channel, struct host_io 
 	bool write = io->op == HOST_IO_WRITE;
 
 	if (count == 1)
-		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, channel->sqe_fd, iov->iov_base,
+		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, channel->sqe_fd,
+				 iov->iov_base,
 				 iov->iov_len < TRANSFER_MAX ? (unsigned)iov->iov_len : TRANSFER_MAX, offset);
 	else
 		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, channel->sqe_fd, iov,

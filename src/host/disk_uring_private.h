@@ -41,7 +41,9 @@ enum zero_method { ZERO_PUNCH, ZERO_RANGE, ZERO_WRITE };
 struct flush_entry {
 	/* Another thread hands over the lead: run an fsync, then flush_gate_leave(). Must not block. */
 	void (*lead)(struct flush_entry *entry);
-	/* Another thread's fsync, started after flush_gate_enter(), ended with 0 or -errno. Must not block. */
+	/*
+	 * Another thread's fsync, started after flush_gate_enter(), ended with 0 or -errno. Must not block.
+	 */
 	void (*finished)(struct flush_entry *entry, int error);
 	struct flush_entry *next;
 };
@@ -82,7 +84,8 @@ struct disk_uring {
 	struct host_disk base;
 	int fd;				/* owned */
 	bool block_device, direct;
-	uint32_t address_mask;		/* O_DIRECT: bits that must be 0 in a buffer's address; 0 = any address */
+	/* O_DIRECT: bits that must be 0 in a buffer's address; 0 = any address */
+	uint32_t address_mask;
 	uint32_t length_mask;		/* … in a buffer's length and in an offset */
 	unsigned zero_method;		/* enum zero_method, atomic */
 	struct flush_gate flushes;
@@ -150,7 +153,8 @@ static inline bool uring_io_again(struct uring_io *own, int result)
 	return (result == -EINTR || result == -EAGAIN) && own->attempts++ < DISK_URING_ATTEMPTS_MAX;
 }
 
-static inline void uring_channel_send(struct uring_channel *channel, struct io_uring_sqe *sqe, struct loop_op *op)
+static inline void uring_channel_send(struct uring_channel *channel, struct io_uring_sqe *sqe,
+				      struct loop_op *op)
 {
 	sqe->flags |= channel->sqe_flags;
 	loop_sqe_finish(channel->loop, sqe, op);

@@ -175,7 +175,8 @@ static int set_direct(int fd, bool direct)
 
 static int probe_cache(struct disk_uring *disk, enum host_disk_cache cache)
 {
-	bool direct = cache == HOST_DISK_CACHE_DIRECT || (cache == HOST_DISK_CACHE_AUTO && disk->block_device);
+	bool direct =
+		cache == HOST_DISK_CACHE_DIRECT || (cache == HOST_DISK_CACHE_AUTO && disk->block_device);
 	int error = set_direct(disk->fd, direct);
 
 	if (!error && direct)
@@ -196,7 +197,8 @@ static int check_geometry(struct disk_uring *disk)
 		geometry->block_bytes = disk->length_mask + 1;
 	if (!is_power_of_two(geometry->block_bytes) || geometry->block_bytes < BLOCK_BYTES_MIN ||
 	    geometry->block_bytes > BLOCK_BYTES_MAX) {
-		log_error(&disk->subject, "blocks of %u bytes; 512 to 4096 would work", geometry->block_bytes);
+		log_error(&disk->subject, "blocks of %u bytes; 512 to 4096 would work",
+			  geometry->block_bytes);
 		return -EINVAL;
 	}
 	if (!is_power_of_two(geometry->physical_block_bytes) ||
@@ -248,8 +250,8 @@ int disk_uring_refresh(struct host_disk *base)
 		return error;
 	bytes = align_down(bytes, base->geometry.block_bytes);
 	if (bytes < known) {
-		log_error(&disk->subject, "shrank from %llu to %llu bytes under us", (unsigned long long)known,
-			  (unsigned long long)bytes);
+		log_error(&disk->subject, "shrank from %llu to %llu bytes under us",
+			  (unsigned long long)known, (unsigned long long)bytes);
 		return -EIO;
 	}
 	__atomic_store_n(&base->geometry.size_bytes, bytes, __ATOMIC_RELAXED);

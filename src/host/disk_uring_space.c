@@ -12,7 +12,8 @@
 
 /*
  * A large one keeps the file's lock, or the device, for long, and the kernel queues the others' writes to new
- * space behind it. So a channel has few of them there at a time; what waits here waits behind its own guest's.
+ * space behind it. So a channel has few of them there at a time; what waits here waits behind its own
+ * guest's.
  */
 #define SPACE_LARGE_BYTES   (1u << 20)
 #define SPACE_LARGE_DEPTH   2u

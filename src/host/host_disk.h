@@ -32,7 +32,9 @@ enum host_io_op {
 struct host_io {
 	enum host_io_op op;
 	struct placed_range range;
-	/* READ and WRITE: covers exactly range.length_bytes. May change meanwhile; done() finds it restored. */
+	/*
+	 * READ and WRITE: covers exactly range.length_bytes. May change meanwhile; done() finds it restored.
+	 */
 	struct iovec *iov;
 	unsigned iov_count;
 	/* 0, or -errno: -EIO, -ENOSPC, -ENODEV (the device is gone), -EFAULT (guest memory is gone), … */
@@ -50,7 +52,8 @@ struct host_disk_geometry {
 	uint32_t optimal_io_bytes;	/* 0 = unknown */
 	bool read_only;
 	bool rotational;
-	bool can_punch;			/* DISCARD leaves zeroes behind, quickly (holes, write-zeroes offload) */
+	/* DISCARD leaves zeroes behind, quickly (holes, write-zeroes offload) */
+	bool can_punch;
 };
 
 struct host_disk;
@@ -62,7 +65,10 @@ struct host_disk_ops {
 	int (*channel_open)(struct host_disk *disk, struct loop *loop, struct host_channel **ret_channel);
 	/* Worker thread; no I/O of the channel is in flight. */
 	void (*channel_close)(struct host_channel *channel);
-	/* Worker thread; never blocks, never fails: errors go to io->done(), which may be called before the return. */
+	/*
+	 * Worker thread; never blocks, never fails: errors go to io->done(), which may be called before the
+	 * return.
+	 */
 	void (*submit)(struct host_channel *channel, struct host_io *io);
 
 	/*
@@ -74,7 +80,9 @@ struct host_disk_ops {
 	int (*flush_sync)(struct host_disk *disk);
 	/* Makes a range read as zeroes quickly; -EOPNOTSUPP when only writing zeroes would do it. */
 	int (*punch_sync)(struct host_disk *disk, uint64_t offset, uint64_t bytes);
-	/* Re-reads the size (a file or device that grew). Control thread. 0, or -errno: -EIO when it shrank. */
+	/*
+	 * Re-reads the size (a file or device that grew). Control thread. 0, or -errno: -EIO when it shrank.
+	 */
 	int (*refresh)(struct host_disk *disk);
 	void (*close)(struct host_disk *disk);
 };
@@ -115,8 +123,8 @@ struct disk_uring_options {
 	uint64_t create_bytes;	/* > 0: make the file with this size when it is missing */
 	bool lock;		/* take an exclusive lock: -EBUSY when another process has it */
 	/*
-	 * How long to wait for the lock (blocks). The kernel ends the I/O of a killed process, and so its hold on the
-	 * disk, some time after the process is gone.
+	 * How long to wait for the lock (blocks). The kernel ends the I/O of a killed process, and so its
+	 * hold on the disk, some time after the process is gone.
 	 */
 	unsigned lock_wait_ms;
 };
@@ -139,9 +147,13 @@ int disk_uring_fd(const struct host_disk *host);
 struct disk_memory_options {
 	uint64_t size_bytes;
 	uint32_t block_bytes;		/* 0 = 512 */
-	bool null;			/* no memory: reads and writes complete at once, data is not touched */
+	/* No memory: reads and writes complete at once, data is not touched */
+	bool null;
 	bool can_punch;
-	/* Service time of one request: base_ns + bytes * ns_per_kib / 1024; both 0 = complete inside submit(). */
+	/*
+	 * Service time of one request: base_ns + bytes * ns_per_kib / 1024; both 0 = complete inside
+	 * submit().
+	 */
 	uint64_t read_base_ns, write_base_ns, flush_ns;
 	uint64_t read_ns_per_kib, write_ns_per_kib;
 	unsigned depth;			/* requests served at the same time; 0 = unlimited */
@@ -158,7 +170,9 @@ void disk_memory_fail(struct host_disk *disk, enum host_io_op op, uint64_t offse
 		      unsigned count, int error);
 /* Holds back all completions while true: a disk that hangs. Not the synchronous calls. Any thread. */
 void disk_memory_hang(struct host_disk *disk, bool hang);
-/* From now on every request takes `factor` times its service time (1: as opened): a write cliff. Any thread. */
+/*
+ * From now on every request takes `factor` times its service time (1: as opened): a write cliff. Any thread.
+ */
 void disk_memory_slow(struct host_disk *disk, unsigned factor);
 /* The bytes of the disk, for a test to look at; NULL in null mode. */
 uint8_t *disk_memory_bytes(struct host_disk *disk);

@@ -132,7 +132,8 @@ static void check_crashed(struct rig *rig)
 static void apply_part(struct rig *rig, const struct write *write, size_t from, size_t to)
 {
 	if (from < to)
-		test_disk_put(rig->durable, write->offset + from, write->data ? write->data + from : NULL, to - from);
+		test_disk_put(rig->durable, write->offset + from, write->data ? write->data + from : NULL,
+			      to - from);
 }
 
 static size_t cut_point(struct rig *rig, const struct write *write, uint32_t unit)
@@ -274,7 +275,10 @@ static const struct host_disk_ops recorder_ops = {
 
 /* ---- guests ---- */
 
-/* Writes `count` sectors of one grain, as arbiter/disk/disk.c does: the first write to a grain covers all of it. */
+/*
+ * Writes `count` sectors of one grain, as arbiter/disk/disk.c does: the first write to a grain covers all of
+ * it.
+ */
 static void write_grain(struct rig *rig, struct oracle_disk *model, uint32_t first, uint32_t count)
 {
 	static uint8_t buffer[POOL_GRAIN_BYTES];
@@ -292,7 +296,8 @@ static void write_grain(struct rig *rig, struct oracle_disk *model, uint32_t fir
 		oracle_write(model, s, rig->version, buffer + (s - grain) * ORACLE_SECTOR);
 	begin = span.state == POOL_WRITTEN ? first : grain;
 	record_write(&rig->host, span.offset_bytes - (uint64_t)(first - begin) * ORACLE_SECTOR,
-		     buffer + (begin - grain) * ORACLE_SECTOR, span.state == POOL_WRITTEN ? count * ORACLE_SECTOR : whole);
+		     buffer + (begin - grain) * ORACLE_SECTOR,
+		     span.state == POOL_WRITTEN ? count * ORACLE_SECTOR : whole);
 	if (span.state == POOL_BLANK)
 		pool_mark(model->disk, (uint64_t)grain * ORACLE_SECTOR, POOL_GRAIN_BYTES, POOL_WRITTEN);
 }
@@ -358,7 +363,8 @@ static uint64_t random_size(struct rig *rig)
 {
 	if (test_below(&rig->seed, 2))
 		return (1 + (uint64_t)test_below(&rig->seed, 40)) * POOL_BLOCK_BYTES;
-	return (1 + (uint64_t)test_below(&rig->seed, 5 * POOL_EXTENT_BYTES / POOL_BLOCK_BYTES)) * POOL_BLOCK_BYTES;
+	return (1 + (uint64_t)test_below(&rig->seed, 5 * POOL_EXTENT_BYTES / POOL_BLOCK_BYTES)) *
+	       POOL_BLOCK_BYTES;
 }
 
 static void work_create(struct rig *rig)
@@ -385,7 +391,8 @@ static void work_grow(struct rig *rig, unsigned which)
 	int code;
 
 	begin(rig);
-	size = align_up(disk->size_bytes + random_size(rig) / (test_below(&rig->seed, 2) ? 1 : 64), POOL_BLOCK_BYTES);
+	size = align_up(disk->size_bytes + random_size(rig) / (test_below(&rig->seed, 2) ? 1 : 64),
+			POOL_BLOCK_BYTES);
 	if (size / ORACLE_SECTOR > ORACLE_SECTORS_MAX)
 		size = ORACLE_SECTORS_MAX * ORACLE_SECTOR;
 	disk->size_bytes = size;
@@ -399,7 +406,8 @@ static void work_rename(struct rig *rig, unsigned which)
 	struct oracle_disk *disk = &rig->after.disks[which];
 
 	begin(rig);
-	snprintf(disk->name, sizeof(disk->name), "guest%u/renamed%u", test_below(&rig->seed, 100), ++rig->serials);
+	snprintf(disk->name, sizeof(disk->name), "guest%u/renamed%u", test_below(&rig->seed, 100),
+		 ++rig->serials);
 	require(pool_disk_rename(rig->pool, disk->disk, disk->name, NULL) == 0);
 	end(rig, true);
 }

@@ -107,7 +107,10 @@ static void put(struct test_disk *disk, const struct write *write, size_t from, 
 		test_disk_put(disk, write->offset + from, write->data + from, to - from);
 }
 
-/* All of the epochs before, and of this one: write `whole` of it torn, those before there, or a random choice. */
+/*
+ * All of the epochs before, and of this one: write `whole` of it torn, those before there, or a random
+ * choice.
+ */
 static void crash(struct recorder *recorder, unsigned epoch, unsigned whole, uint64_t *seed, bool random,
 		  uint32_t old_digest, struct outcomes *outcomes)
 {
@@ -129,9 +132,11 @@ static void crash(struct recorder *recorder, unsigned epoch, unsigned whole, uin
 	test_disk_undo(recorder->disk);
 }
 
-static void crash_everywhere(struct test_disk *disk, uint32_t old_digest, uint64_t *seed, struct outcomes *outcomes)
+static void crash_everywhere(struct test_disk *disk, uint32_t old_digest, uint64_t *seed,
+			     struct outcomes *outcomes)
 {
-	struct recorder recorder = {.host = {.ops = &recorder_ops, .geometry = disk->host.geometry}, .disk = disk};
+	struct recorder recorder = { .host = { .ops = &recorder_ops, .geometry = disk->host.geometry },
+				     .disk = disk };
 
 	assert_int_equal(pool_format(&recorder.host, true, NULL), 0);
 	assert_int_equal(recorder.epochs[recorder.epoch_count - 1], recorder.count);

@@ -206,10 +206,12 @@ static void unused_space(void **state)
 
 	for (uint64_t offset = 0; offset < rot->layout.data_offset; offset += 512) {
 		uint64_t block = offset / POOL_BLOCK_BYTES * POOL_BLOCK_BYTES;
-		uint64_t mirror0 = area + rot->layout.log_offset[0], mirror1 = area + rot->layout.log_offset[1];
+		uint64_t mirror0 = area + rot->layout.log_offset[0],
+			 mirror1 = area + rot->layout.log_offset[1];
 
 		if (block == 0 || block == POOL_SUPERBLOCK_1 || block == area ||
-		    block == area + rot->layout.table_offset || (block >= mirror0 && block < mirror0 + used) ||
+		    block == area + rot->layout.table_offset ||
+		    (block >= mirror0 && block < mirror0 + used) ||
 		    (block >= mirror1 && block < mirror1 + used))
 			continue;
 		rot_sector(rot, offset, -1, SURVIVES, false);
@@ -250,8 +252,8 @@ static void both_copies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sound),	 cmocka_unit_test(superblocks), cmocka_unit_test(log_mirrors),
-		cmocka_unit_test(snapshot),	 cmocka_unit_test(unused_space), cmocka_unit_test(both_copies),
+		cmocka_unit_test(sound),    cmocka_unit_test(superblocks),  cmocka_unit_test(log_mirrors),
+		cmocka_unit_test(snapshot), cmocka_unit_test(unused_space), cmocka_unit_test(both_copies),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

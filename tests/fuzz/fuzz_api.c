@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Requests to the control API: lines "METHOD PATH BODY", each ended by a newline, against a daemon with one pool in
- * memory, no worker, and the shares of a guest in a group. Every answer must be JSON or metrics with a sensible status, and every refusal a sentence.
+ * Requests to the control API: lines "METHOD PATH BODY", each ended by a newline, against a daemon with one
+ * pool in memory, no worker, and the shares of a guest in a group. Every answer must be JSON or metrics with
+ * a sensible status, and every refusal a sentence.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +99,8 @@ static void close_disks(struct daemon *daemon)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* A runtime directory that cannot be made: disks are made and changed, but not served. */
-	struct daemon daemon = { .runtime_dir = (char *)"/dev/null/viaduct", .config_path = (char *)"/dev/null" };
+	struct daemon daemon = { .runtime_dir = (char *)"/dev/null/viaduct",
+				 .config_path = (char *)"/dev/null" };
 	struct daemon_pool *pool = calloc(1, sizeof(*pool));
 	char *text = malloc(size + 1), *line = text, *end;
 	struct share_node *share;
@@ -113,7 +115,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	memcpy(text, data, size);
 	text[size] = '\n';
-	while (line < text + size && requests++ < REQUESTS_MAX && (end = memchr(line, '\n', (size_t)(text + size + 1 - line)))) {
+	while (line < text + size && requests++ < REQUESTS_MAX &&
+	       (end = memchr(line, '\n', (size_t)(text + size + 1 - line)))) {
 		*end = '\0';
 		request_line(&daemon, line, (size_t)(end - line));
 		line = end + 1;

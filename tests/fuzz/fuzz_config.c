@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Any bytes as a configuration file: messages, never a crash; and every message names its line. Then the same bytes as
- * what was set at run time: what is understood is understood again when it is written.
+ * Any bytes as a configuration file: messages, never a crash; and every message names its line. Then the same
+ * bytes as what was set at run time: what is understood is understood again when it is written.
  */
 #include <stdint.h>
 #include <stdio.h>

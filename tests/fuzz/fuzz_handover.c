@@ -114,8 +114,13 @@ static void fill_fds(struct handover *handover)
 static void into_endpoint(const uint8_t *data, size_t size)
 {
 	struct vhost_user_options options = {
-		.name = "fuzz", .control = loop, .socket = VHOST_USER_CONNECTED_FD, .fd = -1, .model = &device_model,
-		.device = &options, .worker = device_worker,
+		.name = "fuzz",
+		.control = loop,
+		.socket = VHOST_USER_CONNECTED_FD,
+		.fd = -1,
+		.model = &device_model,
+		.device = &options,
+		.worker = device_worker,
 	};
 	struct handover handover = { .bytes = malloc(size + 1), .length = size };
 	struct vhost_user_endpoint *endpoint;

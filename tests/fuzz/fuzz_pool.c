@@ -164,7 +164,8 @@ static void use_pool(struct pool *pool)
 	struct pool_run run;
 	uint64_t owned = 0;
 
-	for (uint64_t offset = 0; pool_run_next(pool, offset, &run); offset = run.offset_bytes + run.length_bytes)
+	for (uint64_t offset = 0; pool_run_next(pool, offset, &run);
+	     offset = run.offset_bytes + run.length_bytes)
 		owned += run.owner ? run.length_bytes : 0;
 	pool_space(pool, &space);
 	must(owned == space.used_bytes);

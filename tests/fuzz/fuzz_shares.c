@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Settings that change at random while requests pass the gate: groups and disks come, go, move and change, the cost
- * model changes, ports drain, and time goes on by steps of any size. Two workers take turns in one thread, by a clock
- * that the input drives. At the end everything that asked has entered, and nothing is left inside.
+ * Settings that change at random while requests pass the gate: groups and disks come, go, move and change,
+ * the cost model changes, ports drain, and time goes on by steps of any size. Two workers take turns in one
+ * thread, by a clock that the input drives. At the end everything that asked has entered, and nothing is left
+ * inside.
  *
  * One step of the input: operation, whose (node, request), argument; settings are eight bytes more.
  */
@@ -126,7 +127,8 @@ static void step_create(struct input *input, unsigned index)
 	if (node->node)
 		return;
 	node->parent = next_parent(input, index);
-	if (gate_node_create(gate, node->parent < 0 ? NULL : nodes[node->parent].node, &settings, &node->node, NULL) != 0)
+	if (gate_node_create(gate, node->parent < 0 ? NULL : nodes[node->parent].node, &settings, &node->node,
+			     NULL) != 0)
 		node->node = NULL;
 }
 

@@ -70,7 +70,8 @@ static void device_config_read(void *device, size_t offset, void *buffer, size_t
 	memset(buffer, 1, bytes);
 }
 
-static int device_config_write(void *device, uint64_t features, size_t offset, const void *buffer, size_t bytes)
+static int device_config_write(void *device, uint64_t features, size_t offset, const void *buffer,
+			       size_t bytes)
 {
 	assert(offset + bytes <= 60);
 	return 0;
@@ -130,7 +131,8 @@ static uint32_t repair(uint32_t request, union vhost_user_payload *payload)
 {
 	switch (request) {
 	case VHOST_USER_SET_FEATURES:
-		payload->u64 &= VIRTQUEUE_FEATURES | 1ull << VHOST_F_LOG_ALL | 1ull << VHOST_USER_F_PROTOCOL_FEATURES;
+		payload->u64 &=
+			VIRTQUEUE_FEATURES | 1ull << VHOST_F_LOG_ALL | 1ull << VHOST_USER_F_PROTOCOL_FEATURES;
 		return 8;
 	case VHOST_USER_SET_PROTOCOL_FEATURES:
 		payload->u64 = VHOST_USER_PROTOCOL_FEATURES;
@@ -186,8 +188,8 @@ static uint32_t repair(uint32_t request, union vhost_user_payload *payload)
 static size_t choose_fds(uint8_t choice, int *fds)
 {
 	static const uint8_t counts[] = { 0, 1, 1, 1, 2, 8, 9, 1 };
-	const int kinds[] = { memory_fd, event_fd, spare_pair[0], pipe_fds[0], pipe_fds[1], memory_fd, event_fd,
-			      memory_fd };
+	const int kinds[] = { memory_fd,   event_fd,  spare_pair[0], pipe_fds[0],
+			      pipe_fds[1], memory_fd, event_fd,	     memory_fd };
 	size_t count = counts[choice & 7];
 
 	for (size_t i = 0; i < count; i++)

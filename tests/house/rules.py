@@ -121,6 +121,15 @@ def file_lengths(tree):
             if len(text.splitlines()) > FILE_LINES_MAX]
 
 
+def line_widths(tree):
+    """Lines of C stay within the columns of .clang-format, tabs counted as its TabWidth."""
+    style = tree.texts.get(".clang-format", "")
+    limit, tab = (int(re.search(rf"^{key}:\s*(\d+)", style, re.M).group(1)) if key in style else default
+                  for key, default in (("ColumnLimit", 110), ("TabWidth", 8)))
+    return [f"{name}:{number}: has {len(line.expandtabs(tab))} columns, at most {limit} are wanted"
+            for name, number, line in tree.numbered(".c", ".h") if len(line.expandtabs(tab)) > limit]
+
+
 def no_struct_typedefs(tree):
     """Structs and enums keep their tag."""
     return [f"{name}:{number}: typedef of a struct, union or enum" for name, number, line in tree.numbered(".c", ".h")
@@ -299,7 +308,7 @@ def tour_is_true(tree):
     return found
 
 
-RULES = [include_directions, includes_from_root, function_lengths, file_lengths, no_struct_typedefs, sources_are_built,
+RULES = [include_directions, includes_from_root, function_lengths, file_lengths, line_widths, no_struct_typedefs, sources_are_built,
          spdx_lines, no_machine_paths, markdown_links, manual_matches_program, ring_memory_users, no_assert_on_shared,
          placed_range_makers, fuzz_targets_have_corpus, tour_is_true]
 

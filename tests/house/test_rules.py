@@ -67,6 +67,7 @@ BAD = {
                             "src/core/b.c": '#include "../core/a.h"\n'}, 2),
     "function_lengths": ({"src/core/a.c": LONG_FUNCTION, "tests/b.py": LONG_PYTHON}, 2),
     "file_lengths": ({"src/core/a.c": "int a;\n" * 501}, 1),
+    "line_widths": ({".clang-format": "ColumnLimit: 40\nTabWidth: 8\n", "src/core/a.c": "\t\t\t\tint abcde;\nint b;\n"}, 1),
     "no_struct_typedefs": ({"src/core/a.h": "typedef struct {\n\tint a;\n} t;\n"}, 1),
     "sources_are_built": ({"src/core/meson.build": "files('a.c')", "src/core/a.c": "", "src/core/b.c": "",
                            "tests/unit/test_c.c": "", "tests/unit/meson.build": "{'cc': core}"}, 2),

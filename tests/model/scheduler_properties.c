@@ -12,7 +12,8 @@
 static const struct sim_load small_flood = { .bytes = 4096, .depth = 32 };
 static const struct sim_load large_flood = { .bytes = 256 << 10, .depth = 32 };
 
-static struct simulation *begin(const struct property_run *run, const struct sim_device *device, uint64_t end_ns)
+static struct simulation *begin(const struct property_run *run, const struct sim_device *device,
+				uint64_t end_ns)
 {
 	struct simulation *sim = sim_create(device, end_ns, run->seed);
 
@@ -81,7 +82,9 @@ static double weights_1248(const struct property_run *run)
 	}
 	sim_run(sim, 1200 * MS);
 	for (unsigned i = 0; i < run->guests; i++)
-		worst = fmax(worst, fabs(part(sim, i, 200 * MS, 1200 * MS) * sum / sim->guests[i].settings.weight - 1));
+		worst = fmax(
+			worst,
+			fabs(part(sim, i, 200 * MS, 1200 * MS) * sum / sim->guests[i].settings.weight - 1));
 	sim_destroy(sim);
 	return worst;
 }
@@ -150,9 +153,12 @@ static double heavy_wakes(const struct property_run *run)
 
 /* ---- latency ---- */
 
-/* What a victim waits, at this quantile, beside neighbours who begin at start_ns, or each so much after the other. */
-static double victim_latency(const struct property_run *run, unsigned neighbours, uint64_t start_ns, uint64_t apart_ns,
-			     double quantile)
+/*
+ * What a victim waits, at this quantile, beside neighbours who begin at start_ns, or each so much after the
+ * other.
+ */
+static double victim_latency(const struct property_run *run, unsigned neighbours, uint64_t start_ns,
+			     uint64_t apart_ns, double quantile)
 {
 	struct simulation *sim = begin(run, &sim_device_ssd, S);
 	const struct sim_load victim = { .bytes = 4096, .depth = 1 };
@@ -160,8 +166,8 @@ static double victim_latency(const struct property_run *run, unsigned neighbours
 	double latency_ns;
 
 	/*
-	 * Among 64 with the same weight its share would be one such request in 1.3 ms, which is less than one after
-	 * the other asks for: then it waits for its share, not for its neighbours.
+	 * Among 64 with the same weight its share would be one such request in 1.3 ms, which is less than one
+	 * after the other asks for: then it waits for its share, not for its neighbours.
 	 */
 	add(sim, run->guests > 8 ? 200 : 100, &victim);
 	for (unsigned i = 0; i < neighbours; i++, flood.start_ns += apart_ns)
@@ -194,7 +200,10 @@ static double victim_of_a_rush(const struct property_run *run)
 	return victim_latency(run, run->guests - 1, S / 2, 0, 1) / victim_goal(run);
 }
 
-/* … and when they begin one after the other, each after all before it had a turn. Were they in step: 1.4 to 1.5. */
+/*
+ * … and when they begin one after the other, each after all before it had a turn. Were they in step: 1.4 to
+ * 1.5.
+ */
 static double victim_of_newcomers(const struct property_run *run)
 {
 	return victim_latency(run, run->guests - 1, 0, 13 * MS, 1) / victim_goal(run);
@@ -202,7 +211,8 @@ static double victim_of_newcomers(const struct property_run *run)
 
 /* ---- reservations ---- */
 
-static double least_of_100ms(const struct simulation *sim, unsigned guest, double reserved, uint64_t from, uint64_t until)
+static double least_of_100ms(const struct simulation *sim, unsigned guest, double reserved, uint64_t from,
+			     uint64_t until)
 {
 	double least = 1e9;
 
@@ -277,7 +287,8 @@ static double slow_disk_others(const struct property_run *run)
 static double slow_disk_recovery(const struct property_run *run)
 {
 	struct simulation *sim = capacity_falls(run);
-	double least = fmin(least_of_100ms(sim, 0, 0.4, 6100 * MS, 7 * S), least_of_100ms(sim, 1, 0.2, 6100 * MS, 7 * S));
+	double least = fmin(least_of_100ms(sim, 0, 0.4, 6100 * MS, 7 * S),
+			    least_of_100ms(sim, 1, 0.2, 6100 * MS, 7 * S));
 
 	sim_destroy(sim);
 	return least;
@@ -348,7 +359,8 @@ static double limit_overshoot(const struct property_run *run)
 		const struct sim_guest *guest = &sim->guests[i];
 		double seconds = (double)guest->settings.burst_ns / S;
 		double burst[2] = { fmax((double)guest->settings.max_iops * seconds, 1),
-				    fmax((double)guest->settings.max_bandwidth * seconds, (double)guest->load.bytes) };
+				    fmax((double)guest->settings.max_bandwidth * seconds,
+					 (double)guest->load.bytes) };
 
 		worst = fmax(worst, guest->settings.max_iops ? guest->excess_most[0] / burst[0]
 							     : guest->excess_most[1] / burst[1]);

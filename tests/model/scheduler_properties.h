@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What sharing in time promises, as experiments on the simulated disk. Each gives one number and says what it must
- * be; test_scheduler.c runs them on the scheduler as it is, and on one that is told wrong things.
+ * What sharing in time promises, as experiments on the simulated disk. Each gives one number and says what it
+ * must be; test_scheduler.c runs them on the scheduler as it is, and on one that is told wrong things.
  */
 #ifndef VIADUCT_TESTS_SCHEDULER_PROPERTIES_H
 #define VIADUCT_TESTS_SCHEDULER_PROPERTIES_H

@@ -106,7 +106,8 @@ static void mclock_add(struct simulation *sim, struct sim_request *request)
 
 	if (!guest->first) {
 		guest->account[0] = guest->account[0] > now ? guest->account[0] : now;
-		guest->account[1] = guest->account[1] > sim->rival_clock ? guest->account[1] : sim->rival_clock;
+		guest->account[1] =
+			guest->account[1] > sim->rival_clock ? guest->account[1] : sim->rival_clock;
 	}
 	queue_add(sim, request);
 }

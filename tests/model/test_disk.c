@@ -96,7 +96,8 @@ static void request_done(struct disk_request *request, int error)
 
 	assert_int_equal(error, 0);
 	if (request->op == DISK_READ)
-		assert_memory_equal(slot->buffer, current->expected[slot->disk] + offset, request->length_bytes);
+		assert_memory_equal(slot->buffer, current->expected[slot->disk] + offset,
+				    request->length_bytes);
 	slot->busy = false;
 	current->busy--;
 }
@@ -125,7 +126,8 @@ static bool overlaps(const struct world *world, unsigned disk, uint64_t offset, 
 		const struct disk_request *request = &slot->request;
 
 		if (slot->busy && slot->disk == disk && request->op != DISK_FLUSH &&
-		    offset < request->offset_bytes + request->length_bytes && request->offset_bytes < offset + bytes)
+		    offset < request->offset_bytes + request->length_bytes &&
+		    request->offset_bytes < offset + bytes)
 			return true;
 	}
 	return false;
@@ -166,8 +168,11 @@ static void submit_random(struct world *world)
 	slot->disk = disk;
 	slot->busy = true;
 	world->busy++;
-	slot->request = (struct disk_request){ .op = op, .through = random_below(10) == 0, .offset_bytes = offset,
-					       .length_bytes = bytes, .done = request_done };
+	slot->request = (struct disk_request){ .op = op,
+					       .through = random_below(10) == 0,
+					       .offset_bytes = offset,
+					       .length_bytes = bytes,
+					       .done = request_done };
 	if (op == DISK_FLUSH)
 		slot->request.offset_bytes = slot->request.length_bytes = 0;
 	if (op == DISK_READ || op == DISK_WRITE) {

@@ -60,7 +60,8 @@ static uint64_t free_extents(const struct model *model)
 /* ---- comparing ---- */
 
 /* One lookup: contiguous, of one state as the model says, and as long as it can be. */
-static void check_lookup(const struct model_disk *disk, uint64_t offset, uint64_t length, uint64_t *ret_length)
+static void check_lookup(const struct model_disk *disk, uint64_t offset, uint64_t length,
+			 uint64_t *ret_length)
 {
 	struct pool_span span, next;
 	uint64_t end;
@@ -72,7 +73,8 @@ static void check_lookup(const struct model_disk *disk, uint64_t offset, uint64_
 		assert_int_equal(span.state, disk->written[grain] ? POOL_WRITTEN : POOL_BLANK);
 	if (end < offset + length) {
 		assert_true(pool_lookup(disk->disk, end, 1, &next));
-		assert_true(next.state != span.state || next.offset_bytes != span.offset_bytes + span.length_bytes);
+		assert_true(next.state != span.state ||
+			    next.offset_bytes != span.offset_bytes + span.length_bytes);
 	}
 	*ret_length = span.length_bytes;
 }
@@ -90,7 +92,8 @@ static void check_lookups(struct model *model)
 			offset += length;
 		}
 		offset = test_random(&model->seed) % disk->size_bytes;
-		check_lookup(disk, offset, 1 + test_random(&model->seed) % (disk->size_bytes - offset), &length);
+		check_lookup(disk, offset, 1 + test_random(&model->seed) % (disk->size_bytes - offset),
+			     &length);
 		assert_false(pool_lookup(disk->disk, offset, disk->size_bytes - offset + 1, &span));
 		assert_false(pool_lookup(disk->disk, disk->size_bytes, 1, &span));
 		assert_false(pool_lookup(disk->disk, UINT64_MAX - 4095, 8192, &span));
@@ -128,7 +131,9 @@ static void check_runs(struct model *model)
 		assert_non_null(disk);
 		owned += run.length_bytes;
 		for (uint64_t done = 0; done < run.length_bytes; done += POOL_GRAIN_BYTES)
-			written += disk->written[(run.disk_offset_bytes + done) / POOL_GRAIN_BYTES] ? POOL_GRAIN_BYTES : 0;
+			written += disk->written[(run.disk_offset_bytes + done) / POOL_GRAIN_BYTES]
+					   ? POOL_GRAIN_BYTES
+					   : 0;
 		assert_int_equal(run.written_bytes, written);
 		assert_true(pool_lookup(run.owner, run.disk_offset_bytes, 1, &span));
 		assert_int_equal(span.offset_bytes, run.offset_bytes);
@@ -234,7 +239,8 @@ static void do_mark(struct model *model, struct model_disk *disk)
 
 	if (count > 40)
 		count = 1 + count % 40;
-	pool_mark(disk->disk, first * POOL_GRAIN_BYTES, count * POOL_GRAIN_BYTES, written ? POOL_WRITTEN : POOL_BLANK);
+	pool_mark(disk->disk, first * POOL_GRAIN_BYTES, count * POOL_GRAIN_BYTES,
+		  written ? POOL_WRITTEN : POOL_BLANK);
 	assert_true(pool_disk_dirty(disk->disk));
 	memset(disk->written + first, written, count);
 }

@@ -137,7 +137,8 @@ static void add_chain(struct world *world)
 		}
 		for (uint32_t j = 0; j < length; j++)
 			record.question[record.question_bytes + j] = (uint8_t)random_below(256);
-		guest_write(world, record.element[i].guest_address, record.question + record.question_bytes, length);
+		guest_write(world, record.element[i].guest_address, record.question + record.question_bytes,
+			    length);
 		record.question_bytes += length;
 	}
 	if (!indirect && record.elements > world->driver.size)
@@ -159,9 +160,11 @@ static void check_reply(struct world *world, const struct chain_record *record, 
 		const struct driver_element *element = &record->element[i];
 
 		for (uint32_t j = 0; element->device_writes && j < element->length; j++, at++) {
-			uint8_t question = record->question_bytes ? record->question[at % record->question_bytes] : 0;
+			uint8_t question =
+				record->question_bytes ? record->question[at % record->question_bytes] : 0;
 
-			assert_int_equal(*ring_driver_at(&world->driver, element->guest_address + j), question ^ 0x5a);
+			assert_int_equal(*ring_driver_at(&world->driver, element->guest_address + j),
+					 question ^ 0x5a);
 		}
 	}
 }
@@ -283,7 +286,8 @@ static void run_all(bool crashes)
 			/* After a crash the order of answers is that of the resubmission. */
 			if (crashes && feature_sets[i] & 1ull << VIRTIO_F_IN_ORDER)
 				continue;
-			begin(&world, packed, packed ? size + random_below(3) : size, feature_sets[i], crashes);
+			begin(&world, packed, packed ? size + random_below(3) : size, feature_sets[i],
+			      crashes);
 			run_random(&world, crashes);
 			finish(&world);
 		}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The disk scheduler under everything at once: nodes come, go and move, settings change, requests come and are taken
- * while time jumps about. A naive record on the side knows what waits where and what each limit has let through, and
- * holds against it: no request is lost, doubled or overtaken by its own leaf's, no limit lets through more than its
- * burst and its rate, and nothing waits that no limit holds back.
+ * The disk scheduler under everything at once: nodes come, go and move, settings change, requests come and
+ * are taken while time jumps about. A naive record on the side knows what waits where and what each limit has
+ * let through, and holds against it: no request is lost, doubled or overtaken by its own leaf's, no limit
+ * lets through more than its burst and its rate, and nothing waits that no limit holds back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,8 +104,9 @@ static bool lets_pass(const struct twin *twin, uint64_t bytes, double slack)
 	const double amount[2] = { 1, (double)bytes };
 
 	for (int kind = 0; kind < 2; kind++)
-		if (rate_of(settings, kind) > 0 && excess_now(twin, kind) + amount[kind] >
-							   fmax(burst_of(settings, kind), amount[kind]) * (1 + slack) + slack)
+		if (rate_of(settings, kind) > 0 &&
+		    excess_now(twin, kind) + amount[kind] >
+			    fmax(burst_of(settings, kind), amount[kind]) * (1 + slack) + slack)
 			return false;
 	return true;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The disk scheduler against arithmetic. First the worked example that VMware published for its Storage I/O Control,
- * then random trees of groups and guests with weights, reservations, limits and demands, against a naive fluid model:
- * each node divides what it has among its children, so that all have the same multiple of their weight, but
- * none less than is reserved for it and none more than it may or wants to have.
+ * The disk scheduler against arithmetic. First the worked example that VMware published for its Storage I/O
+ * Control, then random trees of groups and guests with weights, reservations, limits and demands, against a
+ * naive fluid model: each node divides what it has among its children, so that all have the same multiple of
+ * their weight, but none less than is reserved for it and none more than it may or wants to have.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,7 +46,9 @@ static void expect_iops(const struct vm vms[4], bool nested)
 		group[1] = sim_group(sim, NULL, &settings);
 	}
 	for (unsigned i = 0; i < 4; i++) {
-		struct sim_load load = { .bytes = 4096, .depth = vms[i].rate > 0 ? 0 : 64, .rate = vms[i].rate, .regular = true };
+		struct sim_load load = {
+			.bytes = 4096, .depth = vms[i].rate > 0 ? 0 : 64, .rate = vms[i].rate, .regular = true
+		};
 
 		settings = (struct scheduler_settings){ .weight = vms[i].shares, .max_iops = vms[i].max_iops,
 							.burst_ns = 10 * NS_PER_MS };
@@ -73,13 +75,18 @@ static void example_all_busy(void **state)
 	expect_iops(vms, false);
 }
 
-/* What VM3 leaves goes to VM4, its neighbour in the group, and only what that may not have goes to the others. */
+/*
+ * What VM3 leaves goes to VM4, its neighbour in the group, and only what that may not have goes to the
+ * others.
+ */
 static void example_redistributed_nested(void **state)
 {
-	static const struct vm vms[4] = { { .shares = 1000, .group = 0, .expected = 1711 },
-					  { .shares = 2500, .group = 0, .expected = 4279 },
-					  { .shares = 500, .group = 1, .rate = 10, .expected = 10 },
-					  { .shares = 1000, .group = 1, .max_iops = 2000, .expected = 2000 } };
+	static const struct vm vms[4] = {
+		{ .shares = 1000, .group = 0, .expected = 1711 },
+		{ .shares = 2500, .group = 0, .expected = 4279 },
+		{ .shares = 500, .group = 1, .rate = 10, .expected = 10 },
+		{ .shares = 1000, .group = 1, .max_iops = 2000, .expected = 2000 }
+	};
 
 	expect_iops(vms, true);
 }
@@ -152,7 +159,10 @@ static double fraction(struct simulation *sim)
 static void grow(struct simulation *sim, struct fluid *node, struct scheduler_node *below, unsigned levels,
 		 double reservable, const struct sim_load *load);
 
-/* The same in the scheduler's units. All requests below one child of the root are alike, so limits can be converted. */
+/*
+ * The same in the scheduler's units. All requests below one child of the root are alike, so limits can be
+ * converted.
+ */
 static void plant(struct simulation *sim, struct fluid *node, struct scheduler_node *below, unsigned levels,
 		  const struct sim_load *load)
 {
@@ -166,7 +176,8 @@ static void plant(struct simulation *sim, struct fluid *node, struct scheduler_n
 	else if (node->limit < 1)
 		settings.max_bandwidth = (uint64_t)(node->limit * each * (double)load->bytes);
 	if (levels > 0 && sim_random(sim, 3) > 0) {
-		grow(sim, node, sim_group(sim, below, &settings), levels - 1, node->reserved * RESERVABLE, load);
+		grow(sim, node, sim_group(sim, below, &settings), levels - 1, node->reserved * RESERVABLE,
+		     load);
 	} else {
 		struct sim_load own = *load;
 

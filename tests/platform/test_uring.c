@@ -180,9 +180,11 @@ static void test_end_of_file_is_a_short_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_multishot_poll_fires_on_every_write, ring_setup, ring_teardown),
+		cmocka_unit_test_setup_teardown(test_multishot_poll_fires_on_every_write, ring_setup,
+						ring_teardown),
 		cmocka_unit_test_setup_teardown(test_truncated_memory_is_efault, ring_setup, ring_teardown),
-		cmocka_unit_test_setup_teardown(test_fallocate_punches_and_keeps_the_size, ring_setup, ring_teardown),
+		cmocka_unit_test_setup_teardown(test_fallocate_punches_and_keeps_the_size, ring_setup,
+						ring_teardown),
 		cmocka_unit_test_setup_teardown(test_registered_file_outlives_its_descriptor, ring_setup,
 						ring_teardown),
 		cmocka_unit_test_setup_teardown(test_end_of_file_is_a_short_read, ring_setup, ring_teardown),

@@ -59,8 +59,8 @@ static void request_done(struct host_io *io, int error)
 	request->error = error;
 }
 
-static inline void request_prepare(struct request *request, enum host_io_op op, uint64_t offset, uint64_t bytes,
-				   struct iovec *iov, unsigned iov_count)
+static inline void request_prepare(struct request *request, enum host_io_op op, uint64_t offset,
+				   uint64_t bytes, struct iovec *iov, unsigned iov_count)
 {
 	memset(request, 0, sizeof(*request));
 	request->io.op = op;
@@ -94,7 +94,8 @@ static inline int run_iov(struct fixture *fixture, enum host_io_op op, uint64_t 
 }
 
 /* READ or WRITE of one buffer; DISCARD, ZERO and FLUSH with buffer NULL. */
-static inline int run(struct fixture *fixture, enum host_io_op op, uint64_t offset, uint64_t bytes, void *buffer)
+static inline int run(struct fixture *fixture, enum host_io_op op, uint64_t offset, uint64_t bytes,
+		      void *buffer)
 {
 	struct iovec iov = { .iov_base = buffer, .iov_len = bytes };
 

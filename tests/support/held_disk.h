@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A host disk whose every I/O waits until the test ends it, in any order and with any result, and that
- * remembers what it was asked. The synchronous calls (the pool's metadata) go through at once, unless the test
- * holds `sync_gate`.
+ * remembers what it was asked. The synchronous calls (the pool's metadata) go through at once, unless the
+ * test holds `sync_gate`.
  */
 #ifndef VIADUCT_TESTS_UNIT_HELD_DISK_H
 #define VIADUCT_TESTS_UNIT_HELD_DISK_H
@@ -44,7 +44,8 @@ static void held_perform(struct held_disk *disk, struct host_io *io, int error)
 		iov_copy_in(io->iov, io->iov_count, 0, at, io->range.length_bytes);
 	else if (!error && io->op == HOST_IO_WRITE)
 		iov_copy_out(io->iov, io->iov_count, 0, at, io->range.length_bytes);
-	else if (!error && (io->op == HOST_IO_ZERO || (io->op == HOST_IO_DISCARD && disk->host.geometry.can_punch)))
+	else if (!error &&
+		 (io->op == HOST_IO_ZERO || (io->op == HOST_IO_DISCARD && disk->host.geometry.can_punch)))
 		memset(at, 0, io->range.length_bytes);
 	if (error && io->op == HOST_IO_FLUSH)
 		disk->host.flush_failed = true;
@@ -94,7 +95,8 @@ static void held_submit(struct host_channel *channel, struct host_io *io)
 	assert_true(io->range.offset_bytes <= disk->host.geometry.size_bytes &&
 		    io->range.length_bytes <= disk->host.geometry.size_bytes - io->range.offset_bytes);
 	assert_true(disk->logged < HELD_LOG && disk->held_count < HELD_MAX);
-	disk->log[disk->logged++] = (struct held_entry){ io->op, io->range.offset_bytes, io->range.length_bytes };
+	disk->log[disk->logged++] =
+		(struct held_entry){ io->op, io->range.offset_bytes, io->range.length_bytes };
 	if (disk->at_once)
 		held_perform(disk, io, 0);
 	else

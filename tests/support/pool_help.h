@@ -34,7 +34,9 @@ static inline int pool_commit_wait(struct loop *loop, struct pool_disk *disk)
 	return waiter.error;
 }
 
-/* A number that stands for everything a pool says: its disks, where they lie, what is written, what is free. */
+/*
+ * A number that stands for everything a pool says: its disks, where they lie, what is written, what is free.
+ */
 static inline uint32_t pool_digest(struct pool *pool)
 {
 	struct pool_space space;
@@ -58,7 +60,8 @@ static inline uint32_t pool_digest(struct pool *pool)
 			offset += span.length_bytes;
 		}
 	}
-	for (uint64_t offset = 0; pool_run_next(pool, offset, &run); offset = run.offset_bytes + run.length_bytes) {
+	for (uint64_t offset = 0; pool_run_next(pool, offset, &run);
+	     offset = run.offset_bytes + run.length_bytes) {
 		const char *owner = run.owner ? pool_disk_name(run.owner) : "";
 
 		run.owner = NULL;

@@ -36,11 +36,13 @@ void ring_driver_init(struct ring_driver *driver, bool packed, unsigned size, ui
 	memset(driver, 0, sizeof(*driver));
 	driver->packed = packed;
 	driver->size = size;
-	driver->features = features | 1ull << VIRTIO_F_VERSION_1 | (packed ? 1ull << VIRTIO_F_RING_PACKED : 0);
+	driver->features =
+		features | 1ull << VIRTIO_F_VERSION_1 | (packed ? 1ull << VIRTIO_F_RING_PACKED : 0);
 	driver->event_idx = features >> VIRTIO_RING_F_EVENT_IDX & 1;
 	driver->memory_fd = memfd_create("driver", MFD_CLOEXEC);
 	assert(driver->memory_fd >= 0 && ftruncate(driver->memory_fd, 3 * DRIVER_REGION_BYTES) == 0);
-	driver->file = mmap(NULL, 3 * DRIVER_REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, driver->memory_fd, 0);
+	driver->file =
+		mmap(NULL, 3 * DRIVER_REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, driver->memory_fd, 0);
 	assert(driver->file != MAP_FAILED);
 	driver->memory = guest_memory_create();
 	add_region(driver, 0, 0);
@@ -131,7 +133,8 @@ static uint64_t write_table(struct ring_driver *driver, unsigned id, const struc
 			memcpy(ring_driver_at(driver, guest) + 16 * i, &d, 16);
 		} else {
 			struct split_descriptor d = { elements[i].guest_address, elements[i].length,
-						      flags_of(&elements[i], i + 1 < count), (uint16_t)(i + 1) };
+						      flags_of(&elements[i], i + 1 < count),
+						      (uint16_t)(i + 1) };
 
 			memcpy(ring_driver_at(driver, guest) + 16 * i, &d, 16);
 		}
@@ -147,7 +150,8 @@ static int free_descriptor(struct ring_driver *driver)
 	return -1;
 }
 
-static int add_split(struct ring_driver *driver, const struct driver_element *elements, unsigned count, bool indirect)
+static int add_split(struct ring_driver *driver, const struct driver_element *elements, unsigned count,
+		     bool indirect)
 {
 	struct split_descriptor *table = ring_driver_split_descriptors(driver), *previous = NULL;
 	struct split_available *available = ring_driver_available(driver);
@@ -165,9 +169,9 @@ static int add_split(struct ring_driver *driver, const struct driver_element *el
 		table[at] = (struct split_descriptor){ elements[i].guest_address, elements[i].length,
 						       flags_of(&elements[i], i + 1 < needed), 0 };
 		if (indirect)
-			table[at] = (struct split_descriptor){
-				write_table(driver, (unsigned)at, elements, count), 16 * count, DESCRIPTOR_INDIRECT, 0
-			};
+			table[at] =
+				(struct split_descriptor){ write_table(driver, (unsigned)at, elements, count),
+							   16 * count, DESCRIPTOR_INDIRECT, 0 };
 		previous = &table[at];
 	}
 	available->ring[driver->next_available % driver->size] = (uint16_t)head;
@@ -189,7 +193,8 @@ static uint16_t packed_flags(const struct ring_driver *driver)
 	return driver->available_wrap ? DESCRIPTOR_AVAILABLE : DESCRIPTOR_USED;
 }
 
-static int add_packed(struct ring_driver *driver, const struct driver_element *elements, unsigned count, bool indirect)
+static int add_packed(struct ring_driver *driver, const struct driver_element *elements, unsigned count,
+		      bool indirect)
 {
 	struct packed_descriptor *ring = ring_driver_packed_descriptors(driver);
 	unsigned needed = indirect ? 1 : count, first = driver->next_available;
@@ -221,7 +226,8 @@ static int add_packed(struct ring_driver *driver, const struct driver_element *e
 	return id;
 }
 
-int ring_driver_add(struct ring_driver *driver, const struct driver_element *elements, unsigned count, bool indirect)
+int ring_driver_add(struct ring_driver *driver, const struct driver_element *elements, unsigned count,
+		    bool indirect)
 {
 	unsigned needed = indirect ? 1 : count;
 	int id;

@@ -52,7 +52,8 @@ struct split_used *ring_driver_used(struct ring_driver *driver);
 struct packed_descriptor *ring_driver_packed_descriptors(struct ring_driver *driver);
 
 /* Adds and publishes a chain; returns its id or -1 when the ring has no room. */
-int ring_driver_add(struct ring_driver *driver, const struct driver_element *elements, unsigned count, bool indirect);
+int ring_driver_add(struct ring_driver *driver, const struct driver_element *elements, unsigned count,
+		    bool indirect);
 /* Takes one used chain: its id, or -1. */
 int ring_driver_take(struct ring_driver *driver, uint32_t *ret_length);
 void ring_driver_kick(struct ring_driver *driver);

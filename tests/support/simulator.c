@@ -44,8 +44,8 @@ static bool sooner(const struct sim_event *a, const struct sim_event *b)
 	return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->number < b->number;
 }
 
-static void event_add(struct simulation *sim, uint64_t at_ns, void (*happen)(struct simulation *sim, void *subject),
-		      void *subject)
+static void event_add(struct simulation *sim, uint64_t at_ns,
+		      void (*happen)(struct simulation *sim, void *subject), void *subject)
 {
 	struct sim_event event = { at_ns, sim->event_number++, happen, subject };
 	unsigned index = sim->event_count++;
@@ -222,7 +222,8 @@ static void arrive(struct simulation *sim, void *subject)
 	if (!guest->working)
 		return;
 	guest_submit(guest);
-	event_add(sim, sim->now_ns + 1 + (uint64_t)(distance * (double)NS_PER_S / guest->load.rate), arrive, guest);
+	event_add(sim, sim->now_ns + 1 + (uint64_t)(distance * (double)NS_PER_S / guest->load.rate), arrive,
+		  guest);
 	pump(sim);
 }
 
@@ -270,7 +271,8 @@ struct simulation *sim_create(const struct sim_device *device, uint64_t end_ns, 
 	return sim;
 }
 
-static struct scheduler_settings spoiled(const struct simulation *sim, const struct scheduler_settings *settings)
+static struct scheduler_settings spoiled(const struct simulation *sim,
+					 const struct scheduler_settings *settings)
 {
 	struct scheduler_settings told = *settings;
 
@@ -295,8 +297,8 @@ struct scheduler_node *sim_group(struct simulation *sim, struct scheduler_node *
 	return node;
 }
 
-unsigned sim_guest(struct simulation *sim, struct scheduler_node *parent, const struct scheduler_settings *settings,
-		   const struct sim_load *load)
+unsigned sim_guest(struct simulation *sim, struct scheduler_node *parent,
+		   const struct scheduler_settings *settings, const struct sim_load *load)
 {
 	struct sim_guest *guest = &sim->guests[sim->guest_count];
 	struct scheduler_settings told = spoiled(sim, settings);

@@ -3,10 +3,10 @@
  * A simulated disk that simulated guests share, in simulated time: the proving ground of the disk scheduler.
  * The same seed gives the same run, to the nanosecond.
  *
- * The device serves `parallel` requests at a time, each in base_ns + its KiB * ns_per_kib of its direction; what enters
- * beyond that waits inside, first come, first served. As in the daemon, depth.h bounds what is inside and
- * the scheduler says what enters next. A guest is a closed loop (always `depth` requests under way), or an open
- * one (requests arrive at random, `rate` a second, however many wait).
+ * The device serves `parallel` requests at a time, each in base_ns + its KiB * ns_per_kib of its direction;
+ * what enters beyond that waits inside, first come, first served. As in the daemon, depth.h bounds what is
+ * inside and the scheduler says what enters next. A guest is a closed loop (always `depth` requests under
+ * way), or an open one (requests arrive at random, `rate` a second, however many wait).
  */
 #ifndef VIADUCT_TESTS_SIMULATOR_H
 #define VIADUCT_TESTS_SIMULATOR_H
@@ -45,7 +45,11 @@ struct sim_load {
 
 /* Ways in which a scheduler could be wrong: what it is told is spoiled: each must make a test fail. */
 enum sim_mutation {
-	SIM_SOUND, SIM_WEIGHTS_IGNORED, SIM_RESERVATIONS_FORGOTTEN, SIM_REQUESTS_COUNTED, SIM_LIMITS_FORGOTTEN,
+	SIM_SOUND,
+	SIM_WEIGHTS_IGNORED,
+	SIM_RESERVATIONS_FORGOTTEN,
+	SIM_REQUESTS_COUNTED,
+	SIM_LIMITS_FORGOTTEN,
 	SIM_MUTATIONS
 };
 
@@ -85,7 +89,10 @@ struct sim_guest {
 	struct sim_bin *bins;
 	uint64_t *latencies_ns;			/* of all requests so far */
 	unsigned latency_count, latency_room;
-	/* How far what entered the device was ahead of the limits, at most and now: the overshoot, in requests and bytes. */
+	/*
+	 * How far what entered the device was ahead of the limits, at most and now: the overshoot, in
+	 * requests and bytes.
+	 */
 	double excess_most[2], excess[2];
 	uint64_t excess_ns;
 	struct sim_request *spare;
@@ -129,8 +136,8 @@ void sim_destroy(struct simulation *sim);
 struct scheduler_node *sim_group(struct simulation *sim, struct scheduler_node *parent,
 				 const struct scheduler_settings *settings);
 /* Returns its number: 0, 1, … */
-unsigned sim_guest(struct simulation *sim, struct scheduler_node *parent, const struct scheduler_settings *settings,
-		   const struct sim_load *load);
+unsigned sim_guest(struct simulation *sim, struct scheduler_node *parent,
+		   const struct scheduler_settings *settings, const struct sim_load *load);
 
 /* Until simulated time `until_ns`, or the end. */
 void sim_run(struct simulation *sim, uint64_t until_ns);

@@ -121,8 +121,8 @@ struct test_disk *test_disk_create(uint64_t size_bytes, uint64_t room_bytes)
 		.physical_block_bytes = 4096,
 	};
 	disk->room = room_bytes > size_bytes ? room_bytes : size_bytes;
-	disk->bytes = mmap(NULL, disk->room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			   0);
+	disk->bytes = mmap(NULL, disk->room, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (disk->bytes == MAP_FAILED)
 		abort();
 	return disk;

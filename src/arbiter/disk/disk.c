@@ -95,7 +95,8 @@ uint32_t disk_discard_bytes(const struct disk *disk)
 		return POOL_GRAIN_BYTES;
 	if (!disk->host->geometry.can_punch)
 		return 0;
-	return disk->host->geometry.physical_block_bytes > 4096 ? disk->host->geometry.physical_block_bytes : 4096;
+	return disk->host->geometry.physical_block_bytes > 4096 ? disk->host->geometry.physical_block_bytes
+								: 4096;
 }
 
 bool disk_read_only(const struct disk *disk)
@@ -111,8 +112,8 @@ void disk_on_resize(struct disk *disk, void (*resized)(void *context), void *con
 
 void disk_resized(struct disk *disk)
 {
-	__atomic_store_n(&disk->host_size_bytes, align_down(disk->host->geometry.size_bytes, disk->block_bytes),
-			 __ATOMIC_RELAXED);
+	__atomic_store_n(&disk->host_size_bytes,
+			 align_down(disk->host->geometry.size_bytes, disk->block_bytes), __ATOMIC_RELAXED);
 	if (disk->resized)
 		disk->resized(disk->resized_context);
 }

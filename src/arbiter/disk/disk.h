@@ -47,7 +47,8 @@ struct disk_request_private {
 /* Embedded in the model's request; alive until done() was called. */
 struct disk_request {
 	enum disk_op op;
-	bool through;			/* WRITE, DISCARD, WRITE_ZEROES: durable before done() (write-through) */
+	/* WRITE, DISCARD, WRITE_ZEROES: durable before done() (write-through) */
+	bool through;
 	uint64_t offset_bytes;		/* on the virtual disk, straight from the guest: not yet proven */
 	uint64_t length_bytes;		/* READ and WRITE: what the iovecs hold */
 	struct iovec *iov;		/* READ and WRITE */
@@ -73,7 +74,8 @@ struct disk_options {
 	const char *guest;		/* copied */
 	const char *name;		/* copied */
 	bool read_only;
-	struct gate_node *share;	/* its place in the tree of shares; NULL: requests pass as they come */
+	/* Its place in the tree of shares; NULL: requests pass as they come */
+	struct gate_node *share;
 };
 
 /*
@@ -115,7 +117,10 @@ int disk_channel_open(struct disk *disk, struct loop *loop, struct disk_channel 
 /* Worker thread; no request of the channel is in flight. */
 void disk_channel_close(struct disk_channel *channel);
 
-/* true: its requests are waited for, and its own limits must not hold them back: see gate_port_drain(). Worker thread. */
+/*
+ * true: its requests are waited for, and its own limits must not hold them back: see gate_port_drain().
+ * Worker thread.
+ */
 void disk_channel_drain(struct disk_channel *channel, bool drain);
 
 /* Takes a request. Worker thread; never blocks; done() may be called before the return. */

@@ -3,13 +3,13 @@
  * Theory of operation
  *
  * A run keeps `depth` requests of one kind inside the device for a while and tells what one cost: time over
- * completions, the median of several slices, so that a hiccup of ours or the device's is not taken for the device.
- * Small random reads are run with twice the depth each time, until that helps no more: the best of them is the
- * cost of a small request, and where it was nearly reached is `parallel`. Runs of other kinds follow at twice that
- * depth, which keeps the device busy for certain; two sizes make a line.
+ * completions, the median of several slices, so that a hiccup of ours or the device's is not taken for the
+ * device. Small random reads are run with twice the depth each time, until that helps no more: the best of
+ * them is the cost of a small request, and where it was nearly reached is `parallel`. Runs of other kinds
+ * follow at twice that depth, which keeps the device busy for certain; two sizes make a line.
  *
- * What is read is thrown away, all of it in the same memory. What is written comes from other memory, which nothing is
- * ever read into: scratch space may become some guest's disk.
+ * What is read is thrown away, all of it in the same memory. What is written comes from other memory, which
+ * nothing is ever read into: scratch space may become some guest's disk.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,7 +21,10 @@
 #include "core/container.h"
 #include "core/loop.h"
 
-/* What calibration_moderate() believes: a disk with a queue of its own has some use for it, and none needs all of it. */
+/*
+ * What calibration_moderate() believes: a disk with a queue of its own has some use for it, and none needs
+ * all of it.
+ */
 #define PARALLEL_LEAST_ROTATIONAL 4u
 #define PARALLEL_LEAST		  16u
 #define PARALLEL_MOST		  64u
@@ -99,7 +102,8 @@ static void submit(struct calibration *own, const struct run *run, uint64_t at)
 	own->idle = request->next;
 	own->inside++;
 	request->iov = (struct iovec){
-		.iov_base = own->memory + (run->op == HOST_IO_WRITE ? COST_LARGE_BYTES : 0), .iov_len = run->bytes,
+		.iov_base = own->memory + (run->op == HOST_IO_WRITE ? COST_LARGE_BYTES : 0),
+		.iov_len = run->bytes,
 	};
 	request->io = (struct host_io){
 		.op = run->op, .iov = &request->iov, .iov_count = 1, .done = io_done,
@@ -124,8 +128,8 @@ static uint64_t median(uint64_t *values, unsigned count)
 }
 
 /*
- * *ret_request_ns: what one costs, at least 1; left alone when the time is up already. Returns 0 or -errno; with
- * -ETIMEDOUT, requests are still inside.
+ * *ret_request_ns: what one costs, at least 1; left alone when the time is up already. Returns 0 or -errno;
+ * with -ETIMEDOUT, requests are still inside.
  */
 static int carry_out(struct calibration *own, const struct run *run, uint64_t *ret_request_ns)
 {
@@ -138,7 +142,8 @@ static int carry_out(struct calibration *own, const struct run *run, uint64_t *r
 		return 0;
 	own->completed = 0;
 	while (own->inside > 0 || (now_ns < end_ns && !own->error)) {
-		for (unsigned i = 0; i < run->depth && own->inside < run->depth && now_ns < end_ns && !own->error; i++)
+		for (unsigned i = 0;
+		     i < run->depth && own->inside < run->depth && now_ns < end_ns && !own->error; i++)
 			submit(own, run, at++);
 		error = loop_turn(own->loop, own->inside > 0 ? TURN_NS : 0);
 		now_ns = own->now_ns();
@@ -146,7 +151,10 @@ static int carry_out(struct calibration *own, const struct run *run, uint64_t *r
 			return error;
 		if (own->inside > 0 && now_ns > own->deadline_ns + own->patience_ns)
 			return -ETIMEDOUT;
-		/* What comes after the end met a device that ran empty: it counts when there is nothing better. */
+		/*
+		 * What comes after the end met a device that ran empty: it counts when there is nothing
+		 * better.
+		 */
 		if (own->completed > 0 && (now_ns < end_ns || (own->inside == 0 && slices == 0)) &&
 		    now_ns - begin_ns >= run->for_ns / SLICES && slices < SLICES) {
 			slice_ns[slices++] = (now_ns - begin_ns) / own->completed;
@@ -227,7 +235,8 @@ static int measure_line(struct calibration *own, struct run *run, uint64_t small
 
 static int measure_reads(struct calibration *own, struct disk_cost *cost)
 {
-	struct cost_line *random = &cost->line[COST_READ_RANDOM], *sequential = &cost->line[COST_READ_SEQUENTIAL];
+	struct cost_line *random = &cost->line[COST_READ_RANDOM],
+			 *sequential = &cost->line[COST_READ_SEQUENTIAL];
 	struct run run = {
 		.op = HOST_IO_READ, .size_bytes = own->host->geometry.size_bytes, .bytes = own->small_bytes,
 		.for_ns = own->share_ns,
@@ -247,7 +256,8 @@ static int measure_reads(struct calibration *own, struct disk_cost *cost)
 	return error ? error : measure_line(own, &run, 0, sequential);
 }
 
-static int measure_writes(struct calibration *own, const struct calibrate_options *options, struct disk_cost *cost)
+static int measure_writes(struct calibration *own, const struct calibrate_options *options,
+			  struct disk_cost *cost)
 {
 	uint64_t from = align_up(options->scratch_offset_bytes, COST_SMALL_BYTES);
 	uint64_t end = align_down(options->scratch_offset_bytes + options->scratch_bytes, COST_SMALL_BYTES);
@@ -265,7 +275,9 @@ static int measure_writes(struct calibration *own, const struct calibrate_option
 	return error ? error : measure_line(own, &run, 0, &cost->line[COST_WRITE_SEQUENTIAL]);
 }
 
-/* What is not measured is as much cheaper than with an ordinary disk as small requests are, and never dearer. */
+/*
+ * What is not measured is as much cheaper than with an ordinary disk as small requests are, and never dearer.
+ */
 static void scale_rest(struct disk_cost *cost)
 {
 	static const enum cost_kind rest[] = { COST_FLUSH, COST_DISCARD };
@@ -310,7 +322,8 @@ static bool choose_sizes(struct calibration *own)
 	return geometry->size_bytes >= own->small_bytes;
 }
 
-static int begin(struct host_disk *host, const struct calibrate_options *options, struct calibration **ret_own)
+static int begin(struct host_disk *host, const struct calibrate_options *options,
+		 struct calibration **ret_own)
 {
 	struct loop_options loop_options = { .name = "calibrate", .spin_max_ns = 100 * NS_PER_US };
 	uint64_t budget_ns = options->budget_ns ? options->budget_ns : CALIBRATE_NS;
@@ -343,8 +356,8 @@ static int begin(struct host_disk *host, const struct calibrate_options *options
 	return error;
 }
 
-int disk_calibrate(struct host_disk *host, const struct calibrate_options *options, struct disk_cost *ret_cost,
-		   struct calibration **ret_left)
+int disk_calibrate(struct host_disk *host, const struct calibrate_options *options,
+		   struct disk_cost *ret_cost, struct calibration **ret_left)
 {
 	struct disk_cost cost = disk_cost_default;
 	struct calibration *own = NULL;

@@ -2,16 +2,17 @@
 /*
  * Figures of a cost model, and its correction.
  *
- * Theory of correction. In a window in which the device was busy, the model says that `cost` was carried out, and the
- * clock says `wall`. Their quotient, smoothed, is the rate; what is left is the window's surprise: it took longer
- * than its cost at the present rate. A surprise is laid to what the window had more of than usual. A window with
- * the usual mix therefore teaches nothing, however slow the device is, and neither does one with a single kind of
- * request: there the coefficients cannot be told from the rate. The step is the least one that would explain the
- * surprise (normalised least mean squares), relative to each coefficient, times a small gain. A surprise beyond all
- * measure is a device that became slow, or fast again: what is usual starts anew from there.
+ * Theory of correction. In a window in which the device was busy, the model says that `cost` was carried out,
+ * and the clock says `wall`. Their quotient, smoothed, is the rate; what is left is the window's surprise: it
+ * took longer than its cost at the present rate. A surprise is laid to what the window had more of than
+ * usual. A window with the usual mix therefore teaches nothing, however slow the device is, and neither does
+ * one with a single kind of request: there the coefficients cannot be told from the rate. The step is the
+ * least one that would explain the surprise (normalised least mean squares), relative to each coefficient,
+ * times a small gain. A surprise beyond all measure is a device that became slow, or fast again: what is
+ * usual starts anew from there.
  *
- * All coefficients together follow the rate, but by 0.1 % in a second at most: after minutes, a device is as slow
- * as it says.
+ * All coefficients together follow the rate, but by 0.1 % in a second at most: after minutes, a device is as
+ * slow as it says.
  */
 #include <string.h>
 
@@ -20,11 +21,14 @@
 #include "core/clock.h"
 
 #define RATE_SMOOTH_NS	1e8
-#define USUAL_SMOOTH_NS	2e7	/* soon used to a device that slows down: until then, mixes are blamed for it */
-#define LEARN_NS	1e8	/* carried out in windows with uncommon mixes, until most of an error is gone */
+/* Soon used to a device that slows down: until then, mixes are blamed for it */
+#define USUAL_SMOOTH_NS	2e7
+/* Carried out in windows with uncommon mixes, until most of an error is gone */
+#define LEARN_NS	1e8
 #define SURPRISE_MAX	0.8	/* 2.3 times as slow as expected */
 #define SURPRISE_BREAK	0.2	/* what is learnt from a greater one */
-#define SPREAD_FLOOR	0.02	/* mixes this close to the usual one (squared distance) are noise for the most part */
+/* Mixes this close to the usual one (squared distance) are noise for the most part */
+#define SPREAD_FLOOR	0.02
 #define FOLLOW_PER_S	0.001
 #define DRIFT_MAX	8.0
 
@@ -48,7 +52,8 @@ static uint32_t to_u32(uint64_t value)
 	return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
 }
 
-struct cost_line cost_line_through(uint64_t small_bytes, uint64_t small_ns, uint64_t large_bytes, uint64_t large_ns)
+struct cost_line cost_line_through(uint64_t small_bytes, uint64_t small_ns, uint64_t large_bytes,
+				   uint64_t large_ns)
 {
 	uint64_t per_kib = 0, moving;
 
@@ -61,7 +66,8 @@ struct cost_line cost_line_through(uint64_t small_bytes, uint64_t small_ns, uint
 	};
 }
 
-static uint64_t dearer_ns(const struct disk_cost *cost, enum cost_kind one, enum cost_kind other, uint64_t bytes)
+static uint64_t dearer_ns(const struct disk_cost *cost, enum cost_kind one, enum cost_kind other,
+			  uint64_t bytes)
 {
 	uint64_t one_ns = disk_cost_ns(cost, one, bytes), other_ns = disk_cost_ns(cost, other, bytes);
 
@@ -95,7 +101,8 @@ uint64_t disk_cost_reservation_ppb(const struct disk_cost *cost, uint64_t min_io
 	/* Nanoseconds in a second are what we are after: 1e-9 of the device. */
 	checked_mul(min_iops, small_ns(cost), &small);
 	rest = (min_bandwidth % COST_LARGE_BYTES * request_ns + COST_LARGE_BYTES - 1) / COST_LARGE_BYTES;
-	if (checked_mul(min_bandwidth / COST_LARGE_BYTES, request_ns, &large) && !checked_add(large, rest, &large))
+	if (checked_mul(min_bandwidth / COST_LARGE_BYTES, request_ns, &large) &&
+	    !checked_add(large, rest, &large))
 		large = UINT64_MAX;
 	return small > large ? small : large;
 }
@@ -130,7 +137,8 @@ static double window_parts(const struct cost_correction *correction, const struc
 
 	for (unsigned kind = 0; kind < COST_KINDS; kind++) {
 		parts[kind][COST_BASE] = correction->fine[kind][COST_BASE] * window->requests[kind];
-		parts[kind][COST_PER_KIB] = correction->fine[kind][COST_PER_KIB] * (double)window->bytes[kind] / 1024;
+		parts[kind][COST_PER_KIB] =
+			correction->fine[kind][COST_PER_KIB] * (double)window->bytes[kind] / 1024;
 		cost += parts[kind][COST_BASE] + parts[kind][COST_PER_KIB];
 	}
 	for (unsigned kind = 0; kind < COST_KINDS && cost > 0; kind++)
@@ -146,7 +154,8 @@ static void move(struct cost_correction *correction, unsigned kind, unsigned ter
 	*fine = clamp(*fine * (1 + step), start / DRIFT_MAX, start * DRIFT_MAX);
 }
 
-static void learn(struct cost_correction *correction, double parts[COST_KINDS][COST_TERMS], double surprise, double gain)
+static void learn(struct cost_correction *correction, double parts[COST_KINDS][COST_TERMS], double surprise,
+		  double gain)
 {
 	double spread = SPREAD_FLOOR;
 
@@ -162,7 +171,8 @@ static void learn(struct cost_correction *correction, double parts[COST_KINDS][C
 }
 
 /* After learn(), `parts` are distances from the usual. */
-static void usual_update(struct cost_correction *correction, double parts[COST_KINDS][COST_TERMS], double weight)
+static void usual_update(struct cost_correction *correction, double parts[COST_KINDS][COST_TERMS],
+			 double weight)
 {
 	for (unsigned kind = 0; kind < COST_KINDS; kind++)
 		for (unsigned term = 0; term < COST_TERMS; term++)
@@ -195,10 +205,12 @@ static double smoothed(double old, double new, double wall, double smooth_ns)
 	return old + (new - old) * wall / (wall + smooth_ns);
 }
 
-void disk_cost_observe(struct disk_cost *cost, struct cost_correction *correction, const struct cost_window *window)
+void disk_cost_observe(struct disk_cost *cost, struct cost_correction *correction,
+		       const struct cost_window *window)
 {
 	double parts[COST_KINDS][COST_TERMS], wall = (double)window->wall_ns;
-	double carried_out = window_parts(correction, window, parts), expected = correction->usual_rate * wall;
+	double carried_out = window_parts(correction, window, parts),
+	       expected = correction->usual_rate * wall;
 	double surprise, usual_smooth_ns = USUAL_SMOOTH_NS, weight = clamp(carried_out, 0, wall);
 
 	if (wall <= 0)

@@ -2,11 +2,11 @@
 /*
  * What a request costs: its share of the device's time, before it is carried out. Linear models, one for each
  * direction and for random and sequential access: base_ns + bytes * ns_per_kib / 1024, scaled so that a
- * device which is fully busy carries out 1e9 ns of cost a second (a device that serves eight requests at a time in
- * 80 us each has a cost of 10 us for each). A pure module; the time is an argument.
+ * device which is fully busy carries out 1e9 ns of cost a second (a device that serves eight requests at a
+ * time in 80 us each has a cost of 10 us for each). A pure module; the time is an argument.
  *
- * The coefficients come from disk_calibrate.h or from the configuration, and are corrected while the device is busy:
- * disk_cost_observe().
+ * The coefficients come from disk_calibrate.h or from the configuration, and are corrected while the device
+ * is busy: disk_cost_observe().
  */
 #ifndef VIADUCT_ARBITER_DISK_DISK_COST_H
 #define VIADUCT_ARBITER_DISK_DISK_COST_H
@@ -16,7 +16,12 @@
 #include <stdint.h>
 
 enum cost_kind {
-	COST_READ_RANDOM, COST_READ_SEQUENTIAL, COST_WRITE_RANDOM, COST_WRITE_SEQUENTIAL, COST_FLUSH, COST_DISCARD,
+	COST_READ_RANDOM,
+	COST_READ_SEQUENTIAL,
+	COST_WRITE_RANDOM,
+	COST_WRITE_SEQUENTIAL,
+	COST_FLUSH,
+	COST_DISCARD,
 	COST_KINDS
 };
 
@@ -53,17 +58,18 @@ static inline uint64_t disk_cost_ns(const struct disk_cost *cost, enum cost_kind
 #define COST_LARGE_BYTES 131072u
 
 /*
- * The line through two measured costs; bytes are whole sectors. A larger request is never the cheaper one, and a small
- * one is never nothing but its bytes: at least 1/8 of it is base.
+ * The line through two measured costs; bytes are whole sectors. A larger request is never the cheaper one,
+ * and a small one is never nothing but its bytes: at least 1/8 of it is base.
  */
-struct cost_line cost_line_through(uint64_t small_bytes, uint64_t small_ns, uint64_t large_bytes, uint64_t large_ns);
+struct cost_line cost_line_through(uint64_t small_bytes, uint64_t small_ns, uint64_t large_bytes,
+				   uint64_t large_ns);
 
 /* 4 KiB random requests a second, and bytes a second in 128 KiB sequential ones: the dearer direction. */
 uint64_t disk_cost_iops(const struct disk_cost *cost);
 uint64_t disk_cost_bandwidth(const struct disk_cost *cost);
 /*
- * A reservation as a part of the device's time, in 1e-9, rounded up: the dearer of the two. May be more than all of
- * it; UINT64_MAX: more than can be said.
+ * A reservation as a part of the device's time, in 1e-9, rounded up: the dearer of the two. May be more than
+ * all of it; UINT64_MAX: more than can be said.
  */
 uint64_t disk_cost_reservation_ppb(const struct disk_cost *cost, uint64_t min_iops, uint64_t min_bandwidth);
 
@@ -79,7 +85,9 @@ int disk_cost_parse(const char *text, size_t bytes, struct disk_cost *ret_cost);
 
 /* ---- correction ---- */
 
-/* What was completed in an interval during which the device was fully busy; about 10 ms, and never a second. */
+/*
+ * What was completed in an interval during which the device was fully busy; about 10 ms, and never a second.
+ */
 struct cost_window {
 	uint64_t wall_ns;
 	uint32_t requests[COST_KINDS];
@@ -89,21 +97,27 @@ struct cost_window {
 enum cost_term { COST_BASE, COST_PER_KIB, COST_TERMS };
 
 /*
- * Moves the coefficients a little towards what would have predicted the window. Slow on purpose: a device that is
- * slow for seconds (a write cliff) must not change what a request is said to cost; that is `rate`'s matter.
+ * Moves the coefficients a little towards what would have predicted the window. Slow on purpose: a device
+ * that is slow for seconds (a write cliff) must not change what a request is said to cost; that is `rate`'s
+ * matter.
  */
 struct cost_correction {
 	struct disk_cost start;		/* coefficients stay within a factor of 8 of it */
-	double rate;			/* cost carried out per second of wall time, smoothed over about 100 ms; 1: as modelled */
+	/* Cost carried out per second of wall time, smoothed over about 100 ms; 1: as modelled */
+	double rate;
 	double fine[COST_KINDS][COST_TERMS];		/* the coefficients, unrounded */
-	/* Lately: the rate, and the part of the cost that each coefficient made up. What is compared with them teaches. */
+	/*
+	 * Lately: the rate, and the part of the cost that each coefficient made up. What is compared with
+	 * them teaches.
+	 */
 	double usual_rate, usual[COST_KINDS][COST_TERMS];
 	bool started;			/* `usual` is known */
 };
 
 void cost_correction_init(struct cost_correction *correction, const struct disk_cost *start);
 /* A window without completions counts: the device hung. */
-void disk_cost_observe(struct disk_cost *cost, struct cost_correction *correction, const struct cost_window *window);
+void disk_cost_observe(struct disk_cost *cost, struct cost_correction *correction,
+		       const struct cost_window *window);
 
 /* ---- sequential or random? ---- */
 

@@ -4,7 +4,7 @@
  *
  *   viaduct-disk-cost 1
  *   parallel 8
- *   read-random 8000 1900		base_ns, ns_per_kib; a line for each kind, in the order of enum cost_kind
+ *   read-random 8000 1900		base_ns, ns_per_kib; a line for each kind, in order of enum cost_kind
  *   …
  *
  * One way to write each model, so that reading is comparing. A file that is not exactly so was not ours.
@@ -32,8 +32,8 @@ int disk_cost_print(const struct disk_cost *cost, char *buffer, size_t bytes)
 	int used = snprintf(buffer, bytes, HEAD "%" PRIu32 "\n", cost->parallel);
 
 	for (unsigned kind = 0; kind < COST_KINDS && (size_t)used < bytes; kind++)
-		used += snprintf(buffer + used, bytes - (size_t)used, "%s %" PRIu32 " %" PRIu32 "\n", kind_names[kind],
-				 cost->line[kind].base_ns, cost->line[kind].ns_per_kib);
+		used += snprintf(buffer + used, bytes - (size_t)used, "%s %" PRIu32 " %" PRIu32 "\n",
+				 kind_names[kind], cost->line[kind].base_ns, cost->line[kind].ns_per_kib);
 	return (size_t)used < bytes ? used : -ENOSPC;
 }
 

@@ -2,14 +2,14 @@
 /*
  * Theory of operation
  *
- * A request is checked; its range is proven and placed (disk_place()); it waits at the gate of the physical disk until
- * it is its turn (gate.h). Almost always it then is one piece, contiguous on the physical disk and written before:
- * it goes straight to the host disk with the guest's own iovecs, and whole_done() ends it. Otherwise disk_pieces.c
- * carries it out.
+ * A request is checked; its range is proven and placed (disk_place()); it waits at the gate of the physical
+ * disk until it is its turn (gate.h). Almost always it then is one piece, contiguous on the physical disk and
+ * written before: it goes straight to the host disk with the guest's own iovecs, and whole_done() ends it.
+ * Otherwise disk_pieces.c carries it out.
  *
- * A write-through request flushes before it is answered, and so does a write while marks of its disk are not committed.
- * Marks are in our memory until a commit. A guest whose write was answered may flush when another process has taken
- * our place, and is told "durable" then: that process must know the mark.
+ * A write-through request flushes before it is answered, and so does a write while marks of its disk are not
+ * committed. Marks are in our memory until a commit. A guest whose write was answered may flush when another
+ * process has taken our place, and is told "durable" then: that process must know the mark.
  */
 #include <errno.h>
 #include <string.h>
@@ -112,8 +112,9 @@ static void flush_done(struct host_io *io, int error)
 }
 
 /*
- * Durable: the data, and before it is acknowledged also the marks that make it readable. No place in the device is kept
- * meanwhile: flushes and commits that wait together are carried out together, the more the better.
+ * Durable: the data, and before it is acknowledged also the marks that make it readable. No place in the
+ * device is kept meanwhile: flushes and commits that wait together are carried out together, the more the
+ * better.
  */
 void disk_flush(struct disk_request *request)
 {
@@ -192,7 +193,8 @@ static void entered(struct gate_pass *pass)
 
 	if (request->op == DISK_FLUSH)
 		disk_flush(request);
-	else if (disk_place(request->private.channel->disk, request->offset_bytes, request->length_bytes, &range, &state))
+	else if (disk_place(request->private.channel->disk, request->offset_bytes, request->length_bytes,
+			    &range, &state))
 		start(request, range, state);
 	else
 		disk_finish(request, -ERANGE);
@@ -219,7 +221,10 @@ static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_
 	return follows ? COST_WRITE_SEQUENTIAL : COST_WRITE_RANDOM;
 }
 
-/* True: the request goes on now; false: entered() follows. What does not touch the device does not wait for it. */
+/*
+ * True: the request goes on now; false: entered() follows. What does not touch the device does not wait for
+ * it.
+ */
 static bool enter(struct disk_channel *channel, struct disk_request *request, bool passes)
 {
 	struct gate_pass *pass = &request->private.pass;

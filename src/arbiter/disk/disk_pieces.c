@@ -2,8 +2,9 @@
 /*
  * Theory of operation
  *
- * A request that is not one written piece is carried out in pieces, each contiguous on the physical disk and of one state
- * (disk_place()). They follow one after the other, cut out of the iovecs by an iov_window; nothing is allocated.
+ * A request that is not one written piece is carried out in pieces, each contiguous on the physical disk and
+ * of one state (disk_place()). They follow one after the other, cut out of the iovecs by an iov_window;
+ * nothing is allocated.
  *
  *   written piece: READ, WRITE, ZERO or DISCARD on the host disk
  *   blank piece:   READ fills zeroes; DISCARD and WRITE_ZEROES do nothing;
@@ -142,8 +143,8 @@ static void write_blank_data(struct disk_request *request)
 	enum pool_state state;
 
 	private->step = STEP_PIECES;
-	if (disk_place(private->channel->disk, request->offset_bytes + private->done_bytes, private->piece_bytes,
-		       &range, &state))
+	if (disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
+		       private->piece_bytes, &range, &state))
 		submit_data(request, range);
 	else
 		disk_finish(request, -ERANGE);
@@ -160,8 +161,8 @@ static void write_blank_locked(struct disk_request *request)
 
 	/* The disk may end within the grain; growing it clears what lies behind. */
 	if (private->piece_bytes % POOL_GRAIN_BYTES != 0 &&
-	    disk_place(private->channel->disk, grain, behind < POOL_GRAIN_BYTES ? behind : POOL_GRAIN_BYTES, &range,
-		       &state) &&
+	    disk_place(private->channel->disk, grain, behind < POOL_GRAIN_BYTES ? behind : POOL_GRAIN_BYTES,
+		       &range, &state) &&
 	    state == POOL_BLANK) {
 		private->step = STEP_ZEROING;
 		submit(request, HOST_IO_ZERO, range);
@@ -217,7 +218,8 @@ static bool start_piece(struct disk_request *request, struct placed_range range,
 	if (request->op == DISK_READ) {
 		if (range.length_bytes > ZEROES_PER_TURN)
 			request->private.piece_bytes = ZEROES_PER_TURN;
-		iov_zero(request->iov, request->iov_count, request->private.done_bytes, request->private.piece_bytes);
+		iov_zero(request->iov, request->iov_count, request->private.done_bytes,
+			 request->private.piece_bytes);
 	}
 	return true;
 }
@@ -235,8 +237,8 @@ static void zero_later(struct disk_request *request)
 }
 
 /*
- * One piece of one request in each turn, and from all queues of a guest no more than its slice: the guest's pages may
- * have to be found first, and others wait.
+ * One piece of one request in each turn, and from all queues of a guest no more than its slice: the guest's
+ * pages may have to be found first, and others wait.
  */
 void disk_zero_task(struct loop_task *task)
 {

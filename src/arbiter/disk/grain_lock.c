@@ -19,7 +19,8 @@ void grain_locks_finish(struct grain_locks *locks)
 
 static bool overlap(const struct grain_lock *a, const struct grain_lock *b)
 {
-	return a->first_grain < b->first_grain + b->grain_count && b->first_grain < a->first_grain + a->grain_count;
+	return a->first_grain < b->first_grain + b->grain_count &&
+	       b->first_grain < a->first_grain + a->grain_count;
 }
 
 /* Nobody who came before wants one of its grains. */

@@ -111,7 +111,8 @@ int pool_format(struct host_disk *host, bool force, struct pool_error *error)
 	code = force ? 0 : refuse_used_disk(host, error);
 	if (code)
 		return code;
-	if (getrandom(image.superblock.uuid, sizeof(image.superblock.uuid), 0) != sizeof(image.superblock.uuid))
+	if (getrandom(image.superblock.uuid, sizeof(image.superblock.uuid), 0) !=
+	    sizeof(image.superblock.uuid))
 		return pool_fail(error, -EIO, "the kernel gives no random numbers");
 	image.superblock.capacity_extents = image.layout.capacity_extents;
 	code = pool_ledger_init(&image.ledger, &image.layout, extent_count);
@@ -136,7 +137,8 @@ static int load_failed(struct pool_error *error, int code, const struct pool_rep
 	case -ENOENT:
 		return pool_fail(error, code, "there is no pool on this disk");
 	case -EPROTONOSUPPORT:
-		return pool_fail(error, code, "the pool is of a newer format than version %u, which is all we know",
+		return pool_fail(error, code,
+				 "the pool is of a newer format than version %u, which is all we know",
 				 POOL_VERSION);
 	case -EBADMSG:
 		return pool_fail(error, code, "the pool is damaged: %.200s", reporter->first_damage.text);
@@ -176,7 +178,8 @@ static int attach_disks(struct pool *pool)
 
 		if (extent->disk_id == 0)
 			continue;
-		by_position[pool_ledger_find_id(ledger, extent->disk_id) - ledger->disks]->map->extents[extent->index] = e;
+		by_position[pool_ledger_find_id(ledger, extent->disk_id) - ledger->disks]
+			->map->extents[extent->index] = e;
 		pool_live_set(pool, e, extent->written);
 	}
 	free(by_position);
@@ -295,7 +298,8 @@ int pool_grow(struct pool *pool, struct pool_error *error)
 	pthread_mutex_lock(&journal->lock);
 	code = pool_journal_append(journal, &change);
 	pthread_mutex_unlock(&journal->lock);
-	return code ? pool_fail(error, code, "the pool's metadata cannot be written: %s", strerror(-code)) : 0;
+	return code ? pool_fail(error, code, "the pool's metadata cannot be written: %s", strerror(-code))
+		    : 0;
 }
 
 struct host_disk *pool_host(struct pool *pool)

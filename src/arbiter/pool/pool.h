@@ -88,9 +88,10 @@ int pool_check(struct host_disk *host, void (*report)(void *context, const struc
 
 /*
  * size_bytes is rounded up to whole 4 KiB blocks for the guest and to whole extents on the disk.
- * -EEXIST, -ENOSPC (the error says how much is free), -EINVAL (name: "guest/disk", [A-Za-z0-9._-], neither part
- * beginning with . or -; size 0). All of these functions: -ENOMEM; -EROFS on a read-only host disk; -EIO when
- * the pool's disk failed, now or before: then only the next pool_open() tells whether the change was made.
+ * -EEXIST, -ENOSPC (the error says how much is free), -EINVAL (name: "guest/disk", [A-Za-z0-9._-], neither
+ * part beginning with . or -; size 0). All of these functions: -ENOMEM; -EROFS on a read-only host disk; -EIO
+ * when the pool's disk failed, now or before: then only the next pool_open() tells whether the change was
+ * made.
  */
 int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, struct pool_disk **ret_disk,
 		     struct pool_error *error);
@@ -136,9 +137,9 @@ bool pool_lookup(const struct pool_disk *disk, uint64_t offset_bytes, uint64_t l
 
 /*
  * Sets or clears the bits of whole grains and remembers that they must be committed. The offset is a multiple
- * of POOL_GRAIN_BYTES inside the disk; the length is rounded up to whole grains, as the disk's end may cut its
- * last one (what lies behind the end there is cleared before the disk grows over it). To be called after the grains' data (or zeroes) was written.
- * Atomic per grain; any worker.
+ * of POOL_GRAIN_BYTES inside the disk; the length is rounded up to whole grains, as the disk's end may cut
+ * its last one (what lies behind the end there is cleared before the disk grows over it). To be called after
+ * the grains' data (or zeroes) was written. Atomic per grain; any worker.
  */
 void pool_mark(struct pool_disk *disk, uint64_t offset_bytes, uint64_t length_bytes, enum pool_state state);
 

@@ -12,12 +12,14 @@ static void report_sound(struct pool_reporter *reporter, const struct pool_image
 	uint64_t area = image->layout.area_offset[image->superblock.active_area];
 
 	pool_report(reporter, 0, area,
-		    "generation %" PRIu64 ", metadata area %u; %u of %u blocks of the log in use, next record %" PRIu64,
+		    "generation %" PRIu64
+		    ", metadata area %u; %u of %u blocks of the log in use, next record %" PRIu64,
 		    image->superblock.generation, image->superblock.active_area, image->log_used_blocks,
 		    image->layout.log_blocks, image->next_sequence);
 	pool_report(reporter, 0, image->layout.data_offset,
 		    "%u disks, %u of %u extents in use; the tables hold up to %u", ledger->disk_count,
-		    ledger->extent_count - ledger->free_count, ledger->extent_count, ledger->capacity_extents);
+		    ledger->extent_count - ledger->free_count, ledger->extent_count,
+		    ledger->capacity_extents);
 }
 
 int pool_check(struct host_disk *host, void (*report)(void *context, const struct pool_finding *finding),

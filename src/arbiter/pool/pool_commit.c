@@ -35,7 +35,9 @@ static_assert(_Alignof(struct pool_commit_private) <= _Alignof(uint64_t), "and i
 
 static struct pool_commit *commit_of(struct pool_commit_private *private)
 {
-	return container_of((uint64_t (*)[POOL_COMMIT_PRIVATE_WORDS])private, struct pool_commit, private_words);
+	uint64_t(*words)[POOL_COMMIT_PRIVATE_WORDS] = (void *)private;
+
+	return container_of(words, struct pool_commit, private_words);
 }
 
 static int note_mark(struct pool *pool, uint32_t extent, uint16_t bits)
@@ -82,7 +84,8 @@ int pool_commit_marks(struct pool *pool)
 	int error;
 
 	if (journal->failure)
-		return journal->failure == -EROFS ? 0 : journal->failure;	/* read-only: nothing to flush */
+		/* read-only: nothing to flush */
+		return journal->failure == -EROFS ? 0 : journal->failure;
 	error = take_marks(pool);
 	if (error)	/* The dirty bits taken so far are lost. */
 		return pool_journal_fail(journal, "taking the written bits", error);
@@ -160,7 +163,8 @@ void pool_commit(struct pool_disk *disk, struct pool_commit *commit)
 	*private = (struct pool_commit_private){.message.run = commit_done};
 	do {
 		private->next = head;
-	} while (!__atomic_compare_exchange_n(&pool->queue, &head, private, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&pool->queue, &head, private, true, __ATOMIC_ACQ_REL,
+					      __ATOMIC_RELAXED));
 	/* Whoever finds the stack empty wakes the thread; it takes all of it at once. */
 	if (!head)
 		sem_post(&pool->wake);

@@ -67,10 +67,11 @@ void pool_disks_free(struct pool *pool)
 static int check_name(const struct pool *pool, const char *name, struct pool_error *error)
 {
 	if (!pool_name_valid(name))
-		return pool_fail(error, -EINVAL,
-				 "\"%.160s\" is not a disk name: it must be guest/disk, both of A-Z a-z 0-9 . _ - and "
-				 "not beginning with . or -, at most %u characters",
-				 name, POOL_NAME_MAX);
+		return pool_fail(
+			error, -EINVAL,
+			"\"%.160s\" is not a disk name: it must be guest/disk, both of A-Z a-z 0-9 . _ - and "
+			"not beginning with . or -, at most %u characters",
+			name, POOL_NAME_MAX);
 	if (pool_ledger_find_name(&pool->journal.ledger, name))
 		return pool_fail(error, -EEXIST, "there is a disk %s already", name);
 	return 0;
@@ -80,8 +81,9 @@ static int no_space(const struct pool *pool, uint64_t wanted_bytes, struct pool_
 {
 	uint64_t wanted = wanted_bytes / MIB + (wanted_bytes % MIB != 0);
 
-	return pool_fail(error, -ENOSPC, "not enough space in the pool: wanted %" PRIu64 " MiB, free %" PRIu64 " MiB",
-			 wanted, (uint64_t)pool->journal.ledger.free_count * POOL_EXTENT_BYTES / MIB);
+	return pool_fail(error, -ENOSPC,
+			 "not enough space in the pool: wanted %" PRIu64 " MiB, free %" PRIu64 " MiB", wanted,
+			 (uint64_t)pool->journal.ledger.free_count * POOL_EXTENT_BYTES / MIB);
 }
 
 /* The journal refused a change. */
@@ -119,7 +121,8 @@ static bool punch_runs(struct pool *pool, const struct pool_run_wire *runs, uint
 	if (!host->geometry.can_punch || count == 0)
 		return false;
 	for (uint32_t r = 0; r < count; r++) {
-		uint64_t offset = pool->journal.layout.data_offset + (uint64_t)runs[r].first * POOL_EXTENT_BYTES;
+		uint64_t offset =
+			pool->journal.layout.data_offset + (uint64_t)runs[r].first * POOL_EXTENT_BYTES;
 
 		if (host->ops->punch_sync(host, offset, (uint64_t)runs[r].count * POOL_EXTENT_BYTES) != 0)
 			return false;
@@ -128,7 +131,8 @@ static bool punch_runs(struct pool *pool, const struct pool_run_wire *runs, uint
 }
 
 /* Writes the extents of the runs into a map, from `index` on, with the bits they start with. */
-static void fill_map(struct pool *pool, struct pool_map *map, uint32_t index, const struct pool_change *change)
+static void fill_map(struct pool *pool, struct pool_map *map, uint32_t index,
+		     const struct pool_change *change)
 {
 	for (uint32_t r = 0; r < change->run_count; r++) {
 		for (uint32_t i = 0; i < change->runs[r].count; i++) {
@@ -202,7 +206,8 @@ static int create_disk(struct pool *pool, const struct pool_change *change, stru
 int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, struct pool_disk **ret_disk,
 		     struct pool_error *error)
 {
-	struct pool_change change = {.kind = POOL_CHANGE_CREATE, .disk_id = pool->journal.ledger.next_disk_id};
+	struct pool_change change = { .kind = POOL_CHANGE_CREATE,
+				      .disk_id = pool->journal.ledger.next_disk_id };
 	struct pool_run_wire *runs = NULL;
 	int code = check_name(pool, name, error);
 
@@ -242,7 +247,8 @@ static int clear_tail(struct pool *pool, const struct pool_disk *disk)
 		return -ENOMEM;
 	memset(zeroes, 0, (size_t)(end - size));
 	extent = disk->map->extents[size / POOL_EXTENT_BYTES];
-	offset = pool->journal.layout.data_offset + (uint64_t)extent * POOL_EXTENT_BYTES + size % POOL_EXTENT_BYTES;
+	offset = pool->journal.layout.data_offset + (uint64_t)extent * POOL_EXTENT_BYTES +
+		 size % POOL_EXTENT_BYTES;
 	code = pool->journal.host->ops->write_sync(pool->journal.host, offset, zeroes, (size_t)(end - size));
 	free(zeroes);
 	return code ? code : flush(pool);
@@ -290,8 +296,8 @@ int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_byte
 
 	/* The size as it was asked for once before is no shrinking. */
 	if (extents <= disk->map->count && align_up(size_bytes, POOL_BLOCK_BYTES) < disk->size_bytes)
-		return pool_fail(error, -EINVAL, "%s has %" PRIu64 " bytes; disks cannot shrink to %" PRIu64, disk->name,
-				 disk->size_bytes, size_bytes);
+		return pool_fail(error, -EINVAL, "%s has %" PRIu64 " bytes; disks cannot shrink to %" PRIu64,
+				 disk->name, disk->size_bytes, size_bytes);
 	if (extents > disk->map->count && extents - disk->map->count > pool->journal.ledger.free_count)
 		return no_space(pool, (extents - disk->map->count) * POOL_EXTENT_BYTES, error);
 	change.size_bytes = align_up(size_bytes, POOL_BLOCK_BYTES);
@@ -331,9 +337,11 @@ static void release_extents(struct pool *pool, const struct pool_map *map)
 	struct host_disk *host = pool->journal.host;
 
 	for (uint32_t i = 0, next; i < map->count; i = next) {
-		uint64_t offset = pool->journal.layout.data_offset + (uint64_t)map->extents[i] * POOL_EXTENT_BYTES;
+		uint64_t offset =
+			pool->journal.layout.data_offset + (uint64_t)map->extents[i] * POOL_EXTENT_BYTES;
 
-		for (next = i; next < map->count && map->extents[next] == map->extents[i] + (next - i); next++)
+		for (next = i; next < map->count && map->extents[next] == map->extents[i] + (next - i);
+		     next++)
 			pool_live_set(pool, map->extents[next], 0);
 		if (host->geometry.can_punch)
 			host->ops->punch_sync(host, offset, (uint64_t)(next - i) * POOL_EXTENT_BYTES);

@@ -141,9 +141,9 @@ static const char *superblock_problem(const struct pool_superblock_wire *wire)
 		return "capacity";
 	pool_layout_compute(wire->capacity_extents, &layout);
 	if (wire->data_offset != layout.data_offset || wire->area_offset[0] != layout.area_offset[0] ||
-	    wire->area_offset[1] != layout.area_offset[1] || wire->catalogue_blocks != layout.catalogue_blocks ||
-	    wire->table_blocks != layout.table_blocks || wire->log_blocks != layout.log_blocks ||
-	    wire->disks_max != layout.disks_max)
+	    wire->area_offset[1] != layout.area_offset[1] ||
+	    wire->catalogue_blocks != layout.catalogue_blocks || wire->table_blocks != layout.table_blocks ||
+	    wire->log_blocks != layout.log_blocks || wire->disks_max != layout.disks_max)
 		return "layout";
 	if (wire->extent_count == 0 || wire->extent_count > wire->capacity_extents)
 		return "number of extents";

@@ -145,7 +145,8 @@ bool pool_superblock_has_magic(const void *block);
  * Returns 0 and *ret_superblock, or -ENOENT (no magic), -EPROTONOSUPPORT (sound, but of a newer version)
  * or -EBADMSG; *ret_problem then says why.
  */
-int pool_superblock_parse(const void *block, struct pool_superblock *ret_superblock, const char **ret_problem);
+int pool_superblock_parse(const void *block, struct pool_superblock *ret_superblock,
+			  const char **ret_problem);
 
 /* Does the last word of `bytes` bytes hold the checksum of the rest? And: put it there. */
 bool pool_sealed(const void *piece, size_t bytes);
@@ -160,7 +161,8 @@ const char *pool_block_parse(const struct pool_block_wire *block, const struct p
 
 /*
  * "guest/disk": both parts of [A-Za-z0-9._-], not empty, not starting with '.' or '-' (they become parts of
- * paths and arguments), POOL_NAME_MAX bytes at most. `name` has POOL_NAME_BYTES bytes on disk: the rest is zero.
+ * paths and arguments), POOL_NAME_MAX bytes at most. `name` has POOL_NAME_BYTES bytes on disk: the rest is
+ * zero.
  */
 bool pool_name_valid(const char *name);
 bool pool_name_wire_valid(const char name[POOL_NAME_BYTES]);

@@ -43,7 +43,8 @@ void pool_journal_finish(struct pool_journal *journal)
 
 int pool_journal_fail(struct pool_journal *journal, const char *what, int error)
 {
-	log_error(NULL, "pool: %s failed: %s; nothing is written to this pool any more", what, strerror(-error));
+	log_error(NULL, "pool: %s failed: %s; nothing is written to this pool any more", what,
+		  strerror(-error));
 	journal->failure = -EIO;
 	return -EIO;
 }
@@ -65,7 +66,8 @@ int pool_journal_flush(struct pool_journal *journal)
 
 /* ---- checkpoint ---- */
 
-static void put_disks(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first, uint32_t count)
+static void put_disks(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first,
+		      uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const struct pool_entry *entry = &ledger->disks[first + i];
@@ -80,7 +82,8 @@ static void put_disks(struct pool_block_wire *block, const struct pool_ledger *l
 	}
 }
 
-static void put_extents(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first, uint32_t count)
+static void put_extents(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first,
+			uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const struct pool_extent *extent = &ledger->extents[first + i];
@@ -98,7 +101,8 @@ struct section {
 	enum pool_block_kind kind;
 	uint64_t offset_bytes;
 	uint32_t entries, entries_per_block;
-	void (*put)(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first, uint32_t count);
+	void (*put)(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first,
+		    uint32_t count);
 };
 
 static int write_section(struct pool_journal *journal, const struct pool_superblock *superblock,
@@ -144,7 +148,8 @@ static int write_snapshot(struct pool_journal *journal, const struct pool_superb
 	return error ? error : pool_journal_flush(journal);
 }
 
-static int write_superblock(struct pool_journal *journal, const struct pool_superblock *superblock, uint64_t offset)
+static int write_superblock(struct pool_journal *journal, const struct pool_superblock *superblock,
+			    uint64_t offset)
 {
 	int error;
 

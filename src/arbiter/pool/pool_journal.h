@@ -46,7 +46,9 @@ void pool_journal_finish(struct pool_journal *journal);
  */
 int pool_journal_append(struct pool_journal *journal, const struct pool_change *change);
 
-/* Writes a snapshot to the other area and empties the log. Returns 0, -EIO, -EROFS, -ENOMEM (nothing done). */
+/*
+ * Writes a snapshot to the other area and empties the log. Returns 0, -EIO, -EROFS, -ENOMEM (nothing done).
+ */
 int pool_journal_checkpoint(struct pool_journal *journal);
 
 /* Flushes the host disk; a failure fails the journal. */

@@ -68,7 +68,8 @@ struct pool_entry *pool_ledger_find_name(const struct pool_ledger *ledger, const
 }
 
 /* Gives the runs to the end of a disk. */
-static const char *take_runs(struct pool_ledger *ledger, struct pool_entry *entry, const struct pool_change *change)
+static const char *take_runs(struct pool_ledger *ledger, struct pool_entry *entry,
+			     const struct pool_change *change)
 {
 	for (uint32_t r = 0; r < change->run_count; r++) {
 		const struct pool_run_wire *run = &change->runs[r];
@@ -115,7 +116,8 @@ static const char *apply_create(struct pool_ledger *ledger, const struct pool_ch
 	return take_runs(ledger, entry, change);
 }
 
-static const char *apply_grow(struct pool_ledger *ledger, struct pool_entry *entry, const struct pool_change *change)
+static const char *apply_grow(struct pool_ledger *ledger, struct pool_entry *entry,
+			      const struct pool_change *change)
 {
 	if (!size_valid(change->size_bytes) || change->size_bytes < entry->size_bytes)
 		return "size";
@@ -210,11 +212,13 @@ static const char *verify_entries(const struct pool_ledger *ledger, const char *
 		if (!pool_name_wire_valid(entry->name))
 			return "name";
 		*ret_name = entry->name;
-		if (entry->id == 0 || entry->id >= ledger->next_disk_id || (i > 0 && entry->id <= entry[-1].id))
+		if (entry->id == 0 || entry->id >= ledger->next_disk_id ||
+		    (i > 0 && entry->id <= entry[-1].id))
 			return "disk id";
 		if (pool_ledger_find_name(ledger, entry->name) != entry)
 			return "the name is used twice";
-		if (!size_valid(entry->size_bytes) || entry->extent_count != pool_extents_for(entry->size_bytes))
+		if (!size_valid(entry->size_bytes) ||
+		    entry->extent_count != pool_extents_for(entry->size_bytes))
 			return "size";
 		extents += entry->extent_count;
 	}
@@ -223,7 +227,8 @@ static const char *verify_entries(const struct pool_ledger *ledger, const char *
 }
 
 /* Each extent's place in its disk: seen[base of the disk + index] may be hit once; the counts do the rest. */
-static const char *verify_extents(struct pool_ledger *ledger, const uint32_t *base, uint8_t *seen, const char **ret_name)
+static const char *verify_extents(struct pool_ledger *ledger, const uint32_t *base, uint8_t *seen,
+				  const char **ret_name)
 {
 	uint32_t used = 0, owned = 0;
 
@@ -242,7 +247,8 @@ static const char *verify_extents(struct pool_ledger *ledger, const uint32_t *ba
 		if (!entry)
 			return "an extent of a disk that does not exist";
 		*ret_name = entry->name;
-		if (extent->index >= entry->extent_count || seen[base[entry - ledger->disks] + extent->index]++)
+		if (extent->index >= entry->extent_count ||
+		    seen[base[entry - ledger->disks] + extent->index]++)
 			return "an extent beyond the end or twice in the disk";
 		used++;
 	}
@@ -267,7 +273,8 @@ const char *pool_ledger_verify(struct pool_ledger *ledger, const char **ret_name
 		base[i] = sum;
 		sum += ledger->disks[i].extent_count;
 	}
-	problem = base && seen ? verify_extents(ledger, base, seen, ret_name) : "not enough memory to verify it";
+	problem = base && seen ? verify_extents(ledger, base, seen, ret_name)
+			       : "not enough memory to verify it";
 	free(base);
 	free(seen);
 	return problem;

@@ -80,23 +80,27 @@ static int no_superblock(const struct superblock_copy *copies, struct pool_repor
 }
 
 /* Both are sound: the newer one counts. */
-static int compare_copies(const struct superblock_copy *copies, struct pool_reporter *reporter, unsigned *ret_best)
+static int compare_copies(const struct superblock_copy *copies, struct pool_reporter *reporter,
+			  unsigned *ret_best)
 {
 	const struct pool_superblock *a = &copies[0].parsed, *b = &copies[1].parsed;
 	unsigned older = a->generation < b->generation ? 0 : 1;
 
 	if (memcmp(a->uuid, b->uuid, sizeof(a->uuid)) != 0) {
-		pool_report(reporter, 2, superblock_offset(1), "the superblock copies are of different pools");
+		pool_report(reporter, 2, superblock_offset(1),
+			    "the superblock copies are of different pools");
 		return -EBADMSG;
 	}
-	if (a->generation == b->generation && memcmp(copies[0].block, copies[1].block, POOL_BLOCK_BYTES) != 0) {
+	if (a->generation == b->generation &&
+	    memcmp(copies[0].block, copies[1].block, POOL_BLOCK_BYTES) != 0) {
 		pool_report(reporter, 2, superblock_offset(1), "the superblock copies contradict each other");
 		return -EBADMSG;
 	}
 	if (a->generation != b->generation)
 		pool_report(reporter, 1, superblock_offset(older),
-			    "superblock copy %u is older than copy %u (generation %" PRIu64 ", %" PRIu64 ")", older,
-			    1 - older, copies[older].parsed.generation, copies[1 - older].parsed.generation);
+			    "superblock copy %u is older than copy %u (generation %" PRIu64 ", %" PRIu64 ")",
+			    older, 1 - older, copies[older].parsed.generation,
+			    copies[1 - older].parsed.generation);
 	*ret_best = 1 - older;
 	return 0;
 }
@@ -114,8 +118,8 @@ static int choose_superblock(const struct superblock_copy *copies, struct pool_r
 		return -EPROTONOSUPPORT;
 	if (copies[1 - best].error) {
 		image->superblock_damaged = true;
-		pool_report(reporter, 1, superblock_offset(1 - best), "superblock copy %u is damaged: %s", 1 - best,
-			    copies[1 - best].problem);
+		pool_report(reporter, 1, superblock_offset(1 - best), "superblock copy %u is damaged: %s",
+			    1 - best, copies[1 - best].problem);
 	} else {
 		error = compare_copies(copies, reporter, &best);
 	}
@@ -200,7 +204,8 @@ static const char *take_extents(const struct pool_block_wire *block, uint32_t fi
 			return "reserved bytes";
 		/* Free extents cost no memory: pages that stay zero are not touched. */
 		if (wire.disk_id || wire.index || wire.written)
-			ledger->extents[first + i] = (struct pool_extent){wire.disk_id, wire.index, wire.written};
+			ledger->extents[first + i] =
+				(struct pool_extent){ wire.disk_id, wire.index, wire.written };
 	}
 	return NULL;
 }
@@ -281,8 +286,8 @@ static int load_snapshot(struct host_disk *host, struct pool_reporter *reporter,
 		return error;
 	problem = pool_ledger_verify(&image->ledger, &name);
 	if (problem)
-		pool_report(reporter, 2, area, "the snapshot at byte %" PRIu64 " contradicts itself: %s%s%s", area,
-			    name ? name : "", name ? ": " : "", problem);
+		pool_report(reporter, 2, area, "the snapshot at byte %" PRIu64 " contradicts itself: %s%s%s",
+			    area, name ? name : "", name ? ": " : "", problem);
 	return 0;
 }
 

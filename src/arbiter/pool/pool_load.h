@@ -39,7 +39,9 @@ struct pool_image {
  */
 int pool_load(struct host_disk *host, struct pool_reporter *reporter, struct pool_image *ret_image);
 
-/* Memory that direct I/O takes; `bytes` is a multiple of POOL_BLOCK_BYTES. NULL: no memory. Freed by free(). */
+/*
+ * Memory that direct I/O takes; `bytes` is a multiple of POOL_BLOCK_BYTES. NULL: no memory. Freed by free().
+ */
 void *pool_buffer(size_t bytes);
 
 #endif

@@ -26,7 +26,8 @@ static uint64_t mirror_offset(const struct reader *reader, unsigned mirror, uint
 {
 	const struct pool_layout *layout = &reader->image->layout;
 
-	return layout->area_offset[reader->area] + layout->log_offset[mirror] + (uint64_t)position * POOL_BLOCK_BYTES;
+	return layout->area_offset[reader->area] + layout->log_offset[mirror] +
+	       (uint64_t)position * POOL_BLOCK_BYTES;
 }
 
 static int make_room(struct reader *reader, unsigned mirror, uint32_t blocks)
@@ -45,8 +46,8 @@ static int make_room(struct reader *reader, unsigned mirror, uint32_t blocks)
 }
 
 /*
- * Reads the record at `place`, or one of a later generation, from one mirror into reader->record[mirror]. Returns
- * its blocks, 0 when there is no sound one, or -errno. *ret_found is set when it returns > 0.
+ * Reads the record at `place`, or one of a later generation, from one mirror into reader->record[mirror].
+ * Returns its blocks, 0 when there is no sound one, or -errno. *ret_found is set when it returns > 0.
  */
 static int64_t read_record(struct reader *reader, unsigned mirror, const struct pool_record_place *place,
 			   struct pool_record_place *ret_found)
@@ -60,7 +61,8 @@ static int64_t read_record(struct reader *reader, unsigned mirror, const struct 
 		return 0;
 	error = make_room(reader, mirror, 1);
 	if (!error)
-		error = reader->host->ops->read_sync(reader->host, offset, reader->record[mirror], POOL_BLOCK_BYTES);
+		error = reader->host->ops->read_sync(reader->host, offset, reader->record[mirror],
+						     POOL_BLOCK_BYTES);
 	if (error)
 		return error;
 	blocks = pool_record_peek(reader->record[mirror], place, left, &found);
@@ -79,8 +81,8 @@ static int64_t read_record(struct reader *reader, unsigned mirror, const struct 
 }
 
 /*
- * Is the record of a generation that the superblock does not know? Then the superblock is an old one, or the record
- * forged: it would come to life with that generation.
+ * Is the record of a generation that the superblock does not know? Then the superblock is an old one, or the
+ * record forged: it would come to life with that generation.
  */
 static bool from_later(struct reader *reader, unsigned mirror, const struct pool_record_place *found)
 {
@@ -112,7 +114,8 @@ static void apply_record(struct reader *reader, const uint8_t *record, uint64_t 
 	if (!problem)
 		return;
 	reader->stopped = true;
-	pool_report(reader->reporter, 2, offset, "record %" PRIu64 " of the log, at byte %" PRIu64 ", makes no sense: %s",
+	pool_report(reader->reporter, 2, offset,
+		    "record %" PRIu64 " of the log, at byte %" PRIu64 ", makes no sense: %s",
 		    reader->place.sequence, offset, problem);
 }
 
@@ -120,7 +123,8 @@ static void apply_record(struct reader *reader, const uint8_t *record, uint64_t 
 static void report_lost_mirror(struct reader *reader, unsigned mirror)
 {
 	pool_report(reader->reporter, 1, mirror_offset(reader, mirror, reader->place.position_blocks),
-		    "record %" PRIu64 " of the log is missing or damaged in mirror %u; the other mirror has it",
+		    "record %" PRIu64
+		    " of the log is missing or damaged in mirror %u; the other mirror has it",
 		    reader->place.sequence, mirror);
 }
 
@@ -137,7 +141,8 @@ static int64_t log_end(struct reader *reader, const int64_t blocks[POOL_MIRRORS]
 			continue;
 		if (blocks[1 - m] < 0)
 			return blocks[m];
-		pool_report(reader->reporter, 1, offset, "mirror %u of the log cannot be read at byte %" PRIu64, m, offset);
+		pool_report(reader->reporter, 1, offset,
+			    "mirror %u of the log cannot be read at byte %" PRIu64, m, offset);
 	}
 	return 0;
 }
@@ -155,7 +160,8 @@ static int64_t take_record(struct reader *reader)
 		blocks[m] = read_record(reader, m, &reader->place, &found);
 		if (blocks[m] == -ENOMEM)
 			return -ENOMEM;
-		if (blocks[m] > 0 && (from_later(reader, m, &found) || found.sequence != reader->place.sequence))
+		if (blocks[m] > 0 &&
+		    (from_later(reader, m, &found) || found.sequence != reader->place.sequence))
 			blocks[m] = 0;
 	}
 	if (blocks[0] <= 0 && blocks[1] <= 0)
@@ -166,8 +172,8 @@ static int64_t take_record(struct reader *reader)
 		report_lost_mirror(reader, 1 - good);
 	else if (blocks[0] != blocks[1] ||
 		 memcmp(reader->record[0], reader->record[1], (size_t)blocks[0] * POOL_BLOCK_BYTES) != 0)
-		pool_report(reader->reporter, 2, offset, "the mirrors of the log contradict each other at byte %" PRIu64,
-			    offset);
+		pool_report(reader->reporter, 2, offset,
+			    "the mirrors of the log contradict each other at byte %" PRIu64, offset);
 	apply_record(reader, reader->record[good], offset);
 	return blocks[good];
 }
@@ -194,7 +200,8 @@ static int find_in_chunk(struct reader *reader, unsigned mirror, const uint8_t *
 		if (from_later(reader, mirror, &found))
 			return 0;
 		pool_report(reader->reporter, 2, mirror_offset(reader, mirror, reader->place.position_blocks),
-			    "record %" PRIu64 " of the log is damaged in both mirrors at block %u, but record %" PRIu64
+			    "record %" PRIu64
+			    " of the log is damaged in both mirrors at block %u, but record %" PRIu64
 			    " behind it, at block %u, is sound",
 			    reader->place.sequence, reader->place.position_blocks, found.sequence,
 			    place.position_blocks);
@@ -259,7 +266,8 @@ int pool_log_replay(struct host_disk *host, struct pool_reporter *reporter, stru
 		.reporter = reporter,
 		.image = image,
 		.area = image->superblock.active_area,
-		.place = {.generation = image->superblock.generation, .sequence = image->superblock.first_sequence},
+		.place = { .generation = image->superblock.generation,
+			   .sequence = image->superblock.first_sequence },
 		.stopped = reporter->damages > 0,
 	};
 	int64_t blocks;

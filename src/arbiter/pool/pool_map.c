@@ -19,10 +19,12 @@
 
 int pool_live_init(struct pool *pool)
 {
-	uint64_t capacity = align_up(pool->journal.layout.capacity_extents, (uint64_t)POOL_DIRTY_BITS * POOL_DIRTY_BITS);
+	uint64_t capacity =
+		align_up(pool->journal.layout.capacity_extents, (uint64_t)POOL_DIRTY_BITS * POOL_DIRTY_BITS);
 	uint64_t leaf_words = capacity / POOL_DIRTY_BITS, summary_words = leaf_words / POOL_DIRTY_BITS;
 	size_t bytes = (leaf_words + summary_words) * sizeof(uint64_t) + capacity * sizeof(uint16_t);
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
@@ -71,8 +73,8 @@ bool pool_lookup(const struct pool_disk *disk, uint64_t offset_bytes, uint64_t l
 	/* Pairs with the store in mark_extent(): who sees a bit sees what was counted before it. */
 	bits = shared_read_acquire(&disk->pool->live[extent]);
 	written = grain_written(bits, position);
-	ret_span->offset_bytes = disk->pool->journal.layout.data_offset + (uint64_t)extent * POOL_EXTENT_BYTES +
-				 offset_bytes % POOL_EXTENT_BYTES;
+	ret_span->offset_bytes = disk->pool->journal.layout.data_offset +
+				 (uint64_t)extent * POOL_EXTENT_BYTES + offset_bytes % POOL_EXTENT_BYTES;
 	ret_span->state = written ? POOL_WRITTEN : POOL_BLANK;
 
 	while ((position += POOL_GRAIN_BYTES) < end) {
@@ -147,7 +149,8 @@ void pool_mark(struct pool_disk *disk, uint64_t offset_bytes, uint64_t length_by
 	__atomic_fetch_add(&disk->uncovered, 1, __ATOMIC_SEQ_CST);
 	while (grain < end) {
 		unsigned first = grain % POOL_GRAINS;
-		unsigned count = end - grain < POOL_GRAINS - first ? (unsigned)(end - grain) : POOL_GRAINS - first;
+		unsigned count =
+			end - grain < POOL_GRAINS - first ? (unsigned)(end - grain) : POOL_GRAINS - first;
 		uint16_t mask = (uint16_t)(((1u << count) - 1) << first);
 
 		mark_extent(disk->pool, map->extents[grain / POOL_GRAINS], mask, state);
@@ -161,7 +164,8 @@ bool pool_disk_dirty(const struct pool_disk *disk)
 	return shared_read(&disk->uncovered) != 0;
 }
 
-static int take_leaf(struct pool *pool, uint32_t leaf, int (*take)(struct pool *pool, uint32_t extent, uint16_t bits))
+static int take_leaf(struct pool *pool, uint32_t leaf,
+		     int (*take)(struct pool *pool, uint32_t extent, uint16_t bits))
 {
 	uint64_t word = __atomic_exchange_n(&pool->dirty[leaf], 0, __ATOMIC_SEQ_CST);
 	int error = 0;
@@ -198,7 +202,8 @@ static bool continues(const struct pool_ledger *ledger, uint32_t e)
 {
 	const struct pool_extent *extent = &ledger->extents[e], *before = extent - 1;
 
-	return extent->disk_id == before->disk_id && (extent->disk_id == 0 || extent->index == before->index + 1);
+	return extent->disk_id == before->disk_id &&
+	       (extent->disk_id == 0 || extent->index == before->index + 1);
 }
 
 bool pool_run_next(struct pool *pool, uint64_t offset_bytes, struct pool_run *ret_run)

@@ -93,6 +93,7 @@ void pool_disks_free(struct pool *pool);
 /* ---- pool.c ---- */
 
 /* Fills in the sentence (error may be NULL) and returns `code`. */
-int pool_fail(struct pool_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int pool_fail(struct pool_error *error, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #endif

@@ -19,7 +19,8 @@ static size_t payload_bytes(const struct pool_change *change)
 	case POOL_CHANGE_DELETE:
 		break;
 	}
-	return sizeof(struct pool_change_disk_wire) + (size_t)change->run_count * sizeof(struct pool_run_wire);
+	return sizeof(struct pool_change_disk_wire) +
+	       (size_t)change->run_count * sizeof(struct pool_run_wire);
 }
 
 uint32_t pool_record_blocks(const struct pool_change *change)

@@ -36,7 +36,9 @@ struct pool_record_header_wire {
 };
 static_assert(sizeof(struct pool_record_header_wire) == 64, "byte table");
 
-/* Payload of CREATE, GROW, RENAME and DELETE, followed by run_count runs. What a kind does not use is zero. */
+/*
+ * Payload of CREATE, GROW, RENAME and DELETE, followed by run_count runs. What a kind does not use is zero.
+ */
 struct pool_change_disk_wire {
 	uint32_t disk_id;
 	uint32_t written;	/* 1: the extents of the runs are zeroes on the disk, all bits start set */
@@ -96,8 +98,9 @@ uint32_t pool_record_blocks(const struct pool_change *change);
 void pool_record_build(const struct pool_change *change, const struct pool_record_place *place, void *record);
 
 /*
- * Looks at the first block only: is this the head of a record of this pool at this position, of this generation or
- * a later one and any sequence number, of at most blocks_max blocks? Returns its blocks and its place, or 0.
+ * Looks at the first block only: is this the head of a record of this pool at this position, of this
+ * generation or a later one and any sequence number, of at most blocks_max blocks? Returns its blocks and its
+ * place, or 0.
  */
 uint32_t pool_record_peek(const void *block, const struct pool_record_place *place, uint32_t blocks_max,
 			  struct pool_record_place *ret_place);

@@ -110,7 +110,8 @@ static int probe_file(int fd, char ret_name[POOL_SIGNATURE_MAX])
 	}
 	blkid_probe_enable_superblocks(probe, 1);
 	/* A damaged signature is a signature. */
-	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_BADCSUM);
+	blkid_probe_set_superblocks_flags(probe,
+					  BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_BADCSUM);
 	blkid_probe_enable_partitions(probe, 1);
 	/* The first signature is enough: 0 found, 1 nothing, negative an error. */
 	result = blkid_do_probe(probe);

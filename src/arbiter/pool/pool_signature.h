@@ -16,7 +16,8 @@ struct host_disk;
 
 /*
  * Looks at the beginning and, with `whole`, also at the end of a disk. Returns 1 and a name ("ext4 file
- * system"), 0 when nothing was found (ret_name untouched), or -errno. A pool's own signature is not looked for.
+ * system"), 0 when nothing was found (ret_name untouched), or -errno. A pool's own signature is not looked
+ * for.
  */
 int pool_signature_find(struct host_disk *host, bool whole, char ret_name[POOL_SIGNATURE_MAX]);
 

@@ -5,8 +5,8 @@
 #define OPENING_LEAST (DEPTH_OPEN / 64)
 
 /*
- * From half of the modelled speed on, all is as modelled: our own latency costs some speed, too, and less stock would
- * only cost more.
+ * From half of the modelled speed on, all is as modelled: our own latency costs some speed, too, and less
+ * stock would only cost more.
  */
 #define SPEED_FULL DEPTH_OPEN
 

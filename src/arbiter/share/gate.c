@@ -2,9 +2,10 @@
 /*
  * Theory of operation
  *
- * A request asks at its port. Under the gate's lock it is queued at its disk's leaf of the scheduler, and then as many
- * requests as the device has room for are taken from the scheduler, whoever's they are (gate_dispatch()); each is let
- * in on its own worker (gate_lane.c). A request that leaves the device makes room, and the same follows.
+ * A request asks at its port. Under the gate's lock it is queued at its disk's leaf of the scheduler, and
+ * then as many requests as the device has room for are taken from the scheduler, whoever's they are
+ * (gate_dispatch()); each is let in on its own worker (gate_lane.c). A request that leaves the device makes
+ * room, and the same follows.
  *
  * While nobody has to wait, ports hold leases and enter without the lock: gate_lease.c.
  */
@@ -104,7 +105,10 @@ void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, s
 	gate_lane_wake_at(here, ready_ns);
 }
 
-/* What leaves while the device is kept full tells how fast it is; not while a latency target keeps it emptier than that. */
+/*
+ * What leaves while the device is kept full tells how fast it is; not while a latency target keeps it emptier
+ * than that.
+ */
 static void observe(struct gate *gate, const struct gate_pass *pass, uint64_t now_ns)
 {
 	struct cost_window *window = &gate->window;
@@ -140,8 +144,9 @@ static uint64_t pass_cost(const struct gate_port *port, const struct gate_pass *
 }
 
 /*
- * The target that the request is judged by; 0: none. One that takes longer even alone in the device says nothing
- * about what is in there besides, or a guest could close the device for everybody with large requests.
+ * The target that the request is judged by; 0: none. One that takes longer even alone in the device says
+ * nothing about what is in there besides, or a guest could close the device for everybody with large
+ * requests.
  */
 static uint64_t target_of(const struct gate_pass *pass)
 {
@@ -168,9 +173,10 @@ static void look(struct gate_lane *lane, uint64_t cost_ns)
 
 	if (lane->look.at_ns != now_ns) {
 		if (lane->look.full)
-			depth_look(&gate->depth,
-					(int64_t)(lane->look.inside_ns - lane->look.left_ns * lookers(gate, now_ns)),
-					now_ns);
+			depth_look(
+				&gate->depth,
+				(int64_t)(lane->look.inside_ns - lane->look.left_ns * lookers(gate, now_ns)),
+				now_ns);
 		lane->look = (struct gate_look){
 			.at_ns = now_ns,
 			.full = gate->busy && !gate->settling && gate->depth.opening == DEPTH_OPEN,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lanes: whichever worker finds room in the device, the request that is next may belong to another one. It goes on
- * that worker's list, and a message tells it. A worker that lets requests in may meet their completion at once
- * (disk in memory), which makes room again: nested calls only add to the list, the outermost one empties it.
+ * Lanes: whichever worker finds room in the device, the request that is next may belong to another one. It
+ * goes on that worker's list, and a message tells it. A worker that lets requests in may meet their
+ * completion at once (disk in memory), which makes room again: nested calls only add to the list, the
+ * outermost one empties it.
  */
 #include <assert.h>
 #include <stdlib.h>

@@ -2,16 +2,18 @@
 /*
  * Theory of operation
  *
- * While nobody has to wait there is nothing to decide: ports then hold leases, each for its part of the device's
- * bound, and enter within it without the lock. What a port has inside it counts itself, in port->lease, from the moment
- * it gets the lease. Whoever finds the device full, or its part used up, or is not to be left unobserved (limits,
- * latency targets), takes all leases away under the lock. Their owners find out when they next look at lease.held;
- * until then their counts are read by gate_lease_inside() (gate->settling), and then they hand them over. A request that
- * slips in or out between is counted a moment later. Nobody would look after who waits for one that slips out, so the
- * owners are told by a message when somebody waits: leases cost no memory barrier.
+ * While nobody has to wait there is nothing to decide: ports then hold leases, each for its part of the
+ * device's bound, and enter within it without the lock. What a port has inside it counts itself, in
+ * port->lease, from the moment it gets the lease. Whoever finds the device full, or its part used up, or is
+ * not to be left unobserved (limits, latency targets), takes all leases away under the lock. Their owners
+ * find out when they next look at lease.held; until then their counts are read by gate_lease_inside()
+ * (gate->settling), and then they hand them over. A request that slips in or out between is counted a moment
+ * later. Nobody would look after who waits for one that slips out, so the owners are told by a message when
+ * somebody waits: leases cost no memory barrier.
  *
- * No lease is held while something waits in the scheduler. Every request inside is counted in exactly one place: in
- * lease.inside of a port that has or had the lease and has not handed it over, or in gate->depth and port->inside.
+ * No lease is held while something waits in the scheduler. Every request inside is counted in exactly one
+ * place: in lease.inside of a port that has or had the lease and has not handed it over, or in gate->depth
+ * and port->inside.
  */
 #include <assert.h>
 
@@ -30,8 +32,10 @@ static bool one_more(const struct gate *gate)
 static void divide(struct gate *gate)
 {
 	for (struct gate_port *port = gate->holders; port; port = port->lease.next) {
-		__atomic_store_n(&port->lease.parallel, gate->depth.parallel / gate->holder_count, __ATOMIC_RELAXED);
-		__atomic_store_n(&port->lease.window_ns, gate->depth.window_ns / gate->holder_count, __ATOMIC_RELAXED);
+		__atomic_store_n(&port->lease.parallel, gate->depth.parallel / gate->holder_count,
+				 __ATOMIC_RELAXED);
+		__atomic_store_n(&port->lease.window_ns, gate->depth.window_ns / gate->holder_count,
+				 __ATOMIC_RELAXED);
 	}
 }
 

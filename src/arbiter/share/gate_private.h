@@ -35,8 +35,10 @@ struct gate {
 
 	struct gate_port *holders;		/* of leases, see gate_lease.c */
 	unsigned holder_count;
-	struct gate_port *settling;		/* had a lease, and have not counted what they have inside with us yet */
-	uint64_t crowded_ns;			/* when somebody had to wait last, or leases were not enough */
+	/* Had a lease, and have not counted what they have inside with us yet */
+	struct gate_port *settling;
+	/* When somebody had to wait last, or leases were not enough */
+	uint64_t crowded_ns;
 
 	bool busy;				/* the device is as full as we let it be, since: */
 	uint64_t busy_since_ns;
@@ -60,14 +62,17 @@ struct gate_lane {
 	struct loop *loop;
 	unsigned ports;
 	struct gate_lane *next;
-	/* Under the gate's lock: what may enter, in this order. `granted` is also looked at without the lock. */
+	/*
+	 * Under the gate's lock: what may enter, in this order. `granted` is also looked at without the lock.
+	 */
 	struct gate_pass *granted, *granted_last;
 	struct gate_look look;
 	struct loop_message message;		/* tells the worker of them */
 	bool posted;				/* under the lock: is on its way, or about to be */
 	struct gate_lane *tell_next;
 	bool closing;				/* freed when the message has come */
-	bool entering;				/* the worker is at it: nested calls leave it to the outer one */
+	/* The worker is at it: nested calls leave it to the outer one */
+	bool entering;
 	struct loop_timer timer;		/* until a limit lets something through */
 };
 
@@ -91,7 +96,8 @@ struct gate_port {
 	struct gate_lease lease;
 	struct disk_cost cost;			/* copy of the gate's */
 	unsigned cost_generation;
-	unsigned inside;			/* under the gate's lock, like the next: what is counted there */
+	/* Under the gate's lock, like the next: what is counted there */
+	unsigned inside;
 	uint64_t inside_ns;
 	bool draining;
 };
@@ -108,8 +114,8 @@ struct gate_node {
 };
 
 /*
- * Under the lock, on the lane's worker: time as all workers see it. It never runs backwards, although each worker reads its
- * clock when its turn begins.
+ * Under the lock, on the lane's worker: time as all workers see it. It never runs backwards, although each
+ * worker reads its clock when its turn begins.
  */
 uint64_t gate_now(struct gate *gate, const struct gate_lane *lane);
 
@@ -144,8 +150,8 @@ struct gate_lane *gate_lane_get(struct gate *gate, struct loop *loop);
 /* One port less. */
 void gate_lane_put(struct gate_lane *lane);
 /*
- * Under the lock: this pass may enter. `here`: the lane of the calling worker, which will see for itself; another one
- * is added to *tell.
+ * Under the lock: this pass may enter. `here`: the lane of the calling worker, which will see for itself;
+ * another one is added to *tell.
  */
 void gate_lane_grant(struct gate_pass *pass, const struct gate_lane *here, struct gate_lane **tell);
 /* Under the lock: that lane's worker shall look; it is added to *tell. */

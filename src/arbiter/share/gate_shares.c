@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The tree of shares and its admission control. A node's reservation is its own, or the sum of its children's if
- * that is more: a guest without one may have disks with some. Children of a node with a reservation share it out
- * among themselves; those of the root share GATE_RESERVABLE_PPB of the device.
+ * The tree of shares and its admission control. A node's reservation is its own, or the sum of its children's
+ * if that is more: a guest without one may have disks with some. Children of a node with a reservation share
+ * it out among themselves; those of the root share GATE_RESERVABLE_PPB of the device.
  */
 #include <assert.h>
 #include <errno.h>
@@ -13,7 +13,8 @@
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
 
-static int refuse(struct gate_error *error, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int refuse(struct gate_error *error, int code, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static int refuse(struct gate_error *error, int code, const char *format, ...)
 {
@@ -53,7 +54,8 @@ static uint64_t reserved_by_children(const struct gate *gate, const struct gate_
 {
 	uint64_t sum = 0;
 
-	for (const struct gate_node *child = parent ? parent->children : gate->children; child; child = child->next) {
+	for (const struct gate_node *child = parent ? parent->children : gate->children; child;
+	     child = child->next) {
 		uint64_t below = reserved_by_children(gate, child);
 
 		sum += child->reserved_ppb > below ? child->reserved_ppb : below;
@@ -72,14 +74,20 @@ static int refuse_reservation(struct gate *gate, uint64_t wanted_ppb, uint64_t l
 	struct disk_cost cost;
 
 	gate_cost(gate, &cost);
-	return refuse(error, -ENOSPC,
-		      "the reservation is %.1f %% of the disk's time, and %.1f %% is left of what %s: min_iops up to %llu, "
-		      "or min_bandwidth up to %lluM", (double)wanted_ppb / 1e7, (double)left_ppb / 1e7, whose,
-		      (unsigned long long)((double)left_ppb * (double)disk_cost_iops(&cost) / 1e9),
-		      (unsigned long long)((double)left_ppb * (double)disk_cost_bandwidth(&cost) / 1e9 / 1048576));
+	return refuse(
+		error, -ENOSPC,
+		"the reservation is %.1f %% of the disk's time, and %.1f %% is left of what %s: min_iops up "
+		"to %llu, "
+		"or min_bandwidth up to %lluM",
+		(double)wanted_ppb / 1e7, (double)left_ppb / 1e7, whose,
+		(unsigned long long)((double)left_ppb * (double)disk_cost_iops(&cost) / 1e9),
+		(unsigned long long)((double)left_ppb * (double)disk_cost_bandwidth(&cost) / 1e9 / 1048576));
 }
 
-/* `node` is in the tree with what it wants: does that fit at every level above it? The caller takes it back if not. */
+/*
+ * `node` is in the tree with what it wants: does that fit at every level above it? The caller takes it back
+ * if not.
+ */
 static int admit(const struct gate_node *node, struct gate_error *error)
 {
 	uint64_t wanted_ppb = node->reserved_ppb;
@@ -93,9 +101,9 @@ static int admit(const struct gate_node *node, struct gate_error *error)
 		if ((!above || all_ppb > 0) && sum_ppb > all_ppb && wanted_ppb > 0) {
 			uint64_t excess_ppb = sum_ppb - all_ppb;
 
-			return refuse_reservation(node->gate, wanted_ppb,
-						  wanted_ppb > excess_ppb ? wanted_ppb - excess_ppb : 0,
-						  above ? "its guest or group has reserved" : "may be reserved", error);
+			return refuse_reservation(
+				node->gate, wanted_ppb, wanted_ppb > excess_ppb ? wanted_ppb - excess_ppb : 0,
+				above ? "its guest or group has reserved" : "may be reserved", error);
 		}
 		if (!above)
 			return 0;
@@ -109,8 +117,10 @@ static int cover_children(const struct gate_node *node, uint64_t reserved_ppb, s
 
 	if (reserved_ppb > 0 && children_ppb > reserved_ppb)
 		return refuse(error, -ENOSPC,
-			      "what is below it has %.1f %% of the disk's time reserved, more than this reservation of "
-			      "%.1f %%", (double)children_ppb / 1e7, (double)reserved_ppb / 1e7);
+			      "what is below it has %.1f %% of the disk's time reserved, more than this "
+			      "reservation of "
+			      "%.1f %%",
+			      (double)children_ppb / 1e7, (double)reserved_ppb / 1e7);
 	return 0;
 }
 
@@ -125,7 +135,8 @@ static int check_settings(const struct share_settings *settings, struct gate_err
 			      (unsigned long long)settings->min_iops, (unsigned long long)settings->max_iops);
 	if (settings->max_bandwidth > 0 && settings->min_bandwidth > settings->max_bandwidth)
 		return refuse(error, -EINVAL, "min_bandwidth %llu is above max_bandwidth %llu",
-			      (unsigned long long)settings->min_bandwidth, (unsigned long long)settings->max_bandwidth);
+			      (unsigned long long)settings->min_bandwidth,
+			      (unsigned long long)settings->max_bandwidth);
 	return 0;
 }
 
@@ -197,8 +208,8 @@ int gate_node_create(struct gate *gate, struct gate_node *parent, const struct s
 		goto fail;
 	scheduler = scheduler_settings(node);
 	pthread_mutex_lock(&gate->lock);
-	code = scheduler_node_create(gate->scheduler, parent ? parent->node : NULL, &scheduler, clock_now_ns(),
-				     &node->node);
+	code = scheduler_node_create(gate->scheduler, parent ? parent->node : NULL, &scheduler,
+				     clock_now_ns(), &node->node);
 	pthread_mutex_unlock(&gate->lock);
 	if (code) {
 		refuse(error, code, "no room for another share");

@@ -52,9 +52,10 @@ static struct scheduler_node *choose_leaf(struct scheduler_node *node)
 }
 
 /*
- * Siblings of the same tag would keep in step for ever, and whoever is one small request ahead of them would wait for
- * one large one of each. So who wakes gets a part of its first request added to its tag, never the same for two
- * neighbours: after that request; or before it when another woke at the same virtual time, as when many begin at once.
+ * Siblings of the same tag would keep in step for ever, and whoever is one small request ahead of them would
+ * wait for one large one of each. So who wakes gets a part of its first request added to its tag, never the
+ * same for two neighbours: after that request; or before it when another woke at the same virtual time, as
+ * when many begin at once.
  */
 static uint64_t spread(struct scheduler *scheduler, uint64_t cost_ns)
 {
@@ -71,7 +72,8 @@ static void node_wake(struct scheduler_node *node)
 		node->tag = parent->virtual;
 		node->woken = parent->woken_virtual != parent->virtual;
 		if (!node->woken)
-			node->tag += spread(node->scheduler, choose_leaf(node)->first->cost_ns) * node->tag_step;
+			node->tag +=
+				spread(node->scheduler, choose_leaf(node)->first->cost_ns) * node->tag_step;
 		parent->woken_virtual = parent->virtual;
 	}
 	node->due_ns = later(node->due_ns, node->scheduler->clock_ns);
@@ -141,31 +143,37 @@ static void node_throttle(struct scheduler_node *node, uint64_t wait_ns)
 	node_settle_up(node);
 }
 
-/* How long the node's limits would hold back a request, or with neither requests nor bytes: how much it owes them. */
+/*
+ * How long the node's limits would hold back a request, or with neither requests nor bytes: how much it owes
+ * them.
+ */
 static uint64_t limits_wait_ns(struct scheduler_node *node, uint64_t requests, uint64_t bytes)
 {
 	uint64_t now_ns = node->scheduler->now_ns;
 
-	return later(bucket_wait_ns(&node->requests, requests, now_ns), bucket_wait_ns(&node->bytes, bytes, now_ns));
+	return later(bucket_wait_ns(&node->requests, requests, now_ns),
+		     bucket_wait_ns(&node->bytes, bytes, now_ns));
 }
 
 /* Do the leaf's own limits let it pass, because it is being drained? */
 static bool is_lenient(struct scheduler_node *leaf)
 {
 	if (leaf->draining > 0 && !leaf->lenient)
-		leaf->lenient = later(limits_wait_ns(leaf, 0, 0), limits_wait_ns(leaf->parent, 0, 0)) <= DRAIN_DEBT_MAX_NS;
+		leaf->lenient = later(limits_wait_ns(leaf, 0, 0), limits_wait_ns(leaf->parent, 0, 0)) <=
+				DRAIN_DEBT_MAX_NS;
 	return leaf->lenient;
 }
 
 /*
- * Throttles the first node on the request's way that may not let it pass. Returns true when there is one. A parent
- * with a leaf that is drained stays open for that one: the leaf that asked is throttled instead.
+ * Throttles the first node on the request's way that may not let it pass. Returns true when there is one. A
+ * parent with a leaf that is drained stays open for that one: the leaf that asked is throttled instead.
  */
 static bool hold_back(struct scheduler_node *leaf)
 {
 	if (leaf->scheduler->ignore_limits)
 		return false;
-	for (struct scheduler_node *node = is_lenient(leaf) ? leaf->parent->parent : leaf; node; node = node->parent) {
+	for (struct scheduler_node *node = is_lenient(leaf) ? leaf->parent->parent : leaf; node;
+	     node = node->parent) {
 		uint64_t wait_ns;
 
 		if (!node->limited)
@@ -186,7 +194,9 @@ static uint64_t minus(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-/* Virtual time starts again at zero: for the node, and for its children with it. The order of the keys stays. */
+/*
+ * Virtual time starts again at zero: for the node, and for its children with it. The order of the keys stays.
+ */
 static void node_rebase(struct scheduler_node *node)
 {
 	for (struct scheduler_node *child = node->children; child; child = child->sibling)
@@ -223,7 +233,10 @@ static void charge_reservation(struct scheduler_node *node, uint64_t cost_ns)
 	node->due_ns = step < most - node->due_ns ? node->due_ns + (uint64_t)step : most;
 }
 
-/* Reservations owe the weights a small part of what they get. It is paid back while a reservation has to wait. */
+/*
+ * Reservations owe the weights a small part of what they get. It is paid back while a reservation has to
+ * wait.
+ */
 static void charge_owed(struct scheduler *scheduler, const struct scheduler_node *reserved, uint64_t cost_ns)
 {
 	if (reserved)
@@ -232,7 +245,10 @@ static void charge_owed(struct scheduler *scheduler, const struct scheduler_node
 		scheduler->owed_ns -= (int64_t)cost_ns;
 }
 
-/* A request leaves the leaf; `reserved`: the node whose reservation lets it, or NULL: it is its turn by weight. */
+/*
+ * A request leaves the leaf; `reserved`: the node whose reservation lets it, or NULL: it is its turn by
+ * weight.
+ */
 static void charge(struct scheduler_node *leaf, const struct scheduler_request *request,
 		   const struct scheduler_node *reserved)
 {
@@ -326,7 +342,8 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
 		request->cost_ns = COST_MAX_NS;
 	request->node = leaf;
 	request->added_ns = scheduler->now_ns;
-	request->throttled_ns = node_throttled_ns(leaf);	/* until scheduler_next(): what it starts from */
+	/* Until scheduler_next(): what it starts from */
+	request->throttled_ns = node_throttled_ns(leaf);
 	request->next = NULL;
 	leaf->waiting++;
 	scheduler->waiting++;

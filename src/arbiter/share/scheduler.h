@@ -2,16 +2,16 @@
 /*
  * Sharing a physical disk in time: which of the waiting requests goes to the device next.
  *
- * A pure module: no threads, no I/O, no clock of its own (the time is an argument; one that is earlier than the
- * last counts as the last). The gate (gate.h) drives it under its lock; the simulator (tests/support) drives
- * it with a modelled disk.
+ * A pure module: no threads, no I/O, no clock of its own (the time is an argument; one that is earlier than
+ * the last counts as the last). The gate (gate.h) drives it under its lock; the simulator (tests/support)
+ * drives it with a modelled disk.
  *
- * Requests wait at the leaves of a tree (group, guest, disk); every node has settings. Three promises, in this
- * order, for each node over all requests below it:
+ * Requests wait at the leaves of a tree (group, guest, disk); every node has settings. Three promises, in
+ * this order, for each node over all requests below it:
  *
- *   limit        never more than max_iops and max_bandwidth, beyond `burst_ns` worth of them saved up while idle
- *   reservation  at least reserved_ppb of the device's time, whatever the others ask for
- *   weight       of what its parent gets, a share by weight among the siblings that want some
+ *   limit        never more than max_iops and max_bandwidth, beyond `burst_ns` worth of them saved up while
+ * idle reservation  at least reserved_ppb of the device's time, whatever the others ask for weight       of
+ * what its parent gets, a share by weight among the siblings that want some
  *
  * and the device is never idle while a request waits that no limit holds back. The currency is device time:
  * each request carries its cost in nanoseconds as the cost model (disk_cost.h) estimates it; a device that is
@@ -37,8 +37,8 @@ struct scheduler_settings {
 	uint64_t max_iops;		/* requests a second; 0: no limit */
 	uint64_t max_bandwidth;		/* bytes a second; 0: no limit */
 	/*
-	 * So much of the limits may be saved up; one request may pass in any case. With next to nothing, a limit comes
-	 * out too low: what cannot be used at the moment when it comes is lost.
+	 * So much of the limits may be saved up; one request may pass in any case. With next to nothing, a
+	 * limit comes out too low: what cannot be used at the moment when it comes is lost.
 	 */
 	uint64_t burst_ns;
 };
@@ -67,14 +67,19 @@ void scheduler_destroy(struct scheduler *scheduler);
  * SCHEDULER_DEPTH_MAX. Only nodes without children take requests: none waits at the parent.
  */
 int scheduler_node_create(struct scheduler *scheduler, struct scheduler_node *parent,
-			  const struct scheduler_settings *settings, uint64_t now_ns, struct scheduler_node **ret_node);
+			  const struct scheduler_settings *settings, uint64_t now_ns,
+			  struct scheduler_node **ret_node);
 /* It has no children and no waiting requests. NULL is allowed. */
 void scheduler_node_destroy(struct scheduler_node *node);
-/* From now on; what is waiting is judged by the new settings. What it got before gives it neither credit nor debt. */
-void scheduler_node_set(struct scheduler_node *node, const struct scheduler_settings *settings, uint64_t now_ns);
 /*
- * To another parent (NULL: the root), with what waits below it. Returns 0, -ENOMEM, or -EINVAL: too deep, or below
- * itself. Nothing has changed then.
+ * From now on; what is waiting is judged by the new settings. What it got before gives it neither credit nor
+ * debt.
+ */
+void scheduler_node_set(struct scheduler_node *node, const struct scheduler_settings *settings,
+			uint64_t now_ns);
+/*
+ * To another parent (NULL: the root), with what waits below it. Returns 0, -ENOMEM, or -EINVAL: too deep, or
+ * below itself. Nothing has changed then.
  */
 int scheduler_node_move(struct scheduler_node *node, struct scheduler_node *parent, uint64_t now_ns);
 const struct scheduler_settings *scheduler_node_settings(const struct scheduler_node *node);
@@ -84,10 +89,10 @@ unsigned scheduler_node_waiting(const struct scheduler_node *node);
 bool scheduler_node_limited(const struct scheduler_node *node);
 
 /*
- * Somebody waits for the end of the leaf's requests (each begin has its end): from now on they pass by the limits of the leaf
- * and of its parent, and are charged all the same, so that what comes later pays. Whoever owes more than a second
- * from an earlier time waits until it does not: over time, limits hold. Limits further up are shared with others, and
- * hold as always.
+ * Somebody waits for the end of the leaf's requests (each begin has its end): from now on they pass by the
+ * limits of the leaf and of its parent, and are charged all the same, so that what comes later pays. Whoever
+ * owes more than a second from an earlier time waits until it does not: over time, limits hold. Limits
+ * further up are shared with others, and hold as always.
  */
 void scheduler_drain_begin(struct scheduler_node *leaf, uint64_t now_ns);
 void scheduler_drain_end(struct scheduler_node *leaf);
@@ -99,9 +104,11 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
 
 /*
  * Takes the request that is to go to the device now and charges it to its leaf and its ancestors. NULL: none
- * may go now; *ret_ready_ns (always set then) is when a limit lets the first one through, UINT64_MAX: none waits.
+ * may go now; *ret_ready_ns (always set then) is when a limit lets the first one through, UINT64_MAX: none
+ * waits.
  */
-struct scheduler_request *scheduler_next(struct scheduler *scheduler, uint64_t now_ns, uint64_t *ret_ready_ns);
+struct scheduler_request *scheduler_next(struct scheduler *scheduler, uint64_t now_ns,
+					 uint64_t *ret_ready_ns);
 
 /* Requests waiting in all. */
 unsigned scheduler_waiting(const struct scheduler *scheduler);

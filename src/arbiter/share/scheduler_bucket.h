@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A limit: a bucket into which `rate` tokens a second flow, up to a capacity, and which each request empties by its
- * amount (1, or its bytes). A request may go when the bucket holds its amount; one that is larger than the capacity
- * when the bucket is full, and the bucket then is in debt.
+ * A limit: a bucket into which `rate` tokens a second flow, up to a capacity, and which each request empties
+ * by its amount (1, or its bytes). A request may go when the bucket holds its amount; one that is larger than
+ * the capacity when the bucket is full, and the bucket then is in debt.
  *
- * The level is counted in 1e-9 tokens, so that what flows in during n nanoseconds is exactly n * rate: there is no
- * rounding, and no error that adds up.
+ * The level is counted in 1e-9 tokens, so that what flows in during n nanoseconds is exactly n * rate: there
+ * is no rounding, and no error that adds up.
  */
 #ifndef VIADUCT_ARBITER_SHARE_SCHEDULER_BUCKET_H
 #define VIADUCT_ARBITER_SHARE_SCHEDULER_BUCKET_H
@@ -25,8 +25,8 @@ struct scheduler_bucket {
 };
 
 /*
- * Another rate or capacity: burst_ns worth of the rate, at least least_tokens. A bucket that had no limit starts
- * full; another one keeps what it holds, but no debt.
+ * Another rate or capacity: burst_ns worth of the rate, at least least_tokens. A bucket that had no limit
+ * starts full; another one keeps what it holds, but no debt.
  */
 void bucket_set(struct scheduler_bucket *bucket, uint64_t rate, uint64_t burst_ns, uint64_t least_tokens,
 		uint64_t now_ns);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A heap of things that know their place in it: the smallest key is on top, and any entry can be moved or removed.
- * Keys lie beside the references, so that finding the way down touches no entry's own memory; with eight children a
- * node, 512 entries are four levels (against four children: 50 ns instead of 61 for a decision). The same calls always give the same order, also among equal keys.
+ * A heap of things that know their place in it: the smallest key is on top, and any entry can be moved or
+ * removed. Keys lie beside the references, so that finding the way down touches no entry's own memory; with
+ * eight children a node, 512 entries are four levels (against four children: 50 ns instead of 61 for a
+ * decision). The same calls always give the same order, also among equal keys.
  *
  * Whoever is in a heap embeds a heap_place for it. Memory is taken by heap_reserve() only.
  */
@@ -103,7 +104,8 @@ static inline uint32_t heap_least_child(const struct scheduler_heap *heap, uint3
 
 	if (count >= HEAP_CHILDREN)
 		return first +
-		       heap_lesser(child, heap_lesser(child, heap_lesser(child, 0, 1), heap_lesser(child, 2, 3)),
+		       heap_lesser(child,
+				   heap_lesser(child, heap_lesser(child, 0, 1), heap_lesser(child, 2, 3)),
 				   heap_lesser(child, heap_lesser(child, 4, 5), heap_lesser(child, 6, 7)));
 	for (uint32_t i = 1; i < count; i++)
 		least = heap_lesser(child, least, i);

@@ -5,17 +5,18 @@
  * Two clocks decide, both in whole numbers that are worked out when settings change, so that no request
  * pays for a division.
  *
- * Weights: start-time fair queueing at each node. A child's `tag` is the virtual time at which its next request
- * begins; the request moves it on by cost / weight, and the least tag goes first. The parent's `virtual` is the
- * least tag when it was last asked; a child that wakes begins there or a little later, so that idleness saves up nothing.
+ * Weights: start-time fair queueing at each node. A child's `tag` is the virtual time at which its next
+ * request begins; the request moves it on by cost / weight, and the least tag goes first. The parent's
+ * `virtual` is the least tag when it was last asked; a child that wakes begins there or a little later, so
+ * that idleness saves up nothing.
  *
  * Reservations: `due` is the moment, on the scheduler's reservation clock, when a node is owed its next
- * request; a request that it gets because of that moves it on by cost / reserved. The earliest due goes first, before
- * all weights, when its time has come. What a node gets by weight does not count against its reservation, but
- * what it gets by reservation counts for its weight: in sum it gets the larger of the two.
+ * request; a request that it gets because of that moves it on by cost / reserved. The earliest due goes
+ * first, before all weights, when its time has come. What a node gets by weight does not count against its
+ * reservation, but what it gets by reservation counts for its weight: in sum it gets the larger of the two.
  *
- * A node is `ready` when a request waits below it which no limit between the two holds back. Exactly the ready
- * nodes are in their parent's heaps; node_settle() makes that true again after a change.
+ * A node is `ready` when a request waits below it which no limit between the two holds back. Exactly the
+ * ready nodes are in their parent's heaps; node_settle() makes that true again after a change.
  */
 #ifndef VIADUCT_ARBITER_SHARE_SCHEDULER_PRIVATE_H
 #define VIADUCT_ARBITER_SHARE_SCHEDULER_PRIVATE_H
@@ -25,7 +26,9 @@
 #include "arbiter/share/scheduler_heap.h"
 #include "core/container.h"
 
-/* Virtual time that a nanosecond of cost takes at weight 1: the error of a weight is at most 3e-4 at 10000. */
+/*
+ * Virtual time that a nanosecond of cost takes at weight 1: the error of a weight is at most 3e-4 at 10000.
+ */
 #define VIRTUAL_ONE (1ull << 24)
 /* When `virtual` is here, a node and its children start again at zero: once in 4 minutes at most. */
 #define VIRTUAL_REBASE (1ull << 62)
@@ -34,17 +37,21 @@
 /* Costs are cut to this, over a minute: cost * VIRTUAL_ONE stays far below 2^63. */
 #define COST_MAX_NS (1ull << 36)
 /*
- * What a node gets by reservation beyond its weight puts its tag ahead of its siblings. By more than this much of
- * its own device time it is not remembered, so that it is not left out for long when its siblings go.
+ * What a node gets by reservation beyond its weight puts its tag ahead of its siblings. By more than this
+ * much of its own device time it is not remembered, so that it is not left out for long when its siblings go.
  */
 #define LEAD_MAX_NS 50000000ull
 
-/* `due` moves on by cost * due_step >> DUE_SHIFT; at most this far: a tiny reservation is paid back in a minute. */
+/*
+ * `due` moves on by cost * due_step >> DUE_SHIFT; at most this far: a tiny reservation is paid back in a
+ * minute.
+ */
 #define DUE_SHIFT      20
 #define DUE_LEAD_MAX_NS 60000000000ull
 /*
  * The reservation clock is never further ahead of the earliest due than this. When the device cannot keep the
- * reservations, the clock slows down with it: all get the same part of theirs, and what was missed is forgotten.
+ * reservations, the clock slows down with it: all get the same part of theirs, and what was missed is
+ * forgotten.
  */
 #define DUE_HORIZON_NS 20000000ull
 /* Whoever owes its limits more than this is not let past them when it is drained. */
@@ -62,8 +69,10 @@ struct scheduler_node {
 	struct heap_place by_tag, by_due;	/* in the parent's heaps */
 	unsigned waiting;			/* leaves */
 	bool limited, throttled;
-	bool woken;				/* got nothing since it woke at the parent's virtual time: see spread() */
-	bool lenient;				/* leaves being drained: own limits let pass, see scheduler_drain_begin() */
+	/* Got nothing since it woke at the parent's virtual time: see spread() */
+	bool woken;
+	/* Leaves being drained: own limits let pass, see scheduler_drain_begin() */
+	bool lenient;
 	uint32_t draining;			/* of leaves: drains under way; of their parents: the sum */
 
 	uint64_t due_ns, due_step;		/* due_step 0: no reservation */
@@ -71,7 +80,8 @@ struct scheduler_node {
 	struct scheduler_node *children, *sibling;
 	/* Its children that are ready. */
 	struct scheduler_heap tags;
-	struct scheduler_heap dues;		/* of those with a reservation in or below them: the earliest */
+	/* Of those with a reservation in or below them: the earliest */
+	struct scheduler_heap dues;
 	uint64_t virtual;
 	uint64_t woken_virtual;			/* when a child woke last */
 

@@ -109,7 +109,8 @@ static void detach(struct scheduler_node *node)
 }
 
 int scheduler_node_create(struct scheduler *scheduler, struct scheduler_node *parent,
-			  const struct scheduler_settings *settings, uint64_t now_ns, struct scheduler_node **ret_node)
+			  const struct scheduler_settings *settings, uint64_t now_ns,
+			  struct scheduler_node **ret_node)
 {
 	struct scheduler_node *node;
 	int error;
@@ -162,7 +163,9 @@ int scheduler_node_move(struct scheduler_node *node, struct scheduler_node *pare
 	if (error)
 		return error;
 	scheduler_advance(node->scheduler, now_ns);
-	/* What waits below remembers a sum over all ancestors: the node takes with it what the old ones had. */
+	/*
+	 * What waits below remembers a sum over all ancestors: the node takes with it what the old ones had.
+	 */
 	throttled_ns = node_throttled_ns(node->parent) - node_throttled_ns(parent);
 	node->throttled_total_ns += throttled_ns;
 	/* What it held back may be gone. */
@@ -188,7 +191,8 @@ static void set_limits(struct scheduler_node *node, const struct scheduler_setti
 		node_release(node);	/* to be judged again */
 }
 
-void scheduler_node_set(struct scheduler_node *node, const struct scheduler_settings *settings, uint64_t now_ns)
+void scheduler_node_set(struct scheduler_node *node, const struct scheduler_settings *settings,
+			uint64_t now_ns)
 {
 	assert(settings->weight >= 1 && settings->weight <= SCHEDULER_WEIGHT_SUM_MAX);
 	scheduler_advance(node->scheduler, now_ns);

@@ -32,7 +32,8 @@
 #define IN_FLIGHT	 8u
 #define ROUNDS		 2u	/* of each guest, in each phase: one may have begun before, one is whole */
 #define STEPS		 60u	/* of the hostile guest, in each phase: all it can ask for, once */
-#define SECONDS_DEFAULT	 240	/* under software emulation on a busy machine; usually it takes less than 90 */
+/* Under software emulation on a busy machine; usually it takes less than 90 */
+#define SECONDS_DEFAULT	 240
 
 /* ---- the start ---- */
 
@@ -59,11 +60,13 @@ static int start_hostile(struct demo *demo)
 	json_t *disk = demo_daemon_get(&demo->daemon, "/v1/disks/mallory/root");
 	const char *reason = "";
 	int error = hostile_connect(api_text(disk, "socket"), demo->token, POOL_BYTES,
-				    demo->break_bound ? api_number(disk, "size_bytes") / 2 : 0, &demo->hostile, &reason);
+				    demo->break_bound ? api_number(disk, "size_bytes") / 2 : 0,
+				    &demo->hostile, &reason);
 
 	json_decref(disk);
 	if (error)
-		return cli_fail(demo->command, "the hostile front end cannot connect: %s (%s)", reason, strerror(-error));
+		return cli_fail(demo->command, "the hostile front end cannot connect: %s (%s)", reason,
+				strerror(-error));
 	demo_say(demo, "mallory, a driver of ours with a 64 MiB disk, asks for sectors that are not its own");
 	return CLI_OK;
 }
@@ -71,7 +74,8 @@ static int start_hostile(struct demo *demo)
 static int start_guests(struct demo *demo)
 {
 	for (unsigned i = 0; i < demo->guest_count; i++) {
-		int result = demo_guest_start(&demo->guests[i], &demo->guest_cli, demo->command, &demo->image, demo->token);
+		int result = demo_guest_start(&demo->guests[i], &demo->guest_cli, demo->command, &demo->image,
+					      demo->token);
 
 		if (result != CLI_OK)
 			return result;
@@ -157,8 +161,8 @@ static void compare_refused(struct demo *demo, const char *when)
 	uint64_t sent = hostile_counters(demo->hostile)->sent - demo->counted_sent;
 
 	demo_check(&demo->checks, sent > 0 && api_number(disk, "refused") == sent,
-		   "%s: %llu requests outside mallory's disk were sent, the daemon counted %llu refused", when,
-		   (unsigned long long)sent, (unsigned long long)api_number(disk, "refused"));
+		   "%s: %llu requests outside mallory's disk were sent, the daemon counted %llu refused",
+		   when, (unsigned long long)sent, (unsigned long long)api_number(disk, "refused"));
 	demo->counted_sent += sent;
 	json_decref(disk);
 }
@@ -187,7 +191,8 @@ static int kill_daemon(struct demo *demo)
 	compare_refused(demo, "before the kill");
 	hostile_reset_longest(demo->hostile);
 	error = hostile_leave_in_flight(demo->hostile, IN_FLIGHT);
-	demo_say(demo, "kill -9 of viaductd (pid %d), with requests in flight, and start again", (int)demo->daemon.pid);
+	demo_say(demo, "kill -9 of viaductd (pid %d), with requests in flight, and start again",
+		 (int)demo->daemon.pid);
 	demo_daemon_stop(&demo->daemon, SIGKILL);
 	if (!error)
 		error = demo_daemon_start(&demo->daemon, false);
@@ -212,7 +217,8 @@ static int take_over(struct demo *demo)
 
 	compare_refused(demo, "before the takeover");
 	hostile_reset_longest(demo->hostile);
-	demo_say(demo, "viaductd --takeover: a new process takes the open connections from pid %d", (int)predecessor);
+	demo_say(demo, "viaductd --takeover: a new process takes the open connections from pid %d",
+		 (int)predecessor);
 	error = demo_daemon_start(&demo->daemon, true);
 	if (!error)
 		error = pulse_until_ready(demo, &demo->pauses.takeover_ns);
@@ -236,12 +242,14 @@ static int take_over(struct demo *demo)
 
 static void check_guest(struct demo *demo, const struct demo_guest *guest)
 {
-	demo_check(&demo->checks, guest->ended && guest->errors == 0 && guest->error_lines == 0 && guest->rounds > 0,
-		   "%s: made a file system, wrote and verified %u rounds of %u MiB, and all %u files once more at the end",
+	demo_check(&demo->checks,
+		   guest->ended && guest->errors == 0 && guest->error_lines == 0 && guest->rounds > 0,
+		   "%s: made a file system, wrote and verified %u rounds of %u MiB, and all %u files once "
+		   "more at the end",
 		   guest->name, guest->rounds, guest->mib, guest->files);
 	demo_check(&demo->checks, guest->ended && guest->kernel_errors == 0 && !guest->rebooted,
-		   "%s: its kernel %s saw no I/O error and never rebooted; its longest pause was %u ms", guest->name,
-		   guest->kernel, guest->pause_ms);
+		   "%s: its kernel %s saw no I/O error and never rebooted; its longest pause was %u ms",
+		   guest->name, guest->kernel, guest->pause_ms);
 }
 
 static void check_hostile(struct demo *demo)
@@ -251,7 +259,8 @@ static void check_hostile(struct demo *demo)
 	demo_check(&demo->checks, counters->sent > 0 && counters->refused == counters->sent,
 		   "mallory: %llu of %llu requests outside its disk were refused",
 		   (unsigned long long)counters->refused, (unsigned long long)counters->sent);
-	demo_check(&demo->checks, counters->leaked == 0, "mallory: no refused read changed a byte of the buffer");
+	demo_check(&demo->checks, counters->leaked == 0,
+		   "mallory: no refused read changed a byte of the buffer");
 	demo_check(&demo->checks, counters->honest > 0 && counters->honest_failed == 0,
 		   "mallory: %llu of %llu requests inside its disk were served between them",
 		   (unsigned long long)(counters->honest - counters->honest_failed),
@@ -284,7 +293,8 @@ static void check_end(struct demo *demo)
 	for (unsigned i = 0; i < demo->guest_count; i++) {
 		check_guest(demo, &demo->guests[i]);
 		expected[count++] = (struct demo_expected){
-			demo->guests[i].name, (uint64_t)demo->guests[i].files * demo->guests[i].mib * lines_per_mib,
+			demo->guests[i].name,
+			(uint64_t)demo->guests[i].files * demo->guests[i].mib * lines_per_mib,
 		};
 	}
 	expected[count++] = (struct demo_expected){ "mallory", 128 };
@@ -367,7 +377,8 @@ static int run(struct demo *demo, const char *image)
 }
 
 /* --check-pool: the last check alone, on a file and a map from elsewhere. */
-static int check_pool_only(struct cli *cli, const struct cli_command *command, const char *file, const char *map_path)
+static int check_pool_only(struct cli *cli, const struct cli_command *command, const char *file,
+			   const char *map_path)
 {
 	struct demo_checks checks = { .colour = cli->colour };
 	json_error_t error;
@@ -383,8 +394,11 @@ static int check_pool_only(struct cli *cli, const struct cli_command *command, c
 
 int command_demo(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
-	struct demo demo = { .cli = cli, .command = command, .checks = { .colour = cli->colour },
-			     .start_ns = clock_now_ns(), .guests = { { .name = "alice" }, { .name = "bob" } } };
+	struct demo demo = { .cli = cli,
+			     .command = command,
+			     .checks = { .colour = cli->colour },
+			     .start_ns = clock_now_ns(),
+			     .guests = { { .name = "alice" }, { .name = "bob" } } };
 	const char *image = NULL, *check_pool = NULL, *seconds = NULL;
 	const struct cli_option options[] = {
 		{ "guest-image", &image, NULL }, { "check-pool", &check_pool, NULL },

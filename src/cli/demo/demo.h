@@ -26,7 +26,8 @@ struct demo_checks {
 };
 
 /* Prints "ok" or "FAILED" and what was (to be) proven, and counts. Returns `ok`. */
-bool demo_check(struct demo_checks *checks, bool ok, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool demo_check(struct demo_checks *checks, bool ok, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* No two runs of the map overlap. */
 void demo_check_map(struct demo_checks *checks, const json_t *pool);
@@ -51,7 +52,9 @@ struct demo_daemon {
 	pid_t pid;		/* 0: none runs */
 };
 
-/* Starts it; with `takeover` as the successor of the one that runs (whose pid the caller keeps). 0 or -errno. */
+/*
+ * Starts it; with `takeover` as the successor of the one that runs (whose pid the caller keeps). 0 or -errno.
+ */
 int demo_daemon_start(struct demo_daemon *daemon, bool takeover);
 /* Waits until the API answers from daemon->pid. 0, -ETIMEDOUT, or -ECHILD (it ended). */
 int demo_daemon_ready(struct demo_daemon *daemon, unsigned timeout_ms);
@@ -62,7 +65,8 @@ int demo_daemon_stop(struct demo_daemon *daemon, int signal);
 /* Does this build of the daemon know --takeover? */
 bool demo_daemon_has_takeover(const struct demo_daemon *daemon);
 /* `body` (borrowed) or NULL. NULL when it fails. The caller owns the answer. */
-json_t *demo_daemon_call(const struct demo_daemon *daemon, const char *method, const char *path, const json_t *body);
+json_t *demo_daemon_call(const struct demo_daemon *daemon, const char *method, const char *path,
+			 const json_t *body);
 json_t *demo_daemon_get(const struct demo_daemon *daemon, const char *path);
 
 /* ---- a stock guest (demo_guest.c) ---- */
@@ -111,13 +115,16 @@ struct hostile_counters {
 };
 
 /*
- * pretended_bytes > 0: takes the disk for so large, and so asks for sectors that are its own after all: a test
- * sees that the checks notice when such requests are served.
+ * pretended_bytes > 0: takes the disk for so large, and so asks for sectors that are its own after all: a
+ * test sees that the checks notice when such requests are served.
  */
 int hostile_connect(const char *socket, const char *token, uint64_t pool_bytes, uint64_t pretended_bytes,
 		    struct hostile **ret_hostile, const char **ret_error);
 void hostile_close(struct hostile *hostile);
-/* One request that must be refused (the next of all kinds, in turn) and one honest one, waited for. 0 or -errno. */
+/*
+ * One request that must be refused (the next of all kinds, in turn) and one honest one, waited for. 0 or
+ * -errno.
+ */
 int hostile_step(struct hostile *hostile);
 /* One honest request. */
 int hostile_pulse(struct hostile *hostile);
@@ -163,8 +170,8 @@ void demo_say(const struct demo *demo, const char *format, ...) __attribute__((f
 int demo_prepare(struct demo *demo, const char *image);
 
 /*
- * Sharing in time: floods by weight, a victim's latency, another weight while they run. Takes 6 seconds, and the
- * processors should have nothing else to do. Returns an exit code.
+ * Sharing in time: floods by weight, a victim's latency, another weight while they run. Takes 6 seconds, and
+ * the processors should have nothing else to do. Returns an exit code.
  */
 int demo_share_time(struct demo *demo);
 /* Writes the sections of the guests that take part. */

@@ -16,8 +16,8 @@ bool demo_check(struct demo_checks *checks, bool ok, const char *format, ...)
 {
 	va_list arguments;
 
-	printf("  %s%-6s%s ", table_style_begin(ok ? TABLE_GOOD : TABLE_BAD, checks->colour), ok ? "ok" : "FAILED",
-	       table_style_end(checks->colour));
+	printf("  %s%-6s%s ", table_style_begin(ok ? TABLE_GOOD : TABLE_BAD, checks->colour),
+	       ok ? "ok" : "FAILED", table_style_end(checks->colour));
 	va_start(arguments, format);
 	vprintf(format, arguments);
 	va_end(arguments);
@@ -79,7 +79,8 @@ void demo_check_sizes(struct demo_checks *checks, const json_t *pool, const json
 	json_array_foreach(disks, index, disk)
 		complete += owned_bytes(pool, api_text(disk, "name")) >= api_number(disk, "size_bytes");
 	demo_check(checks, complete == json_array_size(disks) && complete > 0,
-		   "map: %zu of %zu disks have extents for their whole size", complete, json_array_size(disks));
+		   "map: %zu of %zu disks have extents for their whole size", complete,
+		   json_array_size(disks));
 }
 
 /* ---- the pool's file ---- */
@@ -98,7 +99,8 @@ void demo_check_metadata(struct demo_checks *checks, const char *path)
 	if (problems < 0)
 		demo_check(checks, false, "pool file: %s cannot be checked: %s", path, strerror(-problems));
 	else
-		demo_check(checks, problems == 0, "pool file: `pool check` finds %d problems in its metadata", problems);
+		demo_check(checks, problems == 0, "pool file: `pool check` finds %d problems in its metadata",
+			   problems);
 }
 
 static void check_guest(struct demo_checks *checks, const struct scan_guest *guest)
@@ -109,11 +111,13 @@ static void check_guest(struct demo_checks *checks, const struct scan_guest *gue
 		demo_check(checks, true, "pool file: all %s lines of %s's pattern lie in %s's own extents",
 			   text_count(lines, guest->own), guest->name, guest->name);
 	else
-		demo_check(checks, false, "pool file: %llu lines of %s's pattern lie in foreign extents and %llu in nobody's; "
-			   "the first at byte %#llx, which belongs to %s",
-			   (unsigned long long)guest->foreign, guest->name, (unsigned long long)guest->outside,
-			   (unsigned long long)guest->first_bad_bytes,
-			   guest->first_bad_owner[0] ? guest->first_bad_owner : "nobody");
+		demo_check(
+			checks, false,
+			"pool file: %llu lines of %s's pattern lie in foreign extents and %llu in nobody's; "
+			"the first at byte %#llx, which belongs to %s",
+			(unsigned long long)guest->foreign, guest->name, (unsigned long long)guest->outside,
+			(unsigned long long)guest->first_bad_bytes,
+			guest->first_bad_owner[0] ? guest->first_bad_owner : "nobody");
 }
 
 void demo_check_pool_file(struct demo_checks *checks, const char *path, const json_t *pool, const char *token,
@@ -127,7 +131,8 @@ void demo_check_pool_file(struct demo_checks *checks, const char *path, const js
 		demo_check(checks, false, "pool file: %s cannot be read: %s", path, strerror(-error));
 		return;
 	}
-	demo_check(checks, result.guest_count > 0, "pool file: %s of data read from outside, patterns of %zu guests found",
+	demo_check(checks, result.guest_count > 0,
+		   "pool file: %s of data read from outside, patterns of %zu guests found",
 		   text_size(size, result.scanned_bytes), result.guest_count);
 	for (size_t i = 0; i < result.guest_count; i++)
 		check_guest(checks, &result.guests[i]);

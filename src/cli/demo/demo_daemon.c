@@ -31,12 +31,13 @@ int demo_daemon_start(struct demo_daemon *daemon, bool takeover)
 	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
 	dup2(open(daemon->log, O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
-	execl(daemon->program, daemon->program, "--config", daemon->config, "--runtime-dir", daemon->runtime_dir,
-	      takeover ? "--takeover" : (char *)NULL, (char *)NULL);
+	execl(daemon->program, daemon->program, "--config", daemon->config, "--runtime-dir",
+	      daemon->runtime_dir, takeover ? "--takeover" : (char *)NULL, (char *)NULL);
 	_exit(127);
 }
 
-json_t *demo_daemon_call(const struct demo_daemon *daemon, const char *method, const char *path, const json_t *body)
+json_t *demo_daemon_call(const struct demo_daemon *daemon, const char *method, const char *path,
+			 const json_t *body)
 {
 	struct api_client *client;
 	json_t *answer = NULL;

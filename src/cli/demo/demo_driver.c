@@ -50,7 +50,8 @@ static uint64_t next_random(struct demo_driver *driver)
 
 static bool wants_more(const struct demo_driver *driver)
 {
-	return driver->filling ? driver->added < DEMO_DRIVER_BLOCKS : !__atomic_load_n(&driver->stop, __ATOMIC_RELAXED);
+	return driver->filling ? driver->added < DEMO_DRIVER_BLOCKS
+			       : !__atomic_load_n(&driver->stop, __ATOMIC_RELAXED);
 }
 
 static int add(struct demo_driver *driver, struct read_slot *slot)
@@ -146,10 +147,14 @@ static int fill(struct demo_driver *driver)
 	return !error && driver->failed.value > 0 ? -EIO : error;
 }
 
-int demo_driver_open(const struct demo_driver_options *options, struct demo_driver **ret_driver, const char **ret_error)
+int demo_driver_open(const struct demo_driver_options *options, struct demo_driver **ret_driver,
+		     const char **ret_error)
 {
 	const struct frontend_options frontend = {
-		.path = options->socket, .queues = 1, .queue_size = RING_SIZE, .features = FRONTEND_F_INDIRECT | FRONTEND_F_EVENT_IDX,
+		.path = options->socket,
+		.queues = 1,
+		.queue_size = RING_SIZE,
+		.features = FRONTEND_F_INDIRECT | FRONTEND_F_EVENT_IDX,
 		.memory_bytes = RING_BYTES + (size_t)options->depth * options->block_bytes,
 	};
 	struct demo_driver *driver = calloc(1, sizeof(*driver));

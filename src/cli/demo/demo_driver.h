@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A driver of ours on a virtual disk, on a thread of its own: it keeps the disk busy with random reads. A stock
- * kernel under software emulation cannot flood a disk; this can.
+ * A driver of ours on a virtual disk, on a thread of its own: it keeps the disk busy with random reads. A
+ * stock kernel under software emulation cannot flood a disk; this can.
  */
 #ifndef VIADUCT_CLI_DEMO_DEMO_DRIVER_H
 #define VIADUCT_CLI_DEMO_DEMO_DRIVER_H

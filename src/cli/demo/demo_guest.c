@@ -16,15 +16,18 @@
 static void build(const struct vmm_guest *vmm, const struct demo_image *image, const char *token,
 		  struct vmm_arguments *arguments)
 {
-	const char *accel = image->accel == VMM_KVM ? "kvm" : "tcg", *cpu = image->accel == VMM_KVM ? "host" : "max";
+	const char *accel = image->accel == VMM_KVM ? "kvm" : "tcg",
+		   *cpu = image->accel == VMM_KVM ? "host" : "max";
 	const char *const fixed[] = {
-		image->qemu, "-accel", accel, "-cpu", cpu, "-nodefaults", "-display", "none", "-serial", "stdio",
-		"-no-reboot", "-kernel", image->kernel, "-initrd", image->initrd, "-append",
+		image->qemu,   "-accel",  accel,	 "-cpu",    cpu,	  "-nodefaults",
+		"-display",    "none",	  "-serial",	 "stdio",   "-no-reboot", "-kernel",
+		image->kernel, "-initrd", image->initrd, "-append",
 	};
 
 	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
 		vmm_argument(arguments, "%s", fixed[i]);
-	vmm_argument(arguments, "console=ttyS0 quiet panic=-1 viaduct.mode=demo viaduct.name=%s viaduct.token=%s",
+	vmm_argument(arguments,
+		     "console=ttyS0 quiet panic=-1 viaduct.mode=demo viaduct.name=%s viaduct.token=%s",
 		     vmm->name, token);
 	vmm_qemu_arguments(vmm, arguments);
 }

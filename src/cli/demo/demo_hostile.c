@@ -77,7 +77,11 @@ int hostile_connect(const char *socket, const char *token, uint64_t pool_bytes, 
 		    struct hostile **ret_hostile, const char **ret_error)
 {
 	const struct frontend_options options = {
-		.path = socket, .queues = 1, .queue_size = QUEUE_SIZE, .memory_bytes = MEMORY_BYTES, .inflight = true,
+		.path = socket,
+		.queues = 1,
+		.queue_size = QUEUE_SIZE,
+		.memory_bytes = MEMORY_BYTES,
+		.inflight = true,
 		.features = BLK_F_FLUSH | BLK_F_DISCARD | BLK_F_ZEROES | F_INDIRECT,
 	};
 	struct hostile *hostile = calloc(1, sizeof(*hostile));
@@ -209,7 +213,8 @@ static int ask_for_more(struct hostile *hostile, const struct lie *lie, enum fro
 	if (type == FRONTEND_BLOCK_OUT) {
 		fill_pattern(hostile, hostile->bad_buffer);
 	} else if (type != FRONTEND_BLOCK_IN) {
-		const struct frontend_block_range range = { .sector = request.sector, .sectors = lie->sectors };
+		const struct frontend_block_range range = { .sector = request.sector,
+							    .sectors = lie->sectors };
 
 		memcpy(hostile->bad_buffer, &range, sizeof(range));
 		request.sector = 0;

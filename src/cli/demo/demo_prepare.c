@@ -30,7 +30,8 @@ static int prepare_directory(struct demo *demo)
 	const char *parent = getenv("TMPDIR");
 	uint64_t random = 0;
 
-	snprintf(demo->directory, sizeof(demo->directory), "%s/viaduct-demo-XXXXXX", parent ? parent : "/tmp");
+	snprintf(demo->directory, sizeof(demo->directory), "%s/viaduct-demo-XXXXXX",
+		 parent ? parent : "/tmp");
 	if (!mkdtemp(demo->directory))
 		return cli_fail(demo->command, "%s: %s", demo->directory, strerror(errno));
 	if (getrandom(&random, sizeof(random), 0) < 0)
@@ -44,7 +45,8 @@ static int prepare_directory(struct demo *demo)
 		snprintf(demo->guests[i].log, sizeof(demo->guests[i].log), "%s/%s.console", demo->directory,
 			 demo->guests[i].name);
 	demo->guest_cli = *demo->cli;
-	snprintf(demo->guest_cli.runtime_dir, sizeof(demo->guest_cli.runtime_dir), "%s", demo->daemon.runtime_dir);
+	snprintf(demo->guest_cli.runtime_dir, sizeof(demo->guest_cli.runtime_dir), "%s",
+		 demo->daemon.runtime_dir);
 	return CLI_OK;
 }
 
@@ -67,7 +69,10 @@ static int write_config(struct demo *demo)
 	fprintf(config,
 		"[daemon]\nstate_dir = %s/state\n\n"
 		"[pool main]\npath = %s\nsize = 8G\ncache = %s\n"
-		/* A new, sparse file has nothing that can be measured: an ordinary SSD's, corrected while it is used. */
+		/*
+		 * A new, sparse file has nothing that can be measured: an ordinary SSD's, corrected while it
+		 * is used.
+		 */
 		"capacity_iops = 50000\ncapacity_bandwidth = 500M\n\n"
 		"[guest alice]\n[disk alice/root]\npool = main\nsize = 1G\n\n"
 		"[guest bob]\n[disk bob/root]\npool = main\nsize = 1G\n\n"
@@ -86,7 +91,8 @@ static int run_image_builder(struct demo *demo, const char *directory)
 	pid_t pid;
 
 	if (cli_find_program("guest-image", builder) < 0)
-		return cli_fail(demo->command, "guest-image, which builds the guests, was not found beside this program");
+		return cli_fail(demo->command,
+				"guest-image, which builds the guests, was not found beside this program");
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
@@ -95,7 +101,8 @@ static int run_image_builder(struct demo *demo, const char *directory)
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	return status == 0 ? CLI_OK : cli_fail(demo->command, "the guests' kernel and initramfs could not be built");
+	return status == 0 ? CLI_OK
+			   : cli_fail(demo->command, "the guests' kernel and initramfs could not be built");
 }
 
 static int prepare_image(struct demo *demo, const char *given)
@@ -109,13 +116,15 @@ static int prepare_image(struct demo *demo, const char *given)
 	else if (cache && cache[0] == '/')
 		snprintf(directory, sizeof(directory), "%s/viaduct/guest-image", cache);
 	else
-		snprintf(directory, sizeof(directory), "%s/.cache/viaduct/guest-image", home ? home : "/var/tmp");
+		snprintf(directory, sizeof(directory), "%s/.cache/viaduct/guest-image",
+			 home ? home : "/var/tmp");
 	snprintf(demo->image.kernel, sizeof(demo->image.kernel), "%s/vmlinuz", directory);
 	snprintf(demo->image.initrd, sizeof(demo->image.initrd), "%s/initrd.gz", directory);
 	if (!given || access(demo->image.initrd, R_OK) < 0)
 		result = run_image_builder(demo, directory);
 	if (result == CLI_OK && vmm_find_qemu(demo->image.qemu) < 0)
-		result = cli_fail(demo->command, "QEMU is not installed; `apt install qemu-system-x86` brings it");
+		result = cli_fail(demo->command,
+				  "QEMU is not installed; `apt install qemu-system-x86` brings it");
 	if (result != CLI_OK)
 		return result;
 	demo->image.accel = vmm_probe_accel(demo->image.qemu, demo->image.kernel, &reason);

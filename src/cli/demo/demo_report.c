@@ -17,7 +17,9 @@
 static void print_refused(const struct hostile *hostile, bool colour)
 {
 	static const struct table_column columns[] = {
-		{ "WHAT MALLORY ASKED FOR", false, true }, { "SENT", true, false }, { "REFUSED", true, false },
+		{ "WHAT MALLORY ASKED FOR", false, true },
+		{ "SENT", true, false },
+		{ "REFUSED", true, false },
 	};
 	struct table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
 	uint64_t sent, refused;
@@ -27,7 +29,8 @@ static void print_refused(const struct hostile *hostile, bool colour)
 		table_row(table);
 		table_cell(table, TABLE_PLAIN, "%s", what);
 		table_cell(table, TABLE_PLAIN, "%llu", (unsigned long long)sent);
-		table_cell(table, sent == refused ? TABLE_GOOD : TABLE_BAD, "%llu", (unsigned long long)refused);
+		table_cell(table, sent == refused ? TABLE_GOOD : TABLE_BAD, "%llu",
+			   (unsigned long long)refused);
 	}
 	table_print(table, stdout, cli_terminal_width(STDOUT_FILENO), colour);
 	table_destroy(table);
@@ -41,7 +44,8 @@ void demo_report_print(const json_t *pool, const json_t *status, const struct ho
 	puts("\nWho owns which part of the physical disk:");
 	pool_map_print(pool, stdout, cli_terminal_width(STDOUT_FILENO), colour);
 	puts("\nCounters of each guest, since the last start of the daemon:");
-	status_table_print(json_object_get(status, "disks"), stdout, cli_terminal_width(STDOUT_FILENO), colour);
+	status_table_print(json_object_get(status, "disks"), stdout, cli_terminal_width(STDOUT_FILENO),
+			   colour);
 	puts("\nRefused requests (reads, writes, discards, zeroing), in all:");
 	print_refused(hostile, colour);
 	printf("\nPause seen by a driver's I/O: %s when the daemon was killed and started again",

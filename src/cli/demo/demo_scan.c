@@ -25,7 +25,8 @@ struct scan {
 
 void scan_pattern_line(char line[SCAN_PATTERN_BYTES], const char *token, const char *guest, unsigned round)
 {
-	int length = snprintf(line, SCAN_PATTERN_BYTES, MARKER "%s.guest=%s.round=%06u.", token, guest, round);
+	int length =
+		snprintf(line, SCAN_PATTERN_BYTES, MARKER "%s.guest=%s.round=%06u.", token, guest, round);
 
 	if (length < (int)SCAN_PATTERN_BYTES)
 		memset(line + length, '.', SCAN_PATTERN_BYTES - (size_t)length);
@@ -49,10 +50,12 @@ static void parse_line(const char *line, size_t bytes, const char *token, char n
 	const char *guest;
 
 	name[0] = '\0';
-	snprintf(text, sizeof(text), "%.*s", (int)(bytes < SCAN_PATTERN_BYTES ? bytes : SCAN_PATTERN_BYTES), line);
+	snprintf(text, sizeof(text), "%.*s", (int)(bytes < SCAN_PATTERN_BYTES ? bytes : SCAN_PATTERN_BYTES),
+		 line);
 	token_length = strcspn(text + MARKER_BYTES, " .");
 	guest = strstr(text, "guest=");
-	if (!guest || (token && (strlen(token) != token_length || strncmp(text + MARKER_BYTES, token, token_length) != 0)))
+	if (!guest || (token && (strlen(token) != token_length ||
+				 strncmp(text + MARKER_BYTES, token, token_length) != 0)))
 		return;
 	name_length = strcspn(guest + 6, " .\n");
 	if (name_length < SCAN_NAME_MAX)

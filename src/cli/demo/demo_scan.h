@@ -31,8 +31,8 @@ struct scan_result {
 };
 
 /*
- * `pool` is an answer of GET /v1/pools/{pool}. `token` NULL: every token counts. Returns 0 or -errno (the file
- * cannot be read; -E2BIG: patterns of more guests than SCAN_GUESTS_MAX).
+ * `pool` is an answer of GET /v1/pools/{pool}. `token` NULL: every token counts. Returns 0 or -errno (the
+ * file cannot be read; -E2BIG: patterns of more guests than SCAN_GUESTS_MAX).
  */
 int scan_pool_file(const char *path, const json_t *pool, const char *token, struct scan_result *ret_result);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The demo's part on sharing in time. Carol and dave flood the disk, erin reads a little now and then; all three are
- * drivers of ours. What they are served is counted by themselves, and compared with what the daemon charges them.
+ * The demo's part on sharing in time. Carol and dave flood the disk, erin reads a little now and then; all
+ * three are drivers of ours. What they are served is counted by themselves, and compared with what the daemon
+ * charges them.
  */
 #include <errno.h>
 #include <math.h>
@@ -20,7 +21,8 @@
 #include "cli/top/top_screen.h"
 #include "core/clock.h"
 
-#define FLOOD_DEPTH	512u		/* waits longer than our threads are kept from their processor, as a rule */
+/* Waits longer than our threads are kept from their processor, as a rule */
+#define FLOOD_DEPTH	512u
 #define FLOOD_BYTES	16384u		/* large enough that the disk is the bottleneck, not the processor */
 #define VICTIM_BYTES	4096u
 #define WEIGHT		100
@@ -32,7 +34,8 @@
 
 #define SETTLE_MS	200u
 #define ALONE_MS	800u
-#define WINDOWS		9u		/* of the floods; their median counts: where we get no processor, we want nothing */
+/* Of the floods; their median counts: where we get no processor, we want nothing */
+#define WINDOWS		9u
 #define WINDOW_MS	200u
 #define BESIDE_MS	1200u
 #define CHANGES		5u		/* of a weight; here, too */
@@ -89,21 +92,27 @@ static int open_driver(struct sharing *sharing, unsigned which)
 
 	json_decref(disk);
 	free(path);
-	return error ? cli_fail(demo->command, "%s's driver: %s (%s)", actors[which].guest, reason, strerror(-error)) : CLI_OK;
+	return error ? cli_fail(demo->command, "%s's driver: %s (%s)", actors[which].guest, reason,
+				strerror(-error))
+		     : CLI_OK;
 }
 
 static int start(struct sharing *sharing, unsigned which)
 {
 	int error = demo_driver_start(sharing->driver[which]);
 
-	return error ? cli_fail(sharing->demo->command, "%s's driver: %s", actors[which].guest, strerror(-error)) : CLI_OK;
+	return error ? cli_fail(sharing->demo->command, "%s's driver: %s", actors[which].guest,
+				strerror(-error))
+		     : CLI_OK;
 }
 
 static int stop(struct sharing *sharing, unsigned which)
 {
 	int error = demo_driver_stop(sharing->driver[which]);
 
-	return error ? cli_fail(sharing->demo->command, "%s's driver: %s", actors[which].guest, strerror(-error)) : CLI_OK;
+	return error ? cli_fail(sharing->demo->command, "%s's driver: %s", actors[which].guest,
+				strerror(-error))
+		     : CLI_OK;
 }
 
 static int wait_ms(const struct sharing *sharing, unsigned ms)
@@ -131,7 +140,9 @@ static int read_charged(const struct sharing *sharing, unsigned which, uint64_t 
 	free(path);
 	*ret_ns = api_number(json_object_get(disk, "time"), "device_ns");
 	json_decref(disk);
-	return answered ? CLI_OK : cli_fail(sharing->demo->command, "the daemon does not answer while the disk is flooded");
+	return answered ? CLI_OK
+			: cli_fail(sharing->demo->command,
+				   "the daemon does not answer while the disk is flooded");
 }
 
 static uint64_t done_between(const struct moment *from, const struct moment *to, unsigned which)
@@ -154,7 +165,8 @@ static int take_sample(const struct sharing *sharing, struct top_sample **ret_sa
 	json_t *status = demo_daemon_get(&sharing->demo->daemon, "/v1/status");
 
 	if (!status)
-		return cli_fail(sharing->demo->command, "the daemon does not answer while the disk is flooded");
+		return cli_fail(sharing->demo->command,
+				"the daemon does not answer while the disk is flooded");
 	*ret_sample = top_sample_parse(status, NULL, clock_now_ns());
 	json_decref(status);
 	return CLI_OK;
@@ -200,16 +212,21 @@ static void check_shares(struct demo *demo, const struct moment moments[WINDOWS 
 		const struct moment *from = &moments[i], *to = &moments[i + 1];
 
 		done[i] = ratio_of(done_between(from, to, DAVE), done_between(from, to, CAROL));
-		device[i] = ratio_of(to->device_ns[DAVE] - from->device_ns[DAVE], to->device_ns[CAROL] - from->device_ns[CAROL]);
+		device[i] = ratio_of(to->device_ns[DAVE] - from->device_ns[DAVE],
+				     to->device_ns[CAROL] - from->device_ns[CAROL]);
 	}
 	demo_check(&demo->checks, ratio_holds(median(done, WINDOWS)),
-		   "weights 100 and 300: carol was served %s reads in %.1f s, dave %s: 1 : %.2f in the median 200 ms",
-		   text_count(carol, done_between(first, last, CAROL)), (double)(last->ns - first->ns) / (double)NS_PER_S,
+		   "weights 100 and 300: carol was served %s reads in %.1f s, dave %s: 1 : %.2f in the "
+		   "median 200 ms",
+		   text_count(carol, done_between(first, last, CAROL)),
+		   (double)(last->ns - first->ns) / (double)NS_PER_S,
 		   text_count(dave, done_between(first, last, DAVE)), median(done, WINDOWS));
 	demo_check(&demo->checks, ratio_holds(median(device, WINDOWS)),
-		   "weights 100 and 300: the daemon charged them %s and %s of the device's time: 1 : %.2f (within 10 %%)",
+		   "weights 100 and 300: the daemon charged them %s and %s of the device's time: 1 : %.2f "
+		   "(within 10 %%)",
 		   text_duration(carol, last->device_ns[CAROL] - first->device_ns[CAROL]),
-		   text_duration(dave, last->device_ns[DAVE] - first->device_ns[DAVE]), median(device, WINDOWS));
+		   text_duration(dave, last->device_ns[DAVE] - first->device_ns[DAVE]),
+		   median(device, WINDOWS));
 }
 
 static int flood(struct sharing *sharing)
@@ -247,10 +264,14 @@ static int read_a_little(struct sharing *sharing, unsigned ms, uint64_t *ret_p99
 }
 
 /* What `viaduct top --once --guests` shows in 80 columns. */
-static void print_bars(const struct sharing *sharing, const struct top_sample *before, const struct top_sample *now)
+static void print_bars(const struct sharing *sharing, const struct top_sample *before,
+		       const struct top_sample *now)
 {
 	struct top_screen screen = {
-		.width = 80, .colour = sharing->demo->cli->colour, .kind = TOP_GUESTS, .sort = top_column_find("dev"),
+		.width = 80,
+		.colour = sharing->demo->cli->colour,
+		.kind = TOP_GUESTS,
+		.sort = top_column_find("dev"),
 		.interval_ns = (now->now_ns - before->now_ns) / (100 * NS_PER_MS) * (100 * NS_PER_MS),
 	};
 	struct top_view *view = top_view_create(before, now, screen.kind);
@@ -268,8 +289,10 @@ static void check_latency(struct demo *demo, uint64_t alone_ns, uint64_t beside_
 	char alone[TEXT_NUMBER_MAX], beside[TEXT_NUMBER_MAX], carol[TEXT_NUMBER_MAX];
 
 	demo_check(&demo->checks, beside_ns > 0 && beside_ns <= 2 * alone_ns + carol_ns / 4,
-		   "erin, weight 100, 4 KiB at a time: p99 %s alone, %s next to both floods, whose carol sees %s",
-		   text_duration(alone, alone_ns), text_duration(beside, beside_ns), text_duration(carol, carol_ns));
+		   "erin, weight 100, 4 KiB at a time: p99 %s alone, %s next to both floods, whose carol "
+		   "sees %s",
+		   text_duration(alone, alone_ns), text_duration(beside, beside_ns),
+		   text_duration(carol, carol_ns));
 }
 
 static int protect(struct sharing *sharing, uint64_t alone_ns)
@@ -309,20 +332,25 @@ static double followed_after_ms(const struct moment *moments, unsigned count, un
 			end++;
 		if (moments[end].ns - from->ns < WINDOW_MS * NS_PER_MS)
 			break;
-		if (ratio_holds(ratio_of(done_between(from, &moments[end], more), done_between(from, &moments[end], less))) &&
+		if (ratio_holds(ratio_of(done_between(from, &moments[end], more),
+					 done_between(from, &moments[end], less))) &&
 		    ratio_holds(ratio_of(done_between(from, last, more), done_between(from, last, less))))
 			return (double)(from->ns - moments[0].ns) / (double)NS_PER_MS;
 	}
 	return INFINITY;
 }
 
-/* What they get for FOLLOW_MS; where the disk, or the machine, serves nobody, the clock stands still. Their number. */
+/*
+ * What they get for FOLLOW_MS; where the disk, or the machine, serves nobody, the clock stands still. Their
+ * number.
+ */
 static unsigned watch(const struct sharing *sharing, struct moment moments[MOMENTS])
 {
 	uint64_t start_ns = moments[0].ns, stalled_ns = 0;
 	unsigned count = 1;
 
-	while (count < MOMENTS && moments[count - 1].ns - start_ns < FOLLOW_MS * NS_PER_MS && stalled_ns < STALLED_MAX_NS) {
+	while (count < MOMENTS && moments[count - 1].ns - start_ns < FOLLOW_MS * NS_PER_MS &&
+	       stalled_ns < STALLED_MAX_NS) {
 		struct moment *last = &moments[count - 1], *now = &moments[count];
 
 		usleep(MOMENT_MS * 1000);
@@ -363,10 +391,12 @@ static int change_weights(struct sharing *sharing)
 		return result;
 	middle_ms = median(took_ms, CHANGES);
 	if (middle_ms == INFINITY)
-		demo_check(&sharing->demo->checks, false, "`viaduct guest set carol weight=900`: the shares did not follow");
+		demo_check(&sharing->demo->checks, false,
+			   "`viaduct guest set carol weight=900`: the shares did not follow");
 	else
 		demo_check(&sharing->demo->checks, middle_ms <= FOLLOW_MAX_MS,
-			   "`viaduct guest set carol weight=900`, and back: 3 : 1, and 1 : 3, after %.1f ms (at most %.0f)",
+			   "`viaduct guest set carol weight=900`, and back: 3 : 1, and 1 : 3, after %.1f ms "
+			   "(at most %.0f)",
 			   middle_ms, FOLLOW_MAX_MS);
 	return CLI_OK;
 }
@@ -414,8 +444,10 @@ int demo_share_time(struct demo *demo)
 	struct sharing sharing = { .demo = demo };
 	int result;
 
-	demo_say(demo, "carol (weight 100) and dave (weight 300) flood the disk: 512 reads of 16 KiB in flight, each;");
-	demo_say(demo, "drivers of ours, because a stock kernel under software emulation cannot flood a disk");
+	demo_say(demo, "carol (weight 100) and dave (weight 300) flood the disk: 512 reads of 16 KiB in "
+		       "flight, each;");
+	demo_say(demo,
+		 "drivers of ours, because a stock kernel under software emulation cannot flood a disk");
 	result = run_parts(&sharing);
 	for (unsigned i = 0; i < DRIVERS; i++)
 		demo_driver_close(sharing.driver[i]);

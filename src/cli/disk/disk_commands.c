@@ -18,10 +18,13 @@ int disk_name_check(const struct cli_command *command, const char *name)
 	size_t guest = strspn(name, allowed), disk;
 
 	if (guest == 0 || name[guest] != '/')
-		return cli_usage(command, "\"%s\" is no disk name; write GUEST/NAME, for example alice/root", name);
+		return cli_usage(command, "\"%s\" is no disk name; write GUEST/NAME, for example alice/root",
+				 name);
 	disk = strspn(name + guest + 1, allowed);
 	if (disk == 0 || name[guest + 1 + disk] != '\0')
-		return cli_usage(command, "\"%s\" is no disk name; letters, digits, '.', '_' and '-' are allowed", name);
+		return cli_usage(command,
+				 "\"%s\" is no disk name; letters, digits, '.', '_' and '-' are allowed",
+				 name);
 	return CLI_OK;
 }
 
@@ -104,8 +107,8 @@ int command_disk_create(struct cli *cli, const struct cli_command *command, int 
 		result = cli_parse_size(command, "--size", size, &bytes);
 	if (result == CLI_OK)
 		result = cli_call(cli, command, "POST", "/v1/disks",
-				  json_pack("{s:s, s:s, s:I}", "name", arguments.words[0], "pool", pool, "size_bytes",
-					    (json_int_t)bytes),
+				  json_pack("{s:s, s:s, s:I}", "name", arguments.words[0], "pool", pool,
+					    "size_bytes", (json_int_t)bytes),
 				  &answer, NULL);
 	return result == CLI_OK ? report(cli, answer, "created") : result;
 }
@@ -156,7 +159,8 @@ int command_disk_resize(struct cli *cli, const struct cli_command *command, int 
 		result = wanted_size(cli, command, arguments.words[0], size, &bytes);
 	if (result != CLI_OK)
 		return result;
-	return patch(cli, command, arguments.words[0], json_pack("{s:I}", "size_bytes", (json_int_t)bytes), "grown:");
+	return patch(cli, command, arguments.words[0], json_pack("{s:I}", "size_bytes", (json_int_t)bytes),
+		     "grown:");
 }
 
 int command_disk_rename(struct cli *cli, const struct cli_command *command, int argc, char **argv)
@@ -170,7 +174,8 @@ int command_disk_rename(struct cli *cli, const struct cli_command *command, int 
 		result = disk_name_check(command, arguments.words[1]);
 	if (result != CLI_OK)
 		return result;
-	return patch(cli, command, arguments.words[0], json_pack("{s:s}", "name", arguments.words[1]), "renamed to");
+	return patch(cli, command, arguments.words[0], json_pack("{s:s}", "name", arguments.words[1]),
+		     "renamed to");
 }
 
 int command_disk_delete(struct cli *cli, const struct cli_command *command, int argc, char **argv)
@@ -185,7 +190,8 @@ int command_disk_delete(struct cli *cli, const struct cli_command *command, int 
 	if (result == CLI_OK)
 		result = disk_name_check(command, arguments.words[0]);
 	if (result == CLI_OK && !yes)
-		result = cli_usage(command, "the data of %s will be gone; add --yes to go on", arguments.words[0]);
+		result = cli_usage(command, "the data of %s will be gone; add --yes to go on",
+				   arguments.words[0]);
 	if (result != CLI_OK)
 		return result;
 	path = cli_api_path("/v1/disks", arguments.words[0]);

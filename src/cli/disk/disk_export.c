@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `viaduct disk export`: reads a virtual disk through its socket into a sparse file. The file is written under
- * a temporary name beside the target and renamed when it is complete and durable.
+ * `viaduct disk export`: reads a virtual disk through its socket into a sparse file. The file is written
+ * under a temporary name beside the target and renamed when it is complete and durable.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -132,7 +132,8 @@ static int drain(const struct cli_command *command, const char *name, const char
 	int error = disk_stream_open(socket, &copy.stream, &reason);
 
 	if (error)
-		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, socket, reason, strerror(-error));
+		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, socket, reason,
+				strerror(-error));
 	progress_start(&copy.progress, stderr, width > 0, width, name, disk_stream_size_bytes(copy.stream),
 		       clock_now_ns());
 	error = copy_run(&copy);
@@ -225,7 +226,8 @@ int command_disk_export(struct cli *cli, const struct cli_command *command, int 
 		result = cli_fail(command, "%s is in use; stop its guest first", arguments.words[0]);
 	stream_catch_signals();
 	if (result == CLI_OK)
-		result = export(cli, command, api_text(disk, "socket"), arguments.words[0], arguments.words[1], format);
+		result = export(cli, command, api_text(disk, "socket"), arguments.words[0],
+				arguments.words[1], format);
 	json_decref(disk);
 	return result;
 }

@@ -78,7 +78,8 @@ static int copy_hole(struct copy *copy, struct stream_slot *slot, uint64_t end)
 		copy->next_bytes = end;
 		return 0;
 	}
-	slot->bytes = (uint32_t)least(length, least(zeroes ? zeroes : disk_stream_chunk_bytes(copy->stream), 1u << 30));
+	slot->bytes = (uint32_t)least(
+		length, least(zeroes ? zeroes : disk_stream_chunk_bytes(copy->stream), 1u << 30));
 	if (zeroes == 0)
 		memset(slot->data, 0, slot->bytes);
 	copy->next_bytes += slot->bytes;
@@ -186,14 +187,15 @@ static int fill(const struct cli_command *command, const char *name, const char 
 	int error = disk_stream_open(socket, &copy.stream, &reason);
 
 	if (error)
-		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, socket, reason, strerror(-error));
+		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, socket, reason,
+				strerror(-error));
 	if (disk_stream_size_bytes(copy.stream) < source->size_bytes) {
 		char disk[TEXT_NUMBER_MAX], image[TEXT_NUMBER_MAX];
 
 		text_size(disk, disk_stream_size_bytes(copy.stream));
 		disk_stream_close(copy.stream);
-		return cli_fail(command, "%s has %s, the image %s; `viaduct disk resize` makes room", name, disk,
-				text_size(image, source->size_bytes));
+		return cli_fail(command, "%s has %s, the image %s; `viaduct disk resize` makes room", name,
+				disk, text_size(image, source->size_bytes));
 	}
 	progress_start(&copy.progress, stderr, width > 0, width, name, disk_stream_size_bytes(copy.stream),
 		       clock_now_ns());
@@ -306,8 +308,8 @@ static int parse(struct cli *cli, const struct cli_command *command, int argc, c
 }
 
 /* The disk's size: --size, which may not be less than the image. */
-static int choose_size(const struct cli_command *command, const struct import_options *options, uint64_t image_bytes,
-		       uint64_t *ret_bytes)
+static int choose_size(const struct cli_command *command, const struct import_options *options,
+		       uint64_t image_bytes, uint64_t *ret_bytes)
 {
 	char text[TEXT_NUMBER_MAX];
 	int result;
@@ -317,7 +319,8 @@ static int choose_size(const struct cli_command *command, const struct import_op
 		return CLI_OK;
 	result = cli_parse_size(command, "--size", options->size, ret_bytes);
 	if (result == CLI_OK && *ret_bytes < image_bytes)
-		return cli_usage(command, "--size %s: the image has %s", options->size, text_size(text, image_bytes));
+		return cli_usage(command, "--size %s: the image has %s", options->size,
+				 text_size(text, image_bytes));
 	return result;
 }
 

@@ -43,7 +43,8 @@ static int read_config(struct disk_stream *stream)
 	if (!error)
 		error = frontend_config(stream->frontend, CONFIG_SIZE_MAX, &size_max, sizeof(size_max));
 	if (!error)
-		error = frontend_config(stream->frontend, CONFIG_ZEROES_SECTORS, &zeroes_sectors, sizeof(zeroes_sectors));
+		error = frontend_config(stream->frontend, CONFIG_ZEROES_SECTORS, &zeroes_sectors,
+					sizeof(zeroes_sectors));
 	if (error)
 		return error;
 	if (!checked_mul(le64toh(capacity), SECTOR_BYTES, &stream->size_bytes))

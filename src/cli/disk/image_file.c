@@ -29,7 +29,8 @@ int image_choose_format(const struct cli_command *command, const char *given, co
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		if (read(fd, begin, sizeof(begin)) == sizeof(begin))
-			*ret_format = memcmp(begin, qcow2_magic, sizeof(begin)) == 0 ? IMAGE_QCOW2 : IMAGE_RAW;
+			*ret_format =
+				memcmp(begin, qcow2_magic, sizeof(begin)) == 0 ? IMAGE_QCOW2 : IMAGE_RAW;
 		close(fd);
 	}
 	return CLI_OK;
@@ -44,10 +45,13 @@ static int run_qemu_img(const struct cli_command *command, const char *from_form
 	pid_t pid;
 
 	if (cli_find_program("qemu-img", qemu_img) < 0)
-		return cli_fail(command, "qcow2 needs qemu-img, which is not installed; `apt install qemu-utils` brings it");
+		return cli_fail(
+			command,
+			"qcow2 needs qemu-img, which is not installed; `apt install qemu-utils` brings it");
 	pid = fork();
 	if (pid == 0) {
-		execl(qemu_img, "qemu-img", "convert", "-f", from_format, "-O", to_format, from, to, (char *)NULL);
+		execl(qemu_img, "qemu-img", "convert", "-f", from_format, "-O", to_format, from, to,
+		      (char *)NULL);
 		_exit(127);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -63,7 +67,8 @@ static int unpack_qcow2(const struct cli_command *command, const char *path, int
 	char temporary[CLI_PATH_MAX];
 	int fd, result;
 
-	snprintf(temporary, sizeof(temporary), "%s/viaduct-import-XXXXXX", directory ? directory : "/var/tmp");
+	snprintf(temporary, sizeof(temporary), "%s/viaduct-import-XXXXXX",
+		 directory ? directory : "/var/tmp");
 	fd = mkstemp(temporary);
 	if (fd < 0)
 		return cli_fail(command, "%s: %s", temporary, strerror(errno));
@@ -104,7 +109,8 @@ int image_open(const struct cli_command *command, const char *path, enum image_f
 	return CLI_OK;
 }
 
-int image_next_data(const struct image_source *source, uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end)
+int image_next_data(const struct image_source *source, uint64_t offset, uint64_t *ret_begin,
+		    uint64_t *ret_end)
 {
 	off_t begin = lseek(source->fd, (off_t)offset, SEEK_DATA), end;
 

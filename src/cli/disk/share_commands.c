@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `viaduct disk set`, `guest set`, `group set`: shares of the physical disks' time, shown and changed at run time. */
+/*
+ * `viaduct disk set`, `guest set`, `group set`: shares of the physical disks' time, shown and changed at run
+ * time.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,8 +48,10 @@ static const struct setting *find_setting(const struct cli_command *command, con
 	if (nearest)
 		cli_usage(command, "there is no setting \"%s\"; did you mean %s?", typed, nearest);
 	else
-		cli_usage(command, "there is no setting \"%s\"; there are weight, min_iops, max_iops, min_bandwidth, "
-			  "max_bandwidth, burst and latency_target", typed);
+		cli_usage(command,
+			  "there is no setting \"%s\"; there are weight, min_iops, max_iops, min_bandwidth, "
+			  "max_bandwidth, burst and latency_target",
+			  typed);
 	return NULL;
 }
 
@@ -74,7 +79,8 @@ static int add_setting(const struct cli_command *command, const char *word, json
 	json_t *value;
 
 	if (!equals)
-		return cli_usage(command, "\"%s\" sets nothing; write KEY=VALUE, for example weight=300", word);
+		return cli_usage(command, "\"%s\" sets nothing; write KEY=VALUE, for example weight=300",
+				 word);
 	setting = find_setting(command, word, (size_t)(equals - word));
 	if (!setting)
 		return CLI_USAGE;
@@ -82,9 +88,11 @@ static int add_setting(const struct cli_command *command, const char *word, json
 		return cli_usage(command, "%s is given twice", setting->word);
 	value = parse_value(setting, equals + 1);
 	if (!value)
-		return cli_usage(command, "\"%s\" is not %s; write a number%s, or \"default\" for what the configuration says",
-				 word, setting->unit == SETTING_BYTES ? "a size" : "a whole number",
-				 setting->zero_is_none ? ", \"none\"" : "");
+		return cli_usage(
+			command,
+			"\"%s\" is not %s; write a number%s, or \"default\" for what the configuration says",
+			word, setting->unit == SETTING_BYTES ? "a size" : "a whole number",
+			setting->zero_is_none ? ", \"none\"" : "");
 	json_object_set_new(body, setting->field, value);
 	return CLI_OK;
 }
@@ -109,7 +117,8 @@ static void value_cell(struct table *table, const struct setting *setting, uint6
 
 static int print_share(struct cli *cli, const json_t *object)
 {
-	static const struct table_column columns[] = { { "SETTING", false, false }, { "VALUE", true, false } };
+	static const struct table_column columns[] = { { "SETTING", false, false },
+						       { "VALUE", true, false } };
 	const json_t *share = json_object_get(object, "share");
 	struct table *table;
 

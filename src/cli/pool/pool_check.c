@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `viaduct pool check`: opens the pool's file or device itself, read-only, while the daemon does not hold it. */
+/*
+ * `viaduct pool check`: opens the pool's file or device itself, read-only, while the daemon does not hold it.
+ */
 #include <errno.h>
 #include <ini.h>
 #include <stdio.h>
@@ -31,7 +33,8 @@ static int look_at_line(void *context, const char *section, const char *name, co
 	return 1;
 }
 
-static int find_path(const struct cli_command *command, const char *pool, const char *config, struct lookup *lookup)
+static int find_path(const struct cli_command *command, const char *pool, const char *config,
+		     struct lookup *lookup)
 {
 	*lookup = (struct lookup){ 0 };
 	if (strchr(pool, '/') || access(pool, F_OK) == 0) {
@@ -40,10 +43,11 @@ static int find_path(const struct cli_command *command, const char *pool, const 
 	}
 	snprintf(lookup->section, sizeof(lookup->section), "pool %s", pool);
 	if (ini_parse(config, look_at_line, lookup) < 0)
-		return cli_fail(command, "%s: %s; name the pool's file or device instead, or --config FILE", config,
-				strerror(errno));
+		return cli_fail(command, "%s: %s; name the pool's file or device instead, or --config FILE",
+				config, strerror(errno));
 	if (lookup->path[0] == '\0')
-		return cli_fail(command, "%s has no [pool %s] with a path; name the file or device itself", config, pool);
+		return cli_fail(command, "%s has no [pool %s] with a path; name the file or device itself",
+				config, pool);
 	return CLI_OK;
 }
 
@@ -85,15 +89,16 @@ static void print_finding(void *context, int severity, uint64_t offset_bytes, co
 	const bool *colour = context;
 	int kind = severity < 0 ? 0 : severity > 2 ? 2 : severity;
 
-	printf("%s%-8s%s at %#llx: %s\n", table_style_begin(style[kind], *colour), word[kind], table_style_end(*colour),
-	       (unsigned long long)offset_bytes, text);
+	printf("%s%-8s%s at %#llx: %s\n", table_style_begin(style[kind], *colour), word[kind],
+	       table_style_end(*colour), (unsigned long long)offset_bytes, text);
 }
 
 static int open_failed(const struct cli_command *command, const char *path, int error)
 {
 	if (error == -EBUSY)
 		return cli_fail(command,
-				"%s is in use: a running daemon holds it (or the host has it mounted). Stop the daemon "
+				"%s is in use: a running daemon holds it (or the host has it mounted). Stop "
+				"the daemon "
 				"first; `viaduct pool show` looks at a pool in use",
 				path);
 	if (error == -ENOTBLK)

@@ -10,8 +10,9 @@
 typedef void pool_check_report(void *context, int severity, uint64_t offset_bytes, const char *text);
 
 /*
- * Opens a file or block device read-only and locked, and calls report() for each finding. Returns the number of
- * problems (findings of severity > 0), or -errno; *ret_opened tells whether it could be opened (-EBUSY: in use).
+ * Opens a file or block device read-only and locked, and calls report() for each finding. Returns the number
+ * of problems (findings of severity > 0), or -errno; *ret_opened tells whether it could be opened (-EBUSY: in
+ * use).
  */
 int pool_check_file(const char *path, pool_check_report *report, void *context, bool *ret_opened);
 

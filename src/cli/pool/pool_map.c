@@ -46,7 +46,8 @@ static size_t legend_index(struct legend *legend, const char *owner)
 	size_t length = pool_map_guest_length(owner);
 
 	for (size_t i = 0; i < legend->count; i++) {
-		if (pool_map_guest_length(legend->guest[i]) == length && strncmp(legend->guest[i], owner, length) == 0)
+		if (pool_map_guest_length(legend->guest[i]) == length &&
+		    strncmp(legend->guest[i], owner, length) == 0)
 			return i;
 	}
 	if (legend->count == LETTERS)
@@ -98,8 +99,9 @@ static void draw(const json_t *pool, struct legend *legend, size_t columns, char
 	uint64_t end = map_end(pool);
 
 	for (size_t c = 0; c < columns; c++)
-		picture[c] = picture_letter(pool, legend, (uint64_t)((double)end * (double)c / (double)columns),
-					    (uint64_t)((double)end * (double)(c + 1) / (double)columns));
+		picture[c] =
+			picture_letter(pool, legend, (uint64_t)((double)end * (double)c / (double)columns),
+				       (uint64_t)((double)end * (double)(c + 1) / (double)columns));
 	picture[columns] = '\0';
 }
 
@@ -116,9 +118,10 @@ static void print_head(const json_t *pool, FILE *out, bool colour)
 {
 	char total[TEXT_NUMBER_MAX], used[TEXT_NUMBER_MAX], unused[TEXT_NUMBER_MAX];
 
-	fprintf(out, "%spool %s%s on %s: %s, %s given to disks, %s free\n", table_style_begin(TABLE_BOLD, colour),
-		api_text(pool, "name"), table_style_end(colour), api_text(pool, "path"),
-		text_size(total, api_number(pool, "total_bytes")), text_size(used, api_number(pool, "used_bytes")),
+	fprintf(out, "%spool %s%s on %s: %s, %s given to disks, %s free\n",
+		table_style_begin(TABLE_BOLD, colour), api_text(pool, "name"), table_style_end(colour),
+		api_text(pool, "path"), text_size(total, api_number(pool, "total_bytes")),
+		text_size(used, api_number(pool, "used_bytes")),
 		text_size(unused, api_number(pool, "free_bytes")));
 }
 
@@ -160,7 +163,8 @@ static void print_runs(const json_t *pool, FILE *out, size_t width, bool colour)
 		table_cell(table, style, "%#" PRIx64, run.offset_bytes);
 		table_cell(table, style, "%#" PRIx64, run.offset_bytes + run.length_bytes);
 		table_cell(table, style, "%s", text_size(text, run.length_bytes));
-		table_cell(table, run.owner[0] ? TABLE_BOLD : TABLE_DIM, "%s", run.owner[0] ? run.owner : "(free)");
+		table_cell(table, run.owner[0] ? TABLE_BOLD : TABLE_DIM, "%s",
+			   run.owner[0] ? run.owner : "(free)");
 		if (run.owner[0]) {
 			table_cell(table, style, "%s", text_size(text, run.disk_offset_bytes));
 			table_cell(table, style, "%s", text_size(text, run.written_bytes));

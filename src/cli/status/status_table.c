@@ -82,11 +82,17 @@ static void share_cell(struct table *table, const json_t *disk)
 	char text[192];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)api_number(share, "weight"));
-	append_rate(text, sizeof(text), "min", api_number(share, "min_iops"), api_number(share, "min_bandwidth"));
-	append_rate(text, sizeof(text), "max", api_number(share, "max_iops"), api_number(share, "max_bandwidth"));
+	append_rate(text, sizeof(text), "min", api_number(share, "min_iops"),
+		    api_number(share, "min_bandwidth"));
+	append_rate(text, sizeof(text), "max", api_number(share, "max_iops"),
+		    api_number(share, "max_bandwidth"));
 	if (refused)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", no reservation");
-	table_cell(table, refused ? TABLE_WARNING : share ? TABLE_PLAIN : TABLE_DIM, "%s", share ? text : "-");
+	table_cell(table,
+		   refused ? TABLE_WARNING
+		   : share ? TABLE_PLAIN
+			   : TABLE_DIM,
+		   "%s", share ? text : "-");
 }
 
 static void disk_row(struct table *table, const json_t *disk, bool wide)
@@ -130,8 +136,9 @@ void status_table_print(const json_t *disks, FILE *out, size_t width, bool colou
 		{ "ERRORS", true, false }, { "REFUSED", true, false },	{ "VIOLATIONS", true, false },
 	};
 	bool wide = width == 0 || width >= WIDE_COLUMNS;
-	struct table *table = wide ? table_create(wide_columns, sizeof(wide_columns) / sizeof(wide_columns[0])) :
-				     table_create(narrow_columns, sizeof(narrow_columns) / sizeof(narrow_columns[0]));
+	struct table *table =
+		wide ? table_create(wide_columns, sizeof(wide_columns) / sizeof(wide_columns[0]))
+		     : table_create(narrow_columns, sizeof(narrow_columns) / sizeof(narrow_columns[0]));
 	const json_t *disk;
 	size_t index;
 

@@ -170,7 +170,8 @@ static void show(struct top *top)
 static void scroll(struct top *top, int key)
 {
 	size_t page = top_rows_shown(top->view, &top->screen), *first = &top->screen.scroll;
-	size_t last = top->view->row_count - page, step = key == KEY_PAGE_UP || key == KEY_PAGE_DOWN ? page : 1;
+	size_t last = top->view->row_count - page,
+	       step = key == KEY_PAGE_UP || key == KEY_PAGE_DOWN ? page : 1;
 
 	if (*first > last)
 		*first = last;
@@ -202,7 +203,10 @@ static void change_interval(struct top *top, bool longer)
 	top->next_ns = earlier(top->next_ns, clock_now_ns() + top->screen.interval_ns);
 }
 
-/* To the next column on the right (1) or left (-1), around the ends; the bar shows what the column before it says. */
+/*
+ * To the next column on the right (1) or left (-1), around the ends; the bar shows what the column before it
+ * says.
+ */
 static void step_sort(struct top_screen *screen, unsigned step)
 {
 	do
@@ -296,8 +300,10 @@ static int parse_interval(const struct cli_command *command, const char *text, u
 	double seconds = strtod(text, &end);
 
 	if (end == text || *end != '\0' ||
-	    !(seconds * (double)NS_PER_S >= (double)INTERVAL_MIN_NS && seconds * (double)NS_PER_S <= (double)INTERVAL_MAX_NS))
-		return cli_usage(command, "--interval: \"%s\" is no number of seconds from 0.1 to 3600", text);
+	    !(seconds * (double)NS_PER_S >= (double)INTERVAL_MIN_NS &&
+	      seconds * (double)NS_PER_S <= (double)INTERVAL_MAX_NS))
+		return cli_usage(command, "--interval: \"%s\" is no number of seconds from 0.1 to 3600",
+				 text);
 	*ret_ns = (uint64_t)(seconds * (double)NS_PER_S);
 	return CLI_OK;
 }

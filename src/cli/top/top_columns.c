@@ -20,7 +20,8 @@ void top_number(char *cell, size_t width, double value, unsigned decimals)
 		value = VALUE_MAX;
 	for (;;) {
 		for (unsigned shown = unit == 0 ? decimals + 1 : 1; shown-- > 0;) {
-			size_t length = (size_t)snprintf(text, sizeof(text), "%.*f%s", (int)shown, value, suffix[unit]);
+			size_t length = (size_t)snprintf(text, sizeof(text), "%.*f%s", (int)shown, value,
+							 suffix[unit]);
 
 			if (length <= width) {
 				memcpy(cell, text, length + 1);

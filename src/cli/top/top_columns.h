@@ -15,7 +15,10 @@ struct top_column {
 	size_t from_width;	/* shown on screens as wide as this */
 	/* What is sorted by; NULL: names. */
 	double (*value)(const struct top_row *row);
-	/* Writes the cell, at most `width` characters, all ASCII. NULL: the bar and the name, whose width varies. */
+	/*
+	 * Writes the cell, at most `width` characters, all ASCII. NULL: the bar and the name, whose width
+	 * varies.
+	 */
 	void (*print)(char cell[TOP_CELL_MAX], size_t width, double value);
 	bool rate;		/* unknown until measured */
 	enum table_style alarm;	/* style of a value above 0 */

@@ -12,24 +12,26 @@ static json_t *row_json(const struct top_row *row)
 		[TOP_IDLE] = "idle", [TOP_CONNECTED] = "connected", [TOP_BROKEN] = "broken"
 	};
 
-	return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o}",
-			 "name", row->name, "state", state[row->state], "iops", row->iops, "read_bandwidth",
-			 row->read_bytes, "write_bandwidth", row->written_bytes, "device_part", row->device,
-			 "reservation_part", row->reservation, "limit_part", row->limit, "got_part", row->got,
-			 "due_part", row->due, "cpu_part", row->cpu, "throttled_part", row->throttled,
-			 "contended_part", row->contended, "waiting", number(row->waiting), "p99_ns",
-			 number(row->p99_ns), "errors", number(row->errors), "refused", number(row->refused), "weight",
-			 number(row->share.weight));
+	return json_pack(
+		"{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o, s:o, s:o}",
+		"name", row->name, "state", state[row->state], "iops", row->iops, "read_bandwidth",
+		row->read_bytes, "write_bandwidth", row->written_bytes, "device_part", row->device,
+		"reservation_part", row->reservation, "limit_part", row->limit, "got_part", row->got,
+		"due_part", row->due, "cpu_part", row->cpu, "throttled_part", row->throttled,
+		"contended_part", row->contended, "waiting", number(row->waiting), "p99_ns",
+		number(row->p99_ns), "errors", number(row->errors), "refused", number(row->refused), "weight",
+		number(row->share.weight));
 }
 
 static json_t *device_json(const struct top_device_row *row)
 {
 	const struct top_device *device = row->device;
 
-	return json_pack("{s:s, s:f, s:f, s:f, s:o, s:o, s:o, s:f}", "name", device->name, "busy_part", row->busy,
-			 "iops", row->iops, "bandwidth", row->bytes, "capacity_iops", number(device->capacity_iops),
-			 "capacity_bandwidth", number(device->capacity_bandwidth), "reserved_ppb",
-			 number(device->reserved_ppb), "rate", device->rate);
+	return json_pack("{s:s, s:f, s:f, s:f, s:o, s:o, s:o, s:f}", "name", device->name, "busy_part",
+			 row->busy, "iops", row->iops, "bandwidth", row->bytes, "capacity_iops",
+			 number(device->capacity_iops), "capacity_bandwidth",
+			 number(device->capacity_bandwidth), "reserved_ppb", number(device->reserved_ppb),
+			 "rate", device->rate);
 }
 
 static void add_devices(json_t *object, const struct top_view *view)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What `viaduct top --once --json` prints: the rates between two samples, of disks, guests, groups and devices. Pure. */
+/*
+ * What `viaduct top --once --json` prints: the rates between two samples, of disks, guests, groups and
+ * devices. Pure.
+ */
 #ifndef VIADUCT_CLI_TOP_TOP_JSON_H
 #define VIADUCT_CLI_TOP_TOP_JSON_H
 

@@ -50,13 +50,15 @@ static uint64_t grown(uint64_t before, uint64_t now)
 	return now >= before ? now - before : 0;
 }
 
-static void subtract_histogram(struct histogram *delta, const struct histogram *before, const struct histogram *now)
+static void subtract_histogram(struct histogram *delta, const struct histogram *before,
+			       const struct histogram *now)
 {
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
 		delta->bucket[i].value = grown(before->bucket[i].value, now->bucket[i].value);
 }
 
-static void subtract(struct top_counters *delta, const struct top_counters *before, const struct top_counters *now)
+static void subtract(struct top_counters *delta, const struct top_counters *before,
+		     const struct top_counters *now)
 {
 	delta->operations = grown(before->operations, now->operations);
 	delta->read_bytes = grown(before->read_bytes, now->read_bytes);
@@ -83,7 +85,8 @@ static void add(struct top_counters *sum, const struct top_counters *delta)
 }
 
 /* The same disk in the sample before; mostly at the same place. NULL: it is new. */
-static const struct top_disk *find_before(const struct top_sample *before, const struct top_disk *disk, size_t place)
+static const struct top_disk *find_before(const struct top_sample *before, const struct top_disk *disk,
+					  size_t place)
 {
 	if (place < before->disk_count && strcmp(before->disks[place].name, disk->name) == 0)
 		return &before->disks[place];
@@ -110,8 +113,8 @@ static void count_disks(struct rates *rates)
 }
 
 /*
- * What the device could have carried out between the samples. Its rate is known of the two moments only, so what it did
- * carry out may be more.
+ * What the device could have carried out between the samples. Its rate is known of the two moments only, so
+ * what it did carry out may be more.
  */
 static double possible_ns(const struct rates *rates, size_t device)
 {
@@ -278,7 +281,9 @@ static double reservation_mark(const struct top_row *row, const struct top_devic
 	return by_iops > by_bandwidth ? by_iops : by_bandwidth;
 }
 
-/* A limit is reached where requests as they are sent now reach it; without any, as the capacity is told in. */
+/*
+ * A limit is reached where requests as they are sent now reach it; without any, as the capacity is told in.
+ */
 static double limit_mark(const struct top_row *row, const struct top_device *device)
 {
 	double bytes = row->read_bytes + row->written_bytes;
@@ -374,7 +379,8 @@ static void fill_view(struct rates *rates)
 	qsort(view->devices, view->device_count, sizeof(*view->devices), compare_devices);
 }
 
-struct top_view *top_view_create(const struct top_sample *before, const struct top_sample *now, enum top_kind kind)
+struct top_view *top_view_create(const struct top_sample *before, const struct top_sample *now,
+				 enum top_kind kind)
 {
 	struct top_view *view = need(1, sizeof(*view));
 	struct rates rates = { .now = now, .view = view };

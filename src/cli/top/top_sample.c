@@ -85,7 +85,9 @@ static void parse_guest(struct top_sample *sample, const char *name, const json_
 	parse_share(&guest->share, object);
 }
 
-/* A disk's guest, made when nobody declared it. Disks of a guest mostly follow each other: the newest first. */
+/*
+ * A disk's guest, made when nobody declared it. Disks of a guest mostly follow each other: the newest first.
+ */
 static size_t need_guest(struct top_sample *sample, const char *name)
 {
 	char plain[TOP_NAME_MAX];
@@ -143,7 +145,8 @@ static void parse_histogram(struct histogram *histogram, const json_t *buckets)
 		json_int_t count = json_integer_value(json_array_get(entry, 1));
 
 		if (limit_ns > 0 && count > 0)
-			counter_add(&histogram->bucket[histogram_bucket((uint64_t)limit_ns - 1)], (uint64_t)count);
+			counter_add(&histogram->bucket[histogram_bucket((uint64_t)limit_ns - 1)],
+				    (uint64_t)count);
 	}
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * One look at the daemon for `viaduct top`: its answers (docs/openapi.yaml) as plain structs. Two looks make
- * rates: top_rates.h. Parsing is pure and takes anything: what is absent or of another type reads as 0, "" or false.
+ * rates: top_rates.h. Parsing is pure and takes anything: what is absent or of another type reads as 0, "" or
+ * false.
  */
 #ifndef VIADUCT_CLI_TOP_TOP_SAMPLE_H
 #define VIADUCT_CLI_TOP_TOP_SAMPLE_H

@@ -61,7 +61,8 @@ static size_t line_width(const struct top_screen *screen)
 	return screen->width ? screen->width : SIZE_MAX;
 }
 
-static void put(struct pen *pen, enum table_style style, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void put(struct pen *pen, enum table_style style, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static void put(struct pen *pen, enum table_style style, const char *format, ...)
 {
@@ -133,7 +134,8 @@ static struct layout lay_out(const struct top_view *view, const struct top_scree
 		return layout;
 	}
 	left = screen->width > used ? screen->width - used : 0;
-	layout.name = clamp(longest, NAME_MIN, clamp(left > BAR_MIN ? left - BAR_MIN : 0, NAME_MIN, NAME_MAX));
+	layout.name =
+		clamp(longest, NAME_MIN, clamp(left > BAR_MIN ? left - BAR_MIN : 0, NAME_MIN, NAME_MAX));
 	layout.bar = clamp(left > layout.name ? left - layout.name : 0, BAR_MIN, BAR_MAX);
 	return layout;
 }
@@ -148,10 +150,10 @@ static void draw_title(struct pen *pen, const struct top_view *view)
 	if (screen->trouble) {
 		put(pen, TABLE_BAD, "  reconnecting: %s", screen->trouble);
 	} else {
-		put(pen, TABLE_PLAIN, "  %zu disk%s, %zu connected  CPU %.0f%%  every %g s  by %s%s", view->disk_count,
-		    view->disk_count == 1 ? "" : "s", view->connected_count, view->cpu * 100,
-		    (double)screen->interval_ns / (double)NS_PER_S, top_columns[screen->sort].key,
-		    screen->reverse ? " reversed" : "");
+		put(pen, TABLE_PLAIN, "  %zu disk%s, %zu connected  CPU %.0f%%  every %g s  by %s%s",
+		    view->disk_count, view->disk_count == 1 ? "" : "s", view->connected_count,
+		    view->cpu * 100, (double)screen->interval_ns / (double)NS_PER_S,
+		    top_columns[screen->sort].key, screen->reverse ? " reversed" : "");
 		if (screen->paused)
 			put(pen, TABLE_WARNING, "  paused");
 		else if (!view->measured)
@@ -212,7 +214,8 @@ static void draw_titles(struct pen *pen, const struct layout *layout)
 		if (i == TOP_COLUMN_BAR)
 			put(pen, TABLE_DIM, "%-*s", (int)layout->bar, column->title);
 		else
-			put(pen, i == pen->screen->sort ? TABLE_GOOD : TABLE_BOLD, "%*s", (int)column->width, column->title);
+			put(pen, i == pen->screen->sort ? TABLE_GOOD : TABLE_BOLD, "%*s", (int)column->width,
+			    column->title);
 	}
 	end_line(pen);
 }
@@ -225,8 +228,8 @@ static void draw_name(struct pen *pen, const struct top_row *row, size_t width)
 	};
 	bool cut = strlen(row->name) > width;
 
-	put(pen, style[row->state], "%c %-*.*s%s", mark[row->state], (int)(width - cut), (int)(width - cut), row->name,
-	    cut ? "…" : "");
+	put(pen, style[row->state], "%c %-*.*s%s", mark[row->state], (int)(width - cut), (int)(width - cut),
+	    row->name, cut ? "…" : "");
 }
 
 static void draw_bar(struct pen *pen, const struct top_row *row, size_t width)
@@ -237,7 +240,8 @@ static void draw_bar(struct pen *pen, const struct top_row *row, size_t width)
 	put(pen, row->throttled > 0.01 ? TABLE_WARNING : TABLE_GOOD, " %s", bar);
 }
 
-static void draw_cell(struct pen *pen, const struct top_row *row, const struct top_column *column, bool measured)
+static void draw_cell(struct pen *pen, const struct top_row *row, const struct top_column *column,
+		      bool measured)
 {
 	double value = column->value(row);
 	char cell[TOP_CELL_MAX] = "-";
@@ -295,7 +299,8 @@ void top_draw(const struct top_view *view, const struct top_screen *screen, FILE
 {
 	struct layout layout = lay_out(view, screen);
 	struct pen pen = { screen, out, line_width(screen), screen->height ? screen->height - 1 : SIZE_MAX };
-	size_t shown = top_rows_shown(view, screen), first = clamp(screen->scroll, 0, view->row_count - shown);
+	size_t shown = top_rows_shown(view, screen),
+	       first = clamp(screen->scroll, 0, view->row_count - shown);
 
 	draw_title(&pen, view);
 	for (size_t i = 0; i < device_lines(view, screen); i++)

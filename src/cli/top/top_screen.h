@@ -20,7 +20,10 @@ struct top_screen {
 	const char *trouble;	/* why there are no newer figures, or NULL */
 };
 
-/* By the screen's column, the largest first, names from A; reversed when asked. Equal rows: by operations, then name. */
+/*
+ * By the screen's column, the largest first, names from A; reversed when asked. Equal rows: by operations,
+ * then name.
+ */
 void top_sort(struct top_view *view, const struct top_screen *screen);
 
 /* Rows that the screen has room for; all when it has no height. */

@@ -14,8 +14,8 @@
 #include "core/clock.h"
 
 /*
- * A kernel is in C code within a second under KVM. Where KVM only pretends, real-mode code still runs (slowly),
- * and prints; so the kernel's own first line is waited for.
+ * A kernel is in C code within a second under KVM. Where KVM only pretends, real-mode code still runs
+ * (slowly), and prints; so the kernel's own first line is waited for.
  */
 #define PROBE_MS   5000
 #define FIRST_LINE "Linux version"
@@ -30,9 +30,9 @@ static pid_t start_probe(const char *qemu, const char *kernel, int output)
 	dup2(open("/dev/null", O_RDWR), STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
 	dup2(STDIN_FILENO, STDERR_FILENO);
-	execl(qemu, qemu, "-accel", "kvm", "-cpu", "host", "-m", "256M", "-nodefaults", "-display", "none", "-serial",
-	      "stdio", "-no-reboot", "-kernel", kernel, "-append", "console=ttyS0 earlyprintk=serial,ttyS0 panic=-1",
-	      (char *)NULL);
+	execl(qemu, qemu, "-accel", "kvm", "-cpu", "host", "-m", "256M", "-nodefaults", "-display", "none",
+	      "-serial", "stdio", "-no-reboot", "-kernel", kernel, "-append",
+	      "console=ttyS0 earlyprintk=serial,ttyS0 panic=-1", (char *)NULL);
 	_exit(127);
 }
 
@@ -95,7 +95,8 @@ enum vmm_accel vmm_probe_accel(const char *qemu, const char *kernel, const char 
 	char path[CLI_PATH_MAX];
 
 	if (fd < 0) {
-		*ret_reason = errno == EACCES ? "/dev/kvm is not open to you (group kvm)" : "there is no /dev/kvm";
+		*ret_reason =
+			errno == EACCES ? "/dev/kvm is not open to you (group kvm)" : "there is no /dev/kvm";
 		return VMM_TCG;
 	}
 	close(fd);

@@ -19,7 +19,8 @@ struct run_options {
 /* Did the user bring a console of his own? */
 static bool has_console(const struct cli_arguments *arguments)
 {
-	static const char *const console[] = { "-display", "-nographic", "-vnc", "-serial", "-curses", "-spice" };
+	static const char *const console[] = { "-display", "-nographic", "-vnc",
+					       "-serial",  "-curses",	 "-spice" };
 
 	for (int i = 0; i < arguments->rest_count; i++) {
 		for (size_t c = 0; c < sizeof(console) / sizeof(console[0]); c++) {
@@ -30,8 +31,8 @@ static bool has_console(const struct cli_arguments *arguments)
 	return false;
 }
 
-static int choose_accel(const struct cli_command *command, const char *qemu, const struct run_options *options,
-			enum vmm_accel *ret_accel)
+static int choose_accel(const struct cli_command *command, const char *qemu,
+			const struct run_options *options, enum vmm_accel *ret_accel)
 {
 	const char *reason = "";
 
@@ -48,7 +49,8 @@ static int choose_accel(const struct cli_command *command, const char *qemu, con
 }
 
 static void build(const struct vmm_guest *guest, const char *qemu, enum vmm_accel accel,
-		  const struct run_options *options, const struct cli_arguments *user, struct vmm_arguments *arguments)
+		  const struct run_options *options, const struct cli_arguments *user,
+		  struct vmm_arguments *arguments)
 {
 	vmm_argument(arguments, "%s", qemu);
 	vmm_argument(arguments, "-name");
@@ -66,7 +68,8 @@ static void build(const struct vmm_guest *guest, const char *qemu, enum vmm_acce
 		vmm_argument(arguments, "-kernel");
 		vmm_argument(arguments, "%s", options->kernel);
 		vmm_argument(arguments, "-append");
-		vmm_argument(arguments, "%s", options->append ? options->append : "console=ttyS0 root=/dev/vda");
+		vmm_argument(arguments, "%s",
+			     options->append ? options->append : "console=ttyS0 root=/dev/vda");
 	}
 	if (options->initrd) {
 		vmm_argument(arguments, "-initrd");
@@ -95,7 +98,8 @@ static int parse(struct cli *cli, const struct cli_command *command, int argc, c
 		return cli_usage(command, "--initrd and --append need --kernel");
 	cpus = options->cpus ? strtol(options->cpus, &end, 10) : 1;
 	if (cpus < 1 || cpus > CPUS_MAX || (end && *end))
-		return cli_usage(command, "--cpus: \"%s\" is not a number from 1 to %d", options->cpus, CPUS_MAX);
+		return cli_usage(command, "--cpus: \"%s\" is not a number from 1 to %d", options->cpus,
+				 CPUS_MAX);
 	guest->cpus = (unsigned)cpus;
 	if (!options->memory)
 		return CLI_OK;

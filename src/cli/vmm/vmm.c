@@ -29,7 +29,8 @@ static bool load_disk(const json_t *device, struct vmm_disk *disk)
 	return true;
 }
 
-int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name, struct vmm_guest *guest)
+int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name,
+		   struct vmm_guest *guest)
 {
 	char *path = cli_api_path("/v1/guests", name);
 	const json_t *devices, *device;
@@ -53,7 +54,9 @@ int vmm_guest_load(struct cli *cli, const struct cli_command *command, const cha
 	}
 	json_decref(answer);
 	if (guest->disk_count == 0)
-		return cli_fail(command, "guest %s has no disk; `viaduct disk create %s/root --pool POOL --size SIZE` makes one",
+		return cli_fail(command,
+				"guest %s has no disk; `viaduct disk create %s/root --pool POOL --size SIZE` "
+				"makes one",
 				name, name);
 	return CLI_OK;
 }
@@ -121,8 +124,9 @@ static void disk_arguments(const struct vmm_guest *guest, size_t index, struct v
 	vmm_argument(arguments, "socket,id=viaduct-disk%zu,path=%s,%s", index, socket,
 		     disk->vmm_listens ? "server=on,wait=on" : "reconnect=1");
 	vmm_argument(arguments, "-device");
-	vmm_argument(arguments, "vhost-user-blk-pci,chardev=viaduct-disk%zu,id=disk-%s,num-queues=%u,bootindex=%zu", index,
-		     disk->name, queue_count(guest, disk), index + 1);
+	vmm_argument(arguments,
+		     "vhost-user-blk-pci,chardev=viaduct-disk%zu,id=disk-%s,num-queues=%u,bootindex=%zu",
+		     index, disk->name, queue_count(guest, disk), index + 1);
 }
 
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
@@ -140,8 +144,9 @@ void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arg
 
 static void print_quoted(const char *text, FILE *out)
 {
-	if (text[0] && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%") ==
-			       strlen(text)) {
+	if (text[0] &&
+	    strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%") ==
+		    strlen(text)) {
 		fputs(text, out);
 		return;
 	}

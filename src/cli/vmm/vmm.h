@@ -32,8 +32,12 @@ struct vmm_guest {
 	size_t disk_count;
 };
 
-/* Asks the daemon. Returns CLI_OK, or CLI_FAILED after the reason was printed. vmm_guest_finish() in any case. */
-int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name, struct vmm_guest *guest);
+/*
+ * Asks the daemon. Returns CLI_OK, or CLI_FAILED after the reason was printed. vmm_guest_finish() in any
+ * case.
+ */
+int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name,
+		   struct vmm_guest *guest);
 void vmm_guest_finish(struct vmm_guest *guest);
 
 /* ---- a growing argument vector ---- */
@@ -43,7 +47,8 @@ struct vmm_arguments {
 	size_t count;
 };
 
-void vmm_argument(struct vmm_arguments *arguments, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void vmm_argument(struct vmm_arguments *arguments, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 void vmm_arguments_finish(struct vmm_arguments *arguments);
 
 /* Memory that can be shared, and for each disk a socket with reconnect and a vhost-user-blk-pci device. */

@@ -7,7 +7,8 @@
 #include "cli/vmm/vmm.h"
 
 /* Parses "GUEST [--memory SIZE]" and asks the daemon for the guest. */
-static int load(struct cli *cli, const struct cli_command *command, int argc, char **argv, struct vmm_guest *guest)
+static int load(struct cli *cli, const struct cli_command *command, int argc, char **argv,
+		struct vmm_guest *guest)
 {
 	const char *memory = NULL;
 	const struct cli_option options[] = { { "memory", &memory, NULL }, { 0 } };
@@ -82,7 +83,8 @@ int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int 
 
 	if (result == CLI_OK) {
 		puts("<!-- directly under <domain> -->\n"
-		     "<memoryBacking>\n  <source type='memfd'/>\n  <access mode='shared'/>\n</memoryBacking>\n"
+		     "<memoryBacking>\n  <source type='memfd'/>\n  <access "
+		     "mode='shared'/>\n</memoryBacking>\n"
 		     "<!-- inside <devices> -->\n<devices>");
 		for (size_t i = 0; i < guest.disk_count; i++)
 			print_libvirt_disk(&guest.disks[i], i);
@@ -100,7 +102,8 @@ int command_ch_args(struct cli *cli, const struct cli_command *command, int argc
 
 	if (result == CLI_OK) {
 		vmm_argument(&arguments, "--memory");
-		vmm_argument(&arguments, "size=%lluM,shared=on", (unsigned long long)(guest.memory_bytes >> 20));
+		vmm_argument(&arguments, "size=%lluM,shared=on",
+			     (unsigned long long)(guest.memory_bytes >> 20));
 		for (size_t i = 0; i < guest.disk_count; i++) {
 			if (i == 0)
 				vmm_argument(&arguments, "--disk");

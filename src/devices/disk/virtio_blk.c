@@ -104,8 +104,8 @@ static bool write_through(const struct blk_queue *queue)
 	return !has(queue->features, VIRTIO_BLK_F_FLUSH);
 }
 
-static void prepare(struct blk_request *request, enum disk_op op, uint64_t sector, struct iovec *iov, unsigned count,
-		    uint64_t bytes)
+static void prepare(struct blk_request *request, enum disk_op op, uint64_t sector, struct iovec *iov,
+		    unsigned count, uint64_t bytes)
 {
 	struct disk_request *disk = &request->disk;
 
@@ -192,7 +192,8 @@ static void handle_other(struct blk_request *request, uint32_t type, const struc
 		break;
 	case VIRTIO_BLK_DISCARD:
 	case VIRTIO_BLK_WRITE_ZEROES:
-		handle_zero(request, data->out, data->out_count, data->out_bytes, type == VIRTIO_BLK_WRITE_ZEROES);
+		handle_zero(request, data->out, data->out_count, data->out_bytes,
+			    type == VIRTIO_BLK_WRITE_ZEROES);
 		break;
 	default:
 		answer(request, VIRTIO_BLK_STATUS_UNSUPPORTED);
@@ -200,7 +201,8 @@ static void handle_other(struct blk_request *request, uint32_t type, const struc
 }
 
 /* Takes the header off the readable elements; false when it is not all there. */
-static bool take_header(struct virtio_chain *chain, struct virtio_blk_header *ret_header, struct blk_data *data)
+static bool take_header(struct virtio_chain *chain, struct virtio_blk_header *ret_header,
+			struct blk_data *data)
 {
 	struct iovec *iov = chain->iov;
 	unsigned count = chain->readable_count;
@@ -341,7 +343,8 @@ static uint64_t blk_features(void *opaque)
 	const struct virtio_blk *device = opaque;
 	uint64_t features = 1ull << VIRTIO_BLK_F_SIZE_MAX | 1ull << VIRTIO_BLK_F_SEG_MAX |
 			    1ull << VIRTIO_BLK_F_BLK_SIZE | 1ull << VIRTIO_BLK_F_FLUSH |
-			    1ull << VIRTIO_BLK_F_TOPOLOGY | 1ull << VIRTIO_BLK_F_CONFIG_WCE | 1ull << VIRTIO_BLK_F_MQ;
+			    1ull << VIRTIO_BLK_F_TOPOLOGY | 1ull << VIRTIO_BLK_F_CONFIG_WCE |
+			    1ull << VIRTIO_BLK_F_MQ;
 
 	if (disk_read_only(device->disk))
 		return features | 1ull << VIRTIO_BLK_F_RO;

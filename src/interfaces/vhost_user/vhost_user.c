@@ -49,7 +49,8 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 	endpoint->options.path = options->path ? strdup(options->path) : NULL;
 	endpoint->options.guest = options->guest ? loop_guest_get(options->guest) : loop_guest_create();
 	endpoint->listen_fd = -1;
-	if (!endpoint->options.guest || !endpoint->options.name || (options->path && !endpoint->options.path)) {
+	if (!endpoint->options.guest || !endpoint->options.name ||
+	    (options->path && !endpoint->options.path)) {
 		endpoint_free(endpoint);
 		return NULL;
 	}

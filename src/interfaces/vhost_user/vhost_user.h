@@ -23,7 +23,8 @@ struct vhost_user_endpoint;
 
 enum vhost_user_socket {
 	VHOST_USER_LISTEN,	/* make a socket at `path` and listen */
-	VHOST_USER_LISTEN_FD,	/* `fd` is a listening socket (service manager, test harness); we own it from now on */
+	/* `fd` is a listening socket (service manager, test harness); we own it from now on */
+	VHOST_USER_LISTEN_FD,
 	VHOST_USER_CONNECTED_FD,/* `fd` is one connected front end; the endpoint ends with it */
 	VHOST_USER_CONNECT,	/* client mode: connect to `path`, again and again (0.1 s doubling to 10 s) */
 };
@@ -41,16 +42,18 @@ struct vhost_user_options {
 	const struct virtio_model_ops *model;
 	void *device;
 	unsigned queue_size_max;	/* 0: 1024 */
-	uint64_t features_off;		/* ring features not to offer (a bit mask), e.g. 1 << VIRTIO_F_RING_PACKED */
-	struct loop_guest *guest;	/* whose time on the workers it is; NULL: a guest of its own. A reference is taken */
+	/* Ring features not to offer (a bit mask), e.g. 1 << VIRTIO_F_RING_PACKED */
+	uint64_t features_off;
+	/* Whose time on the workers it is; NULL: a guest of its own. A reference is taken */
+	struct loop_guest *guest;
 	/* The worker for a queue. Control thread. */
 	struct loop *(*worker)(void *context, unsigned queue_index);
 	void *worker_context;
 };
 
 /*
- * Returns 0 or -errno; on failure the fd stays the caller's. A stale socket file (nobody listens) is replaced;
- * one that somebody listens on gives -EADDRINUSE. `device` outlives the endpoint.
+ * Returns 0 or -errno; on failure the fd stays the caller's. A stale socket file (nobody listens) is
+ * replaced; one that somebody listens on gives -EADDRINUSE. `device` outlives the endpoint.
  */
 int vhost_user_create(const struct vhost_user_options *options, struct vhost_user_endpoint **ret_endpoint);
 
@@ -74,7 +77,8 @@ struct vhost_user_status {
 	uint64_t violations[VIOLATIONS];/* of rings */
 	uint64_t protocol_errors;	/* messages refused */
 	uint64_t kicks, chains, calls, calls_suppressed;
-	uint64_t cpu_ns;		/* time of workers, since the endpoint exists; a guest's is its endpoints' sum */
+	/* Time of workers, since the endpoint exists; a guest's is its endpoints' sum */
+	uint64_t cpu_ns;
 };
 /* Control thread. */
 void vhost_user_status(const struct vhost_user_endpoint *endpoint, struct vhost_user_status *ret_status);
@@ -82,9 +86,11 @@ void vhost_user_status(const struct vhost_user_endpoint *endpoint, struct vhost_
 /*
  * Takeover. suspend: stops reading sockets, drains and stops all rings, then calls suspended(). save: appends
  * everything a successor needs (connections, memory, fds, positions) to the handover. resume: goes on in
- * this process after all (the successor failed). suspended() may be called before vhost_user_suspend() returns.
+ * this process after all (the successor failed). suspended() may be called before vhost_user_suspend()
+ * returns.
  */
-void vhost_user_suspend(struct vhost_user_endpoint *endpoint, void (*suspended)(void *context), void *context);
+void vhost_user_suspend(struct vhost_user_endpoint *endpoint, void (*suspended)(void *context),
+			void *context);
 void vhost_user_save(struct vhost_user_endpoint *endpoint, struct handover *handover);
 void vhost_user_resume(struct vhost_user_endpoint *endpoint);
 /*

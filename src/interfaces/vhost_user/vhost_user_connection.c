@@ -28,7 +28,8 @@ void vhost_user_complain(struct vhost_user_connection *connection, const char *r
 {
 	connection->endpoint->protocol_errors++;
 	log_guest(&connection->endpoint->subject, "front end: %s: %s (%#llx)",
-		  vhost_user_request_name(connection->message.header.request), reason, (unsigned long long)value);
+		  vhost_user_request_name(connection->message.header.request), reason,
+		  (unsigned long long)value);
 }
 
 /* ---- life ---- */
@@ -37,7 +38,10 @@ static void on_ready(struct loop_watch *watch, unsigned events)
 {
 	struct vhost_user_connection *connection = CONNECTION_OF(watch, watch);
 
-	/* A front end that waits for another one's rings may give up; every other end is read from the socket. */
+	/*
+	 * A front end that waits for another one's rings may give up; every other end is read from the
+	 * socket.
+	 */
 	if (connection->waits_for_claim && (events & (POLLHUP | POLLRDHUP | POLLERR)))
 		vhost_user_connection_close(connection);
 	vhost_user_connection_advance(connection);
@@ -221,7 +225,8 @@ static void acknowledge(struct vhost_user_connection *connection, uint64_t faile
 	send_reply(connection, &failed, sizeof(failed));
 }
 
-static void refuse(struct vhost_user_connection *connection, const struct vhost_user_rule *rule, bool wants_ack)
+static void refuse(struct vhost_user_connection *connection, const struct vhost_user_rule *rule,
+		   bool wants_ack)
 {
 	/* A bare number would be taken for the payload of a reply that has one. */
 	bool own_reply = rule && rule->handle && rule->own_reply;
@@ -288,11 +293,14 @@ static void violate(struct vhost_user_connection *connection, const char *reason
 	vhost_user_connection_close(connection);
 }
 
-/* One read. Returns true when there may be more to read. Descriptors come with a message's first byte only. */
+/*
+ * One read. Returns true when there may be more to read. Descriptors come with a message's first byte only.
+ */
 static bool receive(struct vhost_user_connection *connection, size_t wanted)
 {
 	struct vhost_user_message *message = &connection->message;
-	size_t header_bytes = sizeof(message->header), fd_count = 0, fds_max = connection->received == 0 ? VHOST_USER_FDS_MAX : 0;
+	size_t header_bytes = sizeof(message->header), fd_count = 0,
+	       fds_max = connection->received == 0 ? VHOST_USER_FDS_MAX : 0;
 	int fds[FD_MESSAGE_MAX];
 	uint8_t *to = connection->received < header_bytes ?
 			      (uint8_t *)&message->header + connection->received :
@@ -300,13 +308,15 @@ static bool receive(struct vhost_user_connection *connection, size_t wanted)
 	ssize_t received;
 
 	/* Room for all that may come: what the kernel has no room for it closes at once, on our time. */
-	received = fd_receive(connection->socket, to, wanted - connection->received, fds, FD_MESSAGE_MAX, &fd_count);
+	received = fd_receive(connection->socket, to, wanted - connection->received, fds, FD_MESSAGE_MAX,
+			      &fd_count);
 	if (received == -EAGAIN)
 		return false;
 	if (received == -EMSGSIZE || (received >= 0 && fd_count > fds_max)) {
 		for (size_t i = 0; i < fd_count; i++)
 			vhost_user_fd_drop(connection->endpoint, &fds[i]);
-		violate(connection, fds_max > 0 ? "too many descriptors" : "descriptors inside a message", fd_count);
+		violate(connection, fds_max > 0 ? "too many descriptors" : "descriptors inside a message",
+			fd_count);
 		return false;
 	}
 	if (received <= 0) {
@@ -333,7 +343,8 @@ static bool receive_message(struct vhost_user_connection *connection)
 		if (connection->received >= sizeof(message->header)) {
 			reason = vhost_user_header_check(&message->header);
 			if (reason) {
-				violate(connection, reason, message->header.flags | (uint64_t)message->header.size << 32);
+				violate(connection, reason,
+					message->header.flags | (uint64_t)message->header.size << 32);
 				return false;
 			}
 			wanted = sizeof(message->header) + message->header.size;

@@ -88,7 +88,8 @@ struct vhost_user_queue {
 	int kick_fd, call_fd, err_fd;
 
 	/* The running ring. */
-	bool started;				/* from the start command until the stop command is answered */
+	/* From the start command until the stop command is answered */
+	bool started;
 	bool broken;				/* its violation waits for a reset or a new start */
 	bool resume;				/* stopped for a takeover: start it again */
 	struct virtqueue *ring;			/* the worker's; only its counters are read here */
@@ -148,7 +149,8 @@ struct vhost_user_connection {
 
 	bool introduced;			/* did the handshake */
 	bool closing;
-	bool enable_news;			/* a ring broke or recovered: tell the others to stop or go on */
+	/* A ring broke or recovered: tell the others to stop or go on */
+	bool enable_news;
 	bool suspended;				/* its rings are stopped for a takeover */
 	bool lost;				/* taken over, but its files are not what they were: closes */
 	unsigned error_signals;			/* under way */
@@ -193,7 +195,8 @@ struct vhost_user_endpoint {
 
 	int listen_fd;
 	struct loop_watch listen_watch;
-	bool paused;				/* the retry timer or a resumption accepts or connects again */
+	/* The retry timer or a resumption accepts or connects again */
+	bool paused;
 	struct loop_timer retry_timer;		/* accept again, connect again */
 	struct loop_task accept_task;
 	uint64_t backoff_ns;
@@ -206,7 +209,10 @@ struct vhost_user_endpoint {
 	unsigned connection_count;
 	struct vhost_user_stranger *strangers;	/* descriptors being closed apart */
 	unsigned stranger_count;
-	/* Whose rings run or are being started or stopped; and who ran rings last (the device's state is his). */
+	/*
+	 * Whose rings run or are being started or stopped; and who ran rings last (the device's state is
+	 * his).
+	 */
 	struct vhost_user_connection *owner, *holder;
 
 	bool suspending, handed_over, destroying;
@@ -321,7 +327,9 @@ void vhost_user_endpoint_introduced(struct vhost_user_endpoint *endpoint);
 
 /* ---- vhost_user_strangers.c ---- */
 
-/* Closes a descriptor of unknown kind that came from a front end, without ever waiting for it. -1 is allowed. */
+/*
+ * Closes a descriptor of unknown kind that came from a front end, without ever waiting for it. -1 is allowed.
+ */
 void vhost_user_fd_drop(struct vhost_user_endpoint *endpoint, int *fd);
 /* The same for a socket that was shut down and may have unread messages. */
 void vhost_user_socket_drop(struct vhost_user_endpoint *endpoint, int *socket);
@@ -349,8 +357,8 @@ uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint
 
 /* ---- handlers of messages, by file ---- */
 
-#define VHOST_USER_HANDLER(name)                                                                              \
-	enum vhost_user_outcome vhost_user_##name(struct vhost_user_connection *connection,                   \
+#define VHOST_USER_HANDLER(name)                                                                             \
+	enum vhost_user_outcome vhost_user_##name(struct vhost_user_connection *connection,                  \
 						  struct vhost_user_message *message)
 /* vhost_user_device.c */
 VHOST_USER_HANDLER(get_features);

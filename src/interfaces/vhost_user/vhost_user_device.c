@@ -17,7 +17,8 @@ static enum vhost_user_outcome reply_u64(struct vhost_user_connection *connectio
 	return VHOST_USER_DONE;
 }
 
-static enum vhost_user_outcome refuse(struct vhost_user_connection *connection, const char *reason, uint64_t value)
+static enum vhost_user_outcome refuse(struct vhost_user_connection *connection, const char *reason,
+				      uint64_t value)
 {
 	vhost_user_complain(connection, reason, value);
 	return VHOST_USER_REFUSED;
@@ -106,7 +107,9 @@ enum vhost_user_outcome vhost_user_get_queue_num(struct vhost_user_connection *c
 
 /* ---- configuration space ---- */
 
-/* Bytes beyond the device's own are zero; a front end may always ask for all 256. An error is an empty reply. */
+/*
+ * Bytes beyond the device's own are zero; a front end may always ask for all 256. An error is an empty reply.
+ */
 enum vhost_user_outcome vhost_user_get_config(struct vhost_user_connection *connection,
 					      struct vhost_user_message *message)
 {
@@ -124,8 +127,10 @@ enum vhost_user_outcome vhost_user_get_config(struct vhost_user_connection *conn
 	connection->reply.config.offset = request->offset;
 	connection->reply.config.size = request->size;
 	connection->reply.config.flags = request->flags;
-	readable = config_size - request->offset < request->size ? config_size - request->offset : request->size;
-	options->model->config_read(options->device, request->offset, connection->reply.config.bytes, readable);
+	readable =
+		config_size - request->offset < request->size ? config_size - request->offset : request->size;
+	options->model->config_read(options->device, request->offset, connection->reply.config.bytes,
+				    readable);
 	connection->reply_size = VHOST_USER_CONFIG_HEADER + request->size;
 	return VHOST_USER_DONE;
 }
@@ -159,8 +164,8 @@ enum vhost_user_outcome vhost_user_set_config(struct vhost_user_connection *conn
 enum vhost_user_outcome vhost_user_get_status(struct vhost_user_connection *connection,
 					      struct vhost_user_message *message)
 {
-	return reply_u64(connection,
-			 connection->status | (vhost_user_queues_broken(connection) ? STATUS_NEEDS_RESET : 0));
+	return reply_u64(connection, connection->status |
+					     (vhost_user_queues_broken(connection) ? STATUS_NEEDS_RESET : 0));
 }
 
 /*

@@ -69,7 +69,8 @@ static void resume_rings(struct vhost_user_connection *connection)
 		queue->resume = false;
 		/* It may have broken while it drained. */
 		if (!queue->broken && vhost_user_queue_post_start(queue))
-			vhost_user_queue_mark_broken(queue, VIOLATION_RING_ADDRESS, queue->address.descriptor);
+			vhost_user_queue_mark_broken(queue, VIOLATION_RING_ADDRESS,
+						     queue->address.descriptor);
 	}
 	vhost_user_job_settle(connection);
 }
@@ -138,7 +139,8 @@ static void save_memory(struct handover *handover, const struct vhost_user_conne
 {
 	handover_put_u64(handover, connection->file_count);
 	for (unsigned i = 0; i < connection->file_count; i++) {
-		handover_put_bytes(handover, &connection->files[i].region, sizeof(connection->files[i].region));
+		handover_put_bytes(handover, &connection->files[i].region,
+				   sizeof(connection->files[i].region));
 		handover_put_fd(handover, connection->files[i].fd);
 	}
 	handover_put_fd(handover, connection->inflight ? connection->inflight->fd : -1);
@@ -147,7 +149,8 @@ static void save_memory(struct handover *handover, const struct vhost_user_conne
 				   sizeof(connection->inflight->description));
 	handover_put_fd(handover, connection->log ? connection->log_fd : -1);
 	if (connection->log)
-		handover_put_bytes(handover, &connection->log_description, sizeof(connection->log_description));
+		handover_put_bytes(handover, &connection->log_description,
+				   sizeof(connection->log_description));
 }
 
 static void save_connection(struct handover *handover, const struct vhost_user_connection *connection)
@@ -254,10 +257,12 @@ static void restore_message(struct handover *handover, struct vhost_user_connect
 {
 	struct vhost_user_message *message = &connection->message;
 	size_t in_header = handover_get_bytes(handover, &message->header, sizeof(message->header));
-	size_t in_payload = handover_get_bytes(handover, message->payload.bytes, sizeof(message->payload.bytes));
+	size_t in_payload =
+		handover_get_bytes(handover, message->payload.bytes, sizeof(message->payload.bytes));
 	unsigned fd_count = (unsigned)get_at_most(handover, VHOST_USER_FDS_MAX);
 
-	fail_if(handover, in_payload > 0 && (in_header < sizeof(message->header) || message->header.size <= in_payload));
+	fail_if(handover, in_payload > 0 && (in_header < sizeof(message->header) ||
+					     message->header.size <= in_payload));
 	fail_if(handover, in_header == 0 && fd_count > 0);
 	if (!handover->error)
 		connection->received = in_header + in_payload;
@@ -273,7 +278,8 @@ static void restore_message(struct handover *handover, struct vhost_user_connect
 static void lose(struct vhost_user_connection *connection, int *fd)
 {
 	if (!connection->lost)
-		log_guest(&connection->endpoint->subject, "front end: its files are not what they were: disconnected");
+		log_guest(&connection->endpoint->subject,
+			  "front end: its files are not what they were: disconnected");
 	connection->lost = true;
 	fd_close(fd);
 }

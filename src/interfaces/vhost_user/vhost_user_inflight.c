@@ -26,7 +26,8 @@ static bool is_packed(const struct vhost_user_connection *connection)
 /* Front ends that ask before SET_FEATURES get room for either format. */
 static uint64_t region_bytes(const struct vhost_user_connection *connection, unsigned queue_size)
 {
-	uint64_t split = inflight_region_bytes(false, queue_size), packed = inflight_region_bytes(true, queue_size);
+	uint64_t split = inflight_region_bytes(false, queue_size),
+		 packed = inflight_region_bytes(true, queue_size);
 
 	if (connection->features_set)
 		return is_packed(connection) ? packed : split;
@@ -76,7 +77,8 @@ static int map_record(struct vhost_user_inflight *inflight, int fd, uint64_t end
 	int error;
 
 	inflight->mapping_bytes = align_up(end - start, page_bytes);
-	inflight->mapping = mmap(NULL, inflight->mapping_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)start);
+	inflight->mapping =
+		mmap(NULL, inflight->mapping_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)start);
 	if (inflight->mapping == MAP_FAILED)
 		return errno == EACCES ? -EBADF : -ENOMEM;
 	error = memory_guard_add(inflight->mapping, inflight->mapping_bytes, page_bytes, &inflight->lost);
@@ -155,7 +157,8 @@ enum vhost_user_outcome vhost_user_set_inflight_fd(struct vhost_user_connection 
 		return VHOST_USER_REFUSED;
 	error = vhost_user_inflight_open(message->fds[0], &description, &inflight);
 	if (error) {
-		vhost_user_complain(connection, error == -EBADF ? "not a memory file" : "record does not fit its file",
+		vhost_user_complain(connection,
+				    error == -EBADF ? "not a memory file" : "record does not fit its file",
 				    description.bytes);
 		return error == -EBADF ? VHOST_USER_VIOLATION : VHOST_USER_REFUSED;
 	}

@@ -26,7 +26,8 @@ enum vhost_user_outcome vhost_user_set_log_base(struct vhost_user_connection *co
 	connection->reply.u64 = error ? 1 : 0;
 	connection->reply_size = sizeof(connection->reply.u64);
 	if (error) {
-		vhost_user_complain(connection, error == -EBADF ? "not a memory file" : "log does not fit its file",
+		vhost_user_complain(connection,
+				    error == -EBADF ? "not a memory file" : "log does not fit its file",
 				    description->bytes);
 		return error == -EBADF ? VHOST_USER_VIOLATION : VHOST_USER_DONE;
 	}

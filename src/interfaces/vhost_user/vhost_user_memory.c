@@ -35,7 +35,8 @@ static unsigned slots_left(const struct vhost_user_connection *connection)
 {
 	unsigned used = 0;
 
-	for (const struct vhost_user_connection *other = connection->endpoint->connections; other; other = other->next)
+	for (const struct vhost_user_connection *other = connection->endpoint->connections; other;
+	     other = other->next)
 		used += other == connection ? other->file_next_count : other->file_count;
 	return used < VHOST_USER_ENDPOINT_SLOTS ? VHOST_USER_ENDPOINT_SLOTS - used : 0;
 }
@@ -46,8 +47,10 @@ static bool admitted(const struct vhost_user_connection *connection, uint64_t by
 	unsigned count = 0;
 	uint64_t total = 0;
 
-	for (const struct vhost_user_connection *other = connection->endpoint->connections; other; other = other->next) {
-		const struct vhost_user_memory_file *files = other == connection ? other->files_next : other->files;
+	for (const struct vhost_user_connection *other = connection->endpoint->connections; other;
+	     other = other->next) {
+		const struct vhost_user_memory_file *files =
+			other == connection ? other->files_next : other->files;
 		unsigned file_count = other == connection ? other->file_next_count : other->file_count;
 
 		/* Sizes that were accepted do not add up to 2^64. */
@@ -58,13 +61,16 @@ static bool admitted(const struct vhost_user_connection *connection, uint64_t by
 	return memory_guard_admits(count, total, bytes);
 }
 
-/* Entries that are kept share their descriptor with the set in use; only fresh ones are the next set's own. */
+/*
+ * Entries that are kept share their descriptor with the set in use; only fresh ones are the next set's own.
+ */
 static int next_begin(struct vhost_user_connection *connection, bool keep)
 {
 	unsigned count = keep ? connection->file_count : 0;
 
 	assert(!connection->memory_next && !connection->files_next);
-	connection->files_next = calloc(count + VHOST_USER_MEMORY_REGIONS_MAX, sizeof(*connection->files_next));
+	connection->files_next =
+		calloc(count + VHOST_USER_MEMORY_REGIONS_MAX, sizeof(*connection->files_next));
 	connection->memory_next = keep ? guest_memory_get(connection->memory) : guest_memory_create();
 	connection->file_next_count = 0;
 	connection->files_replaced = !keep;
@@ -111,7 +117,8 @@ static void next_commit(struct vhost_user_connection *connection)
 }
 
 /* Takes `fd` on success. */
-static int next_add(struct vhost_user_connection *connection, const struct vhost_user_memory_region *region, int fd)
+static int next_add(struct vhost_user_connection *connection, const struct vhost_user_memory_region *region,
+		    int fd)
 {
 	struct guest_region_description description = {
 		.guest_address = region->guest_address,
@@ -139,10 +146,12 @@ static int next_add(struct vhost_user_connection *connection, const struct vhost
 
 static bool same_region(const struct vhost_user_memory_region *a, const struct vhost_user_memory_region *b)
 {
-	return a->guest_address == b->guest_address && a->size == b->size && a->user_address == b->user_address;
+	return a->guest_address == b->guest_address && a->size == b->size &&
+	       a->user_address == b->user_address;
 }
 
-static int next_remove(struct vhost_user_connection *connection, const struct vhost_user_memory_region *region)
+static int next_remove(struct vhost_user_connection *connection,
+		       const struct vhost_user_memory_region *region)
 {
 	struct guest_memory *memory;
 	int error = guest_memory_remove(connection->memory_next, region->guest_address, region->size,
@@ -199,7 +208,8 @@ static enum vhost_user_outcome next_use(struct vhost_user_connection *connection
 	return VHOST_USER_LATER;
 }
 
-static enum vhost_user_outcome next_refuse(struct vhost_user_connection *connection, int error, uint64_t address)
+static enum vhost_user_outcome next_refuse(struct vhost_user_connection *connection, int error,
+					   uint64_t address)
 {
 	static const struct {
 		int error;

@@ -113,7 +113,9 @@ struct vhost_user_vring_address {
 static_assert(sizeof(struct vhost_user_vring_address) == 40, "vring address");
 #define VHOST_USER_VRING_F_LOG 0x1u
 
-/* SET_VRING_KICK, _CALL, _ERR: a u64 of the ring's index and a flag that says "no descriptor comes with it". */
+/*
+ * SET_VRING_KICK, _CALL, _ERR: a u64 of the ring's index and a flag that says "no descriptor comes with it".
+ */
 #define VHOST_USER_VRING_INDEX_MASK 0xffull
 #define VHOST_USER_VRING_NOFD	    0x100ull
 
@@ -209,10 +211,11 @@ struct vhost_user_rule {
 	uint16_t size_min, size_max;	/* payload bytes */
 	uint8_t fds_min, fds_max;
 	uint8_t states;			/* VHOST_USER_WHEN_… */
-	bool own_reply;			/* answered with a payload of its own, never with a bare acknowledgement */
+	/* Answered with a payload of its own, never with a bare acknowledgement */
+	bool own_reply;
 	/*
-	 * What the front end would go on to do wrong if it did not learn of the refusal: without REPLY_ACK the
-	 * connection closes instead.
+	 * What the front end would go on to do wrong if it did not learn of the refusal: without REPLY_ACK
+	 * the connection closes instead.
 	 */
 	bool must_know;
 	uint64_t protocol_features;	/* negotiated ones that it needs */

@@ -175,8 +175,9 @@ void vhost_user_queue_mark_broken(struct vhost_user_queue *queue, enum virtqueue
 
 	queue->broken = true;
 	connection->endpoint->violations[violation]++;
-	log_guest(&connection->endpoint->subject, "q%u: %s (%#llx): stopped until the guest resets the device",
-		  queue->index, virtqueue_violation_text(violation), (unsigned long long)offending_value);
+	log_guest(&connection->endpoint->subject,
+		  "q%u: %s (%#llx): stopped until the guest resets the device", queue->index,
+		  virtqueue_violation_text(violation), (unsigned long long)offending_value);
 	vhost_user_error_signal(queue);
 	if (connection->closing)
 		return;
@@ -418,7 +419,8 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 				   &setup.position);
 	if (!position_fits(packed, queue->size, &setup.position))
 		return -EINVAL;
-	setup.inflight = vhost_user_inflight_region(connection->inflight, packed, queue->index, queue->size, &fits);
+	setup.inflight =
+		vhost_user_inflight_region(connection->inflight, packed, queue->index, queue->size, &fits);
 	setup.inflight_lost = setup.inflight ? &connection->inflight->lost : NULL;
 	if (!fits)
 		return -EINVAL;

@@ -28,7 +28,8 @@ static struct vhost_user_queue *queue_find(struct vhost_user_connection *connect
 	return NULL;
 }
 
-static enum vhost_user_outcome refuse(struct vhost_user_connection *connection, const char *reason, uint64_t value)
+static enum vhost_user_outcome refuse(struct vhost_user_connection *connection, const char *reason,
+				      uint64_t value)
 {
 	vhost_user_complain(connection, reason, value);
 	return VHOST_USER_REFUSED;
@@ -47,8 +48,8 @@ static bool in_memory(const struct vhost_user_queue *queue)
 
 static bool can_start(const struct vhost_user_queue *queue)
 {
-	return !queue->started && !queue->broken && queue->kick_set && queue->address_set && queue->size > 0 &&
-	       in_memory(queue);
+	return !queue->started && !queue->broken && queue->kick_set && queue->address_set &&
+	       queue->size > 0 && in_memory(queue);
 }
 
 static bool any_can_start(const struct vhost_user_connection *connection)
@@ -150,7 +151,8 @@ static void on_logged(struct vhost_user_connection *connection)
 	vhost_user_message_finish(connection, VHOST_USER_DONE);
 }
 
-static enum vhost_user_outcome set_log_of(struct vhost_user_connection *connection, struct vhost_user_queue *queue,
+static enum vhost_user_outcome set_log_of(struct vhost_user_connection *connection,
+					  struct vhost_user_queue *queue,
 					  const struct vhost_user_vring_address *address)
 {
 	queue->address.flags = address->flags;
@@ -161,7 +163,9 @@ static enum vhost_user_outcome set_log_of(struct vhost_user_connection *connecti
 	return VHOST_USER_LATER;
 }
 
-/* A running ring keeps its addresses: only logging of its used part is switched (migration starts or ends). */
+/*
+ * A running ring keeps its addresses: only logging of its used part is switched (migration starts or ends).
+ */
 enum vhost_user_outcome vhost_user_set_vring_addr(struct vhost_user_connection *connection,
 						  struct vhost_user_message *message)
 {
@@ -173,8 +177,8 @@ enum vhost_user_outcome vhost_user_set_vring_addr(struct vhost_user_connection *
 	if (address->flags & ~VHOST_USER_VRING_F_LOG)
 		return refuse(connection, "unknown flags", address->flags);
 	if (queue->started) {
-		if (address->descriptor != queue->address.descriptor || address->used != queue->address.used ||
-		    address->available != queue->address.available)
+		if (address->descriptor != queue->address.descriptor ||
+		    address->used != queue->address.used || address->available != queue->address.available)
 			return refuse(connection, "the ring runs elsewhere", address->descriptor);
 		return set_log_of(connection, queue, address);
 	}
@@ -260,10 +264,11 @@ bool vhost_user_is_eventfd(int fd)
 }
 
 /*
- * Takes the descriptor that the flag announces. VIOLATION: flag and descriptors disagree, or it is no eventfd;
- * REFUSED: no such queue. *ret_fd is then untouched; after DONE it is the caller's, -1 for "none".
+ * Takes the descriptor that the flag announces. VIOLATION: flag and descriptors disagree, or it is no
+ * eventfd; REFUSED: no such queue. *ret_fd is then untouched; after DONE it is the caller's, -1 for "none".
  */
-static enum vhost_user_outcome take_event(struct vhost_user_connection *connection, struct vhost_user_message *message,
+static enum vhost_user_outcome take_event(struct vhost_user_connection *connection,
+					  struct vhost_user_message *message,
 					  struct vhost_user_queue **ret_queue, int *ret_fd)
 {
 	uint64_t value = message->payload.u64;
@@ -294,7 +299,8 @@ static void on_exchanged(struct vhost_user_connection *connection)
 }
 
 /* The worker changes over; then the old descriptor is closed. */
-static enum vhost_user_outcome exchange(struct vhost_user_queue *queue, enum vhost_user_command_kind kind, int fd)
+static enum vhost_user_outcome exchange(struct vhost_user_queue *queue, enum vhost_user_command_kind kind,
+					int fd)
 {
 	queue->command.fd = fd;
 	vhost_user_job_begin(queue->connection, on_exchanged);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How front ends reach an endpoint: a listening socket (made or inherited), one connected socket, or we connect. */
+/*
+ * How front ends reach an endpoint: a listening socket (made or inherited), one connected socket, or we
+ * connect.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -53,7 +56,8 @@ void vhost_user_endpoint_violation(struct vhost_user_endpoint *endpoint)
 	uint64_t now = loop_now_ns(control_of(endpoint));
 
 	if (now - endpoint->storm_since_ns > NS_PER_S) {
-		if (endpoint->storm_count <= STORM_VIOLATIONS && endpoint->options.socket != VHOST_USER_CONNECT)
+		if (endpoint->storm_count <= STORM_VIOLATIONS &&
+		    endpoint->options.socket != VHOST_USER_CONNECT)
 			endpoint->backoff_ns = 0;
 		endpoint->storm_since_ns = now;
 		endpoint->storm_count = 0;
@@ -73,7 +77,8 @@ static void adopt(struct vhost_user_endpoint *endpoint, int socket)
 		connection = vhost_user_connection_create(endpoint, socket);
 	if (!connection) {
 		endpoint->refused_connects++;
-		log_guest(&endpoint->subject, "front end refused: %u are connected", endpoint->connection_count);
+		log_guest(&endpoint->subject, "front end refused: %u are connected",
+			  endpoint->connection_count);
 		fd_close(&socket);
 		return;
 	}

@@ -32,8 +32,8 @@ enum virtqueue_violation chain_append_slowly(struct virtqueue *queue, struct que
 }
 
 /* Copies entry `index` of an indirect table; the table may lie across regions. */
-static bool table_read(struct virtqueue *queue, const struct descriptor *table, const uint8_t *host, unsigned index,
-		       struct descriptor *ret_entry)
+static bool table_read(struct virtqueue *queue, const struct descriptor *table, const uint8_t *host,
+		       unsigned index, struct descriptor *ret_entry)
 {
 	uint8_t bytes[16];
 

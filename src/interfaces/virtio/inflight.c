@@ -73,15 +73,18 @@ struct inflight_packed {
 	struct inflight_packed_entry entry[];
 };
 
-static_assert(sizeof(struct inflight_split_entry) == 16 && offsetof(struct inflight_split, entry) == 16, "vhost-user");
-static_assert(offsetof(struct inflight_packed, place) == 16 && sizeof(union inflight_place) == 8, "vhost-user");
+static_assert(sizeof(struct inflight_split_entry) == 16 && offsetof(struct inflight_split, entry) == 16,
+	      "vhost-user");
+static_assert(offsetof(struct inflight_packed, place) == 16 && sizeof(union inflight_place) == 8,
+	      "vhost-user");
 static_assert(sizeof(struct inflight_packed_entry) == 32 && offsetof(struct inflight_packed, entry) == 32,
 	      "vhost-user");
 
 size_t inflight_region_bytes(bool packed, unsigned queue_size)
 {
-	size_t bytes = packed ? sizeof(struct inflight_packed) + queue_size * sizeof(struct inflight_packed_entry)
-			      : sizeof(struct inflight_split) + queue_size * sizeof(struct inflight_split_entry);
+	size_t bytes =
+		packed ? sizeof(struct inflight_packed) + queue_size * sizeof(struct inflight_packed_entry)
+		       : sizeof(struct inflight_split) + queue_size * sizeof(struct inflight_split_entry);
 
 	return align_up(bytes, 64);
 }
@@ -100,7 +103,8 @@ static int compare_recorded(const void *left, const void *right)
 	return a < b ? -1 : a > b;
 }
 
-static void sort_recorded(struct virtqueue *queue, struct recorded *recorded, unsigned count, uint16_t *entries)
+static void sort_recorded(struct virtqueue *queue, struct recorded *recorded, unsigned count,
+			  uint16_t *entries)
 {
 	qsort(recorded, count, sizeof(*recorded), compare_recorded);
 	for (unsigned i = 0; i < count; i++)
@@ -168,8 +172,8 @@ static bool split_finish_batch(struct virtqueue *queue, struct inflight_split *r
 	return true;
 }
 
-static enum virtqueue_violation split_recover(struct virtqueue *queue, struct recorded *recorded, uint16_t *entries,
-					      unsigned *ret_count)
+static enum virtqueue_violation split_recover(struct virtqueue *queue, struct recorded *recorded,
+					      uint16_t *entries, unsigned *ret_count)
 {
 	struct inflight_split *region = queue->inflight;
 	unsigned count = 0;
@@ -179,12 +183,13 @@ static enum virtqueue_violation split_recover(struct virtqueue *queue, struct re
 		*ret_count = 0;
 		return VIOLATION_NONE;
 	}
-	if (shared_read(&region->version) != INFLIGHT_VERSION || shared_read(&region->desc_num) != queue->size ||
-	    !split_finish_batch(queue, region))
+	if (shared_read(&region->version) != INFLIGHT_VERSION ||
+	    shared_read(&region->desc_num) != queue->size || !split_finish_batch(queue, region))
 		return VIOLATION_INFLIGHT;
 	for (unsigned i = 0; i < queue->size; i++)
 		if (shared_read(&region->entry[i].inflight) == 1)
-			recorded[count++] = (struct recorded){ shared_read(&region->entry[i].counter), (uint16_t)i };
+			recorded[count++] =
+				(struct recorded){ shared_read(&region->entry[i].counter), (uint16_t)i };
 	sort_recorded(queue, recorded, count, entries);
 	/* What was taken and not answered lies between used->idx and the next index to take. */
 	queue->split.next = queue->split.seen = (uint16_t)(queue->split.used_idx + count);
@@ -194,8 +199,8 @@ static enum virtqueue_violation split_recover(struct virtqueue *queue, struct re
 
 /* ---- packed ---- */
 
-bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot, const struct packed_descriptor *chain,
-			  unsigned count)
+bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot,
+			  const struct packed_descriptor *chain, unsigned count)
 {
 	struct inflight_packed *region = queue->inflight;
 	unsigned first = queue->inflight_free, at = first;
@@ -245,9 +250,9 @@ void inflight_packed_before(struct virtqueue *queue, uint16_t used, bool used_wr
 }
 
 /*
- * The batch is settled: new and old place are the same. In one store, because between a new index and its wrap
- * counter the descriptor there can look like one that waits to be published: the rest of a chain of the last
- * round, of which only the first descriptor was ever marked as used.
+ * The batch is settled: new and old place are the same. In one store, because between a new index and its
+ * wrap counter the descriptor there can look like one that waits to be published: the rest of a chain of the
+ * last round, of which only the first descriptor was ever marked as used.
  */
 static void packed_settle(struct inflight_packed *region, uint16_t used, bool used_wrap)
 {
@@ -317,15 +322,18 @@ static void packed_initialise(struct virtqueue *queue, struct inflight_packed *r
  */
 static bool packed_settle_batch(struct virtqueue *queue, struct inflight_packed *region)
 {
-	unsigned old_used = shared_read(&region->place.old_used_idx), used = shared_read(&region->place.used_idx);
-	bool old_wrap = shared_read(&region->place.old_used_wrap), wrap = shared_read(&region->place.used_wrap);
+	unsigned old_used = shared_read(&region->place.old_used_idx),
+		 used = shared_read(&region->place.used_idx);
+	bool old_wrap = shared_read(&region->place.old_used_wrap),
+	     wrap = shared_read(&region->place.used_wrap);
 	unsigned free_head = shared_read(&region->old_free_head);
 
 	if (old_used >= queue->size || used >= queue->size)
 		return false;
 	if (used != old_used || wrap != old_wrap) {
 		uint16_t flags = shared_read(&queue->pack.descriptors[old_used].flags);
-		bool available = !!(flags & DESCRIPTOR_AVAILABLE) == old_wrap && !!(flags & DESCRIPTOR_USED) != old_wrap;
+		bool available = !!(flags & DESCRIPTOR_AVAILABLE) == old_wrap &&
+				 !!(flags & DESCRIPTOR_USED) != old_wrap;
 
 		if (!available) {
 			free_head = shared_read(&region->free_head);
@@ -356,8 +364,8 @@ static bool packed_clear_free(struct virtqueue *queue, struct inflight_packed *r
 	return true;
 }
 
-static enum virtqueue_violation packed_recover(struct virtqueue *queue, struct recorded *recorded, uint16_t *entries,
-					       unsigned *ret_count)
+static enum virtqueue_violation packed_recover(struct virtqueue *queue, struct recorded *recorded,
+					       uint16_t *entries, unsigned *ret_count)
 {
 	struct inflight_packed *region = queue->inflight;
 	unsigned count = 0, taken = 0;
@@ -368,8 +376,9 @@ static enum virtqueue_violation packed_recover(struct virtqueue *queue, struct r
 		*ret_count = 0;
 		return VIOLATION_NONE;
 	}
-	if (shared_read(&region->version) != INFLIGHT_VERSION || shared_read(&region->desc_num) != queue->size ||
-	    !packed_settle_batch(queue, region) || !packed_clear_free(queue, region))
+	if (shared_read(&region->version) != INFLIGHT_VERSION ||
+	    shared_read(&region->desc_num) != queue->size || !packed_settle_batch(queue, region) ||
+	    !packed_clear_free(queue, region))
 		return VIOLATION_INFLIGHT;
 	for (unsigned i = 0; i < queue->size; i++) {
 		if (shared_read(&region->entry[i].inflight) != 1)

@@ -66,7 +66,8 @@ static enum virtqueue_violation copy_chain(struct virtqueue *queue, struct packe
 }
 
 /* Turns a private copy of a chain into a claimed slot; NULL when the ring just broke. */
-static struct queue_slot *chain_slot(struct virtqueue *queue, const struct packed_descriptor *chain, unsigned count)
+static struct queue_slot *chain_slot(struct virtqueue *queue, const struct packed_descriptor *chain,
+				     unsigned count)
 {
 	unsigned id = chain[count - 1].id;
 	struct queue_slot *slot = id < queue->size ? queue_claim(queue, id) : NULL;

@@ -44,7 +44,10 @@ bool split_pending(struct virtqueue *queue)
 	struct split_ring *ring = &queue->split;
 
 	if (ring->seen == ring->next) {
-		/* Acquire: pairs with the driver's release of available->idx after it wrote the ring and chain. */
+		/*
+		 * Acquire: pairs with the driver's release of available->idx after it wrote the ring and
+		 * chain.
+		 */
 		ring->seen = shared_read_acquire(&ring->available->idx);
 		if ((uint16_t)(ring->seen - ring->next) > queue->size) {
 			queue_break(queue, VIOLATION_AVAILABLE_JUMP, ring->seen);
@@ -162,7 +165,8 @@ bool split_publish(struct virtqueue *queue)
 
 		shared_write(&element->id, (uint32_t)queue->done[i]);
 		shared_write(&element->length, queue_slot(queue, queue->done[i])->written_bytes);
-		log_used(queue, offsetof(struct split_used, ring) + (idx & mask) * sizeof(*element), sizeof(*element));
+		log_used(queue, offsetof(struct split_used, ring) + (idx & mask) * sizeof(*element),
+			 sizeof(*element));
 	}
 	if (queue->inflight)
 		inflight_split_before(queue);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The life of a virtqueue: start, changes while it runs, stop. What happens to requests is in virtqueue_path.c. */
+/*
+ * The life of a virtqueue: start, changes while it runs, stop. What happens to requests is in
+ * virtqueue_path.c.
+ */
 #include "interfaces/virtio/virtqueue.h"
 
 #include <assert.h>
@@ -77,7 +80,8 @@ static int set_position(struct virtqueue *queue)
 
 static int allocate(struct virtqueue *queue)
 {
-	queue->slot_bytes = align_up(sizeof(struct queue_slot), 64) + align_up(queue->model->request_bytes, 64);
+	queue->slot_bytes =
+		align_up(sizeof(struct queue_slot), 64) + align_up(queue->model->request_bytes, 64);
 	queue->slots = aligned_alloc(64, queue->size * queue->slot_bytes);
 	/* Untouched pages cost nothing: most chains have three elements. */
 	queue->elements = malloc((size_t)queue->size * 2 * CHAIN_ELEMENTS_MAX * sizeof(struct iovec));
@@ -134,7 +138,8 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->event_idx = has(setup, VIRTIO_RING_F_EVENT_IDX);
 	queue->in_order = has(setup, VIRTIO_F_IN_ORDER);
 	queue->indirect = has(setup, VIRTIO_RING_F_INDIRECT);
-	queue->poller = (struct loop_poller){ .poll = queue_poll, .park = queue_park, .account = setup->account };
+	queue->poller =
+		(struct loop_poller){ .poll = queue_poll, .park = queue_park, .account = setup->account };
 	queue->publish_task.run = queue_publish;
 	queue->kick_watch = (struct loop_watch){ .ready = queue_kick_ready, .account = setup->account };
 	queue->poll_timer.expired = queue_poll_expired;
@@ -255,10 +260,11 @@ void queue_release_view(struct virtqueue *queue, struct memory_view *view)
 	released(queue->released_context);
 }
 
-void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory, void (*released)(void *context),
-			  void *context)
+void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory,
+			  void (*released)(void *context), void *context)
 {
-	struct memory_view *old = queue->view, *new = old == &queue->views[0] ? &queue->views[1] : &queue->views[0];
+	struct memory_view *old = queue->view,
+			   *new = old == &queue->views[0] ? &queue->views[1] : &queue->views[0];
 
 	assert(!new->memory && !queue->released);
 	new->memory = guest_memory_get(memory);
@@ -308,8 +314,8 @@ void queue_try_finish_stop(struct virtqueue *queue)
 	}
 	loop_timer_stop(queue->loop, &queue->call_timer);
 	if (queue->packed)
-		position = (struct virtqueue_position){ queue->pack.next, queue->pack.used, queue->pack.next_wrap,
-							queue->pack.used_wrap };
+		position = (struct virtqueue_position){ queue->pack.next, queue->pack.used,
+							queue->pack.next_wrap, queue->pack.used_wrap };
 	queue->stopped = NULL;
 	stopped(queue->stopped_context, &position);
 }

@@ -70,7 +70,8 @@ const char *virtqueue_violation_text(enum virtqueue_violation violation);
 
 struct virtqueue_setup {
 	struct loop *loop;
-	struct loop_account *account;	/* pays for the queue on that loop; outlives it. NULL: the loop itself */
+	/* Pays for the queue on that loop; outlives it. NULL: the loop itself */
+	struct loop_account *account;
 	unsigned index;
 	unsigned size;			/* split: power of two; 1 … VIRTQUEUE_SIZE_MAX */
 	uint64_t features;		/* acknowledged */
@@ -125,8 +126,8 @@ void virtqueue_set_log(struct virtqueue *queue, struct dirty_log *log, uint64_t 
  * Another generation of memory: new chains use it from now on; released() is called when no chain in
  * flight uses the old one any more. One change at a time. A ring that the new set does not hold is broken.
  */
-void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory, void (*released)(void *context),
-			  void *context);
+void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory,
+			  void (*released)(void *context), void *context);
 
 struct virtqueue_counters {
 	struct counter kicks;		/* notifications from the driver */

@@ -21,16 +21,17 @@
 /* A descriptor across two regions of guest memory takes two elements. */
 #define CHAIN_ELEMENTS_MAX 264u
 /*
- * Chains taken from one queue in a turn: then others on the worker have theirs, and what was taken goes to the
- * disk. A driver's whole ring at once would leave the disk empty, and its driver asleep, while it is prepared.
+ * Chains taken from one queue in a turn: then others on the worker have theirs, and what was taken goes to
+ * the disk. A driver's whole ring at once would leave the disk empty, and its driver asleep, while it is
+ * prepared.
  */
 #define TAKE_BATCH 16u
 /* After so many chains, or one of so many bytes, the time decides whether the batch goes on. */
 #define TAKE_TIMED	 8u
 #define TAKE_TIMED_BYTES (64ull * 1024)
 /*
- * Kicks on a queue that is polled and asked for none. An honest driver's last few cross our request; after more,
- * kicks are not listened to until the queue is parked.
+ * Kicks on a queue that is polled and asked for none. An honest driver's last few cross our request; after
+ * more, kicks are not listened to until the queue is parked.
  */
 #define NEEDLESS_KICKS_MAX 8u
 
@@ -47,7 +48,8 @@ struct queue_slot {
 	struct memory_view *view;
 	uint32_t written_bytes;
 	uint16_t descriptors;		/* packed: ring descriptors that the chain occupies */
-	uint16_t inflight_first;	/* packed with INFLIGHT: the chain's first and last entry in the region */
+	/* Packed with INFLIGHT: the chain's first and last entry in the region */
+	uint16_t inflight_first;
 	uint16_t inflight_last;
 	bool answered;			/* IN_ORDER: waits for its predecessors */
 };
@@ -90,7 +92,8 @@ struct virtqueue {
 	void *model_queue;
 	uint8_t *slots;				/* size * slot_bytes */
 	size_t slot_bytes;
-	struct iovec *elements;			/* size * 2 * CHAIN_ELEMENTS_MAX: to work with, and as they were */
+	/* Size * 2 * CHAIN_ELEMENTS_MAX: to work with, and as they were */
+	struct iovec *elements;
 	uint16_t *done;				/* slots to publish at the end of the turn */
 	unsigned done_count;
 	uint16_t *order;			/* IN_ORDER: slots in the order taken, a ring of `size` */
@@ -167,13 +170,17 @@ struct descriptor {
 /* Empties the slot's chain before the first append. */
 void chain_begin(struct virtqueue *queue, struct queue_slot *slot);
 /* Adds one descriptor's range to the chain. VIOLATION_NONE or the rule it breaks. */
-enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot, const struct descriptor *d);
+enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot,
+				      const struct descriptor *d);
 /* Adds `elements` elements of the descriptor to the chain's counts. */
 void chain_count(struct virtio_chain *chain, const struct descriptor *d, unsigned elements);
 
 /* ---- descriptor_chain.c ---- */
 
-/* A range that does not lie in the region of the last one, after chain_append()'s checks; `used` elements are taken. */
+/*
+ * A range that does not lie in the region of the last one, after chain_append()'s checks; `used` elements are
+ * taken.
+ */
 enum virtqueue_violation chain_append_slowly(struct virtqueue *queue, struct queue_slot *slot,
 					     const struct descriptor *d, unsigned used);
 /* Adds the contents of an indirect table (2.7.5.3, 2.8.7); nested tables are a violation. */
@@ -217,9 +224,11 @@ void inflight_split_take(struct virtqueue *queue, unsigned head);
 void inflight_split_before(struct virtqueue *queue);
 void inflight_split_after(struct virtqueue *queue, uint16_t used_idx);
 
-/* Records a chain of ring descriptors and notes its entries in the slot. False: the region is inconsistent. */
-bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot, const struct packed_descriptor *chain,
-			  unsigned count);
+/*
+ * Records a chain of ring descriptors and notes its entries in the slot. False: the region is inconsistent.
+ */
+bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot,
+			  const struct packed_descriptor *chain, unsigned count);
 void inflight_packed_before(struct virtqueue *queue, uint16_t used, bool used_wrap);
 void inflight_packed_after(struct virtqueue *queue, uint16_t used, bool used_wrap);
 /* Copies the recorded chain that starts at `first` (room for CHAIN_DESCRIPTORS_MAX). False: inconsistent. */

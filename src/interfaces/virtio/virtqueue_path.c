@@ -134,7 +134,10 @@ void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, ui
 {
 	if (queue->broken)
 		return;
-	/* The zeroes that the guard put in place of lost pages break other rules too; they are not the reason. */
+	/*
+	 * The zeroes that the guard put in place of lost pages break other rules too; they are not the
+	 * reason.
+	 */
 	if (memory_lost(queue)) {
 		violation = VIOLATION_MEMORY_LOST;
 		offending_value = 0;
@@ -180,7 +183,8 @@ void chain_count(struct virtio_chain *chain, const struct descriptor *d, unsigne
 	}
 }
 
-enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot, const struct descriptor *d)
+enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot,
+				      const struct descriptor *d)
 {
 	struct virtio_chain *chain = &slot->chain;
 	const struct guest_region *region = queue->last_region;
@@ -242,7 +246,8 @@ void queue_take_again(struct virtqueue *queue)
 {
 	while (queue->resubmit_next < queue->resubmit_count && !queue->broken) {
 		unsigned entry = queue->resubmit[queue->resubmit_next++];
-		struct queue_slot *slot = queue->packed ? packed_retake(queue, entry) : split_retake(queue, entry);
+		struct queue_slot *slot =
+			queue->packed ? packed_retake(queue, entry) : split_retake(queue, entry);
 
 		queue_check_memory(queue);
 		if (slot && !queue->broken)
@@ -252,7 +257,8 @@ void queue_take_again(struct virtqueue *queue)
 
 static bool batch_over(struct virtqueue *queue, const struct virtio_chain *chain, unsigned taken)
 {
-	if (taken % TAKE_TIMED == 0 || (uint64_t)chain->readable_bytes + chain->writable_bytes >= TAKE_TIMED_BYTES)
+	if (taken % TAKE_TIMED == 0 ||
+	    (uint64_t)chain->readable_bytes + chain->writable_bytes >= TAKE_TIMED_BYTES)
 		return taken >= TAKE_BATCH || loop_slice_over(queue->loop);
 	return false;
 }
@@ -282,7 +288,9 @@ bool queue_poll(struct loop_poller *poller)
 	}
 	if (taken > 0)
 		counter_add(&queue->counters.chains, taken);
-	/* Also when nothing was taken: the pages that the guard put under a lost ring look like an empty one. */
+	/*
+	 * Also when nothing was taken: the pages that the guard put under a lost ring look like an empty one.
+	 */
 	queue_check_memory(queue);
 	return taken > 0;
 }

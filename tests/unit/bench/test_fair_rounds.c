@@ -34,7 +34,8 @@ double fair_watch_lost(const struct fair_watch *watch, unsigned from_ms, unsigne
 	return (double)lost / (to_ms - from_ms);
 }
 
-struct fair_guest *fair_plan_add(struct fair_plan *plan, unsigned count, struct fair_load load, struct share_settings share)
+struct fair_guest *fair_plan_add(struct fair_plan *plan, unsigned count, struct fair_load load,
+				 struct share_settings share)
 {
 	return &plan->guest[plan->guest_rows++];
 }
@@ -75,7 +76,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* One request a millisecond, of 100 us alone and 200 us beside the others; from..to of each round they take 10 ms. */
+/*
+ * One request a millisecond, of 100 us alone and 200 us beside the others; from..to of each round they take
+ * 10 ms.
+ */
 static void serve(unsigned slow_from_ms, unsigned slow_to_ms)
 {
 	for (unsigned ms = FAIR_RAMP_MS; ms < plan.total_ms; ms++) {
@@ -128,7 +132,10 @@ static void test_settling_does_not_count(void **state)
 	assert_int_equal(outcome.samples.count, 1);
 }
 
-/* Requests are slow from 110 to 120 ms after the others began; the machine stood still for a millisecond or not. */
+/*
+ * Requests are slow from 110 to 120 ms after the others began; the machine stood still for a millisecond or
+ * not.
+ */
 static void slow_and_still(unsigned still_ms, double p99_us, unsigned windows)
 {
 	if (still_ms > 0) {

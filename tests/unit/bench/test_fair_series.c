@@ -55,7 +55,10 @@ static void test_sums(void **state)
 	fair_series_finish(&series);
 }
 
-/* One a millisecond is the rate; five more at once after a pause that saved none of them up are five too many. */
+/*
+ * One a millisecond is the rate; five more at once after a pause that saved none of them up are five too
+ * many.
+ */
 static void test_excess(void **state)
 {
 	struct fair_series series;

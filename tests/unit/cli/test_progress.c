@@ -22,7 +22,8 @@ static void test_format_on_terminal(void **state)
 	progress_start(&progress, stderr, true, 80, "alice/root", 100 * MIB, 0);
 	progress.done_bytes = 50 * MIB;
 	progress_format(&progress, 10 * NS_PER_S, line);
-	assert_string_equal(line, "alice/root [##########..........]  50%  50 MiB of 100 MiB  5 MiB/s  10.0 s left");
+	assert_string_equal(
+		line, "alice/root [##########..........]  50%  50 MiB of 100 MiB  5 MiB/s  10.0 s left");
 	assert_true(text_columns(line) < 80);
 }
 
@@ -107,9 +108,12 @@ static void test_nothing_to_do(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_format_on_terminal),     cmocka_unit_test(test_narrow_terminal_has_no_bar),
-		cmocka_unit_test(test_left_ignores_holes),     cmocka_unit_test(test_plain_lines),
-		cmocka_unit_test(test_terminal_redraws_seldom), cmocka_unit_test(test_nothing_to_do),
+		cmocka_unit_test(test_format_on_terminal),
+		cmocka_unit_test(test_narrow_terminal_has_no_bar),
+		cmocka_unit_test(test_left_ignores_holes),
+		cmocka_unit_test(test_plain_lines),
+		cmocka_unit_test(test_terminal_redraws_seldom),
+		cmocka_unit_test(test_nothing_to_do),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

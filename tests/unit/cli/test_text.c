@@ -27,9 +27,16 @@ static void test_size_parse(void **state)
 		const char *text;
 		uint64_t bytes;
 	} good[] = {
-		{ "0", 0 },		   { "4096", 4096 },	      { "512K", 512 << 10 }, { "64M", 64 << 20 },
-		{ "8G", 8ull << 30 },	   { "8GiB", 8ull << 30 },    { "8gb", 8ull << 30 }, { "1.5T", 3ull << 39 },
-		{ "0.5k", 512 },	   { "9223372036854775807", INT64_MAX },
+		{ "0", 0 },
+		{ "4096", 4096 },
+		{ "512K", 512 << 10 },
+		{ "64M", 64 << 20 },
+		{ "8G", 8ull << 30 },
+		{ "8GiB", 8ull << 30 },
+		{ "8gb", 8ull << 30 },
+		{ "1.5T", 3ull << 39 },
+		{ "0.5k", 512 },
+		{ "9223372036854775807", INT64_MAX },
 	};
 	static const char *const bad[] = { "", "G", "-1", "1.5", "1.G", "8Q", "8GG", "8 G x", "0x10" };
 	uint64_t bytes = 7;
@@ -88,8 +95,9 @@ static void test_columns(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),	  cmocka_unit_test(test_size_parse), cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_counts),	  cmocka_unit_test(test_distance),   cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_sizes),	  cmocka_unit_test(test_size_parse),
+		cmocka_unit_test(test_durations), cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_distance),  cmocka_unit_test(test_columns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,8 +144,8 @@ static inline uint64_t used(const struct fake_guest *guest)
 static inline void assert_near(uint64_t a, uint64_t b, uint64_t tolerance)
 {
 	if ((a > b ? a - b : b - a) > tolerance)
-		fail_msg("%llu and %llu differ by more than %llu", (unsigned long long)a, (unsigned long long)b,
-			 (unsigned long long)tolerance);
+		fail_msg("%llu and %llu differ by more than %llu", (unsigned long long)a,
+			 (unsigned long long)b, (unsigned long long)tolerance);
 }
 
 #endif

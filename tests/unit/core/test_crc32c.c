@@ -54,7 +54,8 @@ static void all_ways_agree(void **state)
 
 		assert_int_equal(crc32c(0, bytes + start, length), expected);
 		assert_int_equal(crc32c_portable(0, bytes + start, length), expected);
-		assert_int_equal(crc32c(crc32c(0, bytes + start, cut), bytes + start + cut, length - cut), expected);
+		assert_int_equal(crc32c(crc32c(0, bytes + start, cut), bytes + start + cut, length - cut),
+				 expected);
 	}
 }
 

@@ -183,7 +183,9 @@ static void truncated_streams(void **state)
 	handover_put_string(&whole, "name");
 	handover_put_fd(&whole, fd);
 	for (size_t length = 0; length <= whole.length; length++) {
-		struct handover cut = { .bytes = whole.bytes, .length = length, .fds = (int[]){ fd }, .fd_count = 1 };
+		struct handover cut = {
+			.bytes = whole.bytes, .length = length, .fds = (int[]){ fd }, .fd_count = 1
+		};
 		char text[8];
 
 		handover_get_u64(&cut);

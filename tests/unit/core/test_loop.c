@@ -250,7 +250,9 @@ static void test_messages_arrive_in_order_from_another_thread(void **state)
 	pthread_t thread;
 
 	for (unsigned i = 0; i < 1000; i++)
-		posted[i] = (struct posted){ .message.run = run_posted, .loop = loop, .number = i + 1, .last = &last };
+		posted[i] = (struct posted){
+			.message.run = run_posted, .loop = loop, .number = i + 1, .last = &last
+		};
 	assert_int_equal(pthread_create(&thread, NULL, post_all, posted), 0);
 	assert_int_equal(loop_run(loop), 0);
 	pthread_join(thread, NULL);

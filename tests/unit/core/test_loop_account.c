@@ -232,7 +232,8 @@ static void test_guests_are_counted(void **state)
 {
 	struct loop *loop = make_loop(), *second = make_loop();
 	struct loop_guest *guest = loop_guest_create();
-	struct loop_account *account = loop_account_create(guest, loop), *other = loop_account_create(guest, loop);
+	struct loop_account *account = loop_account_create(guest, loop),
+			    *other = loop_account_create(guest, loop);
 	struct loop_account *elsewhere = loop_account_create(guest, second);
 
 	assert_ptr_equal(loop_guest_get(guest), guest);
@@ -294,7 +295,10 @@ static void test_random_guests_share_equally(void **state)
 			least = got < least ? got : least;
 			most = got > most ? got : most;
 		}
-		/* At the beginning and at the end of the period somebody may be ahead, and some have saved up. */
+		/*
+		 * At the beginning and at the end of the period somebody may be ahead, and some have saved
+		 * up.
+		 */
 		assert_near(least, most, LOOP_CREDIT_NS + 2 * AHEAD_NS(20200));
 	}
 	for (unsigned i = 0; i < GUESTS_MAX; i++)

@@ -63,7 +63,9 @@ static void test_pieces_are_bounded_by_the_slice(void **state)
 
 	begin(loop, &guest, 0, 0);
 	for (unsigned i = 0; i < 10; i++) {
-		task[i] = (struct costly_task){ .task.run = run_costly, .loop = loop, .cost_ns = 10000, .bounded = true };
+		task[i] = (struct costly_task){
+			.task.run = run_costly, .loop = loop, .cost_ns = 10000, .bounded = true
+		};
 		loop_defer_for(loop, &task[i].task, guest.account);
 	}
 	assert_int_equal(loop_turn(loop, 0), 0);

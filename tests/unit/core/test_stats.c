@@ -56,7 +56,8 @@ static void huge_values_count_in_the_last_bucket(void **state)
 	histogram_add(&histogram, UINT64_MAX / 2);
 	histogram_add(&histogram, 1ull << 45);
 	assert_int_equal(counter_read(&histogram.bucket[HISTOGRAM_BUCKETS - 1]), 2);
-	assert_int_equal(histogram_quantile_ns(&histogram, 0.5), histogram_bucket_limit_ns(HISTOGRAM_BUCKETS - 1));
+	assert_int_equal(histogram_quantile_ns(&histogram, 0.5),
+			 histogram_bucket_limit_ns(HISTOGRAM_BUCKETS - 1));
 }
 
 static int compare(const void *left, const void *right)
@@ -122,7 +123,8 @@ static void merge_adds_up(void **state)
 	histogram_merge(&both, &left);
 	histogram_merge(&both, &right);
 	assert_int_equal(counter_read(&both.count), 600);
-	assert_int_equal(counter_read(&both.sum_ns), counter_read(&left.sum_ns) + counter_read(&right.sum_ns));
+	assert_int_equal(counter_read(&both.sum_ns),
+			 counter_read(&left.sum_ns) + counter_read(&right.sum_ns));
 	assert_quantiles(&both, values, 600);
 }
 

@@ -56,23 +56,29 @@ static const struct mistake syntax_mistakes[] = {
 	{ "[pol main]\n", "t.conf:1: unknown section [pol main]; did you mean [pool main]?" },
 	{ "[network x]\n", "t.conf:1: unknown section [network x]; known sections: [daemon], [pool NAME], "
 			   "[group NAME], [guest NAME], [disk GUEST/NAME]" },
-	{ "[daemon]\n\n# c\nworker = 2\n", "t.conf:4: unknown key 'worker' in [daemon]; did you mean 'workers'?" },
+	{ "[daemon]\n\n# c\nworker = 2\n",
+	  "t.conf:4: unknown key 'worker' in [daemon]; did you mean 'workers'?" },
 	{ GOOD_POOL "sise = 1G\n", "t.conf:4: unknown key 'sise' in [pool main]; did you mean 'size'?" },
-	{ GOOD_GUEST "colour = red\n", "t.conf:2: unknown key 'colour' in [guest alice]; known keys: socket_owner, "
-				       "socket_group, socket_mode, memory, group, weight, min_iops, "
-				       "max_iops, min_bandwidth, max_bandwidth, burst" },
-	{ "workers = 2\n", "t.conf:1: 'workers' stands before the first section; start with one, for example [daemon]" },
+	{ GOOD_GUEST "colour = red\n",
+	  "t.conf:2: unknown key 'colour' in [guest alice]; known keys: socket_owner, "
+	  "socket_group, socket_mode, memory, group, weight, min_iops, "
+	  "max_iops, min_bandwidth, max_bandwidth, burst" },
+	{ "workers = 2\n",
+	  "t.conf:1: 'workers' stands before the first section; start with one, for example [daemon]" },
 	{ "[daemon\n", "t.conf:1: ']' is missing at the end of the section's name" },
 	{ "[daemon] workers = 2\n", "t.conf:1: there is text after the ']' of the section's name" },
 	{ "[daemon]\nworkers 2\n", "t.conf:2: expected '[section name]' or 'key = value'" },
 	{ "[daemon]\n= 2\n", "t.conf:2: there is no key before the '='" },
 	{ "[daemon x]\n", "t.conf:1: bad name 'x' for a section of kind daemon: write it like [daemon]" },
-	{ "[guest]\n", "t.conf:1: bad name '' for a section of kind guest: write it like [guest alice], with letters, "
-		       "digits, '.', '_' and '-' (not first), at most 63 characters" },
-	{ "[disk root]\n", "t.conf:1: bad name 'root' for a section of kind disk: write it like [disk alice/root], with "
-			   "letters, digits, '.', '_' and '-' (not first), at most 63 characters" },
-	{ "[guest ../etc]\n", "t.conf:1: bad name '../etc' for a section of kind guest: write it like [guest alice], with "
-			      "letters, digits, '.', '_' and '-' (not first), at most 63 characters" },
+	{ "[guest]\n",
+	  "t.conf:1: bad name '' for a section of kind guest: write it like [guest alice], with letters, "
+	  "digits, '.', '_' and '-' (not first), at most 63 characters" },
+	{ "[disk root]\n",
+	  "t.conf:1: bad name 'root' for a section of kind disk: write it like [disk alice/root], with "
+	  "letters, digits, '.', '_' and '-' (not first), at most 63 characters" },
+	{ "[guest ../etc]\n",
+	  "t.conf:1: bad name '../etc' for a section of kind guest: write it like [guest alice], with "
+	  "letters, digits, '.', '_' and '-' (not first), at most 63 characters" },
 };
 
 static const struct mistake value_mistakes[] = {
@@ -81,7 +87,8 @@ static const struct mistake value_mistakes[] = {
 	{ "[daemon]\nworkers = 99999999999999999999\n",
 	  "t.conf:2: workers = 99999999999999999999 is out of range: give a number from 1 to 64" },
 	{ "[daemon]\nsandbox = maybe\n", "t.conf:2: sandbox = maybe is neither yes nor no" },
-	{ "[daemon]\nlog_level = loud\n", "t.conf:2: log_level = loud is none of: error, warning, info, debug" },
+	{ "[daemon]\nlog_level = loud\n",
+	  "t.conf:2: log_level = loud is none of: error, warning, info, debug" },
 	{ "[daemon]\nruntime_dir = run\n",
 	  "t.conf:2: runtime_dir = run is not an absolute path: it must start with '/'" },
 	{ "[daemon]\nuser =\n", "t.conf:2: user =  is empty: give a name, or leave the line out" },
@@ -92,11 +99,13 @@ static const struct mistake value_mistakes[] = {
 	  "t.conf:3: size = -1 is not a size: give a number of bytes, or with K, M, G or T, for example 8G" },
 	{ "[pool main]\npath = /p\nsize = 18446744073709551615T\n",
 	  "t.conf:3: size = 18446744073709551615T is out of range: give 16M to 1024T" },
-	{ GOOD_GUEST "socket_mode = 9\n", "t.conf:2: socket_mode = 9 is not an octal mode, for example 0660" },
+	{ GOOD_GUEST "socket_mode = 9\n",
+	  "t.conf:2: socket_mode = 9 is not an octal mode, for example 0660" },
 	{ GOOD_GUEST "socket_mode = 1777\n",
 	  "t.conf:2: socket_mode = 1777 is out of range: give an octal mode up to 0777" },
 	{ GOOD_GUEST "[disk alice/a]\npath = /a\nserial = 123456789012345678901\n",
-	  "t.conf:4: serial = 123456789012345678901 is not a serial number: give 1 to 20 printable ASCII characters" },
+	  "t.conf:4: serial = 123456789012345678901 is not a serial number: give 1 to 20 printable ASCII "
+	  "characters" },
 	{ "[daemon]\npoll_us = 1\npoll_us = 2\n", "t.conf:3: poll_us is already given at t.conf:2" },
 };
 
@@ -105,7 +114,8 @@ static const struct mistake object_mistakes[] = {
 	{ GOOD_POOL GOOD_GUEST "[disk alice/r]\npool = main\nsize = 1G\n[disk alice/r]\npool = main\n",
 	  "t.conf:8: [disk alice/r] is already declared at t.conf:5" },
 	{ GOOD_POOL GOOD_GUEST "[disk alcie/r]\npool = main\nsize = 1G\n",
-	  "t.conf:5: the guest 'alcie' of [disk alcie/r] is not declared; did you mean [disk alice/r]? or add a section "
+	  "t.conf:5: the guest 'alcie' of [disk alcie/r] is not declared; did you mean [disk alice/r]? or "
+	  "add a section "
 	  "[guest alcie]" },
 	{ GOOD_POOL "[disk bob/r]\npool = main\nsize = 1G\n",
 	  "t.conf:4: the guest 'bob' of [disk bob/r] is not declared; add a section [guest bob]" },
@@ -116,22 +126,28 @@ static const struct mistake object_mistakes[] = {
 	{ GOOD_POOL GOOD_GUEST "[disk alice/r]\npool = main\n",
 	  "t.conf:5: [disk alice/r] has no size; add for example size = 4G" },
 	{ GOOD_POOL GOOD_GUEST "[disk alice/r]\npool = main\npath = /x\nsize = 1G\n",
-	  "t.conf:7: [disk alice/r] has both pool and path; keep pool for a part of a pool, or path for a file of its "
+	  "t.conf:7: [disk alice/r] has both pool and path; keep pool for a part of a pool, or path for a "
+	  "file of its "
 	  "own" },
-	{ GOOD_GUEST "[disk alice/r]\n", "t.conf:2: [disk alice/r] has neither pool nor path; add for example pool = main" },
+	{ GOOD_GUEST "[disk alice/r]\n",
+	  "t.conf:2: [disk alice/r] has neither pool nor path; add for example pool = main" },
 	{ GOOD_GUEST "[disk alice/r]\npath = /x\nsize = 1G\n",
 	  "t.conf:4: size does not go with path: [disk alice/r] is as large as its file; take size out" },
 	{ GOOD_POOL GOOD_GUEST "[disk alice/r]\npool = main\nsize = 1G\ncache = direct\n",
-	  "t.conf:8: cache belongs to the pool of [disk alice/r]; set it in [pool main] and take it out here" },
+	  "t.conf:8: cache belongs to the pool of [disk alice/r]; set it in [pool main] and take it out "
+	  "here" },
 	{ "[pool main]\nsize = 8G\n",
 	  "t.conf:1: [pool main] has no path; add for example path = /var/lib/viaduct/main.pool" },
 	{ "[pool main]\npath = /p\n", "t.conf:1: [pool main] has no size; add for example size = 8G" },
 	{ GOOD_POOL "[pool other]\npath = /p\nsize = 1G\n",
-	  "t.conf:5: [pool other] uses /p, which [pool main] at t.conf:1 uses already; give each a path of its own" },
+	  "t.conf:5: [pool other] uses /p, which [pool main] at t.conf:1 uses already; give each a path of "
+	  "its own" },
 	{ GOOD_POOL GOOD_GUEST "[disk alice/r]\npath = /p\n",
-	  "t.conf:6: [disk alice/r] uses /p, which [pool main] at t.conf:1 uses already; give each a path of its own" },
+	  "t.conf:6: [disk alice/r] uses /p, which [pool main] at t.conf:1 uses already; give each a path of "
+	  "its own" },
 	{ GOOD_GUEST "[disk alice/r]\npath = /x\nsocket = /s\nconnect = /c\n",
-	  "t.conf:5: [disk alice/r] has both socket and connect; keep socket to listen, or connect for client mode" },
+	  "t.conf:5: [disk alice/r] has both socket and connect; keep socket to listen, or connect for "
+	  "client mode" },
 	{ GOOD_GUEST "[disk alice/a]\npath = /a\nsocket = /s\n[disk alice/b]\npath = /b\nsocket = /s\n",
 	  "t.conf:7: socket /s is that of [disk alice/a] at t.conf:2 already; give each disk its own" },
 };
@@ -179,7 +195,8 @@ static void test_good(void **state)
 	assert_string_equal(pool->path, "/var/lib/a#b.pool");
 	assert_int_equal(pool->size_bytes, 8ull << 30);
 	assert_int_equal(pool->cache, HOST_DISK_CACHE_DIRECT);
-	assert_int_equal(((const struct config_guest *)config_find(config->guests, "alice"))->socket_mode, 0660);
+	assert_int_equal(((const struct config_guest *)config_find(config->guests, "alice"))->socket_mode,
+			 0660);
 	disk = (const struct config_disk *)config_find(config->disks, "alice/root");
 	assert_string_equal(disk->pool, "main");
 	assert_int_equal(disk->size_bytes, 4ull << 30);
@@ -207,10 +224,12 @@ static void test_defaults(void **state)
 static void test_several_messages_in_one_run(void **state)
 {
 	struct config_messages messages = { .count = 0 };
-	struct config *config = parse("[daemon]\nx = 1\n[pool main]\npath = p\n[disk a/b]\npool = q\nsize = 0\n", &messages);
+	struct config *config =
+		parse("[daemon]\nx = 1\n[pool main]\npath = p\n[disk a/b]\npool = q\nsize = 0\n", &messages);
 
 	assert_int_equal(messages.count, 5);
-	assert_string_equal(messages.text[1], "t.conf:4: path = p is not an absolute path: it must start with '/'");
+	assert_string_equal(messages.text[1],
+			    "t.conf:4: path = p is not an absolute path: it must start with '/'");
 	config_destroy(config);
 	config_messages_finish(&messages);
 }
@@ -307,14 +326,17 @@ static void test_drop_ins(void **state)
 	assert_non_null(config_find(config->disks, "alice/r"));
 	config_destroy(config);
 
-	write_file(directory, "conf.d/30-c.conf", "\n[guest alice]\n[guest bob]\nsocket_owner = no-such-user-here\n");
+	write_file(directory, "conf.d/30-c.conf",
+		   "\n[guest alice]\n[guest bob]\nsocket_owner = no-such-user-here\n");
 	assert_int_equal(config_load(path, &config, &messages), -EINVAL);
 	assert_int_equal(messages.count, 2);
 	snprintf(expected, sizeof(expected),
-		 "%s/conf.d/30-c.conf:2: [guest alice] is already declared at %s/conf.d/20-b.conf:1", directory, directory);
+		 "%s/conf.d/30-c.conf:2: [guest alice] is already declared at %s/conf.d/20-b.conf:1",
+		 directory, directory);
 	assert_string_equal(messages.text[0], expected);
 	snprintf(expected, sizeof(expected),
-		 "%s/conf.d/30-c.conf:4: socket_owner = no-such-user-here in [guest bob]: this host has no such user",
+		 "%s/conf.d/30-c.conf:4: socket_owner = no-such-user-here in [guest bob]: this host has no "
+		 "such user",
 		 directory);
 	assert_string_equal(messages.text[1], expected);
 	config_messages_finish(&messages);
@@ -328,8 +350,9 @@ static void test_unreadable_file(void **state)
 	struct config *config;
 
 	assert_int_equal(config_load("/no/such.conf", &config, &messages), -ENOENT);
-	assert_string_equal(messages.text[0], "/no/such.conf: cannot read the configuration: there is no such file; write "
-					      "one, or name another with --config");
+	assert_string_equal(messages.text[0],
+			    "/no/such.conf: cannot read the configuration: there is no such file; write "
+			    "one, or name another with --config");
 	config_messages_finish(&messages);
 	assert_int_equal(config_load("/tmp", &config, &messages), -EISDIR);
 	assert_string_equal(messages.text[0], "/tmp: cannot read the configuration: Is a directory");

@@ -87,13 +87,18 @@ static void test_written_is_read(void **state)
 static const struct {
 	const char *text, *message;
 } damages[] = {
-	{ "[disk alice/root]\nweight = 0\n", "s:2: weight = 0 is out of range: give a number from 1 to 10000" },
+	{ "[disk alice/root]\nweight = 0\n",
+	  "s:2: weight = 0 is out of range: give a number from 1 to 10000" },
 	{ "[disk alice/root]\nweigh", "s:2: expected '[section name]' or 'key = value'" },
-	{ "[disk alice/root]\nweight = 1\npool = main\n", "s:3: pool cannot be set at run time; set it in the configuration" },
-	{ "[guest alice]\ngroup = gold\n", "s:2: group cannot be set at run time; set it in the configuration" },
+	{ "[disk alice/root]\nweight = 1\npool = main\n",
+	  "s:3: pool cannot be set at run time; set it in the configuration" },
+	{ "[guest alice]\ngroup = gold\n",
+	  "s:2: group cannot be set at run time; set it in the configuration" },
 	{ "[daemon]\nworkers = 2\n", "s:2: workers cannot be set at run time; set it in the configuration" },
 	{ "[pool main]\n", "s:1: a pool cannot be set at run time" },
-	{ "\x7f" "ELF\n", "s:1: expected '[section name]' or 'key = value'" },
+	{ "\x7f"
+	  "ELF\n",
+	  "s:1: expected '[section name]' or 'key = value'" },
 };
 
 static void test_damage_is_told(void **state)
@@ -139,7 +144,7 @@ static void test_failed_write(void **state)
 	assert_int_equal(state_write(directory, "one", "old", 3, true), 0);
 	snprintf(path, sizeof(path), "%s/two", directory);
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_int_equal(state_write(directory, "two", "new", 3, true), -EISDIR);	/* a name that is taken */
+	assert_int_equal(state_write(directory, "two", "new", 3, true), -EISDIR); /* a name that is taken */
 	assert_int_equal(state_read(directory, "two.new", &bytes, &length), -ENOENT);
 	assert_int_equal(state_write("/nonexistent", "one", "new", 3, true), -ENOENT);
 	assert_int_equal(state_read(directory, "one", &bytes, &length), 0);

@@ -28,7 +28,8 @@ static void expect(const struct share_gate *gate, uint64_t iops, uint64_t bandwi
 	struct disk_cost cost;
 
 	gate_cost(gate->gate, &cost);
-	assert_in_range(disk_cost_iops(&cost), (uint64_t)((double)iops * (1 - within)), (uint64_t)((double)iops * (1 + within)));
+	assert_in_range(disk_cost_iops(&cost), (uint64_t)((double)iops * (1 - within)),
+			(uint64_t)((double)iops * (1 + within)));
 	assert_in_range(disk_cost_bandwidth(&cost), (uint64_t)((double)bandwidth * (1 - within)),
 			(uint64_t)((double)bandwidth * (1 + within)));
 }
@@ -37,7 +38,8 @@ static void expect(const struct share_gate *gate, uint64_t iops, uint64_t bandwi
 static void test_capacity_is_said(void **state)
 {
 	static const struct config_capacity capacities[] = {
-		{ 1, 4096 }, { 100, 100 << 20 }, { 10000, 100 << 20 }, { 20000, 100 << 20 }, { 1000000, 1ull << 33 },
+		{ 1, 4096 },	      { 100, 100 << 20 },      { 10000, 100 << 20 },
+		{ 20000, 100 << 20 }, { 1000000, 1ull << 33 },
 	};
 	struct daemon daemon = { .state_dir = NULL };
 	struct host_disk *host = open_memory();
@@ -47,7 +49,8 @@ static void test_capacity_is_said(void **state)
 
 		assert_non_null(gate);
 		assert_false(gate->measured);
-		expect(gate, capacities[i].iops, capacities[i].bandwidth, 0.06);	/* whole nanoseconds */
+		/* Whole nanoseconds */
+		expect(gate, capacities[i].iops, capacities[i].bandwidth, 0.06);
 		assert_true(share_gate_close(&daemon, gate));
 	}
 	assert_null(daemon.gates);

@@ -47,7 +47,8 @@ static inline uint64_t allocated_bytes(const char *name)
 }
 
 /* A new sparse file with a channel on it. */
-static inline void start_file(struct fixture *fixture, const char *name, uint64_t bytes, enum host_disk_cache cache)
+static inline void start_file(struct fixture *fixture, const char *name, uint64_t bytes,
+			      enum host_disk_cache cache)
 {
 	struct disk_uring_options options = {
 		.path = in_directory(name), .cache = cache, .create_bytes = bytes, .lock = true,

@@ -90,7 +90,8 @@ struct loop_device {
 };
 
 /* A loop device on the file `name`, as large as the file then is. Skips the test where there are none. */
-static inline void loop_device_make(struct loop_device *device, const char *name, unsigned block_bytes, bool direct)
+static inline void loop_device_make(struct loop_device *device, const char *name, unsigned block_bytes,
+				    bool direct)
 {
 	struct loop_config config = {
 		.block_size = block_bytes,

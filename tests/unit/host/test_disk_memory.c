@@ -164,7 +164,10 @@ static void test_failed_flush_is_for_good(void **state)
 static void test_service_times_with_depth(void **state)
 {
 	struct disk_memory_options options = {
-		.size_bytes = MIB, .read_base_ns = 10 * NS_PER_MS, .read_ns_per_kib = 20 * NS_PER_MS, .depth = 2,
+		.size_bytes = MIB,
+		.read_base_ns = 10 * NS_PER_MS,
+		.read_ns_per_kib = 20 * NS_PER_MS,
+		.depth = 2,
 	};
 	struct fixture fixture;
 	struct request requests[6];
@@ -254,7 +257,8 @@ static void turns(struct fixture *fixture, int count)
 static void test_hang_holds_everything_back(void **state)
 {
 	for (int timed = 0; timed < 2; timed++) {
-		struct disk_memory_options options = { .size_bytes = MIB, .write_base_ns = timed ? NS_PER_MS : 0 };
+		struct disk_memory_options options = { .size_bytes = MIB,
+						       .write_base_ns = timed ? NS_PER_MS : 0 };
 		struct fixture fixture;
 		struct request requests[3];
 		uint8_t buffer[512] = { 5 };
@@ -262,7 +266,8 @@ static void test_hang_holds_everything_back(void **state)
 		start(&fixture, &options);
 		disk_memory_hang(fixture.disk, true);
 		for (int i = 0; i < 3; i++) {
-			request_prepare(&requests[i], HOST_IO_WRITE, 512 * (uint64_t)i, 512, &requests[i].one, 1);
+			request_prepare(&requests[i], HOST_IO_WRITE, 512 * (uint64_t)i, 512, &requests[i].one,
+					1);
 			requests[i].one = (struct iovec){ buffer, 512 };
 			host_submit(fixture.channel, &requests[i].io);
 		}
@@ -317,7 +322,9 @@ static void *worker_main(void *argument)
 /* Every fault is met exactly once, by whichever worker; the depth is shared. */
 static void test_workers_share_faults_and_depth(void **state)
 {
-	struct disk_memory_options options = { .size_bytes = 4 * MIB, .write_base_ns = 10 * NS_PER_US, .depth = 3 };
+	struct disk_memory_options options = { .size_bytes = 4 * MIB,
+					       .write_base_ns = 10 * NS_PER_US,
+					       .depth = 3 };
 	struct worker workers[WORKERS];
 	struct host_disk *disk = NULL;
 	unsigned failed = 0;

@@ -111,7 +111,8 @@ static void misaligned(struct fixture *fixture, enum host_io_op op, uint8_t *mem
 		iov[i][1] = (struct iovec){ at + 1001, BOUNCE_BUFFER_BYTES };
 		iov[i][2] = (struct iovec){ at + 1001 + BOUNCE_BUFFER_BYTES,
 					    MISALIGNED_BYTES - 1001 - BOUNCE_BUFFER_BYTES };
-		request_prepare(&requests[i], op, (uint64_t)i * MISALIGNED_BYTES, MISALIGNED_BYTES, iov[i], 3);
+		request_prepare(&requests[i], op, (uint64_t)i * MISALIGNED_BYTES, MISALIGNED_BYTES, iov[i],
+				3);
 		host_submit(fixture->channel, &requests[i].io);
 	}
 	for (unsigned i = 0; i < MISALIGNED_REQUESTS; i++)
@@ -218,8 +219,8 @@ static void report_less(struct loop_op *op, int result, unsigned cqe_flags)
 }
 
 /* One request whose completions are cut; returns its error. */
-static int run_cut(struct fixture *fixture, enum host_io_op op, uint64_t bytes, struct iovec *iov, unsigned count,
-		   int report_max, unsigned interruptions)
+static int run_cut(struct fixture *fixture, enum host_io_op op, uint64_t bytes, struct iovec *iov,
+		   unsigned count, int report_max, unsigned interruptions)
 {
 	struct request request;
 

@@ -6,7 +6,8 @@
 
 #include "host/disk_uring_private.h"
 
-static void start_device(struct fixture *fixture, const struct loop_device *device, enum host_disk_cache cache)
+static void start_device(struct fixture *fixture, const struct loop_device *device,
+			 enum host_disk_cache cache)
 {
 	struct disk_uring_options options = { .path = device->path, .cache = cache, .lock = true };
 	struct host_disk *disk = NULL;

@@ -11,7 +11,10 @@
 
 /* Stands before the C library's: the next `fdatasync_failures` calls fail with EIO. */
 static unsigned fdatasync_failures, fdatasync_calls;
-/* NOLINTNEXTLINE(readability-redundant-declaration): -Wmissing-prototypes wants it where unistd.h does not say it */
+/*
+ * NOLINTNEXTLINE(readability-redundant-declaration): -Wmissing-prototypes wants it where unistd.h does not
+ * say it
+ */
 int fdatasync(int fd);
 int fdatasync(int fd)
 {

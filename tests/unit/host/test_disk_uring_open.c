@@ -32,7 +32,9 @@ static void make_file(const char *name, uint64_t bytes)
 
 static void test_create_makes_a_sparse_private_file(void **state)
 {
-	struct disk_uring_options options = { .path = in_directory("new"), .create_bytes = 1ull << 40, .lock = true };
+	struct disk_uring_options options = { .path = in_directory("new"),
+					      .create_bytes = 1ull << 40,
+					      .lock = true };
 	struct stat status;
 
 	assert_int_equal(open_as(&(struct disk_uring_options){ .path = options.path }), -ENOENT);
@@ -55,8 +57,9 @@ static void test_create_fails_without_leaving_anything(void **state)
 							       .create_bytes = MIB }), -ENOENT);
 	assert_true(open_as(&(struct disk_uring_options){ .path = in_directory("huge"),
 							  .create_bytes = UINT64_MAX / 2 }) < 0);
-	assert_int_equal(open_as(&(struct disk_uring_options){ .path = in_directory("ro"), .create_bytes = MIB,
-							       .read_only = true }), -ENOENT);
+	assert_int_equal(open_as(&(struct disk_uring_options){
+				 .path = in_directory("ro"), .create_bytes = MIB, .read_only = true }),
+			 -ENOENT);
 }
 
 static void test_only_files_and_block_devices(void **state)
@@ -73,7 +76,9 @@ static void test_only_files_and_block_devices(void **state)
 
 static void test_second_lock_is_busy(void **state)
 {
-	struct disk_uring_options options = { .path = in_directory("disk"), .create_bytes = MIB, .lock = true };
+	struct disk_uring_options options = { .path = in_directory("disk"),
+					      .create_bytes = MIB,
+					      .lock = true };
 	struct host_disk *disk = NULL;
 	int status = -1;
 	pid_t child;
@@ -101,7 +106,9 @@ static void test_second_lock_is_busy(void **state)
 /* The holder lets go after a while, as the kernel does for a killed process that had I/O in flight. */
 static void test_waits_for_the_lock(void **state)
 {
-	struct disk_uring_options options = { .path = in_directory("disk"), .create_bytes = MIB, .lock = true };
+	struct disk_uring_options options = { .path = in_directory("disk"),
+					      .create_bytes = MIB,
+					      .lock = true };
 	struct host_disk *disk = NULL;
 	int ready[2];
 	pid_t child;
@@ -215,7 +222,8 @@ static void test_probing_changes_nothing(void **state)
 	fd = open(in_directory("disk"), O_RDWR);
 	fill(written, sizeof(written), 3);
 	assert_int_equal(pwrite(fd, written, sizeof(written), 0), sizeof(written));
-	assert_int_equal(open_as(&(struct disk_uring_options){ .path = in_directory("disk"), .lock = true }), 0);
+	assert_int_equal(open_as(&(struct disk_uring_options){ .path = in_directory("disk"), .lock = true }),
+			 0);
 	assert_int_equal(pread(fd, read, sizeof(read), 0), sizeof(read));
 	assert_memory_equal(read, written, sizeof(read));
 	assert_int_equal(lseek(fd, 0, SEEK_END), 4096);

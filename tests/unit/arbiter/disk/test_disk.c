@@ -71,7 +71,8 @@ static void submit(struct request *request, enum disk_op op, uint64_t offset, ui
 		uint64_t first = bytes < SIZE ? bytes / 2 : SIZE / 2;
 
 		request->iov[0] = (struct iovec){ buffer, first };
-		request->iov[1] = (struct iovec){ buffer + SIZE / 2, bytes < SIZE ? bytes - first : SIZE / 2 };
+		request->iov[1] =
+			(struct iovec){ buffer + SIZE / 2, bytes < SIZE ? bytes - first : SIZE / 2 };
 		request->disk.iov = request->iov;
 		request->disk.iov_count = 2;
 	}
@@ -103,9 +104,17 @@ static const struct disk_stats *stats(void)
 static void outside_is_refused(void **state)
 {
 	static const uint64_t ranges[][2] = {
-		{ SIZE, 512 },		  { SIZE - 512, 1024 },	  { 0, SIZE + 512 },	  { SIZE + 512, 512 },
-		{ 1ull << 40, 512 },	  { UINT64_MAX - 511, 512 }, { UINT64_MAX - 511, 1024 },
-		{ 512, UINT64_MAX - 511 }, { 0, 0 },		  { SIZE, 0 },		  { 1ull << 63, 1ull << 63 },
+		{ SIZE, 512 },
+		{ SIZE - 512, 1024 },
+		{ 0, SIZE + 512 },
+		{ SIZE + 512, 512 },
+		{ 1ull << 40, 512 },
+		{ UINT64_MAX - 511, 512 },
+		{ UINT64_MAX - 511, 1024 },
+		{ 512, UINT64_MAX - 511 },
+		{ 0, 0 },
+		{ SIZE, 0 },
+		{ 1ull << 63, 1ull << 63 },
 	};
 	static const enum disk_op ops[] = { DISK_READ, DISK_WRITE, DISK_DISCARD, DISK_WRITE_ZEROES };
 	unsigned refused = 0;
@@ -129,7 +138,9 @@ static void outside_is_refused(void **state)
 
 static void misaligned_is_refused(void **state)
 {
-	static const uint64_t ranges[][2] = { { 1, 512 }, { 511, 512 }, { 0, 511 }, { 256, 256 }, { UINT64_MAX, 512 } };
+	static const uint64_t ranges[][2] = {
+		{ 1, 512 }, { 511, 512 }, { 0, 511 }, { 256, 256 }, { UINT64_MAX, 512 }
+	};
 
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(carry_out(DISK_WRITE, ranges[i][0], ranges[i][1], false), -EINVAL);

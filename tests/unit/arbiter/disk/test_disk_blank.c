@@ -297,8 +297,12 @@ static void marks_are_durable_before_a_write_is_answered(void **state)
 
 static void write_through_commits_the_marks(void **state)
 {
-	struct request request = { .disk = { .op = DISK_WRITE, .through = true, .offset_bytes = 0, .length_bytes = 512,
-					     .done = request_done, .iov_count = 1 },
+	struct request request = { .disk = { .op = DISK_WRITE,
+					     .through = true,
+					     .offset_bytes = 0,
+					     .length_bytes = 512,
+					     .done = request_done,
+					     .iov_count = 1 },
 				   .iov = { buffer, 512 } };
 
 	request.disk.iov = &request.iov;
@@ -355,7 +359,9 @@ static void *work(void *argument)
 		abort();
 	for (uint64_t grain = 0; grain < DISK_BYTES / GRAIN; grain++) {
 		for (unsigned i = 0; i < 4; i++) {
-			struct request request = { .disk = { .op = DISK_WRITE, .length_bytes = PIECE_BYTES, .iov_count = 1,
+			struct request request = { .disk = { .op = DISK_WRITE,
+							     .length_bytes = PIECE_BYTES,
+							     .iov_count = 1,
 							     .done = request_done },
 						   .iov = { data, PIECE_BYTES } };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Calibration, of a modelled disk in simulated time: each turn of the loop completes the next request, and the clock
- * jumps there. What the real clock and the real drivers make of it is one coarse test at the end.
+ * Calibration, of a modelled disk in simulated time: each turn of the loop completes the next request, and
+ * the clock jumps there. What the real clock and the real drivers make of it is one coarse test at the end.
  */
 #include "disk_fixture.h"
 
@@ -219,7 +219,8 @@ static void test_sequential_reads_of_a_spinning_disk(void **state)
 
 static void test_writes_stay_in_the_scratch_range(void **state)
 {
-	struct calibrate_options options = { .scratch_offset_bytes = 5 * MIB + 512, .scratch_bytes = 8 * MIB };
+	struct calibrate_options options = { .scratch_offset_bytes = 5 * MIB + 512,
+					     .scratch_bytes = 8 * MIB };
 	struct model model = model_of(4, 100000, 3000);
 	struct disk_cost cost;
 
@@ -287,7 +288,8 @@ static void test_a_budget_that_is_too_small(void **state)
 	assert_int_equal(calibrate(&model, options, &cost), 0);
 	assert_about(disk_cost_ns(&cost, COST_READ_RANDOM, 4096), 2004000, 5);
 	assert_about(disk_cost_ns(&cost, COST_WRITE_SEQUENTIAL, 4096), 2004000, 5);
-	assert_int_equal(cost.line[COST_READ_RANDOM].ns_per_kib, disk_cost_default.line[COST_READ_RANDOM].ns_per_kib);
+	assert_int_equal(cost.line[COST_READ_RANDOM].ns_per_kib,
+			 disk_cost_default.line[COST_READ_RANDOM].ns_per_kib);
 	assert_int_equal(cost.parallel, 1);
 }
 

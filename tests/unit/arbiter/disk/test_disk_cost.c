@@ -142,7 +142,8 @@ static void new_mix(struct device *device)
 {
 	for (unsigned kind = 0; kind < COST_KINDS; kind++)
 		for (unsigned size = 0; size <= device->largest; size++)
-			device->mix[kind][size] = device->kinds[kind] ? draw_part(device) * draw_part(device) : 0;
+			device->mix[kind][size] =
+				device->kinds[kind] ? draw_part(device) * draw_part(device) : 0;
 }
 
 static void draw_request(struct device *device, unsigned *ret_kind, unsigned *ret_size)
@@ -195,7 +196,8 @@ static struct device device_of(const struct disk_cost *truth, unsigned largest, 
 	return device;
 }
 
-static void observe(struct device *device, struct disk_cost *cost, struct cost_correction *correction, uint64_t seconds)
+static void observe(struct device *device, struct disk_cost *cost, struct cost_correction *correction,
+		    uint64_t seconds)
 {
 	for (uint64_t i = 0; i < seconds * NS_PER_S / WINDOW_NS; i++) {
 		struct cost_window window = device_window(device);
@@ -204,8 +206,8 @@ static void observe(struct device *device, struct disk_cost *cost, struct cost_c
 	}
 }
 
-static double ratio(const struct disk_cost *cost, enum cost_kind one, uint64_t one_bytes, enum cost_kind other,
-		    uint64_t other_bytes)
+static double ratio(const struct disk_cost *cost, enum cost_kind one, uint64_t one_bytes,
+		    enum cost_kind other, uint64_t other_bytes)
 {
 	return (double)disk_cost_ns(cost, one, one_bytes) / (double)disk_cost_ns(cost, other, other_bytes);
 }
@@ -334,7 +336,8 @@ static void test_corrections_are_bounded(void **state)
 	cost_correction_init(&correction, &cost);
 	observe(&device, &cost, &correction, 60);
 	for (unsigned kind = 0; kind < COST_KINDS; kind++) {
-		assert_in_range(cost.line[kind].base_ns, plain.line[kind].base_ns / 8, plain.line[kind].base_ns * 8);
+		assert_in_range(cost.line[kind].base_ns, plain.line[kind].base_ns / 8,
+				plain.line[kind].base_ns * 8);
 		assert_in_range(cost.line[kind].ns_per_kib, plain.line[kind].ns_per_kib / 8,
 				plain.line[kind].ns_per_kib * 8);
 	}
@@ -347,7 +350,8 @@ static void test_a_hanging_device(void **state)
 	struct disk_cost cost = plain;
 	struct cost_correction correction;
 	struct device device = device_of(&plain, 0, READS_AND_WRITES);
-	struct cost_window nothing = { .wall_ns = WINDOW_NS }, no_time = { .requests = { 5 }, .bytes = { 20480 } };
+	struct cost_window nothing = { .wall_ns = WINDOW_NS },
+			   no_time = { .requests = { 5 }, .bytes = { 20480 } };
 
 	cost_correction_init(&correction, &cost);
 	disk_cost_observe(&cost, &correction, &nothing);

@@ -80,8 +80,17 @@ static void test_every_part_of_the_text_counts(void **state)
 
 static void test_numbers_are_checked(void **state)
 {
-	static const char *const wrong[] = { "0", "4097", "08", "-1", "+1", "", "4294967297", "18446744073709551617",
-					     "99999999999999999999999999999999999", "1e3", "0x8" };
+	static const char *const wrong[] = { "0",
+					     "4097",
+					     "08",
+					     "-1",
+					     "+1",
+					     "",
+					     "4294967297",
+					     "18446744073709551617",
+					     "99999999999999999999999999999999999",
+					     "1e3",
+					     "0x8" };
 	const char *rest = strstr(right, "16\n") + 2;
 	struct disk_cost cost;
 	char text[sizeof(right) + 64];

@@ -79,8 +79,10 @@ static void request_done(struct disk_request *base, int error)
 /* Device time charged for it. */
 static uint64_t cost_of(enum disk_op op, uint64_t offset, uint64_t bytes)
 {
-	struct request request = { .disk = { .op = op, .offset_bytes = offset, .length_bytes = bytes, .done = request_done },
-				   .iov = { buffer, bytes } };
+	struct request request = {
+		.disk = { .op = op, .offset_bytes = offset, .length_bytes = bytes, .done = request_done },
+		.iov = { buffer, bytes }
+	};
 	struct disk_stats before, after;
 
 	if (op == DISK_READ || op == DISK_WRITE) {

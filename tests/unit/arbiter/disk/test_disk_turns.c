@@ -71,8 +71,11 @@ static void test_large_blank_reads_take_turns(void **state)
 		struct read *read = &reads[i];
 
 		read->iov = (struct iovec){ buffer, READ_BYTES };
-		read->request = (struct disk_request){ .op = DISK_READ, .offset_bytes = i << 20,
-						       .length_bytes = READ_BYTES, .iov = &read->iov, .iov_count = 1,
+		read->request = (struct disk_request){ .op = DISK_READ,
+						       .offset_bytes = i << 20,
+						       .length_bytes = READ_BYTES,
+						       .iov = &read->iov,
+						       .iov_count = 1,
 						       .done = on_done };
 		disk_submit(channel, &read->request);
 		assert_true(zeroed(buffer) <= 1 << 20);

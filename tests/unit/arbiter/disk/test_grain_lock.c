@@ -33,7 +33,9 @@ static void note_granted(struct grain_lock *which)
 
 static bool acquire(unsigned index, uint64_t first, uint64_t count)
 {
-	lock[index] = (struct grain_lock){ .loop = loop, .granted = note_granted, .first_grain = first, .grain_count = count };
+	lock[index] = (struct grain_lock){
+		.loop = loop, .granted = note_granted, .first_grain = first, .grain_count = count
+	};
 	return grain_lock_acquire(&locks, &lock[index]);
 }
 

@@ -235,8 +235,8 @@ static void unreadable_parts(void **state)
 static void names(void **state)
 {
 	struct fixture *fixture = *state;
-	static const char *const bad[] = {"", "/", "a", "a/", "/b", "a/b/c", "a b/c", "a/ö", "../b", "a/..", ".a/b",
-					  "-a/b", "a/-b", "a/b\n"};
+	static const char *const bad[] = { "",	  "/",	  "a",	  "a/",	  "/b",	  "a/b/c", "a b/c",
+					   "a/ö", "../b", "a/..", ".a/b", "-a/b", "a/-b",  "a/b\n" };
 	char name[POOL_NAME_MAX + 2];
 	struct pool_disk *disk = NULL;
 	struct pool_error error;
@@ -283,7 +283,9 @@ static void sizes(void **state)
 	assert_int_equal(pool_disk_size_bytes(disk), 19 * MIB);
 }
 
-/* Free runs of 2, 3 and 8: a disk goes where it fits best, growth stays behind its disk, the rest is split. */
+/*
+ * Free runs of 2, 3 and 8: a disk goes where it fits best, growth stays behind its disk, the rest is split.
+ */
 static void placement(void **state)
 {
 	struct fixture *fixture = *state;
@@ -422,7 +424,9 @@ static void read_only(void **state)
 	assert_int_equal(pool_open(&fixture->host->host, &fixture->pool, NULL), 0);
 }
 
-/* Where holes can be punched, space is zero from the start and needs no marks; where punching fails, it does. */
+/*
+ * Where holes can be punched, space is zero from the start and needs no marks; where punching fails, it does.
+ */
 static void punched_space(void **state)
 {
 	struct fixture *fixture = *state;

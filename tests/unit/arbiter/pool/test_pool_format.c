@@ -30,7 +30,8 @@ static void layouts(void **state)
 		assert_true(layout.log_offset[0] >=
 			    layout.table_offset + (uint64_t)layout.table_blocks * POOL_BLOCK_BYTES);
 		assert_true(layout.log_offset[1] >= layout.log_offset[0] + log_bytes);
-		assert_true(layout.area_offset[1] >= layout.area_offset[0] + layout.log_offset[1] + log_bytes);
+		assert_true(layout.area_offset[1] >=
+			    layout.area_offset[0] + layout.log_offset[1] + log_bytes);
 		assert_true(layout.data_offset >= layout.area_offset[1] + layout.log_offset[1] + log_bytes);
 		assert_int_equal(layout.data_offset % POOL_EXTENT_BYTES, 0);
 		assert_true(pool_record_blocks(&written) <= layout.log_blocks);
@@ -83,13 +84,15 @@ static void superblock_numbers(void **state)
 		uint64_t value;
 		int error;
 	} cases[] = {
-		{0, 1, 'W', -ENOENT},	{8, 4, 0, -EBADMSG},	     {8, 4, 2, -EPROTONOSUPPORT}, {12, 4, 2, -EBADMSG},
-		{16, 8, 0, -EBADMSG},	{16, 8, UINT64_MAX, -EBADMSG}, {40, 4, 4096, -EBADMSG},	  {44, 4, 8, -EBADMSG},
-		{48, 4, 0, -EBADMSG},	{48, 4, UINT32_MAX, -EBADMSG}, {48, 4, 401, -EBADMSG},	  {52, 4, 0, -EBADMSG},
-		{52, 4, 401, -EBADMSG}, {56, 4, 401, -EBADMSG},	     {56, 4, 12, -EBADMSG},	  {60, 4, 0, -EBADMSG},
-		{60, 4, 3, -EBADMSG},	{64, 8, UINT64_MAX, -EBADMSG}, {72, 8, 0, -EBADMSG},	  {80, 8, 0, -EBADMSG},
-		{88, 8, 0, -EBADMSG},	{96, 4, 1, -EBADMSG},	     {100, 4, 1, -EBADMSG},	  {104, 4, 1, -EBADMSG},
-		{108, 4, 1, -EBADMSG},
+		{ 0, 1, 'W', -ENOENT },		 { 8, 4, 0, -EBADMSG },	   { 8, 4, 2, -EPROTONOSUPPORT },
+		{ 12, 4, 2, -EBADMSG },		 { 16, 8, 0, -EBADMSG },   { 16, 8, UINT64_MAX, -EBADMSG },
+		{ 40, 4, 4096, -EBADMSG },	 { 44, 4, 8, -EBADMSG },   { 48, 4, 0, -EBADMSG },
+		{ 48, 4, UINT32_MAX, -EBADMSG }, { 48, 4, 401, -EBADMSG }, { 52, 4, 0, -EBADMSG },
+		{ 52, 4, 401, -EBADMSG },	 { 56, 4, 401, -EBADMSG }, { 56, 4, 12, -EBADMSG },
+		{ 60, 4, 0, -EBADMSG },		 { 60, 4, 3, -EBADMSG },   { 64, 8, UINT64_MAX, -EBADMSG },
+		{ 72, 8, 0, -EBADMSG },		 { 80, 8, 0, -EBADMSG },   { 88, 8, 0, -EBADMSG },
+		{ 96, 4, 1, -EBADMSG },		 { 100, 4, 1, -EBADMSG },  { 104, 4, 1, -EBADMSG },
+		{ 108, 4, 1, -EBADMSG },
 	};
 	uint8_t block[POOL_BLOCK_BYTES];
 	struct pool_superblock parsed;
@@ -124,7 +127,9 @@ static void snapshot_blocks(void **state)
 	assert_non_null(pool_block_parse(&block, &example, POOL_BLOCK_TABLE, 2, 40));
 }
 
-static const struct pool_record_place place = {.generation = 3, .sequence = 17, .position_blocks = 5, .uuid = "pool"};
+static const struct pool_record_place place = {
+	.generation = 3, .sequence = 17, .position_blocks = 5, .uuid = "pool"
+};
 
 static void *build(const struct pool_change *change)
 {
@@ -144,8 +149,13 @@ static void record_round_trip(void **state)
 	for (uint32_t i = 0; i < 1200; i++)
 		runs[i] = (struct pool_run_wire){2 * i, 1};
 	for (uint32_t count = 0; count <= 1200; count += 400) {
-		struct pool_change change = {.kind = POOL_CHANGE_CREATE, .disk_id = 4, .written = true,
-					     .size_bytes = 8192, .name = "a/b", .runs = runs, .run_count = count};
+		struct pool_change change = { .kind = POOL_CHANGE_CREATE,
+					      .disk_id = 4,
+					      .written = true,
+					      .size_bytes = 8192,
+					      .name = "a/b",
+					      .runs = runs,
+					      .run_count = count };
 		struct pool_change parsed;
 		uint8_t *record = build(&change);
 		uint32_t blocks = pool_record_blocks(&change);
@@ -199,7 +209,9 @@ static void record_payloads(void **state)
 		{4, 0}, {4, 7}, {48, 0}, {48, 151}, {48, UINT32_MAX}, {48, 4096 - 64 - 3}, {64, 0}, {68, 2},
 		{64 + 16, 0}, {64 + 144, 1}, {64 + 144, UINT32_MAX}, {64 + 140, 'x'},
 	};
-	struct pool_change change = {.kind = POOL_CHANGE_CREATE, .disk_id = 4, .size_bytes = 8192, .name = "a/b"};
+	struct pool_change change = {
+		.kind = POOL_CHANGE_CREATE, .disk_id = 4, .size_bytes = 8192, .name = "a/b"
+	};
 	struct pool_change parsed;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -113,8 +113,11 @@ static void control(struct pool *pool, struct pool_disk *shared, uint64_t *seed)
 	for (unsigned i = 0; i < GROWTH; i++) {
 		struct pool_disk *other;
 
-		assert_int_equal(pool_disk_create(pool, "other/disk", (1 + test_below(seed, 4)) * MIB, &other, NULL), 0);
-		assert_int_equal(pool_disk_grow(pool, shared, pool_disk_size_bytes(shared) + MIB + 4096, NULL), 0);
+		assert_int_equal(
+			pool_disk_create(pool, "other/disk", (1 + test_below(seed, 4)) * MIB, &other, NULL),
+			0);
+		assert_int_equal(
+			pool_disk_grow(pool, shared, pool_disk_size_bytes(shared) + MIB + 4096, NULL), 0);
 		assert_int_equal(pool_disk_rename(pool, other, "other/name", NULL), 0);
 		assert_int_equal(pool_disk_delete(pool, other, NULL), 0);
 	}
@@ -131,7 +134,8 @@ static void workers_and_control(void **state)
 
 	assert_int_equal(pool_format(&host->host, false, NULL), 0);
 	assert_int_equal(pool_open(&host->host, &pool, NULL), 0);
-	assert_int_equal(pool_disk_create(pool, "shared/disk", ROUNDS / 2 * POOL_GRAIN_BYTES, &shared, NULL), 0);
+	assert_int_equal(pool_disk_create(pool, "shared/disk", ROUNDS / 2 * POOL_GRAIN_BYTES, &shared, NULL),
+			 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		char name[32];
 

@@ -96,8 +96,10 @@ static inline void join(struct fixture *fixture, struct guest *guest, unsigned w
 	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
 
 	*guest = (struct guest){ .node = NULL };
-	assert_int_equal(gate_node_create(fixture->gate, NULL, settings ? settings : &usual, &guest->node, NULL), 0);
-	assert_int_equal(gate_port_open(guest->node, fixture->loop[worker], &guest->counters, &guest->port), 0);
+	assert_int_equal(
+		gate_node_create(fixture->gate, NULL, settings ? settings : &usual, &guest->node, NULL), 0);
+	assert_int_equal(gate_port_open(guest->node, fixture->loop[worker], &guest->counters, &guest->port),
+			 0);
 }
 
 static inline void part(struct guest *guest)

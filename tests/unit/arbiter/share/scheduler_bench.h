@@ -90,7 +90,10 @@ static void fill(struct scheduler_node *leaf, unsigned count)
 		put(leaf, COST_NS, 4096);
 }
 
-/* Takes `count` requests, each when the one before has had its time on the device; returns how many were the leaf's. */
+/*
+ * Takes `count` requests, each when the one before has had its time on the device; returns how many were the
+ * leaf's.
+ */
 static unsigned serve(unsigned count, const struct scheduler_node *leaf)
 {
 	unsigned of_leaf = 0;

@@ -120,7 +120,9 @@ static void test_old_requests_do_not_count(void **state)
 #define INSIDE_MAX  512
 #define SERVERS_MAX 8
 
-/* `servers` serve from one FIFO; what completes is seen, and what waits is dispatched, `dispatch_ns` later. */
+/*
+ * `servers` serve from one FIFO; what completes is seen, and what waits is dispatched, `dispatch_ns` later.
+ */
 struct device {
 	struct depth depth;
 	bool bounded, looks;
@@ -146,7 +148,8 @@ static void dispatch(struct device *device, bool victim)
 	*server = (*server > device->now_ns ? *server : device->now_ns) +
 		  (victim ? device->victim_service_ns : device->service_ns);
 	assert_true(device->count < INSIDE_MAX);
-	device->inside[device->count++] = (struct inside){ device->now_ns, *server + device->dispatch_ns, victim };
+	device->inside[device->count++] =
+		(struct inside){ device->now_ns, *server + device->dispatch_ns, victim };
 	depth_enter(&device->depth, victim ? device->victim_cost_ns : device->cost_ns);
 }
 
@@ -155,7 +158,10 @@ static bool room(const struct device *device)
 	return !device->bounded || depth_room(&device->depth);
 }
 
-/* The victim has one request at a time, before everybody else's; `victim_begin_ns`: when it came; 0: it is inside. */
+/*
+ * The victim has one request at a time, before everybody else's; `victim_begin_ns`: when it came; 0: it is
+ * inside.
+ */
 static void fill(struct device *device)
 {
 	if (device->victim_begin_ns && room(device)) {
@@ -177,7 +183,8 @@ static void look(struct device *device)
 
 	for (unsigned i = 0; i < device->count; i++)
 		if (device->inside[i].seen_ns - device->dispatch_ns <= device->now_ns)
-			left_ns -= (int64_t)(device->inside[i].victim ? device->victim_cost_ns : device->cost_ns);
+			left_ns -= (int64_t)(device->inside[i].victim ? device->victim_cost_ns
+								      : device->cost_ns);
 	depth_look(&device->depth, left_ns, device->now_ns);
 }
 
@@ -221,8 +228,15 @@ static uint64_t device_run(struct device *device, uint64_t until_ns)
 static struct device small_requests(bool bounded)
 {
 	struct device device = {
-		.bounded = bounded, .servers = 4, .flood = 128, .service_ns = 100000, .cost_ns = 25000,
-		.victim_service_ns = 100000, .victim_cost_ns = 25000, .dispatch_ns = 20000, .now_ns = NS_PER_S,
+		.bounded = bounded,
+		.servers = 4,
+		.flood = 128,
+		.service_ns = 100000,
+		.cost_ns = 25000,
+		.victim_service_ns = 100000,
+		.victim_cost_ns = 25000,
+		.dispatch_ns = 20000,
+		.now_ns = NS_PER_S,
 	};
 
 	depth_init(&device.depth, device.servers, device.cost_ns);
@@ -233,7 +247,8 @@ static struct device small_requests(bool bounded)
 static void test_throughput_is_kept(void **state)
 {
 	struct device free_device = small_requests(false), device = small_requests(true);
-	uint64_t unbounded = device_run(&free_device, 2 * NS_PER_S), bounded = device_run(&device, 2 * NS_PER_S);
+	uint64_t unbounded = device_run(&free_device, 2 * NS_PER_S),
+		 bounded = device_run(&device, 2 * NS_PER_S);
 
 	assert_in_range(unbounded, 39000, 40200);
 	assert_in_range(bounded, unbounded * 98 / 100, unbounded);
@@ -269,7 +284,8 @@ static void test_stock_is_what_is_needed(void **state)
 		device.dispatch_ns = late ? 80000 : 20000;
 		device_run(&device, until_ns += 500 * NS_PER_MS);
 		assert_in_range(device_run(&device, until_ns += 500 * NS_PER_MS), 19600, 20100);
-		assert_in_range(device.depth.stock_ns, late ? 80000 : DEPTH_STOCK_LEAST_NS, late ? 100000 : 60000);
+		assert_in_range(device.depth.stock_ns, late ? 80000 : DEPTH_STOCK_LEAST_NS,
+				late ? 100000 : 60000);
 		if (!late)
 			assert_in_range(device.victim_device_max_ns, 120000, 100000 + 20000 + 60000);
 	}
@@ -313,7 +329,10 @@ static void test_large_requests_have_no_stock(void **state)
 	assert_int_equal(device.victim_device_max_ns, 120000);
 }
 
-/* A bound that is too wide for the device closes until the target holds, and opens when nobody minds any more. */
+/*
+ * A bound that is too wide for the device closes until the target holds, and opens when nobody minds any
+ * more.
+ */
 static void test_a_target_is_met(void **state)
 {
 	struct device device = small_requests(true);
@@ -327,7 +346,9 @@ static void test_a_target_is_met(void **state)
 	device_run(&device, NS_PER_S + 50 * NS_PER_MS);
 	assert_true(device.victim_device_max_ns > 800000);
 	device_run(&device, 3 * NS_PER_S);
-	/* It hunts a little: every now and then it opens too far. But it is met, and the device is not idle. */
+	/*
+	 * It hunts a little: every now and then it opens too far. But it is met, and the device is not idle.
+	 */
 	assert_true(device.victim_device_max_ns < 600000);
 	assert_true(device.completed > 95 * 2 * 1950 * 10 / 100);
 	device.target_ns = 0;

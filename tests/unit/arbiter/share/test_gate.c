@@ -32,7 +32,10 @@ static void test_bounded(void **state)
 	finish(&fixture);
 }
 
-/* Each turn finds `done` of what is inside finished (or all), and as many come anew, until the stock is `stock_ns`. */
+/*
+ * Each turn finds `done` of what is inside finished (or all), and as many come anew, until the stock is
+ * `stock_ns`.
+ */
 static void finish_until_stock(struct fixture *fixture, struct guest *guest, unsigned *head, unsigned done,
 			       uint64_t stock_ns)
 {
@@ -54,7 +57,12 @@ static void finish_until_stock(struct fixture *fixture, struct guest *guest, uns
 static void test_stock(void **state)
 {
 	static const struct disk_cost quick_cost = {
-		.line = { { 25000, 0 }, { 25000, 0 }, { 25000, 0 }, { 25000, 0 }, { 25000, 0 }, { 25000, 0 } },
+		.line = { { 25000, 0 },
+			  { 25000, 0 },
+			  { 25000, 0 },
+			  { 25000, 0 },
+			  { 25000, 0 },
+			  { 25000, 0 } },
 		.parallel = 4,
 	};
 	struct fixture fixture;
@@ -106,7 +114,9 @@ static void test_other_worker(void **state)
 	finish(&fixture);
 }
 
-/* What the device needs longer for than the target, even alone, is no reason to let in less of everybody's. */
+/*
+ * What the device needs longer for than the target, even alone, is no reason to let in less of everybody's.
+ */
 static void test_target_is_not_for_large_requests(void **state)
 {
 	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
@@ -128,7 +138,10 @@ static void test_target_is_not_for_large_requests(void **state)
 	finish(&fixture);
 }
 
-/* Requests that are done as soon as they enter, with a thousand behind them: the stack does not grow with them. */
+/*
+ * Requests that are done as soon as they enter, with a thousand behind them: the stack does not grow with
+ * them.
+ */
 static void test_done_at_once(void **state)
 {
 	struct fixture fixture;
@@ -198,7 +211,10 @@ static void test_limit(void **state)
 	finish(&fixture);
 }
 
-/* A queue that stops is not held back by its own limit; what passed is owed, and the second time it has to wait. */
+/*
+ * A queue that stops is not held back by its own limit; what passed is owed, and the second time it has to
+ * wait.
+ */
 static void test_drain(void **state)
 {
 	struct share_settings limit = SHARE_SETTINGS_DEFAULT;

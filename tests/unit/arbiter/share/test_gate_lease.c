@@ -2,7 +2,10 @@
 /* Leases: who may enter the device without asking, until when, and that nothing is lost when they end. */
 #include "gate_bench.h"
 
-/* While nobody waits: no lock. Whoever finds its part used up ends that, and nothing is lost that was inside uncounted. */
+/*
+ * While nobody waits: no lock. Whoever finds its part used up ends that, and nothing is lost that was inside
+ * uncounted.
+ */
 static void test_lease(void **state)
 {
 	struct fixture fixture;
@@ -99,7 +102,10 @@ static void test_leases_divide_the_bound(void **state)
 	finish(&fixture);
 }
 
-/* A latency target that comes while a leased request is inside does not judge it: nobody noted when it entered. */
+/*
+ * A latency target that comes while a leased request is inside does not judge it: nobody noted when it
+ * entered.
+ */
 static void test_target_meets_a_lease(void **state)
 {
 	struct share_settings settings = SHARE_SETTINGS_DEFAULT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two workers, guests that come, ask and go, and a control thread that changes settings, groups and the cost model at
- * random all the while. Every request enters exactly once, the device is never fuller than its bound by more than what a
- * lease lets slip in, and at the end nothing is left inside. Meant for TSAN too.
+ * Two workers, guests that come, ask and go, and a control thread that changes settings, groups and the cost
+ * model at random all the while. Every request enters exactly once, the device is never fuller than its bound
+ * by more than what a lease lets slip in, and at the end nothing is left inside. Meant for TSAN too.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,7 +60,8 @@ static void enter_device(struct request *request)
 	struct worker *worker = request->guest->worker;
 
 	request->guest->entered++;
-	loop_timer_start(worker->loop, &request->timer, clock_now_ns() + test_below(&worker->seed, SERVED_NS));
+	loop_timer_start(worker->loop, &request->timer,
+			 clock_now_ns() + test_below(&worker->seed, SERVED_NS));
 }
 
 static void on_enter(struct gate_pass *pass)
@@ -111,7 +112,8 @@ static void guest_turn(struct guest *guest, bool over)
 	if (over || test_below(&worker->seed, 4) == 0)
 		return;
 	if (!guest->port)
-		assert_int_equal(gate_port_open(guest->node, worker->loop, &guest->counters, &guest->port), 0);
+		assert_int_equal(gate_port_open(guest->node, worker->loop, &guest->counters, &guest->port),
+				 0);
 	for (unsigned i = 0; i < DEPTH; i++)
 		if (!guest->request[i].under_way && test_below(&worker->seed, 2) == 0)
 			ask(guest, &guest->request[i]);
@@ -195,16 +197,19 @@ static void test_settings_change_under_load(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(gate_node_create(gate, NULL, &usual, &groups[i], NULL), 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
-		workers[i] = (struct worker){ .seed = seed + i, .until_ns = until_ns, .task.run = worker_turn };
+		workers[i] =
+			(struct worker){ .seed = seed + i, .until_ns = until_ns, .task.run = worker_turn };
 		assert_int_equal(loop_create(&options, &workers[i].loop), 0);
 		for (unsigned j = 0; j < GUESTS; j++) {
 			workers[i].guest[j].worker = &workers[i];
-			assert_int_equal(gate_node_create(gate, NULL, &usual, &workers[i].guest[j].node, NULL), 0);
+			assert_int_equal(
+				gate_node_create(gate, NULL, &usual, &workers[i].guest[j].node, NULL), 0);
 		}
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]), 0);
 	}
 	while (clock_now_ns() < until_ns)
-		change(gate, groups, workers[test_below(&seed, WORKERS)].guest[test_below(&seed, GUESTS)].node, &seed);
+		change(gate, groups,
+		       workers[test_below(&seed, WORKERS)].guest[test_below(&seed, GUESTS)].node, &seed);
 	for (unsigned i = 0; i < WORKERS; i++)
 		pthread_join(workers[i].thread, NULL);
 	assert_int_equal(gate->depth.inside, 0);

@@ -102,7 +102,8 @@ static void those_who_wake_together_spread(void **state)
 /* Long enough that virtual time starts again several times. */
 static void virtual_time_has_no_end(void **state)
 {
-	struct scheduler_node *a = NODE(NULL, .weight = 1), *b = NODE(NULL, .weight = 1), *late = NODE(NULL, .weight = 1);
+	struct scheduler_node *a = NODE(NULL, .weight = 1), *b = NODE(NULL, .weight = 1),
+			      *late = NODE(NULL, .weight = 1);
 	const uint64_t minute_ns = 60 * NS_PER_S;
 
 	put(late, COST_NS, 0);
@@ -135,7 +136,8 @@ static void new_weight_holds_at_once(void **state)
 
 static void reservation_outdoes_weights(void **state)
 {
-	struct scheduler_node *small = NODE(NULL, .weight = 1, .reserved_ppb = PPB / 2), *large = NODE(NULL, .weight = 10000);
+	struct scheduler_node *small = NODE(NULL, .weight = 1, .reserved_ppb = PPB / 2),
+			      *large = NODE(NULL, .weight = 10000);
 
 	fill(small, 100);
 	fill(large, 100);
@@ -164,7 +166,8 @@ static void reservation_holds_deep_inside(void **state)
 
 static void idle_reservation_saves_nothing_up(void **state)
 {
-	struct scheduler_node *reserved = NODE(NULL, .weight = 1, .reserved_ppb = PPB / 2), *flood = NODE(NULL, .weight = 10000);
+	struct scheduler_node *reserved = NODE(NULL, .weight = 1, .reserved_ppb = PPB / 2),
+			      *flood = NODE(NULL, .weight = 10000);
 
 	fill(flood, 200);
 	serve(100, NULL);
@@ -175,7 +178,8 @@ static void idle_reservation_saves_nothing_up(void **state)
 /* Promised too much: all get a part of it, and a few percent are left. */
 static void too_much_reserved_scales_down(void **state)
 {
-	struct scheduler_node *two = NODE(NULL, .reserved_ppb = PPB), *one = NODE(NULL, .reserved_ppb = PPB / 2);
+	struct scheduler_node *two = NODE(NULL, .reserved_ppb = PPB),
+			      *one = NODE(NULL, .reserved_ppb = PPB / 2);
 	struct scheduler_node *none = NODE(NULL);
 	unsigned of[3] = { 0 };
 
@@ -194,7 +198,8 @@ static void too_much_reserved_scales_down(void **state)
 
 static void removed_reservation_leaves_no_debt(void **state)
 {
-	struct scheduler_node *a = NODE(NULL, .weight = 1, .reserved_ppb = 9 * (PPB / 10)), *b = NODE(NULL, .weight = 1);
+	struct scheduler_node *a = NODE(NULL, .weight = 1, .reserved_ppb = 9 * (PPB / 10)),
+			      *b = NODE(NULL, .weight = 1);
 
 	fill(a, 200);
 	fill(b, 200);
@@ -203,7 +208,10 @@ static void removed_reservation_leaves_no_debt(void **state)
 	assert_in_range(serve(40, a), 19, 22);
 }
 
-/* By weight it got a tenth and had three: when another takes the place of the large one, that is soon forgotten. */
+/*
+ * By weight it got a tenth and had three: when another takes the place of the large one, that is soon
+ * forgotten.
+ */
 static void lead_of_a_reservation_is_forgotten(void **state)
 {
 	const uint64_t cost_ns = 10 * NS_PER_MS;
@@ -334,7 +342,9 @@ static void move_takes_along_what_waits(void **state)
 	assert_in_range(serve(30, mover), 9, 12);
 }
 
-/* The time that a limit held it back goes along, too, and what the new ancestors had before does not count. */
+/*
+ * The time that a limit held it back goes along, too, and what the new ancestors had before does not count.
+ */
 static void move_out_of_a_throttled_group(void **state)
 {
 	struct scheduler_node *slow = NODE(NULL, .max_iops = 1), *slower = NODE(NULL, .max_iops = 1);
@@ -407,17 +417,31 @@ static void drained_leaf_passes_its_own_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(nothing_waits), TEST(one_leaf_is_first_come_first_served), TEST(waiting_is_told),
-		TEST(earlier_time_counts_as_last), TEST(weights_divide),
-		TEST(groups_divide_before_their_members), TEST(idleness_saves_nothing_up), TEST(those_who_wake_together_spread),
-		TEST(virtual_time_has_no_end), TEST(new_weight_holds_at_once),
-		TEST(reservation_outdoes_weights), TEST(reservation_is_no_addition),
-		TEST(reservation_holds_deep_inside), TEST(idle_reservation_saves_nothing_up),
-		TEST(too_much_reserved_scales_down), TEST(removed_reservation_leaves_no_debt),
-		TEST(lead_of_a_reservation_is_forgotten), TEST(limit_says_when), TEST(bytes_are_limited),
-		TEST(limit_of_a_group_holds_back_its_members_only), TEST(lifted_limit_holds_no_longer),
-		TEST(new_limit_holds_what_waits), TEST(depth_is_bounded),
-		TEST(move_takes_along_what_waits), TEST(move_out_of_a_throttled_group),
+		TEST(nothing_waits),
+		TEST(one_leaf_is_first_come_first_served),
+		TEST(waiting_is_told),
+		TEST(earlier_time_counts_as_last),
+		TEST(weights_divide),
+		TEST(groups_divide_before_their_members),
+		TEST(idleness_saves_nothing_up),
+		TEST(those_who_wake_together_spread),
+		TEST(virtual_time_has_no_end),
+		TEST(new_weight_holds_at_once),
+		TEST(reservation_outdoes_weights),
+		TEST(reservation_is_no_addition),
+		TEST(reservation_holds_deep_inside),
+		TEST(idle_reservation_saves_nothing_up),
+		TEST(too_much_reserved_scales_down),
+		TEST(removed_reservation_leaves_no_debt),
+		TEST(lead_of_a_reservation_is_forgotten),
+		TEST(limit_says_when),
+		TEST(bytes_are_limited),
+		TEST(limit_of_a_group_holds_back_its_members_only),
+		TEST(lifted_limit_holds_no_longer),
+		TEST(new_limit_holds_what_waits),
+		TEST(depth_is_bounded),
+		TEST(move_takes_along_what_waits),
+		TEST(move_out_of_a_throttled_group),
 		TEST(drained_leaf_passes_its_own_limits),
 	};
 

@@ -16,11 +16,12 @@
 
 #define MIB (1ull << 20)
 
-static const char map_text[] =
-	"{\"name\": \"main\", \"map\": ["
-	" {\"offset_bytes\": 1048576, \"length_bytes\": 2097152, \"owner\": \"alice/root\", \"disk_offset_bytes\": 0},"
-	" {\"offset_bytes\": 3145728, \"length_bytes\": 1048576, \"owner\": \"bob/root\", \"disk_offset_bytes\": 0},"
-	" {\"offset_bytes\": 4194304, \"length_bytes\": 4194304, \"owner\": null}]}";
+static const char map_text[] = "{\"name\": \"main\", \"map\": ["
+			       " {\"offset_bytes\": 1048576, \"length_bytes\": 2097152, \"owner\": "
+			       "\"alice/root\", \"disk_offset_bytes\": 0},"
+			       " {\"offset_bytes\": 3145728, \"length_bytes\": 1048576, \"owner\": "
+			       "\"bob/root\", \"disk_offset_bytes\": 0},"
+			       " {\"offset_bytes\": 4194304, \"length_bytes\": 4194304, \"owner\": null}]}";
 
 struct fixture {
 	char path[32];
@@ -50,7 +51,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void plant(struct fixture *fixture, const char *token, const char *guest, uint64_t offset, unsigned lines)
+static void plant(struct fixture *fixture, const char *token, const char *guest, uint64_t offset,
+		  unsigned lines)
 {
 	char line[SCAN_PATTERN_BYTES];
 
@@ -140,7 +142,9 @@ static void test_other_token_does_not_count(void **state)
 
 	plant(*state, "t1", "bob", 1 * MIB, 5);
 	assert_null(scan(*state, &result, "bob"));
-	assert_int_equal(scan_pool_file(((struct fixture *)*state)->path, ((struct fixture *)*state)->pool, NULL, &result), 0);
+	assert_int_equal(scan_pool_file(((struct fixture *)*state)->path, ((struct fixture *)*state)->pool,
+					NULL, &result),
+			 0);
 	assert_int_equal(scan_find(&result, "bob")->foreign, 5);
 }
 

@@ -56,8 +56,8 @@ static void test_more_guests_than_letters(void **state)
 
 	for (unsigned i = 0; i < 30; i++) {
 		snprintf(owner, sizeof(owner), "g%u/root", i);
-		json_array_append_new(map, json_pack("{s:i, s:i, s:s}", "offset_bytes", i * 100, "length_bytes", 100,
-						     "owner", owner));
+		json_array_append_new(map, json_pack("{s:i, s:i, s:s}", "offset_bytes", i * 100,
+						     "length_bytes", 100, "owner", owner));
 	}
 	pool = json_pack("{s:o}", "map", map);
 	pool_map_picture(pool, 30, picture);
@@ -67,8 +67,9 @@ static void test_more_guests_than_letters(void **state)
 
 static void test_table_lists_every_run(void **state)
 {
-	json_t *pool = pool_of("[{\"offset_bytes\": 4096, \"length_bytes\": 1048576, \"owner\": \"alice/root\","
-			       "  \"disk_offset_bytes\": 0, \"written_bytes\": 65536}]");
+	json_t *pool =
+		pool_of("[{\"offset_bytes\": 4096, \"length_bytes\": 1048576, \"owner\": \"alice/root\","
+			"  \"disk_offset_bytes\": 0, \"written_bytes\": 65536}]");
 	char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);

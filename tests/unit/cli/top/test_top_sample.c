@@ -52,8 +52,9 @@ static void test_everything_is_read(void **state)
 /* A daemon that knows nothing of shares. */
 static void test_absent_members(void **state)
 {
-	struct top_sample *sample = parse("{\"disks\": [{\"name\": \"a/b\", \"guest\": \"a\", \"path\": \"/dev/x\"},"
-					  "{\"name\": \"a/c\", \"guest\": \"a\", \"pool\": \"gone\"}, {}], \"uptime_s\": 2.5}");
+	struct top_sample *sample =
+		parse("{\"disks\": [{\"name\": \"a/b\", \"guest\": \"a\", \"path\": \"/dev/x\"},"
+		      "{\"name\": \"a/c\", \"guest\": \"a\", \"pool\": \"gone\"}, {}], \"uptime_s\": 2.5}");
 
 	assert_int_equal(sample->now_ns, 2500000000);
 	assert_int_equal(sample->disk_count, 3);
@@ -71,13 +72,21 @@ static void test_absent_members(void **state)
 static void test_wrong_types(void **state)
 {
 	static const char *const answers[] = {
-		"5", "[]", "null", "\"x\"", "{\"disks\": 5, \"pools\": \"x\", \"groups\": {}, \"guests\": true}",
-		("{\"disks\": [null, 3, [], \"x\", {\"name\": 5, \"guest\": [], \"pool\": 7, \"time\": 3, \"share\": [],"
-		"\"operations\": {\"read\": 5, \"write\": {\"latency_ns\": {\"buckets\": [5, [], [-1, 5], [\"x\", {}], [8, -8],"
-		"[9223372036854775807, 1]]}}}, \"violations\": 9}], \"pools\": [5, {\"capacity\": 3}],"
-		"\"guests\": [{}, 5], \"groups\": [7]}"),
-		("{\"pid\": -1, \"now_ns\": 1e300, \"uptime_s\": -1e300, \"disks\": [{\"time\": {\"device_ns\": 1e300,"
-		"\"cpu_ns\": -5}, \"share\": {\"weight\": 1e300}}], \"pools\": [{\"capacity\": {\"rate\": 1e300}}]}"),
+		"5",
+		"[]",
+		"null",
+		"\"x\"",
+		"{\"disks\": 5, \"pools\": \"x\", \"groups\": {}, \"guests\": true}",
+		("{\"disks\": [null, 3, [], \"x\", {\"name\": 5, \"guest\": [], \"pool\": 7, \"time\": 3, "
+		 "\"share\": [],"
+		 "\"operations\": {\"read\": 5, \"write\": {\"latency_ns\": {\"buckets\": [5, [], [-1, 5], "
+		 "[\"x\", {}], [8, -8],"
+		 "[9223372036854775807, 1]]}}}, \"violations\": 9}], \"pools\": [5, {\"capacity\": 3}],"
+		 "\"guests\": [{}, 5], \"groups\": [7]}"),
+		("{\"pid\": -1, \"now_ns\": 1e300, \"uptime_s\": -1e300, \"disks\": [{\"time\": "
+		 "{\"device_ns\": 1e300,"
+		 "\"cpu_ns\": -5}, \"share\": {\"weight\": 1e300}}], \"pools\": [{\"capacity\": {\"rate\": "
+		 "1e300}}]}"),
 	};
 
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
@@ -101,7 +110,9 @@ static void test_hostile_names(void **state)
 	memset(longest, 'x', 1000);
 	longest[1000] = '\0';
 	snprintf(status, sizeof(status),
-		 "{\"disks\": [{\"name\": \"a\\u001b[2Jb\\n\\u007f\"}, {\"name\": \"\\u00e9\"}, {\"name\": \"%s\"}]}", longest);
+		 "{\"disks\": [{\"name\": \"a\\u001b[2Jb\\n\\u007f\"}, {\"name\": \"\\u00e9\"}, {\"name\": "
+		 "\"%s\"}]}",
+		 longest);
 	sample = parse(status);
 	assert_string_equal(sample->disks[0].name, "a?[2Jb??");
 	assert_string_equal(sample->disks[1].name, "??");

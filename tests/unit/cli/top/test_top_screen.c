@@ -111,19 +111,22 @@ static void test_132_columns(void **state)
 	screen.kind = TOP_GUESTS;
 	top_view_destroy(view);
 	view = top_view_create(before, now, TOP_GUESTS);
-	expect(&screen,
-	       "viaduct top  4 disks, 3 connected  CPU 8%  every 1 s  by dev\n"
-	       "main          85% busy ####[#########..  8500/10000 IOPS  35/1000 MB/s  rate 1.00\n"
-	       "  GUEST       IOPS  MB/s DEV% [min  max]           GOT% DUE% CPU% THR% CON%   P99  ERR  REF  WAIT WEIGHT"
-	       "   MIN   MAX RD MB/s WR MB/s\n"
-	       "+ alice       5000  20.5   50 #####[####..........   59   50  5.0    0  5.0 4.2ms  642  640     3    300"
-	       "  3000     -    20.5     0.0\n"
-	       "+ carol       2000   8.2   20 ####................   24   33  2.0   90  5.0 4.2ms  321  320    64    100"
-	       "     -     -     8.2     0.0\n"
-	       "+ bob         1500   6.1   15 ###.................   18   17  1.5    0  5.0 4.2ms  321  320    32    100"
-	       "     -     -     6.1     0.0\n"
-	       "\n"
-	       "q quit  g groups  s sort  r reverse  p pause  +- interval\n");
+	expect(&screen, "viaduct top  4 disks, 3 connected  CPU 8%  every 1 s  by dev\n"
+			"main          85% busy ####[#########..  8500/10000 IOPS  35/1000 MB/s  rate 1.00\n"
+			"  GUEST       IOPS  MB/s DEV% [min  max]           GOT% DUE% CPU% THR% CON%   P99  "
+			"ERR  REF  WAIT WEIGHT"
+			"   MIN   MAX RD MB/s WR MB/s\n"
+			"+ alice       5000  20.5   50 #####[####..........   59   50  5.0    0  5.0 4.2ms  "
+			"642  640     3    300"
+			"  3000     -    20.5     0.0\n"
+			"+ carol       2000   8.2   20 ####................   24   33  2.0   90  5.0 4.2ms  "
+			"321  320    64    100"
+			"     -     -     8.2     0.0\n"
+			"+ bob         1500   6.1   15 ###.................   18   17  1.5    0  5.0 4.2ms  "
+			"321  320    32    100"
+			"     -     -     6.1     0.0\n"
+			"\n"
+			"q quit  g groups  s sort  r reverse  p pause  +- interval\n");
 }
 
 /* For scripts: every column and row, nothing of the keyboard. */
@@ -180,14 +183,17 @@ static void test_scrolling(void **state)
 
 static void test_order(void **state)
 {
-	static const struct { const char *key; bool reverse; const char *first; } rules[] = {
-		{ "name", false, "alice/data" }, { "name", true, "carol/root" }, { "thr", false, "carol/root" },
-		{ "wait", true, "alice/data" },	 { "err", false, "alice/root" }, { "due", false, "alice/root" },
+	static const struct { const char *key; bool reverse; const char *first;
+	} rules[] = {
+		{ "name", false, "alice/data" }, { "name", true, "carol/root" },
+		{ "thr", false, "carol/root" },	 { "wait", true, "alice/data" },
+		{ "err", false, "alice/root" },	 { "due", false, "alice/root" },
 		{ "iops", true, "alice/data" },
 	};
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		struct top_screen screen = { .sort = top_column_find(rules[i].key), .reverse = rules[i].reverse };
+		struct top_screen screen = { .sort = top_column_find(rules[i].key),
+					     .reverse = rules[i].reverse };
 
 		top_sort(view, &screen);
 		assert_string_equal(view->rows[0].name, rules[i].first);
@@ -208,10 +214,21 @@ static void test_huge_values_keep_their_columns(void **state)
 		struct top_row *row = &view->rows[0];
 		double value = values[v];
 
-		*row = (struct top_row){ .iops = value, .read_bytes = value, .written_bytes = value, .device = value,
-					 .reservation = value, .limit = value, .got = value, .due = value, .cpu = value,
-					 .throttled = value, .contended = value, .waiting = UINT64_MAX >> v,
-					 .p99_ns = UINT64_MAX >> (7 * v), .errors = UINT64_MAX, .refused = UINT64_MAX,
+		*row = (struct top_row){ .iops = value,
+					 .read_bytes = value,
+					 .written_bytes = value,
+					 .device = value,
+					 .reservation = value,
+					 .limit = value,
+					 .got = value,
+					 .due = value,
+					 .cpu = value,
+					 .throttled = value,
+					 .contended = value,
+					 .waiting = UINT64_MAX >> v,
+					 .p99_ns = UINT64_MAX >> (7 * v),
+					 .errors = UINT64_MAX,
+					 .refused = UINT64_MAX,
 					 .share = { UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0 } };
 		memset(row->name, 'x', sizeof(row->name) - 1);
 		for (size_t w = 0; w < sizeof(widths) / sizeof(widths[0]); w++) {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The virtio-blk model alone, to be included by one program: chains made by hand, on a disk whose I/Os are seen. */
+/*
+ * The virtio-blk model alone, to be included by one program: chains made by hand, on a disk whose I/Os are
+ * seen.
+ */
 #ifndef VIADUCT_TESTS_UNIT_BLK_BENCH_H
 #define VIADUCT_TESTS_UNIT_BLK_BENCH_H
 
@@ -107,7 +110,8 @@ static inline void readable(size_t at, uint32_t bytes)
 static inline void writable(size_t at, uint32_t bytes)
 {
 	chain.chain.descriptors++;
-	chain.iov[chain.chain.readable_count + chain.chain.writable_count++] = (struct iovec){ memory + at, bytes };
+	chain.iov[chain.chain.readable_count + chain.chain.writable_count++] =
+		(struct iovec){ memory + at, bytes };
 	chain.chain.writable_bytes += bytes;
 }
 

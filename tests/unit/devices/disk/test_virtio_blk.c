@@ -144,7 +144,8 @@ static void unmapped_parts(void **state)
 
 static void bad_ranges_touch_nothing(void **state)
 {
-	static const uint64_t sectors[] = { SECTORS, SECTORS + 1, 1ull << 32, 1ull << 55, UINT64_MAX / 512, UINT64_MAX };
+	static const uint64_t sectors[] = { SECTORS,	SECTORS + 1,	  1ull << 32,
+					    1ull << 55, UINT64_MAX / 512, UINT64_MAX };
 	static const uint32_t lengths[] = { 0, 1, 511, 513, 1023 };
 
 	begin(0);

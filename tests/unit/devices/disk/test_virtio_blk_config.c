@@ -191,7 +191,8 @@ static void config_write_rules(void **state)
 	begin_on(held_disk_create(SECTORS * 512, 512), false, 1);
 	for (size_t offset = 0; offset < 60; offset++)
 		if (offset != 32)
-			assert_int_equal(virtio_blk_model.config_write(device, EVERYTHING, offset, bytes, 1), -EINVAL);
+			assert_int_equal(virtio_blk_model.config_write(device, EVERYTHING, offset, bytes, 1),
+					 -EINVAL);
 	assert_int_equal(virtio_blk_model.config_write(device, EVERYTHING, 32, bytes, 2), -EINVAL);
 	assert_int_equal(virtio_blk_model.config_write(device, EVERYTHING, 32, bytes, 0), -EINVAL);
 	for (unsigned i = 2; i < 256; i++) {
@@ -205,7 +206,8 @@ static void config_write_rules(void **state)
 	virtio_blk_model.config_read(device, 32, &value, 1);
 	assert_int_equal(value, 0);
 	bytes[0] = 1;
-	assert_int_equal(virtio_blk_model.config_write(device, ~BIT(VIRTIO_BLK_F_CONFIG_WCE), 32, bytes, 1), -EINVAL);
+	assert_int_equal(virtio_blk_model.config_write(device, ~BIT(VIRTIO_BLK_F_CONFIG_WCE), 32, bytes, 1),
+			 -EINVAL);
 	virtio_blk_model.config_read(device, 32, &value, 1);
 	assert_int_equal(value, 0);
 	/* Front ends cache the mode, so no reset may change it behind their backs. */
@@ -230,7 +232,9 @@ static void note_choice(void *context, bool writeback)
 static void the_choice_is_kept(void **state)
 {
 	struct choices choices = { 0 };
-	struct virtio_blk_options options = { .writeback_changed = note_choice, .context = &choices, .write_through = true };
+	struct virtio_blk_options options = { .writeback_changed = note_choice,
+					      .context = &choices,
+					      .write_through = true };
 	uint8_t value = 1;
 
 	begin_on(held_disk_create(SECTORS * 512, 512), false, 1);

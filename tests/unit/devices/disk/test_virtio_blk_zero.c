@@ -105,12 +105,14 @@ static void write_through_or_back(void **state)
 	/* FLUSH, CONFIG_WCE, and the field that the driver wrote. */
 	for (unsigned i = 0; i < 8; i++) {
 		bool flush = i & 1, wce = i & 2, writeback = i & 4;
-		uint64_t features = (flush ? BIT(VIRTIO_BLK_F_FLUSH) : 0) | (wce ? BIT(VIRTIO_BLK_F_CONFIG_WCE) : 0);
+		uint64_t features =
+			(flush ? BIT(VIRTIO_BLK_F_FLUSH) : 0) | (wce ? BIT(VIRTIO_BLK_F_CONFIG_WCE) : 0);
 		bool through = wce ? !writeback : !flush;
 		uint8_t value = writeback;
 
 		begin(features | BIT(VIRTIO_BLK_F_WRITE_ZEROES));
-		assert_int_equal(virtio_blk_model.config_write(device, features, 32, &value, 1), wce ? 0 : -EINVAL);
+		assert_int_equal(virtio_blk_model.config_write(device, features, 32, &value, 1),
+				 wce ? 0 : -EINVAL);
 		assert_int_equal(request(VIRTIO_BLK_OUT, 0, 512, 0), VIRTIO_BLK_STATUS_OK);
 		assert_int_equal(held->logged, through ? 2 : 1);
 		assert_int_equal(held->log[held->logged - 1].op, through ? HOST_IO_FLUSH : HOST_IO_WRITE);

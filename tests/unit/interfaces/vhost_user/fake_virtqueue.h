@@ -80,7 +80,8 @@ static inline void fake_let_go(void)
 			released(queue->released_context);
 		}
 		if (queue->stopped) {
-			void (*stopped)(void *context, const struct virtqueue_position *position) = queue->stopped;
+			void (*stopped)(void *context, const struct virtqueue_position *position) =
+				queue->stopped;
 
 			queue->stopped = NULL;
 			stopped(queue->stopped_context, &queue->setup.position);
@@ -134,8 +135,8 @@ void virtqueue_set_log(struct virtqueue *queue, struct dirty_log *log, uint64_t 
 	dirty_log_put(old);
 }
 
-void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory, void (*released)(void *context),
-			  void *context)
+void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory,
+			  void (*released)(void *context), void *context)
 {
 	assert(!queue->released);
 	queue->memory_old = queue->memory;

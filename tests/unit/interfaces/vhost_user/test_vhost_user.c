@@ -215,21 +215,26 @@ static void memory_changes_wait_for_requests(void **state)
 static void memory_table_replaces(void **state)
 {
 	struct bench *bench = *state;
-	int socket = frontend_running(bench, 1), fds[2] = { fd_memfd("a", MEMORY_BYTES), fd_memfd("b", MEMORY_BYTES) };
+	int socket = frontend_running(bench, 1),
+	    fds[2] = { fd_memfd("a", MEMORY_BYTES), fd_memfd("b", MEMORY_BYTES) };
 	struct vhost_user_memory_table table = { .count = 2, .region = { region_at(0), region_at(2) } };
 
 	assert_int_equal(add_region(bench, socket, 1), 0);
-	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
+	assert_int_equal(
+		ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
 	assert_int_equal(fake_ring[0]->memory->count, 2);
 	assert_true(fake_ring[0]->memory->region[1].guest_address == region_at(2).guest_address);
 	/* Overlapping regions: refused, the old set stays. */
 	table.region[1].guest_address = table.region[0].guest_address;
-	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
+	assert_int_not_equal(
+		ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
 	table.region[1] = region_at(1);
 	table.region[1].size = MEMORY_BYTES * 2;
-	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
+	assert_int_not_equal(
+		ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
 	table.region[1].size = 0;
-	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
+	assert_int_not_equal(
+		ask_with(bench, socket, VHOST_USER_SET_MEM_TABLE, &table, 8 + 64, fds, 2).payload.u64, 0);
 	assert_int_equal(fake_ring[0]->memory->count, 2);
 	close(fds[0]);
 	close(fds[1]);
@@ -257,7 +262,8 @@ static void many_regions_are_bounded(void **state)
 static void one_front_end_at_a_time(void **state)
 {
 	struct bench *bench = *state;
-	int first = frontend_running(bench, 1), second = frontend_connect(bench), third = frontend_connect(bench);
+	int first = frontend_running(bench, 1), second = frontend_connect(bench),
+	    third = frontend_connect(bench);
 
 	handshake(bench, second, BASIC_FEATURES);
 	assert_int_equal(add_region(bench, second, 0), 0);
@@ -329,8 +335,9 @@ static void broken_ring(void **state)
 	uint64_t value = 0;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, channel), 0);
-	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &channel[1], 1).payload.u64,
-			 0);
+	assert_int_equal(
+		ask_with(bench, socket, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &channel[1], 1).payload.u64,
+		0);
 	assert_int_equal(tell_event(bench, socket, VHOST_USER_SET_VRING_ERR, 0, err), 0);
 	assert_int_equal(tell_u64(bench, socket, VHOST_USER_SET_STATUS, 0xf), 0);
 	assert_int_equal(ask_u64(bench, socket, VHOST_USER_GET_STATUS), 0xf);
@@ -409,7 +416,10 @@ static void *run_worker(void *loop)
 	return loop_run(loop) == 0 ? NULL : loop;
 }
 
-/* As in the daemon: for the thread sanitizer to look at. The rings are the worker's, the test sees replies only. */
+/*
+ * As in the daemon: for the thread sanitizer to look at. The rings are the worker's, the test sees replies
+ * only.
+ */
 static void worker_on_its_own_thread(void **state)
 {
 	struct bench *bench = *state;
@@ -428,7 +438,8 @@ static void worker_on_its_own_thread(void **state)
 		for (unsigned k = 0; k < 5; k++) {
 			assert_int_equal(add_region(bench, socket, 1), 0);
 			assert_int_equal(bench_status(bench).queues_running, 3);
-			assert_int_equal(tell(bench, socket, VHOST_USER_REM_MEM_REG, &second, sizeof(second)), 0);
+			assert_int_equal(tell(bench, socket, VHOST_USER_REM_MEM_REG, &second, sizeof(second)),
+					 0);
 		}
 		stop_ring(bench, socket, 1);
 		assert_int_equal(tell(bench, socket, VHOST_USER_RESET_DEVICE, NULL, 0), 0);

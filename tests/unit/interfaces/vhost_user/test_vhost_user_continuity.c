@@ -11,10 +11,12 @@ static void migration_logging(void **state)
 	uint8_t *bitmap = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
 
 	assert_null(fake_ring[0]->log);
-	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64, 0);
+	assert_int_equal(
+		ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64, 0);
 	assert_null(fake_ring[0]->log);
 	assert_int_equal(
-		tell_u64(bench, socket, VHOST_USER_SET_FEATURES, BASIC_FEATURES | 1ull << VHOST_F_LOG_ALL), 0);
+		tell_u64(bench, socket, VHOST_USER_SET_FEATURES, BASIC_FEATURES | 1ull << VHOST_F_LOG_ALL),
+		0);
 	assert_non_null(fake_ring[0]->log);
 	assert_true(fake_ring[0]->setup.log_used_guest == ~0ull);
 	address.flags = VHOST_USER_VRING_F_LOG;
@@ -24,11 +26,11 @@ static void migration_logging(void **state)
 	assert_int_equal(bitmap[4096], 1 << 3);
 
 	log.offset = UINT64_MAX - 4095;
-	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64,
-			     0);
+	assert_int_not_equal(
+		ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64, 0);
 	log.offset = 8192;
-	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64,
-			     0);
+	assert_int_not_equal(
+		ask_with(bench, socket, VHOST_USER_SET_LOG_BASE, &log, sizeof(log), &fd, 1).payload.u64, 0);
 	address.flags = 0;
 	assert_int_equal(tell(bench, socket, VHOST_USER_SET_VRING_ADDR, &address, sizeof(address)), 0);
 	assert_int_equal(tell_u64(bench, socket, VHOST_USER_SET_FEATURES, BASIC_FEATURES), 0);
@@ -51,8 +53,9 @@ static void inflight_round_trip(void **state)
 	assert_true(reply.fd >= 0);
 	assert_true(reply.payload.inflight.bytes == 2 * inflight_region_bytes(false, RING_SIZE));
 	ask_for = reply.payload.inflight;
-	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 20, &reply.fd, 1).payload.u64,
-			 0);
+	assert_int_equal(
+		ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 20, &reply.fd, 1).payload.u64,
+		0);
 	assert_int_equal(add_region(bench, socket, 0), 0);
 	start_ring(bench, socket, 0, 0);
 	start_ring(bench, socket, 1, 0);
@@ -62,15 +65,17 @@ static void inflight_round_trip(void **state)
 	assert_null(fake_ring[2]->setup.inflight);
 	/* Not under running rings. */
 	assert_int_not_equal(
-		ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &reply.fd, 1).payload.u64, 0);
+		ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &reply.fd, 1).payload.u64,
+		0);
 	for (unsigned i = 0; i < 3; i++)
 		stop_ring(bench, socket, i);
 	ask_for.bytes = 8192;
-	assert_int_not_equal(ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &small, 1).payload.u64,
-			     0);
+	assert_int_not_equal(
+		ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &small, 1).payload.u64, 0);
 	/* Too small for its own numbers: seen when the ring starts. */
 	ask_for.bytes = 64;
-	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &small, 1).payload.u64, 0);
+	assert_int_equal(
+		ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &ask_for, 24, &small, 1).payload.u64, 0);
 	assert_int_not_equal(kick_ring(bench, socket, 0), 0);
 	close(reply.fd);
 	close(small);
@@ -166,15 +171,17 @@ static void takeover_of_a_broken_ring(void **state)
 static void takeover_of_lost_memory(void **state)
 {
 	struct bench *bench = *state;
-	int socket = frontend_running(bench, 1), other = frontend_connect(bench), fd = memfd_create("shrinks", 0);
+	int socket = frontend_running(bench, 1), other = frontend_connect(bench),
+	    fd = memfd_create("shrinks", 0);
 	struct vhost_user_single_region region = {
 		.region = { .guest_address = 1ull << 40, .size = 1 << 20, .user_address = 1ull << 41 },
 	};
 
 	handshake(bench, other, BASIC_FEATURES);
 	assert_int_equal(ftruncate(fd, 1 << 20), 0);
-	assert_int_equal(ask_with(bench, socket, VHOST_USER_ADD_MEM_REG, &region, sizeof(region), &fd, 1).payload.u64,
-			 0);
+	assert_int_equal(
+		ask_with(bench, socket, VHOST_USER_ADD_MEM_REG, &region, sizeof(region), &fd, 1).payload.u64,
+		0);
 	assert_int_equal(ftruncate(fd, 0), 0);
 	take_over(bench);
 	TURN_UNTIL(bench, bench_status(bench).connections == 1);

@@ -106,8 +106,13 @@ static void wrong_kinds_of_descriptors(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	assert_int_equal(pipe(pipes), 0);
 	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
-		const int fds[] = { pair[0], eventfd(0, EFD_CLOEXEC), pipes[0], pipes[1], epoll_create1(EPOLL_CLOEXEC),
-				    open("/tmp", O_RDONLY | O_CLOEXEC), open("/dev/zero", O_RDWR | O_CLOEXEC),
+		const int fds[] = { pair[0],
+				    eventfd(0, EFD_CLOEXEC),
+				    pipes[0],
+				    pipes[1],
+				    epoll_create1(EPOLL_CLOEXEC),
+				    open("/tmp", O_RDONLY | O_CLOEXEC),
+				    open("/dev/zero", O_RDWR | O_CLOEXEC),
 				    open("/", O_PATH | O_CLOEXEC) };
 
 		for (size_t k = 0; k < sizeof(fds) / sizeof(fds[0]); k++) {
@@ -117,8 +122,8 @@ static void wrong_kinds_of_descriptors(void **state)
 				continue;
 			socket = frontend_connect(bench);
 			handshake(bench, socket, BASIC_FEATURES);
-			send_message(socket, messages[i].request, NEED_REPLY, messages[i].payload, messages[i].size,
-				     &fds[k], 1);
+			send_message(socket, messages[i].request, NEED_REPLY, messages[i].payload,
+				     messages[i].size, &fds[k], 1);
 			assert_true(closed_by_peer(bench, socket));
 			close(socket);
 			/* Not so many a second that the socket backs off. */
@@ -137,9 +142,17 @@ static void wrong_kinds_of_descriptors(void **state)
 
 static void unknown_requests(void **state)
 {
-	static const uint32_t refused[] = { VHOST_USER_SEND_RARP, VHOST_USER_NET_SET_MTU, VHOST_USER_IOTLB_MSG,
-					    VHOST_USER_POSTCOPY_ADVISE, VHOST_USER_POSTCOPY_LISTEN,
-					    VHOST_USER_POSTCOPY_END, 0, 23, 45, 1000, UINT32_MAX };
+	static const uint32_t refused[] = { VHOST_USER_SEND_RARP,
+					    VHOST_USER_NET_SET_MTU,
+					    VHOST_USER_IOTLB_MSG,
+					    VHOST_USER_POSTCOPY_ADVISE,
+					    VHOST_USER_POSTCOPY_LISTEN,
+					    VHOST_USER_POSTCOPY_END,
+					    0,
+					    23,
+					    45,
+					    1000,
+					    UINT32_MAX };
 	struct bench *bench = *state;
 	int socket = frontend_connect(bench);
 	uint8_t payload[32] = { 0 };
@@ -276,7 +289,9 @@ static void inflight_a_thousand_times(void **state)
 
 		inflight.bytes = reply.payload.inflight.bytes;
 		assert_int_equal(
-			ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &inflight, 24, &reply.fd, 1).payload.u64, 0);
+			ask_with(bench, socket, VHOST_USER_SET_INFLIGHT_FD, &inflight, 24, &reply.fd, 1)
+				.payload.u64,
+			0);
 		close(reply.fd);
 	}
 	assert_int_equal(count_fds(), before + 1);
@@ -292,7 +307,8 @@ static void replies_not_read(void **state)
 	bool gone = false;
 
 	for (unsigned i = 0; i < 100000 && !gone; i++) {
-		gone = send(socket, &header, sizeof(header), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EPIPE;
+		gone = send(socket, &header, sizeof(header), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+		       errno == EPIPE;
 		if (i % 16 == 0)
 			bench_turn(bench);
 	}
@@ -311,8 +327,9 @@ static void backend_channel_not_read(void **state)
 	while (send(channel[1], fill, sizeof(fill), MSG_DONTWAIT) > 0)
 		;
 	handshake(bench, socket, BASIC_FEATURES);
-	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &channel[1], 1).payload.u64,
-			 0);
+	assert_int_equal(
+		ask_with(bench, socket, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &channel[1], 1).payload.u64,
+		0);
 	for (unsigned i = 0; i < 1000; i++)
 		vhost_user_config_changed(bench->endpoint);
 	/* Room again: one message for all the changes. */
@@ -320,9 +337,11 @@ static void backend_channel_not_read(void **state)
 		;
 	TURN_UNTIL(bench, readable(channel[0]));
 	bench_settle(bench);
-	assert_int_equal(recv(channel[0], fill, sizeof(fill), MSG_DONTWAIT), sizeof(struct vhost_user_header));
-	assert_int_equal(ask_with(bench, socket, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &channel[1], 1).payload.u64,
-			 0);
+	assert_int_equal(recv(channel[0], fill, sizeof(fill), MSG_DONTWAIT),
+			 sizeof(struct vhost_user_header));
+	assert_int_equal(
+		ask_with(bench, socket, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &channel[1], 1).payload.u64,
+		0);
 	close(channel[0]);
 	close(channel[1]);
 	/* Its other end is gone: that closes the channel, not the connection. */

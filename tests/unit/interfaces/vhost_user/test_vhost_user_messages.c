@@ -11,7 +11,8 @@
 
 #include "interfaces/vhost_user/vhost_user_messages.h"
 
-static enum vhost_user_outcome check(uint32_t request, uint32_t size, unsigned fds, uint64_t protocol, bool running)
+static enum vhost_user_outcome check(uint32_t request, uint32_t size, unsigned fds, uint64_t protocol,
+				     bool running)
 {
 	struct vhost_user_header header = { request, VHOST_USER_VERSION, size };
 	const char *reason = NULL;
@@ -81,8 +82,10 @@ static void bounds_of_every_row(void **state)
 
 		if (!rule || !rule->handle)
 			continue;
-		assert_int_equal(check(request, rule->size_min, rule->fds_min, ~0ull, false), VHOST_USER_DONE);
-		assert_int_equal(check(request, rule->size_max, rule->fds_max, ~0ull, false), VHOST_USER_DONE);
+		assert_int_equal(check(request, rule->size_min, rule->fds_min, ~0ull, false),
+				 VHOST_USER_DONE);
+		assert_int_equal(check(request, rule->size_max, rule->fds_max, ~0ull, false),
+				 VHOST_USER_DONE);
 		assert_int_equal(check(request, rule->size_max + 1u, rule->fds_min, ~0ull, false),
 				 VHOST_USER_VIOLATION);
 		assert_int_equal(check(request, rule->size_min, rule->fds_max + 1u, ~0ull, false),
@@ -94,7 +97,8 @@ static void bounds_of_every_row(void **state)
 			assert_int_equal(check(request, rule->size_min, rule->fds_min - 1u, ~0ull, false),
 					 VHOST_USER_VIOLATION);
 		if (rule->protocol_features)
-			assert_int_equal(check(request, rule->size_min, rule->fds_min, 0, false), VHOST_USER_REFUSED);
+			assert_int_equal(check(request, rule->size_min, rule->fds_min, 0, false),
+					 VHOST_USER_REFUSED);
 	}
 }
 
@@ -111,8 +115,11 @@ static void states(void **state)
 
 static void not_offered(void **state)
 {
-	static const uint32_t requests[] = { 0, VHOST_USER_SEND_RARP, VHOST_USER_NET_SET_MTU, VHOST_USER_IOTLB_MSG, 23,
-					     VHOST_USER_POSTCOPY_ADVISE, VHOST_USER_POSTCOPY_END, 45, UINT32_MAX };
+	static const uint32_t requests[] = {
+		0,	   VHOST_USER_SEND_RARP,       VHOST_USER_NET_SET_MTU,	VHOST_USER_IOTLB_MSG,
+		23,	   VHOST_USER_POSTCOPY_ADVISE, VHOST_USER_POSTCOPY_END, 45,
+		UINT32_MAX
+	};
 
 	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
 		assert_int_equal(check(requests[i], 8, 0, ~0ull, false), VHOST_USER_REFUSED);

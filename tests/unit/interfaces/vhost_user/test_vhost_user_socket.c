@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How front ends reach the vhost-user server: socket files, inherited sockets, client mode, crowds, idlers. */
+/*
+ * How front ends reach the vhost-user server: socket files, inherited sockets, client mode, crowds, idlers.
+ */
 #include "vhost_user_bench.h"
 
 /* ---- crowds and time ---- */
@@ -42,7 +44,8 @@ static void violations_storm(void **state)
 static void idlers_are_closed(void **state)
 {
 	struct bench *bench = *state;
-	int silent = frontend_connect(bench), half = frontend_connect(bench), waiting = frontend_connect(bench);
+	int silent = frontend_connect(bench), half = frontend_connect(bench),
+	    waiting = frontend_connect(bench);
 	uint64_t start = clock_now_ns();
 
 	handshake(bench, half, BASIC_FEATURES);

@@ -76,7 +76,8 @@ static void device_config_read(void *device, size_t offset, void *buffer, size_t
 }
 
 /* Byte 32 (virtio-blk's write-cache switch) is the only writable one. */
-static int device_config_write(void *device, uint64_t features, size_t offset, const void *buffer, size_t bytes)
+static int device_config_write(void *device, uint64_t features, size_t offset, const void *buffer,
+			       size_t bytes)
 {
 	if (offset != 32 || bytes != 1)
 		return -EINVAL;
@@ -136,13 +137,13 @@ static inline void bench_turn(struct bench *bench)
 }
 
 /* Turns both loops until the condition holds; fails the test after some seconds. */
-#define TURN_UNTIL(bench, condition)                                                                          \
-	do {                                                                                                  \
-		uint64_t turn_deadline = clock_now_ns() + 5 * NS_PER_S;                                       \
-		bool turn_done;                                                                               \
-		while (!(turn_done = (condition)) && clock_now_ns() < turn_deadline)                          \
-			bench_turn(bench);                                                                    \
-		assert_true(turn_done);                                                                       \
+#define TURN_UNTIL(bench, condition)                                                                         \
+	do {                                                                                                 \
+		uint64_t turn_deadline = clock_now_ns() + 5 * NS_PER_S;                                      \
+		bool turn_done;                                                                              \
+		while (!(turn_done = (condition)) && clock_now_ns() < turn_deadline)                         \
+			bench_turn(bench);                                                                   \
+		assert_true(turn_done);                                                                      \
 	} while (0)
 
 /* Long enough for anything that is going to happen. */
@@ -179,9 +180,17 @@ static inline int bench_setup(void **state)
 	assert_non_null(mkdtemp(bench->directory));
 	snprintf(bench->path, sizeof(bench->path), "%s/disk.sock", bench->directory);
 	bench->options = (struct vhost_user_options){
-		.name = "alice/disk", .control = bench->control, .socket = VHOST_USER_LISTEN, .path = bench->path,
-		.fd = -1, .owner = (uid_t)-1, .group = (gid_t)-1, .model = &device_model,
-		.device = &bench->device, .worker = bench_worker, .worker_context = bench,
+		.name = "alice/disk",
+		.control = bench->control,
+		.socket = VHOST_USER_LISTEN,
+		.path = bench->path,
+		.fd = -1,
+		.owner = (uid_t)-1,
+		.group = (gid_t)-1,
+		.model = &device_model,
+		.device = &bench->device,
+		.worker = bench_worker,
+		.worker_context = bench,
 	};
 	bench->fds_before = count_fds();
 	assert_int_equal(vhost_user_create(&bench->options, &bench->endpoint), 0);
@@ -234,8 +243,8 @@ static inline int frontend_connect(struct bench *bench)
 	return fd;
 }
 
-static inline void send_message(int socket, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
-				const int *fds, size_t fd_count)
+static inline void send_message(int socket, uint32_t request, uint32_t flags, const void *payload,
+				uint32_t size, const int *fds, size_t fd_count)
 {
 	uint8_t bytes[12 + 1024];
 	struct vhost_user_header header = { request, VHOST_USER_VERSION | flags, size };
@@ -261,7 +270,8 @@ static inline bool receive_reply(struct bench *bench, int socket, struct reply *
 
 	TURN_UNTIL(bench, readable(socket));
 	ret_reply->fd = -1;
-	received = fd_receive(socket, &ret_reply->header, sizeof(ret_reply->header), &ret_reply->fd, 1, &fd_count);
+	received = fd_receive(socket, &ret_reply->header, sizeof(ret_reply->header), &ret_reply->fd, 1,
+			      &fd_count);
 	if (received <= 0)
 		return false;
 	assert_int_equal(received, sizeof(ret_reply->header));
@@ -292,13 +302,15 @@ static inline struct reply ask_with(struct bench *bench, int socket, uint32_t re
 	return reply;
 }
 
-static inline struct reply ask(struct bench *bench, int socket, uint32_t request, const void *payload, uint32_t size)
+static inline struct reply ask(struct bench *bench, int socket, uint32_t request, const void *payload,
+			       uint32_t size)
 {
 	return ask_with(bench, socket, request, payload, size, NULL, 0);
 }
 
 /* The acknowledgement: 0 or not. */
-static inline uint64_t tell(struct bench *bench, int socket, uint32_t request, const void *payload, uint32_t size)
+static inline uint64_t tell(struct bench *bench, int socket, uint32_t request, const void *payload,
+			    uint32_t size)
 {
 	return ask(bench, socket, request, payload, size).payload.u64;
 }
@@ -308,7 +320,8 @@ static inline uint64_t tell_u64(struct bench *bench, int socket, uint32_t reques
 	return tell(bench, socket, request, &value, sizeof(value));
 }
 
-static inline uint64_t tell_state(struct bench *bench, int socket, uint32_t request, uint32_t index, uint32_t number)
+static inline uint64_t tell_state(struct bench *bench, int socket, uint32_t request, uint32_t index,
+				  uint32_t number)
 {
 	struct vhost_user_vring_state ring = { index, number };
 
@@ -350,8 +363,8 @@ static inline uint64_t add_region(struct bench *bench, int socket, unsigned inde
 {
 	struct vhost_user_single_region payload = { .region = region_at(index) };
 	int fd = fd_memfd("test", MEMORY_BYTES);
-	uint64_t failed =
-		ask_with(bench, socket, VHOST_USER_ADD_MEM_REG, &payload, sizeof(payload), &fd, 1).payload.u64;
+	uint64_t failed = ask_with(bench, socket, VHOST_USER_ADD_MEM_REG, &payload, sizeof(payload), &fd, 1)
+				  .payload.u64;
 
 	close(fd);
 	return failed;

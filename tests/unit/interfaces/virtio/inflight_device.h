@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A naive device on a packed ring with an INFLIGHT region, to be included by one program: it carries the protocol's
- * procedure out, one counted store after the other, and dies when its budget is used up.
+ * A naive device on a packed ring with an INFLIGHT region, to be included by one program: it carries the
+ * protocol's procedure out, one counted store after the other, and dies when its budget is used up.
  */
 #ifndef VIADUCT_TESTS_UNIT_INFLIGHT_DEVICE_H
 #define VIADUCT_TESTS_UNIT_INFLIGHT_DEVICE_H

@@ -137,7 +137,8 @@ static inline void bench_assert_echo(struct queue_bench *bench, uint64_t guest, 
 				     size_t question)
 {
 	for (size_t i = 0; i < count; i++)
-		assert_int_equal(*ring_driver_at(&bench->driver, guest + i), (uint8_t)(first + i % question) ^ 0x5a);
+		assert_int_equal(*ring_driver_at(&bench->driver, guest + i),
+				 (uint8_t)(first + i % question) ^ 0x5a);
 }
 
 /* ---- chains ---- */
@@ -222,11 +223,13 @@ static inline void bench_table(struct queue_bench *bench, uint64_t table, unsign
 	struct split_descriptor split = { address, length, (uint16_t)flags, (uint16_t)next };
 	struct packed_descriptor packed = { address, length, 0, (uint16_t)flags };
 
-	bench_write(bench, table + 16ull * index, bench->driver.packed ? (void *)&packed : (void *)&split, 16);
+	bench_write(bench, table + 16ull * index, bench->driver.packed ? (void *)&packed : (void *)&split,
+		    16);
 }
 
 /* A chain of one descriptor of either format, at a free place of the ring; returns the slot it will have. */
-static inline unsigned bench_single(struct queue_bench *bench, uint64_t address, uint32_t length, unsigned flags)
+static inline unsigned bench_single(struct queue_bench *bench, uint64_t address, uint32_t length,
+				    unsigned flags)
 {
 	unsigned slot = bench->driver.size - 1;
 

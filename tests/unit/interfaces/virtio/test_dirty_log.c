@@ -31,7 +31,8 @@ static int setup(void **state)
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
 
 	fixture->fd = fd_memfd("log", 8192);
-	fixture->bitmap = (uint8_t *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fixture->fd, 0) + OFFSET;
+	fixture->bitmap =
+		(uint8_t *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fixture->fd, 0) + OFFSET;
 	assert_int_equal(dirty_log_open(fixture->fd, OFFSET, LOG_BYTES, &fixture->log), 0);
 	*state = fixture;
 	return 0;

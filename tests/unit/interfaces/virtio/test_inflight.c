@@ -365,7 +365,8 @@ static void set_batch_next(void)
 static void hostile_regions_break_the_ring(void **state)
 {
 	static void (*const lies[])(void) = {
-		set_version, set_size_small, set_size_large, set_used_ahead, set_used_behind, set_batch_head, set_batch_next,
+		set_version,	 set_size_small, set_size_large, set_used_ahead,
+		set_used_behind, set_batch_head, set_batch_next,
 	};
 
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {

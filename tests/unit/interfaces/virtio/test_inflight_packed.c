@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Packed rings after a crash. A naive device carries the protocol's procedure out on the region and the ring,
- * one counted store after the other, and dies when its budget is used up, for every budget. Whatever the moment,
- * the chains that the driver has not seen as used must be handed over again, in the order in which it made
- * them available, and the ring must go on. Order of stores: vhost-user protocol, "Inflight I/O tracking".
+ * one counted store after the other, and dies when its budget is used up, for every budget. Whatever the
+ * moment, the chains that the driver has not seen as used must be handed over again, in the order in which it
+ * made them available, and the ring must go on. Order of stores: vhost-user protocol, "Inflight I/O
+ * tracking".
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +17,9 @@
 
 /* ---- what must come of it ---- */
 
-/* Chains become used where the driver looks for them, each as long as it was, for three rounds of the ring. */
+/*
+ * Chains become used where the driver looks for them, each as long as it was, for three rounds of the ring.
+ */
 static void assert_goes_on(const struct chain *held, unsigned count, unsigned at, bool at_wrap)
 {
 	uint16_t mask = DESCRIPTOR_AVAILABLE | DESCRIPTOR_USED;
@@ -76,7 +79,8 @@ static void recover(unsigned start)
 	start_queue();
 	assert_int_equal(bench.broken, 0);
 	if (bench.device.held_count != count)
-		fail_msg("start %u, store %u: %u chains instead of %u", start, budget, bench.device.held_count, count);
+		fail_msg("start %u, store %u: %u chains instead of %u", start, budget,
+			 bench.device.held_count, count);
 	for (unsigned i = 0; i < count; i++) {
 		assert_int_equal(bench_held(&bench, i), expected[i].place);
 		assert_int_equal(bench.device.held[i]->slot, expected[i].id);

@@ -47,7 +47,8 @@ static void end(void)
 static void ranges_across_regions(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
-		struct driver_element elements[2] = { { BORDER - 5, 12, false }, { BORDER + 100 - 107, 14, true } };
+		struct driver_element elements[2] = { { BORDER - 5, 12, false },
+						      { BORDER + 100 - 107, 14, true } };
 
 		for (int indirect = 0; indirect < 2; indirect++) {
 			begin(packed, BENCH_SIZE, FEATURE(VIRTIO_RING_F_INDIRECT));
@@ -188,7 +189,8 @@ static void largest_table(void **state)
 
 			if (!packed && i + 1 < CHAIN_MAX)
 				flags |= DESCRIPTOR_NEXT;
-			bench_table(&bench, table, i, elements[i].guest_address, elements[i].length, flags, i + 1);
+			bench_table(&bench, table, i, elements[i].guest_address, elements[i].length, flags,
+				    i + 1);
 		}
 		bench_single(&bench, table, 16 * CHAIN_MAX, DESCRIPTOR_INDIRECT);
 		kick();
@@ -336,7 +338,8 @@ static void set_ups_that_are_refused(void **state)
 				*address = wrong == 0	? OUTSIDE
 					   : wrong == 1 ? DRIVER_USER_BASE + DRIVER_REGION_BYTES - 2
 							: *address + 1;
-				assert_int_equal(virtqueue_start(&bench.setup, &queue), wrong == 2 ? -EINVAL : -EFAULT);
+				assert_int_equal(virtqueue_start(&bench.setup, &queue),
+						 wrong == 2 ? -EINVAL : -EFAULT);
 				assert_null(queue);
 				assert_int_equal(bench.device.queues_running, 0);
 				bench_end(&bench);

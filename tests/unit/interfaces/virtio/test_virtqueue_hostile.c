@@ -191,7 +191,8 @@ static void table_too_long(void)
 static void too_many_elements(void)
 {
 	for (unsigned i = 0; i < 258; i++)
-		bench_table(&bench, TABLE, i, i < 7 ? BORDER - 1 : DATA, 2, i < 257 ? DESCRIPTOR_NEXT : 0, i + 1);
+		bench_table(&bench, TABLE, i, i < 7 ? BORDER - 1 : DATA, 2, i < 257 ? DESCRIPTOR_NEXT : 0,
+			    i + 1);
 	bench_single(&bench, TABLE, 258 * 16, DESCRIPTOR_INDIRECT);
 }
 
@@ -199,8 +200,8 @@ static void too_many_elements(void)
 static void too_many_elements_at_the_end(void)
 {
 	for (unsigned i = 0; i < 258; i++)
-		bench_table(&bench, TABLE, i, i < 6 || i == 257 ? BORDER - 1 : DATA, 2, i < 257 ? DESCRIPTOR_NEXT : 0,
-			    i + 1);
+		bench_table(&bench, TABLE, i, i < 6 || i == 257 ? BORDER - 1 : DATA, 2,
+			    i < 257 ? DESCRIPTOR_NEXT : 0, i + 1);
 	bench_single(&bench, TABLE, 258 * 16, DESCRIPTOR_INDIRECT);
 }
 
@@ -269,16 +270,19 @@ static const struct lie lies[] = {
 	{ "table of 17 bytes", BOTH, INDIRECT, table_of_17_bytes, VIOLATION_INDIRECT, TABLE, TABLE },
 	{ "huge table", BOTH, INDIRECT, huge_table, VIOLATION_INDIRECT, TABLE, TABLE },
 	{ "table outside", BOTH, INDIRECT, table_outside, VIOLATION_ADDRESS, OUTSIDE, OUTSIDE },
-	{ "table that wraps", BOTH, INDIRECT, table_that_wraps, VIOLATION_ADDRESS, UINT64_MAX - 15, UINT64_MAX - 15 },
+	{ "table that wraps", BOTH, INDIRECT, table_that_wraps, VIOLATION_ADDRESS, UINT64_MAX - 15,
+	  UINT64_MAX - 15 },
 	{ "table half outside", BOTH, INDIRECT, table_half_outside, VIOLATION_ADDRESS,
 	  BORDER + DRIVER_REGION_BYTES - 16, BORDER + DRIVER_REGION_BYTES - 16 },
 	{ "table too long", BOTH, INDIRECT, table_too_long, VIOLATION_LOOP, TABLE, TABLE },
 	{ "too many elements", BOTH, INDIRECT, too_many_elements, VIOLATION_LOOP, TABLE, TABLE },
 	{ "too many at the end", BOTH, INDIRECT, too_many_elements_at_the_end, VIOLATION_LOOP, TABLE, TABLE },
-	{ "readable after writable", BOTH, 0, readable_after_writable, VIOLATION_ORDER, DATA + 64, DATA + 64 },
+	{ "readable after writable", BOTH, 0, readable_after_writable, VIOLATION_ORDER, DATA + 64,
+	  DATA + 64 },
 	{ "range that wraps", BOTH, 0, range_that_wraps, VIOLATION_ADDRESS, UINT64_MAX - 7, UINT64_MAX - 7 },
 	{ "four gigabytes", BOTH, 0, four_gigabytes, VIOLATION_LENGTH, DATA + 64, DATA + 64 },
-	{ "four gigabytes both ways", BOTH, 0, four_gigabytes_both_ways, VIOLATION_LENGTH, DATA + 64, DATA + 64 },
+	{ "four gigabytes both ways", BOTH, 0, four_gigabytes_both_ways, VIOLATION_LENGTH, DATA + 64,
+	  DATA + 64 },
 	{ "no request", BOTH, 0, no_request, VIOLATION_REQUEST, LAST, LAST },
 };
 
@@ -301,8 +305,8 @@ static void assert_broken(const char *name, enum virtqueue_violation violation, 
 	unsigned taken = bench.device.taken;
 
 	if (bench.broken != 1 || bench.violation != violation || bench.value != value)
-		fail_msg("%s: %u reports, %s, %llx", name, bench.broken, virtqueue_violation_text(bench.violation),
-			 (unsigned long long)bench.value);
+		fail_msg("%s: %u reports, %s, %llx", name, bench.broken,
+			 virtqueue_violation_text(bench.violation), (unsigned long long)bench.value);
 	provoked[violation] = true;
 
 	/* A good chain is not taken any more, and nothing is reported twice. */
@@ -356,8 +360,8 @@ static void the_ring_is_not_in_the_new_memory(void **state)
 		struct guest_memory *without;
 
 		begin(packed, 0);
-		assert_int_equal(guest_memory_remove(bench.driver.memory, DRIVER_GUEST_BASE, DRIVER_REGION_BYTES,
-						     DRIVER_USER_BASE, &without),
+		assert_int_equal(guest_memory_remove(bench.driver.memory, DRIVER_GUEST_BASE,
+						     DRIVER_REGION_BYTES, DRIVER_USER_BASE, &without),
 				 0);
 		virtqueue_set_memory(bench.queue, without, bench_released, &bench);
 		guest_memory_put(without);

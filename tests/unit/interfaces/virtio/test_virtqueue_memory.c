@@ -192,7 +192,8 @@ static void assert_answer_marked(uint64_t first, uint64_t second)
 
 static void add_across_pages(unsigned page)
 {
-	const struct driver_element elements[2] = { { DATA, 16, false }, { DATA + 4096 * page + 4090, 12, true } };
+	const struct driver_element elements[2] = { { DATA, 16, false },
+						    { DATA + 4096 * page + 4090, 12, true } };
 
 	assert_true(ring_driver_add(&bench.driver, elements, 2, false) >= 0);
 	kick();
@@ -231,7 +232,8 @@ static void the_log_comes_later(void **state)
 		assert_int_equal(bench.device.held_count, 1);
 		virtqueue_set_log(bench.queue, dirty, USED_AT);
 		for (unsigned i = 0; i < bench.device.held[0]->writable_count; i++) {
-			struct iovec *iov = &bench.device.held[0]->iov[bench.device.held[0]->readable_count + i];
+			struct iovec *iov =
+				&bench.device.held[0]->iov[bench.device.held[0]->readable_count + i];
 
 			iov->iov_base = NULL;
 			iov->iov_len = 0;
@@ -302,7 +304,9 @@ static void the_log_and_a_change_of_memory(void **state)
 		echo_answer_all(&bench.device);
 		bench_turn(&bench);
 		assert_int_equal(bench.released, 1);
-		assert_marked((uint64_t[]){ packed ? DRIVER_GUEST_BASE : USED_AT, DATA + 4096 * 4, DATA + 4096 * 5 }, 3);
+		assert_marked((uint64_t[]){ packed ? DRIVER_GUEST_BASE : USED_AT, DATA + 4096 * 4,
+					    DATA + 4096 * 5 },
+			      3);
 		bench_end(&bench);
 		log_close();
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Kicks and calls: who asks for which, event indices against a naive count, descriptors that block or are missing. */
+/*
+ * Kicks and calls: who asks for which, event indices against a naive count, descriptors that block or are
+ * missing.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -172,7 +175,8 @@ static void split_calls_at_the_event(void **state)
 			for (unsigned batch = 1; batch <= 4; batch++) {
 				*used_event() = (uint16_t)((int)index + delta);
 				answer_batch(batch);
-				assert_int_equal(ring_driver_called(&bench.driver), delta >= 0 && delta < (int)batch);
+				assert_int_equal(ring_driver_called(&bench.driver),
+						 delta >= 0 && delta < (int)batch);
 				index += batch;
 			}
 		}
@@ -196,10 +200,12 @@ static void packed_calls_at_the_event(void **state)
 				unsigned event = (unsigned)((int)position + delta);
 				bool wrap = event / size % 2 == 0;
 
-				*driver_event() = (struct packed_event){ (uint16_t)(event % size | (wrap ? 0x8000 : 0)),
-									 PACKED_EVENT_DESCRIPTOR };
+				*driver_event() =
+					(struct packed_event){ (uint16_t)(event % size | (wrap ? 0x8000 : 0)),
+							       PACKED_EVENT_DESCRIPTOR };
 				answer_batch(batch);
-				assert_int_equal(ring_driver_called(&bench.driver), delta >= 0 && delta < 2 * (int)batch);
+				assert_int_equal(ring_driver_called(&bench.driver),
+						 delta >= 0 && delta < 2 * (int)batch);
 				position += 2 * batch;
 			}
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Guests that share a worker: real rings in real time. What is asserted are shares of the worker's time, and noise
- * of the machine only blurs them, so that one good attempt of a few is enough.
+ * Guests that share a worker: real rings in real time. What is asserted are shares of the worker's time, and
+ * noise of the machine only blurs them, so that one good attempt of a few is enough.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -114,7 +114,8 @@ static void drive(struct flood *flood)
 			ring_driver_kick(driver);
 		if (flood->chains &&
 		    __atomic_load_n(&ring_driver_used(driver)->idx, __ATOMIC_ACQUIRE) == available->idx)
-			__atomic_store_n(&available->idx, (uint16_t)(available->idx + RING), __ATOMIC_RELEASE);
+			__atomic_store_n(&available->idx, (uint16_t)(available->idx + RING),
+					 __ATOMIC_RELEASE);
 	}
 }
 
@@ -235,7 +236,8 @@ static void a_kick_storm_costs_its_guest(void **state)
 	for (unsigned i = 0; i < storm.queues; i++)
 		kicks += counter_read(&virtqueue_get_counters(storm.queue[i])->kicks);
 	print_message("%llu of %llu kicks heard; the storm pays %.3f of what honest work costs\n",
-		      (unsigned long long)kicks, (unsigned long long)sent, ratio(used(&storm), used(&honest)));
+		      (unsigned long long)kicks, (unsigned long long)sent,
+		      ratio(used(&storm), used(&honest)));
 	assert_true(kicks <= 15 * storm.queues);
 	assert_true(ratio(used(&storm), used(&honest)) < 0.5);
 
