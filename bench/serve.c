@@ -59,7 +59,7 @@ struct serve {
 	struct host_disk *host;
 	struct disk *disk;
 	struct virtio_blk *device;
-	struct vhost_user_endpoint *endpoint;
+	struct endpoint *endpoint;
 };
 
 /* For the signal handler, which gets no argument. */
@@ -222,16 +222,16 @@ static void start_disk(struct serve *serve, const struct serve_options *options)
 	const struct disk_options disk = {.guest = "bench", .name = "disk"};
 	struct virtio_blk_options blk = {.queues = options->queues};
 	struct vhost_user_options endpoint = {
-	    .name = "bench/disk",
-	    .control = serve->control,
-	    .socket = VHOST_USER_LISTEN,
-	    .path = options->socket,
-	    .fd = -1,
-	    .owner = (uid_t)-1,
-	    .group = (gid_t)-1,
+	    .endpoint.name = "bench/disk",
+	    .endpoint.control = serve->control,
+	    .endpoint.socket = ENDPOINT_LISTEN,
+	    .endpoint.path = options->socket,
+	    .endpoint.fd = -1,
+	    .endpoint.owner = (uid_t)-1,
+	    .endpoint.group = (gid_t)-1,
 	    .model = &virtio_blk_model,
-	    .worker = worker_of,
-	    .worker_context = serve,
+	    .endpoint.worker = worker_of,
+	    .endpoint.worker_context = serve,
 	};
 
 	check(open_host(options, &serve->host), options->file ? options->file : "memory");
@@ -249,7 +249,7 @@ static void endpoint_gone(void *context)
 
 static void finish(struct serve *serve)
 {
-	vhost_user_destroy(serve->endpoint, endpoint_gone, serve->control);
+	endpoint_destroy(serve->endpoint, endpoint_gone, serve->control);
 	check(loop_run(serve->control), "control loop");
 	for (unsigned i = 0; i < serve->workers; i++) {
 		loop_stop(serve->worker[i]);

@@ -36,7 +36,7 @@ struct served_guest {
 	struct gate_node *guest_node, *disk_node;
 	struct disk *disk;
 	struct virtio_blk *device;
-	struct vhost_user_endpoint *endpoint;
+	struct endpoint *endpoint;
 };
 
 struct fair_server {
@@ -180,16 +180,16 @@ static void guest_serve(struct fair_server *server, struct served_guest *guest)
 	const struct disk_options disk = {.guest = name, .name = "disk", .share = guest->disk_node};
 	struct virtio_blk_options blk = {.queues = 1};
 	struct vhost_user_options endpoint = {
-	    .name = name,
-	    .control = server->control.loop,
-	    .socket = VHOST_USER_LISTEN,
-	    .path = path,
-	    .fd = -1,
-	    .owner = (uid_t)-1,
-	    .group = (gid_t)-1,
+	    .endpoint.name = name,
+	    .endpoint.control = server->control.loop,
+	    .endpoint.socket = ENDPOINT_LISTEN,
+	    .endpoint.path = path,
+	    .endpoint.fd = -1,
+	    .endpoint.owner = (uid_t)-1,
+	    .endpoint.group = (gid_t)-1,
 	    .model = &virtio_blk_model,
-	    .worker = worker_of,
-	    .worker_context = guest,
+	    .endpoint.worker = worker_of,
+	    .endpoint.worker_context = guest,
 	};
 
 	snprintf(name, sizeof(name), "guest%u", guest->index);
@@ -276,9 +276,9 @@ static void answer(struct loop_message *message)
 	struct fair_server *server = container_of(message, struct fair_server, ask);
 
 	for (unsigned i = 0; i < server->guests; i++) {
-		struct vhost_user_status status;
+		struct endpoint_status status;
 
-		vhost_user_status(server->guest[i].endpoint, &status);
+		endpoint_status(server->guest[i].endpoint, &status);
 		server->answer_cpu_ns[i] = status.cpu_ns;
 	}
 	sem_post(&server->answered);
@@ -318,7 +318,7 @@ static void end_endpoints(struct loop_message *message)
 	struct fair_server *server = container_of(message, struct fair_server, end);
 
 	for (unsigned i = 0; i < server->guests; i++)
-		vhost_user_destroy(server->guest[i].endpoint, endpoint_gone, server);
+		endpoint_destroy(server->guest[i].endpoint, endpoint_gone, server);
 }
 
 void fair_server_stop(struct fair_server *server)

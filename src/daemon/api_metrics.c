@@ -8,7 +8,7 @@
 #include "core/log.h"
 #include "daemon/api.h"
 #include "daemon/daemon.h"
-#include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/endpoint.h"
 
 /* Latency buckets exported: every second power of two from 2^12 ns (4 us) to 2^34 ns (17 s). */
 #define LATENCY_POWER_FIRST 12
@@ -31,7 +31,7 @@ static void labels(FILE *out, const struct daemon_disk *disk)
 struct sample {
 	const struct daemon_disk *disk;
 	struct disk_stats stats;
-	struct vhost_user_status status;
+	struct endpoint_status status;
 	struct config_share share;
 };
 
@@ -55,7 +55,7 @@ static struct sample *take_samples(struct daemon *daemon, unsigned *ret_count)
 		if (disk->disk)
 			disk_stats_read(disk->disk, &sample->stats);
 		if (disk->endpoint)
-			vhost_user_status(disk->endpoint, &sample->status);
+			endpoint_status(disk->endpoint, &sample->status);
 	}
 	return samples;
 }
@@ -289,11 +289,13 @@ static void print_violations(FILE *out, const struct sample *samples, unsigned c
 {
 	head(out, "viaduct_disk_violations_total", "counter", "Rings stopped because they broke the rules.");
 	for (const struct sample *sample = samples; sample < samples + count; sample++) {
-		for (unsigned i = VIOLATION_NONE + 1; i < VIOLATIONS; i++) {
+		const struct endpoint_violations *violations = sample->status.violations;
+
+		for (unsigned i = 0; i < ENDPOINT_VIOLATIONS_MAX && violations[i].text; i++) {
 			fputs("viaduct_disk_violations_total{", out);
 			labels(out, sample->disk);
-			fprintf(out, ",reason=\"%s\"} %llu\n", virtqueue_violation_text(i),
-				(unsigned long long)sample->status.violations[i]);
+			fprintf(out, ",reason=\"%s\"} %llu\n", violations[i].text,
+				(unsigned long long)violations[i].count);
 		}
 	}
 }

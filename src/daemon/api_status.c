@@ -7,7 +7,7 @@
 #include "core/log.h"
 #include "daemon/api.h"
 #include "daemon/daemon.h"
-#include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/endpoint.h"
 
 /* An integer of JSON is signed; our counters never get there. */
 static json_t *number(uint64_t value)
@@ -61,16 +61,16 @@ static json_t *operations_json(const struct disk_stats *stats)
 	return operations;
 }
 
-static json_t *violations_json(const struct vhost_user_status *status)
+static json_t *violations_json(const struct endpoint_status *status)
 {
 	json_t *violations = json_object();
 
-	for (unsigned i = VIOLATION_NONE + 1; i < VIOLATIONS; i++)
-		set(violations, virtqueue_violation_text(i), status->violations[i]);
+	for (unsigned i = 0; i < ENDPOINT_VIOLATIONS_MAX && status->violations[i].text; i++)
+		set(violations, status->violations[i].text, status->violations[i].count);
 	return violations;
 }
 
-static void set_connection(json_t *object, const struct vhost_user_status *status)
+static void set_connection(json_t *object, const struct endpoint_status *status)
 {
 	char features[32];
 
@@ -125,13 +125,13 @@ static json_t *device_json(struct daemon_disk *disk)
 
 json_t *api_disk_json(struct daemon_disk *disk)
 {
-	struct vhost_user_status status = { .connections = 0 };
+	struct endpoint_status status = { .connections = 0 };
 	json_t *object = device_json(disk);
 
 	if (!object)
 		return NULL;
 	if (disk->endpoint)
-		vhost_user_status(disk->endpoint, &status);
+		endpoint_status(disk->endpoint, &status);
 	json_object_set_new(object, "connected", json_boolean(daemon_disk_connected(disk)));
 	set_connection(object, &status);
 	set_stats(object, disk, status.cpu_ns);
@@ -207,10 +207,10 @@ json_t *api_pools_json(struct daemon *daemon)
 
 static uint64_t disk_cpu_ns(const struct daemon_disk *disk)
 {
-	struct vhost_user_status status = { .connections = 0 };
+	struct endpoint_status status = { .connections = 0 };
 
 	if (disk->endpoint)
-		vhost_user_status(disk->endpoint, &status);
+		endpoint_status(disk->endpoint, &status);
 	return status.cpu_ns;
 }
 

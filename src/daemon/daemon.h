@@ -31,7 +31,7 @@
 #include "host/host_disk.h"
 
 struct handover;
-struct vhost_user_endpoint;
+struct endpoint;
 struct virtio_blk;
 struct api;
 struct takeover;
@@ -100,7 +100,7 @@ struct daemon_disk {
 
 	struct disk *disk;
 	struct virtio_blk *model;
-	struct vhost_user_endpoint *endpoint;
+	struct endpoint *endpoint;
 	struct daemon_error error;		/* text[0] != 0: not served, and why */
 	bool suspending, suspended;		/* for a takeover: asked to stand still; stands still */
 

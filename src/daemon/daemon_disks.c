@@ -22,6 +22,7 @@
 #include "daemon/write_mode.h"
 #include "devices/disk/virtio_blk.h"
 #include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/virtio/virtqueue.h"
 
 struct daemon_disk *daemon_disk_find(struct daemon *daemon, const char *name)
 {
@@ -184,7 +185,7 @@ static void config_changed(void *context)
 	struct daemon_disk *disk = context;
 
 	if (disk->endpoint)
-		vhost_user_config_changed(disk->endpoint);
+		endpoint_config_changed(disk->endpoint);
 }
 
 static int open_model(struct daemon_disk *disk)
@@ -218,9 +219,9 @@ static void set_socket_access(const struct daemon_disk *disk, struct vhost_user_
 	const struct passwd *owner = guest && guest->socket_owner ? getpwnam(guest->socket_owner) : NULL;
 	const struct group *group = guest && guest->socket_group ? getgrnam(guest->socket_group) : NULL;
 
-	options->owner = owner ? owner->pw_uid : (uid_t)-1;
-	options->group = group ? group->gr_gid : (gid_t)-1;
-	options->mode = guest ? guest->socket_mode : 0600;
+	options->endpoint.owner = owner ? owner->pw_uid : (uid_t)-1;
+	options->endpoint.group = group ? group->gr_gid : (gid_t)-1;
+	options->endpoint.mode = guest ? guest->socket_mode : 0600;
 }
 
 static int make_socket_directory(struct daemon_disk *disk)
@@ -243,11 +244,11 @@ static int create_endpoint(struct daemon_disk *disk, struct vhost_user_options *
 		int fd = notify_fds_take(&disk->daemon->fds, disk->subject.name);
 
 		if (fd >= 0) {
-			options->socket = VHOST_USER_LISTEN_FD;
-			options->fd = fd;
+			options->endpoint.socket = ENDPOINT_LISTEN_FD;
+			options->endpoint.fd = fd;
 		}
 	}
-	if (options->socket == VHOST_USER_LISTEN)
+	if (options->endpoint.socket == ENDPOINT_LISTEN)
 		daemon_remove_leftover(disk->daemon, disk->socket);
 	return vhost_user_create(options, &disk->endpoint);
 }
@@ -265,15 +266,15 @@ static struct loop_guest *guest_time(const struct daemon_disk *disk)
 static int open_endpoint(struct daemon_disk *disk)
 {
 	struct vhost_user_options options = {
-		.name = disk->subject.name,
-		.control = disk->daemon->control,
-		.socket = disk->client ? VHOST_USER_CONNECT : VHOST_USER_LISTEN,
-		.path = disk->socket,
-		.fd = -1,
+		.endpoint.name = disk->subject.name,
+		.endpoint.control = disk->daemon->control,
+		.endpoint.socket = disk->client ? ENDPOINT_CONNECT : ENDPOINT_LISTEN,
+		.endpoint.path = disk->socket,
+		.endpoint.fd = -1,
 		.model = &virtio_blk_model,
 		.device = disk->model,
-		.worker = worker_for_queue,
-		.worker_context = disk,
+		.endpoint.worker = worker_for_queue,
+		.endpoint.worker_context = disk,
 		.features_off = disk->packed ? 0 : 1ull << VIRTIO_F_RING_PACKED,
 	};
 	int code = disk->client ? 0 : make_socket_directory(disk);
@@ -284,11 +285,11 @@ static int open_endpoint(struct daemon_disk *disk)
 		disk->time = guest_time(disk);
 	if (!disk->time)
 		return daemon_fail(&disk->error, -ENOMEM, "out of memory");
-	options.guest = disk->time;
+	options.endpoint.guest = disk->time;
 	set_socket_access(disk, &options);
 	code = create_endpoint(disk, &options);
-	if (code && options.socket == VHOST_USER_LISTEN_FD)
-		close(options.fd);
+	if (code && options.endpoint.socket == ENDPOINT_LISTEN_FD)
+		close(options.endpoint.fd);
 	if (code == -EADDRINUSE)
 		return daemon_fail(&disk->error, code, "another process listens on %s", disk->socket);
 	if (code == -EPERM)
@@ -401,13 +402,13 @@ unsigned daemon_pool_serve(struct daemon *daemon, struct daemon_pool *pool)
 
 bool daemon_disk_connected(const struct daemon_disk *disk)
 {
-	struct vhost_user_status status;
+	struct endpoint_status status;
 
 	if (disk->disk && disk_channel_count(disk->disk) > 0)
 		return true;
 	if (!disk->endpoint)
 		return false;
-	vhost_user_status(disk->endpoint, &status);
+	endpoint_status(disk->endpoint, &status);
 	return status.connections > 0 || status.queues_running > 0;
 }
 
@@ -493,7 +494,7 @@ static void endpoint_gone(void *context)
 
 bool daemon_disk_leave(struct daemon_disk *disk, enum disk_farewell plan, struct daemon_error *outcome)
 {
-	struct vhost_user_endpoint *endpoint = disk->endpoint;
+	struct endpoint *endpoint = disk->endpoint;
 	struct daemon_error result = { .code = -EINPROGRESS };
 
 	if (disk->farewell != DISK_STAYS) {	/* on its way out already; the end of the daemon wins */
@@ -505,7 +506,7 @@ bool daemon_disk_leave(struct daemon_disk *disk, enum disk_farewell plan, struct
 	disk->outcome = &result;
 	disk->endpoint = NULL;
 	if (endpoint)
-		vhost_user_destroy(endpoint, endpoint_gone, disk);
+		endpoint_destroy(endpoint, endpoint_gone, disk);
 	else
 		farewell(disk);
 	if (result.code == -EINPROGRESS) {

@@ -22,7 +22,7 @@
 #include "daemon/shares.h"
 #include "daemon/takeover_wire.h"
 #include "daemon/unix_socket.h"
-#include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/endpoint.h"
 
 enum takeover_state {
 	TAKEOVER_IDLE,		/* nobody there */
@@ -92,7 +92,7 @@ static void go_on(struct takeover *takeover, const char *why)
 		if (!disk->suspended)
 			continue;
 		disk->suspending = disk->suspended = false;
-		vhost_user_resume(disk->endpoint);
+		endpoint_resume(disk->endpoint);
 	}
 	log_info(NULL, "takeover: guests stood still for %.1f ms",
 		 (double)(clock_now_ns() - takeover->suspend_ns) / (double)NS_PER_MS);
@@ -148,7 +148,7 @@ static int send_offer(struct takeover *takeover)
 		if (!disk->suspended)
 			continue;
 		handover = (struct handover){ .bytes = NULL };
-		vhost_user_save(disk->endpoint, &handover);
+		endpoint_save(disk->endpoint, &handover);
 		error = send_and_finish(&handover, takeover->peer);
 	}
 	return error;
@@ -177,7 +177,7 @@ static void endpoint_suspended(void *context)
 
 	if (takeover->state != TAKEOVER_SUSPENDING || !disk->suspending) {
 		disk->suspending = false;
-		vhost_user_resume(disk->endpoint);
+		endpoint_resume(disk->endpoint);
 		return;
 	}
 	disk->suspended = true;
@@ -201,7 +201,7 @@ static void begin(struct takeover *takeover)
 			continue;
 		takeover->draining++;
 		disk->suspending = true;
-		vhost_user_suspend(disk->endpoint, endpoint_suspended, disk);
+		endpoint_suspend(disk->endpoint, endpoint_suspended, disk);
 	}
 	if (--takeover->draining == 0)
 		make_offer(takeover);

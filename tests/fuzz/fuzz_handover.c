@@ -114,16 +114,16 @@ static void fill_fds(struct handover *handover)
 static void into_endpoint(const uint8_t *data, size_t size)
 {
 	struct vhost_user_options options = {
-		.name = "fuzz",
-		.control = loop,
-		.socket = VHOST_USER_CONNECTED_FD,
-		.fd = -1,
+		.endpoint.name = "fuzz",
+		.endpoint.control = loop,
+		.endpoint.socket = ENDPOINT_CONNECTED_FD,
+		.endpoint.fd = -1,
 		.model = &device_model,
 		.device = &options,
-		.worker = device_worker,
+		.endpoint.worker = device_worker,
 	};
 	struct handover handover = { .bytes = malloc(size + 1), .length = size };
-	struct vhost_user_endpoint *endpoint;
+	struct endpoint *endpoint;
 	bool gone = false;
 
 	assert(handover.bytes);
@@ -132,7 +132,7 @@ static void into_endpoint(const uint8_t *data, size_t size)
 	if (vhost_user_restore(&options, &handover, &endpoint) == 0) {
 		for (unsigned i = 0; i < 8; i++)
 			loop_turn(loop, 0);
-		vhost_user_destroy(endpoint, on_gone, &gone);
+		endpoint_destroy(endpoint, on_gone, &gone);
 		/* Milliseconds: what the kernel closes for us may wait for a thread on a busy machine. */
 		for (unsigned i = 0; i < 10000 && !gone; i++)
 			loop_turn(loop, NS_PER_MS);

@@ -27,6 +27,7 @@
 #include "core/loop.h"
 #include "core/memory_guard.h"
 #include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/virtio/virtqueue.h"
 #include "interfaces/vhost_user/vhost_user_messages.h"
 
 #define MEMORY_BYTES 65536u
@@ -281,18 +282,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
 	struct vhost_user_options options = {
-		.name = "fuzz", .control = loop, .socket = VHOST_USER_CONNECTED_FD, .model = &device_model,
-		.device = &input, .worker = device_worker,
+		.endpoint.name = "fuzz",
+		.endpoint.control = loop,
+		.endpoint.socket = ENDPOINT_CONNECTED_FD,
+		.model = &device_model,
+		.device = &input,
+		.endpoint.worker = device_worker,
 	};
-	struct vhost_user_endpoint *endpoint;
+	struct endpoint *endpoint;
 	bool gone = false;
 	int pair[2], error;
 
 	initialise(data, size < 4096 ? size : 4096);
-	options.control = loop;
+	options.endpoint.control = loop;
 	error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair);
 	assert(error == 0);
-	options.fd = pair[1];
+	options.endpoint.fd = pair[1];
 	error = vhost_user_create(&options, &endpoint);
 	assert(error == 0);
 	turn(1);
@@ -300,7 +305,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		send_step(pair[0], &input);
 	turn(8);
 	close(pair[0]);
-	vhost_user_destroy(endpoint, on_gone, &gone);
+	endpoint_destroy(endpoint, on_gone, &gone);
 	/* Disconnecting always ends: every ring drains, every command is answered. */
 	for (unsigned i = 0; i < 10000 && !gone; i++)
 		loop_turn(loop, NS_PER_MS);

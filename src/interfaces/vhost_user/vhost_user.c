@@ -11,6 +11,11 @@
 
 #define QUEUE_SIZE_DEFAULT 1024u
 
+static_assert(VIOLATIONS - 1 <= ENDPOINT_VIOLATIONS_MAX,
+	      "a status holds the count of each kind of violation");
+
+static const struct endpoint_ops vhost_user_endpoint_ops;
+
 uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint)
 {
 	const struct vhost_user_options *options = &endpoint->options;
@@ -31,9 +36,9 @@ static void endpoint_free(struct vhost_user_endpoint *endpoint)
 		loop_account_close(account->account);
 		free(account);
 	}
-	loop_guest_put(endpoint->options.guest);
-	free((char *)endpoint->options.name);
-	free((char *)endpoint->options.path);
+	loop_guest_put(endpoint->options.endpoint.guest);
+	free((char *)endpoint->options.endpoint.name);
+	free((char *)endpoint->options.endpoint.path);
 	free(endpoint);
 }
 
@@ -44,17 +49,19 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 
 	if (!endpoint)
 		return NULL;
+	endpoint->base.ops = &vhost_user_endpoint_ops;
 	endpoint->options = *options;
-	endpoint->options.name = strdup(options->name);
-	endpoint->options.path = options->path ? strdup(options->path) : NULL;
-	endpoint->options.guest = options->guest ? loop_guest_get(options->guest) : loop_guest_create();
+	endpoint->options.endpoint.name = strdup(options->endpoint.name);
+	endpoint->options.endpoint.path = options->endpoint.path ? strdup(options->endpoint.path) : NULL;
+	endpoint->options.endpoint.guest =
+		options->endpoint.guest ? loop_guest_get(options->endpoint.guest) : loop_guest_create();
 	endpoint->listen_fd = -1;
-	if (!endpoint->options.guest || !endpoint->options.name ||
-	    (options->path && !endpoint->options.path)) {
+	if (!endpoint->options.endpoint.guest || !endpoint->options.endpoint.name ||
+	    (options->endpoint.path && !endpoint->options.endpoint.path)) {
 		endpoint_free(endpoint);
 		return NULL;
 	}
-	log_subject_name(&endpoint->subject, "%s", options->name);
+	log_subject_name(&endpoint->subject, "%s", options->endpoint.name);
 	queues = options->model->queue_count(options->device);
 	assert(queues > 0);
 	endpoint->queue_count = queues < VHOST_USER_QUEUES_MAX ? queues : VHOST_USER_QUEUES_MAX;
@@ -63,13 +70,13 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 	return endpoint;
 }
 
-int vhost_user_create(const struct vhost_user_options *options, struct vhost_user_endpoint **ret_endpoint)
+int vhost_user_create(const struct vhost_user_options *options, struct endpoint **ret_endpoint)
 {
 	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_alloc(options);
 	int error = endpoint ? vhost_user_socket_open(endpoint) : -ENOMEM;
 
 	if (!error) {
-		*ret_endpoint = endpoint;
+		*ret_endpoint = &endpoint->base;
 		return 0;
 	}
 	if (endpoint) {
@@ -91,13 +98,10 @@ static void destroy_settle(struct vhost_user_endpoint *endpoint)
 		gone(context);
 }
 
-void vhost_user_destroy(struct vhost_user_endpoint *endpoint, void (*gone)(void *context), void *context)
+static void destroy(struct endpoint *base, void (*gone)(void *context), void *context)
 {
-	if (!endpoint) {
-		if (gone)
-			gone(context);
-		return;
-	}
+	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
+
 	assert(!endpoint->destroying);
 	endpoint->destroying = true;
 	endpoint->gone = gone;
@@ -120,7 +124,7 @@ struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *end
 	account = calloc(1, sizeof(*account));
 	if (!account)
 		return NULL;
-	account->account = loop_account_create(endpoint->options.guest, worker);
+	account->account = loop_account_create(endpoint->options.endpoint.guest, worker);
 	if (!account->account) {
 		free(account);
 		return NULL;
@@ -196,14 +200,16 @@ void vhost_user_endpoint_remove(struct vhost_user_connection *connection)
 
 /* ---- for the daemon ---- */
 
-void vhost_user_config_changed(struct vhost_user_endpoint *endpoint)
+static void config_changed(struct endpoint *base)
 {
+	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
+
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next)
 		vhost_user_backend_notify(connection);
 }
 
-static void add_counts(struct vhost_user_status *status, const struct vhost_user_ring_counts *counts)
+static void add_counts(struct endpoint_status *status, const struct vhost_user_ring_counts *counts)
 {
 	status->kicks += counts->kicks;
 	status->chains += counts->chains;
@@ -211,7 +217,7 @@ static void add_counts(struct vhost_user_status *status, const struct vhost_user
 	status->calls_suppressed += counts->suppressed;
 }
 
-static void add_connection(struct vhost_user_status *status, struct vhost_user_connection *connection)
+static void add_connection(struct endpoint_status *status, struct vhost_user_connection *connection)
 {
 	for (unsigned i = 0; i < connection->queue_count; i++) {
 		struct vhost_user_ring_counts counts = vhost_user_queue_counts(&connection->queues[i]);
@@ -222,16 +228,20 @@ static void add_connection(struct vhost_user_status *status, struct vhost_user_c
 	}
 }
 
-void vhost_user_status(const struct vhost_user_endpoint *endpoint, struct vhost_user_status *ret_status)
+static void read_status(const struct endpoint *base, struct endpoint_status *ret_status)
 {
-	struct vhost_user_status status = {
+	const struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
+	struct endpoint_status status = {
 		.connects = endpoint->connects,
 		.refused_connects = endpoint->refused_connects,
 		.protocol_errors = endpoint->protocol_errors,
 		.features = endpoint->owner ? endpoint->owner->features : 0,
 	};
 
-	memcpy(status.violations, endpoint->violations, sizeof(status.violations));
+	for (unsigned i = VIOLATION_NONE + 1; i < VIOLATIONS; i++)
+		status.violations[i - 1] = (struct endpoint_violations){
+			virtqueue_violation_text(i), endpoint->violations[i]
+		};
 	add_counts(&status, &endpoint->counts);
 	for (const struct vhost_user_account *account = endpoint->accounts; account; account = account->next)
 		status.cpu_ns += counter_read(&account->account->used_ns);
@@ -242,3 +252,12 @@ void vhost_user_status(const struct vhost_user_endpoint *endpoint, struct vhost_
 	}
 	*ret_status = status;
 }
+
+static const struct endpoint_ops vhost_user_endpoint_ops = {
+	.destroy = destroy,
+	.status = read_status,
+	.config_changed = config_changed,
+	.suspend = vhost_user_suspend,
+	.save = vhost_user_save,
+	.resume = vhost_user_resume,
+};

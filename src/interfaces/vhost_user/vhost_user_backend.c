@@ -47,7 +47,7 @@ enum vhost_user_outcome vhost_user_set_backend_req_fd(struct vhost_user_connecti
 
 void vhost_user_backend_finish(struct vhost_user_connection *connection)
 {
-	loop_timer_stop(connection->endpoint->options.control, &connection->backend_timer);
+	loop_timer_stop(connection->endpoint->options.endpoint.control, &connection->backend_timer);
 	/* Its peer may have sent what we never read. */
 	if (connection->backend_fd >= 0)
 		vhost_user_socket_drop(connection->endpoint, &connection->backend_fd);
@@ -67,7 +67,7 @@ static void try_send(struct vhost_user_connection *connection)
 	struct vhost_user_header header = {
 		.request = VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, .flags = VHOST_USER_VERSION,
 	};
-	struct loop *control = connection->endpoint->options.control;
+	struct loop *control = connection->endpoint->options.endpoint.control;
 	ssize_t sent = send(connection->backend_fd, &header, sizeof(header), MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (sent == (ssize_t)sizeof(header)) {
@@ -100,7 +100,7 @@ void vhost_user_backend_notify(struct vhost_user_connection *connection)
 	if (connection->endpoint->suspending)
 		return;
 	connection->backend_timer.expired = on_backend_timer;
-	connection->backend_since_ns = loop_now_ns(connection->endpoint->options.control);
+	connection->backend_since_ns = loop_now_ns(connection->endpoint->options.endpoint.control);
 	try_send(connection);
 }
 
@@ -148,9 +148,9 @@ void vhost_user_error_signal(struct vhost_user_queue *queue)
 	error_signal->one = 1;
 	queue->error_signal = error_signal;
 	queue->connection->error_signals++;
-	sqe = loop_sqe(queue->connection->endpoint->options.control);
+	sqe = loop_sqe(queue->connection->endpoint->options.endpoint.control);
 	io_uring_prep_write(sqe, error_signal->fd, &error_signal->one, sizeof(error_signal->one), 0);
-	loop_sqe_finish(queue->connection->endpoint->options.control, sqe, &error_signal->op);
+	loop_sqe_finish(queue->connection->endpoint->options.endpoint.control, sqe, &error_signal->op);
 }
 
 void vhost_user_error_signals_cancel(struct vhost_user_connection *connection)
@@ -162,7 +162,7 @@ void vhost_user_error_signals_cancel(struct vhost_user_connection *connection)
 		if (!error_signal || error_signal->cancelled)
 			continue;
 		error_signal->cancelled = true;
-		sqe = loop_sqe(connection->endpoint->options.control);
+		sqe = loop_sqe(connection->endpoint->options.endpoint.control);
 		io_uring_prep_cancel(sqe, &error_signal->op, 0);
 		io_uring_sqe_set_data(sqe, NULL);
 	}

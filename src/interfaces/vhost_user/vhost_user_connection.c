@@ -21,7 +21,7 @@
 
 static struct loop *control_of(const struct vhost_user_connection *connection)
 {
-	return connection->endpoint->options.control;
+	return connection->endpoint->options.endpoint.control;
 }
 
 void vhost_user_complain(struct vhost_user_connection *connection, const char *reason, uint64_t value)

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/guest_memory.h"
 #include "core/log.h"
 #include "core/loop.h"
@@ -187,6 +188,7 @@ struct vhost_user_account {
 };
 
 struct vhost_user_endpoint {
+	struct endpoint base;
 	struct vhost_user_options options;	/* name, path and guest (never NULL) are ours */
 	struct vhost_user_account *accounts;
 	struct log_subject subject;
@@ -311,7 +313,7 @@ int vhost_user_memory_append(struct vhost_user_connection *connection,
 
 /* ---- vhost_user_socket.c ---- */
 
-/* Opens what options->socket says; returns 0 or -errno (the options' fd is taken on success). */
+/* Opens what options->endpoint.socket says; returns 0 or -errno (the options' fd is taken on success). */
 int vhost_user_socket_open(struct vhost_user_endpoint *endpoint);
 /* Adopts a listening socket. Returns 0 or -ENOMEM. */
 int vhost_user_socket_listen_fd(struct vhost_user_endpoint *endpoint, int fd);
@@ -354,6 +356,17 @@ void vhost_user_endpoint_settle(struct vhost_user_endpoint *endpoint);
 /* Who pays for a ring on that worker; NULL when out of memory. */
 struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, struct loop *worker);
 uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint);
+
+static inline struct vhost_user_endpoint *vhost_user_endpoint_of(const struct endpoint *endpoint)
+{
+	return container_of((struct endpoint *)endpoint, struct vhost_user_endpoint, base);
+}
+
+/* ---- vhost_user_handover.c: of the endpoint's ops ---- */
+
+void vhost_user_suspend(struct endpoint *base, void (*suspended)(void *context), void *context);
+void vhost_user_save(struct endpoint *base, struct handover *handover);
+void vhost_user_resume(struct endpoint *base);
 
 /* ---- handlers of messages, by file ---- */
 

@@ -29,7 +29,7 @@ static void introduce(struct vhost_user_connection *connection)
 	if (connection->introduced)
 		return;
 	connection->introduced = true;
-	loop_timer_stop(connection->endpoint->options.control, &connection->timer);
+	loop_timer_stop(connection->endpoint->options.endpoint.control, &connection->timer);
 	vhost_user_endpoint_introduced(connection->endpoint);
 }
 

@@ -34,8 +34,10 @@ void vhost_user_endpoint_settle(struct vhost_user_endpoint *endpoint)
 	suspended(endpoint->suspended_context);
 }
 
-void vhost_user_suspend(struct vhost_user_endpoint *endpoint, void (*suspended)(void *context), void *context)
+void vhost_user_suspend(struct endpoint *base, void (*suspended)(void *context), void *context)
 {
+	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
+
 	assert(!endpoint->suspending && !endpoint->destroying);
 	endpoint->suspending = true;
 	endpoint->suspended = suspended;
@@ -43,7 +45,7 @@ void vhost_user_suspend(struct vhost_user_endpoint *endpoint, void (*suspended)(
 	vhost_user_socket_pause(endpoint);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next) {
-		loop_timer_stop(endpoint->options.control, &connection->backend_timer);
+		loop_timer_stop(endpoint->options.endpoint.control, &connection->backend_timer);
 		vhost_user_connection_defer(connection);
 	}
 	vhost_user_endpoint_settle(endpoint);
@@ -77,7 +79,7 @@ static void resume_rings(struct vhost_user_connection *connection)
 
 static void resume(struct vhost_user_connection *connection)
 {
-	struct loop *control = connection->endpoint->options.control;
+	struct loop *control = connection->endpoint->options.endpoint.control;
 
 	connection->suspended = false;
 	if (connection->closing)
@@ -93,8 +95,10 @@ static void resume(struct vhost_user_connection *connection)
 	vhost_user_connection_defer(connection);
 }
 
-void vhost_user_resume(struct vhost_user_endpoint *endpoint)
+void vhost_user_resume(struct endpoint *base)
 {
+	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
+
 	assert(endpoint->suspending);
 	endpoint->suspending = endpoint->handed_over = false;
 	endpoint->suspended = NULL;
@@ -174,8 +178,10 @@ static void save_connection(struct handover *handover, const struct vhost_user_c
 		save_queue(handover, &connection->queues[i]);
 }
 
-void vhost_user_save(struct vhost_user_endpoint *endpoint, struct handover *handover)
+void vhost_user_save(struct endpoint *base, struct handover *handover)
 {
+	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
+
 	assert(endpoint->suspending && !endpoint->suspended);
 	endpoint->handed_over = true;
 	handover_put_u64(handover, FORMAT_VERSION);
@@ -396,7 +402,7 @@ static int restore_endpoint(struct vhost_user_endpoint *endpoint, struct handove
 
 	fail_if(handover, handover_get_u64(handover) != FORMAT_VERSION);
 	endpoint->listen_fd = handover_get_fd(handover);
-	endpoint->file_created = get_flag(handover) && endpoint->options.path;
+	endpoint->file_created = get_flag(handover) && endpoint->options.endpoint.path;
 	endpoint->file_device = handover_get_u64(handover);
 	endpoint->file_inode = handover_get_u64(handover);
 	endpoint->connects = handover_get_u64(handover);
@@ -423,7 +429,7 @@ static int begin_all(struct vhost_user_endpoint *endpoint)
 }
 
 int vhost_user_restore(const struct vhost_user_options *options, struct handover *handover,
-		       struct vhost_user_endpoint **ret_endpoint)
+		       struct endpoint **ret_endpoint)
 {
 	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_alloc(options);
 	int error;
@@ -435,13 +441,13 @@ int vhost_user_restore(const struct vhost_user_options *options, struct handover
 	error = restore_endpoint(endpoint, handover);
 	if (!error)
 		error = begin_all(endpoint);
-	if (!error && endpoint->listen_fd < 0 && options->socket == VHOST_USER_LISTEN)
+	if (!error && endpoint->listen_fd < 0 && options->endpoint.socket == ENDPOINT_LISTEN)
 		error = vhost_user_socket_open(endpoint);
 	if (error) {
-		vhost_user_destroy(endpoint, NULL, NULL);
+		endpoint_destroy(&endpoint->base, NULL, NULL);
 		return error;
 	}
-	vhost_user_resume(endpoint);
-	*ret_endpoint = endpoint;
+	vhost_user_resume(&endpoint->base);
+	*ret_endpoint = &endpoint->base;
 	return 0;
 }

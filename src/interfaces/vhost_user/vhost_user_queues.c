@@ -70,7 +70,7 @@ int vhost_user_queues_create(struct vhost_user_connection *connection)
 		queue->index = i;
 		queue->kick_fd = queue->call_fd = queue->err_fd = -1;
 		queue->command.fd = -1;
-		log_subject_name(&queue->subject, "%s q%u", connection->endpoint->options.name, i);
+		log_subject_name(&queue->subject, "%s q%u", connection->endpoint->options.endpoint.name, i);
 	}
 	return 0;
 }
@@ -241,7 +241,7 @@ static void answer(struct vhost_user_queue *queue, int result)
 {
 	queue->command.result = result;
 	queue->command.message.run = answer_on_control;
-	loop_post(queue->connection->endpoint->options.control, &queue->command.message);
+	loop_post(queue->connection->endpoint->options.endpoint.control, &queue->command.message);
 }
 
 static void broken_on_worker(void *context, enum virtqueue_violation violation, uint64_t offending_value)
@@ -251,7 +251,7 @@ static void broken_on_worker(void *context, enum virtqueue_violation violation, 
 	queue->violation = violation;
 	queue->offending_value = offending_value;
 	queue->broken_message.run = broken_on_control;
-	loop_post(queue->connection->endpoint->options.control, &queue->broken_message);
+	loop_post(queue->connection->endpoint->options.endpoint.control, &queue->broken_message);
 }
 
 /* The ring's own code has returned by now: it may be freed. */
@@ -424,7 +424,7 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 	setup.inflight_lost = setup.inflight ? &connection->inflight->lost : NULL;
 	if (!fits)
 		return -EINVAL;
-	queue->worker = options->worker(options->worker_context, queue->index);
+	queue->worker = options->endpoint.worker(options->endpoint.worker_context, queue->index);
 	setup.loop = queue->worker;
 	setup.account = vhost_user_endpoint_account(connection->endpoint, queue->worker);
 	if (!setup.account)

@@ -27,7 +27,7 @@
 
 static struct loop *control_of(const struct vhost_user_endpoint *endpoint)
 {
-	return endpoint->options.control;
+	return endpoint->options.endpoint.control;
 }
 
 /* ---- back-off ---- */
@@ -47,7 +47,7 @@ static void back_off(struct vhost_user_endpoint *endpoint)
 
 void vhost_user_endpoint_introduced(struct vhost_user_endpoint *endpoint)
 {
-	if (endpoint->options.socket == VHOST_USER_CONNECT)
+	if (endpoint->options.endpoint.socket == ENDPOINT_CONNECT)
 		endpoint->backoff_ns = 0;
 }
 
@@ -57,7 +57,7 @@ void vhost_user_endpoint_violation(struct vhost_user_endpoint *endpoint)
 
 	if (now - endpoint->storm_since_ns > NS_PER_S) {
 		if (endpoint->storm_count <= STORM_VIOLATIONS &&
-		    endpoint->options.socket != VHOST_USER_CONNECT)
+		    endpoint->options.endpoint.socket != ENDPOINT_CONNECT)
 			endpoint->backoff_ns = 0;
 		endpoint->storm_since_ns = now;
 		endpoint->storm_count = 0;
@@ -152,7 +152,7 @@ static int connect_to(const char *path)
 
 static void connect_again(struct vhost_user_endpoint *endpoint)
 {
-	int socket = connect_to(endpoint->options.path);
+	int socket = connect_to(endpoint->options.endpoint.path);
 
 	if (socket < 0)
 		back_off(endpoint);
@@ -169,13 +169,13 @@ static void on_retry(struct loop_timer *timer)
 		return;
 	if (endpoint->listen_fd >= 0)
 		accept_some(endpoint);
-	else if (endpoint->options.socket == VHOST_USER_CONNECT && endpoint->connection_count == 0)
+	else if (endpoint->options.endpoint.socket == ENDPOINT_CONNECT && endpoint->connection_count == 0)
 		connect_again(endpoint);
 }
 
 void vhost_user_socket_retry(struct vhost_user_endpoint *endpoint)
 {
-	if (endpoint->options.socket == VHOST_USER_CONNECT && endpoint->connection_count == 0 &&
+	if (endpoint->options.endpoint.socket == ENDPOINT_CONNECT && endpoint->connection_count == 0 &&
 	    !endpoint->destroying && !endpoint->suspending && !endpoint->paused)
 		back_off(endpoint);
 }
@@ -213,7 +213,7 @@ static int make_socket(struct vhost_user_endpoint *endpoint, int socket_fd)
 	const struct vhost_user_options *options = &endpoint->options;
 	struct sockaddr_un address;
 	struct stat status;
-	int error = address_of(options->path, &address);
+	int error = address_of(options->endpoint.path, &address);
 
 	if (error)
 		return error;
@@ -222,14 +222,14 @@ static int make_socket(struct vhost_user_endpoint *endpoint, int socket_fd)
 	error = bind_new(socket_fd, &address);
 	if (error)
 		return error;
-	if (lstat(options->path, &status) < 0)
+	if (lstat(options->endpoint.path, &status) < 0)
 		return -errno;
 	endpoint->file_created = true;
 	endpoint->file_device = status.st_dev;
 	endpoint->file_inode = status.st_ino;
-	if (lchown(options->path, options->owner, options->group) < 0)
+	if (lchown(options->endpoint.path, options->endpoint.owner, options->endpoint.group) < 0)
 		return -errno;
-	if (chmod(options->path, options->mode ? options->mode : 0600) < 0)
+	if (chmod(options->endpoint.path, options->endpoint.mode ? options->endpoint.mode : 0600) < 0)
 		return -errno;
 	return listen(socket_fd, LISTEN_BACKLOG) < 0 ? -errno : 0;
 }
@@ -292,15 +292,15 @@ int vhost_user_socket_open(struct vhost_user_endpoint *endpoint)
 
 	endpoint->retry_timer.expired = on_retry;
 	endpoint->accept_task.run = on_accept_task;
-	switch (options->socket) {
-	case VHOST_USER_LISTEN:
+	switch (options->endpoint.socket) {
+	case ENDPOINT_LISTEN:
 		return listen_at_path(endpoint);
-	case VHOST_USER_LISTEN_FD:
-		error = check_listening(options->fd);
-		return error ? error : vhost_user_socket_listen_fd(endpoint, options->fd);
-	case VHOST_USER_CONNECTED_FD:
-		return adopt_connected(endpoint, options->fd);
-	case VHOST_USER_CONNECT:
+	case ENDPOINT_LISTEN_FD:
+		error = check_listening(options->endpoint.fd);
+		return error ? error : vhost_user_socket_listen_fd(endpoint, options->endpoint.fd);
+	case ENDPOINT_CONNECTED_FD:
+		return adopt_connected(endpoint, options->endpoint.fd);
+	case ENDPOINT_CONNECT:
 		connect_again(endpoint);
 		return 0;
 	}
@@ -331,9 +331,10 @@ static void remove_file(struct vhost_user_endpoint *endpoint)
 {
 	struct stat status;
 
-	if (endpoint->file_created && !endpoint->handed_over && lstat(endpoint->options.path, &status) == 0 &&
-	    status.st_dev == endpoint->file_device && status.st_ino == endpoint->file_inode)
-		unlink(endpoint->options.path);
+	if (endpoint->file_created && !endpoint->handed_over &&
+	    lstat(endpoint->options.endpoint.path, &status) == 0 && status.st_dev == endpoint->file_device &&
+	    status.st_ino == endpoint->file_inode)
+		unlink(endpoint->options.endpoint.path);
 	endpoint->file_created = false;
 }
 

@@ -72,7 +72,7 @@ static void on_closed(struct loop_op *op, int result, unsigned cqe_flags)
 
 static void close_apart(struct vhost_user_endpoint *endpoint, struct vhost_user_stranger *stranger, int fd)
 {
-	struct loop *control = endpoint->options.control;
+	struct loop *control = endpoint->options.endpoint.control;
 	struct io_uring_sqe *sqe;
 
 	stranger->op.done = on_closed;

@@ -349,7 +349,7 @@ static void broken_ring(void **state)
 	assert_int_equal(news.request, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG);
 	assert_int_equal(ask_u64(bench, socket, VHOST_USER_GET_STATUS), 0x4f);
 	assert_true(bench_status(bench).broken);
-	assert_int_equal(bench_status(bench).violations[VIOLATION_LOOP], 1);
+	assert_int_equal(bench_status(bench).violations[VIOLATION_LOOP - 1].count, 1);
 	assert_int_equal(tell_state(bench, socket, VHOST_USER_SET_VRING_ENABLE, 1, 1), 0);
 	assert_false(fake_ring[1]->setup.enabled);
 
@@ -447,7 +447,7 @@ static void worker_on_its_own_thread(void **state)
 		close(socket);
 	}
 	TURN_UNTIL(bench, bench_status(bench).connections == 0 && bench->device.resets == 40);
-	vhost_user_destroy(bench->endpoint, on_gone, bench);
+	endpoint_destroy(bench->endpoint, on_gone, bench);
 	TURN_UNTIL(bench, bench->gone);
 	bench->endpoint = NULL;
 	loop_stop(bench->worker);

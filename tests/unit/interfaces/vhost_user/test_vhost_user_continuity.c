@@ -91,15 +91,15 @@ static void on_suspended(void *context)
 static void take_over(struct bench *bench)
 {
 	struct handover out = { 0 }, in;
-	struct vhost_user_endpoint *successor;
+	struct endpoint *successor;
 	bool suspended = false;
 	int pair[2];
 
-	vhost_user_suspend(bench->endpoint, on_suspended, &suspended);
+	endpoint_suspend(bench->endpoint, on_suspended, &suspended);
 	TURN_UNTIL(bench, suspended);
 	for (unsigned i = 0; i < FAKE_RINGS; i++)
 		assert_null(fake_ring[i]);
-	vhost_user_save(bench->endpoint, &out);
+	endpoint_save(bench->endpoint, &out);
 	assert_int_equal(out.error, 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	assert_int_equal(handover_send(&out, pair[0]), 0);
@@ -110,7 +110,7 @@ static void take_over(struct bench *bench)
 	assert_int_equal(in.position, in.length);
 	handover_finish(&in);
 	handover_finish(&out);
-	vhost_user_destroy(bench->endpoint, on_gone, bench);
+	endpoint_destroy(bench->endpoint, on_gone, bench);
 	TURN_UNTIL(bench, bench->gone);
 	bench->gone = false;
 	bench->endpoint = successor;
@@ -201,7 +201,7 @@ static void suspend_and_go_on(void **state)
 	bool suspended = false;
 
 	fake_hold = true;
-	vhost_user_suspend(bench->endpoint, on_suspended, &suspended);
+	endpoint_suspend(bench->endpoint, on_suspended, &suspended);
 	bench_settle(bench);
 	assert_false(suspended);
 	fake_let_go();
@@ -209,7 +209,7 @@ static void suspend_and_go_on(void **state)
 	send_message(socket, VHOST_USER_GET_FEATURES, 0, NULL, 0, NULL, 0);
 	bench_settle(bench);
 	assert_false(readable(socket));
-	vhost_user_resume(bench->endpoint);
+	endpoint_resume(bench->endpoint);
 	TURN_UNTIL(bench, fake_ring[0]);
 	TURN_UNTIL(bench, readable(socket));
 	close(socket);
@@ -218,7 +218,7 @@ static void suspend_and_go_on(void **state)
 static void takeover_of_nonsense(void **state)
 {
 	struct bench *bench = *state;
-	struct vhost_user_endpoint *endpoint = NULL;
+	struct endpoint *endpoint = NULL;
 	struct handover nonsense = { 0 };
 
 	handover_put_u64(&nonsense, 1);

@@ -331,7 +331,7 @@ static void backend_channel_not_read(void **state)
 		ask_with(bench, socket, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &channel[1], 1).payload.u64,
 		0);
 	for (unsigned i = 0; i < 1000; i++)
-		vhost_user_config_changed(bench->endpoint);
+		endpoint_config_changed(bench->endpoint);
 	/* Room again: one message for all the changes. */
 	while (recv(channel[0], fill, sizeof(fill), MSG_DONTWAIT) > 0)
 		;
@@ -345,7 +345,7 @@ static void backend_channel_not_read(void **state)
 	close(channel[0]);
 	close(channel[1]);
 	/* Its other end is gone: that closes the channel, not the connection. */
-	vhost_user_config_changed(bench->endpoint);
+	endpoint_config_changed(bench->endpoint);
 	assert_int_equal(tell(bench, socket, VHOST_USER_SET_OWNER, NULL, 0), 0);
 	close(socket);
 }

@@ -65,16 +65,16 @@ static void idlers_are_closed(void **state)
 
 /* ---- sockets ---- */
 
-static void reopen(struct bench *bench, enum vhost_user_socket kind, int fd)
+static void reopen(struct bench *bench, enum endpoint_socket kind, int fd)
 {
-	bench->options.socket = kind;
-	bench->options.fd = fd;
+	bench->options.endpoint.socket = kind;
+	bench->options.endpoint.fd = fd;
 	assert_int_equal(vhost_user_create(&bench->options, &bench->endpoint), 0);
 }
 
 static void finish(struct bench *bench)
 {
-	vhost_user_destroy(bench->endpoint, on_gone, bench);
+	endpoint_destroy(bench->endpoint, on_gone, bench);
 	TURN_UNTIL(bench, bench->gone);
 	bench->gone = false;
 	bench->endpoint = NULL;
@@ -83,7 +83,7 @@ static void finish(struct bench *bench)
 static void socket_file(void **state)
 {
 	struct bench *bench = *state;
-	struct vhost_user_endpoint *second;
+	struct endpoint *second;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct stat status;
 	mode_t mask = umask(0077);
@@ -100,8 +100,8 @@ static void socket_file(void **state)
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->path);
 	assert_int_equal(bind(stale, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(stale);
-	bench->options.mode = 0660;
-	reopen(bench, VHOST_USER_LISTEN, -1);
+	bench->options.endpoint.mode = 0660;
+	reopen(bench, ENDPOINT_LISTEN, -1);
 	assert_int_equal(stat(bench->path, &status), 0);
 	assert_int_equal(status.st_mode & 07777, 0660);
 	finish(bench);
@@ -124,12 +124,12 @@ static void inherited_sockets(void **state)
 	listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->path);
 	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);
-	bench->options.socket = VHOST_USER_LISTEN_FD;
-	bench->options.fd = listening;
+	bench->options.endpoint.socket = ENDPOINT_LISTEN_FD;
+	bench->options.endpoint.fd = listening;
 	assert_int_equal(vhost_user_create(&bench->options, &bench->endpoint), -EINVAL);
 	assert_int_equal(listen(listening, 4), 0);
 	frontend = frontend_connect(bench);
-	reopen(bench, VHOST_USER_LISTEN_FD, listening);
+	reopen(bench, ENDPOINT_LISTEN_FD, listening);
 	handshake(bench, frontend, BASIC_FEATURES);
 	close(frontend);
 	finish(bench);
@@ -137,7 +137,7 @@ static void inherited_sockets(void **state)
 	assert_int_equal(unlink(bench->path), 0);
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	reopen(bench, VHOST_USER_CONNECTED_FD, pair[1]);
+	reopen(bench, ENDPOINT_CONNECTED_FD, pair[1]);
 	handshake(bench, pair[0], BASIC_FEATURES);
 	close(pair[0]);
 	TURN_UNTIL(bench, bench_status(bench).connections == 0);
@@ -150,7 +150,7 @@ static void client_mode(void **state)
 	int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), frontend = -1;
 
 	finish(bench);
-	reopen(bench, VHOST_USER_CONNECT, -1);
+	reopen(bench, ENDPOINT_CONNECT, -1);
 	bench_settle(bench);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->path);
 	assert_int_equal(bind(listening, (struct sockaddr *)&address, sizeof(address)), 0);

@@ -106,7 +106,7 @@ struct bench {
 	struct loop *control, *worker;
 	struct fake_device device;
 	struct vhost_user_options options;
-	struct vhost_user_endpoint *endpoint;
+	struct endpoint *endpoint;
 	char directory[32], path[64];
 	bool gone;
 	bool threaded;			/* the worker turns by itself */
@@ -153,11 +153,11 @@ static inline void bench_settle(struct bench *bench)
 		bench_turn(bench);
 }
 
-static inline struct vhost_user_status bench_status(const struct bench *bench)
+static inline struct endpoint_status bench_status(const struct bench *bench)
 {
-	struct vhost_user_status status;
+	struct endpoint_status status;
 
-	vhost_user_status(bench->endpoint, &status);
+	endpoint_status(bench->endpoint, &status);
 	return status;
 }
 
@@ -180,17 +180,17 @@ static inline int bench_setup(void **state)
 	assert_non_null(mkdtemp(bench->directory));
 	snprintf(bench->path, sizeof(bench->path), "%s/disk.sock", bench->directory);
 	bench->options = (struct vhost_user_options){
-		.name = "alice/disk",
-		.control = bench->control,
-		.socket = VHOST_USER_LISTEN,
-		.path = bench->path,
-		.fd = -1,
-		.owner = (uid_t)-1,
-		.group = (gid_t)-1,
+		.endpoint.name = "alice/disk",
+		.endpoint.control = bench->control,
+		.endpoint.socket = ENDPOINT_LISTEN,
+		.endpoint.path = bench->path,
+		.endpoint.fd = -1,
+		.endpoint.owner = (uid_t)-1,
+		.endpoint.group = (gid_t)-1,
 		.model = &device_model,
 		.device = &bench->device,
-		.worker = bench_worker,
-		.worker_context = bench,
+		.endpoint.worker = bench_worker,
+		.endpoint.worker_context = bench,
 	};
 	bench->fds_before = count_fds();
 	assert_int_equal(vhost_user_create(&bench->options, &bench->endpoint), 0);
@@ -210,7 +210,7 @@ static inline int bench_teardown(void **state)
 
 	fake_let_go();
 	if (bench->endpoint) {
-		vhost_user_destroy(bench->endpoint, on_gone, bench);
+		endpoint_destroy(bench->endpoint, on_gone, bench);
 		TURN_UNTIL(bench, bench->gone);
 	}
 	bench_settle(bench);
