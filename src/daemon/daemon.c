@@ -16,10 +16,10 @@
 #include "core/fd.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "daemon/api.h"
-#include "daemon/settings.h"
-#include "daemon/shares.h"
-#include "daemon/state.h"
+#include "daemon/api/api.h"
+#include "daemon/config/settings.h"
+#include "daemon/share/shares.h"
+#include "daemon/base/state.h"
 #include "daemon/takeover.h"
 
 int daemon_fail(struct daemon_error *error, int code, const char *format, ...)

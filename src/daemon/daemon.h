@@ -25,9 +25,9 @@
 #include "arbiter/disk/disk.h"
 #include "arbiter/pool/pool.h"
 #include "core/loop.h"
-#include "daemon/config.h"
-#include "daemon/notify.h"
-#include "daemon/worker.h"
+#include "daemon/config/config.h"
+#include "daemon/base/notify.h"
+#include "daemon/base/worker.h"
 #include "host/host_disk.h"
 
 struct handover;

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/config_values.h"
+#include "daemon/config/config_values.h"
 #include "daemon/daemon.h"
-#include "daemon/state.h"
+#include "daemon/base/state.h"
 
 static void plan_workers(const struct config *config, const char *runtime_dir, FILE *out)
 {

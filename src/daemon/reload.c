@@ -12,9 +12,9 @@
 
 #include "core/clock.h"
 #include "core/log.h"
-#include "daemon/config_values.h"
+#include "daemon/config/config_values.h"
 #include "daemon/daemon.h"
-#include "daemon/shares.h"
+#include "daemon/share/shares.h"
 
 /* A reload of this many changes reports the first ones. */
 #define REPORT_LINES_MAX 1000

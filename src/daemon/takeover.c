@@ -17,11 +17,11 @@
 #include "core/fd.h"
 #include "core/handover.h"
 #include "core/log.h"
-#include "daemon/api.h"
+#include "daemon/api/api.h"
 #include "daemon/daemon.h"
-#include "daemon/shares.h"
-#include "daemon/takeover_wire.h"
-#include "daemon/unix_socket.h"
+#include "daemon/share/shares.h"
+#include "daemon/base/takeover_wire.h"
+#include "daemon/base/unix_socket.h"
 #include "interfaces/endpoint.h"
 
 enum takeover_state {

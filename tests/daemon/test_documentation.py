@@ -48,7 +48,7 @@ def test_openapi_has_every_route():
     api = yaml.safe_load((SOURCE / "docs/openapi.yaml").read_text())
     documented = {(re.sub(r"\{\w+\}", "*", path), method.upper()) for path, item in api["paths"].items()
                   for method in item if method != "parameters"}
-    source = pathlib.Path(SOURCE / "src/daemon/api.c").read_text()
+    source = pathlib.Path(SOURCE / "src/daemon/api/api.c").read_text()
     assert documented == set(ROUTE.findall(source))
 
 

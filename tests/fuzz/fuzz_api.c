@@ -11,10 +11,10 @@
 #include <jansson.h>
 
 #include "core/log.h"
-#include "daemon/api.h"
+#include "daemon/api/api.h"
 #include "daemon/daemon.h"
-#include "daemon/settings.h"
-#include "daemon/shares.h"
+#include "daemon/config/settings.h"
+#include "daemon/share/shares.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From a request to a response: the table of routes, and how errors look. */
+#include "daemon/api/api.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/config/config_values.h"
+#include "daemon/daemon.h"
+
+/* ---- responses ---- */
+
+static const char json_content[] = "application/json";
+static const char metrics_type[] = "text/plain; version=0.0.4; charset=utf-8";
+
+void api_respond_json(struct api_response *response, unsigned status, json_t *value)
+{
+	char *text = value ? json_dumps(value, JSON_INDENT(1) | JSON_PRESERVE_ORDER) : NULL;
+
+	json_decref(value);
+	response->status = text ? status : 500;
+	response->content_type = json_content;
+	response->body = text;
+	response->body_length = text ? strlen(text) : 0;
+}
+
+void api_respond_error(struct api_response *response, unsigned status, const char *format, ...)
+{
+	char text[1024];
+	va_list arguments;
+	json_t *value;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	value = json_pack("{s:s}", "error", text);
+	/* A path of odd bytes quoted in the sentence is no UTF-8. */
+	if (!value)
+		value = json_pack("{s:s}", "error", "the request holds bytes that are not UTF-8");
+	api_respond_json(response, status, value);
+}
+
+static unsigned http_status(int code)
+{
+	switch (-code) {
+	case EINVAL:
+	case ENAMETOOLONG:
+		return 400;
+	case ENODEV:
+	case ENOENT:
+		return 404;
+	case EEXIST:
+	case EBUSY:
+	case EFBIG:
+	case EPERM:
+		return 409;
+	case ENOSPC:
+		return 507;
+	case ENXIO:
+		return 503;
+	default:
+		return 500;
+	}
+}
+
+void api_respond_failed(struct api_response *response, const struct daemon_error *error)
+{
+	api_respond_error(response, http_status(error->code), "%s", error->text);
+}
+
+/* ---- handlers ---- */
+
+/* What the variable parts of the path held. */
+struct route_names {
+	char first[CONFIG_NAME_SIZE], second[CONFIG_NAME_SIZE];
+};
+
+struct route_call {
+	struct daemon *daemon;
+	const struct api_request *request;
+	struct route_names names;
+	char disk_name[2 * CONFIG_NAME_SIZE];
+};
+
+static void get_status(struct route_call *call, struct api_response *response)
+{
+	api_respond_json(response, 200, api_status_json(call->daemon));
+}
+
+static void get_pools(struct route_call *call, struct api_response *response)
+{
+	api_respond_json(response, 200, api_pools_json(call->daemon));
+}
+
+static void get_pool(struct route_call *call, struct api_response *response)
+{
+	struct daemon_pool *pool = daemon_pool_find(call->daemon, call->names.first);
+
+	if (pool)
+		api_respond_json(response, 200, api_pool_json(pool, true));
+	else
+		api_respond_error(response, 404, "there is no pool '%s'", call->names.first);
+}
+
+static void get_disks(struct route_call *call, struct api_response *response)
+{
+	json_t *list = json_array();
+
+	for (struct daemon_disk *disk = call->daemon->disks; disk; disk = disk->next)
+		json_array_append_new(list, api_disk_json(disk));
+	api_respond_json(response, 200, json_pack("{s:o}", "disks", list));
+}
+
+static void post_disks(struct route_call *call, struct api_response *response)
+{
+	api_disks_create(call->daemon, call->request, response);
+}
+
+static void get_disk(struct route_call *call, struct api_response *response)
+{
+	struct daemon_disk *disk = daemon_disk_find(call->daemon, call->disk_name);
+
+	if (disk)
+		api_respond_json(response, 200, api_disk_json(disk));
+	else
+		api_respond_error(response, 404, "there is no disk '%s'", call->disk_name);
+}
+
+static void patch_disk(struct route_call *call, struct api_response *response)
+{
+	api_disks_change(call->daemon, call->disk_name, call->request, response);
+}
+
+static void delete_disk(struct route_call *call, struct api_response *response)
+{
+	api_disks_delete(call->daemon, call->disk_name, response);
+}
+
+static void get_guests(struct route_call *call, struct api_response *response)
+{
+	api_respond_json(response, 200, api_guests_json(call->daemon));
+}
+
+static void get_guest(struct route_call *call, struct api_response *response)
+{
+	json_t *guest = api_guest_json(call->daemon, call->names.first);
+
+	if (guest)
+		api_respond_json(response, 200, guest);
+	else
+		api_respond_error(response, 404, "there is no guest '%s'", call->names.first);
+}
+
+static void patch_guest(struct route_call *call, struct api_response *response)
+{
+	api_guests_change(call->daemon, call->names.first, call->request, response);
+}
+
+static void get_groups(struct route_call *call, struct api_response *response)
+{
+	api_respond_json(response, 200, json_pack("{s:o}", "groups", api_groups_json(call->daemon)));
+}
+
+static void get_group(struct route_call *call, struct api_response *response)
+{
+	json_t *group = api_group_json(call->daemon, call->names.first);
+
+	if (group)
+		api_respond_json(response, 200, group);
+	else
+		api_respond_error(response, 404, "there is no group '%s'", call->names.first);
+}
+
+static void patch_group(struct route_call *call, struct api_response *response)
+{
+	api_groups_change(call->daemon, call->names.first, call->request, response);
+}
+
+static json_t *lines_json(char *const *lines, unsigned count)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(list, json_string(lines[i]));
+	return list;
+}
+
+static void post_reload(struct route_call *call, struct api_response *response)
+{
+	struct reload_report report;
+
+	reload_run(call->daemon, &report);
+	if (report.mistakes.count > 0)
+		api_respond_json(response, 422,
+				 json_pack("{s:s, s:o}", "error",
+					   report.mistakes.kept ? report.mistakes.text[0]
+								: "the configuration has mistakes",
+					   "errors", lines_json(report.mistakes.text, report.mistakes.kept)));
+	else
+		api_respond_json(response, 200,
+				 json_pack("{s:o, s:o}", "changes",
+					   lines_json(report.applied, report.applied_count), "refused",
+					   lines_json(report.refused, report.refused_count)));
+	reload_report_finish(&report);
+}
+
+static void get_metrics(struct route_call *call, struct api_response *response)
+{
+	response->status = 200;
+	response->content_type = metrics_type;
+	response->body = api_metrics_text(call->daemon, &response->body_length);
+}
+
+/* ---- routes ---- */
+
+/* '*' stands for one name. */
+static const struct route {
+	const char *path, *method;
+	void (*handle)(struct route_call *call, struct api_response *response);
+} routes[] = {
+	{ "/v1/status", "GET", get_status },
+	{ "/v1/pools", "GET", get_pools },
+	{ "/v1/pools/*", "GET", get_pool },
+	{ "/v1/disks", "GET", get_disks },
+	{ "/v1/disks", "POST", post_disks },
+	{ "/v1/disks/*/*", "GET", get_disk },
+	{ "/v1/disks/*/*", "PATCH", patch_disk },
+	{ "/v1/disks/*/*", "DELETE", delete_disk },
+	{ "/v1/guests", "GET", get_guests },
+	{ "/v1/guests/*", "GET", get_guest },
+	{ "/v1/guests/*", "PATCH", patch_guest },
+	{ "/v1/groups", "GET", get_groups },
+	{ "/v1/groups/*", "GET", get_group },
+	{ "/v1/groups/*", "PATCH", patch_group },
+	{ "/v1/reload", "POST", post_reload },
+	{ "/metrics", "GET", get_metrics },
+};
+#define ROUTES (sizeof(routes) / sizeof(routes[0]))
+
+/* Takes one name off the path; false when it is no name. */
+static bool take_name(const char **path, char *name)
+{
+	size_t length = strcspn(*path, "/");
+
+	if (!value_is_name(*path, length, CONFIG_NAME_SIZE - 1))
+		return false;
+	memcpy(name, *path, length);
+	name[length] = '\0';
+	*path += length;
+	return true;
+}
+
+static bool match(const char *pattern, const char *path, struct route_names *names)
+{
+	char *name = names->first;
+
+	while (*pattern) {
+		if (*pattern == '*') {
+			if (!take_name(&path, name))
+				return false;
+			name = names->second;
+			pattern++;
+		} else if (*pattern++ != *path++) {
+			return false;
+		}
+	}
+	return *path == '\0';
+}
+
+/* For the Allow header of a 405: what routes[] has for this path. */
+static const char *allowed_methods(const char *path)
+{
+	if (strcmp(path, "/v1/disks") == 0)
+		return "GET, POST";
+	if (strcmp(path, "/v1/disks/*/*") == 0)
+		return "GET, PATCH, DELETE";
+	if (strcmp(path, "/v1/guests/*") == 0 || strcmp(path, "/v1/groups/*") == 0)
+		return "GET, PATCH";
+	return strcmp(path, "/v1/reload") == 0 ? "POST" : "GET";
+}
+
+void api_dispatch(struct daemon *daemon, const struct api_request *request, struct api_response *ret_response)
+{
+	struct route_call call = { .daemon = daemon, .request = request };
+	const struct route *other = NULL;
+
+	*ret_response = (struct api_response){ .status = 500 };
+	if (request->body_length > API_BODY_MAX) {
+		api_respond_error(ret_response, 413, "the body is larger than %lu bytes", API_BODY_MAX);
+		return;
+	}
+	if (daemon->suspended) {
+		api_respond_error(ret_response, 503, "a takeover is under way; try again");
+		return;
+	}
+	for (const struct route *route = routes; route < routes + ROUTES; route++) {
+		if (!match(route->path, request->path, &call.names))
+			continue;
+		if (strcmp(route->method, request->method) == 0) {
+			snprintf(call.disk_name, sizeof(call.disk_name), "%s/%s", call.names.first,
+				 call.names.second);
+			route->handle(&call, ret_response);
+			return;
+		}
+		other = route;
+	}
+	if (other) {
+		api_respond_error(ret_response, 405, "%.16s is not possible here; possible: %s",
+				  request->method, allowed_methods(other->path));
+		ret_response->allow = allowed_methods(other->path);
+		return;
+	}
+	api_respond_error(ret_response, 404,
+			  "there is nothing at %.200s; see /v1/status, /v1/pools, /v1/disks, /v1/guests, "
+			  "/v1/groups, /v1/reload, /metrics",
+			  request->path);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The control API: HTTP/1.1 with JSON on RUNTIME/api.sock, described in docs/openapi.yaml. api_http.c speaks
+ * HTTP; api_dispatch() is the rest, a function from a request to a response, which tests and the fuzzer call.
+ */
+#ifndef VIADUCT_DAEMON_API_API_H
+#define VIADUCT_DAEMON_API_API_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/share/shares.h"
+
+struct daemon;
+struct daemon_disk;
+struct daemon_error;
+struct api;
+struct api_field;
+struct disk_stats;
+
+/* Bodies are small objects; more is refused with 413. */
+#define API_BODY_MAX  (64ul * 1024)
+#define API_DEPTH_MAX 16
+
+struct api_request {
+	const char *method;
+	const char *path;	/* without the query, percent-decoded or not: no name needs it */
+	const char *body;
+	size_t body_length;
+};
+
+struct api_response {
+	unsigned status;
+	const char *content_type;
+	const char *allow;	/* of a 405: the methods there are; else NULL */
+	char *body;		/* malloc'ed; NULL when out of memory: answer 500 */
+	size_t body_length;
+};
+
+/* Never fails; the caller frees response->body. Control thread. */
+void api_dispatch(struct daemon *daemon, const struct api_request *request,
+		  struct api_response *ret_response);
+
+/* ---- the server ---- */
+
+/*
+ * Listens on RUNTIME/api.sock (mode 0660, group of the configuration), or on a descriptor that a predecessor
+ * or the service manager passed. Returns 0, or -errno with *error: -EADDRINUSE: another viaductd runs there.
+ */
+int api_create(struct daemon *daemon, struct api **ret_api, struct daemon_error *error);
+
+/* Ends all connections; removes the socket file if it is ours. NULL is allowed. */
+void api_destroy(struct api *api);
+
+/* The listening socket, for a successor; stays the API's. */
+int api_socket(const struct api *api);
+
+/* ---- for the files of the API: one JSON value or text each; NULL when out of memory ---- */
+
+json_t *api_status_json(struct daemon *daemon);
+json_t *api_disk_json(struct daemon_disk *disk);
+json_t *api_guests_json(struct daemon *daemon);
+json_t *api_guest_json(struct daemon *daemon, const char *guest);	/* NULL also: no such guest */
+json_t *api_pools_json(struct daemon *daemon);
+json_t *api_groups_json(struct daemon *daemon);				/* the list itself */
+json_t *api_group_json(struct daemon *daemon, const char *group);	/* NULL also: no such group */
+/* "share", and "share_error" when it is not as it was asked for. */
+void api_set_share(json_t *object, struct daemon *daemon, enum share_kind kind, const char *name);
+json_t *api_time_json(const struct disk_stats *stats, uint64_t cpu_ns);
+json_t *api_capacity_json(const struct share_gate *gate);
+
+struct daemon_pool;
+json_t *api_pool_json(struct daemon_pool *pool, bool with_map);
+
+/* Prometheus text; malloc'ed. */
+char *api_metrics_text(struct daemon *daemon, size_t *ret_length);
+
+/* A response that is {"error": "..."}; `text` is a sentence. */
+void api_respond_error(struct api_response *response, unsigned status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The same for a refusal of ours: the status follows from its code. */
+void api_respond_failed(struct api_response *response, const struct daemon_error *error);
+/* Takes the value (NULL: answers 500). */
+void api_respond_json(struct api_response *response, unsigned status, json_t *value);
+
+/* Handlers of /v1/disks; `name` is "guest/name". */
+void api_disks_create(struct daemon *daemon, const struct api_request *request,
+		      struct api_response *response);
+void api_disks_change(struct daemon *daemon, const char *name, const struct api_request *request,
+		      struct api_response *response);
+void api_disks_delete(struct daemon *daemon, const char *name, struct api_response *response);
+
+/* Handlers of PATCH on /v1/guests and /v1/groups. */
+void api_guests_change(struct daemon *daemon, const char *name, const struct api_request *request,
+		       struct api_response *response);
+void api_groups_change(struct daemon *daemon, const char *name, const struct api_request *request,
+		       struct api_response *response);
+/* The settings of a share that a body may have, at most SHARE_KEYS; returns how many. */
+unsigned api_share_fields(enum share_kind kind, struct api_field *ret_fields);
+/* Changes what the body names. False after answering. */
+bool api_share_change(struct daemon *daemon, enum share_kind kind, const char *name, const json_t *body,
+		      struct api_response *response);
+
+#endif

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The API's HTTP side: libmicrohttpd without threads of its own. Its epoll descriptor is watched by the
+ * control loop, its time-outs are a timer there.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include "core/clock.h"
+#include "core/container.h"
+#include "core/fd.h"
+#include "core/log.h"
+#include "daemon/api/api.h"
+#include "daemon/daemon.h"
+#include "daemon/takeover.h"
+#include "daemon/base/unix_socket.h"
+
+/* Who may reach the socket is trusted to manage disks, but not to exhaust our descriptors. */
+#define API_CONNECTIONS_MAX 64
+/* A client that says nothing for so long is disconnected. */
+#define API_TIMEOUT_S 30
+/* Headers and reading buffer of one connection. */
+#define API_CONNECTION_BYTES (32u * 1024)
+/* Rounds of MHD_run() in one turn of the control loop. */
+#define API_ROUNDS_MAX 16
+
+struct api {
+	struct daemon *daemon;
+	struct MHD_Daemon *server;
+	char socket_path[SOCKET_PATH_SIZE + 16];
+	int socket;			/* the server closes it */
+	int epoll;			/* the server's */
+	struct loop_watch watch;
+	struct loop_timer timer;
+	struct loop_task again;
+	bool watching;
+	bool passed;			/* the service manager owns the socket file */
+};
+
+/* A request on its way in. */
+struct upload {
+	size_t length;
+	bool too_large;
+	char *body;	/* API_BODY_MAX bytes, from the first byte of a body on */
+};
+
+/* ---- requests ---- */
+
+static enum MHD_Result send_response(struct MHD_Connection *connection, struct api_response *response)
+{
+	static char out_of_memory[] = "{\"error\": \"out of memory\"}";
+	struct MHD_Response *out;
+	enum MHD_Result result;
+
+	if (response->body) {
+		out = MHD_create_response_from_buffer(response->body_length, response->body,
+						      MHD_RESPMEM_MUST_FREE);
+		if (!out)
+			free(response->body);
+	} else {
+		out = MHD_create_response_from_buffer(strlen(out_of_memory), out_of_memory,
+						      MHD_RESPMEM_PERSISTENT);
+	}
+	if (!out)
+		return MHD_NO;
+	MHD_add_response_header(out, MHD_HTTP_HEADER_CONTENT_TYPE,
+				response->content_type ? response->content_type : "application/json");
+	if (response->allow)
+		MHD_add_response_header(out, MHD_HTTP_HEADER_ALLOW, response->allow);
+	result = MHD_queue_response(connection, response->body ? response->status : 500, out);
+	MHD_destroy_response(out);
+	return result;
+}
+
+static enum MHD_Result refuse_large(struct MHD_Connection *connection)
+{
+	struct api_response response = { .status = 500 };
+
+	api_respond_error(&response, 413, "the body is larger than %lu bytes", API_BODY_MAX);
+	return send_response(connection, &response);
+}
+
+/* Says so before the body is sent, if the client announces its length. */
+static bool announced_too_large(struct MHD_Connection *connection)
+{
+	const char *text =
+		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	return text && strtoull(text, NULL, 10) > API_BODY_MAX;
+}
+
+static enum MHD_Result receive(struct upload *upload, const char *data, size_t *bytes)
+{
+	if (!upload->body)
+		upload->body = malloc(API_BODY_MAX);
+	if (!upload->body)
+		return MHD_NO;
+	if (*bytes > API_BODY_MAX - upload->length) {
+		upload->too_large = true;
+	} else {
+		memcpy(upload->body + upload->length, data, *bytes);
+		upload->length += *bytes;
+	}
+	*bytes = 0;
+	return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data, size_t *bytes,
+				  void **connection_context)
+{
+	struct api *api = context;
+	struct upload *upload = *connection_context;
+	struct api_response response;
+	struct api_request request = { .method = method, .path = url };
+
+	if (!upload) {
+		if (announced_too_large(connection))
+			return refuse_large(connection);
+		*connection_context = calloc(1, sizeof(struct upload));
+		return *connection_context ? MHD_YES : MHD_NO;
+	}
+	if (*bytes > 0)
+		return receive(upload, data, bytes);
+	if (upload->too_large)
+		return refuse_large(connection);
+	request.body = upload->body ? upload->body : "";
+	request.body_length = upload->length;
+	api_dispatch(api->daemon, &request, &response);
+	return send_response(connection, &response);
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **connection_context,
+			 enum MHD_RequestTerminationCode code)
+{
+	struct upload *upload = *connection_context;
+
+	if (upload)
+		free(upload->body);
+	free(upload);
+	*connection_context = NULL;
+}
+
+/* ---- in the control loop ---- */
+
+static bool is_readable(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	return poll(&poll_fd, 1, 0) > 0;
+}
+
+/*
+ * Lets the server work until a round finds nothing ready, then arms its time-out. The idle round matters:
+ * there the server listens again after connections beyond its limit have gone.
+ */
+static void run(struct api *api)
+{
+	struct loop *loop = api->daemon->control;
+	MHD_UNSIGNED_LONG_LONG timeout_ms;
+	unsigned rounds = 0;
+	bool busy;
+
+	do {
+		busy = is_readable(api->epoll);
+		MHD_run(api->server);
+	} while (busy && ++rounds < API_ROUNDS_MAX);
+	if (rounds == API_ROUNDS_MAX) {
+		loop_defer(loop, &api->again);
+		return;
+	}
+	if (MHD_get_timeout(api->server, &timeout_ms) != MHD_YES)
+		loop_timer_stop(loop, &api->timer);
+	else if (timeout_ms == 0)
+		loop_defer(loop, &api->again);
+	else
+		loop_timer_start(loop, &api->timer, clock_now_ns() + timeout_ms * NS_PER_MS);
+}
+
+static void on_ready(struct loop_watch *watch, unsigned events)
+{
+	run(container_of(watch, struct api, watch));
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	run(container_of(timer, struct api, timer));
+}
+
+static void on_again(struct loop_task *task)
+{
+	run(container_of(task, struct api, again));
+}
+
+/* ---- the socket ---- */
+
+static int listen_at(struct api *api, struct daemon_error *error)
+{
+	int fd;
+
+	daemon_remove_leftover(api->daemon, api->socket_path);
+	fd = unix_socket_listen(api->socket_path, 0660);
+
+	if (fd == -EADDRINUSE)
+		return daemon_fail(
+			error, fd,
+			"another viaductd serves %s; stop it, use --takeover to replace it, or name "
+			"another directory with --runtime-dir",
+			api->daemon->runtime_dir);
+	if (fd < 0)
+		return daemon_fail(error, fd, "cannot listen on %s: %s", api->socket_path, strerror(-fd));
+	return fd;
+}
+
+/* Members of the daemon's group may use the API, also when we change to it only later. */
+static void set_group(struct api *api)
+{
+	const struct config_daemon *settings = config_daemon(api->daemon->config);
+	const struct passwd *user = settings->user ? getpwnam(settings->user) : NULL;
+	const struct group *group = settings->group ? getgrnam(settings->group) : NULL;
+
+	if (!user && !group)
+		return;
+	if (chown(api->socket_path, user ? user->pw_uid : (uid_t)-1, group ? group->gr_gid : user->pw_gid) <
+	    0)
+		log_warning(NULL, "cannot give %s to the group of the configuration: %s", api->socket_path,
+			    strerror(errno));
+}
+
+static int take_socket(struct api *api, struct daemon_error *error)
+{
+	int fd = takeover_offer_take(api->daemon->offer, "api", "");
+
+	if (fd < 0) {
+		fd = notify_fds_take(&api->daemon->fds, "api");
+		api->passed = fd >= 0;
+	}
+	if (fd >= 0) {
+		int code = fd_set_nonblocking(fd, true);
+
+		return code ? daemon_fail(error, code, "the API's socket that was passed: %s",
+					  strerror(-code))
+			    : fd;
+	}
+	fd = listen_at(api, error);
+	if (fd >= 0)
+		set_group(api);
+	return fd;
+}
+
+static int start_server(struct api *api, struct daemon_error *error)
+{
+	const union MHD_DaemonInfo *info;
+
+	api->server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, api,
+				       MHD_OPTION_LISTEN_SOCKET, api->socket, MHD_OPTION_CONNECTION_LIMIT,
+				       (unsigned)API_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+				       (unsigned)API_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				       (size_t)API_CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
+				       on_completed, NULL, MHD_OPTION_END);
+	if (!api->server)
+		return daemon_fail(error, -EIO, "cannot start the HTTP server");
+	info = MHD_get_daemon_info(api->server, MHD_DAEMON_INFO_EPOLL_FD);
+	api->epoll = info->epoll_fd;
+	api->watch.ready = on_ready;
+	api->timer.expired = on_timer;
+	api->again.run = on_again;
+	if (loop_watch_start(api->daemon->control, &api->watch, api->epoll, POLLIN) < 0)
+		return daemon_fail(error, -ENOMEM, "out of memory");
+	api->watching = true;
+	return 0;
+}
+
+int api_create(struct daemon *daemon, struct api **ret_api, struct daemon_error *error)
+{
+	struct api *api = calloc(1, sizeof(*api));
+	int code;
+
+	if (!api)
+		return daemon_fail(error, -ENOMEM, "out of memory");
+	api->daemon = daemon;
+	snprintf(api->socket_path, sizeof(api->socket_path), "%s/api.sock", daemon->runtime_dir);
+	api->socket = take_socket(api, error);
+	if (api->socket < 0) {
+		code = api->socket;
+		free(api);
+		return code;
+	}
+	code = start_server(api, error);
+	if (code) {
+		if (!api->server)
+			fd_close(&api->socket);
+		api_destroy(api);
+		return code;
+	}
+	*ret_api = api;
+	return 0;
+}
+
+void api_destroy(struct api *api)
+{
+	if (!api)
+		return;
+	if (api->watching)
+		loop_watch_stop(api->daemon->control, &api->watch);
+	loop_timer_stop(api->daemon->control, &api->timer);
+	loop_defer_cancel(api->daemon->control, &api->again);
+	if (!api->passed)
+		unlink(api->socket_path);
+	if (api->server)
+		MHD_stop_daemon(api->server);
+	free(api);
+}
+
+int api_socket(const struct api *api)
+{
+	return api->socket;
+}

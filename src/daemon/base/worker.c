@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/base/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/container.h"
+#include "core/log.h"
+
+unsigned worker_default_count(void)
+{
+	cpu_set_t cpus;
+	int count = 2;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
+		count = CPU_COUNT(&cpus);
+	return count < 2 ? 1 : (unsigned)count / 2;
+}
+
+static void *worker_main(void *context)
+{
+	struct worker *worker = context;
+	int error = loop_run(worker->loop);
+
+	/* The ring itself failed: this worker's queues hang, and only a restart helps. */
+	if (error) {
+		log_error(NULL, "worker %u: the event loop failed: %s", worker->index, strerror(-error));
+		abort();
+	}
+	return NULL;
+}
+
+static int start_thread(struct worker *worker)
+{
+	char name[16];
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	/* The guard of guest memory catches SIGBUS on the thread that touched the page. */
+	sigdelset(&all, SIGBUS);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&worker->thread, NULL, worker_main, worker);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		return -error;
+	snprintf(name, sizeof(name), "worker-%u", worker->index);
+	pthread_setname_np(worker->thread, name);
+	return 0;
+}
+
+static void apply_spin(struct loop_message *message)
+{
+	struct worker *worker = container_of(message, struct worker, spin_message);
+
+	__atomic_store_n(&worker->spin_posted, false, __ATOMIC_RELEASE);
+	loop_set_spin(worker->loop, __atomic_load_n(&worker->spin_max_ns, __ATOMIC_RELAXED));
+}
+
+void worker_set_spin(struct worker *worker, uint64_t spin_max_ns)
+{
+	__atomic_store_n(&worker->spin_max_ns, spin_max_ns, __ATOMIC_RELAXED);
+	if (!__atomic_exchange_n(&worker->spin_posted, true, __ATOMIC_ACQ_REL))
+		loop_post(worker->loop, &worker->spin_message);
+}
+
+int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns)
+{
+	char name[16];
+	struct loop_options options = { .name = name, .spin_max_ns = spin_max_ns };
+	int error;
+
+	*worker = (struct worker){ .index = index, .spin_max_ns = spin_max_ns };
+	worker->spin_message.run = apply_spin;
+	snprintf(name, sizeof(name), "worker-%u", index);
+	error = loop_create(&options, &worker->loop);
+	if (error)
+		return error;
+	error = start_thread(worker);
+	if (error) {
+		loop_destroy(worker->loop);
+		worker->loop = NULL;
+		return error;
+	}
+	worker->running = true;
+	return 0;
+}
+
+void worker_stop(struct worker *worker)
+{
+	if (!worker->running)
+		return;
+	loop_stop(worker->loop);
+	pthread_join(worker->thread, NULL);
+	loop_destroy(worker->loop);
+	*worker = (struct worker){ .loop = NULL };
+}

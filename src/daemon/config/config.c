@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Sections and keys become objects, guided by the table in config_keys.c. */
+#include "daemon/config/config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/config/config_lines.h"
+#include "daemon/config/config_values.h"
+
+/* virtio 1.2, 5.2.6: the ID string has at most 20 bytes. */
+#define SERIAL_MAX 20
+
+/* ---- messages ---- */
+
+void config_message(struct config_messages *messages, const char *file, unsigned line, const char *format,
+		    ...)
+{
+	char text[CONFIG_MESSAGE_MAX];
+	size_t used = 0;
+	va_list arguments;
+
+	messages->count++;
+	if (messages->kept == CONFIG_MESSAGES_MAX)
+		return;
+	if (file && line > 0)
+		used = (size_t)snprintf(text, sizeof(text), "%s:%u: ", file, line);
+	else if (file)
+		used = (size_t)snprintf(text, sizeof(text), "%s: ", file);
+	if (used >= sizeof(text))
+		used = sizeof(text) - 1;
+	va_start(arguments, format);
+	vsnprintf(text + used, sizeof(text) - used, format, arguments);
+	va_end(arguments);
+	messages->text[messages->kept] = strdup(text);
+	if (messages->text[messages->kept])
+		messages->kept++;
+}
+
+void config_messages_finish(struct config_messages *messages)
+{
+	for (unsigned i = 0; i < messages->kept; i++)
+		free(messages->text[i]);
+	*messages = (struct config_messages){ .count = 0 };
+}
+
+const char *config_title(const struct config_object *object, char buffer[CONFIG_TITLE_SIZE])
+{
+	snprintf(buffer, CONFIG_TITLE_SIZE, "[%s%s%s]", object->section->name, object->name[0] ? " " : "",
+		 object->name);
+	return buffer;
+}
+
+/* ---- objects ---- */
+
+static void *value_at(struct config_object *object, const struct config_key *key)
+{
+	return (char *)object + key->offset;
+}
+
+static bool is_text(const struct config_key *key)
+{
+	return key->type == CONFIG_TEXT || key->type == CONFIG_PATH || key->type == CONFIG_SERIAL;
+}
+
+static struct config_object **list_of(struct config *config, const struct config_section *section)
+{
+	return (struct config_object **)((char *)config + section->list_offset);
+}
+
+struct config_object *config_find(struct config_object *list, const char *name)
+{
+	while (list && strcmp(list->name, name) != 0)
+		list = list->next;
+	return list;
+}
+
+const struct config_daemon *config_daemon(const struct config *config)
+{
+	return (const struct config_daemon *)config->daemons;
+}
+
+static void destroy_object(struct config_object *object)
+{
+	for (unsigned i = 0; i < object->section->key_count; i++) {
+		if (is_text(&object->section->keys[i]))
+			free(*(char **)value_at(object, &object->section->keys[i]));
+	}
+	free(object);
+}
+
+void config_destroy(struct config *config)
+{
+	if (!config)
+		return;
+	for (unsigned i = 0; i < config_section_count; i++) {
+		struct config_object **list = list_of(config, &config_sections[i]);
+
+		while (*list) {
+			struct config_object *object = *list;
+
+			*list = object->next;
+			destroy_object(object);
+		}
+	}
+	for (unsigned i = 0; i < config->file_count; i++)
+		free(config->files[i]);
+	free(config->files);
+	free(config);
+}
+
+/* ---- values ---- */
+
+/* Where a message belongs. */
+struct where {
+	struct config_messages *messages;
+	const char *file;
+	unsigned line;
+};
+
+static int parse_choice(const struct config_key *key, const char *text, unsigned *ret_choice)
+{
+	for (unsigned i = 0; key->choices[i]; i++) {
+		if (strcmp(key->choices[i], text) == 0) {
+			*ret_choice = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static bool is_serial(const char *text)
+{
+	size_t length = strlen(text);
+
+	for (const char *c = text; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			return false;
+	}
+	return length >= 1 && length <= SERIAL_MAX;
+}
+
+/* Parses and stores; 0, -EINVAL (not such a value) or -ERANGE. */
+static int store_value(struct config_object *object, const struct config_key *key, const char *text)
+{
+	void *value = value_at(object, key);
+	uint64_t number = 0;
+	int error = 0;
+
+	switch (key->type) {
+	case CONFIG_SIZE:
+	case CONFIG_NUMBER:
+		error = key->type == CONFIG_SIZE ? value_parse_size(text, &number)
+						 : value_parse_number(text, &number);
+		if (!error && (number < key->minimum || (key->maximum && number > key->maximum)))
+			error = -ERANGE;
+		if (!error)
+			*(uint64_t *)value = number;
+		return error;
+	case CONFIG_BOOLEAN:
+		return value_parse_boolean(text, value);
+	case CONFIG_CHOICE:
+		return parse_choice(key, text, value);
+	case CONFIG_MODE:
+		return value_parse_mode(text, value);
+	case CONFIG_PATH:
+		error = text[0] == '/' ? 0 : -EINVAL;
+		break;
+	case CONFIG_SERIAL:
+		error = is_serial(text) ? 0 : -EINVAL;
+		break;
+	case CONFIG_TEXT:
+		error = text[0] ? 0 : -EINVAL;
+		break;
+	}
+	if (error)
+		return error;
+	free(*(char **)value);
+	*(char **)value = strdup(text);
+	return *(char **)value ? 0 : -ENOMEM;
+}
+
+static void list_choices(const struct config_key *key, char *buffer, size_t size)
+{
+	size_t used = 0;
+
+	buffer[0] = '\0';
+	for (unsigned i = 0; key->choices[i] && used < size; i++)
+		used += (size_t)snprintf(buffer + used, size - used, "%s%s", i ? ", " : "", key->choices[i]);
+}
+
+static void complain_range(const struct where *where, const struct config_key *key, const char *text)
+{
+	char least[VALUE_SIZE_TEXT], most[VALUE_SIZE_TEXT];
+
+	if (key->type == CONFIG_SIZE)
+		config_message(where->messages, where->file, where->line,
+			       "%s = %s is out of range: give %s to %s", key->name, text,
+			       value_format_size(key->minimum, least), value_format_size(key->maximum, most));
+	else if (key->type == CONFIG_MODE)
+		config_message(where->messages, where->file, where->line,
+			       "%s = %s is out of range: give an octal mode up to 0777", key->name, text);
+	else
+		config_message(where->messages, where->file, where->line,
+			       "%s = %s is out of range: give a number from %llu to %llu", key->name, text,
+			       (unsigned long long)key->minimum, (unsigned long long)key->maximum);
+}
+
+static void complain_value(const struct where *where, const struct config_key *key, const char *text)
+{
+	char choices[128] = "";
+	const char *right = "";
+
+	switch (key->type) {
+	case CONFIG_SIZE:
+		right = "is not a size: give a number of bytes, or with K, M, G or T, for example 8G";
+		break;
+	case CONFIG_NUMBER:
+		right = "is not a whole number";
+		break;
+	case CONFIG_BOOLEAN:
+		right = "is neither yes nor no";
+		break;
+	case CONFIG_MODE:
+		right = "is not an octal mode, for example 0660";
+		break;
+	case CONFIG_PATH:
+		right = "is not an absolute path: it must start with '/'";
+		break;
+	case CONFIG_SERIAL:
+		right = "is not a serial number: give 1 to 20 printable ASCII characters";
+		break;
+	case CONFIG_TEXT:
+		right = "is empty: give a name, or leave the line out";
+		break;
+	case CONFIG_CHOICE:
+		list_choices(key, choices, sizeof(choices));
+		right = "is none of: ";
+		break;
+	}
+	config_message(where->messages, where->file, where->line, "%s = %s %s%s", key->name, text, right,
+		       choices);
+}
+
+static void list_keys(const struct config_section *section, char *buffer, size_t size)
+{
+	size_t used = 0;
+
+	for (unsigned i = 0; i < section->key_count && used < size; i++)
+		used += (size_t)snprintf(buffer + used, size - used, "%s%s", i ? ", " : "",
+					 section->keys[i].name);
+}
+
+static void complain_key(const struct where *where, const struct config_object *object, const char *name)
+{
+	struct value_nearest nearest;
+	char title[CONFIG_TITLE_SIZE], keys[384];
+
+	value_nearest_init(&nearest, name);
+	for (unsigned i = 0; i < object->section->key_count; i++)
+		value_nearest_offer(&nearest, object->section->keys[i].name);
+	config_title(object, title);
+	if (nearest.best) {
+		config_message(where->messages, where->file, where->line,
+			       "unknown key '%s' in %s; did you mean '%s'?", name, title, nearest.best);
+		return;
+	}
+	list_keys(object->section, keys, sizeof(keys));
+	config_message(where->messages, where->file, where->line, "unknown key '%s' in %s; known keys: %s",
+		       name, title, keys);
+}
+
+static void set_key(struct config_object *object, const char *name, const char *text,
+		    const struct where *where)
+{
+	const struct config_section *section = object->section;
+	unsigned index = 0;
+	int error;
+
+	while (index < section->key_count && strcmp(section->keys[index].name, name) != 0)
+		index++;
+	if (index == section->key_count) {
+		complain_key(where, object, name);
+		return;
+	}
+	if (object->key_line[index] != 0) {
+		config_message(where->messages, where->file, where->line, "%s is already given at %s:%u",
+			       name, object->key_file[index], object->key_line[index]);
+		return;
+	}
+	object->key_line[index] = where->line;
+	object->key_file[index] = where->file;
+	error = store_value(object, &section->keys[index], text);
+	if (error == -ERANGE)
+		complain_range(where, &section->keys[index], text);
+	else if (error)
+		complain_value(where, &section->keys[index], text);
+}
+
+/* ---- sections ---- */
+
+static struct config_object *create_object(struct config *config, const struct config_section *section,
+					   const char *name, const char *file, unsigned line)
+{
+	struct config_object *object = calloc(1, section->object_bytes);
+	struct config_object **link = list_of(config, section);
+
+	if (!object)
+		return NULL;
+	object->section = section;
+	object->file = file;
+	object->line = line;
+	snprintf(object->name, sizeof(object->name), "%s", name);
+	for (unsigned i = 0; i < section->key_count; i++) {
+		if (section->keys[i].initial &&
+		    store_value(object, &section->keys[i], section->keys[i].initial) < 0)
+			assert(is_text(&section->keys[i]));	/* out of memory; else the table is wrong */
+	}
+	while (*link)
+		link = &(*link)->next;
+	*link = object;
+	return object;
+}
+
+bool config_split_name(const char *name, char guest[CONFIG_GUEST_MAX + 1], const char **ret_rest)
+{
+	const char *slash = strchr(name, '/');
+
+	if (!slash || !value_is_name(name, (size_t)(slash - name), CONFIG_GUEST_MAX) ||
+	    !value_is_name(slash + 1, strlen(slash + 1), CONFIG_NAME_SIZE - 1 - CONFIG_GUEST_MAX - 1))
+		return false;
+	snprintf(guest, CONFIG_GUEST_MAX + 1, "%.*s", (int)(slash - name), name);
+	*ret_rest = slash + 1;
+	return true;
+}
+
+/* Is this a good name for the section? Complains if not. */
+static bool check_name(const struct config_section *section, const char *name, const struct where *where)
+{
+	char guest[CONFIG_GUEST_MAX + 1];
+	const char *rest;
+	bool good;
+
+	switch (section->naming) {
+	case CONFIG_UNNAMED:
+		good = name[0] == '\0';
+		break;
+	case CONFIG_NAMED:
+		good = value_is_name(name, strlen(name), CONFIG_GUEST_MAX);
+		break;
+	default:
+		good = config_split_name(name, guest, &rest);
+		break;
+	}
+	if (!good)
+		config_message(where->messages, where->file, where->line,
+			       "bad name '%s' for a section of kind %s: write it like %s%s", name,
+			       section->name, section->example,
+			       section->naming == CONFIG_UNNAMED ? ""
+								 : ", with letters, digits, '.', '_' and '-' "
+								   "(not first), at most 63 characters");
+	return good;
+}
+
+static void complain_section(const struct where *where, const char *kind, const char *name)
+{
+	struct value_nearest nearest;
+
+	value_nearest_init(&nearest, kind);
+	for (unsigned i = 0; i < config_section_count; i++)
+		value_nearest_offer(&nearest, config_sections[i].name);
+	if (nearest.best)
+		config_message(where->messages, where->file, where->line,
+			       "unknown section [%s%s%s]; did you mean [%s%s%s]?", kind, *name ? " " : "",
+			       name, nearest.best, *name ? " " : "", name);
+	else
+		config_message(
+			where->messages, where->file, where->line,
+			"unknown section [%s%s%s]; known sections: [daemon], [pool NAME], [group NAME], "
+			"[guest NAME], [disk GUEST/NAME]",
+			kind, *name ? " " : "", name);
+}
+
+/* Returns the object whose keys follow, or NULL: the keys up to the next section are skipped. */
+static struct config_object *open_section(struct config *config, const struct config_line *line,
+					  const struct where *where)
+{
+	const struct config_section *section = config_sections;
+	const struct config_section *end = section + config_section_count;
+	struct config_object *object;
+	char title[CONFIG_TITLE_SIZE];
+
+	while (section < end && strcmp(section->name, line->name) != 0)
+		section++;
+	if (section == end) {
+		complain_section(where, line->name, line->value);
+		return NULL;
+	}
+	if (!check_name(section, line->value, where))
+		return NULL;
+	object = config_find(*list_of(config, section), line->value);
+	if (object && section->naming == CONFIG_UNNAMED)
+		return object;	/* [daemon] may be spread over files */
+	if (object) {
+		config_message(where->messages, where->file, where->line, "%s is already declared at %s:%u",
+			       config_title(object, title), object->file, object->line);
+		return NULL;
+	}
+	return create_object(config, section, line->value, where->file, where->line);
+}
+
+struct config *config_create(void)
+{
+	struct config *config = calloc(1, sizeof(*config));
+
+	if (!config)
+		return NULL;
+	if (!create_object(config, &config_sections[0], "", "built-in defaults", 0)) {
+		config_destroy(config);
+		return NULL;
+	}
+	return config;
+}
+
+static const char *keep_file_name(struct config *config, const char *file)
+{
+	char **files = reallocarray(config->files, config->file_count + 1, sizeof(*files));
+
+	if (!files)
+		return NULL;
+	config->files = files;
+	files[config->file_count] = strdup(file);
+	return files[config->file_count] ? files[config->file_count++] : NULL;
+}
+
+void config_parse(struct config *config, const char *file, const char *bytes, size_t length,
+		  struct config_messages *messages)
+{
+	struct where where = { .messages = messages, .file = keep_file_name(config, file) };
+	struct config_object *object = NULL;
+	struct config_lines lines;
+	struct config_line line;
+	bool skip = false;
+
+	config_lines_init(&lines, bytes, length);
+	while (config_lines_next(&lines, &line)) {
+		where.line = line.number;
+		if (line.kind == CONFIG_LINE_BAD) {
+			config_message(messages, where.file, line.number, "%s", line.problem);
+		} else if (line.kind == CONFIG_LINE_SECTION) {
+			object = open_section(config, &line, &where);
+			skip = !object;
+		} else if (object) {
+			set_key(object, line.name, line.value, &where);
+		} else if (!skip) {
+			config_message(
+				messages, where.file, line.number,
+				"'%s' stands before the first section; start with one, for example [daemon]",
+				line.name);
+		}
+	}
+}

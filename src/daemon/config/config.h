@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The configuration: one INI file plus conf.d/<any>.conf beside it, one section per object. What
+ * sections and keys there are is one table (config_keys.c), from which parsing, messages and the reference
+ * in docs/configuration.md come. A new kind of object is a struct here and rows there.
+ *
+ * Mistakes do not stop the reading: each becomes one message "file:line: what is wrong; what would be
+ * right", and all are reported together.
+ */
+#ifndef VIADUCT_DAEMON_CONFIG_CONFIG_H
+#define VIADUCT_DAEMON_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* "guest/disk", as in the pool's catalogue (POOL_NAME_MAX), with the final NUL. */
+#define CONFIG_NAME_SIZE 128
+/* Guests and pools: leaves room for a disk's name and for the socket's path. */
+#define CONFIG_GUEST_MAX 63
+/* Keys of one section at most. */
+#define CONFIG_KEYS_MAX 24
+
+/* ---- messages ---- */
+
+#define CONFIG_MESSAGE_MAX  512
+/* A file of rubbish gives no more lines than somebody reads. */
+#define CONFIG_MESSAGES_MAX 50
+
+struct config_messages {
+	unsigned count;		/* messages given, also those beyond the maximum */
+	unsigned kept;
+	char *text[CONFIG_MESSAGES_MAX];
+};
+
+/* One sentence without a full stop; `file` may be NULL; line 0 = the file as a whole. */
+void config_message(struct config_messages *messages, const char *file, unsigned line, const char *format,
+		    ...) __attribute__((format(printf, 4, 5)));
+void config_messages_finish(struct config_messages *messages);
+
+/* ---- the table ---- */
+
+enum config_type {
+	CONFIG_TEXT,	/* char * */
+	CONFIG_PATH,	/* char *: absolute */
+	CONFIG_SIZE,	/* uint64_t: bytes */
+	CONFIG_NUMBER,	/* uint64_t */
+	CONFIG_BOOLEAN,	/* bool */
+	CONFIG_CHOICE,	/* unsigned: index into choices */
+	CONFIG_MODE,	/* unsigned: permission bits */
+	CONFIG_SERIAL,	/* char *: 1 … 20 printable ASCII characters */
+};
+
+struct config_key {
+	const char *name;
+	enum config_type type;
+	size_t offset;			/* of the value in the section's struct */
+	uint64_t minimum, maximum;	/* SIZE and NUMBER; maximum 0 = no bound */
+	const char *const *choices;	/* CHOICE: NULL-terminated */
+	const char *initial;		/* default as text, NULL: none (what that means is in help) */
+	const char *help;
+};
+
+enum config_naming { CONFIG_UNNAMED, CONFIG_NAMED, CONFIG_NAMED_PAIR /* GUEST/NAME */ };
+
+struct config_section {
+	const char *name;
+	enum config_naming naming;
+	const char *example;		/* of its name */
+	size_t object_bytes;
+	size_t list_offset;		/* of its list in struct config */
+	const struct config_key *keys;
+	unsigned key_count;
+	const char *help;
+};
+
+extern const struct config_section config_sections[];
+extern const unsigned config_section_count;
+/* The row of a section that there is. */
+const struct config_section *config_section_find(const char *name);
+
+/* The reference of all sections and keys, in Markdown, on `stream`. */
+void config_print_reference(FILE *stream);
+
+/* ---- what was read ---- */
+
+/* First member of every object; objects of a section are a list in order of declaration. */
+struct config_object {
+	const struct config_section *section;
+	struct config_object *next;
+	const char *file;			/* owned by the config */
+	unsigned line;				/* of the section's header */
+	unsigned key_line[CONFIG_KEYS_MAX];	/* where each key was given; 0 = not given */
+	const char *key_file[CONFIG_KEYS_MAX];
+	char name[CONFIG_NAME_SIZE];
+};
+
+/* Shares of a physical disk's time, as users write them; see struct share_settings (arbiter/share/gate.h). */
+enum config_share_key {
+	SHARE_WEIGHT,
+	SHARE_MIN_IOPS,
+	SHARE_MAX_IOPS,
+	SHARE_MIN_BANDWIDTH,	/* bytes a second */
+	SHARE_MAX_BANDWIDTH,
+	SHARE_BURST,		/* ms */
+	SHARE_LATENCY_TARGET,	/* us; disks only */
+	SHARE_KEYS
+};
+
+struct config_share {
+	uint64_t value[SHARE_KEYS];
+};
+
+/* What the user knows better than a measurement; 0: not given. Both or none. */
+struct config_capacity {
+	uint64_t iops, bandwidth;
+};
+
+struct config_daemon {
+	struct config_object object;
+	char *runtime_dir, *state_dir;
+	uint64_t workers;	/* 0: one for each two CPUs */
+	uint64_t poll_us;
+	char *user, *group;
+	bool sandbox;
+	unsigned log_level;	/* enum log_level */
+};
+
+struct config_pool {
+	struct config_object object;
+	char *path;
+	uint64_t size_bytes;	/* 0: not given */
+	unsigned cache;		/* enum host_disk_cache */
+	struct config_capacity capacity;
+};
+
+struct config_group {
+	struct config_object object;
+	struct config_share share;
+};
+
+struct config_guest {
+	struct config_object object;
+	char *socket_owner, *socket_group;
+	unsigned socket_mode;
+	uint64_t memory_bytes;
+	char *group;		/* NULL: none */
+	struct config_share share;
+};
+
+struct config_disk {
+	struct config_object object;
+	char *pool, *path;	/* exactly one */
+	uint64_t size_bytes;
+	unsigned cache;		/* enum host_disk_cache; path disks */
+	bool read_only;
+	bool packed;
+	uint64_t queues;
+	char *serial;
+	char *socket, *connect;	/* at most one */
+	struct config_share share;
+	struct config_capacity capacity;	/* path disks */
+};
+
+struct config {
+	struct config_object *daemons, *pools, *groups, *guests, *disks;
+	char **files;
+	unsigned file_count;
+};
+
+/* The one [daemon]: always there after parsing. */
+const struct config_daemon *config_daemon(const struct config *config);
+
+#define config_for_each(list, type, variable)                                                                \
+	for (const struct type *variable = (const struct type *)(list); variable;                            \
+	     variable = (const struct type *)variable->object.next)
+
+/* An empty configuration (every default set); NULL when out of memory. */
+struct config *config_create(void);
+void config_destroy(struct config *config);
+
+/* Reads the text of one file into the config. Pure. `file` is copied and only used in messages. */
+void config_parse(struct config *config, const char *file, const char *bytes, size_t length,
+		  struct config_messages *messages);
+
+/* After all files: do the objects fit together? Pure. */
+void config_check(const struct config *config, struct config_messages *messages);
+
+/*
+ * Reads `path` and conf.d beside it, parses and checks. Returns 0 and *ret_config (owned by the caller), or
+ * -EINVAL with at least one message; -ENOENT (with a message) when the file is missing.
+ */
+int config_load(const char *path, struct config **ret_config, struct config_messages *messages);
+
+/* ---- shares: config_share.c ---- */
+
+/* The row of a setting in [group], [guest] or [disk]; NULL when the section has none. */
+const struct config_key *config_share_key(const struct config_section *section, enum config_share_key key);
+/* The settings of such an object; NULL: the defaults of the section. */
+struct config_share config_share_of(const struct config_section *section, const struct config_object *object);
+/* The line at which the object was given a setting; 0: it was not. */
+unsigned config_share_line(const struct config_object *object, enum config_share_key key,
+			   const char **ret_file);
+/* A limit below its reservation: true, with the limit's and the reservation's keys. */
+bool config_share_contradicts(const struct config_share *share, enum config_share_key *ret_limit,
+			      enum config_share_key *ret_reservation);
+/* The part of config_check() for shares and capacities. */
+void config_check_shares(const struct config *config, struct config_messages *messages);
+
+/* A whole file of at most 4 MiB. Returns 0 and bytes to free, or -errno. */
+int config_read_file(const char *path, char **ret_bytes, size_t *ret_length);
+
+/* An object by its name; NULL. */
+struct config_object *config_find(struct config_object *list, const char *name);
+
+/* Splits "guest/name"; guest must hold CONFIG_GUEST_MAX + 1 bytes. False when it is no such pair. */
+bool config_split_name(const char *name, char guest[CONFIG_GUEST_MAX + 1], const char **ret_rest);
+
+/* "[disk alice/root]" for messages. Returns the buffer. */
+#define CONFIG_TITLE_SIZE (CONFIG_NAME_SIZE + 16)
+const char *config_title(const struct config_object *object, char buffer[CONFIG_TITLE_SIZE]);
+
+#endif

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Every section and key there is. */
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arbiter/share/gate.h"
+#include "core/log.h"
+#include "daemon/config/config.h"
+#include "daemon/config/config_values.h"
+#include "host/host_disk.h"
+
+/* In the order of enum log_level and enum host_disk_cache. */
+static const char *const log_levels[] = { "error", "warning", "info", "debug", NULL };
+static const char *const caches[] = { "auto", "direct", "buffered", NULL };
+
+static_assert(LOG_LEVEL_DEBUG == 3, "log_levels[] follows enum log_level");
+static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_cache");
+
+#define MIB (1024ull * 1024)
+
+/* The settings of a share, which groups, guests and disks have alike. */
+#define SHARE_KEY(object, index) .offset = offsetof(struct object, share.value[index])
+#define BANDWIDTH_MAX (1ull << 40)
+#define IOPS_MAX 1000000000ull
+#define WEIGHT_HELP "Share of the physical disk's time against the others' weights while it is contended."
+#define WEIGHT_KEY(object)                                                                                   \
+	.name = "weight", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_WEIGHT), .minimum = 1,              \
+	.maximum = SCHEDULER_WEIGHT_MAX
+#define SHARE_KEYS_OF(object)                                                                                \
+	{ .name = "min_iops",                                                                                \
+	  .type = CONFIG_NUMBER,                                                                             \
+	  SHARE_KEY(object, SHARE_MIN_IOPS),                                                                 \
+	  .maximum = IOPS_MAX,                                                                               \
+	  .help = "Reservation: requests a second (4 KiB, random) that it gets whatever others want. "       \
+		  "Default: none." },                                                                        \
+		{ .name = "max_iops",                                                                        \
+		  .type = CONFIG_NUMBER,                                                                     \
+		  SHARE_KEY(object, SHARE_MAX_IOPS),                                                         \
+		  .maximum = IOPS_MAX,                                                                       \
+		  .help = "Limit: requests a second. Default: none." },                                      \
+		{ .name = "min_bandwidth",                                                                   \
+		  .type = CONFIG_SIZE,                                                                       \
+		  SHARE_KEY(object, SHARE_MIN_BANDWIDTH),                                                    \
+		  .maximum = BANDWIDTH_MAX,                                                                  \
+		  .help = "Reservation: bytes a second. Default: none." },                                   \
+		{ .name = "max_bandwidth",                                                                   \
+		  .type = CONFIG_SIZE,                                                                       \
+		  SHARE_KEY(object, SHARE_MAX_BANDWIDTH),                                                    \
+		  .maximum = BANDWIDTH_MAX,                                                                  \
+		  .help = "Limit: bytes a second. Default: none." },                                         \
+	{                                                                                                    \
+		.name = "burst", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_BURST),                      \
+		.maximum = SHARE_BURST_MS_MAX, .initial = "10",                                              \
+		.help = "So many milliseconds' worth of the limits may be saved up while idle."              \
+	}
+
+#define CAPACITY_KEYS_OF(object)                                                                             \
+	{ .name = "capacity_iops",                                                                           \
+	  .type = CONFIG_NUMBER,                                                                             \
+	  .offset = offsetof(struct object, capacity.iops),                                                  \
+	  .minimum = 1,                                                                                      \
+	  .maximum = IOPS_MAX,                                                                               \
+	  .help = "Requests a second (4 KiB, random) that the physical disk carries out. Default: it is "    \
+		  "measured." },                                                                             \
+	{                                                                                                    \
+		.name = "capacity_bandwidth", .type = CONFIG_SIZE,                                           \
+		.offset = offsetof(struct object, capacity.bandwidth), .minimum = 4096,                      \
+		.maximum = BANDWIDTH_MAX,                                                                    \
+		.help = "Bytes a second (sequential) that it carries out; given together with "              \
+			"capacity_iops."                                                                     \
+	}
+
+static_assert(SCHEDULER_WEIGHT_DEFAULT == 100 && SHARE_BURST_MS_DEFAULT == 10,
+	      "the defaults above are the arbiter's");
+
+static const struct config_key daemon_keys[] = {
+	{ .name = "runtime_dir",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_daemon, runtime_dir),
+	  .help = "Directory of the sockets. Default: /run/viaduct for root, $XDG_RUNTIME_DIR/viaduct "
+		  "otherwise." },
+	{ .name = "state_dir",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_daemon, state_dir),
+	  .help = "Directory of what outlives the daemon: settings made at run time, measured disks. No "
+		  "other daemon "
+		  "uses it. Default: /var/lib/viaduct for root, $XDG_STATE_HOME/viaduct or "
+		  "~/.local/state/viaduct otherwise." },
+	{ .name = "workers",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_daemon, workers),
+	  .minimum = 1,
+	  .maximum = 64,
+	  .help = "Threads that serve queues. Default: one for each two CPUs, at least one." },
+	{ .name = "poll_us",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_daemon, poll_us),
+	  .maximum = 1000000,
+	  .initial = "32",
+	  .help = "Longest busy wait of a worker, in microseconds, before it sleeps; 0 = never spin." },
+	{ .name = "user",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_daemon, user),
+	  .help = "Account to change to after the devices are open, when started as root. Default: stay." },
+	{ .name = "group",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_daemon, group),
+	  .help = "Group to change to, and owner of the API's socket. Default: the user's own group." },
+	{ .name = "sandbox",
+	  .type = CONFIG_BOOLEAN,
+	  .offset = offsetof(struct config_daemon, sandbox),
+	  .initial = "yes",
+	  .help = "Forbid system calls that the daemon never needs (seccomp)." },
+	{ .name = "log_level",
+	  .type = CONFIG_CHOICE,
+	  .offset = offsetof(struct config_daemon, log_level),
+	  .choices = log_levels,
+	  .initial = "info",
+	  .help = "Least important kind of line that is logged." },
+};
+
+static const struct config_key pool_keys[] = {
+	{ .name = "path",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_pool, path),
+	  .help = "Block device, or file that is made if it is missing. Required." },
+	{ .name = "size",
+	  .type = CONFIG_SIZE,
+	  .offset = offsetof(struct config_pool, size_bytes),
+	  .minimum = 16 * MIB,
+	  .maximum = 1ull << 50,
+	  .help = "Size of the file; a larger value grows it. Required unless the path is below /dev." },
+	{ .name = "cache",
+	  .type = CONFIG_CHOICE,
+	  .offset = offsetof(struct config_pool, cache),
+	  .choices = caches,
+	  .initial = "auto",
+	  .help = "direct: O_DIRECT; buffered: the host's page cache; auto: direct on block devices, else "
+		  "buffered." },
+	CAPACITY_KEYS_OF(config_pool),
+};
+
+static const struct config_key group_keys[] = {
+	{ WEIGHT_KEY(config_group), .help = WEIGHT_HELP " Default: the sum of its guests'." },
+	SHARE_KEYS_OF(config_group),
+};
+
+static const struct config_key guest_keys[] = {
+	{ .name = "socket_owner",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_guest, socket_owner),
+	  .help = "Account that owns the guest's sockets: the one its VMM runs as. Default: the daemon's "
+		  "own." },
+	{ .name = "socket_group",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_guest, socket_group),
+	  .help = "Group of the guest's sockets. Default: the daemon's own." },
+	{ .name = "socket_mode",
+	  .type = CONFIG_MODE,
+	  .offset = offsetof(struct config_guest, socket_mode),
+	  .initial = "0600",
+	  .help = "Permissions of the guest's sockets, octal." },
+	{ .name = "memory",
+	  .type = CONFIG_SIZE,
+	  .offset = offsetof(struct config_guest, memory_bytes),
+	  .minimum = 16 * MIB,
+	  .maximum = 1ull << 46,
+	  .initial = "512M",
+	  .help = "Memory that `viaduct run` gives the guest." },
+	{ .name = "group",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_guest, group),
+	  .help = "Group whose share the guest's is a part of. Default: none, beside the groups." },
+	{ WEIGHT_KEY(config_guest), .help = WEIGHT_HELP " Default: the sum of its disks'." },
+	SHARE_KEYS_OF(config_guest),
+};
+
+static const struct config_key disk_keys[] = {
+	{ .name = "pool",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_disk, pool),
+	  .help = "Pool that the disk is a part of. Either pool or path is required." },
+	{ .name = "path",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_disk, path),
+	  .help = "File or block device of its own, used as it is. Either pool or path is required." },
+	{ .name = "size",
+	  .type = CONFIG_SIZE,
+	  .offset = offsetof(struct config_disk, size_bytes),
+	  .minimum = 4096,
+	  .maximum = 1ull << 50,
+	  .help = "Size of a disk in a pool; it is made if missing, and a larger value grows it. Required "
+		  "with pool." },
+	{ .name = "cache",
+	  .type = CONFIG_CHOICE,
+	  .offset = offsetof(struct config_disk, cache),
+	  .choices = caches,
+	  .initial = "auto",
+	  .help = "As for a pool; only with path." },
+	{ .name = "read_only",
+	  .type = CONFIG_BOOLEAN,
+	  .offset = offsetof(struct config_disk, read_only),
+	  .initial = "no",
+	  .help = "The guest may only read." },
+	{ .name = "queues",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_disk, queues),
+	  .minimum = 1,
+	  .maximum = 64,
+	  .initial = "16",
+	  .help = "Queues that the guest may use at most." },
+	{ .name = "packed",
+	  .type = CONFIG_BOOLEAN,
+	  .offset = offsetof(struct config_disk, packed),
+	  .initial = "yes",
+	  .help = "Offer packed rings too." },
+	{ .name = "serial",
+	  .type = CONFIG_SERIAL,
+	  .offset = offsetof(struct config_disk, serial),
+	  .help = "Serial number that the guest sees, 1 to 20 printable characters. Default: the disk's "
+		  "name, cut." },
+	{ .name = "socket",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_disk, socket),
+	  .help = "Socket to listen on. Default: RUNTIME/GUEST/disk-NAME.sock." },
+	{ .name = "connect",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_disk, connect),
+	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
+	{ WEIGHT_KEY(config_disk), .initial = "100", .help = WEIGHT_HELP },
+	SHARE_KEYS_OF(config_disk),
+	{ .name = "latency_target",
+	  .type = CONFIG_NUMBER,
+	  SHARE_KEY(config_disk, SHARE_LATENCY_TARGET),
+	  .maximum = 60000000,
+	  .help = "Longest time in microseconds that 99 % of its requests should spend inside the "
+		  "physical disk; less is let in at once while they do not. Default: none." },
+	CAPACITY_KEYS_OF(config_disk),
+};
+
+#define KEYS(table) .keys = (table), .key_count = sizeof(table) / sizeof((table)[0])
+
+static_assert(sizeof(disk_keys) / sizeof(disk_keys[0]) <= CONFIG_KEYS_MAX, "struct config_object has room");
+
+const struct config_section config_sections[] = {
+	{ .name = "daemon",
+	  .naming = CONFIG_UNNAMED,
+	  .example = "[daemon]",
+	  .object_bytes = sizeof(struct config_daemon),
+	  .list_offset = offsetof(struct config, daemons),
+	  KEYS(daemon_keys),
+	  .help = "The daemon as a whole." },
+	{ .name = "pool",
+	  .naming = CONFIG_NAMED,
+	  .example = "[pool main]",
+	  .object_bytes = sizeof(struct config_pool),
+	  .list_offset = offsetof(struct config, pools),
+	  KEYS(pool_keys),
+	  .help = "A physical disk that is cut into virtual disks." },
+	{ .name = "group",
+	  .naming = CONFIG_NAMED,
+	  .example = "[group gold]",
+	  .object_bytes = sizeof(struct config_group),
+	  .list_offset = offsetof(struct config, groups),
+	  KEYS(group_keys),
+	  .help = "Guests that share a part of each physical disk's time." },
+	{ .name = "guest",
+	  .naming = CONFIG_NAMED,
+	  .example = "[guest alice]",
+	  .object_bytes = sizeof(struct config_guest),
+	  .list_offset = offsetof(struct config, guests),
+	  KEYS(guest_keys),
+	  .help = "One tenant: a virtual machine." },
+	{ .name = "disk",
+	  .naming = CONFIG_NAMED_PAIR,
+	  .example = "[disk alice/root]",
+	  .object_bytes = sizeof(struct config_disk),
+	  .list_offset = offsetof(struct config, disks),
+	  KEYS(disk_keys),
+	  .help = "A virtual disk of a guest." },
+};
+const unsigned config_section_count = sizeof(config_sections) / sizeof(config_sections[0]);
+
+static void print_values(FILE *stream, const struct config_key *key)
+{
+	static const char *const names[] = {
+		[CONFIG_TEXT] = "name", [CONFIG_PATH] = "absolute path", [CONFIG_SIZE] = "size",
+		[CONFIG_NUMBER] = "number", [CONFIG_BOOLEAN] = "yes or no", [CONFIG_MODE] = "octal mode",
+		[CONFIG_SERIAL] = "text",
+	};
+	char least[VALUE_SIZE_TEXT], most[VALUE_SIZE_TEXT];
+
+	if (key->type == CONFIG_CHOICE) {
+		for (unsigned i = 0; key->choices[i]; i++)
+			fprintf(stream, "%s%s", i ? ", " : "", key->choices[i]);
+	} else if (key->type == CONFIG_SIZE) {
+		fprintf(stream, "size, %s to %s", value_format_size(key->minimum, least),
+			value_format_size(key->maximum, most));
+	} else if (key->type == CONFIG_NUMBER) {
+		fprintf(stream, "number, %llu to %llu", (unsigned long long)key->minimum,
+			(unsigned long long)key->maximum);
+	} else {
+		fputs(names[key->type], stream);
+	}
+}
+
+void config_print_reference(FILE *stream)
+{
+	for (unsigned i = 0; i < config_section_count; i++) {
+		const struct config_section *section = &config_sections[i];
+
+		fprintf(stream,
+			"%s### `%s`\n\n%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n",
+			i ? "\n" : "", section->example, section->help);
+		for (unsigned j = 0; j < section->key_count; j++) {
+			const struct config_key *key = &section->keys[j];
+
+			fprintf(stream, "| `%s` | ", key->name);
+			print_values(stream, key);
+			fprintf(stream, " | %s | %s |\n", key->initial ? key->initial : "", key->help);
+		}
+	}
+}

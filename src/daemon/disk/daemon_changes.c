@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Changes of virtual disks on request. Every refusal says what would be right. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "core/checked.h"
+#include "core/log.h"
+#include "daemon/config/config_values.h"
+#include "daemon/daemon.h"
+#include "daemon/disk/write_mode.h"
+
+/* A refusal of the pool becomes ours, with its sentence. */
+static int pool_refused(struct daemon_error *error, int code, const struct pool_error *why)
+{
+	return daemon_fail(error, code, "%s", why->text);
+}
+
+static int find_pool(struct daemon *daemon, const char *name, struct daemon_pool **ret_pool,
+		     struct daemon_error *error)
+{
+	struct daemon_pool *pool = daemon_pool_find(daemon, name);
+
+	if (!pool)
+		return daemon_fail(error, -ENODEV, "there is no pool '%s'", name);
+	if (!pool->pool)
+		return daemon_fail(error, -ENXIO, "the pool %s is not available: %s", name, pool->error.text);
+	*ret_pool = pool;
+	return 0;
+}
+
+static int check_new_name(struct daemon *daemon, const char *name, struct daemon_error *error)
+{
+	char guest[CONFIG_GUEST_MAX + 1];
+	const char *rest;
+
+	if (!config_split_name(name, guest, &rest))
+		return daemon_fail(error, -EINVAL,
+				   "'%.150s' is not a disk's name: write GUEST/NAME with letters, digits, "
+				   "'.', '_' and '-', for example alice/root",
+				   name);
+	if (daemon_disk_find(daemon, name))
+		return daemon_fail(error, -EEXIST, "there is a disk %s already", name);
+	return 0;
+}
+
+int daemon_disk_create(struct daemon *daemon, const char *name, const char *pool_name, uint64_t size_bytes,
+		       struct daemon_error *error)
+{
+	struct pool_error why = { .text = "" };
+	struct daemon_pool *pool = NULL;
+	struct pool_disk *part;
+	struct daemon_disk *disk;
+	int code = check_new_name(daemon, name, error);
+
+	if (!code && daemon_disk_settings(daemon, name) && !daemon_disk_settings(daemon, name)->pool)
+		code = daemon_fail(error, -EEXIST, "the configuration declares %s with a path of its own",
+				   name);
+	if (!code)
+		code = find_pool(daemon, pool_name, &pool, error);
+	if (code)
+		return code;
+	assert(pool);
+	code = pool_disk_create(pool->pool, name, size_bytes, &part, &why);
+	if (code)
+		return pool_refused(error, code, &why);
+	log_info(NULL, "pool %s: made disk %s", pool->name, name);
+	disk = daemon_disk_add(daemon, name, pool, part);
+	if (!disk)
+		return daemon_fail(error, -ENOMEM, "the disk was made, but cannot be served: out of memory");
+	if (!disk->endpoint)
+		return daemon_fail(error, disk->error.code, "the disk was made, but is not served: %s",
+				   disk->error.text);
+	return 0;
+}
+
+/* Only disks in a pool are ours to change. */
+static int check_in_pool(const struct daemon_disk *disk, struct daemon_error *error)
+{
+	if (!disk->pool)
+		return daemon_fail(error, -EPERM,
+				   "%s is a file or device of its own (%s): change that, then reload",
+				   disk->name, disk->path);
+	if (disk->farewell != DISK_STAYS)
+		return daemon_fail(error, -EBUSY, "another change of %s is under way", disk->name);
+	return 0;
+}
+
+int daemon_disk_grow(struct daemon_disk *disk, uint64_t size_bytes, struct daemon_error *error)
+{
+	struct pool_error why = { .text = "" };
+	char text[VALUE_SIZE_TEXT];
+	int code = check_in_pool(disk, error);
+
+	if (code)
+		return code;
+	if (size_bytes < pool_disk_size_bytes(disk->part))
+		return daemon_fail(
+			error, -EFBIG,
+			"%s has %s; shrinking a disk is refused, because its file system would lose "
+			"data",
+			disk->name, value_format_size(pool_disk_size_bytes(disk->part), text));
+	code = pool_disk_grow(disk->pool->pool, disk->part, size_bytes, &why);
+	if (code)
+		return pool_refused(error, code, &why);
+	if (disk->disk)
+		disk_resized(disk->disk);
+	log_info(&disk->subject, "grew to %s", value_format_size(pool_disk_size_bytes(disk->part), text));
+	return 0;
+}
+
+/* Renaming and deleting need a disk that nobody uses and that the configuration would not make again. */
+static int check_free(const struct daemon_disk *disk, const char *what, struct daemon_error *error)
+{
+	const struct config_disk *settings = daemon_disk_settings(disk->daemon, disk->name);
+	int code = check_in_pool(disk, error);
+
+	if (code)
+		return code;
+	if (daemon_disk_connected(disk))
+		return daemon_fail(error, -EBUSY,
+				   "%s is connected; stop the guest or unplug the disk, then %s it",
+				   disk->name, what);
+	if (settings)
+		return daemon_fail(error, -EBUSY,
+				   "%s is declared at %s:%u and would be made again; take the section out, "
+				   "reload, then %s it",
+				   disk->name, settings->object.file, settings->object.line, what);
+	return 0;
+}
+
+/* Waits for nothing: 0 or the outcome when it is known, 1 when it is under way. */
+static int leave(struct daemon_disk *disk, enum disk_farewell farewell, struct daemon_error *error)
+{
+	if (!daemon_disk_leave(disk, farewell, error))
+		return 1;
+	return error->code;
+}
+
+int daemon_disk_rename(struct daemon_disk *disk, const char *name, struct daemon_error *error)
+{
+	int code = check_free(disk, "rename", error);
+
+	if (!code && strcmp(name, disk->name) == 0)
+		return 0;
+	if (!code)
+		code = check_new_name(disk->daemon, name, error);
+	if (code)
+		return code;
+	snprintf(disk->new_name, sizeof(disk->new_name), "%s", name);
+	return leave(disk, DISK_RENAME, error);
+}
+
+int daemon_disk_delete(struct daemon_disk *disk, struct daemon_error *error)
+{
+	int code = check_free(disk, "delete", error);
+
+	if (code)
+		return code;
+	write_mode_changed(disk, true);	/* a later disk of this name starts afresh */
+	return leave(disk, DISK_DELETE, error);
+}
+
+/* ---- what the configuration asks for ---- */
+
+/* The configuration's size against the pool's. */
+static int settle_size(struct daemon *daemon, struct pool *pool, struct pool_disk *part,
+		       const struct config_disk *settings, struct daemon_error *error)
+{
+	uint64_t size_bytes = pool_disk_size_bytes(part);
+	struct daemon_disk *disk = daemon_disk_find(daemon, settings->object.name);
+	char now[VALUE_SIZE_TEXT], wanted[VALUE_SIZE_TEXT];
+	struct pool_error why = { .text = "" };
+	int code;
+
+	/* The pool rounds up to whole blocks. */
+	if (align_up(settings->size_bytes, 4096) < size_bytes)
+		return daemon_fail(error, -EINVAL,
+				   "%s:%u: size = %s is smaller than the disk, which has %s: shrinking is "
+				   "refused; set size = %s",
+				   settings->object.file, settings->object.line,
+				   value_format_size(settings->size_bytes, wanted),
+				   value_format_size(size_bytes, now), now);
+	if (settings->size_bytes <= size_bytes)
+		return 0;
+	if (disk && disk->part == part)
+		return daemon_disk_grow(disk, settings->size_bytes, error) ? error->code : 1;
+	code = pool_disk_grow(pool, part, settings->size_bytes, &why);
+	return code ? daemon_fail(error, code, "cannot grow: %s", why.text) : 1;
+}
+
+int daemon_disk_settle(struct daemon *daemon, const struct config_disk *settings, struct daemon_error *error)
+{
+	struct daemon_pool *pool = daemon_pool_find(daemon, settings->pool);
+	struct pool_error why = { .text = "" };
+	struct pool_disk *part;
+	int code;
+
+	if (!pool || !pool->pool)
+		return daemon_fail(error, -ENODEV, "not served: its pool %s is not available",
+				   settings->pool);
+	part = pool_disk_find(pool->pool, settings->object.name);
+	if (part)
+		return settle_size(daemon, pool->pool, part, settings, error);
+	code = pool_disk_create(pool->pool, settings->object.name, settings->size_bytes, &part, &why);
+	if (code)
+		return daemon_fail(error, code, "%s:%u: cannot make the disk: %s", settings->object.file,
+				   settings->object.line, why.text);
+	log_info(NULL, "pool %s: made disk %s", pool->name, settings->object.name);
+	return 1;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a physical disk can do: from the configuration, from an earlier run, or measured. */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "arbiter/disk/disk_calibrate.h"
+#include "core/clock.h"
+#include "core/crc32c.h"
+#include "core/log.h"
+#include "daemon/daemon.h"
+#include "daemon/share/shares.h"
+#include "daemon/base/state.h"
+
+/* ---- kept measurements: STATE/disk-XXXXXXXX.cost, a line that says of what disk, and the cost model ---- */
+
+#define IDENTITY_MAX 4400
+#define NAME_SIZE    32
+
+/* What must be the same for a measurement to hold. Returns its length. */
+static size_t identity(const struct share_gate *gate, char text[IDENTITY_MAX])
+{
+	const struct host_disk_geometry *geometry = &gate->host->geometry;
+
+	return (size_t)snprintf(text, IDENTITY_MAX, "disk %.4096s size %llu block %u cache %u\n", gate->path,
+				(unsigned long long)geometry->size_bytes, geometry->block_bytes, gate->cache);
+}
+
+static void file_name(const char *text, size_t length, char name[NAME_SIZE])
+{
+	snprintf(name, NAME_SIZE, "disk-%08x.cost", crc32c(0, text, length));
+}
+
+static bool recall(const struct daemon *daemon, const struct share_gate *gate, struct disk_cost *ret_cost)
+{
+	char text[IDENTITY_MAX], name[NAME_SIZE], *bytes;
+	size_t head = identity(gate, text), length;
+	bool known;
+
+	file_name(text, head, name);
+	if (state_read(daemon->state_dir, name, &bytes, &length) != 0)
+		return false;
+	known = length > head && memcmp(bytes, text, head) == 0 &&
+		disk_cost_parse(bytes + head, length - head, ret_cost) == 0;
+	free(bytes);
+	return known;
+}
+
+static bool is_kept(const struct daemon *daemon, const char *name, const char *text, size_t length)
+{
+	size_t kept_length;
+	char *kept;
+	bool same;
+
+	if (state_read(daemon->state_dir, name, &kept, &kept_length) != 0)
+		return false;
+	same = kept_length == length && memcmp(kept, text, length) == 0;
+	free(kept);
+	return same;
+}
+
+static void keep(const struct daemon *daemon, const struct share_gate *gate)
+{
+	char text[IDENTITY_MAX + COST_TEXT_MAX], name[NAME_SIZE];
+	size_t head = identity(gate, text);
+	struct disk_cost cost;
+	int length, error;
+
+	if (!gate->measured || !daemon->state_dir)
+		return;
+	file_name(text, head, name);
+	gate_cost(gate->gate, &cost);
+	length = disk_cost_print(&cost, text + head, sizeof(text) - head);
+	error = length < 0 ? length : 0;
+	if (!error && !is_kept(daemon, name, text, head + (size_t)length))
+		error = state_write(daemon->state_dir, name, text, head + (size_t)length, false);
+	if (error)
+		log_warning(NULL, "%s/%s: cannot be written: %s; %s will be measured again",
+			    daemon->state_dir, name, strerror(-error), gate->path);
+}
+
+/* ---- models ---- */
+
+/*
+ * 4 KiB random costs what capacity_iops says, 128 KiB sequential what capacity_bandwidth says. Neither is all
+ * base or all bytes, so that each part can be corrected.
+ */
+static struct disk_cost cost_of(const struct config_capacity *capacity)
+{
+	uint64_t large_ns = NS_PER_S * COST_LARGE_BYTES / capacity->bandwidth,
+		 small_ns = NS_PER_S / capacity->iops;
+	uint64_t per_kib = large_ns / (COST_LARGE_BYTES / 1024),
+		 most = small_ns / 8 * 7 / (COST_SMALL_BYTES / 1024);
+	struct cost_line random = { .ns_per_kib = (uint32_t)(per_kib < most ? per_kib : most) };
+	struct disk_cost cost = disk_cost_default;
+
+	random.base_ns = (uint32_t)(small_ns - COST_SMALL_BYTES / 1024 * (uint64_t)random.ns_per_kib);
+	cost.line[COST_READ_RANDOM] = cost.line[COST_WRITE_RANDOM] = random;
+	cost.line[COST_READ_SEQUENTIAL] = cost.line[COST_WRITE_SEQUENTIAL] = cost_line_through(
+		COST_SMALL_BYTES, large_ns * COST_SMALL_BYTES / COST_LARGE_BYTES, COST_LARGE_BYTES, large_ns);
+	return cost;
+}
+
+/* ---- measuring ---- */
+
+/* How often a thread looks whether a disk that hung came back to life. */
+#define LOOK_AGAIN_NS (100 * NS_PER_MS)
+
+/* On a thread of its own, because the control thread has a loop already. */
+struct measurement {
+	struct host_disk *host;
+	struct disk_cost cost;
+	int error;
+	sem_t known;		/* cost and error are */
+	/* Atomic; of a disk that hung: the thread or the gate has ended, and the other cleans up */
+	bool one_left;
+};
+
+static void free_measurement(struct measurement *measurement)
+{
+	sem_destroy(&measurement->known);
+	free(measurement);
+}
+
+static void *measure_thread(void *context)
+{
+	static const struct calibrate_options options = { .scratch_bytes = 0 };
+	struct timespec pause = { .tv_nsec = LOOK_AGAIN_NS };
+	struct measurement *measurement = context;
+	struct calibration *left = NULL;
+
+	int error = disk_calibrate(measurement->host, &options, &measurement->cost, &left);
+
+	measurement->error = error;
+	sem_post(&measurement->known);
+	if (error != -ETIMEDOUT)
+		return NULL;
+	while (calibration_finish(left) == -EBUSY)
+		nanosleep(&pause, NULL);
+	if (__atomic_exchange_n(&measurement->one_left, true, __ATOMIC_ACQ_REL)) {
+		measurement->host->ops->close(measurement->host);
+		free_measurement(measurement);
+	}
+	return NULL;
+}
+
+/*
+ * Returns 0 with the measurement done, or a negative errno; -ETIMEDOUT: the disk hangs, and gate->hung is
+ * set.
+ */
+static int run_measurement(struct share_gate *gate, struct disk_cost *ret_cost)
+{
+	struct measurement *measurement = calloc(1, sizeof(*measurement));
+	pthread_t thread;
+	int error;
+
+	if (!measurement)
+		return -ENOMEM;
+	measurement->host = gate->host;
+	sem_init(&measurement->known, 0, 0);
+	error = -pthread_create(&thread, NULL, measure_thread, measurement);
+	if (!error) {
+		while (sem_wait(&measurement->known) < 0)
+			;	/* EINTR */
+		error = measurement->error;
+		*ret_cost = measurement->cost;
+		if (error == -ETIMEDOUT) {
+			pthread_detach(thread);
+			gate->hung = measurement;
+			return error;
+		}
+		pthread_join(thread, NULL);
+	}
+	free_measurement(measurement);
+	return error;
+}
+
+/* True: the disk is free to be closed. False: its thread closes it, whenever it comes back to life. */
+static bool let_go(struct measurement *hung)
+{
+	if (!hung)
+		return true;
+	if (!__atomic_exchange_n(&hung->one_left, true, __ATOMIC_ACQ_REL))
+		return false;
+	free_measurement(hung);
+	return true;
+}
+
+/* Reading holes tells nothing of the disk below them. */
+static bool mostly_holes(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
+	       status.st_blocks < status.st_size / 512 / 2;
+}
+
+static bool measure(struct share_gate *gate, struct disk_cost *ret_cost)
+{
+	int error;
+
+	if (mostly_holes(gate->path)) {
+		log_info(NULL,
+			 "%s is mostly holes and not measured yet; its shares suppose an ordinary SSD, or "
+			 "what "
+			 "capacity_iops and capacity_bandwidth say",
+			 gate->path);
+		return false;
+	}
+	error = run_measurement(gate, ret_cost);
+
+	if (error) {
+		log_warning(NULL, "%s cannot be measured: %s; its shares suppose an ordinary SSD", gate->path,
+			    strerror(-error));
+		*ret_cost = disk_cost_default;
+		return false;
+	}
+	calibration_moderate(gate->host, ret_cost);
+	log_info(NULL, "%s: measured %llu requests of 4 KiB or %llu MiB a second", gate->path,
+		 (unsigned long long)disk_cost_iops(ret_cost),
+		 (unsigned long long)(disk_cost_bandwidth(ret_cost) >> 20));
+	return true;
+}
+
+/* ---- gates ---- */
+
+static void choose_cost(struct daemon *daemon, struct share_gate *gate,
+			const struct config_capacity *capacity, struct disk_cost *ret_cost)
+{
+	*ret_cost = disk_cost_default;
+	if (capacity->iops)
+		*ret_cost = cost_of(capacity);
+	else if (recall(daemon, gate, ret_cost))
+		gate->measured = true;
+	else if (!daemon->offer)	/* else guests wait, and it is the next start's */
+		gate->measured = measure(gate, ret_cost);
+}
+
+static void destroy(struct share_gate *gate)
+{
+	gate_destroy(gate->gate);
+	free(gate->path);
+	free(gate);
+}
+
+struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache,
+				   struct host_disk *host, const struct config_capacity *capacity)
+{
+	struct share_gate *gate = calloc(1, sizeof(*gate));
+	struct disk_cost cost;
+
+	if (!gate)
+		return NULL;
+	gate->host = host;
+	gate->cache = cache;
+	gate->path = strdup(path);
+	if (gate->path)
+		choose_cost(daemon, gate, capacity, &cost);
+	if (!gate->path || gate_create(&cost, &gate->gate) != 0) {
+		destroy(gate);
+		return NULL;
+	}
+	gate->next = daemon->gates;
+	daemon->gates = gate;
+	keep(daemon, gate);
+	return gate;
+}
+
+bool share_gate_close(struct daemon *daemon, struct share_gate *gate)
+{
+	struct share_gate **link = &daemon->gates;
+	bool unused;
+
+	if (!gate)
+		return true;
+	keep(daemon, gate);
+	unused = let_go(gate->hung);
+	while (*link != gate)
+		link = &(*link)->next;
+	*link = gate->next;
+	destroy(gate);
+	return unused;
+}
+
+void share_gate_set_capacity(struct share_gate *gate, const struct config_capacity *capacity)
+{
+	struct disk_cost cost = cost_of(capacity);
+
+	gate_set_cost(gate->gate, &cost);
+	gate->measured = false;
+}
+
+void share_gates_keep(struct daemon *daemon)
+{
+	for (const struct share_gate *gate = daemon->gates; gate; gate = gate->next)
+		keep(daemon, gate);
+}
+
+void share_gates_drain(struct daemon *daemon, bool drain)
+{
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next)
+		gate_drain(gate->gate, drain);
+}

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The trees of shares: built as disks come and go, and kept at what they are to be. The gates are
+ * share_gate.c's.
+ */
+#include "daemon/share/shares.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "daemon/daemon.h"
+
+/* ---- settings ---- */
+
+static struct share_settings to_arbiter(const struct config_share *share)
+{
+	return (struct share_settings){
+		.weight = (uint32_t)share->value[SHARE_WEIGHT],
+		.min_iops = share->value[SHARE_MIN_IOPS],
+		.max_iops = share->value[SHARE_MAX_IOPS],
+		.min_bandwidth = share->value[SHARE_MIN_BANDWIDTH],
+		.max_bandwidth = share->value[SHARE_MAX_BANDWIDTH],
+		.burst_ms = (uint32_t)share->value[SHARE_BURST],
+		.latency_target_us = (uint32_t)share->value[SHARE_LATENCY_TARGET],
+	};
+}
+
+static struct config_share from_arbiter(const struct share_settings *settings)
+{
+	return (struct config_share){ .value = {
+					      [SHARE_WEIGHT] = settings->weight,
+					      [SHARE_MIN_IOPS] = settings->min_iops,
+					      [SHARE_MAX_IOPS] = settings->max_iops,
+					      [SHARE_MIN_BANDWIDTH] = settings->min_bandwidth,
+					      [SHARE_MAX_BANDWIDTH] = settings->max_bandwidth,
+					      [SHARE_BURST] = settings->burst_ms,
+					      [SHARE_LATENCY_TARGET] = settings->latency_target_us,
+				      } };
+}
+
+static const struct config_object *declared(const struct daemon *daemon, enum share_kind kind,
+					    const char *name)
+{
+	struct config_object *const lists[SHARE_KINDS] = {
+		[SHARE_OF_GROUP] = daemon->config->groups, [SHARE_OF_GUEST] = daemon->config->guests,
+		[SHARE_OF_DISK] = daemon->config->disks,
+	};
+
+	return config_find(lists[kind], name);
+}
+
+struct config_share share_wanted(const struct daemon *daemon, enum share_kind kind, const char *name)
+{
+	const struct config_section *section = config_section_find(share_kind_text(kind));
+	struct config_share share = config_share_of(section, declared(daemon, kind, name));
+	const struct setting *setting = settings_find(daemon->settings, kind, name);
+
+	for (unsigned i = 0; setting && i < SHARE_KEYS; i++) {
+		if (setting->given[i])
+			share.value[i] = setting->share.value[i];
+	}
+	return share;
+}
+
+/* ---- the tree of one gate ---- */
+
+static struct share_node *find_node(const struct share_gate *gate, enum share_kind kind, const char *name)
+{
+	struct share_node *node = gate->nodes;
+
+	while (node && (node->kind != kind || strcmp(node->name, name) != 0))
+		node = node->next;
+	return node;
+}
+
+struct config_share share_effective(const struct daemon *daemon, enum share_kind kind, const char *name,
+				    const char **ret_refused)
+{
+	struct config_share share = share_wanted(daemon, kind, name);
+	const char *refused = NULL;
+	bool found = false;
+
+	for (const struct share_gate *gate = daemon->gates; gate && !refused; gate = gate->next) {
+		const struct share_node *node = find_node(gate, kind, name);
+
+		if (node && node->refused.text[0])
+			refused = node->refused.text;
+		if (node && (!found || refused)) {
+			share = from_arbiter(gate_node_settings(node->node));
+			share.value[SHARE_WEIGHT] = gate_node_weight(node->node);
+		}
+		found = found || node;
+	}
+	if (ret_refused)
+		*ret_refused = refused;
+	return share;
+}
+
+static struct share_settings wanted_settings(const struct daemon *daemon, const struct share_node *node)
+{
+	const struct config_share share = share_wanted(daemon, node->kind, node->name);
+
+	return to_arbiter(&share);
+}
+
+/* Remembers and logs why a node is not as it should be; NULL: it is. */
+static void set_refused(struct share_node *node, const char *why)
+{
+	if (why && strcmp(why, node->refused.text) != 0)
+		log_error(NULL, "%s %s: %s", share_kind_text(node->kind), node->name, why);
+	if (why != node->refused.text)
+		snprintf(node->refused.text, sizeof(node->refused.text), "%s", why ? why : "");
+}
+
+/* Creates it with as much of its settings as is possible. */
+static int create_in_gate(const struct daemon *daemon, struct share_node *node)
+{
+	struct share_settings settings = wanted_settings(daemon, node);
+	struct gate_node *parent = node->parent ? node->parent->node : NULL;
+	struct gate_error why = { .text = "" };
+	int error = gate_node_create(node->gate->gate, parent, &settings, &node->node, &why);
+
+	if (error != -ENOSPC && error != -EINVAL)
+		return error;
+	settings.min_iops = settings.min_bandwidth = 0;
+	set_refused(node, why.text);
+	return gate_node_create(node->gate->gate, parent, &settings, &node->node, NULL);
+}
+
+/* Finds or makes a node. */
+static struct share_node *open_node(const struct daemon *daemon, struct share_gate *gate,
+				    enum share_kind kind, const char *name, struct share_node *parent)
+{
+	struct share_node *node = find_node(gate, kind, name);
+
+	if (node)
+		return node;
+	node = calloc(1, sizeof(*node));
+	if (!node)
+		return NULL;
+	node->gate = gate;
+	node->kind = kind;
+	node->parent = parent;
+	snprintf(node->name, sizeof(node->name), "%s", name);
+	if (create_in_gate(daemon, node) != 0) {
+		free(node);
+		return NULL;
+	}
+	if (parent)
+		parent->children++;
+	node->next = gate->nodes;
+	gate->nodes = node;
+	return node;
+}
+
+/* Frees a node without children, and those above it that have no others. */
+static void close_node(struct share_node *node)
+{
+	while (node && node->children == 0) {
+		struct share_node **link = &node->gate->nodes, *parent = node->parent;
+
+		while (*link != node)
+			link = &(*link)->next;
+		*link = node->next;
+		gate_node_destroy(node->node);
+		free(node);
+		if (parent)
+			parent->children--;
+		node = parent;
+	}
+}
+
+static const char *group_of(const struct daemon *daemon, const char *guest)
+{
+	const struct config_guest *settings = daemon_guest_settings(daemon, guest);
+
+	return settings ? settings->group : NULL;
+}
+
+struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *disk)
+{
+	struct share_node *group = NULL, *guest, *node = NULL;
+	char guest_name[CONFIG_GUEST_MAX + 1];
+	const char *group_name, *rest;
+	bool is_name = config_split_name(disk, guest_name, &rest);
+
+	assert(is_name && !find_node(gate, SHARE_OF_DISK, disk));
+	group_name = group_of(daemon, guest_name);
+	if (group_name) {
+		group = open_node(daemon, gate, SHARE_OF_GROUP, group_name, NULL);
+		if (!group)
+			return NULL;
+	}
+	guest = open_node(daemon, gate, SHARE_OF_GUEST, guest_name, group);
+	if (guest)
+		node = open_node(daemon, gate, SHARE_OF_DISK, disk, guest);
+	if (!node)
+		close_node(guest ? guest : group);
+	return node;
+}
+
+void share_close(struct share_node *disk)
+{
+	assert(!disk || disk->kind == SHARE_OF_DISK);
+	close_node(disk);
+}
+
+/* ---- keeping it at what it is to be ---- */
+
+/* All settings but the reservations, which stay what they are. */
+static void apply_rest(struct share_node *node, const struct share_settings *wanted)
+{
+	struct share_settings rest = *wanted;
+
+	rest.min_iops = gate_node_settings(node->node)->min_iops;
+	rest.min_bandwidth = gate_node_settings(node->node)->min_bandwidth;
+	if (gate_node_set(node->node, &rest, NULL) == 0)
+		return;
+	rest.min_iops = rest.min_bandwidth = 0;	/* a new limit is below the old reservation */
+	gate_node_set(node->node, &rest, NULL);
+}
+
+/* A guest goes to the group that it belongs to now. Returns 0, or -errno with *why. */
+static int follow_group(struct daemon *daemon, struct share_node *guest, struct gate_error *why)
+{
+	const char *name = group_of(daemon, guest->name);
+	struct share_node *old = guest->parent, *group = NULL;
+	int error;
+
+	if (old ? name && strcmp(name, old->name) == 0 : !name)
+		return 0;
+	if (name && !(group = open_node(daemon, guest->gate, SHARE_OF_GROUP, name, NULL)))
+		return -ENOMEM;
+	error = gate_node_move(guest->node, group ? group->node : NULL, why);
+	if (error)
+		return error;
+	guest->parent = group;
+	if (group)
+		group->children++;
+	if (old)
+		old->children--;	/* swept up later */
+	return 0;
+}
+
+/* Has it all its settings? Its group aside. */
+static bool is_settled(const struct share_node *node, const struct share_settings *wanted)
+{
+	const struct config_share want = from_arbiter(wanted),
+				  have = from_arbiter(gate_node_settings(node->node));
+
+	return !node->refused.text[0] && memcmp(&want, &have, sizeof(want)) == 0;
+}
+
+static void settle_node(struct daemon *daemon, struct share_node *node)
+{
+	struct share_settings wanted = wanted_settings(daemon, node);
+	struct gate_error why = { .text = "" };
+	int error = node->kind == SHARE_OF_GUEST ? follow_group(daemon, node, &why) : 0;
+
+	if (!error && is_settled(node, &wanted))
+		return;
+	if (!error)
+		error = gate_node_set(node->node, &wanted, &why);
+	if (error)
+		apply_rest(node, &wanted);
+	set_refused(node, !error ? NULL : why.text[0] ? why.text : strerror(-error));
+}
+
+/* Groups that lost their last guest. */
+static void sweep(struct share_gate *gate)
+{
+	struct share_node *node = gate->nodes;
+
+	while (node) {
+		struct share_node *next = node->next;
+
+		if (node->kind == SHARE_OF_GROUP)
+			close_node(node);
+		node = next;
+	}
+}
+
+void shares_settle(struct daemon *daemon)
+{
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
+		/* Twice: what one gives up, another may get. */
+		for (unsigned round = 0; round < 2; round++) {
+			for (struct share_node *node = gate->nodes; node; node = node->next)
+				settle_node(daemon, node);
+		}
+		sweep(gate);
+	}
+}
+
+/* One share on all physical disks. */
+static void settle_one(struct daemon *daemon, enum share_kind kind, const char *name)
+{
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
+		struct share_node *node = find_node(gate, kind, name);
+
+		if (node)
+			settle_node(daemon, node);
+	}
+}
+
+/* Those that may get now what they were refused. */
+static void settle_refused(struct daemon *daemon)
+{
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
+		for (struct share_node *node = gate->nodes; node; node = node->next) {
+			if (node->refused.text[0])
+				settle_node(daemon, node);
+		}
+	}
+}
+
+/* ---- at run time ---- */
+
+/* Takes the setting of (kind, name) out of the list. */
+static struct setting *take_setting(struct daemon *daemon, enum share_kind kind, const char *name)
+{
+	struct setting **link = &daemon->settings, *taken;
+
+	while (*link && ((*link)->kind != kind || strcmp((*link)->name, name) != 0))
+		link = &(*link)->next;
+	taken = *link;
+	if (taken) {
+		*link = taken->next;
+		taken->next = NULL;
+	}
+	return taken;
+}
+
+static void put_setting(struct daemon *daemon, struct setting *setting)
+{
+	struct setting **link = &daemon->settings;
+
+	if (!setting)
+		return;
+	while (*link)
+		link = &(*link)->next;
+	*link = setting;
+}
+
+/* A copy of `old` (may be NULL) with the change in it. */
+static struct setting *changed_setting(enum share_kind kind, const char *name, const struct setting *old,
+				       const struct share_change *change)
+{
+	struct setting *new = calloc(1, sizeof(*new));
+
+	if (!new)
+		return NULL;
+	if (old)
+		*new = *old;
+	new->next = NULL;
+	new->kind = kind;
+	snprintf(new->name, sizeof(new->name), "%s", name);
+	for (unsigned i = 0; i < SHARE_KEYS; i++) {
+		if (!change->changed[i])
+			continue;
+		new->given[i] = change->given[i];
+		new->share.value[i] = change->share.value[i];
+	}
+	return new;
+}
+
+static bool says_something(const struct setting *setting)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < SHARE_KEYS; i++)
+		any = any || setting->given[i];
+	return any;
+}
+
+/* A reservation is granted on every physical disk, or refused. */
+static int reserve(struct daemon *daemon, enum share_kind kind, const char *name, struct daemon_error *error)
+{
+	const struct config_share wanted = share_wanted(daemon, kind, name);
+	const struct share_settings settings = to_arbiter(&wanted);
+
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
+		struct share_node *node = find_node(gate, kind, name);
+		struct gate_error why = { .text = "" };
+		int code = node ? gate_node_set(node->node, &settings, &why) : 0;
+
+		if (code)
+			return daemon_fail(error, code == -EINVAL ? -EINVAL : -EBUSY, "%s %s on %s: %s",
+					   share_kind_text(kind), name, gate->path, why.text);
+	}
+	return 0;
+}
+
+static int check_wanted(const struct daemon *daemon, enum share_kind kind, const char *name,
+			struct daemon_error *error)
+{
+	const struct config_section *section = config_section_find(share_kind_text(kind));
+	const struct config_share wanted = share_wanted(daemon, kind, name);
+	enum config_share_key limit, reservation;
+
+	if (!config_share_contradicts(&wanted, &limit, &reservation))
+		return 0;
+	return daemon_fail(
+		error, -EINVAL,
+		"%s of %s would be below its %s (%llu and %llu); set both, or raise the limit first",
+		config_share_key(section, limit)->name, name, config_share_key(section, reservation)->name,
+		(unsigned long long)wanted.value[limit], (unsigned long long)wanted.value[reservation]);
+}
+
+/* With the change in the list of settings: makes it true and keeps it. */
+static int carry_out(struct daemon *daemon, enum share_kind kind, const char *name,
+		     const struct share_change *change, struct daemon_error *error)
+{
+	int code = check_wanted(daemon, kind, name, error);
+
+	if (!code && (change->changed[SHARE_MIN_IOPS] || change->changed[SHARE_MIN_BANDWIDTH]))
+		code = reserve(daemon, kind, name, error);
+	if (code)
+		return code;
+	settle_one(daemon, kind, name);	/* at once; the disk with the settings may be slow */
+	code = settings_save(daemon->state_dir, daemon->settings);
+	if (code)
+		return daemon_fail(error, -EIO,
+				   "the settings cannot be kept in %s/%s: %s; nothing was changed",
+				   daemon->state_dir, SETTINGS_FILE, strerror(-code));
+	return 0;
+}
+
+int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
+	      const struct share_change *change, struct daemon_error *error)
+{
+	struct setting *old = take_setting(daemon, kind, name);
+	struct setting *new = changed_setting(kind, name, old, change);
+	int code;
+
+	if (!new) {
+		put_setting(daemon, old);
+		return daemon_fail(error, -ENOMEM, "out of memory");
+	}
+	if (says_something(new)) {
+		put_setting(daemon, new);
+	} else {
+		free(new);
+		new = NULL;
+	}
+	code = carry_out(daemon, kind, name, change, error);
+	if (code) {
+		free(take_setting(daemon, kind, name));
+		put_setting(daemon, old);
+		shares_settle(daemon);	/* back to what it was */
+	} else {
+		free(old);
+		log_info(NULL, "%s %s: its share was changed at run time", share_kind_text(kind), name);
+		settle_refused(daemon);
+	}
+	return code;
+}
+
+void share_settings_move(struct daemon *daemon, const char *disk, const char *new_name)
+{
+	struct setting *setting = take_setting(daemon, SHARE_OF_DISK, disk);
+	int error;
+
+	if (!setting)
+		return;
+	if (new_name) {
+		snprintf(setting->name, sizeof(setting->name), "%s", new_name);
+		put_setting(daemon, setting);
+	} else {
+		free(setting);
+	}
+	error = settings_save(daemon->state_dir, daemon->settings);
+	if (error)
+		log_error(NULL, "%s/%s: cannot be written: %s", daemon->state_dir, SETTINGS_FILE,
+			  strerror(-error));
+}
+
+void share_settings_load(struct daemon *daemon)
+{
+	struct config_messages messages = { .count = 0 };
+
+	daemon->settings = settings_load(daemon->state_dir, &messages);
+	for (unsigned i = 0; i < messages.kept; i++)
+		log_error(NULL, "%s", messages.text[i]);
+	config_messages_finish(&messages);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Who gets how much of the physical disks' time. Each physical disk has a gate (arbiter/share/gate.h) with a
+ * tree of shares of its own: groups, their guests, and the guests' disks, as far as they are on that disk.
+ * What a share is to be is said by the configuration and, key by key above it, by what was set at run time
+ * (settings.h).
+ *
+ * A reservation that the physical disk cannot grant is refused when it is asked for at run time. One from the
+ * configuration or from an earlier run does not keep a disk from being served: the share does without it,
+ * says so in the log and the status, and gets it as soon as there is room. Control thread.
+ */
+#ifndef VIADUCT_DAEMON_SHARE_SHARES_H
+#define VIADUCT_DAEMON_SHARE_SHARES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arbiter/share/gate.h"
+#include "daemon/config/config.h"
+#include "daemon/config/settings.h"
+
+struct daemon;
+struct daemon_error;
+struct host_disk;
+struct measurement;
+
+/* One place in the tree of one physical disk. */
+struct share_node {
+	struct share_node *next;	/* in share_gate.nodes */
+	struct share_gate *gate;
+	struct share_node *parent;	/* NULL: below the root */
+	enum share_kind kind;
+	char name[CONFIG_NAME_SIZE];
+	unsigned children;
+	struct gate_node *node;
+	struct gate_error refused;	/* text[0] != 0: why it is not as it should be */
+};
+
+/* A physical disk in time. */
+struct share_gate {
+	struct share_gate *next;	/* in daemon.gates */
+	struct gate *gate;
+	struct share_node *nodes;
+	char *path;
+	unsigned cache;			/* enum host_disk_cache */
+	struct host_disk *host;
+	bool measured;			/* its cost is measured, and kept in the state directory */
+	struct measurement *hung;	/* one that the disk did not answer to, or NULL */
+};
+
+/* What a share changes to at run time. */
+struct share_change {
+	bool changed[SHARE_KEYS];
+	bool given[SHARE_KEYS];		/* false: back to what the configuration says */
+	struct config_share share;
+};
+
+/*
+ * A gate for a physical disk that was just opened and that nothing uses yet: with the capacity of the
+ * configuration, as measured earlier, or measured now. NULL only when out of memory.
+ */
+struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache,
+				   struct host_disk *host, const struct config_capacity *capacity);
+/*
+ * Keeps what was learnt of the disk; no shares are left. NULL is allowed. False: the disk hangs since it was
+ * measured, and the caller may not close it: that happens when it comes back to life.
+ */
+bool share_gate_close(struct daemon *daemon, struct share_gate *gate);
+/* The configuration has another capacity. */
+void share_gate_set_capacity(struct share_gate *gate, const struct config_capacity *capacity);
+/* Keeps what was learnt of all disks: before a successor starts from it. */
+void share_gates_keep(struct daemon *daemon);
+
+/* Guests are waited for: no limit holds anything back until `drain` is false. */
+void share_gates_drain(struct daemon *daemon, bool drain);
+
+/* The share of a disk, with those of its guest and group above it. NULL: out of memory. */
+struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *disk);
+/* NULL is allowed. */
+void share_close(struct share_node *disk);
+
+/* What a share is to be. */
+struct config_share share_wanted(const struct daemon *daemon, enum share_kind kind, const char *name);
+/* The same as the gates have it; *ret_refused (may be NULL): why that is another, or NULL. */
+struct config_share share_effective(const struct daemon *daemon, enum share_kind kind, const char *name,
+				    const char **ret_refused);
+
+/*
+ * Changes a share at run time and keeps it. Returns 0, or with *error and nothing changed: -EINVAL (a setting
+ * contradicts another), -EBUSY (the reservation is refused), -EIO (it cannot be kept), -ENOMEM.
+ */
+int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
+	      const struct share_change *change, struct daemon_error *error);
+
+/* After another configuration: makes all shares what they are to be, as far as it goes. */
+void shares_settle(struct daemon *daemon);
+
+/* A disk has another name, or (new_name NULL) is gone: what was set at run time goes with it. */
+void share_settings_move(struct daemon *daemon, const char *disk, const char *new_name);
+
+/* Reads what was set at run time. Mistakes are logged. */
+void share_settings_load(struct daemon *daemon);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a physical disk can do: said, kept, measured, or not to be found out because the disk hangs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/log.h"
+#include "daemon/daemon.h"
+#include "daemon/share/shares.h"
+
+static struct host_disk *open_memory(void)
+{
+	/* 8 requests at a time, 0.8 ms each: 10000 a second. */
+	const struct disk_memory_options options = {
+		.size_bytes = 16 << 20, .read_base_ns = 800000, .write_base_ns = 800000, .depth = 8,
+	};
+	struct host_disk *host;
+
+	assert_int_equal(disk_memory_open(&options, &host), 0);
+	return host;
+}
+
+static void expect(const struct share_gate *gate, uint64_t iops, uint64_t bandwidth, double within)
+{
+	struct disk_cost cost;
+
+	gate_cost(gate->gate, &cost);
+	assert_in_range(disk_cost_iops(&cost), (uint64_t)((double)iops * (1 - within)),
+			(uint64_t)((double)iops * (1 + within)));
+	assert_in_range(disk_cost_bandwidth(&cost), (uint64_t)((double)bandwidth * (1 - within)),
+			(uint64_t)((double)bandwidth * (1 + within)));
+}
+
+/* What the configuration says is what comes out. */
+static void test_capacity_is_said(void **state)
+{
+	static const struct config_capacity capacities[] = {
+		{ 1, 4096 },	      { 100, 100 << 20 },      { 10000, 100 << 20 },
+		{ 20000, 100 << 20 }, { 1000000, 1ull << 33 },
+	};
+	struct daemon daemon = { .state_dir = NULL };
+	struct host_disk *host = open_memory();
+
+	for (unsigned i = 0; i < sizeof(capacities) / sizeof(capacities[0]); i++) {
+		struct share_gate *gate = share_gate_open(&daemon, "/memory", 0, host, &capacities[i]);
+
+		assert_non_null(gate);
+		assert_false(gate->measured);
+		/* Whole nanoseconds */
+		expect(gate, capacities[i].iops, capacities[i].bandwidth, 0.06);
+		assert_true(share_gate_close(&daemon, gate));
+	}
+	assert_null(daemon.gates);
+	host->ops->close(host);
+}
+
+/* Without an answer the disk is served as if it were an ordinary one, and closed by who waits for it. */
+static void test_disk_that_hangs(void **state)
+{
+	const struct config_capacity unknown = { .iops = 0 };
+	struct daemon daemon = { .state_dir = NULL };
+	struct host_disk *host = open_memory();
+	struct share_gate *gate;
+
+	log_set_level(LOG_LEVEL_ERROR);
+	disk_memory_hang(host, true);
+	gate = share_gate_open(&daemon, "/memory", 0, host, &unknown);
+	assert_non_null(gate);
+	assert_false(gate->measured);
+	expect(gate, disk_cost_iops(&disk_cost_default), disk_cost_bandwidth(&disk_cost_default), 0);
+	assert_false(share_gate_close(&daemon, gate));
+	disk_memory_hang(host, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_capacity_is_said), cmocka_unit_test(test_disk_that_hangs),
+	};
+
+	return cmocka_run_group_tests_name("share_gate", tests, NULL, NULL);
+}
