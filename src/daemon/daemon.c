@@ -152,7 +152,7 @@ static void open_pool(struct daemon *daemon, const struct config_pool *settings)
 void daemon_open_pools(struct daemon *daemon)
 {
 	share_settings_load(daemon);
-	config_for_each(daemon->config->pools, config_pool, pool)
+	config_for_each(config_pools(daemon->config), config_pool, pool)
 		open_pool(daemon, pool);
 }
 
@@ -160,13 +160,13 @@ void daemon_open_disks(struct daemon *daemon)
 {
 	struct daemon_error error;
 
-	config_for_each(daemon->config->disks, config_disk, disk) {
+	config_for_each(config_disks(daemon->config), config_disk, disk) {
 		if (disk->pool && daemon_disk_settle(daemon, disk, &error) < 0)
 			log_error(NULL, "%s: %s", disk->object.name, error.text);
 	}
 	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next)
 		daemon_pool_serve(daemon, pool);
-	config_for_each(daemon->config->disks, config_disk, disk) {
+	config_for_each(config_disks(daemon->config), config_disk, disk) {
 		if (disk->path && !daemon_disk_add(daemon, disk->object.name, NULL, NULL))
 			log_error(NULL, "%s: out of memory", disk->object.name);
 	}
@@ -227,7 +227,7 @@ static void remove_directories(struct daemon *daemon)
 	char path[SOCKET_PATH_SIZE + CONFIG_GUEST_MAX];
 
 	/* Only empty ones go; others' files in them are not ours to remove. */
-	config_for_each(daemon->config->guests, config_guest, guest) {
+	config_for_each(config_guests(daemon->config), config_guest, guest) {
 		snprintf(path, sizeof(path), "%s/%s", daemon->runtime_dir, guest->object.name);
 		rmdir(path);
 	}

@@ -104,8 +104,9 @@ static void plan_socket(const struct config_disk *disk, const char *runtime_dir,
 
 	if (!config_split_name(object->name, guest, &rest))
 		return;
-	if (disk->socket || disk->connect)
-		snprintf(path, sizeof(path), "%s", disk->socket ? disk->socket : disk->connect);
+	if (disk->device.socket || disk->device.connect)
+		snprintf(path, sizeof(path), "%s",
+			 disk->device.socket ? disk->device.socket : disk->device.connect);
 	else
 		snprintf(path, sizeof(path), "%s/%s/disk-%s.sock", runtime_dir, guest, rest);
 	if (strlen(path) >= SOCKET_PATH_SIZE)
@@ -114,17 +115,17 @@ static void plan_socket(const struct config_disk *disk, const char *runtime_dir,
 			       "runtime_dir, or socket =",
 			       object->name, path, SOCKET_PATH_SIZE - 1);
 	else
-		fprintf(out, "disk %s: %s %s\n", object->name, disk->connect ? "connect to" : "listen on",
-			path);
+		fprintf(out, "disk %s: %s %s\n", object->name,
+			disk->device.connect ? "connect to" : "listen on", path);
 }
 
 void plan_print(const struct config *config, const char *runtime_dir, FILE *out,
 		struct config_messages *messages)
 {
 	plan_workers(config, runtime_dir, out);
-	config_for_each(config->pools, config_pool, pool)
+	config_for_each(config_pools(config), config_pool, pool)
 		plan_pool(pool, out, messages);
-	config_for_each(config->disks, config_disk, disk) {
+	config_for_each(config_disks(config), config_disk, disk) {
 		plan_bytes(disk, out, messages);
 		plan_socket(disk, runtime_dir, out, messages);
 	}

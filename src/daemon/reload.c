@@ -132,7 +132,7 @@ static void apply_pool(struct daemon *daemon, const struct config_pool *settings
 static void report_removed_pools(struct daemon *daemon, struct reload_report *report)
 {
 	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
-		if (!config_find(daemon->config->pools, pool->name))
+		if (!config_find(config_pools(daemon->config), pool->name))
 			refused(report, "pool %s: is served until the next restart", pool->name);
 	}
 }
@@ -141,9 +141,9 @@ static void report_removed_pools(struct daemon *daemon, struct reload_report *re
 
 static void apply_guests(const struct config *old, const struct config *new, struct reload_report *report)
 {
-	config_for_each(new->guests, config_guest, guest) {
+	config_for_each(config_guests(new), config_guest, guest) {
 		const struct config_guest *before =
-			(const struct config_guest *)config_find(old->guests, guest->object.name);
+			(const struct config_guest *)config_find(config_guests(old), guest->object.name);
 
 		if (!before)
 			applied(report, "guest %s: added", guest->object.name);
@@ -164,7 +164,8 @@ static bool differs(const struct config_disk *old, const struct config_disk *new
 		return old || new;
 	return old->read_only != new->read_only || old->packed != new->packed || old->queues != new->queues ||
 	       old->cache != new->cache || !same_text(old->serial, new->serial) ||
-	       !same_text(old->socket, new->socket) || !same_text(old->connect, new->connect);
+	       !same_text(old->device.socket, new->device.socket) ||
+	       !same_text(old->device.connect, new->device.connect);
 }
 
 static void apply_change(struct daemon_disk *disk, struct reload_report *report)
@@ -231,7 +232,8 @@ static bool moved(const struct daemon_disk *disk, const struct config_disk *sett
 static void apply_to_served(struct daemon *daemon, struct daemon_disk *disk, const struct config *old,
 			    struct reload_report *report)
 {
-	const struct config_disk *before = (const struct config_disk *)config_find(old->disks, disk->name);
+	const struct config_disk *before =
+		(const struct config_disk *)config_find(config_disks(old), disk->name);
 	const struct config_disk *now = daemon_disk_settings(daemon, disk->name);
 
 	if (!now && !disk->pool) {
@@ -260,7 +262,7 @@ static void apply_disks(struct daemon *daemon, const struct config *old, struct 
 		apply_to_served(daemon, disk, old, report);
 		disk = next;
 	}
-	config_for_each(daemon->config->disks, config_disk, settings) {
+	config_for_each(config_disks(daemon->config), config_disk, settings) {
 		struct daemon_disk *served = daemon_disk_find(daemon, settings->object.name);
 
 		if (served && moved(served, settings))
@@ -298,8 +300,8 @@ static void apply_capacity(struct share_gate *gate, const char *kind, const char
 static void apply_capacities(struct daemon *daemon, const struct config *old, struct reload_report *report)
 {
 	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
-		const struct config_object *before = config_find(old->pools, pool->name);
-		const struct config_object *now = config_find(daemon->config->pools, pool->name);
+		const struct config_object *before = config_find(config_pools(old), pool->name);
+		const struct config_object *now = config_find(config_pools(daemon->config), pool->name);
 
 		if (before && now)
 			apply_capacity(pool->gate, "pool", pool->name,
@@ -307,7 +309,7 @@ static void apply_capacities(struct daemon *daemon, const struct config *old, st
 				       &((const struct config_pool *)now)->capacity, report);
 	}
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
-		const struct config_object *before = config_find(old->disks, disk->name);
+		const struct config_object *before = config_find(config_disks(old), disk->name);
 		const struct config_disk *now = daemon_disk_settings(daemon, disk->name);
 
 		if (before && now)
@@ -365,8 +367,10 @@ static void report_share(struct daemon *daemon, enum share_kind kind, const stru
 static void apply_shares(struct daemon *daemon, const struct config *old, struct reload_report *report)
 {
 	const struct config *new = daemon->config;
-	const struct config_object *const before[SHARE_KINDS] = { old->groups, old->guests, old->disks };
-	const struct config_object *const now[SHARE_KINDS] = { new->groups, new->guests, new->disks };
+	const struct config_object *const before[SHARE_KINDS] = { config_groups(old), config_guests(old),
+								  config_disks(old) };
+	const struct config_object *const now[SHARE_KINDS] = { config_groups(new), config_guests(new),
+							       config_disks(new) };
 
 	shares_settle(daemon);
 	for (unsigned kind = 0; kind < SHARE_KINDS; kind++) {
@@ -375,9 +379,9 @@ static void apply_shares(struct daemon *daemon, const struct config *old, struct
 				     config_find((struct config_object *)before[kind], object->name), object,
 				     report);
 	}
-	config_for_each(new->guests, config_guest, guest) {
+	config_for_each(config_guests(new), config_guest, guest) {
 		const struct config_guest *was =
-			(const struct config_guest *)config_find(old->guests, guest->object.name);
+			(const struct config_guest *)config_find(config_guests(old), guest->object.name);
 
 		if (was && !same_text(was->group, guest->group))
 			applied(report, "guest %s: group = %s", guest->object.name,
@@ -398,7 +402,7 @@ void reload_run(struct daemon *daemon, struct reload_report *ret_report)
 	daemon->reloads++;
 	apply_daemon(daemon, config_daemon(old), config_daemon(new), &report);
 	apply_guests(old, new, &report);
-	config_for_each(new->pools, config_pool, pool)
+	config_for_each(config_pools(new), config_pool, pool)
 		apply_pool(daemon, pool, &report);
 	report_removed_pools(daemon, &report);
 	apply_disks(daemon, old, &report);

@@ -495,8 +495,8 @@ char *api_metrics_text(struct daemon *daemon, size_t *ret_length)
 	print_numbers(out, samples, count);
 	print_violations(out, samples, count);
 	print_disk_shares(out, samples, count);
-	print_shares(out, daemon, SHARE_OF_GROUP, daemon->config->groups);
-	print_shares(out, daemon, SHARE_OF_GUEST, daemon->config->guests);
+	print_shares(out, daemon, SHARE_OF_GROUP, config_groups(daemon->config));
+	print_shares(out, daemon, SHARE_OF_GUEST, config_guests(daemon->config));
 	print_capacities(out, daemon);
 	free(samples);
 	if (fclose(out) != 0) {

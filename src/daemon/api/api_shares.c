@@ -43,7 +43,7 @@ json_t *api_group_json(struct daemon *daemon, const char *name)
 {
 	json_t *object;
 
-	if (!config_find(daemon->config->groups, name))
+	if (!config_find(config_groups(daemon->config), name))
 		return NULL;
 	object = json_pack("{s:s}", "name", name);
 	api_set_share(object, daemon, SHARE_OF_GROUP, name);
@@ -54,7 +54,7 @@ json_t *api_groups_json(struct daemon *daemon)
 {
 	json_t *list = json_array();
 
-	config_for_each(daemon->config->groups, config_group, group)
+	config_for_each(config_groups(daemon->config), config_group, group)
 		json_array_append_new(list, api_group_json(daemon, group->object.name));
 	return list;
 }

@@ -242,7 +242,7 @@ static json_t *guest_list(struct daemon *daemon)
 {
 	json_t *seen = json_object(), *list = json_array();
 
-	config_for_each(daemon->config->guests, config_guest, guest)
+	config_for_each(config_guests(daemon->config), config_guest, guest)
 		json_object_set_new(seen, guest->object.name, json_true());
 	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next)
 		json_object_set_new(seen, disk->guest, json_true());

@@ -47,13 +47,6 @@ void config_messages_finish(struct config_messages *messages)
 	*messages = (struct config_messages){ .count = 0 };
 }
 
-const char *config_title(const struct config_object *object, char buffer[CONFIG_TITLE_SIZE])
-{
-	snprintf(buffer, CONFIG_TITLE_SIZE, "[%s%s%s]", object->section->name, object->name[0] ? " " : "",
-		 object->name);
-	return buffer;
-}
-
 /* ---- objects ---- */
 
 static void *value_at(struct config_object *object, const struct config_key *key)
@@ -61,32 +54,10 @@ static void *value_at(struct config_object *object, const struct config_key *key
 	return (char *)object + key->offset;
 }
 
-static bool is_text(const struct config_key *key)
-{
-	return key->type == CONFIG_TEXT || key->type == CONFIG_PATH || key->type == CONFIG_SERIAL;
-}
-
-static struct config_object **list_of(struct config *config, const struct config_section *section)
-{
-	return (struct config_object **)((char *)config + section->list_offset);
-}
-
-struct config_object *config_find(struct config_object *list, const char *name)
-{
-	while (list && strcmp(list->name, name) != 0)
-		list = list->next;
-	return list;
-}
-
-const struct config_daemon *config_daemon(const struct config *config)
-{
-	return (const struct config_daemon *)config->daemons;
-}
-
 static void destroy_object(struct config_object *object)
 {
 	for (unsigned i = 0; i < object->section->key_count; i++) {
-		if (is_text(&object->section->keys[i]))
+		if (config_key_is_text(&object->section->keys[i]))
 			free(*(char **)value_at(object, &object->section->keys[i]));
 	}
 	free(object);
@@ -96,13 +67,11 @@ void config_destroy(struct config *config)
 {
 	if (!config)
 		return;
-	for (unsigned i = 0; i < config_section_count; i++) {
-		struct config_object **list = list_of(config, &config_sections[i]);
+	for (unsigned i = 0; i < CONFIG_SECTIONS_MAX; i++) {
+		while (config->lists[i]) {
+			struct config_object *object = config->lists[i];
 
-		while (*list) {
-			struct config_object *object = *list;
-
-			*list = object->next;
+			config->lists[i] = object->next;
 			destroy_object(object);
 		}
 	}
@@ -306,7 +275,7 @@ static struct config_object *create_object(struct config *config, const struct c
 					   const char *name, const char *file, unsigned line)
 {
 	struct config_object *object = calloc(1, section->object_bytes);
-	struct config_object **link = list_of(config, section);
+	struct config_object **link = &config->lists[config_section_index(section)];
 
 	if (!object)
 		return NULL;
@@ -317,24 +286,13 @@ static struct config_object *create_object(struct config *config, const struct c
 	for (unsigned i = 0; i < section->key_count; i++) {
 		if (section->keys[i].initial &&
 		    store_value(object, &section->keys[i], section->keys[i].initial) < 0)
-			assert(is_text(&section->keys[i]));	/* out of memory; else the table is wrong */
+			/* Out of memory; else the table is wrong */
+			assert(config_key_is_text(&section->keys[i]));
 	}
 	while (*link)
 		link = &(*link)->next;
 	*link = object;
 	return object;
-}
-
-bool config_split_name(const char *name, char guest[CONFIG_GUEST_MAX + 1], const char **ret_rest)
-{
-	const char *slash = strchr(name, '/');
-
-	if (!slash || !value_is_name(name, (size_t)(slash - name), CONFIG_GUEST_MAX) ||
-	    !value_is_name(slash + 1, strlen(slash + 1), CONFIG_NAME_SIZE - 1 - CONFIG_GUEST_MAX - 1))
-		return false;
-	snprintf(guest, CONFIG_GUEST_MAX + 1, "%.*s", (int)(slash - name), name);
-	*ret_rest = slash + 1;
-	return true;
 }
 
 /* Is this a good name for the section? Complains if not. */
@@ -365,43 +323,57 @@ static bool check_name(const struct config_section *section, const char *name, c
 	return good;
 }
 
+/* "[daemon], [pool NAME], …" Returns the buffer. */
+static const char *known_sections(char *buffer, size_t size)
+{
+	static const char *const naming[] = {
+		[CONFIG_UNNAMED] = "", [CONFIG_NAMED] = " NAME", [CONFIG_NAMED_PAIR] = " GUEST/NAME",
+	};
+	size_t used = 0;
+
+	for (unsigned i = 0; config_sections[i] && used < size; i++)
+		used += (size_t)snprintf(buffer + used, size - used, "%s[%s%s]", i ? ", " : "",
+					 config_sections[i]->name, naming[config_sections[i]->naming]);
+	return buffer;
+}
+
 static void complain_section(const struct where *where, const char *kind, const char *name)
 {
 	struct value_nearest nearest;
+	char known[CONFIG_MESSAGE_MAX / 2];
 
 	value_nearest_init(&nearest, kind);
-	for (unsigned i = 0; i < config_section_count; i++)
-		value_nearest_offer(&nearest, config_sections[i].name);
+	for (unsigned i = 0; config_sections[i]; i++)
+		value_nearest_offer(&nearest, config_sections[i]->name);
 	if (nearest.best)
 		config_message(where->messages, where->file, where->line,
 			       "unknown section [%s%s%s]; did you mean [%s%s%s]?", kind, *name ? " " : "",
 			       name, nearest.best, *name ? " " : "", name);
 	else
-		config_message(
-			where->messages, where->file, where->line,
-			"unknown section [%s%s%s]; known sections: [daemon], [pool NAME], [group NAME], "
-			"[guest NAME], [disk GUEST/NAME]",
-			kind, *name ? " " : "", name);
+		config_message(where->messages, where->file, where->line,
+			       "unknown section [%s%s%s]; known sections: %s", kind, *name ? " " : "", name,
+			       known_sections(known, sizeof(known)));
 }
 
 /* Returns the object whose keys follow, or NULL: the keys up to the next section are skipped. */
 static struct config_object *open_section(struct config *config, const struct config_line *line,
 					  const struct where *where)
 {
-	const struct config_section *section = config_sections;
-	const struct config_section *end = section + config_section_count;
+	const struct config_section *section;
 	struct config_object *object;
 	char title[CONFIG_TITLE_SIZE];
+	unsigned index = 0;
 
-	while (section < end && strcmp(section->name, line->name) != 0)
-		section++;
-	if (section == end) {
+	while (config_sections[index] && strcmp(config_sections[index]->name, line->name) != 0)
+		index++;
+	section = config_sections[index];
+	if (!section) {
 		complain_section(where, line->name, line->value);
 		return NULL;
 	}
 	if (!check_name(section, line->value, where))
 		return NULL;
-	object = config_find(*list_of(config, section), line->value);
+	object = config_find(config_list(config, section), line->value);
 	if (object && section->naming == CONFIG_UNNAMED)
 		return object;	/* [daemon] may be spread over files */
 	if (object) {
@@ -418,7 +390,7 @@ struct config *config_create(void)
 
 	if (!config)
 		return NULL;
-	if (!create_object(config, &config_sections[0], "", "built-in defaults", 0)) {
+	if (!create_object(config, config_sections[0], "", "built-in defaults", 0)) {
 		config_destroy(config);
 		return NULL;
 	}

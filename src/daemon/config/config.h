@@ -60,7 +60,12 @@ struct config_key {
 	const char *const *choices;	/* CHOICE: NULL-terminated */
 	const char *initial;		/* default as text, NULL: none (what that means is in help) */
 	const char *help;
+	/* A reload applies a change of it under a running guest; others need a device that is served anew. */
+	bool live;
 };
+
+struct config;
+struct config_object;
 
 enum config_naming { CONFIG_UNNAMED, CONFIG_NAMED, CONFIG_NAMED_PAIR /* GUEST/NAME */ };
 
@@ -69,14 +74,26 @@ struct config_section {
 	enum config_naming naming;
 	const char *example;		/* of its name */
 	size_t object_bytes;
-	size_t list_offset;		/* of its list in struct config */
 	const struct config_key *keys;
 	unsigned key_count;
 	const char *help;
+	bool device;			/* its objects begin with a struct config_device */
+	/* Does one object fit to the others? NULL: nothing of its own to check. Pure. */
+	void (*check)(const struct config *config, const struct config_object *object,
+		      struct config_messages *messages);
 };
 
-extern const struct config_section config_sections[];
-extern const unsigned config_section_count;
+/*
+ * All sections, [daemon] first, ended by NULL. The table stands in daemon/device_kinds.c, because each kind
+ * of device brings a section.
+ */
+extern const struct config_section *const config_sections[];
+#define CONFIG_SECTIONS_MAX 16
+
+/* config_keys.c */
+extern const struct config_section config_section_daemon, config_section_pool, config_section_group,
+	config_section_guest, config_section_disk;
+
 /* The row of a section that there is. */
 const struct config_section *config_section_find(const char *name);
 
@@ -149,8 +166,17 @@ struct config_guest {
 	struct config_share share;
 };
 
-struct config_disk {
+/* First member of every device's object. */
+struct config_device {
 	struct config_object object;
+	char *socket, *connect;	/* at most one */
+};
+
+struct config_disk {
+	union {
+		struct config_object object;
+		struct config_device device;
+	};
 	char *pool, *path;	/* exactly one */
 	uint64_t size_bytes;
 	unsigned cache;		/* enum host_disk_cache; path disks */
@@ -158,16 +184,22 @@ struct config_disk {
 	bool packed;
 	uint64_t queues;
 	char *serial;
-	char *socket, *connect;	/* at most one */
 	struct config_share share;
 	struct config_capacity capacity;	/* path disks */
 };
 
 struct config {
-	struct config_object *daemons, *pools, *groups, *guests, *disks;
+	struct config_object *lists[CONFIG_SECTIONS_MAX];	/* in the order of config_sections[] */
 	char **files;
 	unsigned file_count;
 };
+
+/* Its place in config_sections[]. */
+unsigned config_section_index(const struct config_section *section);
+/* Is a value of this key a char *? */
+bool config_key_is_text(const struct config_key *key);
+/* The objects of a section, in order of declaration. */
+struct config_object *config_list(const struct config *config, const struct config_section *section);
 
 /* The one [daemon]: always there after parsing. */
 const struct config_daemon *config_daemon(const struct config *config);
@@ -175,6 +207,26 @@ const struct config_daemon *config_daemon(const struct config *config);
 #define config_for_each(list, type, variable)                                                                \
 	for (const struct type *variable = (const struct type *)(list); variable;                            \
 	     variable = (const struct type *)variable->object.next)
+
+static inline struct config_object *config_pools(const struct config *config)
+{
+	return config_list(config, &config_section_pool);
+}
+
+static inline struct config_object *config_groups(const struct config *config)
+{
+	return config_list(config, &config_section_group);
+}
+
+static inline struct config_object *config_guests(const struct config *config)
+{
+	return config_list(config, &config_section_guest);
+}
+
+static inline struct config_object *config_disks(const struct config *config)
+{
+	return config_list(config, &config_section_disk);
+}
 
 /* An empty configuration (every default set); NULL when out of memory. */
 struct config *config_create(void);
@@ -205,6 +257,12 @@ unsigned config_share_line(const struct config_object *object, enum config_share
 /* A limit below its reservation: true, with the limit's and the reservation's keys. */
 bool config_share_contradicts(const struct config_share *share, enum config_share_key *ret_limit,
 			      enum config_share_key *ret_reservation);
+/* ---- checks of single sections: config_check.c ---- */
+
+void config_check_pool(const struct config *config, const struct config_object *object,
+		       struct config_messages *messages);
+void config_check_disk(const struct config *config, const struct config_object *object,
+		       struct config_messages *messages);
 /* The part of config_check() for shares and capacities. */
 void config_check_shares(const struct config *config, struct config_messages *messages);
 
@@ -213,6 +271,11 @@ int config_read_file(const char *path, char **ret_bytes, size_t *ret_length);
 
 /* An object by its name; NULL. */
 struct config_object *config_find(struct config_object *list, const char *name);
+
+/*
+ * Have two objects of one section (either may be NULL: not declared) other values in a key that is not live?
+ */
+bool config_differs(const struct config_object *a, const struct config_object *b);
 
 /* Splits "guest/name"; guest must hold CONFIG_GUEST_MAX + 1 bytes. False when it is no such pair. */
 bool config_split_name(const char *name, char guest[CONFIG_GUEST_MAX + 1], const char **ret_rest);

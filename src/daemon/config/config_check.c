@@ -35,9 +35,10 @@ static const char *nearest_name(const struct config_object *list, const char *na
 	return nearest.best;
 }
 
-static void check_pool(const struct config_pool *pool, struct config_messages *messages)
+void config_check_pool(const struct config *config, const struct config_object *object,
+		       struct config_messages *messages)
 {
-	const struct config_object *object = &pool->object;
+	const struct config_pool *pool = (const struct config_pool *)object;
 	char title[CONFIG_TITLE_SIZE];
 
 	config_title(object, title);
@@ -70,17 +71,17 @@ static void check_same_path(const struct config_object *object, const char *path
 
 static void check_paths(const struct config *config, struct config_messages *messages)
 {
-	config_for_each(config->pools, config_pool, pool) {
-		for (const struct config_object *other = config->pools; other != &pool->object;
+	config_for_each(config_pools(config), config_pool, pool) {
+		for (const struct config_object *other = config_pools(config); other != &pool->object;
 		     other = other->next)
 			check_same_path(&pool->object, pool->path, other,
 					((const struct config_pool *)other)->path, messages);
 	}
-	config_for_each(config->disks, config_disk, disk) {
-		config_for_each(config->pools, config_pool, pool)
+	config_for_each(config_disks(config), config_disk, disk) {
+		config_for_each(config_pools(config), config_pool, pool)
 			check_same_path(&disk->object, disk->path, &pool->object, pool->path, messages);
 		/* Two readers of one file are fine. */
-		for (const struct config_object *other = config->disks; other != &disk->object;
+		for (const struct config_object *other = config_disks(config); other != &disk->object;
 		     other = other->next) {
 			const struct config_disk *earlier = (const struct config_disk *)other;
 
@@ -90,23 +91,23 @@ static void check_paths(const struct config *config, struct config_messages *mes
 	}
 }
 
-static void check_disk_guest(const struct config *config, const struct config_object *disk,
-			     struct config_messages *messages)
+static void check_guest_of(const struct config *config, const struct config_object *device,
+			   struct config_messages *messages)
 {
 	char guest[CONFIG_GUEST_MAX + 1], title[CONFIG_TITLE_SIZE];
 	const char *rest, *near;
 
-	if (!config_split_name(disk->name, guest, &rest) || config_find(config->guests, guest))
+	if (!config_split_name(device->name, guest, &rest) || config_find(config_guests(config), guest))
 		return;
-	config_title(disk, title);
-	near = nearest_name(config->guests, guest);
+	config_title(device, title);
+	near = nearest_name(config_guests(config), guest);
 	if (near)
-		config_message(messages, disk->file, disk->line,
-			       "the guest '%s' of %s is not declared; did you mean [disk %s/%s]? or add a "
+		config_message(messages, device->file, device->line,
+			       "the guest '%s' of %s is not declared; did you mean [%s %s/%s]? or add a "
 			       "section [guest %s]",
-			       guest, title, near, rest, guest);
+			       guest, title, device->section->name, near, rest, guest);
 	else
-		config_message(messages, disk->file, disk->line,
+		config_message(messages, device->file, device->line,
 			       "the guest '%s' of %s is not declared; add a section [guest %s]", guest, title,
 			       guest);
 }
@@ -119,8 +120,8 @@ static void check_disk_pool(const struct config *config, const struct config_dis
 	unsigned line = line_of(&disk->object, "pool", &file);
 
 	config_title(&disk->object, title);
-	if (!config_find(config->pools, disk->pool)) {
-		near = nearest_name(config->pools, disk->pool);
+	if (!config_find(config_pools(config), disk->pool)) {
+		near = nearest_name(config_pools(config), disk->pool);
 		config_message(messages, file, line, "the pool '%s' of %s is not declared; %s%s%s",
 			       disk->pool, title, near ? "did you mean pool = " : "add a section [pool ",
 			       near ? near : disk->pool, near ? "?" : "]");
@@ -136,16 +137,15 @@ static void check_disk_pool(const struct config *config, const struct config_dis
 	}
 }
 
-static void check_disk(const struct config *config, const struct config_disk *disk,
+void config_check_disk(const struct config *config, const struct config_object *object,
 		       struct config_messages *messages)
 {
-	const struct config_object *object = &disk->object;
+	const struct config_disk *disk = (const struct config_disk *)object;
 	char title[CONFIG_TITLE_SIZE];
 	const char *file;
 	unsigned line;
 
 	config_title(object, title);
-	check_disk_guest(config, object, messages);
 	if (given(object, "pool") && given(object, "path")) {
 		line = line_of(object, "path", &file);
 		config_message(messages, file, line,
@@ -164,44 +164,74 @@ static void check_disk(const struct config *config, const struct config_disk *di
 			       "size does not go with path: %s is as large as its file; take size out",
 			       title);
 	}
-	if (given(object, "socket") && given(object, "connect")) {
-		line = line_of(object, "connect", &file);
-		config_message(
-			messages, file, line,
-			"%s has both socket and connect; keep socket to listen, or connect for client mode",
-			title);
-	}
 }
 
-/* Every socket is one disk's own. */
-static void check_sockets(const struct config *config, struct config_messages *messages)
+static void check_two_sockets(const struct config_object *object, struct config_messages *messages)
 {
-	config_for_each(config->disks, config_disk, disk) {
-		const char *mine = disk->socket ? disk->socket : disk->connect, *file;
-		unsigned line = line_of(&disk->object, disk->socket ? "socket" : "connect", &file);
-		char title[CONFIG_TITLE_SIZE];
+	char title[CONFIG_TITLE_SIZE];
+	const char *file;
+	unsigned line;
 
-		for (const struct config_object *other = config->disks; other != &disk->object;
-		     other = other->next) {
-			const struct config_disk *earlier = (const struct config_disk *)other;
-			const char *theirs = earlier->socket ? earlier->socket : earlier->connect;
+	if (!given(object, "socket") || !given(object, "connect"))
+		return;
+	line = line_of(object, "connect", &file);
+	config_message(messages, file, line,
+		       "%s has both socket and connect; keep socket to listen, or connect for client mode",
+		       config_title(object, title));
+}
+
+/* The path that a device's section gives; NULL: the default one. */
+static const char *socket_of(const struct config_object *object)
+{
+	const struct config_device *device = (const struct config_device *)object;
+
+	return device->socket ? device->socket : device->connect;
+}
+
+/* `device` against the devices declared before it: every socket is one device's own. */
+static void check_socket(const struct config *config, const struct config_object *device,
+			 struct config_messages *messages)
+{
+	const char *mine = socket_of(device), *file;
+	unsigned line = line_of(device, given(device, "socket") ? "socket" : "connect", &file);
+	char title[CONFIG_TITLE_SIZE];
+
+	for (unsigned i = 0; config_sections[i]; i++) {
+		const struct config_object *other = config->lists[i];
+
+		for (; config_sections[i]->device && other && other != device; other = other->next) {
+			const char *theirs = socket_of(other);
 
 			if (mine && theirs && strcmp(mine, theirs) == 0)
 				config_message(
 					messages, file, line,
-					"socket %s is that of %s at %s:%u already; give each disk its own",
+					"socket %s is that of %s at %s:%u already; give each device its own",
 					mine, config_title(other, title), other->file, other->line);
 		}
+		if (config_sections[i] == device->section)
+			return;
+	}
+}
+
+static void check_section(const struct config *config, unsigned index, struct config_messages *messages)
+{
+	const struct config_section *section = config_sections[index];
+
+	for (const struct config_object *object = config->lists[index]; object; object = object->next) {
+		if (section->device) {
+			check_guest_of(config, object, messages);
+			check_two_sockets(object, messages);
+			check_socket(config, object, messages);
+		}
+		if (section->check)
+			section->check(config, object, messages);
 	}
 }
 
 void config_check(const struct config *config, struct config_messages *messages)
 {
-	config_for_each(config->pools, config_pool, pool)
-		check_pool(pool, messages);
-	config_for_each(config->disks, config_disk, disk)
-		check_disk(config, disk, messages);
+	for (unsigned i = 0; config_sections[i]; i++)
+		check_section(config, i, messages);
 	check_paths(config, messages);
-	check_sockets(config, messages);
 	config_check_shares(config, messages);
 }

@@ -21,7 +21,7 @@ static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_ca
 #define MIB (1024ull * 1024)
 
 /* The settings of a share, which groups, guests and disks have alike. */
-#define SHARE_KEY(object, index) .offset = offsetof(struct object, share.value[index])
+#define SHARE_KEY(object, index) .live = true, .offset = offsetof(struct object, share.value[index])
 #define BANDWIDTH_MAX (1ull << 40)
 #define IOPS_MAX 1000000000ull
 #define WEIGHT_HELP "Share of the physical disk's time against the others' weights while it is contended."
@@ -59,13 +59,14 @@ static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_ca
 #define CAPACITY_KEYS_OF(object)                                                                             \
 	{ .name = "capacity_iops",                                                                           \
 	  .type = CONFIG_NUMBER,                                                                             \
+	  .live = true,                                                                                      \
 	  .offset = offsetof(struct object, capacity.iops),                                                  \
 	  .minimum = 1,                                                                                      \
 	  .maximum = IOPS_MAX,                                                                               \
 	  .help = "Requests a second (4 KiB, random) that the physical disk carries out. Default: it is "    \
 		  "measured." },                                                                             \
 	{                                                                                                    \
-		.name = "capacity_bandwidth", .type = CONFIG_SIZE,                                           \
+		.name = "capacity_bandwidth", .type = CONFIG_SIZE, .live = true,                             \
 		.offset = offsetof(struct object, capacity.bandwidth), .minimum = 4096,                      \
 		.maximum = BANDWIDTH_MAX,                                                                    \
 		.help = "Bytes a second (sequential) that it carries out; given together with "              \
@@ -181,14 +182,17 @@ static const struct config_key disk_keys[] = {
 	{ .name = "pool",
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_disk, pool),
+	  .live = true,
 	  .help = "Pool that the disk is a part of. Either pool or path is required." },
 	{ .name = "path",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_disk, path),
+	  .live = true,
 	  .help = "File or block device of its own, used as it is. Either pool or path is required." },
 	{ .name = "size",
 	  .type = CONFIG_SIZE,
 	  .offset = offsetof(struct config_disk, size_bytes),
+	  .live = true,
 	  .minimum = 4096,
 	  .maximum = 1ull << 50,
 	  .help = "Size of a disk in a pool; it is made if missing, and a larger value grows it. Required "
@@ -223,11 +227,11 @@ static const struct config_key disk_keys[] = {
 		  "name, cut." },
 	{ .name = "socket",
 	  .type = CONFIG_PATH,
-	  .offset = offsetof(struct config_disk, socket),
+	  .offset = offsetof(struct config_disk, device.socket),
 	  .help = "Socket to listen on. Default: RUNTIME/GUEST/disk-NAME.sock." },
 	{ .name = "connect",
 	  .type = CONFIG_PATH,
-	  .offset = offsetof(struct config_disk, connect),
+	  .offset = offsetof(struct config_disk, device.connect),
 	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
 	{ WEIGHT_KEY(config_disk), .initial = "100", .help = WEIGHT_HELP },
 	SHARE_KEYS_OF(config_disk),
@@ -244,44 +248,53 @@ static const struct config_key disk_keys[] = {
 
 static_assert(sizeof(disk_keys) / sizeof(disk_keys[0]) <= CONFIG_KEYS_MAX, "struct config_object has room");
 
-const struct config_section config_sections[] = {
-	{ .name = "daemon",
-	  .naming = CONFIG_UNNAMED,
-	  .example = "[daemon]",
-	  .object_bytes = sizeof(struct config_daemon),
-	  .list_offset = offsetof(struct config, daemons),
-	  KEYS(daemon_keys),
-	  .help = "The daemon as a whole." },
-	{ .name = "pool",
-	  .naming = CONFIG_NAMED,
-	  .example = "[pool main]",
-	  .object_bytes = sizeof(struct config_pool),
-	  .list_offset = offsetof(struct config, pools),
-	  KEYS(pool_keys),
-	  .help = "A physical disk that is cut into virtual disks." },
-	{ .name = "group",
-	  .naming = CONFIG_NAMED,
-	  .example = "[group gold]",
-	  .object_bytes = sizeof(struct config_group),
-	  .list_offset = offsetof(struct config, groups),
-	  KEYS(group_keys),
-	  .help = "Guests that share a part of each physical disk's time." },
-	{ .name = "guest",
-	  .naming = CONFIG_NAMED,
-	  .example = "[guest alice]",
-	  .object_bytes = sizeof(struct config_guest),
-	  .list_offset = offsetof(struct config, guests),
-	  KEYS(guest_keys),
-	  .help = "One tenant: a virtual machine." },
-	{ .name = "disk",
-	  .naming = CONFIG_NAMED_PAIR,
-	  .example = "[disk alice/root]",
-	  .object_bytes = sizeof(struct config_disk),
-	  .list_offset = offsetof(struct config, disks),
-	  KEYS(disk_keys),
-	  .help = "A virtual disk of a guest." },
+const struct config_section config_section_daemon = {
+	.name = "daemon",
+	.naming = CONFIG_UNNAMED,
+	.example = "[daemon]",
+	.object_bytes = sizeof(struct config_daemon),
+	KEYS(daemon_keys),
+	.help = "The daemon as a whole.",
 };
-const unsigned config_section_count = sizeof(config_sections) / sizeof(config_sections[0]);
+
+const struct config_section config_section_pool = {
+	.name = "pool",
+	.naming = CONFIG_NAMED,
+	.example = "[pool main]",
+	.object_bytes = sizeof(struct config_pool),
+	KEYS(pool_keys),
+	.help = "A physical disk that is cut into virtual disks.",
+	.check = config_check_pool,
+};
+
+const struct config_section config_section_group = {
+	.name = "group",
+	.naming = CONFIG_NAMED,
+	.example = "[group gold]",
+	.object_bytes = sizeof(struct config_group),
+	KEYS(group_keys),
+	.help = "Guests that share a part of each physical disk's time.",
+};
+
+const struct config_section config_section_guest = {
+	.name = "guest",
+	.naming = CONFIG_NAMED,
+	.example = "[guest alice]",
+	.object_bytes = sizeof(struct config_guest),
+	KEYS(guest_keys),
+	.help = "One tenant: a virtual machine.",
+};
+
+const struct config_section config_section_disk = {
+	.name = "disk",
+	.naming = CONFIG_NAMED_PAIR,
+	.example = "[disk alice/root]",
+	.object_bytes = sizeof(struct config_disk),
+	KEYS(disk_keys),
+	.help = "A virtual disk of a guest.",
+	.device = true,
+	.check = config_check_disk,
+};
 
 static void print_values(FILE *stream, const struct config_key *key)
 {
@@ -308,8 +321,8 @@ static void print_values(FILE *stream, const struct config_key *key)
 
 void config_print_reference(FILE *stream)
 {
-	for (unsigned i = 0; i < config_section_count; i++) {
-		const struct config_section *section = &config_sections[i];
+	for (unsigned i = 0; config_sections[i]; i++) {
+		const struct config_section *section = config_sections[i];
 
 		fprintf(stream,
 			"%s### `%s`\n\n%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n",

@@ -152,7 +152,7 @@ static void check_accounts(const struct config *config, struct config_messages *
 
 	check_account(&daemon->object, "user", daemon->user, false, messages);
 	check_account(&daemon->object, "group", daemon->group, true, messages);
-	config_for_each(config->guests, config_guest, guest) {
+	config_for_each(config_guests(config), config_guest, guest) {
 		check_account(&guest->object, "socket_owner", guest->socket_owner, false, messages);
 		check_account(&guest->object, "socket_group", guest->socket_group, true, messages);
 	}

@@ -28,13 +28,13 @@ static const enum config_share_key pairs[PAIRS][2] = {
 
 const struct config_section *config_section_find(const char *name)
 {
-	const struct config_section *section = config_sections;
+	unsigned index = 0;
 
-	while (strcmp(section->name, name) != 0) {
-		section++;
-		assert(section < config_sections + config_section_count);
+	while (strcmp(config_sections[index]->name, name) != 0) {
+		index++;
+		assert(config_sections[index]);
 	}
-	return section;
+	return config_sections[index];
 }
 
 static unsigned key_index(const struct config_section *section, const char *name)
@@ -143,7 +143,8 @@ static void check_parent(const struct config_object *object, const struct config
 static void check_group(const struct config *config, const struct config_guest *guest,
 			struct config_messages *messages)
 {
-	const struct config_object *group = guest->group ? config_find(config->groups, guest->group) : NULL;
+	const struct config_object *group =
+		guest->group ? config_find(config_groups(config), guest->group) : NULL;
 	char title[CONFIG_TITLE_SIZE];
 	struct value_nearest nearest;
 	const char *file;
@@ -154,7 +155,7 @@ static void check_group(const struct config *config, const struct config_guest *
 	if (!guest->group || group)
 		return;
 	value_nearest_init(&nearest, guest->group);
-	for (const struct config_object *other = config->groups; other; other = other->next)
+	for (const struct config_object *other = config_groups(config); other; other = other->next)
 		value_nearest_offer(&nearest, other->name);
 	line = line_of(&guest->object, "group", &file);
 	config_message(messages, file, line, "the group '%s' of %s is not declared; %s%s%s", guest->group,
@@ -193,7 +194,7 @@ static void check_disk(const struct config *config, const struct config_disk *di
 	unsigned line;
 
 	if (config_split_name(disk->object.name, guest, &rest))
-		owner = config_find(config->guests, guest);
+		owner = config_find(config_guests(config), guest);
 	check_share(&disk->object, messages);
 	if (owner)
 		check_parent(&disk->object, owner, messages);
@@ -211,14 +212,14 @@ static void check_disk(const struct config *config, const struct config_disk *di
 
 void config_check_shares(const struct config *config, struct config_messages *messages)
 {
-	config_for_each(config->pools, config_pool, pool)
+	config_for_each(config_pools(config), config_pool, pool)
 		check_capacity(&pool->object, &pool->capacity, messages);
-	config_for_each(config->groups, config_group, group)
+	config_for_each(config_groups(config), config_group, group)
 		check_share(&group->object, messages);
-	config_for_each(config->guests, config_guest, guest) {
+	config_for_each(config_guests(config), config_guest, guest) {
 		check_share(&guest->object, messages);
 		check_group(config, guest, messages);
 	}
-	config_for_each(config->disks, config_disk, disk)
+	config_for_each(config_disks(config), config_disk, disk)
 		check_disk(config, disk, messages);
 }

@@ -78,11 +78,12 @@ static struct setting *setting_from(const struct config_object *object, enum sha
 
 static struct setting *from_config(const struct config *config, struct config_messages *messages)
 {
-	const struct config_object *lists[SHARE_KINDS] = { config->groups, config->guests, config->disks };
+	const struct config_object *lists[SHARE_KINDS] = { config_groups(config), config_guests(config),
+							   config_disks(config) };
 	struct setting *list = NULL, **end = &list;
 
-	complain_foreign(config->daemons, messages);
-	for (const struct config_object *pool = config->pools; pool; pool = pool->next)
+	complain_foreign(config_list(config, &config_section_daemon), messages);
+	for (const struct config_object *pool = config_pools(config); pool; pool = pool->next)
 		config_message(messages, pool->file, pool->line, "a pool cannot be set at run time");
 	for (unsigned kind = 0; kind < SHARE_KINDS; kind++) {
 		for (const struct config_object *object = lists[kind]; object; object = object->next) {

@@ -35,12 +35,12 @@ struct daemon_disk *daemon_disk_find(struct daemon *daemon, const char *name)
 
 const struct config_disk *daemon_disk_settings(const struct daemon *daemon, const char *name)
 {
-	return (const struct config_disk *)config_find(daemon->config->disks, name);
+	return (const struct config_disk *)config_find(config_disks(daemon->config), name);
 }
 
 const struct config_guest *daemon_guest_settings(const struct daemon *daemon, const char *name)
 {
-	return (const struct config_guest *)config_find(daemon->config->guests, name);
+	return (const struct config_guest *)config_find(config_guests(daemon->config), name);
 }
 
 /* ---- attributes ---- */
@@ -59,10 +59,8 @@ static bool set_name(struct daemon_disk *disk, const char *name)
 
 static const struct config_key *disk_key(const char *name)
 {
-	const struct config_section *section = config_sections;
+	const struct config_section *section = &config_section_disk;
 
-	while (strcmp(section->name, "disk") != 0)
-		section++;
 	for (unsigned i = 0;; i++) {
 		assert(i < section->key_count);
 		if (strcmp(section->keys[i].name, name) == 0)
@@ -92,7 +90,7 @@ static void set_attributes(struct daemon_disk *disk, const struct config_disk *s
 	disk->packed = settings->packed;
 	disk->read_only = settings->read_only;
 	disk->cache = settings->cache;
-	disk->client = settings->connect != NULL;
+	disk->client = settings->device.connect != NULL;
 	if (settings->serial)
 		snprintf(disk->serial, sizeof(disk->serial), "%s", settings->serial);
 }
@@ -104,7 +102,7 @@ static bool set_socket(struct daemon_disk *disk, const struct config_disk *setti
 	int length;
 
 	if (settings)
-		given = settings->connect ? settings->connect : settings->socket;
+		given = settings->device.connect ? settings->device.connect : settings->device.socket;
 	if (given)
 		length = snprintf(disk->socket, sizeof(disk->socket), "%s", given);
 	else

@@ -45,8 +45,9 @@ static const struct config_object *declared(const struct daemon *daemon, enum sh
 					    const char *name)
 {
 	struct config_object *const lists[SHARE_KINDS] = {
-		[SHARE_OF_GROUP] = daemon->config->groups, [SHARE_OF_GUEST] = daemon->config->guests,
-		[SHARE_OF_DISK] = daemon->config->disks,
+		[SHARE_OF_GROUP] = config_groups(daemon->config),
+		[SHARE_OF_GUEST] = config_guests(daemon->config),
+		[SHARE_OF_DISK] = config_disks(daemon->config),
 	};
 
 	return config_find(lists[kind], name);

@@ -149,7 +149,7 @@ static const struct mistake object_mistakes[] = {
 	  "t.conf:5: [disk alice/r] has both socket and connect; keep socket to listen, or connect for "
 	  "client mode" },
 	{ GOOD_GUEST "[disk alice/a]\npath = /a\nsocket = /s\n[disk alice/b]\npath = /b\nsocket = /s\n",
-	  "t.conf:7: socket /s is that of [disk alice/a] at t.conf:2 already; give each disk its own" },
+	  "t.conf:7: socket /s is that of [disk alice/a] at t.conf:2 already; give each device its own" },
 };
 
 #define EXPECT_EACH(mistakes)                                                                                \
@@ -191,21 +191,22 @@ static void test_good(void **state)
 	assert_int_equal(config_daemon(config)->poll_us, 0);
 	assert_false(config_daemon(config)->sandbox);
 	assert_int_equal(config_daemon(config)->log_level, LOG_LEVEL_DEBUG);
-	pool = (const struct config_pool *)config_find(config->pools, "main");
+	pool = (const struct config_pool *)config_find(config_pools(config), "main");
 	assert_string_equal(pool->path, "/var/lib/a#b.pool");
 	assert_int_equal(pool->size_bytes, 8ull << 30);
 	assert_int_equal(pool->cache, HOST_DISK_CACHE_DIRECT);
-	assert_int_equal(((const struct config_guest *)config_find(config->guests, "alice"))->socket_mode,
-			 0660);
-	disk = (const struct config_disk *)config_find(config->disks, "alice/root");
+	assert_int_equal(
+		((const struct config_guest *)config_find(config_guests(config), "alice"))->socket_mode,
+		0660);
+	disk = (const struct config_disk *)config_find(config_disks(config), "alice/root");
 	assert_string_equal(disk->pool, "main");
 	assert_int_equal(disk->size_bytes, 4ull << 30);
 	assert_int_equal(disk->queues, 2);
 	assert_string_equal(disk->serial, "A b");
-	disk = (const struct config_disk *)config_find(config->disks, "bob/cd");
+	disk = (const struct config_disk *)config_find(config_disks(config), "bob/cd");
 	assert_true(disk->read_only);
 	assert_false(disk->packed);
-	assert_string_equal(disk->connect, "/run/x.sock");
+	assert_string_equal(disk->device.connect, "/run/x.sock");
 	config_destroy(config);
 	config_messages_finish(&messages);
 }
@@ -323,7 +324,7 @@ static void test_drop_ins(void **state)
 	assert_int_equal(config_load(path, &config, &messages), 0);
 	assert_int_equal(config_daemon(config)->workers, 2);
 	assert_int_equal(config_daemon(config)->poll_us, 7);
-	assert_non_null(config_find(config->disks, "alice/r"));
+	assert_non_null(config_find(config_disks(config), "alice/r"));
 	config_destroy(config);
 
 	write_file(directory, "conf.d/30-c.conf",

@@ -113,8 +113,8 @@ static void test_good(void **state)
 		     "weight = 300\nmin_iops = 500\nmax_iops = 2000\nburst = 0\nlatency_target = 800\n";
 	struct config_messages messages = { .count = 0 };
 	struct config *config = parse(text, &messages);
-	const struct config_pool *pool = (const struct config_pool *)config->pools;
-	const struct config_guest *guest = (const struct config_guest *)config->guests;
+	const struct config_pool *pool = (const struct config_pool *)config_pools(config);
+	const struct config_guest *guest = (const struct config_guest *)config_guests(config);
 	struct config_share group, alice, root;
 	const char *file;
 
@@ -122,9 +122,9 @@ static void test_good(void **state)
 	assert_int_equal(pool->capacity.iops, 5000);
 	assert_int_equal(pool->capacity.bandwidth, 200 << 20);
 	assert_string_equal(guest->group, "gold");
-	group = config_share_of(config->groups->section, config->groups);
-	alice = config_share_of(config->guests->section, config->guests);
-	root = config_share_of(config->disks->section, config->disks);
+	group = config_share_of(config_groups(config)->section, config_groups(config));
+	alice = config_share_of(config_guests(config)->section, config_guests(config));
+	root = config_share_of(config_disks(config)->section, config_disks(config));
 	assert_int_equal(group.value[SHARE_WEIGHT], 400);
 	assert_int_equal(group.value[SHARE_MAX_BANDWIDTH], 1 << 30);
 	assert_int_equal(group.value[SHARE_BURST], SHARE_BURST_MS_DEFAULT);
@@ -136,8 +136,8 @@ static void test_good(void **state)
 	assert_int_equal(root.value[SHARE_MAX_IOPS], 2000);
 	assert_int_equal(root.value[SHARE_BURST], 0);
 	assert_int_equal(root.value[SHARE_LATENCY_TARGET], 800);
-	assert_int_equal(config_share_line(config->disks, SHARE_MIN_IOPS, &file), 17);
-	assert_int_equal(config_share_line(config->disks, SHARE_MIN_BANDWIDTH, &file), 0);
+	assert_int_equal(config_share_line(config_disks(config), SHARE_MIN_IOPS, &file), 17);
+	assert_int_equal(config_share_line(config_disks(config), SHARE_MIN_BANDWIDTH, &file), 0);
 	config_destroy(config);
 }
 
