@@ -3,13 +3,10 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pwd.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/container.h"
@@ -17,60 +14,11 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
-#include "daemon/config/settings.h"
-#include "daemon/share/shares.h"
 #include "daemon/base/state.h"
-#include "daemon/takeover.h"
-
-int daemon_fail(struct daemon_error *error, int code, const char *format, ...)
-{
-	va_list arguments;
-
-	error->code = code;
-	va_start(arguments, format);
-	vsnprintf(error->text, sizeof(error->text), format, arguments);
-	va_end(arguments);
-	return code;
-}
-
-char *daemon_runtime_dir(const char *option, const struct config *config)
-{
-	const char *home = getenv("XDG_RUNTIME_DIR");
-	char *path = NULL;
-
-	if (option)
-		return strdup(option);
-	if (config_daemon(config)->runtime_dir)
-		return strdup(config_daemon(config)->runtime_dir);
-	if (geteuid() == 0 || !home || home[0] != '/')
-		return strdup("/run/viaduct");
-	return asprintf(&path, "%s/viaduct", home) < 0 ? NULL : path;
-}
-
-/* The user that we change to later must be able to remove the sockets in it. */
-static void give_directory(const struct config *config, const char *path)
-{
-	const char *name = config_daemon(config)->user;
-	const struct passwd *user = name ? getpwnam(name) : NULL;
-
-	if (geteuid() == 0 && user && chown(path, user->pw_uid, user->pw_gid) < 0)
-		log_warning(NULL, "cannot give %s to %s: %s", path, name, strerror(errno));
-}
-
-int daemon_make_directory(const struct config *config, const char *path)
-{
-	struct stat status;
-
-	assert(path);
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	if (stat(path, &status) < 0)
-		return -errno;
-	if (!S_ISDIR(status.st_mode))
-		return -ENOTDIR;
-	give_directory(config, path);
-	return 0;
-}
+#include "daemon/config/settings.h"
+#include "daemon/device/device.h"
+#include "daemon/device/takeover.h"
+#include "daemon/share/shares.h"
 
 /* Without it the daemon runs, but keeps nothing. */
 static void make_state_directory(struct daemon *daemon)
@@ -102,6 +50,18 @@ static int start_workers(struct daemon *daemon, struct daemon_error *error)
 	return 0;
 }
 
+static void finish_stop(struct daemon *daemon)
+{
+	loop_timer_stop(daemon->control, &daemon->stop_timer);
+	loop_stop(daemon->control);
+}
+
+static void device_gone(struct daemon *daemon)
+{
+	if (daemon->stopping && !daemon->devices)
+		finish_stop(daemon);
+}
+
 int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon,
 		  struct daemon_error *error)
 {
@@ -115,7 +75,8 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	daemon->force_format = options->force_format;
 	daemon->runtime_dir_option = options->runtime_dir;
 	daemon->started_ns = clock_now_ns();
-	daemon->lock_fd = -1;
+	daemon->lock_fd = daemon->api_fd = -1;
+	daemon->device_gone = device_gone;
 	daemon->config_path = strdup(options->config_path);
 	daemon->runtime_dir = daemon_runtime_dir(options->runtime_dir, options->config);
 	daemon->state_dir = state_directory(options->config);
@@ -139,53 +100,29 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	return 0;
 }
 
-static void open_pool(struct daemon *daemon, const struct config_pool *settings)
-{
-	struct daemon_pool *pool = daemon_pool_add(daemon, settings);
-
-	if (!pool)
-		log_error(NULL, "pool %s: out of memory", settings->object.name);
-	else if (!pool->pool)
-		log_error(NULL, "pool %s: not available: %s", pool->name, pool->error.text);
-}
-
-void daemon_open_pools(struct daemon *daemon)
+void daemon_open_resources(struct daemon *daemon)
 {
 	share_settings_load(daemon);
-	config_for_each(config_pools(daemon->config), config_pool, pool)
-		open_pool(daemon, pool);
+	for (unsigned i = 0; device_kinds[i]; i++)
+		if (device_kinds[i]->open_resources)
+			device_kinds[i]->open_resources(daemon);
 }
 
-void daemon_open_disks(struct daemon *daemon)
+void daemon_open_devices(struct daemon *daemon)
 {
-	struct daemon_error error;
-
-	config_for_each(config_disks(daemon->config), config_disk, disk) {
-		if (disk->pool && daemon_disk_settle(daemon, disk, &error) < 0)
-			log_error(NULL, "%s: %s", disk->object.name, error.text);
-	}
-	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next)
-		daemon_pool_serve(daemon, pool);
-	config_for_each(config_disks(daemon->config), config_disk, disk) {
-		if (disk->path && !daemon_disk_add(daemon, disk->object.name, NULL, NULL))
-			log_error(NULL, "%s: out of memory", disk->object.name);
-	}
+	for (unsigned i = 0; device_kinds[i]; i++)
+		device_kinds[i]->open_devices(daemon);
 }
 
 /* ---- the end ---- */
-
-static void finish_stop(struct daemon *daemon)
-{
-	loop_timer_stop(daemon->control, &daemon->stop_timer);
-	loop_stop(daemon->control);
-}
 
 static void stop_expired(struct loop_timer *timer)
 {
 	struct daemon *daemon = container_of(timer, struct daemon, stop_timer);
 
-	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next)
-		log_error(&disk->subject, "requests are still in flight on a disk that does not answer");
+	for (struct device *device = daemon->devices; device; device = device->next)
+		log_error(&device->subject,
+			  "requests are still in flight, and the host does not answer them");
 	log_error(NULL, "giving up after %d seconds; what was acknowledged as flushed is safe",
 		  DAEMON_STOP_S);
 	/* Threads hang in the kernel or hold memory that it still writes to: nothing can be freed. */
@@ -193,15 +130,9 @@ static void stop_expired(struct loop_timer *timer)
 }
 
 
-void daemon_disk_gone(struct daemon *daemon)
-{
-	if (daemon->stopping && !daemon->disks)
-		finish_stop(daemon);
-}
-
 void daemon_stop(struct daemon *daemon)
 {
-	struct daemon_disk *disk;
+	struct device *device;
 
 	if (daemon->stopping)
 		return;
@@ -210,26 +141,15 @@ void daemon_stop(struct daemon *daemon)
 	notify_send("STOPPING=1");
 	daemon->stop_timer.expired = stop_expired;
 	loop_timer_start(daemon->control, &daemon->stop_timer, clock_now_ns() + DAEMON_STOP_S * NS_PER_S);
-	share_gates_drain(daemon, true);
-	disk = daemon->disks;
-	if (!disk)
+	devices_drain(daemon, true);
+	device = daemon->devices;
+	if (!device)
 		finish_stop(daemon);
-	while (disk) {
-		struct daemon_disk *next = disk->next;
+	while (device) {
+		struct device *next = device->next;
 
-		daemon_disk_leave(disk, DISK_FORGET, NULL);
-		disk = next;
-	}
-}
-
-static void remove_directories(struct daemon *daemon)
-{
-	char path[SOCKET_PATH_SIZE + CONFIG_GUEST_MAX];
-
-	/* Only empty ones go; others' files in them are not ours to remove. */
-	config_for_each(config_guests(daemon->config), config_guest, guest) {
-		snprintf(path, sizeof(path), "%s/%s", daemon->runtime_dir, guest->object.name);
-		rmdir(path);
+		device_leave(device, DEVICE_FORGET, NULL);
+		device = next;
 	}
 }
 
@@ -239,13 +159,15 @@ void daemon_destroy(struct daemon *daemon)
 		return;
 	api_destroy(daemon->api);
 	takeover_destroy(daemon->takeover);
-	assert(!daemon->disks);
-	daemon_pools_close(daemon);
+	assert(!daemon->devices && !daemon->guests);
+	for (unsigned i = 0; device_kinds[i]; i++)
+		if (device_kinds[i]->close_resources)
+			device_kinds[i]->close_resources(daemon);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_stop(&daemon->workers[i]);
 	free(daemon->workers);
 	if (daemon->config)
-		remove_directories(daemon);
+		guests_remove_directories(daemon);
 	daemon_unlock(daemon);
 	notify_fds_finish(&daemon->fds);
 	config_destroy(daemon->config);

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The tables that say what there is: sections of the configuration. */
+/* The tables that say what there is: sections of the configuration, and kinds of devices. */
 #include "daemon/config/config.h"
+#include "daemon/device/device_kind.h"
+#include "daemon/disk/disk_device.h"
 
 const struct config_section *const config_sections[] = {
 	&config_section_daemon, &config_section_pool, &config_section_group,
 	&config_section_guest,	&config_section_disk, NULL,
 };
+
+const struct device_kind *const device_kinds[] = { &disk_device_kind, NULL };

@@ -24,10 +24,13 @@
 #include "core/memory_guard.h"
 #include "daemon/api/api.h"
 #include "daemon/config/config.h"
+#include "daemon/base/takeover_offer.h"
 #include "daemon/daemon.h"
+#include "daemon/device/device.h"
+#include "daemon/device/reload.h"
+#include "daemon/device/takeover.h"
 #include "daemon/plan.h"
 #include "daemon/privileges.h"
-#include "daemon/takeover.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
 
@@ -219,12 +222,12 @@ static int open_everything(struct daemon *daemon, bool takeover, struct daemon_e
 		code = api_create(daemon, &daemon->api, error);
 	if (code)
 		return code;
-	daemon_open_pools(daemon);
+	daemon_open_resources(daemon);
 	if (takeover && takeover_offer_commit(daemon->offer, error) < 0) {
 		log_error(NULL, "%s", error->text);
 		_exit(EXIT_FAILED);	/* nothing of ours may touch the pools any more */
 	}
-	daemon_open_disks(daemon);
+	daemon_open_devices(daemon);
 	if (takeover)
 		code = api_create(daemon, &daemon->api, error);
 	if (!code && takeover_create(daemon, &daemon->takeover, &ignored) < 0)
@@ -249,15 +252,15 @@ static void say_ready(const struct daemon *daemon)
 {
 	unsigned served = 0, failed = 0;
 
-	for (const struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
-		if (disk->endpoint)
+	for (const struct device *device = daemon->devices; device; device = device->next) {
+		if (device->endpoint)
 			served++;
 		else
 			failed++;
 	}
-	log_info(NULL, "ready: %u disk%s served%s", served, served == 1 ? "" : "s",
+	log_info(NULL, "ready: %u device%s served%s", served, served == 1 ? "" : "s",
 		 failed ? ", others are not: see above" : "");
-	notify_send("READY=1\nMAINPID=%d\nSTATUS=%u disks served, %u not", (int)getpid(), served, failed);
+	notify_send("READY=1\nMAINPID=%d\nSTATUS=%u devices served, %u not", (int)getpid(), served, failed);
 }
 
 /* Runs a daemon from its first object to its last. Takes the configuration. */
@@ -304,7 +307,7 @@ static int run(const struct options *options, const char *config_path, struct co
 		code = loop_run(control.loop);
 	} else {
 		log_error(NULL, "%s", error.text);
-		if (control.daemon && control.daemon->disks) {
+		if (control.daemon && control.daemon->devices) {
 			daemon_stop(control.daemon);
 			loop_run(control.loop);
 		}

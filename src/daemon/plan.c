@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/config/config_values.h"
-#include "daemon/daemon.h"
+#include "daemon/base/daemon.h"
 #include "daemon/base/state.h"
 
 static void plan_workers(const struct config *config, const char *runtime_dir, FILE *out)

@@ -13,7 +13,7 @@
 #include <seccomp.h>
 
 #include "core/log.h"
-#include "daemon/daemon.h"
+#include "daemon/base/daemon.h"
 
 int privileges_drop(const char *user_name, const char *group_name, struct daemon_error *error)
 {

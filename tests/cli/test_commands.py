@@ -43,12 +43,12 @@ def columns_align(text):
 
 
 def test_status_table(viaduct, api):
-    api.answer("GET", "/v1/status", {"disks": [DISK, IDLE, BROKEN, MISSING]})
+    api.answer("GET", "/v1/status", {"devices": [DISK, IDLE, BROKEN, MISSING]})
     result = viaduct("status")
     assert result.code == 0 and "\033" not in result.out
     lines = result.out.splitlines()
     assert columns_align(result.out)
-    assert re.match(r"alice/root +connected +4 GiB +main +- +40 KiB +0 +12\.3 us / 4\.5 ms +- +0 +12 345 +3$", lines[1])
+    assert re.match(r"alice/root +disk +connected +4 GiB +main +- +40 KiB +0 +12\.3 us / 4\.5 ms +- +0 +12 345 +3$", lines[1])
     assert "waiting" in lines[2] and "broken" in lines[3] and "the pool is damaged" in lines[4]
     # Numbers end under the end of their title.
     for line in lines[1:]:
@@ -60,7 +60,7 @@ SHARE = {"weight": 300, "min_iops": 500, "max_iops": 2000, "min_bandwidth": 0, "
 
 
 def test_status_shows_shares(viaduct, api):
-    api.answer("GET", "/v1/status", {"disks": [
+    api.answer("GET", "/v1/status", {"devices": [
         {**DISK, "share": SHARE}, {**IDLE, "share": {**SHARE, "min_iops": 0, "max_iops": 0}},
         {**IDLE, "share": {"weight": 100}, "share_error": "the reservation is 50 % of the disk's time"},
     ]})
@@ -105,11 +105,11 @@ def test_guest_and_group_set(viaduct, api):
 
 
 def test_json_is_the_api_answer(viaduct, api):
-    api.answer("GET", "/v1/status", {"disks": [DISK], "zebra": 1, "ape": 2})
+    api.answer("GET", "/v1/status", {"devices": [DISK], "zebra": 1, "ape": 2})
     api.answer("GET", "/v1/pools/main", POOL)
     api.answer("GET", "/v1/pools", {"pools": [POOL]})
     api.answer("GET", "/v1/disks", {"disks": [DISK]})
-    assert json.loads(viaduct("status", "--json").out) == {"disks": [DISK], "zebra": 1, "ape": 2}
+    assert json.loads(viaduct("status", "--json").out) == {"devices": [DISK], "zebra": 1, "ape": 2}
     assert json.loads(viaduct("--json", "pool", "show", "main").out) == POOL
     assert json.loads(viaduct("pool", "list", "--json").out) == {"pools": [POOL]}
     assert json.loads(viaduct("--json", "disk", "list").out) == {"disks": [DISK]}
@@ -173,7 +173,7 @@ def test_odd_answers(viaduct, api):
     assert result.code == 1 and "no JSON" in result.err
     api.answer("GET", "/v1/status", b"<html>", 500)
     assert "HTTP status 500" in viaduct("status").err
-    for answer in ({}, [], {"disks": 5}, {"disks": [None, 3, {}]}):
+    for answer in ({}, [], {"devices": 5}, {"devices": [None, 3, {}]}):
         api.answer("GET", "/v1/status", answer)
         assert viaduct("status").code == 0
 
@@ -293,7 +293,7 @@ def on_terminal(viaduct, *arguments, columns=80, env=None):
 
 
 def test_colours_only_on_a_terminal(viaduct, api):
-    api.answer("GET", "/v1/status", {"disks": [DISK]})
+    api.answer("GET", "/v1/status", {"devices": [DISK]})
     assert "\033[32mconnected\033[0m" in on_terminal(viaduct, "status")
     assert "\033" not in on_terminal(viaduct, "status", "--no-color")
     assert "\033" not in on_terminal(viaduct, "status", env={"NO_COLOR": "1"})
@@ -301,7 +301,7 @@ def test_colours_only_on_a_terminal(viaduct, api):
 
 
 def test_status_fits_a_usual_terminal(viaduct, api):
-    api.answer("GET", "/v1/status", {"disks": [DISK, IDLE, MISSING]})
+    api.answer("GET", "/v1/status", {"devices": [DISK, IDLE, MISSING]})
     for columns, latency in ((80, False), (140, True)):
         lines = on_terminal(viaduct, "status", "--no-color", columns=columns).splitlines()
         assert all(len(line) <= columns for line in lines)

@@ -17,7 +17,7 @@ from real_daemon import Daemon
 
 
 def disk(name, operations, device_ns, waiting=0, **more):
-    return {"name": name, "guest": name.split("/")[0], "pool": "main", "connected": operations > 0,
+    return {"name": name, "kind": "disk", "guest": name.split("/")[0], "pool": "main", "connected": operations > 0,
             "share": {"weight": 100}, "time": {"device_ns": device_ns, "waiting": waiting},
             "operations": {"read": {"operations": operations, "bytes": operations * 4096,
                                     "latency_ns": {"sum": operations * 1000, "buckets": [[2048, operations]]}}}, **more}
@@ -36,7 +36,7 @@ class Model:
             self.hang.wait()
         self.looks += 1
         disks = [disk(f"guest{i}/root", 1000 * (i + 1) * self.looks, 10**8 * (i + 1) * self.looks) for i in range(self.disks)]
-        return 200, {"pid": self.pid, "now_ns": self.looks * 10**9, "disks": disks, "groups": [{"name": "gold"}],
+        return 200, {"pid": self.pid, "now_ns": self.looks * 10**9, "devices": disks, "groups": [{"name": "gold"}],
                      "guests": [{"name": "guest0", "group": "gold", "share": {"weight": 300}}],
                      "pools": [{"name": "main", "capacity": {"iops": 10000, "bandwidth": 10**9, "rate": 1}}]}
 
@@ -95,7 +95,7 @@ def test_json(viaduct, model):
     assert [row["name"] for row in answer["groups"]] == ["gold"]
 
 
-@pytest.mark.parametrize("answer", [{}, [], 5, None, {"disks": 5}, {"disks": [None, 3, {}], "pools": [[]], "guests": 1}])
+@pytest.mark.parametrize("answer", [{}, [], 5, None, {"devices": 5}, {"devices": [None, 3, {}], "pools": [[]], "guests": 1}])
 def test_odd_answers(viaduct, api, answer):
     api.answer("GET", "/v1/status", answer)
     for arguments in (), ("--json",), ("--guests",):

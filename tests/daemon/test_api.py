@@ -16,8 +16,8 @@ def test_status(daemon):
     status, answer = daemon.api("GET", "/v1/status")
     assert status == 200
     assert answer["pid"] == daemon.pid
-    assert [disk["name"] for disk in answer["disks"]] == ["alice/root"]
-    disk = answer["disks"][0]
+    assert [disk["name"] for disk in answer["devices"]] == ["alice/root"]
+    disk = answer["devices"][0]
     assert (disk["kind"], disk["pool"], disk["size_bytes"], disk["connected"]) == ("disk", "main", 8 * MIB, False)
     assert set(disk["operations"]) == {"read", "write", "flush", "discard", "write-zeroes"}
     assert set(disk["operations"]["read"]) == {"operations", "bytes", "latency_ns"}
@@ -42,7 +42,7 @@ def test_status_counts_what_a_guest_does(daemon):
         metrics = daemon.metrics()
         assert metrics['viaduct_disk_bytes_total{guest="alice",disk="root",operation="write"}'] == 4096
         assert metrics['viaduct_disk_latency_seconds_bucket{guest="alice",disk="root",operation="read",le="+Inf"}'] == 1
-        assert metrics['viaduct_disk_connections{guest="alice",disk="root"}'] == 1
+        assert metrics['viaduct_device_connections{guest="alice",device="root",kind="disk"}'] == 1
 
 
 def test_pool_map(daemon):

@@ -90,7 +90,7 @@ def test_answers_are_as_documented(make_daemon, tmp_path):
         if "get" not in item or path == "/metrics":
             continue
         url = path.replace("{pool}", "main").replace("{guest}", "alice").replace("{name}", "root")
-        url = url.replace("{group}", "gold")
+        url = url.replace("{group}", "gold").replace("{kind}", "disk")
         status, answer = daemon.api("GET", url)
         assert status == 200
         check(api, item["get"]["responses"]["200"]["content"]["application/json"]["schema"], answer, path)

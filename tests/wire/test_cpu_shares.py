@@ -129,7 +129,7 @@ def worker_seconds(daemon):
 
 
 def paid_seconds(daemon, guest):
-    return daemon.metrics()[f'viaduct_disk_cpu_seconds_total{{guest="{guest}",disk="root"}}']
+    return daemon.metrics()[f'viaduct_device_cpu_seconds_total{{guest="{guest}",device="root",kind="disk"}}']
 
 
 def check_median(honest, report, name):
@@ -161,7 +161,7 @@ def test_storm(daemon, honest, storm):
 
 def test_kick_storm(daemon, honest):
     """A kick is worth a look at an empty ring, and no more."""
-    kicks = 'viaduct_disk_kicks_total{guest="mallory",disk="root"}'
+    kicks = 'viaduct_device_kicks_total{guest="mallory",device="root",kind="disk"}'
     setup = Setup(queues=QUEUES, size=RING, event_idx=False)
     with FrontEnd.start(daemon.socket("mallory/root"), setup) as front:
         before = daemon.metrics()[kicks]

@@ -287,7 +287,7 @@ static void check_end(struct demo *demo)
 	const uint64_t lines_per_mib = (1 << 20) / SCAN_PATTERN_BYTES;
 	struct demo_expected expected[DEMO_GUESTS + 1];
 	unsigned count = 0;
-	json_t *disks = json_object_get(demo->status, "disks");
+	json_t *disks = json_object_get(demo->status, "devices");
 	int status;
 
 	for (unsigned i = 0; i < demo->guest_count; i++) {

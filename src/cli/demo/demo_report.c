@@ -44,7 +44,7 @@ void demo_report_print(const json_t *pool, const json_t *status, const struct ho
 	puts("\nWho owns which part of the physical disk:");
 	pool_map_print(pool, stdout, cli_terminal_width(STDOUT_FILENO), colour);
 	puts("\nCounters of each guest, since the last start of the daemon:");
-	status_table_print(json_object_get(status, "disks"), stdout, cli_terminal_width(STDOUT_FILENO),
+	status_table_print(json_object_get(status, "devices"), stdout, cli_terminal_width(STDOUT_FILENO),
 			   colour);
 	puts("\nRefused requests (reads, writes, discards, zeroing), in all:");
 	print_refused(hostile, colour);

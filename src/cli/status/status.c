@@ -20,7 +20,7 @@ int command_status(struct cli *cli, const struct cli_command *command, int argc,
 	if (cli->json)
 		cli_print_json(answer);
 	else
-		status_table_print(cli_list(answer, "disks"), stdout, cli_terminal_width(STDOUT_FILENO),
+		status_table_print(cli_list(answer, "devices"), stdout, cli_terminal_width(STDOUT_FILENO),
 				   cli->colour);
 	json_decref(answer);
 	return CLI_OK;

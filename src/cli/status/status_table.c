@@ -95,55 +95,58 @@ static void share_cell(struct table *table, const json_t *disk)
 		   "%s", share ? text : "-");
 }
 
-static void disk_row(struct table *table, const json_t *disk, bool wide)
+static void device_row(struct table *table, const json_t *device, bool wide)
 {
 	char text[TEXT_NUMBER_MAX];
-	const char *pool = api_text(disk, "pool");
+	const char *pool = api_text(device, "pool");
 
 	table_row(table);
-	table_cell(table, TABLE_BOLD, "%s", api_text(disk, "name"));
-	state_cell(table, disk);
-	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(disk, "size_bytes")));
+	table_cell(table, TABLE_BOLD, "%s", api_text(device, "name"));
 	if (wide)
-		table_cell(table, TABLE_PLAIN, "%s", pool[0] ? pool : api_text(disk, "path"));
-	share_cell(table, disk);
-	bytes_cell(table, disk, "read");
-	bytes_cell(table, disk, "write");
+		table_cell(table, TABLE_PLAIN, "%s", api_text(device, "kind"));
+	state_cell(table, device);
+	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(device, "size_bytes")));
+	if (wide)
+		table_cell(table, TABLE_PLAIN, "%s", pool[0] ? pool : api_text(device, "path"));
+	share_cell(table, device);
+	bytes_cell(table, device, "read");
+	bytes_cell(table, device, "write");
 	if (wide) {
-		latency_cell(table, disk, "read");
-		latency_cell(table, disk, "write");
+		latency_cell(table, device, "read");
+		latency_cell(table, device, "write");
 	}
-	count_cell(table, api_number(disk, "errors"), TABLE_BAD);
-	count_cell(table, api_number(disk, "refused"), TABLE_WARNING);
-	count_cell(table, violations(disk), TABLE_BAD);
+	count_cell(table, api_number(device, "errors"), TABLE_BAD);
+	count_cell(table, api_number(device, "refused"), TABLE_WARNING);
+	count_cell(table, violations(device), TABLE_BAD);
 }
 
-/* Narrower terminals get the table without the pools and latencies. */
+/* Narrower terminals get the table without the kinds, pools and latencies. */
 #define WIDE_COLUMNS 120
 
-void status_table_print(const json_t *disks, FILE *out, size_t width, bool colour)
+void status_table_print(const json_t *devices, FILE *out, size_t width, bool colour)
 {
 	static const struct table_column wide_columns[] = {
-		{ "DISK", false, false },	 { "STATE", false, true },	   { "SIZE", true, false },
-		{ "ON", false, true },		 { "SHARE", false, true },
-		{ "READ", true, false },	 { "WRITE", true, false },
-		{ "READ p50/p99", true, false }, { "WRITE p50/p99", true, false }, { "ERRORS", true, false },
-		{ "REFUSED", true, false },	 { "VIOLATIONS", true, false },
+		{ "DEVICE", false, false },	  { "KIND", false, true },   { "STATE", false, true },
+		{ "SIZE", true, false },	  { "ON", false, true },     { "SHARE", false, true },
+		{ "READ", true, false },	  { "WRITE", true, false },  { "READ p50/p99", true, false },
+		{ "WRITE p50/p99", true, false }, { "ERRORS", true, false }, { "REFUSED", true, false },
+		{ "VIOLATIONS", true, false },
 	};
 	static const struct table_column narrow_columns[] = {
-		{ "DISK", false, false },  { "STATE", false, true },	{ "SIZE", true, false },
-		{ "SHARE", false, true },  { "READ", true, false },	{ "WRITE", true, false },
-		{ "ERRORS", true, false }, { "REFUSED", true, false },	{ "VIOLATIONS", true, false },
+		{ "DEVICE", false, false },    { "STATE", false, true },
+		{ "SIZE", true, false },       { "SHARE", false, true },  { "READ", true, false },
+		{ "WRITE", true, false },      { "ERRORS", true, false }, { "REFUSED", true, false },
+		{ "VIOLATIONS", true, false },
 	};
 	bool wide = width == 0 || width >= WIDE_COLUMNS;
 	struct table *table =
 		wide ? table_create(wide_columns, sizeof(wide_columns) / sizeof(wide_columns[0]))
 		     : table_create(narrow_columns, sizeof(narrow_columns) / sizeof(narrow_columns[0]));
-	const json_t *disk;
+	const json_t *device;
 	size_t index;
 
-	json_array_foreach(disks, index, disk)
-		disk_row(table, disk, wide);
+	json_array_foreach(devices, index, device)
+		device_row(table, device, wide);
 	table_print(table, out, width, colour);
 	table_destroy(table);
 }

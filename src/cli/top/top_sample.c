@@ -253,8 +253,10 @@ struct top_sample *top_sample_parse(const json_t *status, const json_t *guests, 
 		parse_guest(sample, api_text(entry, "name"), entry);
 	json_array_foreach(json_object_get(status, "pools"), index, entry)
 		parse_device(sample, entry);
-	json_array_foreach(json_object_get(status, "disks"), index, entry)
-		parse_disk(sample, entry);
+	json_array_foreach(json_object_get(status, "devices"), index, entry) {
+		if (strcmp(api_text(entry, "kind"), "disk") == 0)
+			parse_disk(sample, entry);
+	}
 	return sample;
 }
 

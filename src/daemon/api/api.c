@@ -2,6 +2,7 @@
 /* From a request to a response: the table of routes, and how errors look. */
 #include "daemon/api/api.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +10,9 @@
 #include <string.h>
 
 #include "daemon/config/config_values.h"
-#include "daemon/daemon.h"
+#include "daemon/device/device.h"
+#include "daemon/device/reload.h"
+#include "daemon/disk/disk_device.h"
 
 /* ---- responses ---- */
 
@@ -73,16 +76,13 @@ void api_respond_failed(struct api_response *response, const struct daemon_error
 
 /* ---- handlers ---- */
 
-/* What the variable parts of the path held. */
-struct route_names {
-	char first[CONFIG_NAME_SIZE], second[CONFIG_NAME_SIZE];
-};
+#define ROUTE_NAMES_MAX 3
 
 struct route_call {
 	struct daemon *daemon;
 	const struct api_request *request;
-	struct route_names names;
-	char disk_name[2 * CONFIG_NAME_SIZE];
+	char names[ROUTE_NAMES_MAX][CONFIG_NAME_SIZE];	/* what the variable parts of the path held */
+	char device_name[2 * CONFIG_NAME_SIZE];		/* the last two of them: "guest/name" */
 };
 
 static void get_status(struct route_call *call, struct api_response *response)
@@ -97,21 +97,44 @@ static void get_pools(struct route_call *call, struct api_response *response)
 
 static void get_pool(struct route_call *call, struct api_response *response)
 {
-	struct daemon_pool *pool = daemon_pool_find(call->daemon, call->names.first);
+	struct daemon_pool *pool = daemon_pool_find(call->daemon, call->names[0]);
 
 	if (pool)
 		api_respond_json(response, 200, api_pool_json(pool, true));
 	else
-		api_respond_error(response, 404, "there is no pool '%s'", call->names.first);
+		api_respond_error(response, 404, "there is no pool '%s'", call->names[0]);
 }
 
 static void get_disks(struct route_call *call, struct api_response *response)
 {
-	json_t *list = json_array();
+	api_respond_json(response, 200,
+			 json_pack("{s:o}", "disks", api_devices_json(call->daemon, &disk_device_kind)));
+}
 
-	for (struct daemon_disk *disk = call->daemon->disks; disk; disk = disk->next)
-		json_array_append_new(list, api_disk_json(disk));
-	api_respond_json(response, 200, json_pack("{s:o}", "disks", list));
+/* The kind that a part of the path names; NULL after answering 404. */
+static const struct device_kind *kind_of(const char *name, struct api_response *response)
+{
+	for (unsigned i = 0; device_kinds[i]; i++)
+		if (strcmp(device_kinds[i]->name, name) == 0)
+			return device_kinds[i];
+	api_respond_error(response, 404, "there is no kind of device '%s'", name);
+	return NULL;
+}
+
+static void get_devices(struct route_call *call, struct api_response *response)
+{
+	api_respond_json(response, 200, json_pack("{s:o}", "devices", api_devices_json(call->daemon, NULL)));
+}
+
+static void get_device(struct route_call *call, struct api_response *response)
+{
+	const struct device_kind *kind = kind_of(call->names[0], response);
+	const struct device *device = kind ? device_find(call->daemon, kind, call->device_name) : NULL;
+
+	if (device)
+		api_respond_json(response, 200, api_device_json(device));
+	else if (kind)
+		api_respond_error(response, 404, "there is no %s '%s'", kind->name, call->device_name);
 }
 
 static void post_disks(struct route_call *call, struct api_response *response)
@@ -121,22 +144,22 @@ static void post_disks(struct route_call *call, struct api_response *response)
 
 static void get_disk(struct route_call *call, struct api_response *response)
 {
-	struct daemon_disk *disk = daemon_disk_find(call->daemon, call->disk_name);
+	struct disk_device *disk = disk_device_find(call->daemon, call->device_name);
 
 	if (disk)
-		api_respond_json(response, 200, api_disk_json(disk));
+		api_respond_json(response, 200, api_device_json(&disk->base));
 	else
-		api_respond_error(response, 404, "there is no disk '%s'", call->disk_name);
+		api_respond_error(response, 404, "there is no disk '%s'", call->device_name);
 }
 
 static void patch_disk(struct route_call *call, struct api_response *response)
 {
-	api_disks_change(call->daemon, call->disk_name, call->request, response);
+	api_disks_change(call->daemon, call->device_name, call->request, response);
 }
 
 static void delete_disk(struct route_call *call, struct api_response *response)
 {
-	api_disks_delete(call->daemon, call->disk_name, response);
+	api_disks_delete(call->daemon, call->device_name, response);
 }
 
 static void get_guests(struct route_call *call, struct api_response *response)
@@ -146,17 +169,17 @@ static void get_guests(struct route_call *call, struct api_response *response)
 
 static void get_guest(struct route_call *call, struct api_response *response)
 {
-	json_t *guest = api_guest_json(call->daemon, call->names.first);
+	json_t *guest = api_guest_json(call->daemon, call->names[0]);
 
 	if (guest)
 		api_respond_json(response, 200, guest);
 	else
-		api_respond_error(response, 404, "there is no guest '%s'", call->names.first);
+		api_respond_error(response, 404, "there is no guest '%s'", call->names[0]);
 }
 
 static void patch_guest(struct route_call *call, struct api_response *response)
 {
-	api_guests_change(call->daemon, call->names.first, call->request, response);
+	api_guests_change(call->daemon, call->names[0], call->request, response);
 }
 
 static void get_groups(struct route_call *call, struct api_response *response)
@@ -166,17 +189,17 @@ static void get_groups(struct route_call *call, struct api_response *response)
 
 static void get_group(struct route_call *call, struct api_response *response)
 {
-	json_t *group = api_group_json(call->daemon, call->names.first);
+	json_t *group = api_group_json(call->daemon, call->names[0]);
 
 	if (group)
 		api_respond_json(response, 200, group);
 	else
-		api_respond_error(response, 404, "there is no group '%s'", call->names.first);
+		api_respond_error(response, 404, "there is no group '%s'", call->names[0]);
 }
 
 static void patch_group(struct route_call *call, struct api_response *response)
 {
-	api_groups_change(call->daemon, call->names.first, call->request, response);
+	api_groups_change(call->daemon, call->names[0], call->request, response);
 }
 
 static json_t *lines_json(char *const *lines, unsigned count)
@@ -202,8 +225,9 @@ static void post_reload(struct route_call *call, struct api_response *response)
 	else
 		api_respond_json(response, 200,
 				 json_pack("{s:o, s:o}", "changes",
-					   lines_json(report.applied, report.applied_count), "refused",
-					   lines_json(report.refused, report.refused_count)));
+					   lines_json(report.changes.applied, report.changes.applied_count),
+					   "refused",
+					   lines_json(report.changes.refused, report.changes.refused_count)));
 	reload_report_finish(&report);
 }
 
@@ -224,6 +248,8 @@ static const struct route {
 	{ "/v1/status", "GET", get_status },
 	{ "/v1/pools", "GET", get_pools },
 	{ "/v1/pools/*", "GET", get_pool },
+	{ "/v1/devices", "GET", get_devices },
+	{ "/v1/devices/*/*/*", "GET", get_device },
 	{ "/v1/disks", "GET", get_disks },
 	{ "/v1/disks", "POST", post_disks },
 	{ "/v1/disks/*/*", "GET", get_disk },
@@ -253,20 +279,25 @@ static bool take_name(const char **path, char *name)
 	return true;
 }
 
-static bool match(const char *pattern, const char *path, struct route_names *names)
+static bool match(const char *pattern, const char *path, struct route_call *call)
 {
-	char *name = names->first;
+	unsigned count = 0;
 
+	call->device_name[0] = '\0';
 	while (*pattern) {
 		if (*pattern == '*') {
-			if (!take_name(&path, name))
+			assert(count < ROUTE_NAMES_MAX);
+			if (!take_name(&path, call->names[count]))
 				return false;
-			name = names->second;
+			count++;
 			pattern++;
 		} else if (*pattern++ != *path++) {
 			return false;
 		}
 	}
+	if (count >= 2)
+		snprintf(call->device_name, sizeof(call->device_name), "%s/%s", call->names[count - 2],
+			 call->names[count - 1]);
 	return *path == '\0';
 }
 
@@ -297,11 +328,9 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request, stru
 		return;
 	}
 	for (const struct route *route = routes; route < routes + ROUTES; route++) {
-		if (!match(route->path, request->path, &call.names))
+		if (!match(route->path, request->path, &call))
 			continue;
 		if (strcmp(route->method, request->method) == 0) {
-			snprintf(call.disk_name, sizeof(call.disk_name), "%s/%s", call.names.first,
-				 call.names.second);
 			route->handle(&call, ret_response);
 			return;
 		}
@@ -314,7 +343,7 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request, stru
 		return;
 	}
 	api_respond_error(ret_response, 404,
-			  "there is nothing at %.200s; see /v1/status, /v1/pools, /v1/disks, /v1/guests, "
-			  "/v1/groups, /v1/reload, /metrics",
+			  "there is nothing at %.200s; see /v1/status, /v1/devices, /v1/pools, /v1/disks, "
+			  "/v1/guests, /v1/groups, /v1/reload, /metrics",
 			  request->path);
 }

@@ -10,14 +10,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/share/shares.h"
+#include "daemon/config/settings.h"
 
 struct daemon;
-struct daemon_disk;
+struct device;
+struct device_kind;
 struct daemon_error;
 struct api;
 struct api_field;
-struct disk_stats;
 
 /* Bodies are small objects; more is refused with 413. */
 #define API_BODY_MAX  (64ul * 1024)
@@ -53,24 +53,19 @@ int api_create(struct daemon *daemon, struct api **ret_api, struct daemon_error 
 /* Ends all connections; removes the socket file if it is ours. NULL is allowed. */
 void api_destroy(struct api *api);
 
-/* The listening socket, for a successor; stays the API's. */
-int api_socket(const struct api *api);
-
 /* ---- for the files of the API: one JSON value or text each; NULL when out of memory ---- */
 
 json_t *api_status_json(struct daemon *daemon);
-json_t *api_disk_json(struct daemon_disk *disk);
+json_t *api_device_json(const struct device *device);
+/* The list itself; kind NULL: all. */
+json_t *api_devices_json(const struct daemon *daemon, const struct device_kind *kind);
 json_t *api_guests_json(struct daemon *daemon);
 json_t *api_guest_json(struct daemon *daemon, const char *guest);	/* NULL also: no such guest */
 json_t *api_pools_json(struct daemon *daemon);
 json_t *api_groups_json(struct daemon *daemon);				/* the list itself */
 json_t *api_group_json(struct daemon *daemon, const char *group);	/* NULL also: no such group */
-/* "share", and "share_error" when it is not as it was asked for. */
-void api_set_share(json_t *object, struct daemon *daemon, enum share_kind kind, const char *name);
-json_t *api_time_json(const struct disk_stats *stats, uint64_t cpu_ns);
-json_t *api_capacity_json(const struct share_gate *gate);
-
 struct daemon_pool;
+json_t *api_pool_list_json(struct daemon *daemon);	/* the list itself */
 json_t *api_pool_json(struct daemon_pool *pool, bool with_map);
 
 /* Prometheus text; malloc'ed. */

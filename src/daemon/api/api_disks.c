@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Changes of virtual disks: bodies are read here, the rest is daemon_changes.c's. */
+/* Changes of virtual disks: bodies are read here, the rest is disk_changes.c's. */
 #include <errno.h>
 #include <string.h>
 
 #include "daemon/api/api.h"
 #include "daemon/api/api_body.h"
-#include "daemon/daemon.h"
+#include "daemon/disk/disk_device.h"
 
 /* size_bytes of a body; 0 after answering 400. */
 static uint64_t body_size(const json_t *body, struct api_response *response)
@@ -22,10 +22,10 @@ static uint64_t body_size(const json_t *body, struct api_response *response)
 static void respond_disk(struct api_response *response, unsigned status, struct daemon *daemon,
 			 const char *name)
 {
-	struct daemon_disk *disk = daemon_disk_find(daemon, name);
+	struct disk_device *disk = disk_device_find(daemon, name);
 
 	if (disk)
-		api_respond_json(response, status, api_disk_json(disk));
+		api_respond_json(response, status, api_device_json(&disk->base));
 	else
 		api_respond_error(response, 500, "the disk %s is gone again", name);
 }
@@ -47,7 +47,7 @@ void api_disks_create(struct daemon *daemon, const struct api_request *request, 
 	size_bytes = body_size(body, response);
 	name = json_string_value(json_object_get(body, "name"));
 	if (size_bytes > 0) {
-		if (daemon_disk_create(daemon, name, json_string_value(json_object_get(body, "pool")),
+		if (disk_create(daemon, name, json_string_value(json_object_get(body, "pool")),
 				       size_bytes, &error))
 			api_respond_failed(response, &error);
 		else
@@ -56,11 +56,11 @@ void api_disks_create(struct daemon *daemon, const struct api_request *request, 
 	json_decref(body);
 }
 
-static void rename_disk(struct daemon_disk *disk, const char *name, struct api_response *response)
+static void rename_disk(struct disk_device *disk, const char *name, struct api_response *response)
 {
-	struct daemon *daemon = disk->daemon;
+	struct daemon *daemon = disk->base.daemon;
 	struct daemon_error error;
-	int result = daemon_disk_rename(disk, name, &error);
+	int result = disk_rename(disk, name, &error);
 
 	if (result > 0)
 		api_respond_json(response, 202, json_pack("{s:s}", "status", "the disk is being renamed"));
@@ -70,14 +70,14 @@ static void rename_disk(struct daemon_disk *disk, const char *name, struct api_r
 		respond_disk(response, 200, daemon, name);
 }
 
-static void grow_disk(struct daemon_disk *disk, uint64_t size_bytes, struct api_response *response)
+static void grow_disk(struct disk_device *disk, uint64_t size_bytes, struct api_response *response)
 {
 	struct daemon_error error;
 
-	if (daemon_disk_grow(disk, size_bytes, &error))
+	if (disk_grow(disk, size_bytes, &error))
 		api_respond_failed(response, &error);
 	else
-		api_respond_json(response, 200, api_disk_json(disk));
+		api_respond_json(response, 200, api_device_json(&disk->base));
 }
 
 void api_disks_change(struct daemon *daemon, const char *name, const struct api_request *request,
@@ -86,7 +86,7 @@ void api_disks_change(struct daemon *daemon, const char *name, const struct api_
 	struct api_field fields[2 + SHARE_KEYS] = {
 		{ .name = "size_bytes", .type = JSON_INTEGER }, { .name = "name", .type = JSON_STRING },
 	};
-	struct daemon_disk *disk = daemon_disk_find(daemon, name);
+	struct disk_device *disk = disk_device_find(daemon, name);
 	unsigned count = 2 + api_share_fields(SHARE_OF_DISK, fields + 2);
 	const char *new_name;
 	uint64_t size_bytes;
@@ -102,7 +102,7 @@ void api_disks_change(struct daemon *daemon, const char *name, const struct api_
 	new_name = json_string_value(json_object_get(body, "name"));
 	if (json_object_size(body) > 0 && !new_name && !json_object_get(body, "size_bytes")) {
 		if (api_share_change(daemon, SHARE_OF_DISK, name, body, response))
-			api_respond_json(response, 200, api_disk_json(disk));
+			api_respond_json(response, 200, api_device_json(&disk->base));
 	} else if (json_object_size(body) != 1) {
 		api_respond_error(
 			response, 400,
@@ -118,7 +118,7 @@ void api_disks_change(struct daemon *daemon, const char *name, const struct api_
 
 void api_disks_delete(struct daemon *daemon, const char *name, struct api_response *response)
 {
-	struct daemon_disk *disk = daemon_disk_find(daemon, name);
+	struct disk_device *disk = disk_device_find(daemon, name);
 	struct daemon_error error;
 	int result;
 
@@ -126,7 +126,7 @@ void api_disks_delete(struct daemon *daemon, const char *name, struct api_respon
 		api_respond_error(response, 404, "there is no disk '%s'", name);
 		return;
 	}
-	result = daemon_disk_delete(disk, &error);
+	result = disk_delete(disk, &error);
 	if (result > 0)
 		api_respond_json(response, 202, json_pack("{s:s}", "status", "the disk is being deleted"));
 	else if (result < 0)

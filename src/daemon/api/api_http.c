@@ -19,8 +19,8 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
-#include "daemon/daemon.h"
-#include "daemon/takeover.h"
+#include "daemon/base/daemon.h"
+#include "daemon/base/takeover_offer.h"
 #include "daemon/base/unix_socket.h"
 
 /* Who may reach the socket is trusted to manage disks, but not to exhaust our descriptors. */
@@ -288,7 +288,7 @@ int api_create(struct daemon *daemon, struct api **ret_api, struct daemon_error 
 		return daemon_fail(error, -ENOMEM, "out of memory");
 	api->daemon = daemon;
 	snprintf(api->socket_path, sizeof(api->socket_path), "%s/api.sock", daemon->runtime_dir);
-	api->socket = take_socket(api, error);
+	api->socket = daemon->api_fd = take_socket(api, error);
 	if (api->socket < 0) {
 		code = api->socket;
 		free(api);
@@ -318,9 +318,4 @@ void api_destroy(struct api *api)
 	if (api->server)
 		MHD_stop_daemon(api->server);
 	free(api);
-}
-
-int api_socket(const struct api *api)
-{
-	return api->socket;
 }

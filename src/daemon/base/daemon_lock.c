@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "core/fd.h"
-#include "daemon/daemon.h"
-#include "daemon/takeover.h"
+#include "daemon/base/daemon.h"
+#include "daemon/base/takeover_offer.h"
 
 int daemon_lock(struct daemon *daemon, struct daemon_error *error)
 {

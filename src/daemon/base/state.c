@@ -12,7 +12,7 @@
 
 #include "core/fd.h"
 #include "daemon/config/config.h"
-#include "daemon/daemon.h"
+#include "daemon/base/daemon.h"
 
 char *state_directory(const struct config *config)
 {

@@ -12,8 +12,8 @@
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/log.h"
-#include "daemon/daemon.h"
-#include "daemon/takeover.h"
+#include "daemon/base/daemon.h"
+#include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
 #include "daemon/base/unix_socket.h"
 

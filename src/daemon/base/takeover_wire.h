@@ -13,6 +13,9 @@
 
 #include "core/handover.h"
 
+/* Each side waits so long for the other one to say something. */
+#define TAKEOVER_TIMEOUT_S 10
+
 #define TAKEOVER_VERSION  1
 #define TAKEOVER_HELLO	  'H'	/* successor: I am here */
 #define TAKEOVER_PREPARED 'P'	/* successor: the pools are open */

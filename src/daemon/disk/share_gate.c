@@ -13,7 +13,7 @@
 #include "core/clock.h"
 #include "core/crc32c.h"
 #include "core/log.h"
-#include "daemon/daemon.h"
+#include "daemon/base/daemon.h"
 #include "daemon/share/shares.h"
 #include "daemon/base/state.h"
 

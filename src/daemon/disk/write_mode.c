@@ -8,17 +8,17 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "daemon/daemon.h"
+#include "daemon/disk/disk_device.h"
 
-static bool mode_path(const struct daemon_disk *disk, char *path, size_t size)
+static bool mode_path(const struct disk_device *disk, char *path, size_t size)
 {
-	int length = snprintf(path, size, "%s/%s/disk-%s.write-through", disk->daemon->runtime_dir,
-			      disk->guest, disk->short_name);
+	int length = snprintf(path, size, "%s/%s/disk-%s.write-through", disk->base.daemon->runtime_dir,
+			      disk->base.guest->name, disk->base.short_name);
 
 	return length > 0 && (size_t)length < size;
 }
 
-bool write_mode_is_through(const struct daemon_disk *disk)
+bool write_mode_is_through(const struct disk_device *disk)
 {
 	char path[WRITE_MODE_PATH_SIZE];
 
@@ -27,7 +27,7 @@ bool write_mode_is_through(const struct daemon_disk *disk)
 
 void write_mode_changed(void *context, bool writeback)
 {
-	struct daemon_disk *disk = context;
+	struct disk_device *disk = context;
 	char path[WRITE_MODE_PATH_SIZE];
 	int fd;
 
@@ -39,7 +39,7 @@ void write_mode_changed(void *context, bool writeback)
 	}
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		log_warning(&disk->subject, "cannot remember that the guest wants write-through: %s: %s",
+		log_warning(&disk->base.subject, "cannot remember that the guest wants write-through: %s: %s",
 			    path, strerror(errno));
 	else
 		close(fd);

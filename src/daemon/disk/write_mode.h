@@ -9,14 +9,14 @@
 
 #include <stdbool.h>
 
-struct daemon_disk;
+struct disk_device;
 
 #define WRITE_MODE_PATH_SIZE 512
 
 /* Did the guest choose write-through? */
-bool write_mode_is_through(const struct daemon_disk *disk);
+bool write_mode_is_through(const struct disk_device *disk);
 
-/* virtio_blk_options.writeback_changed; the context is the daemon_disk. Control thread. */
+/* virtio_blk_options.writeback_changed; the context is the disk_device. Control thread. */
 void write_mode_changed(void *context, bool writeback);
 
 #endif

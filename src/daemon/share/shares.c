@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "daemon/daemon.h"
+#include "daemon/base/daemon.h"
 
 /* ---- settings ---- */
 
@@ -176,7 +176,8 @@ static void close_node(struct share_node *node)
 
 static const char *group_of(const struct daemon *daemon, const char *guest)
 {
-	const struct config_guest *settings = daemon_guest_settings(daemon, guest);
+	const struct config_guest *settings =
+		(const struct config_guest *)config_find(config_guests(daemon->config), guest);
 
 	return settings ? settings->group : NULL;
 }
@@ -284,7 +285,7 @@ static void sweep(struct share_gate *gate)
 	}
 }
 
-void shares_settle(struct daemon *daemon)
+void shares_update(struct daemon *daemon)
 {
 	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
 		/* Twice: what one gives up, another may get. */
@@ -451,7 +452,7 @@ int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
 	if (code) {
 		free(take_setting(daemon, kind, name));
 		put_setting(daemon, old);
-		shares_settle(daemon);	/* back to what it was */
+		shares_update(daemon);	/* back to what it was */
 	} else {
 		free(old);
 		log_info(NULL, "%s %s: its share was changed at run time", share_kind_text(kind), name);

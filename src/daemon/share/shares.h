@@ -93,7 +93,7 @@ int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
 	      const struct share_change *change, struct daemon_error *error);
 
 /* After another configuration: makes all shares what they are to be, as far as it goes. */
-void shares_settle(struct daemon *daemon);
+void shares_update(struct daemon *daemon);
 
 /* A disk has another name, or (new_name NULL) is gone: what was set at run time goes with it. */
 void share_settings_move(struct daemon *daemon, const char *disk, const char *new_name);

@@ -53,8 +53,10 @@ static void test_everything_is_read(void **state)
 static void test_absent_members(void **state)
 {
 	struct top_sample *sample =
-		parse("{\"disks\": [{\"name\": \"a/b\", \"guest\": \"a\", \"path\": \"/dev/x\"},"
-		      "{\"name\": \"a/c\", \"guest\": \"a\", \"pool\": \"gone\"}, {}], \"uptime_s\": 2.5}");
+		parse("{\"devices\": [{\"kind\": \"disk\", \"name\": \"a/b\", \"guest\": \"a\", \"path\": "
+		      "\"/dev/x\"},"
+		      "{\"kind\": \"disk\", \"name\": \"a/c\", \"guest\": \"a\", \"pool\": \"gone\"}, "
+		      "{\"kind\": \"disk\"}], \"uptime_s\": 2.5}");
 
 	assert_int_equal(sample->now_ns, 2500000000);
 	assert_int_equal(sample->disk_count, 3);
@@ -76,14 +78,16 @@ static void test_wrong_types(void **state)
 		"[]",
 		"null",
 		"\"x\"",
-		"{\"disks\": 5, \"pools\": \"x\", \"groups\": {}, \"guests\": true}",
-		("{\"disks\": [null, 3, [], \"x\", {\"name\": 5, \"guest\": [], \"pool\": 7, \"time\": 3, "
+		"{\"devices\": 5, \"pools\": \"x\", \"groups\": {}, \"guests\": true}",
+		("{\"devices\": [null, 3, [], \"x\", {\"kind\": \"disk\", \"name\": 5, \"guest\": [], "
+		 "\"pool\": 7, \"time\": 3, "
 		 "\"share\": [],"
 		 "\"operations\": {\"read\": 5, \"write\": {\"latency_ns\": {\"buckets\": [5, [], [-1, 5], "
 		 "[\"x\", {}], [8, -8],"
 		 "[9223372036854775807, 1]]}}}, \"violations\": 9}], \"pools\": [5, {\"capacity\": 3}],"
 		 "\"guests\": [{}, 5], \"groups\": [7]}"),
-		("{\"pid\": -1, \"now_ns\": 1e300, \"uptime_s\": -1e300, \"disks\": [{\"time\": "
+		("{\"pid\": -1, \"now_ns\": 1e300, \"uptime_s\": -1e300, \"devices\": [{\"kind\": \"disk\", "
+		 "\"time\": "
 		 "{\"device_ns\": 1e300,"
 		 "\"cpu_ns\": -5}, \"share\": {\"weight\": 1e300}}], \"pools\": [{\"capacity\": {\"rate\": "
 		 "1e300}}]}"),
@@ -110,7 +114,9 @@ static void test_hostile_names(void **state)
 	memset(longest, 'x', 1000);
 	longest[1000] = '\0';
 	snprintf(status, sizeof(status),
-		 "{\"disks\": [{\"name\": \"a\\u001b[2Jb\\n\\u007f\"}, {\"name\": \"\\u00e9\"}, {\"name\": "
+		 "{\"devices\": [{\"kind\": \"disk\", \"name\": \"a\\u001b[2Jb\\n\\u007f\"}, {\"kind\": "
+		 "\"disk\", \"name\": "
+		 "\"\\u00e9\"}, {\"kind\": \"disk\", \"name\": "
 		 "\"%s\"}]}",
 		 longest);
 	sample = parse(status);

@@ -37,12 +37,13 @@ static json_t *top_disk(const struct top_disk_look *look, json_int_t seconds_ns)
 				 look->operations * 10000ll, "throttled_ns", look->throttled_ms * MS_NS,
 				 "contended_ns", seconds_ns / 20, "waiting", look->waiting);
 
-	return json_pack(
-		"{s:s, s:s, s:s, s:b, s:i, s:i, s:{s:i}, s:{s:i, s:i}, s:o, s:{s:{s:i, s:i, s:o}, s:{}}}",
-		"name", look->name, "guest", look->guest, "pool", "main", "connected", look->waiting > 0,
-		"errors", 1, "refused", 20, "violations", "descriptor loop", 300, "share", "weight", 100,
-		"max_iops", look->max_iops, "time", time, "operations", "read", "operations",
-		look->operations, "bytes", look->operations * 4096, "latency_ns", latency, "write");
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:i, s:{s:i}, s:{s:i, s:i}, s:o, s:{s:{s:i, s:i, "
+			 "s:o}, s:{}}}",
+			 "name", look->name, "kind", "disk", "guest", look->guest, "pool", "main",
+			 "connected", look->waiting > 0, "errors", 1, "refused", 20, "violations",
+			 "descriptor loop", 300, "share", "weight", 100, "max_iops", look->max_iops, "time",
+			 time, "operations", "read", "operations", look->operations, "bytes",
+			 look->operations * 4096, "latency_ns", latency, "write");
 }
 
 /* `seconds` is 0 or 1. */
@@ -58,7 +59,7 @@ static struct top_sample *top_look(int seconds)
 	json_t *status = json_pack("{s:i, s:I, s:f, s:[{s:s, s:{s:i}}], s:[o], s:o}", "pid", 77, "now_ns",
 				   5000 * MS_NS + 1000 * MS_NS * seconds, "uptime_s", 5.0 + seconds, "groups",
 				   "name", "gold", "share", "weight", 200, "pools",
-				   json_loads(top_pool_text, 0, NULL), "disks", disks);
+				   json_loads(top_pool_text, 0, NULL), "devices", disks);
 	struct top_sample *sample;
 
 	for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++)

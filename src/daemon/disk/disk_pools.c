@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "daemon/base/takeover_offer.h"
 #include "daemon/config/config_values.h"
-#include "daemon/daemon.h"
+#include "daemon/disk/disk_device.h"
 #include "daemon/share/shares.h"
-#include "daemon/takeover.h"
 
 struct daemon_pool *daemon_pool_find(struct daemon *daemon, const char *name)
 {

@@ -7,8 +7,9 @@
 #include "core/checked.h"
 #include "core/log.h"
 #include "daemon/config/config_values.h"
-#include "daemon/daemon.h"
+#include "daemon/disk/disk_device.h"
 #include "daemon/disk/write_mode.h"
+#include "daemon/share/shares.h"
 
 /* A refusal of the pool becomes ours, with its sentence. */
 static int pool_refused(struct daemon_error *error, int code, const struct pool_error *why)
@@ -39,21 +40,21 @@ static int check_new_name(struct daemon *daemon, const char *name, struct daemon
 				   "'%.150s' is not a disk's name: write GUEST/NAME with letters, digits, "
 				   "'.', '_' and '-', for example alice/root",
 				   name);
-	if (daemon_disk_find(daemon, name))
+	if (disk_device_find(daemon, name))
 		return daemon_fail(error, -EEXIST, "there is a disk %s already", name);
 	return 0;
 }
 
-int daemon_disk_create(struct daemon *daemon, const char *name, const char *pool_name, uint64_t size_bytes,
+int disk_create(struct daemon *daemon, const char *name, const char *pool_name, uint64_t size_bytes,
 		       struct daemon_error *error)
 {
 	struct pool_error why = { .text = "" };
 	struct daemon_pool *pool = NULL;
 	struct pool_disk *part;
-	struct daemon_disk *disk;
+	struct disk_device *disk;
 	int code = check_new_name(daemon, name, error);
 
-	if (!code && daemon_disk_settings(daemon, name) && !daemon_disk_settings(daemon, name)->pool)
+	if (!code && disk_settings(daemon, name) && !disk_settings(daemon, name)->pool)
 		code = daemon_fail(error, -EEXIST, "the configuration declares %s with a path of its own",
 				   name);
 	if (!code)
@@ -65,28 +66,28 @@ int daemon_disk_create(struct daemon *daemon, const char *name, const char *pool
 	if (code)
 		return pool_refused(error, code, &why);
 	log_info(NULL, "pool %s: made disk %s", pool->name, name);
-	disk = daemon_disk_add(daemon, name, pool, part);
+	disk = disk_device_add(daemon, name, pool, part);
 	if (!disk)
 		return daemon_fail(error, -ENOMEM, "the disk was made, but cannot be served: out of memory");
-	if (!disk->endpoint)
-		return daemon_fail(error, disk->error.code, "the disk was made, but is not served: %s",
-				   disk->error.text);
+	if (!disk->base.endpoint)
+		return daemon_fail(error, disk->base.error.code, "the disk was made, but is not served: %s",
+				   disk->base.error.text);
 	return 0;
 }
 
 /* Only disks in a pool are ours to change. */
-static int check_in_pool(const struct daemon_disk *disk, struct daemon_error *error)
+static int check_in_pool(const struct disk_device *disk, struct daemon_error *error)
 {
 	if (!disk->pool)
 		return daemon_fail(error, -EPERM,
 				   "%s is a file or device of its own (%s): change that, then reload",
-				   disk->name, disk->path);
-	if (disk->farewell != DISK_STAYS)
-		return daemon_fail(error, -EBUSY, "another change of %s is under way", disk->name);
+				   disk->base.name, disk->path);
+	if (disk->base.farewell != DEVICE_STAYS)
+		return daemon_fail(error, -EBUSY, "another change of %s is under way", disk->base.name);
 	return 0;
 }
 
-int daemon_disk_grow(struct daemon_disk *disk, uint64_t size_bytes, struct daemon_error *error)
+int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct daemon_error *error)
 {
 	struct pool_error why = { .text = "" };
 	char text[VALUE_SIZE_TEXT];
@@ -99,59 +100,61 @@ int daemon_disk_grow(struct daemon_disk *disk, uint64_t size_bytes, struct daemo
 			error, -EFBIG,
 			"%s has %s; shrinking a disk is refused, because its file system would lose "
 			"data",
-			disk->name, value_format_size(pool_disk_size_bytes(disk->part), text));
+			disk->base.name, value_format_size(pool_disk_size_bytes(disk->part), text));
 	code = pool_disk_grow(disk->pool->pool, disk->part, size_bytes, &why);
 	if (code)
 		return pool_refused(error, code, &why);
 	if (disk->disk)
 		disk_resized(disk->disk);
-	log_info(&disk->subject, "grew to %s", value_format_size(pool_disk_size_bytes(disk->part), text));
+	log_info(&disk->base.subject, "grew to %s",
+		 value_format_size(pool_disk_size_bytes(disk->part), text));
 	return 0;
 }
 
 /* Renaming and deleting need a disk that nobody uses and that the configuration would not make again. */
-static int check_free(const struct daemon_disk *disk, const char *what, struct daemon_error *error)
+static int check_free(const struct disk_device *disk, const char *what, struct daemon_error *error)
 {
-	const struct config_disk *settings = daemon_disk_settings(disk->daemon, disk->name);
+	const struct config_disk *settings = disk_settings(disk->base.daemon, disk->base.name);
 	int code = check_in_pool(disk, error);
 
 	if (code)
 		return code;
-	if (daemon_disk_connected(disk))
+	if (device_connected(&disk->base))
 		return daemon_fail(error, -EBUSY,
 				   "%s is connected; stop the guest or unplug the disk, then %s it",
-				   disk->name, what);
+				   disk->base.name, what);
 	if (settings)
 		return daemon_fail(error, -EBUSY,
 				   "%s is declared at %s:%u and would be made again; take the section out, "
 				   "reload, then %s it",
-				   disk->name, settings->object.file, settings->object.line, what);
+				   disk->base.name, settings->object.file, settings->object.line, what);
 	return 0;
 }
 
 /* Waits for nothing: 0 or the outcome when it is known, 1 when it is under way. */
-static int leave(struct daemon_disk *disk, enum disk_farewell farewell, struct daemon_error *error)
+static int leave(struct disk_device *disk, enum disk_change change, struct daemon_error *error)
 {
-	if (!daemon_disk_leave(disk, farewell, error))
+	disk->change = change;
+	if (!device_leave(&disk->base, DEVICE_CHANGES, error))
 		return 1;
 	return error->code;
 }
 
-int daemon_disk_rename(struct daemon_disk *disk, const char *name, struct daemon_error *error)
+int disk_rename(struct disk_device *disk, const char *name, struct daemon_error *error)
 {
 	int code = check_free(disk, "rename", error);
 
-	if (!code && strcmp(name, disk->name) == 0)
+	if (!code && strcmp(name, disk->base.name) == 0)
 		return 0;
 	if (!code)
-		code = check_new_name(disk->daemon, name, error);
+		code = check_new_name(disk->base.daemon, name, error);
 	if (code)
 		return code;
 	snprintf(disk->new_name, sizeof(disk->new_name), "%s", name);
 	return leave(disk, DISK_RENAME, error);
 }
 
-int daemon_disk_delete(struct daemon_disk *disk, struct daemon_error *error)
+int disk_delete(struct disk_device *disk, struct daemon_error *error)
 {
 	int code = check_free(disk, "delete", error);
 
@@ -161,14 +164,62 @@ int daemon_disk_delete(struct daemon_disk *disk, struct daemon_error *error)
 	return leave(disk, DISK_DELETE, error);
 }
 
+/* ---- while the disk is not served ---- */
+
+static void delete_part(struct disk_device *disk, struct daemon_error *error)
+{
+	struct pool_error why = { .text = "" };
+	int code = pool_disk_delete(disk->pool->pool, disk->part, &why);
+
+	if (code) {
+		daemon_fail(error, code, "%s", why.text);
+		log_error(&disk->base.subject, "cannot delete: %s", why.text);
+			device_serve(&disk->base);
+		return;
+	}
+	log_info(&disk->base.subject, "deleted");
+	share_settings_move(disk->base.daemon, disk->base.name, NULL);
+	device_forget(&disk->base);
+}
+
+static void rename_part(struct disk_device *disk, struct daemon_error *error)
+{
+	struct pool_error why = { .text = "" };
+	int code = pool_disk_rename(disk->pool->pool, disk->part, disk->new_name, &why);
+
+	if (code) {
+		daemon_fail(error, code, "%s", why.text);
+		log_error(&disk->base.subject, "cannot rename: %s", why.text);
+	} else {
+		log_info(&disk->base.subject, "renamed to %s", disk->new_name);
+		share_settings_move(disk->base.daemon, disk->base.name, disk->new_name);
+		if (!device_rename(&disk->base, disk->new_name))
+			log_error(&disk->base.subject,
+				  "keeps its old name here until a restart: out of memory");
+	}
+	device_serve(&disk->base);
+}
+
+void disk_carry_out_change(struct device *device, struct daemon_error *error)
+{
+	struct disk_device *disk = disk_device_of(device);
+
+	if (disk->change == DISK_DELETE)
+		delete_part(disk, error);
+	else if (device->daemon->stopping)
+		device_forget(device);
+	else
+		rename_part(disk, error);
+}
+
 /* ---- what the configuration asks for ---- */
 
 /* The configuration's size against the pool's. */
-static int settle_size(struct daemon *daemon, struct pool *pool, struct pool_disk *part,
+static int match_size(struct daemon *daemon, struct pool *pool, struct pool_disk *part,
 		       const struct config_disk *settings, struct daemon_error *error)
 {
 	uint64_t size_bytes = pool_disk_size_bytes(part);
-	struct daemon_disk *disk = daemon_disk_find(daemon, settings->object.name);
+	struct disk_device *disk = disk_device_find(daemon, settings->object.name);
 	char now[VALUE_SIZE_TEXT], wanted[VALUE_SIZE_TEXT];
 	struct pool_error why = { .text = "" };
 	int code;
@@ -184,12 +235,13 @@ static int settle_size(struct daemon *daemon, struct pool *pool, struct pool_dis
 	if (settings->size_bytes <= size_bytes)
 		return 0;
 	if (disk && disk->part == part)
-		return daemon_disk_grow(disk, settings->size_bytes, error) ? error->code : 1;
+		return disk_grow(disk, settings->size_bytes, error) ? error->code : 1;
 	code = pool_disk_grow(pool, part, settings->size_bytes, &why);
 	return code ? daemon_fail(error, code, "cannot grow: %s", why.text) : 1;
 }
 
-int daemon_disk_settle(struct daemon *daemon, const struct config_disk *settings, struct daemon_error *error)
+int disk_make_as_configured(struct daemon *daemon, const struct config_disk *settings,
+			    struct daemon_error *error)
 {
 	struct daemon_pool *pool = daemon_pool_find(daemon, settings->pool);
 	struct pool_error why = { .text = "" };
@@ -201,7 +253,7 @@ int daemon_disk_settle(struct daemon *daemon, const struct config_disk *settings
 				   settings->pool);
 	part = pool_disk_find(pool->pool, settings->object.name);
 	if (part)
-		return settle_size(daemon, pool->pool, part, settings, error);
+		return match_size(daemon, pool->pool, part, settings, error);
 	code = pool_disk_create(pool->pool, settings->object.name, settings->size_bytes, &part, &why);
 	if (code)
 		return daemon_fail(error, code, "%s:%u: cannot make the disk: %s", settings->object.file,

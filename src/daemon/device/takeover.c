@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The running daemon's side of a takeover; takeover_offer.c is the successor's. */
-#include "daemon/takeover.h"
+/* The running daemon's side of a takeover; base/takeover_offer.c is the successor's. */
+#include "daemon/device/takeover.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,12 +17,10 @@
 #include "core/fd.h"
 #include "core/handover.h"
 #include "core/log.h"
-#include "daemon/api/api.h"
-#include "daemon/daemon.h"
-#include "daemon/share/shares.h"
+#include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
 #include "daemon/base/unix_socket.h"
-#include "interfaces/endpoint.h"
+#include "daemon/device/device.h"
 
 enum takeover_state {
 	TAKEOVER_IDLE,		/* nobody there */
@@ -38,34 +36,13 @@ struct takeover {
 	pid_t peer_pid;
 	uint64_t suspend_ns;
 	unsigned draining;		/* endpoints that did not answer yet */
-	bool pools_closed;
+	bool released;			/* the kinds let go of what a successor opens */
 	char path[SOCKET_PATH_SIZE + 32];
 	struct loop_watch socket_watch, peer_watch;
 	struct loop_timer timer;
 };
 
 /* ---- going on by ourselves ---- */
-
-static void reopen_pools(struct takeover *takeover)
-{
-	struct daemon *daemon = takeover->daemon;
-
-	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
-		if (!pool->host || daemon_pool_resume(pool) == 0)
-			continue;
-		/* Guests wait on this pool; a new start is the only thing that can help them. */
-		log_error(NULL, "pool %s: %s", pool->name, pool->error.text);
-		_exit(1);
-	}
-	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
-		if (!disk->pool)
-			continue;
-		disk->part = pool_disk_find(disk->pool->pool, disk->name);
-		if (disk->disk)
-			disk_set_part(disk->disk, disk->pool->pool, disk->part);
-	}
-	takeover->pools_closed = false;
-}
 
 static void drop_peer(struct takeover *takeover)
 {
@@ -82,17 +59,21 @@ static void go_on(struct takeover *takeover, const char *why)
 
 	log_warning(NULL, "takeover: %s; going on", why);
 	drop_peer(takeover);
-	if (takeover->pools_closed)
-		reopen_pools(takeover);
-	share_gates_drain(daemon, false);
+	if (takeover->released) {
+		for (unsigned i = 0; device_kinds[i]; i++)
+			if (device_kinds[i]->reclaim)
+				device_kinds[i]->reclaim(daemon);
+		takeover->released = false;
+	}
+	devices_drain(daemon, false);
 	daemon->suspended = false;
 	takeover->state = TAKEOVER_IDLE;
-	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
+	for (struct device *device = daemon->devices; device; device = device->next) {
 		/* One that still drains resumes when it has: endpoint_suspended(). */
-		if (!disk->suspended)
+		if (!device->suspended)
 			continue;
-		disk->suspending = disk->suspended = false;
-		endpoint_resume(disk->endpoint);
+		device->suspending = device->suspended = false;
+		endpoint_resume(device->endpoint);
 	}
 	log_info(NULL, "takeover: guests stood still for %.1f ms",
 		 (double)(clock_now_ns() - takeover->suspend_ns) / (double)NS_PER_MS);
@@ -108,22 +89,18 @@ static void write_header(struct takeover *takeover, struct handover *header)
 	handover_put_u64(header, TAKEOVER_VERSION);
 	handover_put_u64(header, takeover->suspend_ns);
 	takeover_put_fd(header, "lock", "", daemon->lock_fd);
-	takeover_put_fd(header, "api", "", api_socket(daemon->api));
+	takeover_put_fd(header, "api", "", daemon->api_fd);
 	takeover_put_fd(header, "takeover", "", takeover->socket);
-	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
-		if (pool->host)
-			takeover_put_fd(header, "pool", pool->name, disk_uring_fd(pool->host));
-	}
-	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
-		if (disk->host)
-			takeover_put_fd(header, "disk", disk->name, disk_uring_fd(disk->host));
-		endpoints += disk->suspended;
-	}
+	for (unsigned i = 0; device_kinds[i]; i++)
+		if (device_kinds[i]->hand_over)
+			device_kinds[i]->hand_over(daemon, header);
+	for (struct device *device = daemon->devices; device; device = device->next)
+		endpoints += device->suspended;
 	handover_put_string(header, "");
 	handover_put_u64(header, endpoints);
-	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
-		if (disk->suspended)
-			handover_put_string(header, disk->subject.name);
+	for (struct device *device = daemon->devices; device; device = device->next) {
+		if (device->suspended)
+			handover_put_string(header, device->subject.name);
 	}
 }
 
@@ -144,26 +121,25 @@ static int send_offer(struct takeover *takeover)
 
 	write_header(takeover, &handover);
 	error = send_and_finish(&handover, takeover->peer);
-	for (struct daemon_disk *disk = takeover->daemon->disks; disk && !error; disk = disk->next) {
-		if (!disk->suspended)
+	for (struct device *device = takeover->daemon->devices; device && !error; device = device->next) {
+		if (!device->suspended)
 			continue;
 		handover = (struct handover){ .bytes = NULL };
-		endpoint_save(disk->endpoint, &handover);
+		endpoint_save(device->endpoint, &handover);
 		error = send_and_finish(&handover, takeover->peer);
 	}
 	return error;
 }
 
-/* Everything stands still: closes the pools and makes the offer. */
+/* Everything stands still: lets go of pools and the like, and makes the offer. */
 static void make_offer(struct takeover *takeover)
 {
 	int error;
 
-	for (struct daemon_pool *pool = takeover->daemon->pools; pool; pool = pool->next) {
-		if (pool->pool)
-			daemon_pool_suspend(pool);
-	}
-	takeover->pools_closed = true;
+	for (unsigned i = 0; device_kinds[i]; i++)
+		if (device_kinds[i]->release)
+			device_kinds[i]->release(takeover->daemon);
+	takeover->released = true;
 	takeover->state = TAKEOVER_OFFERED;
 	error = send_offer(takeover);
 	if (error)
@@ -172,15 +148,15 @@ static void make_offer(struct takeover *takeover)
 
 static void endpoint_suspended(void *context)
 {
-	struct daemon_disk *disk = context;
-	struct takeover *takeover = disk->daemon->takeover;
+	struct device *device = context;
+	struct takeover *takeover = device->daemon->takeover;
 
-	if (takeover->state != TAKEOVER_SUSPENDING || !disk->suspending) {
-		disk->suspending = false;
-		endpoint_resume(disk->endpoint);
+	if (takeover->state != TAKEOVER_SUSPENDING || !device->suspending) {
+		device->suspending = false;
+		endpoint_resume(device->endpoint);
 		return;
 	}
-	disk->suspended = true;
+	device->suspended = true;
 	if (--takeover->draining == 0)
 		make_offer(takeover);
 }
@@ -190,18 +166,17 @@ static void begin(struct takeover *takeover)
 	struct daemon *daemon = takeover->daemon;
 
 	log_info(NULL, "takeover: process %d takes over", (int)takeover->peer_pid);
-	share_gates_keep(daemon);	/* it measures nothing while guests wait */
-	share_gates_drain(daemon, true);
+	devices_drain(daemon, true);
 	takeover->state = TAKEOVER_SUSPENDING;
 	takeover->suspend_ns = clock_now_ns();
 	takeover->draining = 1;	/* not before all were asked */
 	daemon->suspended = true;
-	for (struct daemon_disk *disk = daemon->disks; disk; disk = disk->next) {
-		if (!disk->endpoint || disk->suspending)
+	for (struct device *device = daemon->devices; device; device = device->next) {
+		if (!device->endpoint || device->suspending)
 			continue;
 		takeover->draining++;
-		disk->suspending = true;
-		endpoint_suspend(disk->endpoint, endpoint_suspended, disk);
+		device->suspending = true;
+		endpoint_suspend(device->endpoint, endpoint_suspended, device);
 	}
 	if (--takeover->draining == 0)
 		make_offer(takeover);

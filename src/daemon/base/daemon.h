@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The context of the daemon, on its control thread: the configuration, the directories, the workers, and the
+ * lists that the other rooms keep. Every room gets it passed; it knows none of them.
+ *
+ *   config/   what the user wrote
+ *   base/     this; workers, service manager, state directory, what a predecessor handed over
+ *   share/    how much of a physical device's time each share gets
+ *   device/   served devices of any kind, their guests, reload, takeover
+ *   disk/     the kind "disk": pools, virtual disks
+ *   api/      HTTP and JSON
+ *
+ * A room includes headers only of rooms above it. The whole (main.c, daemon.c, the tables) includes all.
+ *
+ * Operations on a pool are synchronous and may wait for the physical disk. A disk that hangs therefore
+ * holds up the control thread (handshakes, API) during such an operation, never the workers; reading the
+ * status touches no disk.
+ */
+#ifndef VIADUCT_DAEMON_BASE_DAEMON_H
+#define VIADUCT_DAEMON_BASE_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/loop.h"
+#include "daemon/base/daemon_error.h"
+#include "daemon/base/notify.h"
+#include "daemon/base/worker.h"
+#include "daemon/config/config.h"
+
+struct api;
+struct daemon_pool;
+struct device;
+struct guest;
+struct setting;
+struct share_gate;
+struct takeover;
+struct takeover_offer;
+
+/* A sun_path with its final NUL. */
+#define SOCKET_PATH_SIZE 108
+
+/* A predecessor that was killed a moment ago still holds its disks until the kernel has ended its I/O. */
+#define DAEMON_LOCK_WAIT_MS 5000
+
+struct daemon {
+	struct config *config;			/* owned */
+	char *config_path;
+	char *runtime_dir;
+	char *state_dir;			/* NULL (in tests): nothing is kept */
+	const char *runtime_dir_option;		/* --runtime-dir, or NULL */
+	const char *force_format;		/* --force-format: a pool's name, or NULL */
+	struct loop *control;
+	struct worker *workers;
+	unsigned worker_count, next_worker;
+	struct notify_fds fds;			/* passed by the service manager */
+	struct takeover_offer *offer;		/* while starting as a successor, else NULL */
+	/* RUNTIME/daemon.lock: held while we live, handed to a successor */
+	int lock_fd;
+	int api_fd;				/* the API's listening socket; the API owns it. -1: none */
+	bool serving;				/* the start is over */
+	bool stopping;
+	bool suspended;				/* a takeover is under way: pools may be closed */
+	uint64_t started_ns;
+	unsigned reloads;
+	char takeover_text[128];		/* "took over 3 endpoints, pause 12.3 ms", or "" */
+
+	struct device *devices;			/* device/ */
+	struct guest *guests;			/* device/ */
+	struct setting *settings;		/* share/: made at run time */
+	struct share_gate *gates;		/* share/ */
+	struct daemon_pool *pools;		/* disk/ */
+	struct api *api;			/* api/ */
+	struct takeover *takeover;		/* device/ */
+
+	struct loop_timer stop_timer;
+	/* The last device is gone, or one of several; set by the whole. May be NULL. */
+	void (*device_gone)(struct daemon *daemon);
+};
+
+/* ---- directories.c ---- */
+
+/* The directory of the sockets: option, configuration, default. Returns a string to free, or NULL. */
+char *daemon_runtime_dir(const char *option, const struct config *config);
+
+/*
+ * Makes the runtime directory or one for sockets below it, owned by the user of the configuration. 0 or
+ * -errno.
+ */
+int daemon_make_directory(const struct config *config, const char *path);
+
+/* ---- daemon_lock.c ---- */
+
+/* Makes this the only daemon of its runtime directory, or takes the predecessor's place in it. */
+int daemon_lock(struct daemon *daemon, struct daemon_error *error);
+/* At a clean end; not when a successor has the lock. */
+void daemon_unlock(struct daemon *daemon);
+/*
+ * Removes a socket file in the runtime directory before a new one is made: with the lock held, it is a
+ * leftover.
+ */
+void daemon_remove_leftover(const struct daemon *daemon, const char *socket_path);
+
+#endif

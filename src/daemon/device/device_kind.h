@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A kind of device, for implementers: what the daemon must know to serve disks, network cards, … alike. A
+ * kind is one folder of src/daemon and one row of device_kinds[]; nothing outside its folder asks which kind
+ * a device is. Every function is called on the control thread.
+ */
+#ifndef VIADUCT_DAEMON_DEVICE_DEVICE_KIND_H
+#define VIADUCT_DAEMON_DEVICE_DEVICE_KIND_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+struct change_report;
+struct config;
+struct config_object;
+struct config_section;
+struct daemon;
+struct daemon_error;
+struct device;
+struct endpoint;
+struct endpoint_options;
+struct handover;
+
+struct device_kind {
+	const char *name;	/* "disk": its section, part of its sockets' names, the value of labels */
+	const struct config_section *section;
+	size_t device_bytes;	/* of the kind's struct, which begins with a struct device */
+
+	/* ---- the kind as a whole; each may be NULL: nothing to do ---- */
+
+	/* Start: opens what its devices share on the host (pools, uplinks). May block. */
+	void (*open_resources)(struct daemon *daemon);
+	/* Start: adds and serves the devices that are declared, or known otherwise. Never NULL. May block. */
+	void (*open_devices)(struct daemon *daemon);
+	/* End: no device of the kind is left. */
+	void (*close_resources)(struct daemon *daemon);
+	/* true: requests of guests are waited for, no limit holds them back; until false. */
+	void (*drain)(struct daemon *daemon, bool drain);
+	/* Takeover: all endpoints stand still. Lets go of what a successor opens; reclaim: takes it back. */
+	void (*release)(struct daemon *daemon);
+	void (*reclaim)(struct daemon *daemon);
+	/* Takeover: puts its descriptors (takeover_put_fd()), which stay the kind's. */
+	void (*hand_over)(struct daemon *daemon, struct handover *header);
+	/*
+	 * Another configuration (daemon->config; `old` before it): applies what can be, and says so. Never
+	 * NULL.
+	 */
+	void (*reload)(struct daemon *daemon, const struct config *old, struct change_report *report);
+	/* Metrics of its own, in Prometheus' text format; those of endpoints are told for all kinds. */
+	void (*print_metrics)(struct daemon *daemon, FILE *out);
+
+	/* ---- one device ---- */
+
+	/* Takes the attributes from its section (NULL: not declared, defaults). Before each open(). */
+	void (*configure)(struct device *device, const struct config_object *settings);
+	/*
+	 * Builds what lies below the endpoint. Returns 0, or -errno with device->error; then close() follows.
+	 */
+	int (*open)(struct device *device);
+	/*
+	 * Makes the endpoint, or restores it from what a predecessor handed over (NULL: nothing). 0 or
+	 * -errno.
+	 */
+	int (*endpoint_create)(struct device *device, const struct endpoint_options *options,
+			       struct handover *handed, struct endpoint **ret_endpoint);
+	/* The endpoint is gone: undoes open(), as far as it came. */
+	void (*close)(struct device *device);
+	/* Are queues of a guest still running, although no front end is connected? NULL: never. */
+	bool (*in_use)(const struct device *device);
+	/*
+	 * DEVICE_CHANGES: what was to happen to the device while it is not served (another name, its end).
+	 * Calls device_serve() or device_forget(). NULL: the kind never asks for it.
+	 */
+	void (*change)(struct device *device, struct daemon_error *error);
+	/* Frees what the kind's struct owns, not the struct. NULL: nothing. */
+	void (*finish)(struct device *device);
+	/* Adds what a VMM needs to know; and what its status tells besides. `object` is never NULL. */
+	void (*describe)(const struct device *device, json_t *object);
+	void (*status)(const struct device *device, json_t *object);
+};
+
+/* All kinds, ended by NULL; in daemon/device_kinds.c. */
+extern const struct device_kind *const device_kinds[];
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/device/guest.h"
+
+#include <assert.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/loop_account.h"
+#include "daemon/base/daemon.h"
+#include "daemon/device/device.h"
+
+/* RUNTIME/GUEST; both parts are bounded. */
+#define DIRECTORY_SIZE (SOCKET_PATH_SIZE + CONFIG_GUEST_MAX + 2)
+
+struct guest *guest_get(struct daemon *daemon, const char *name)
+{
+	struct guest *guest = daemon->guests;
+
+	assert(strlen(name) <= CONFIG_GUEST_MAX);
+	while (guest && strcmp(guest->name, name) != 0)
+		guest = guest->next;
+	if (!guest) {
+		guest = calloc(1, sizeof(*guest));
+		if (!guest)
+			return NULL;
+		guest->time = loop_guest_create();
+		if (!guest->time) {
+			free(guest);
+			return NULL;
+		}
+		snprintf(guest->name, sizeof(guest->name), "%s", name);
+		guest->next = daemon->guests;
+		daemon->guests = guest;
+	}
+	guest->devices++;
+	return guest;
+}
+
+void guest_put(struct daemon *daemon, struct guest *guest)
+{
+	struct guest **link = &daemon->guests;
+
+	if (!guest)
+		return;
+	assert(guest->devices > 0);
+	if (--guest->devices > 0)
+		return;
+	while (*link != guest)
+		link = &(*link)->next;
+	*link = guest->next;
+	loop_guest_put(guest->time);
+	free(guest);
+}
+
+const struct config_guest *guest_settings(const struct daemon *daemon, const char *name)
+{
+	return (const struct config_guest *)config_find(config_guests(daemon->config), name);
+}
+
+int guest_make_directory(const struct daemon *daemon, const char *name, struct daemon_error *error)
+{
+	char directory[DIRECTORY_SIZE];
+	int code;
+
+	snprintf(directory, sizeof(directory), "%s/%s", daemon->runtime_dir, name);
+	code = daemon_make_directory(daemon->config, directory);
+	return code ? daemon_fail(error, code, "cannot make %s: %s", directory, strerror(-code)) : 0;
+}
+
+void guests_remove_directories(const struct daemon *daemon)
+{
+	char directory[DIRECTORY_SIZE];
+
+	config_for_each(config_guests(daemon->config), config_guest, guest) {
+		snprintf(directory, sizeof(directory), "%s/%s", daemon->runtime_dir, guest->object.name);
+		rmdir(directory);
+	}
+}
+
+void guest_socket_access(const struct daemon *daemon, const char *name, struct endpoint_options *options)
+{
+	const struct config_guest *settings = guest_settings(daemon, name);
+	const struct passwd *owner =
+		settings && settings->socket_owner ? getpwnam(settings->socket_owner) : NULL;
+	const struct group *group =
+		settings && settings->socket_group ? getgrnam(settings->socket_group) : NULL;
+
+	options->owner = owner ? owner->pw_uid : (uid_t)-1;
+	options->group = group ? group->gr_gid : (gid_t)-1;
+	options->mode = settings ? settings->socket_mode : 0600;
+}
+
+uint64_t guest_cpu_ns(const struct daemon *daemon, const char *name)
+{
+	uint64_t cpu_ns = 0;
+
+	for (const struct device *device = daemon->devices; device; device = device->next) {
+		if (strcmp(device->guest->name, name) == 0)
+			cpu_ns += device_status(device).cpu_ns;
+	}
+	return cpu_ns;
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A new configuration under running guests. Each kind of device applies what it can (its ops' reload());
+ * the rest is reported as needing a restart. A configuration with a mistake changes nothing.
+ */
+#include "daemon/device/reload.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "daemon/config/config_values.h"
+#include "daemon/device/device.h"
+#include "daemon/share/shares.h"
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* ---- [daemon] ---- */
+
+static void apply_daemon(struct daemon *daemon, const struct config_daemon *old,
+			 const struct config_daemon *new, struct change_report *report)
+{
+	if (old->log_level != new->log_level) {
+		log_set_level((enum log_level)new->log_level);
+		report_applied(report, "[daemon]: log_level changed");
+	}
+	if (old->poll_us != new->poll_us) {
+		for (unsigned i = 0; i < daemon->worker_count; i++)
+			worker_set_spin(&daemon->workers[i], new->poll_us * NS_PER_US);
+		report_applied(report, "[daemon]: poll_us = %llu", (unsigned long long)new->poll_us);
+	}
+	if (old->workers != new->workers)
+		report_refused(report, "[daemon]: workers changes at the next restart");
+	if (old->sandbox != new->sandbox)
+		report_refused(report, "[daemon]: sandbox changes at the next restart");
+	if (!same_text(old->user, new->user) || !same_text(old->group, new->group))
+		report_refused(report, "[daemon]: user and group change at the next restart");
+	if (!same_text(old->runtime_dir, new->runtime_dir))
+		report_refused(report, "[daemon]: runtime_dir changes at the next restart");
+	if (!same_text(old->state_dir, new->state_dir))
+		report_refused(report, "[daemon]: state_dir changes at the next restart");
+}
+
+/* ---- guests ---- */
+
+static void apply_guests(const struct config *old, const struct config *new, struct change_report *report)
+{
+	config_for_each(config_guests(new), config_guest, guest) {
+		const struct config_guest *before =
+			(const struct config_guest *)config_find(config_guests(old), guest->object.name);
+
+		if (!before)
+			report_applied(report, "guest %s: added", guest->object.name);
+		else if (!same_text(before->socket_owner, guest->socket_owner) ||
+			 !same_text(before->socket_group, guest->socket_group) ||
+			 before->socket_mode != guest->socket_mode)
+			report_refused(report,
+				       "guest %s: the access to its sockets changes at the next restart",
+				       guest->object.name);
+	}
+}
+
+/* ---- shares ---- */
+
+/* "weight = 300, max_iops = 2000": what differs. Empty: nothing. */
+static void list_changes(const struct config_object *object, const struct config_share *old,
+			 const struct config_share *new, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < SHARE_KEYS && used < size; i++) {
+		const struct config_key *key = config_share_key(object->section, i);
+		char value[VALUE_SIZE_TEXT];
+
+		if (!key || old->value[i] == new->value[i])
+			continue;
+		if (i == SHARE_WEIGHT && new->value[i] == 0)
+			snprintf(value, sizeof(value), "default");
+		else if (key->type == CONFIG_SIZE)
+			value_format_size(new->value[i], value);
+		else
+			snprintf(value, sizeof(value), "%llu", (unsigned long long)new->value[i]);
+		used += (size_t)snprintf(text + used, size - used, "%s%s = %s", used ? ", " : "", key->name,
+					 value);
+	}
+}
+
+static void report_share(struct daemon *daemon, enum share_kind kind, const struct config_object *before,
+			 const struct config_object *now, struct change_report *report)
+{
+	const struct config_share old = config_share_of(now->section, before),
+				  new = config_share_of(now->section, now);
+	const char *text = share_kind_text(kind), *why;
+	char changes[256];
+
+	list_changes(now, &old, &new, changes, sizeof(changes));
+	if (!changes[0])
+		return;
+	share_effective(daemon, kind, now->name, &why);
+	if (why)
+		report_refused(report, "%s %s: %s: %s", text, now->name, changes, why);
+	else
+		report_applied(report, "%s %s: %s%s", text, now->name, changes,
+			settings_find(daemon->settings, kind, now->name)
+				? " (what was set at run time comes first)"
+				: "");
+}
+
+static void apply_shares(struct daemon *daemon, const struct config *old, struct change_report *report)
+{
+	const struct config *new = daemon->config;
+	const struct config_object *const before[SHARE_KINDS] = { config_groups(old), config_guests(old),
+								  config_disks(old) };
+	const struct config_object *const now[SHARE_KINDS] = { config_groups(new), config_guests(new),
+							       config_disks(new) };
+
+	shares_update(daemon);
+	for (unsigned kind = 0; kind < SHARE_KINDS; kind++) {
+		for (const struct config_object *object = now[kind]; object; object = object->next)
+			report_share(daemon, kind,
+				     config_find((struct config_object *)before[kind], object->name), object,
+				     report);
+	}
+	config_for_each(config_guests(new), config_guest, guest) {
+		const struct config_guest *was =
+			(const struct config_guest *)config_find(config_guests(old), guest->object.name);
+
+		if (was && !same_text(was->group, guest->group))
+			report_applied(report, "guest %s: group = %s", guest->object.name,
+				guest->group ? guest->group : "none");
+	}
+}
+
+void reload_run(struct daemon *daemon, struct reload_report *ret_report)
+{
+	struct reload_report report = { .changes = { .applied_count = 0 } };
+	struct config *new, *old = daemon->config;
+
+	if (config_load(daemon->config_path, &new, &report.mistakes) < 0) {
+		*ret_report = report;
+		return;
+	}
+	daemon->config = new;
+	daemon->reloads++;
+	apply_daemon(daemon, config_daemon(old), config_daemon(new), &report.changes);
+	apply_guests(old, new, &report.changes);
+	for (unsigned i = 0; device_kinds[i]; i++)
+		device_kinds[i]->reload(daemon, old, &report.changes);
+	apply_shares(daemon, old, &report.changes);
+	config_destroy(old);
+	*ret_report = report;
+}
+
+void reload_report_finish(struct reload_report *report)
+{
+	report_finish(&report->changes);
+	config_messages_finish(&report->mistakes);
+}
+
+void reload_on_signal(struct daemon *daemon)
+{
+	struct reload_report report;
+	const struct change_report *changes = &report.changes;
+
+	notify_reloading();
+	reload_run(daemon, &report);
+	for (unsigned i = 0; i < report.mistakes.kept; i++)
+		log_error(NULL, "%s", report.mistakes.text[i]);
+	if (report.mistakes.count > 0)
+		log_error(NULL, "reload: the configuration has %u mistake%s; nothing was changed",
+			  report.mistakes.count, report.mistakes.count == 1 ? "" : "s");
+	for (unsigned i = 0; i < changes->applied_count; i++)
+		log_info(NULL, "reload: %s", changes->applied[i]);
+	for (unsigned i = 0; i < changes->refused_count; i++)
+		log_warning(NULL, "reload: %s", changes->refused[i]);
+	reload_report_finish(&report);
+	notify_send("READY=1");
+}
