@@ -15,7 +15,7 @@
 #include "core/log.h"
 #include "daemon/api/api.h"
 #include "daemon/base/state.h"
-#include "daemon/config/settings.h"
+#include "daemon/share/settings.h"
 #include "daemon/device/device.h"
 #include "daemon/device/takeover.h"
 #include "daemon/share/shares.h"

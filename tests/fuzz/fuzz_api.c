@@ -13,7 +13,7 @@
 #include "core/log.h"
 #include "daemon/api/api.h"
 #include "daemon/daemon.h"
-#include "daemon/config/settings.h"
+#include "daemon/share/settings.h"
 #include "daemon/share/shares.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "daemon/config/config.h"
-#include "daemon/config/settings.h"
+#include "daemon/share/settings.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

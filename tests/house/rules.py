@@ -18,6 +18,17 @@ INCLUDES["daemon"] = {"daemon", *STAGES}
 INCLUDES["frontend"] = {"frontend", "core"}
 INCLUDES["cli"] = {"cli", "frontend", "core"}
 
+# Rooms inside a folder: what the files of each may include, by folder. A file's room is the longest name here that its
+# path begins with; a row of a room replaces that of the room around it.
+DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "api"]     # each includes those before it
+ROOMS = {f"daemon/{room}": {f"daemon/{known}" for known in DAEMON_ROOMS[:index + 1]} | {"core"}
+         for index, room in enumerate(DAEMON_ROOMS)}
+ROOMS["daemon/config"] |= {"arbiter/share", "host"}
+ROOMS["daemon/share"] |= {"arbiter/share"}
+ROOMS["daemon/device"] |= {"interfaces"}
+ROOMS["daemon/disk"] |= set(STAGES)
+ROOMS["daemon/api"] |= {"arbiter"}
+
 SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"
 SOURCES = {".c", ".h", ".py", ".sh", ".build", ".yaml", ".yml", ".js", ".bt"}
 
@@ -62,16 +73,23 @@ def code_only(text):
 
 # ---- shape ----
 
+def room_of(path):
+    """The room of ROOMS that a path below src is in, or None."""
+    return max((room for room in ROOMS if path.startswith(room + "/")), key=len, default=None)
+
+
 def include_directions(tree):
-    """Includes go to the right: interfaces, devices, arbiter, host, core."""
+    """Includes go to the right: interfaces, devices, arbiter, host, core; inside a folder as ROOMS says."""
     found = []
     for name, number, line in tree.numbered(".c", ".h", under="src/"):
         included = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
         if not included:
             continue
-        folder, target = name.split("/")[1], included.group(1).split("/")[0]
-        if target not in INCLUDES.get(folder, ()):
-            found.append(f"{name}:{number}: {folder} may not include {included.group(1)}")
+        folder, target = name.split("/")[1], included.group(1)
+        room = room_of(name.removeprefix("src/"))
+        allowed = ROOMS[room] if room else INCLUDES.get(folder, ())
+        if not any(target.startswith(known + "/") for known in allowed):
+            found.append(f"{name}:{number}: {room or folder} may not include {target}")
     return found
 
 

@@ -62,7 +62,9 @@ C_SPDX = "/* SPDX-License-Identifier: GPL-2.0-or-later */\n"
 BAD = {
     "include_directions": ({"src/host/a.c": '#include "arbiter/disk/disk.h"\n', "src/cli/b.c": '#include "daemon/c.h"\n',
                             "src/frontend/d.c": '#include "interfaces/virtio/e.h"\n',
-                            "src/core/f.c": '#include "host/host_disk.h"\n'}, 4),
+                            "src/core/f.c": '#include "host/host_disk.h"\n',
+                            "src/daemon/device/g.c": '#include "daemon/disk/h.h"\n#include "daemon/base/i.h"\n',
+                            "src/daemon/disk/j.c": '#include "daemon/api/k.h"\n#include "devices/l.h"\n'}, 6),
     "includes_from_root": ({"src/core/a.h": "", "src/core/a.c": '#include "a.h"\n',
                             "src/core/b.c": '#include "../core/a.h"\n'}, 2),
     "function_lengths": ({"src/core/a.c": LONG_FUNCTION, "tests/b.py": LONG_PYTHON}, 2),

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/config/settings.h"
+#include "daemon/share/settings.h"
 
 struct daemon;
 struct device;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "daemon/config/settings.h"
+#include "daemon/share/settings.h"
 
 struct config_key;
 struct daemon;

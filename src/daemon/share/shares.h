@@ -17,7 +17,7 @@
 
 #include "arbiter/share/gate.h"
 #include "daemon/config/config.h"
-#include "daemon/config/settings.h"
+#include "daemon/share/settings.h"
 
 struct daemon;
 struct daemon_error;

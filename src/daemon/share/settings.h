@@ -3,8 +3,8 @@
  * What was set at run time (`viaduct disk set` and its like) and holds over restarts: STATE/settings.conf, in
  * the syntax of the configuration, with the keys of shares only. It overrides the configuration key by key.
  */
-#ifndef VIADUCT_DAEMON_CONFIG_SETTINGS_H
-#define VIADUCT_DAEMON_CONFIG_SETTINGS_H
+#ifndef VIADUCT_DAEMON_SHARE_SETTINGS_H
+#define VIADUCT_DAEMON_SHARE_SETTINGS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/config/settings.h"
+#include "daemon/share/settings.h"
 #include "daemon/base/state.h"
 
 static struct setting *add(struct setting **list, enum share_kind kind, const char *name)

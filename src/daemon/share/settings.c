@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/config/settings.h"
+#include "daemon/share/settings.h"
 
 #include <errno.h>
 #include <limits.h>
