@@ -185,6 +185,9 @@ static int uring_channel_open(struct host_disk *base, struct loop *loop, struct 
 	slot = loop_file_register(loop, disk->fd);
 	channel->sqe_fd = slot >= 0 ? slot : disk->fd;
 	channel->sqe_flags = slot >= 0 ? IOSQE_FIXED_FILE : 0;
+	/* A server that does not answer would hold up the worker, and with it every guest of the worker. */
+	if (disk->on_fuse)
+		channel->sqe_flags |= IOSQE_ASYNC;
 	*ret_channel = &channel->base;
 	return 0;
 }

@@ -84,6 +84,7 @@ struct disk_uring {
 	struct host_disk base;
 	int fd;				/* owned */
 	bool block_device, direct;
+	bool on_fuse;			/* the kernel waits for the file system's server */
 	/* O_DIRECT: bits that must be 0 in a buffer's address; 0 = any address */
 	uint32_t address_mask;
 	uint32_t length_mask;		/* … in a buffer's length and in an offset */
@@ -96,7 +97,7 @@ struct uring_channel {
 	struct host_channel base;
 	struct loop *loop;
 	int sqe_fd;			/* registered slot, or the plain fd */
-	uint8_t sqe_flags;		/* IOSQE_FIXED_FILE when sqe_fd is a slot */
+	uint8_t sqe_flags;		/* of every entry */
 	bool check_alignment;		/* O_DIRECT */
 	struct bounce_pool bounce;
 

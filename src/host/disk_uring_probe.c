@@ -7,12 +7,14 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/checked.h"
@@ -100,6 +102,16 @@ static bool file_can_punch(int fd, uint64_t size_bytes)
 	       fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)behind, 4096) == 0;
 }
 
+/*
+ * FUSE waits for its server inside io_uring_enter(), although the kernel asks it not to wait (Linux 6.18).
+ */
+static bool file_on_fuse(int fd)
+{
+	struct statfs system;
+
+	return fstatfs(fd, &system) == 0 && (unsigned long)system.f_type == FUSE_SUPER_MAGIC;
+}
+
 static void probe_file(struct disk_uring *disk, const struct stat *status)
 {
 	struct host_disk_geometry *geometry = &disk->base.geometry;
@@ -109,6 +121,7 @@ static void probe_file(struct disk_uring *disk, const struct stat *status)
 	geometry->physical_block_bytes = (uint32_t)status->st_blksize;
 	geometry->rotational = queue_number(status->st_dev, "rotational", &number) && number;
 	geometry->can_punch = !geometry->read_only && file_can_punch(disk->fd, (uint64_t)status->st_size);
+	disk->on_fuse = file_on_fuse(disk->fd);
 }
 
 /* Does a read of `alignment` bytes into a buffer that is aligned to no more than that succeed? */
