@@ -2,6 +2,7 @@
 """virtio-blk requests over one queue (virtio 1.2, 5.2.6), and the device's configuration space."""
 import struct
 
+from patience import PATIENCE_S
 from virtio import Buffer
 
 SECTOR = 512
@@ -42,17 +43,17 @@ class Disk:
 
     # ---- one after another ----
 
-    def read(self, sector, count, timeout=15.0):
+    def read(self, sector, count, timeout=PATIENCE_S):
         """`count` sectors; asserts that the device says OK."""
         status, data = self.do(IN, sector, count * SECTOR, timeout=timeout)
         assert status == OK, f"read of {count} sectors at {sector}: status {status}"
         return data
 
-    def write(self, sector, data, timeout=15.0):
+    def write(self, sector, data, timeout=PATIENCE_S):
         status, _ = self.do(OUT, sector, data, timeout=timeout)
         assert status == OK, f"write of {len(data)} bytes at sector {sector}: status {status}"
 
-    def flush(self, timeout=15.0):
+    def flush(self, timeout=PATIENCE_S):
         status, _ = self.do(FLUSH, 0, timeout=timeout)
         assert status == OK, f"flush: status {status}"
 
@@ -72,7 +73,7 @@ class Disk:
     def segments(ranges, flags=0):
         return b"".join(struct.pack("<QII", sector, count, flags) for sector, count in ranges)
 
-    def do(self, kind, sector, data=b"", timeout=15.0, split=None):
+    def do(self, kind, sector, data=b"", timeout=PATIENCE_S, split=None):
         """Submits one request and waits. `data`: bytes to send, or the number of bytes to receive."""
         request = self.submit(kind, sector, data, split)
         return self.finish(request, timeout)
@@ -109,7 +110,7 @@ class Disk:
             at += length
         return chain + [Buffer(request.status, 1, True)]
 
-    def finish(self, request, timeout=15.0):
+    def finish(self, request, timeout=PATIENCE_S):
         """Waits; returns (status, the data area's bytes). The request's memory is used again afterwards."""
         self.queue.wait(request.chain, timeout)
         return self.collect(request)

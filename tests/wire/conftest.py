@@ -5,23 +5,18 @@ What holds for every test that uses `daemon` is checked in one place, at its end
 the process lives, no sanitizer spoke, descriptors, threads and memory are back to what they were.
 """
 import itertools
-import json
-import subprocess
-import sys
 import time
 
 import pytest
 
-import virtio
 from daemon import Daemon
-from frontend import FrontEnd, Setup
 from guest_memory import GuestMemory
+from mallory import Mallory
+from patience import wait_until
+from victim_process import VictimProcess
 
-HOSTILE_GUESTS = 48             # each is used again only after a second: log lines are limited to one a second a device
-VICTIM_LATENCY_BOUND = 20.0     # p99 beside a hostile guest / p99 beside a polite one; the strict bound is a benchmark's
-VICTIM_LATENCY_FLOOR_US = 20_000
-VICTIM_OPERATIONS_MIN = 250     # with fewer, one stall of the machine is the p99
-VICTIM_NOISE_FACTOR = 10.0      # a machine so busy that a plain sleep ends this much too late says nothing about the daemon
+HOSTILE_GUESTS = 48
+LINE_EVERY_S = 1.1              # a device has one log line a second
 RESIDENT_SLACK = 32 << 20
 
 
@@ -64,12 +59,11 @@ def check_after(request):
         yield
         return
     daemon = request.getfixturevalue("daemon")
-    # connections of the test before may still be on their way out
-    settle(daemon, None)
     before = Holdings(daemon)
     yield
     daemon.check_alive()
-    settle(daemon, before)
+    # The daemon closes what a test leaves behind in its own time.
+    wait_until(lambda: not exceeding(daemon, before), lambda: f"it holds no more than before: {exceeding(daemon, before)}")
 
 
 class Holdings:
@@ -88,193 +82,73 @@ class Holdings:
         return f"{self.fds} fds, {self.threads} threads, {self.resident >> 10} KiB"
 
 
-def settle(daemon, base, timeout=5.0):
-    """Waits until the daemon holds no more than `base` (None: until its descriptors stay the same for a moment)."""
-    deadline = time.monotonic() + timeout
-    while True:
-        now = Holdings(daemon)
-        if base is None:
-            time.sleep(0.02)
-            if daemon.fd_count() == now.fds or time.monotonic() > deadline:
-                return
-        elif not now.exceeds(base):
-            return
-        else:
-            more = [fd for fd in now.list if fd not in base.list]
-            assert time.monotonic() < deadline, f"the daemon had {base}, now holds {now}; new: {more}"
-            time.sleep(0.02)
+def exceeding(daemon, base):
+    """What the daemon holds more than `base`, as text; empty when there is nothing."""
+    now = Holdings(daemon)
+    if not now.exceeds(base):
+        return ""
+    return f"the daemon had {base}, now holds {now}; new: {[fd for fd in now.list if fd not in base.list]}"
 
 
 # ---- the honest victim ----
 
-class VictimProcess:
-    """victim.py, driven over its pipes."""
-
-    def __init__(self, socket, *arguments):
-        script = __file__.replace("conftest.py", "victim.py")
-        self.process = subprocess.Popen([sys.executable, script, str(socket), *arguments], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
-        assert json.loads(self.process.stdout.readline() or "{}").get("ready"), "the victim did not start"
-
-    def ask(self, command):
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        assert answer, f"the victim ended with {self.process.poll()}"
-        return json.loads(answer)
-
-    def check(self, report):
-        """No error, no wrong byte, and it was not left standing."""
-        assert not report["errors"], f"the honest guest saw: {report['errors']}"
-        assert report["operations"] > 0 or report["verified"] > 0, "the honest guest did nothing"
-
-    def finish(self):
-        try:
-            self.check(self.ask("quit"))
-        finally:
-            self.process.kill()
-            self.process.wait()
-
-
 @pytest.fixture(scope="module")
 def victim_process(daemon):
-    """One victim for a module, with its p99 beside a polite neighbour in .baseline_us."""
+    """One victim for a module."""
     victim = VictimProcess(daemon.socket("victim/root"))
     try:
-        with FrontEnd.start(daemon.socket("polite/root"), Setup()) as polite:
-            disk = polite.disk()
-            victim.ask("begin")
-            end = time.monotonic() + 1.5
-            while time.monotonic() < end:
-                disk.read(0, 8)
-                time.sleep(0.002)
-        report = victim.ask("report")
-        victim.check(report)
-        victim.baseline_us = report["p99_us"]
         yield victim
         victim.finish()
     finally:
-        victim.process.kill()
-        victim.process.wait()
+        victim.kill()
 
 
 @pytest.fixture
-def victim(victim_process, request):
-    """Verified I/O of an honest guest during the test; any error, wrong byte or standstill fails the test."""
-    victim_process.ask("begin")
+def victim(victim_process):
+    """Verified I/O of an honest guest during the test; an error or a wrong byte fails it, and so does a standstill."""
+    victim_process.progress()
     yield victim_process
-    report = victim_process.ask("report")
-    deadline = time.monotonic() + 5
-    while report["operations"] < VICTIM_OPERATIONS_MIN and time.monotonic() < deadline:
-        time.sleep(0.3)         # too few for a p99: a little more of the same
-        report = victim_process.ask("report")
-    victim_process.check(report)
-    ratio = report["p99_us"] / victim_process.baseline_us
-    text = (f"victim: {report['operations']} operations, p99 {report['p99_us']:.0f} us, {ratio:.2f} x polite, "
-            f"machine's own noise {report['noise_us']:.0f} us")
-    print(text)
-    bound = max(VICTIM_LATENCY_BOUND * victim_process.baseline_us, VICTIM_LATENCY_FLOOR_US,
-                VICTIM_NOISE_FACTOR * report["noise_us"])
-    assert report["p99_us"] < bound, text
+    victim_process.progress()
 
 
 # ---- hostile guests ----
 
-class Mallory:
-    """A hostile guest's device, and how the daemon must react to it (names as in the table of hostile inputs)."""
+class HostileGuests:
+    """Numbers of hostile guests, one after the other. A device's log lines are limited to one a second, so a guest is
+    used again only when the second after its last use is over.
+    """
 
-    def __init__(self, daemon, number):
-        self.daemon, self.guest = daemon, f"mallory{number:02}"
-        self.path = daemon.socket(f"{self.guest}/root")
-        self.lines_before = len(daemon.lines)
-        self.front = None
+    def __init__(self):
+        self.numbers, self.ended = itertools.cycle(range(HOSTILE_GUESTS)), {}
 
-    def start(self, setup=Setup(), memory=None):
-        self.front = FrontEnd.start(self.path, setup, memory)
-        return self.front
+    def take(self):
+        number = next(self.numbers)
+        time.sleep(max(0.0, self.ended.get(number, 0.0) + LINE_EVERY_S - time.monotonic()))
+        return number
 
-    def connect(self, setup=Setup(), memory=None):
-        self.front = FrontEnd.connect(self.path, setup, memory)
-        return self.front
-
-    def close(self):
-        if self.front:
-            self.front.close()
-            self.front = None
-
-    # ---- reactions ----
-
-    def expect_stopped(self, recover="status"):
-        """N: the device stops and says so; kicks are ignored; one line in the log; after a reset it works."""
-        assert self.front.needs_reset(), "the device did not ask for a reset"
-        # The kernel carries out the write to it in its own time.
-        deadline = time.monotonic() + 5
-        while not any(virtio.drain(queue.err_fd) for queue in self.front.queues):
-            assert time.monotonic() < deadline, "the error descriptor is silent"
-            time.sleep(0.01)
-        self.expect_one_line()
-        completed = [queue.ring.used_idx() for queue in self.front.queues if not queue.ring.packed]
-        for queue in self.front.queues:
-            queue.kick()
-        time.sleep(0.02)
-        assert completed == [q.ring.used_idx() for q in self.front.queues if not q.ring.packed], "a stopped ring went on"
-        self.front.reset(recover)
-        self.expect_working()
-
-    def expect_working(self):
-        """An honest request on every queue succeeds, with the right bytes."""
-        for index in range(len(self.front.queues)):
-            disk = self.front.disk(index)
-            data = bytes([0x40 + index]) * 4096
-            disk.write(64 + 8 * index, data)
-            assert disk.read(64 + 8 * index, 8) == data
-
-    def expect_refused(self, acknowledgement):
-        """K: a non-zero acknowledgement, and the connection goes on."""
-        assert acknowledgement not in (None, 0), "the message was accepted"
-        self.expect_connected()
-
-    def expect_connected(self):
-        assert self.front.connection.get_features()
-
-    def expect_closed(self, timeout=5.0, line=True):
-        """C: the connection ends; the device is free for the next front end."""
-        assert self.front.connection.wait_closed(timeout), "the connection is still open"
-        self.close()
-        if line:
-            self.expect_one_line()
-        self.expect_welcome()
-
-    def expect_welcome(self):
-        """A new front end is served."""
-        with FrontEnd.start(self.path, Setup()) as front:
-            front.disk().write(0, b"\x55" * 512)
-            assert front.disk().read(0, 1) == b"\x55" * 512
-
-    def expect_one_line(self):
-        """Exactly one line of the log is about this guest's misdeed."""
-        name = self.guest + "/"
-        assert self.daemon.wait_line(name, self.lines_before), "nothing in the log"
-        time.sleep(0.01)
-        lines = [line for line in self.daemon.lines_about(name, self.lines_before) if "warning" in line or "error" in line]
-        assert len(lines) == 1, "log lines about one violation:\n" + "\n".join(lines)
+    def give_back(self, number):
+        self.ended[number] = time.monotonic()
 
 
-_numbers = itertools.count()
+@pytest.fixture(scope="module")
+def hostile_guests():
+    return HostileGuests()
 
 
 @pytest.fixture
-def mallory(daemon, victim):
+def mallory(daemon, victim, hostile_guests):
     """Makes hostile guests: each call gives another one. All are closed at the end."""
-    made = []
+    made = {}
 
     def make():
-        made.append(Mallory(daemon, next(_numbers) % HOSTILE_GUESTS))
-        return made[-1]
+        number = hostile_guests.take()
+        made[number] = Mallory(daemon, victim, number)
+        return made[number]
 
     yield make
-    for one in made:
+    for number, one in made.items():
         one.close()
+        hostile_guests.give_back(number)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import tempfile
 import threading
 import time
 
+from patience import PATIENCE_S, wait_until
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:", "UndefinedBehavior", "Assertion", "stack smashing")
 # What a sanitizer writes goes to stderr, where every test looks; a small quarantine keeps resident memory comparable.
@@ -42,10 +44,14 @@ def capacity(name, keys):
     return {"capacity_iops": 1000000, "capacity_bandwidth": "8G"} if physical else {}
 
 
+# An idle daemon sleeps: at each of these looks, and it wakes a few times at most in all of them.
+IDLE_LOOKS, IDLE_LOOK_S, IDLE_WAKES_MAX = 20, 0.01, 10
+
+
 class UnixHttp(http.client.HTTPConnection):
     """HTTP over a UNIX socket."""
 
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, timeout=PATIENCE_S):
         super().__init__("viaduct", timeout=timeout)
         self.path = str(path)
 
@@ -104,10 +110,10 @@ class Daemon:
                                 env={**os.environ, **SANITIZER_ENVIRONMENT, **self.environment},
                                 pass_fds=self.pass_fds, preexec_fn=self.preexec)
 
-    def start(self, wait=20.0):
+    def start(self):
         self.process = self.spawn()
         self._follow(self.process)
-        self.wait_ready(wait)
+        self.wait_ready()
         return self
 
     def _follow(self, process):
@@ -118,41 +124,39 @@ class Daemon:
         for line in stream:
             self.lines.append((time.monotonic(), line.decode(errors="replace").rstrip("\n")))
 
-    def wait_ready(self, wait=20.0):
+    def wait_ready(self):
         """Until the API answers."""
-        deadline = time.monotonic() + wait
-        while True:
-            assert self.process.poll() is None, f"viaductd ended with {self.process.returncode}:\n{self.text()}"
-            try:
-                if self.api("GET", "/metrics", raw=True)[0] == 200:
-                    return
-            except OSError:
-                pass
-            assert time.monotonic() < deadline, f"viaductd is not ready after {wait} s:\n{self.text()}"
-            time.sleep(0.02)
+        wait_until(self.is_ready, lambda: f"viaductd is ready:\n{self.text()}")
+
+    def is_ready(self):
+        assert self.process.poll() is None, f"viaductd ended with {self.process.returncode}:\n{self.text()}"
+        try:
+            return self.api("GET", "/metrics", raw=True)[0] == 200
+        except OSError:
+            return False
 
     def kill(self):
         """kill -9."""
         self.process.kill()
         self.process.wait()
-        self._reader.join(5)
+        self._reader.join(PATIENCE_S)
 
     def restart(self):
         """kill -9 and start again."""
         self.kill()
         self.start()
 
-    def stop(self, timeout=20.0):
+    def stop(self):
         """SIGTERM; returns the exit code. Asserts nothing about it: check_exit() does."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(timeout)
+                self.process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-                raise AssertionError(f"viaductd did not end within {timeout} s of SIGTERM:\n{self.text()}") from None
-            self._reader.join(5)
+                raise AssertionError(f"viaductd did not end within {PATIENCE_S:g} s of SIGTERM:\n{self.text()}") from None
+            self._reader.join(PATIENCE_S)
         return self.process.returncode if self.process else None
 
     def finish(self):
@@ -177,14 +181,9 @@ class Daemon:
         """Lines of stderr that name an object, from line number `since` on."""
         return [line for _, line in self.lines[since:] if name in line]
 
-    def wait_line(self, text, since=0, timeout=5.0):
-        """The first line that holds `text`; None when none comes."""
-        deadline = time.monotonic() + timeout
-        while True:
-            found = self.lines_about(text, since)
-            if found or time.monotonic() > deadline:
-                return found[0] if found else None
-            time.sleep(0.01)
+    def wait_line(self, text, since=0):
+        """The first line that holds `text`."""
+        return wait_until(lambda: self.lines_about(text, since), lambda: f"a line with '{text}':\n{self.text()}")[0]
 
     def check_sanitizers(self):
         for _, line in self.lines:
@@ -227,9 +226,28 @@ class Daemon:
                 return int(line.split()[1]) * 1024
         raise RuntimeError("no RssAnon")
 
-    def cpu_seconds(self):
-        fields = open(f"/proc/{self.pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def work(self):
+        """(wake-ups so far, is a thread at work now), of all threads."""
+        wakes, busy = 0, False
+        for task in pathlib.Path(f"/proc/{self.pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                fields = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
+                wakes += int(fields["voluntary_ctxt_switches"])
+                busy = busy or not fields["State"].startswith("S")
+        return wakes, busy
+
+    def is_idle(self):
+        """Does it sleep, but for IDLE_WAKES_MAX wake-ups while it is looked at?"""
+        before, busy = self.work()
+        for _ in range(IDLE_LOOKS):
+            time.sleep(IDLE_LOOK_S)
+            wakes, busy_now = self.work()
+            busy = busy or busy_now
+        return not busy and wakes - before <= IDLE_WAKES_MAX
+
+    def wait_idle(self):
+        """Until it has nothing to do: what spins, or wakes again and again, never comes there."""
+        wait_until(self.is_idle, lambda: f"viaductd becomes idle (wake-ups, busy: {self.work()})")
 
     # ---- control API ----
 

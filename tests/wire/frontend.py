@@ -16,6 +16,7 @@ import virtio
 from blk import Disk
 from guest_memory import GuestMemory
 from packed_ring import PackedRing
+from patience import LOOK_AGAIN_S, PATIENCE_S
 from split_ring import SplitRing
 from vhost_user import PROTOCOL_WANTED, BackendChannel, Closed, Connection, Protocol
 
@@ -207,13 +208,13 @@ class FrontEnd:
             self.disks[index] = Disk(self.queues[index], self.memory)
         return self.disks[index]
 
-    def needs_reset(self, timeout=5.0):
+    def needs_reset(self, timeout=PATIENCE_S):
         """Waits for the device to say NEEDS_RESET; False when it does not."""
         deadline = time.monotonic() + timeout
         while not self.connection.get_status() & virtio.STATUS_NEEDS_RESET:
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.005)
+            time.sleep(LOOK_AGAIN_S)
         return True
 
     def reset(self, how="status"):
@@ -251,7 +252,7 @@ class FrontEnd:
         if self.protocol & Protocol.STATUS:
             self.connection.set_status(self.connection.get_status() | virtio.STATUS_FEATURES_OK)
 
-    def reconnect(self, wait=20.0):
+    def reconnect(self, wait=PATIENCE_S):
         """The connection was lost with requests in flight: connects again, gives back memory, INFLIGHT and rings.
 
         The back end may die again on the way: it is tried until `wait` seconds have passed.

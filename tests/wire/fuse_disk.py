@@ -7,12 +7,14 @@
         disk.tell("eio write")      every write fails with EIO
         disk.tell("ok")
 
-Modes: ok | hang (no answer to transfers until another mode) | silent (to nothing, not even stat or close) | eio read | eio write | eio fsync | enospc | short (half of each
-write is done). The file is served by a process of its own, uncached, so that each transfer comes to it.
+Modes: ok | hang (no answer to transfers until another mode) | silent (to nothing, not even stat or close) | eio read |
+eio write | eio fsync | enospc | short (half of each write is done). The file is served by a process of
+its own, uncached, so that each transfer comes to it.
 
 Reads are never short: the kernel (6.18) repeats a short read of an uncached FUSE file by itself when io_uring asked
 for it, but at the offset where it began, so nobody above can get the right bytes.
 """
+import contextlib
 import ctypes
 import errno
 import os
@@ -22,7 +24,8 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
+
+from patience import PATIENCE_S
 
 LOOKUP, FORGET, GETATTR, SETATTR, OPEN, READ, WRITE, STATFS = 1, 2, 3, 4, 14, 15, 16, 17
 RELEASE, FSYNC, FLUSH, INIT, OPENDIR, READDIR, RELEASEDIR, ACCESS = 18, 20, 25, 26, 27, 28, 29, 34
@@ -62,11 +65,20 @@ class FuseDisk:
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "done\n"
 
+    @contextlib.contextmanager
+    def told(self, mode):
+        """The mode in a with block; afterwards the disk works, also when the block failed."""
+        self.tell(mode)
+        try:
+            yield
+        finally:
+            self.tell("ok")
+
     def __exit__(self, *exception):
         ctypes.CDLL(None).umount2(os.fsencode(self.mountpoint), MNT_DETACH)
         self.process.stdin.close()
         try:
-            self.process.wait(5)
+            self.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

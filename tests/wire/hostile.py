@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import time
 
 import pytest
 
@@ -11,6 +10,7 @@ import blk
 import virtio
 from blk import Disk
 from frontend import Setup
+from patience import wait_until
 from rows import row_id
 from vhost_user import Closed
 
@@ -124,20 +124,33 @@ def table_of_request(front, request, sends=False):
     return table
 
 
-def completion(front, timeout=5.0):
+def first_used(ring):
+    """The first used entry's length; None while there is none."""
+    if ring.packed:
+        flags = ring.memory.get16(ring.descriptors + 14)
+        if flags & virtio.USED and flags & virtio.AVAIL:
+            return ring.memory.get32(ring.descriptors + 8)
+    elif ring.used_idx() != 0:
+        return ring.memory.get32(ring.used + 8)
+    return None
+
+
+def completion(front):
     """The first used entry's length, or None when the device stopped instead."""
-    ring, deadline = front.queues[0].ring, time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if ring.packed:
-            flags = ring.memory.get16(ring.descriptors + 14)
-            if flags & virtio.USED and flags & virtio.AVAIL:
-                return ring.memory.get32(ring.descriptors + 8)
-        elif ring.used_idx() != 0:
-            return ring.memory.get32(ring.used + 8)
-        if front.needs_reset(0):
-            return None
-        time.sleep(0.002)
-    raise TimeoutError("neither a completion nor NEEDS_RESET")
+    ring = front.queues[0].ring
+    wait_until(lambda: first_used(ring) is not None or front.needs_reset(0), "a completion or NEEDS_RESET")
+    return first_used(ring)
+
+
+def outcome(front, request):
+    """The request's status, or None when the device stopped instead. Its completion is taken."""
+    queue = front.queues[0]
+    wait_until(lambda: queue.wait_for(lambda: request.chain in queue.done, 0.01) or front.needs_reset(0),
+               "a completion or NEEDS_RESET")
+    if request.chain not in queue.done:
+        return None
+    queue.done.pop(request.chain)
+    return front.memory.read(request.status, 1)[0]
 
 
 def expect_error_or_stop(mallory, request):

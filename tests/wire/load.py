@@ -6,6 +6,7 @@ import struct
 import time
 
 import blk
+from patience import PATIENCE_S
 
 BLOCK_SECTORS = 8
 
@@ -89,9 +90,9 @@ class Load:
         while not until():
             self.step()
 
-    def finish(self, timeout=30.0):
+    def finish(self):
         """Every request still in flight completes; every block holds what was last acknowledged."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + PATIENCE_S
         self.step(submit=False)         # the connection may be lost since the last answer, with nothing in flight
         while self.flying:
             self.step(submit=False)

@@ -9,9 +9,10 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
+
+from patience import PATIENCE_S, wait_until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("VIADUCT_BUILD", TOP / "build")).resolve()
@@ -22,9 +23,10 @@ pytestmark = pytest.mark.skipif(QSD is None, reason="qemu-storage-daemon (packag
 
 
 class StorageDaemon:
-    """One export, on a file or on nothing."""
+    """One export, on a file or on nothing. `slow`: it serves so few requests a second, from the next start on."""
 
     def __init__(self, folder, null=False):
+        self.slow = 0
         self.socket = folder / "disk.sock"
         self.disk = folder / "disk.raw"
         self.node = f"driver=file,node-name=n,filename={self.disk},discard=unmap"
@@ -37,15 +39,24 @@ class StorageDaemon:
 
     def start(self):
         self.socket.unlink(missing_ok=True)
+        words, node = [QSD, "--blockdev", self.node], "n"
+        if self.slow:
+            words += ["--object", f"throttle-group,id=g,x-iops-total={self.slow}",
+                      "--blockdev", "driver=throttle,node-name=slow,throttle-group=g,file=n"]
+            node = "slow"
         self.process = subprocess.Popen(
-            [QSD, "--blockdev", self.node, "--export",
-             f"type=vhost-user-blk,id=e,node-name=n,addr.type=unix,addr.path={self.socket},writable=on,num-queues=2"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while not self.socket.exists():
-            assert self.process.poll() is None, "qemu-storage-daemon ended"
-            assert time.monotonic() < deadline, "qemu-storage-daemon makes no socket"
-            time.sleep(0.01)
+            [*words, "--export", f"type=vhost-user-blk,id=e,node-name={node},addr.type=unix,addr.path={self.socket},"
+             "writable=on,num-queues=2"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        wait_until(self.is_up, "qemu-storage-daemon makes its socket")
+
+    def is_up(self):
+        assert self.process.poll() is None, "qemu-storage-daemon ended"
+        return self.socket.exists()
+
+    def transferred(self):
+        """Bytes that the process read and wrote, sockets and files together."""
+        with open(f"/proc/{self.process.pid}/io", encoding="ascii") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith(("rchar", "wchar")))
 
     def kill(self):
         if self.process:
@@ -63,7 +74,7 @@ def backend(tmp_path, request):
 
 
 def run(program, *arguments):
-    return subprocess.run([BUILD / "bench" / program, *map(str, arguments)], capture_output=True, text=True, timeout=120,
+    return subprocess.run([BUILD / "bench" / program, *map(str, arguments)], capture_output=True, text=True, timeout=PATIENCE_S,
                           check=False)
 
 
@@ -118,25 +129,30 @@ def test_a_lost_write_is_noticed(backend):
 @pytest.mark.parametrize("backend", ["null"], indirect=True)
 @pytest.mark.parametrize("options", [(), ("--poll",), ("--depth", 32), ("--depth", 32, "--poll"), ("--queues", 2)], ids=str)
 def test_load_on_nothing(backend, options):
-    done = run("viaduct-load", "--socket", backend.socket, "--seconds", 0.2, "--json", *options)
+    done = run("viaduct-load", "--socket", backend.socket, "--count", 1000, "--json", *options)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["requests"] > 100 and result["errors"] == 0
+    assert result["requests"] >= 1000 and result["errors"] == 0
     assert 0 < result["p50_us"] <= result["p99_us"] <= result["max_us"] * 1.02
 
 
 @pytest.mark.parametrize("queues", [1, 2])
 def test_a_killed_back_end_costs_nothing(backend, queues):
     """Without an INFLIGHT buffer: the front end offers what was in flight again."""
+    backend.kill()
+    backend.slow = 200          # until the last start: 8000 requests then take 40 s, so that it meets every kill
+    backend.start()
     load = subprocess.Popen(
         [BUILD / "bench" / "viaduct-load", "--socket", backend.socket, "--verify", "--rw", "randwrite", "--depth", "16",
-         "--queues", str(queues), "--seconds", "2", "--reconnect", "10000", "--json"],
+         "--queues", str(queues), "--count", "4000", "--reconnect", str(int(1000 * PATIENCE_S)), "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for _ in range(3):
-        time.sleep(0.4)
+    for slow in (200, 200, 0):
+        before = backend.transferred()
+        wait_until(lambda: backend.transferred() > before + 20 * 4096, "the load goes on")
         backend.kill()
+        backend.slow = slow
         backend.start()
-    out, err = load.communicate(timeout=60)
+    out, err = load.communicate(timeout=PATIENCE_S)
     assert load.returncode == 0, err
     result = json.loads(out)
     assert result["reconnects"] == 3 and result["errors"] == 0 and result["mismatches"] == 0
@@ -148,6 +164,6 @@ def test_what_is_not_offered_is_refused(backend, option, text):
     assert done.returncode == 1 and text in done.stderr
 
 
-def test_nobody_listens(tmp_path):
+def test_nothing_listens(tmp_path):
     done = run("viaduct-load", "--socket", tmp_path / "none.sock", "--count", 1)
     assert done.returncode == 1 and "nobody listens" in done.stderr

@@ -9,6 +9,7 @@ import pytest
 
 from daemon import Daemon
 from frontend import FrontEnd, Setup
+from patience import PATIENCE_S
 from vhost_user import Connection
 
 
@@ -54,11 +55,11 @@ def test_client_mode(run, tmp_path):
     """We connect to the VMM's socket, wait when it is not there yet, and come back when it went away."""
     path = tmp_path / "vmm.sock"
     run(sections(tmp_path, connect=path))
-    time.sleep(0.15)
+    time.sleep(0.15)            # it was not there when the daemon tried first
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen(1)
-    listener.settimeout(15)
+    listener.settimeout(PATIENCE_S)
     for _ in range(2):
         sock, _ = listener.accept()
         with FrontEnd.start(path, Setup(), sock=sock) as front:
@@ -96,7 +97,7 @@ def test_socket_in_use_is_left_alone(tmp_path):
     first = Daemon(sections(tmp_path), tmp_path).start()
     try:
         second = first.spawn()
-        second.wait(20)
+        second.wait(PATIENCE_S)
         assert second.returncode not in (0, None)
         assert second.stderr.read(), "no reason given"
         with FrontEnd.start(first.socket("alice/root")) as front:
@@ -110,6 +111,6 @@ def test_end_removes_sockets(run, tmp_path):
     path = daemon.socket("alice/root")
     connection = Connection.open(path)
     assert daemon.stop() == 0
-    assert connection.wait_closed(5)
+    assert connection.wait_closed()
     connection.close()
     assert not path.exists()

@@ -13,6 +13,8 @@ import socket
 import struct
 import time
 
+from patience import PATIENCE_S
+
 HEADER = struct.Struct("<3I")          # request, flags, payload bytes
 VERSION = 1
 FLAG_REPLY = 1 << 2
@@ -106,14 +108,14 @@ class Closed(Exception):
 class Connection:
     """One socket. Owns it."""
 
-    def __init__(self, sock, timeout=15.0):
+    def __init__(self, sock, timeout=PATIENCE_S):
         self.sock = sock
         self.sock.settimeout(timeout)
         self.reply_ack = False
 
     @classmethod
-    def open(cls, path, timeout=15.0, wait=5.0):
-        """Connects; tries again for `wait` seconds while nobody listens (a restart, a back-off)."""
+    def open(cls, path, timeout=PATIENCE_S, wait=PATIENCE_S):
+        """Connects; tries again for `wait` seconds while nothing listens (a restart, a back-off)."""
         deadline = time.monotonic() + wait
         while True:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -177,7 +179,7 @@ class Connection:
         assert flags & FLAG_REPLY and flags & 3 == VERSION, f"flags {flags:#x} of an answer"
         return payload, fds
 
-    def wait_closed(self, timeout):
+    def wait_closed(self, timeout=PATIENCE_S):
         """True when the back end closes the connection within `timeout` seconds; what it says before is dropped."""
         deadline = time.monotonic() + timeout
         while True:
@@ -334,7 +336,7 @@ class BackendChannel:
         ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.connection = Connection(ours)
 
-    def wait_config_change(self, timeout=5.0):
+    def wait_config_change(self, timeout=PATIENCE_S):
         """True when a configuration change arrives; it is acknowledged when the back end wants that."""
         readable, _, _ = select.select([self.connection.sock], [], [], timeout)
         if not readable:

@@ -4,11 +4,13 @@
 
 Every sector written carries its number and generation; every read is compared with what was written. Commands come
 on stdin, one a line, each answered with a line of JSON on stdout:
-    begin    forget the measurements
-    report   {"operations", "errors", "p50_us", "p99_us", "max_us", "noise_us", "verified", "reconnects"} since begin;
-             noise_us is the p99 of how much later than asked the kernel woke this process between its requests:
-             what the machine costs, without the daemon
-    quit     verifies every sector, reports, ends
+    begin       forget the measurements
+    report      {"operations", "errors", "p50_us", "p99_us", "max_us", "noise_us", "verified", "reconnects"} since
+                begin; noise_us is the p99 of how much later than asked the kernel woke this process between its
+                requests: what the machine costs, without the daemon
+    progress N  reports when N operations more are complete, or when there is an error
+    hold        reports; no request is made until the next command
+    quit        verifies every sector, reports, ends
 A lost connection is an error unless --reconnect is given: then it goes on with its INFLIGHT record, and
 a request that was in flight must still complete.
 """
@@ -22,6 +24,7 @@ import time
 
 from blk import IN, OK, OUT, SECTOR
 from frontend import FrontEnd, Setup
+from patience import PATIENCE_S
 from vhost_user import Closed
 
 BLOCK_SECTORS = 8
@@ -71,7 +74,7 @@ class Victim:
 
     def complete(self, request):
         """Waits for the request, over as many connections as it takes."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not self.disk.queue.wait_for(lambda: request.chain in self.disk.queue.done, 0.05):
             if self.lost():
                 if not self.arguments.reconnect:
@@ -79,7 +82,7 @@ class Victim:
                 self.front.reconnect()
                 self.reconnects += 1
             if time.monotonic() > deadline:
-                raise TimeoutError("a request did not complete within 30 s")
+                raise TimeoutError(f"a request did not complete within {PATIENCE_S:g} s")
         self.disk.queue.done.pop(request.chain)
         return self.disk.collect(request)
 
@@ -102,27 +105,44 @@ class Victim:
             else:
                 self.verify(block, got)
 
+    def try_step(self):
+        try:
+            self.step()
+        except Exception as error:          # whatever goes wrong is a failure of the test, not of this loop
+            self.errors.append(f"{type(error).__name__}: {error}")
+            time.sleep(0.1)
+
+    def progress(self, count):
+        """Goes on without pauses."""
+        goal = len(self.latencies) + count
+        while len(self.latencies) < goal and not self.errors:
+            self.try_step()
+
+    def obey(self, command):
+        """Returns whether requests go on: yes, not until the next command, or never again."""
+        word, *numbers = command.split() or ["quit"]
+        if word == "quit":
+            self.verify_all()
+        elif word == "begin":
+            self.begin()
+        elif word == "progress":
+            self.progress(int(numbers[0]))
+        answer(self.report())
+        return {"hold": "later", "quit": "never"}.get(word, "yes")
+
     def run(self):
         answer({"ready": True})
-        while True:
+        going = "yes"
+        while going != "never":
             begin = time.monotonic_ns()
-            commanded = select.select([sys.stdin], [], [], self.arguments.pause)[0]
-            self.oversleeps.append(time.monotonic_ns() - begin - int(self.arguments.pause * 1e9))
+            commanded = select.select([sys.stdin], [], [], self.arguments.pause if going == "yes" else None)[0]
             if commanded:
-                command = sys.stdin.readline().strip()
-                if command in ("", "quit"):
-                    self.verify_all()
-                    answer(self.report())
-                    self.front.close()
-                    return
-                if command == "begin":
-                    self.begin()
-                answer(self.report())
-            try:
-                self.step()
-            except Exception as error:          # whatever goes wrong is a failure of the test, not of this loop
-                self.errors.append(f"{type(error).__name__}: {error}")
-                time.sleep(0.1)
+                going = self.obey(sys.stdin.readline())
+            else:
+                self.oversleeps.append(time.monotonic_ns() - begin - int(self.arguments.pause * 1e9))
+            if going == "yes":
+                self.try_step()
+        self.front.close()
 
 
 def quantile(values_ns, fraction):

@@ -11,6 +11,9 @@ import collections
 import os
 import select
 import threading
+import time
+
+from patience import PATIENCE_S
 
 F_NOTIFY_ON_EMPTY = 24
 F_LOG_ALL = 26
@@ -86,25 +89,34 @@ class Queue:
             self.done[chain] = written
         return len(taken)
 
-    def wait(self, chain, timeout=15.0):
+    def wait(self, chain, timeout=PATIENCE_S):
         """Waits for one chain by the call descriptor, as a driver sleeps; returns the bytes written."""
         if not self.wait_for(lambda: chain in self.done, timeout):
-            raise TimeoutError(f"queue {self.index}: no completion of chain {chain} within {timeout} s")
+            raise TimeoutError(f"queue {self.index}: no completion of chain {chain} within {timeout:g} s")
         return self.done.pop(chain)
 
-    def wait_for(self, condition, timeout):
+    def wait_for(self, condition, timeout=PATIENCE_S):
         """Takes completions until condition() holds; False when it does not within `timeout` seconds."""
         poller = select.poll()
         poller.register(self.call_fd, select.POLLIN)
-        for _ in range(max(1, int(timeout / 0.5 + 0.5))):
+        deadline = time.monotonic() + timeout
+        while True:
             self.poll()
-            # ask for an interrupt first, then look once more: otherwise a completion in between is slept over
-            if condition() or (self.ring.enable_calls() and self.poll() and condition()):
+            if condition():
                 return True
-            if poller.poll(min(timeout, 0.5) * 1000):
+            # Ask for an interrupt, then look once more: a completion in between would be slept over.
+            if self.ring.enable_calls() and self.poll():
+                continue
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return condition()
+            if poller.poll(left * 1000):
                 self.drain_call()
+
+    def has(self, chain):
+        """Is the chain complete? Looks at the ring, and asks for no interrupt."""
         self.poll()
-        return condition()
+        return chain in self.done
 
     def drain_call(self):
         """Returns how often the device signalled since the last time."""

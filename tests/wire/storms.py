@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Storms of a hostile guest: work for the daemon's CPU that costs the guest next to nothing.
+
+Whole rings are prepared, so that a few stores of a slow program keep a worker busy for milliseconds.
+"""
+import os
+import struct
+
+import blk
+from frontend import Setup
+from hostile import write_table
+from virtio import INDIRECT, NEXT, WRITE
+
+QUEUES = 4
+RING = 64
+SETUP = Setup(queues=QUEUES, size=RING, event_idx=False)
+MEGABYTE = 1 << 20
+
+
+# ---- what a chain of the storm asks for: (type, descriptors (address, length, flags) behind the header) ----
+
+def blank_reads(memory):
+    """The daemon itself fills a megabyte with zeroes."""
+    return blk.IN, [(memory.allocate(MEGABYTE, 4096), MEGABYTE, NEXT | WRITE)]
+
+
+def tiny_reads(memory):
+    return blk.IN, [(memory.allocate(512, 512), 512, NEXT | WRITE)]
+
+
+def long_chains(memory):
+    """As many descriptors as a request may have."""
+    return blk.IN, [(memory.allocate(512, 512), 512, NEXT | WRITE)] * 254
+
+
+def flushes(_):
+    return blk.FLUSH, []
+
+
+KINDS = (blank_reads, tiny_reads, long_chains, flushes)
+
+
+def fill_rings(front, storm):
+    """Every head of every ring is the same chain, so that moving the available index offers all of them."""
+    memory = front.memory
+    kind, data = storm(memory)
+    header = memory.allocate(32)
+    memory.write(header, struct.pack("<IIQ", kind, 0, 0))
+    entries = [(header, 16, NEXT), *data, (header + 16, 1, WRITE)]
+    table = memory.allocate(16 * len(entries), 16)
+    write_table(front.queues[0].ring, table, entries)
+    for queue in front.queues:
+        for head in range(RING):
+            queue.ring.put(head, table, 16 * len(entries), INDIRECT)
+            queue.ring.put_available(head, head)
+
+
+def offer(queue, count=RING):
+    """Offers so many chains more, when those before are done."""
+    ring = queue.ring
+    if ring.used_idx() == ring.next_available:
+        ring.next_available = ring.next_available + count & 0xFFFF
+        ring.put_available_idx(ring.next_available)
+        os.eventfd_write(queue.kick_fd, 1)
+
+
+def refill(front):
+    """Offers whole rings again when they are done: the step of a scribbler."""
+    for queue in front.queues:
+        offer(queue)
+
+
+def kick(front):
+    """Kicks without work: the step of a scribbler."""
+    for queue in front.queues:
+        for _ in range(100):
+            os.eventfd_write(queue.kick_fd, 1)
