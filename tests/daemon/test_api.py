@@ -8,6 +8,7 @@ import pytest
 
 from daemon import UnixHttp
 from frontend import FrontEnd
+from patience import wait_until
 
 MIB = 1 << 20
 
@@ -81,10 +82,7 @@ def test_create_grow_rename_delete(daemon):
 
 
 def wait_disconnected(daemon, name):
-    for _ in range(200):
-        if not daemon.api("GET", f"/v1/disks/{name}")[1]["connected"]:
-            return
-    raise AssertionError(f"{name} stays connected")
+    wait_until(lambda: not daemon.api("GET", f"/v1/disks/{name}")[1]["connected"], f"{name} is not connected")
 
 
 def test_disks_survive_a_restart(daemon):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A changed configuration under running guests."""
 import signal
-import time
 
 from frontend import FrontEnd
+from patience import wait_until
 
 MIB = 1 << 20
 
@@ -56,9 +56,7 @@ def test_whole_files(daemon, tmp_path):
         del daemon.sections["disk alice/whole"]
         assert reload(daemon) == ([], ["disk alice/whole: is connected; it goes at the next restart"])
         front.disk().read(0, 1)
-    deadline = time.monotonic() + 5
-    while reload(daemon) != (["disk alice/whole: removed"], []):
-        assert time.monotonic() < deadline
+    wait_until(lambda: reload(daemon) == (["disk alice/whole: removed"], []), "the disk is removed")
     assert not daemon.socket("alice/whole").exists()
 
 
@@ -77,9 +75,7 @@ def test_attributes(daemon):
     daemon.sections["disk alice/root"]["read_only"] = "no"
     reload(daemon)
     daemon.sections["disk alice/root"]["serial"] = "another"
-    deadline = time.monotonic() + 5
-    while daemon.api("GET", "/v1/disks/alice/root")[1]["connected"]:
-        assert time.monotonic() < deadline
+    wait_until(lambda: not daemon.api("GET", "/v1/disks/alice/root")[1]["connected"], "the front end has gone")
     assert reload(daemon) == (["disk alice/root: served anew with its new attributes"], [])
     assert daemon.api("GET", "/v1/disks/alice/root")[1]["serial"] == "another"
 
