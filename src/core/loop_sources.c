@@ -22,11 +22,15 @@ static void watch_arm(struct loop_watch_slot *slot)
 	slot->armed = true;
 }
 
+/*
+ * Not IORING_OP_POLL_REMOVE: it leaves a poll armed that has an event under way (EALREADY), and the other end
+ * of a descriptor may see to it that there always is one.
+ */
 static void watch_disarm(struct loop_watch_slot *slot)
 {
 	struct io_uring_sqe *sqe = loop_sqe(slot->loop);
 
-	io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)&slot->op);
+	io_uring_prep_cancel(sqe, &slot->op, 0);
 	io_uring_sqe_set_data(sqe, NULL);
 }
 
