@@ -17,8 +17,10 @@
 static int command_help(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 
 static const char set_details[] =
-	"KEY: weight, min_iops, max_iops, min_bandwidth, max_bandwidth, burst (ms), and for disks "
-	"latency_target (us).\n"
+	"KEY: weight, min_iops, max_iops, min_bandwidth, max_bandwidth, burst (ms), and latency_target (us); "
+	"of "
+	"guests\n"
+	"and groups disk_weight and so on, without a latency target.\n"
 	"VALUE: a number (bandwidths like 50M), none, or default for what the configuration says. It takes "
 	"effect at\n"
 	"once, under running guests, and holds over restarts. Without settings, they are printed.";

@@ -126,6 +126,7 @@ static int check(const struct config *config, const struct options *options)
 	char *runtime_dir = daemon_runtime_dir(options->runtime_dir, config);
 	int code;
 
+	print_messages(&config->warnings);
 	plan_print(config, runtime_dir ? runtime_dir : "", stdout, &messages);
 	print_messages(&messages);
 	code = messages.count > 0 ? EXIT_FAILED : EXIT_OK;
@@ -276,6 +277,8 @@ static int run(const struct options *options, const char *config_path, struct co
 	int code;
 
 	log_set_level((enum log_level)config_daemon(config)->log_level);
+	for (unsigned i = 0; i < config->warnings.kept; i++)
+		log_warning(NULL, "%s", config->warnings.text[i]);
 	raise_file_limit();
 	block_signals();
 	code = memory_guard_install();

@@ -96,12 +96,15 @@ def test_disk_set(viaduct, api):
 
 
 def test_guest_and_group_set(viaduct, api):
-    share = {key: value for key, value in SHARE.items() if key != "latency_target_us"}
+    share = {f"disk_{key}": value for key, value in SHARE.items() if key != "latency_target_us"}
     for kind in "guest", "group":
         api.answer("PATCH", f"/v1/{kind}s/x", {"name": "x", "share": share, "share_error": "no room"})
-        result = viaduct(kind, "set", "x", "weight=5")
+        result = viaduct(kind, "set", "x", "disk_weight=5")
         assert result.code == 0 and "latency" not in result.out and "not as asked for: no room" in result.out
-    assert [request[2] for request in api.requests] == [{"weight": 5}] * 2
+        assert "disk_max_bandwidth  10 MiB/s" in result.out and not result.err
+        old = viaduct(kind, "set", "x", "weight=6")
+        assert old.code == 0 and "weight is called disk_weight now" in old.err
+    assert [request[2] for request in api.requests] == [{"disk_weight": 5}, {"disk_weight": 6}] * 2
 
 
 def test_json_is_the_api_answer(viaduct, api):

@@ -37,7 +37,7 @@ class Model:
         self.looks += 1
         disks = [disk(f"guest{i}/root", 1000 * (i + 1) * self.looks, 10**8 * (i + 1) * self.looks) for i in range(self.disks)]
         return 200, {"pid": self.pid, "now_ns": self.looks * 10**9, "devices": disks, "groups": [{"name": "gold"}],
-                     "guests": [{"name": "guest0", "group": "gold", "share": {"weight": 300}}],
+                     "guests": [{"name": "guest0", "group": "gold", "share": {"disk_weight": 300}}],
                      "pools": [{"name": "main", "capacity": {"iops": 10000, "bandwidth": 10**9, "rate": 1}}]}
 
 
@@ -265,7 +265,7 @@ def test_a_daemon_that_hangs_does_not_hold_us(top, model):
 
 CONFIGURATION = """
 [guest alice]
-weight = 300
+disk_weight = 300
 [guest bob]
 [disk alice/root]
 pool = main

@@ -17,7 +17,7 @@ def sections(tmp_path):
     """10000 requests or 100 MiB a second to share: a thousand reserved is a tenth of the disk."""
     result = basic(tmp_path)
     result["pool main"].update(capacity_iops=10000, capacity_bandwidth="100M")
-    result["group gold"] = {"weight": 400}
+    result["group gold"] = {"disk_weight": 400}
     result["guest bob"] = {}
     result["disk bob/root"] = {"pool": "main", "size": "8M", "weight": 200}
     return result
@@ -62,7 +62,7 @@ def test_what_there_is(daemon):
     assert share(daemon, "bob/root")["weight"] == 200
     assert "latency_target_us" not in share(daemon, "alice", "guests")
     status = daemon.api("GET", "/v1/status")[1]
-    assert [(group["name"], group["share"]["weight"]) for group in status["groups"]] == [("gold", 400)]
+    assert [(group["name"], group["share"]["disk_weight"]) for group in status["groups"]] == [("gold", 400)]
     assert [(guest["name"], guest["group"]) for guest in status["guests"]] == [("alice", None), ("bob", None)]
     assert status["now_ns"] > 0
     capacity = status["pools"][0]["capacity"]
@@ -74,19 +74,19 @@ def test_set_at_run_time_and_kept(daemon):
     with FrontEnd.start(daemon.socket("alice/root")) as front:
         front.disk().write(0, b"a" * 4096)
         assert change(daemon, "alice/root", weight=300, max_bandwidth=50 << 20, latency_target_us=700)["weight"] == 300
-        change(daemon, "bob", "guests", min_iops=500, burst=100)
-        change(daemon, "gold", "groups", weight=1000)
+        change(daemon, "bob", "guests", disk_min_iops=500, disk_burst=100)
+        change(daemon, "gold", "groups", disk_weight=1000)
         assert front.disk().read(0, 8) == b"a" * 4096       # its connection is the same
     wanted = [share(daemon, name, kind) for name, kind in
               (("alice/root", "disks"), ("bob/root", "disks"), ("bob", "guests"), ("gold", "groups"))]
-    assert wanted[2]["min_iops"] == 500 and wanted[2]["burst"] == 100
+    assert wanted[2]["disk_min_iops"] == 500 and wanted[2]["disk_burst"] == 100
     for again in daemon.restart, lambda: (daemon.stop(), daemon.start()), lambda: take_over(daemon):
         again()
         assert [share(daemon, name, kind) for name, kind in
                 (("alice/root", "disks"), ("bob/root", "disks"), ("bob", "guests"), ("gold", "groups"))] == wanted
     assert daemon.metrics()['viaduct_disk_max_bandwidth_bytes{guest="alice",disk="root"}'] == 50 << 20
-    assert daemon.metrics()['viaduct_guest_min_iops{guest="bob"}'] == 500
-    assert daemon.metrics()['viaduct_group_weight{group="gold"}'] == 1000
+    assert daemon.metrics()['viaduct_guest_disk_min_iops{guest="bob"}'] == 500
+    assert daemon.metrics()['viaduct_group_disk_weight{group="gold"}'] == 1000
 
 
 def test_default_is_what_the_configuration_says(daemon):
@@ -184,20 +184,20 @@ def reload(daemon):
 def test_reload_changes_running_shares(daemon):
     with FrontEnd.start(daemon.socket("alice/root")) as front:
         daemon.sections["disk alice/root"].update(weight=300, max_bandwidth="20M")
-        daemon.sections["guest alice"].update(group="gold", min_iops=2000)
-        daemon.sections["group gold"]["weight"] = 500
+        daemon.sections["guest alice"].update(group="gold", disk_min_iops=2000)
+        daemon.sections["group gold"]["disk_weight"] = 500
         changes, not_done = reload(daemon)
-        assert changes == ["group gold: weight = 500", "guest alice: min_iops = 2000",
+        assert changes == ["group gold: disk_weight = 500", "guest alice: disk_min_iops = 2000",
                            "disk alice/root: weight = 300, max_bandwidth = 20M", "guest alice: group = gold"]
         assert not_done == []
         front.disk().write(0, bytes(4096))
     assert share(daemon, "alice/root")["max_bandwidth"] == 20 << 20
     assert daemon.api("GET", "/v1/guests/alice")[1]["group"] == "gold"
-    daemon.sections["group gold"]["weight"] = 600
+    daemon.sections["group gold"]["disk_weight"] = 600
     daemon.write_config()
     daemon.process.send_signal(signal.SIGHUP)
-    assert daemon.wait_line("reload: group gold: weight = 600")
-    assert share(daemon, "gold", "groups")["weight"] == 600
+    assert daemon.wait_line("reload: group gold: disk_weight = 600")
+    assert share(daemon, "gold", "groups")["disk_weight"] == 600
 
 
 def wait_waiting(daemon, disk):
@@ -247,7 +247,7 @@ def test_reload_swaps_reservations(daemon):
 def test_settings_follow_their_disk(daemon):
     daemon.api("POST", "/v1/disks", {"name": "carol/a", "pool": "main", "size_bytes": 4096})
     change(daemon, "carol/a", weight=33)
-    change(daemon, "carol", "guests", weight=44)
+    change(daemon, "carol", "guests", disk_weight=44)
     assert daemon.api("PATCH", "/v1/disks/carol/a", {"name": "dave/b"})[0] == 200
     assert share(daemon, "dave/b")["weight"] == 33
     daemon.restart()
@@ -263,9 +263,9 @@ def test_a_guest_on_two_physical_disks(make_daemon, sections, tmp_path):
     daemon = make_daemon(sections)
     assert daemon.api("GET", "/v1/disks/alice/whole")[1]["capacity"]["iops"] == 1000
     assert daemon.metrics()['viaduct_capacity_iops{guest="alice",disk="whole"}'] == 1000
-    change(daemon, "alice", "guests", min_iops=500)
+    change(daemon, "alice", "guests", disk_min_iops=500)
     # Half of the small one; 2000 would fit on the large one, but not on both.
-    status, sentence = refused(daemon, "guests/alice", {"min_iops": 2000})
+    status, sentence = refused(daemon, "guests/alice", {"disk_min_iops": 2000})
     assert status == 409 and "whole.raw" in sentence
     assert daemon.metrics()['viaduct_capacity_reserved_ratio{pool="main"}'] == pytest.approx(0.05, rel=0.01)
 

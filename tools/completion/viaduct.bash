@@ -30,8 +30,13 @@ _viaduct() {
 	3:pool)
 		words=$("$command" pool list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')
 		;;
-	*:disk | *:guest | *:group)
-		[[ ${COMP_WORDS[2]-} == set ]] && words="weight= min_iops= max_iops= min_bandwidth= max_bandwidth= burst="
+	*:disk)
+		[[ ${COMP_WORDS[2]-} == set ]] &&
+			words="weight= min_iops= max_iops= min_bandwidth= max_bandwidth= burst= latency_target="
+		;;
+	*:guest | *:group)
+		[[ ${COMP_WORDS[2]-} == set ]] &&
+			words="disk_weight= disk_min_iops= disk_max_iops= disk_min_bandwidth= disk_max_bandwidth= disk_burst="
 		;;
 	esac
 	if [[ $current == -* ]]; then

@@ -70,7 +70,7 @@ struct sharing {
 void demo_sharing_config(const struct demo *demo, FILE *config)
 {
 	for (unsigned i = 0; i < DRIVERS; i++) {
-		fprintf(config, "\n[guest %s]\nweight = %d\n", actors[i].guest,
+		fprintf(config, "\n[guest %s]\ndisk_weight = %d\n", actors[i].guest,
 			i == DAVE && !demo->break_shares ? WEIGHT_HIGH : WEIGHT);
 		fprintf(config, "[disk %s]\npool = main\nsize = 64M\n", actors[i].disk);
 	}
@@ -372,7 +372,7 @@ static int change_weight(struct sharing *sharing, bool raise, double *ret_took_m
 	unsigned count;
 
 	take_moment(sharing, &moments[0]);
-	if (change(sharing, CAROL, "weight", weight) != CLI_OK)
+	if (change(sharing, CAROL, "disk_weight", weight) != CLI_OK)
 		return CLI_FAILED;
 	count = watch(sharing, moments);
 	*ret_took_ms = followed_after_ms(moments, count, raise ? CAROL : DAVE, raise ? DAVE : CAROL);
@@ -392,10 +392,11 @@ static int change_weights(struct sharing *sharing)
 	middle_ms = median(took_ms, CHANGES);
 	if (middle_ms == INFINITY)
 		demo_check(&sharing->demo->checks, false,
-			   "`viaduct guest set carol weight=900`: the shares did not follow");
+			   "`viaduct guest set carol disk_weight=900`: the shares did not follow");
 	else
 		demo_check(&sharing->demo->checks, middle_ms <= FOLLOW_MAX_MS,
-			   "`viaduct guest set carol weight=900`, and back: 3 : 1, and 1 : 3, after %.1f ms "
+			   "`viaduct guest set carol disk_weight=900`, and back: 3 : 1, and 1 : 3, after "
+			   "%.1f ms "
 			   "(at most %.0f)",
 			   middle_ms, FOLLOW_MAX_MS);
 	return CLI_OK;
@@ -427,7 +428,7 @@ static int run_parts(struct sharing *sharing)
 	if (result == CLI_OK)
 		result = flood(sharing);
 	if (result == CLI_OK && sharing->demo->break_shares)
-		result = change(sharing, ERIN, "max_iops", BROKEN_MAX_IOPS);
+		result = change(sharing, ERIN, "disk_max_iops", BROKEN_MAX_IOPS);
 	if (result == CLI_OK)
 		result = protect(sharing, alone_ns);
 	if (result == CLI_OK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/top/top_sample.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,17 +39,26 @@ static double real(const json_t *object, const char *key)
 	return json_number_value(json_object_get(object, key));
 }
 
-static void parse_share(struct top_share *share, const json_t *object)
+static uint64_t share_number(const json_t *share, const char *prefix, const char *name)
+{
+	char field[32];
+
+	snprintf(field, sizeof(field), "%s%s", prefix, name);
+	return api_number(share, field);
+}
+
+/* prefix "": of a disk; "disk_": a guest's or group's share of disks. */
+static void parse_share(struct top_share *share, const json_t *object, const char *prefix)
 {
 	const json_t *settings = json_object_get(object, "share");
 
-	share->weight = api_number(settings, "weight");
+	share->weight = share_number(settings, prefix, "weight");
 	if (share->weight == 0)
 		share->weight = WEIGHT_DEFAULT;
-	share->min_iops = api_number(settings, "min_iops");
-	share->max_iops = api_number(settings, "max_iops");
-	share->min_bandwidth = api_number(settings, "min_bandwidth");
-	share->max_bandwidth = api_number(settings, "max_bandwidth");
+	share->min_iops = share_number(settings, prefix, "min_iops");
+	share->max_iops = share_number(settings, prefix, "max_iops");
+	share->min_bandwidth = share_number(settings, prefix, "min_bandwidth");
+	share->max_bandwidth = share_number(settings, prefix, "max_bandwidth");
 }
 
 /* ---- the tree of shares ---- */
@@ -69,7 +79,7 @@ static void parse_group(struct top_sample *sample, const json_t *object)
 	sample->groups = grow(sample->groups, &sample->group_count, sizeof(*group));
 	group = &sample->groups[sample->group_count - 1];
 	copy_name(group->name, api_text(object, "name"));
-	parse_share(&group->share, object);
+	parse_share(&group->share, object, "disk_");
 }
 
 static void parse_guest(struct top_sample *sample, const char *name, const json_t *object)
@@ -82,7 +92,7 @@ static void parse_guest(struct top_sample *sample, const char *name, const json_
 	copy_name(guest->name, name);
 	copy_name(group, api_text(object, "group"));
 	guest->group = find_group(sample, group);
-	parse_share(&guest->share, object);
+	parse_share(&guest->share, object, "disk_");
 }
 
 /*
@@ -209,7 +219,7 @@ static void parse_disk(struct top_sample *sample, const json_t *object)
 	disk->device = device;
 	disk->state = parse_state(object);
 	disk->waiting = api_number(json_object_get(object, "time"), "waiting");
-	parse_share(&disk->share, object);
+	parse_share(&disk->share, object, "");
 	parse_operations(&disk->counters, object, &disk->p99_ns);
 	parse_counters(&disk->counters, object);
 }

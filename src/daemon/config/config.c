@@ -75,6 +75,7 @@ void config_destroy(struct config *config)
 			destroy_object(object);
 		}
 	}
+	config_messages_finish(&config->warnings);
 	for (unsigned i = 0; i < config->file_count; i++)
 		free(config->files[i]);
 	free(config->files);
@@ -85,7 +86,7 @@ void config_destroy(struct config *config)
 
 /* Where a message belongs. */
 struct where {
-	struct config_messages *messages;
+	struct config_messages *messages, *warnings;
 	const char *file;
 	unsigned line;
 };
@@ -246,10 +247,11 @@ static void set_key(struct config_object *object, const char *name, const char *
 		    const struct where *where)
 {
 	const struct config_section *section = object->section;
+	char title[CONFIG_TITLE_SIZE];
 	unsigned index = 0;
 	int error;
 
-	while (index < section->key_count && strcmp(section->keys[index].name, name) != 0)
+	while (index < section->key_count && !config_key_is(&section->keys[index], name))
 		index++;
 	if (index == section->key_count) {
 		complain_key(where, object, name);
@@ -260,6 +262,10 @@ static void set_key(struct config_object *object, const char *name, const char *
 			       name, object->key_file[index], object->key_line[index]);
 		return;
 	}
+	if (strcmp(section->keys[index].name, name) != 0)
+		config_message(where->warnings, where->file, where->line,
+			       "%s in %s is called %s now; the old name is read until version 1.0", name,
+			       config_title(object, title), section->keys[index].name);
 	object->key_line[index] = where->line;
 	object->key_file[index] = where->file;
 	error = store_value(object, &section->keys[index], text);
@@ -411,7 +417,9 @@ static const char *keep_file_name(struct config *config, const char *file)
 void config_parse(struct config *config, const char *file, const char *bytes, size_t length,
 		  struct config_messages *messages)
 {
-	struct where where = { .messages = messages, .file = keep_file_name(config, file) };
+	struct where where = { .messages = messages,
+			       .warnings = &config->warnings,
+			       .file = keep_file_name(config, file) };
 	struct config_object *object = NULL;
 	struct config_lines lines;
 	struct config_line line;

@@ -54,6 +54,7 @@ enum config_type {
 
 struct config_key {
 	const char *name;
+	const char *old_name;		/* read too, with a warning, until 1.0; NULL: none */
 	enum config_type type;
 	size_t offset;			/* of the value in the section's struct */
 	uint64_t minimum, maximum;	/* SIZE and NUMBER; maximum 0 = no bound */
@@ -190,6 +191,7 @@ struct config_disk {
 
 struct config {
 	struct config_object *lists[CONFIG_SECTIONS_MAX];	/* in the order of config_sections[] */
+	struct config_messages warnings;	/* what is read, but should be written otherwise */
 	char **files;
 	unsigned file_count;
 };
@@ -198,6 +200,8 @@ struct config {
 unsigned config_section_index(const struct config_section *section);
 /* Is a value of this key a char *? */
 bool config_key_is_text(const struct config_key *key);
+/* Is the key called so, or was it? */
+bool config_key_is(const struct config_key *key, const char *name);
 /* The objects of a section, in order of declaration. */
 struct config_object *config_list(const struct config *config, const struct config_section *section);
 
@@ -247,7 +251,10 @@ int config_load(const char *path, struct config **ret_config, struct config_mess
 
 /* ---- shares: config_share.c ---- */
 
-/* The row of a setting in [group], [guest] or [disk]; NULL when the section has none. */
+/*
+ * The row of a setting in [group], [guest] or [disk]; NULL when the section has none. A disk has one share
+ * (weight), a guest or group one for each resource (disk_weight).
+ */
 const struct config_key *config_share_key(const struct config_section *section, enum config_share_key key);
 /* The settings of such an object; NULL: the defaults of the section. */
 struct config_share config_share_of(const struct config_section *section, const struct config_object *object);

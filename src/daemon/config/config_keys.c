@@ -25,35 +25,27 @@ static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_ca
 #define BANDWIDTH_MAX (1ull << 40)
 #define IOPS_MAX 1000000000ull
 #define WEIGHT_HELP "Share of the physical disk's time against the others' weights while it is contended."
-#define WEIGHT_KEY(object)                                                                                   \
-	.name = "weight", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_WEIGHT), .minimum = 1,              \
-	.maximum = SCHEDULER_WEIGHT_MAX
-#define SHARE_KEYS_OF(object)                                                                                \
-	{ .name = "min_iops",                                                                                \
-	  .type = CONFIG_NUMBER,                                                                             \
-	  SHARE_KEY(object, SHARE_MIN_IOPS),                                                                 \
-	  .maximum = IOPS_MAX,                                                                               \
+/* A disk's own share, and a guest's or group's share of disks, which was called like a disk's at first. */
+#define OF_DISK(key) .name = (key)
+#define OF_DISKS(key) .name = "disk_" key, .old_name = (key)
+#define WEIGHT_KEY(object, NAMED)                                                                            \
+	NAMED("weight"), .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_WEIGHT), .minimum = 1,               \
+			 .maximum = SCHEDULER_WEIGHT_MAX
+#define SHARE_KEYS_OF(object, NAMED)                                                                         \
+	{ NAMED("min_iops"), .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MIN_IOPS), .maximum = IOPS_MAX,  \
 	  .help = "Reservation: requests a second (4 KiB, random) that it gets whatever others want. "       \
 		  "Default: none." },                                                                        \
-		{ .name = "max_iops",                                                                        \
-		  .type = CONFIG_NUMBER,                                                                     \
-		  SHARE_KEY(object, SHARE_MAX_IOPS),                                                         \
-		  .maximum = IOPS_MAX,                                                                       \
-		  .help = "Limit: requests a second. Default: none." },                                      \
-		{ .name = "min_bandwidth",                                                                   \
-		  .type = CONFIG_SIZE,                                                                       \
-		  SHARE_KEY(object, SHARE_MIN_BANDWIDTH),                                                    \
-		  .maximum = BANDWIDTH_MAX,                                                                  \
-		  .help = "Reservation: bytes a second. Default: none." },                                   \
-		{ .name = "max_bandwidth",                                                                   \
-		  .type = CONFIG_SIZE,                                                                       \
-		  SHARE_KEY(object, SHARE_MAX_BANDWIDTH),                                                    \
-		  .maximum = BANDWIDTH_MAX,                                                                  \
-		  .help = "Limit: bytes a second. Default: none." },                                         \
+		{ NAMED("max_iops"), .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MAX_IOPS),               \
+		  .maximum = IOPS_MAX, .help = "Limit: requests a second. Default: none." },                 \
+		{ NAMED("min_bandwidth"), .type = CONFIG_SIZE, SHARE_KEY(object, SHARE_MIN_BANDWIDTH),       \
+		  .maximum = BANDWIDTH_MAX, .help = "Reservation: bytes a second. Default: none." },         \
+		{ NAMED("max_bandwidth"), .type = CONFIG_SIZE, SHARE_KEY(object, SHARE_MAX_BANDWIDTH),       \
+		  .maximum = BANDWIDTH_MAX, .help = "Limit: bytes a second. Default: none." },               \
 	{                                                                                                    \
-		.name = "burst", .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_BURST),                      \
-		.maximum = SHARE_BURST_MS_MAX, .initial = "10",                                              \
-		.help = "So many milliseconds' worth of the limits may be saved up while idle."              \
+		NAMED("burst"),                                                                              \
+			.type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_BURST),                               \
+			.maximum = SHARE_BURST_MS_MAX, .initial = "10",                                      \
+			.help = "So many milliseconds' worth of the limits may be saved up while idle."      \
 	}
 
 #define CAPACITY_KEYS_OF(object)                                                                             \
@@ -144,8 +136,8 @@ static const struct config_key pool_keys[] = {
 };
 
 static const struct config_key group_keys[] = {
-	{ WEIGHT_KEY(config_group), .help = WEIGHT_HELP " Default: the sum of its guests'." },
-	SHARE_KEYS_OF(config_group),
+	{ WEIGHT_KEY(config_group, OF_DISKS), .help = WEIGHT_HELP " Default: the sum of its guests'." },
+	SHARE_KEYS_OF(config_group, OF_DISKS),
 };
 
 static const struct config_key guest_keys[] = {
@@ -174,8 +166,8 @@ static const struct config_key guest_keys[] = {
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_guest, group),
 	  .help = "Group whose share the guest's is a part of. Default: none, beside the groups." },
-	{ WEIGHT_KEY(config_guest), .help = WEIGHT_HELP " Default: the sum of its disks'." },
-	SHARE_KEYS_OF(config_guest),
+	{ WEIGHT_KEY(config_guest, OF_DISKS), .help = WEIGHT_HELP " Default: the sum of its disks'." },
+	SHARE_KEYS_OF(config_guest, OF_DISKS),
 };
 
 static const struct config_key disk_keys[] = {
@@ -233,8 +225,8 @@ static const struct config_key disk_keys[] = {
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_disk, device.connect),
 	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
-	{ WEIGHT_KEY(config_disk), .initial = "100", .help = WEIGHT_HELP },
-	SHARE_KEYS_OF(config_disk),
+	{ WEIGHT_KEY(config_disk, OF_DISK), .initial = "100", .help = WEIGHT_HELP },
+	SHARE_KEYS_OF(config_disk, OF_DISK),
 	{ .name = "latency_target",
 	  .type = CONFIG_NUMBER,
 	  SHARE_KEY(config_disk, SHARE_LATENCY_TARGET),

@@ -60,6 +60,11 @@ bool config_key_is_text(const struct config_key *key)
 	return key->type == CONFIG_TEXT || key->type == CONFIG_PATH || key->type == CONFIG_SERIAL;
 }
 
+bool config_key_is(const struct config_key *key, const char *name)
+{
+	return strcmp(key->name, name) == 0 || (key->old_name && strcmp(key->old_name, name) == 0);
+}
+
 static bool same_value(const struct config_object *a, const struct config_object *b,
 		       const struct config_key *key)
 {

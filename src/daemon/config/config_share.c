@@ -6,7 +6,7 @@
 #include "daemon/config/config.h"
 #include "daemon/config/config_values.h"
 
-/* In the order of enum config_share_key. */
+/* As a disk has them; the others have one for each resource (config_key_is()). */
 static const char *const names[SHARE_KEYS] = {
 	[SHARE_WEIGHT] = "weight",
 	[SHARE_MIN_IOPS] = "min_iops",
@@ -41,7 +41,7 @@ static unsigned key_index(const struct config_section *section, const char *name
 {
 	unsigned index = 0;
 
-	while (index < section->key_count && strcmp(section->keys[index].name, name) != 0)
+	while (index < section->key_count && !config_key_is(&section->keys[index], name))
 		index++;
 	return index;
 }
@@ -66,6 +66,11 @@ struct config_share config_share_of(const struct config_section *section, const 
 			value_parse_number(key->initial, &share.value[i]);
 	}
 	return share;
+}
+
+static const char *name_in(const struct config_object *object, enum config_share_key key)
+{
+	return config_share_key(object->section, key)->name;
 }
 
 /* Where a key was given; 0: nowhere. */
@@ -114,7 +119,7 @@ static void check_share(const struct config_object *object, struct config_messag
 	config_message(messages, file, line,
 		       "%s of %s is below its %s; raise the limit to at least the reservation, or take "
 		       "one of them out",
-		       names[limit], config_title(object, title), names[reservation]);
+		       name_in(object, limit), config_title(object, title), name_in(object, reservation));
 }
 
 /* What is reserved for a part must fit through the whole's limit. */
@@ -135,8 +140,8 @@ static void check_parent(const struct config_object *object, const struct config
 		line = config_share_line(object, pairs[i][0], &file);
 		config_message(messages, file, line,
 			       "%s of %s is more than %s of %s lets through; lower it, or raise the limit",
-			       names[pairs[i][0]], config_title(object, title), names[pairs[i][1]],
-			       config_title(parent, parent_title));
+			       name_in(object, pairs[i][0]), config_title(object, title),
+			       name_in(parent, pairs[i][1]), config_title(parent, parent_title));
 	}
 }
 

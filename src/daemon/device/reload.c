@@ -147,6 +147,8 @@ void reload_run(struct daemon *daemon, struct reload_report *ret_report)
 	}
 	daemon->config = new;
 	daemon->reloads++;
+	for (unsigned i = 0; i < new->warnings.kept; i++)
+		log_warning(NULL, "%s", new->warnings.text[i]);
 	apply_daemon(daemon, config_daemon(old), config_daemon(new), &report.changes);
 	apply_guests(old, new, &report.changes);
 	for (unsigned i = 0; device_kinds[i]; i++)

@@ -79,7 +79,7 @@ void share_print_metrics(FILE *out, const struct daemon *daemon, enum share_kind
 		const struct share_metric *metric = &share_metrics[i];
 		char name[64];
 
-		snprintf(name, sizeof(name), "viaduct_%s_%s", share_kind_text(kind), metric->name);
+		snprintf(name, sizeof(name), "viaduct_%s_disk_%s", share_kind_text(kind), metric->name);
 		metrics_head(out, name, "gauge", metric->help);
 		count = 0;
 		for (const struct config_object *object = list; object; object = object->next)

@@ -12,9 +12,10 @@
 
 static const char top_guests_text[] =
 	"{\"guests\": ["
-	"{\"name\": \"alice\", \"group\": \"gold\", \"share\": {\"weight\": 300, \"min_iops\": 3000}},"
-	"{\"name\": \"bob\", \"group\": \"gold\", \"share\": {\"weight\": 100}},"
-	"{\"name\": \"carol\", \"group\": null, \"share\": {\"weight\": 100}}]}";
+	"{\"name\": \"alice\", \"group\": \"gold\", \"share\": {\"disk_weight\": 300, \"disk_min_iops\": "
+	"3000}},"
+	"{\"name\": \"bob\", \"group\": \"gold\", \"share\": {\"disk_weight\": 100}},"
+	"{\"name\": \"carol\", \"group\": null, \"share\": {\"disk_weight\": 100}}]}";
 
 static const char top_pool_text[] = "{\"name\": \"main\", \"capacity\": {\"iops\": 10000, \"bandwidth\": "
 				    "1000000000, \"reserved_ppb\": 300000000, "
@@ -58,7 +59,7 @@ static struct top_sample *top_look(int seconds)
 	json_t *disks = json_array(), *guests = json_loads(top_guests_text, 0, NULL);
 	json_t *status = json_pack("{s:i, s:I, s:f, s:[{s:s, s:{s:i}}], s:[o], s:o}", "pid", 77, "now_ns",
 				   5000 * MS_NS + 1000 * MS_NS * seconds, "uptime_s", 5.0 + seconds, "groups",
-				   "name", "gold", "share", "weight", 200, "pools",
+				   "name", "gold", "share", "disk_weight", 200, "pools",
 				   json_loads(top_pool_text, 0, NULL), "devices", disks);
 	struct top_sample *sample;
 

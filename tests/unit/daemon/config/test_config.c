@@ -61,8 +61,8 @@ static const struct mistake syntax_mistakes[] = {
 	{ GOOD_POOL "sise = 1G\n", "t.conf:4: unknown key 'sise' in [pool main]; did you mean 'size'?" },
 	{ GOOD_GUEST "colour = red\n",
 	  "t.conf:2: unknown key 'colour' in [guest alice]; known keys: socket_owner, "
-	  "socket_group, socket_mode, memory, group, weight, min_iops, "
-	  "max_iops, min_bandwidth, max_bandwidth, burst" },
+	  "socket_group, socket_mode, memory, group, disk_weight, disk_min_iops, "
+	  "disk_max_iops, disk_min_bandwidth, disk_max_bandwidth, disk_burst" },
 	{ "workers = 2\n",
 	  "t.conf:1: 'workers' stands before the first section; start with one, for example [daemon]" },
 	{ "[daemon\n", "t.conf:1: ']' is missing at the end of the section's name" },

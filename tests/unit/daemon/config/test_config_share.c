@@ -33,34 +33,40 @@ static const struct {
 	  "t.conf:8: weight = 0 is out of range: give a number from 1 to 10000" },
 	{ POOL GUEST DISK "weight = 10001\n",
 	  "t.conf:8: weight = 10001 is out of range: give a number from 1 to 10000" },
-	{ "[group gold]\nweight = heavy\n", "t.conf:2: weight = heavy is not a whole number" },
-	{ GUEST "min_iops = 1k\n", "t.conf:2: min_iops = 1k is not a whole number" },
-	{ GUEST "max_iops = 2000000000\n",
-	  "t.conf:2: max_iops = 2000000000 is out of range: give a number from 0 to 1000000000" },
-	{ GUEST "max_bandwidth = fast\n",
-	  "t.conf:2: max_bandwidth = fast is not a size: give a number of bytes, or with K, "
+	{ "[group gold]\ndisk_weight = heavy\n", "t.conf:2: disk_weight = heavy is not a whole number" },
+	{ GUEST "disk_min_iops = 1k\n", "t.conf:2: disk_min_iops = 1k is not a whole number" },
+	{ GUEST "disk_max_iops = 2000000000\n",
+	  "t.conf:2: disk_max_iops = 2000000000 is out of range: give a number from 0 to 1000000000" },
+	{ GUEST "disk_max_bandwidth = fast\n",
+	  "t.conf:2: disk_max_bandwidth = fast is not a size: give a number of bytes, or with K, "
 	  "M, G or T, for example 8G" },
-	{ GUEST "max_bandwidth = 2T\n", "t.conf:2: max_bandwidth = 2T is out of range: give 0 to 1T" },
-	{ GUEST "burst = 60001\n", "t.conf:2: burst = 60001 is out of range: give a number from 0 to 60000" },
+	{ GUEST "disk_max_bandwidth = 2T\n",
+	  "t.conf:2: disk_max_bandwidth = 2T is out of range: give 0 to 1T" },
+	{ GUEST "disk_burst = 60001\n",
+	  "t.conf:2: disk_burst = 60001 is out of range: give a number from 0 to 60000" },
 	{ GUEST "latency_target = 500\n",
 	  "t.conf:2: unknown key 'latency_target' in [guest alice]; known keys: socket_owner, "
-	  "socket_group, socket_mode, memory, group, weight, min_iops, max_iops, "
-	  "min_bandwidth, max_bandwidth, burst" },
-	{ GUEST "wieght = 5\n", "t.conf:2: unknown key 'wieght' in [guest alice]; did you mean 'weight'?" },
-	{ GUEST "min_iops = 500\nmax_iops = 100\n",
-	  "t.conf:3: max_iops of [guest alice] is below its min_iops; raise the limit to at least the "
+	  "socket_group, socket_mode, memory, group, disk_weight, disk_min_iops, disk_max_iops, "
+	  "disk_min_bandwidth, disk_max_bandwidth, disk_burst" },
+	{ GUEST "disk_wieght = 5\n",
+	  "t.conf:2: unknown key 'disk_wieght' in [guest alice]; did you mean 'disk_weight'?" },
+	{ GUEST "disk_min_iops = 500\ndisk_max_iops = 100\n",
+	  "t.conf:3: disk_max_iops of [guest alice] is below its disk_min_iops; raise the limit to at least "
+	  "the "
 	  "reservation, or take one "
 	  "of them out" },
-	{ "[group gold]\nmax_bandwidth = 1M\nmin_bandwidth = 2M\n",
-	  "t.conf:2: max_bandwidth of [group gold] is below its min_bandwidth; raise the limit to at least "
+	{ "[group gold]\ndisk_max_bandwidth = 1M\ndisk_min_bandwidth = 2M\n",
+	  "t.conf:2: disk_max_bandwidth of [group gold] is below its disk_min_bandwidth; raise the limit to "
+	  "at least "
 	  "the reservation, or "
 	  "take one of them out" },
-	{ POOL GUEST "max_iops = 100\n" DISK "min_iops = 500\n",
-	  "t.conf:9: min_iops of [disk alice/root] is more than max_iops of [guest alice] lets through; "
+	{ POOL GUEST "disk_max_iops = 100\n" DISK "min_iops = 500\n",
+	  "t.conf:9: min_iops of [disk alice/root] is more than disk_max_iops of [guest alice] lets through; "
 	  "lower it, or raise the "
 	  "limit" },
-	{ "[group gold]\nmax_bandwidth = 1M\n" GUEST "group = gold\nmin_bandwidth = 2M\n",
-	  "t.conf:5: min_bandwidth of [guest alice] is more than max_bandwidth of [group gold] lets through; "
+	{ "[group gold]\ndisk_max_bandwidth = 1M\n" GUEST "group = gold\ndisk_min_bandwidth = 2M\n",
+	  "t.conf:5: disk_min_bandwidth of [guest alice] is more than disk_max_bandwidth of [group gold] "
+	  "lets through; "
 	  "lower it, or raise "
 	  "the limit" },
 	{ GUEST "group = gold\n",
@@ -108,8 +114,8 @@ static void test_good(void **state)
 {
 	static const char text[] =
 		POOL "capacity_iops = 5000\ncapacity_bandwidth = 200M\n"
-		     "[group gold]\nweight = 400\nmax_bandwidth = 1G\n" GUEST
-		     "group = gold\nmin_bandwidth = 10M\nmax_bandwidth = 10M\n" DISK
+		     "[group gold]\ndisk_weight = 400\ndisk_max_bandwidth = 1G\n" GUEST
+		     "group = gold\ndisk_min_bandwidth = 10M\ndisk_max_bandwidth = 10M\n" DISK
 		     "weight = 300\nmin_iops = 500\nmax_iops = 2000\nburst = 0\nlatency_target = 800\n";
 	struct config_messages messages = { .count = 0 };
 	struct config *config = parse(text, &messages);
@@ -141,6 +147,33 @@ static void test_good(void **state)
 	config_destroy(config);
 }
 
+/* The names that groups and guests had at first are read, with a warning each. */
+static void test_old_names(void **state)
+{
+	static const char text[] = "[group gold]\nweight = 400\n" GUEST "max_iops = 7\ndisk_weight = 5\n";
+	struct config_messages messages = { .count = 0 };
+	struct config *config = parse(text, &messages);
+	const struct config_object *group = config_groups(config), *guest = config_guests(config);
+	const char *file;
+
+	assert_int_equal(messages.count, 0);
+	assert_int_equal(config_share_of(group->section, group).value[SHARE_WEIGHT], 400);
+	assert_int_equal(config_share_of(guest->section, guest).value[SHARE_MAX_IOPS], 7);
+	assert_int_equal(config_share_line(guest, SHARE_MAX_IOPS, &file), 4);
+	assert_int_equal(config->warnings.count, 2);
+	assert_string_equal(
+		config->warnings.text[0],
+		"t.conf:2: weight in [group gold] is called disk_weight now; the old name is read "
+		"until version 1.0");
+	config_destroy(config);
+
+	config = parse(GUEST "disk_weight = 1\nweight = 2\n", &messages);
+	assert_int_equal(messages.count, 1);
+	assert_string_equal(messages.text[0], "t.conf:3: weight is already given at t.conf:2");
+	config_messages_finish(&messages);
+	config_destroy(config);
+}
+
 /* Every setting is a key of [disk], and all but the latency target of the others. */
 static void test_every_section_has_the_keys(void **state)
 {
@@ -163,6 +196,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mistakes), cmocka_unit_test(test_good),
+		cmocka_unit_test(test_old_names),
 		cmocka_unit_test(test_every_section_has_the_keys),
 	};
 
