@@ -30,7 +30,7 @@ class Viaduct:
 
     def __call__(self, *arguments, **options):
         return Result(subprocess.run([str(self.program), "--runtime-dir", str(self.runtime_dir), *map(str, arguments)],
-                                     capture_output=True, text=True, timeout=120, check=False, **options))
+                                     capture_output=True, text=True, timeout=600, check=False, **options))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import time
 
 PICTURE, PICTURE_END = b"\033[?2026h", b"\033[?2026l"
 ENTER, LEAVE = b"\033[?1049h", b"\033[?1049l"
-PATIENCE = 20
+PATIENCE = 120         # seconds; only a hang reaches it
 
 
 class PtyScreen:
@@ -70,14 +70,14 @@ class PtyScreen:
             lines = self.lines()
             if holds("\n".join(lines)) if callable(holds) else holds in "\n".join(lines):
                 return lines
-            self.read(0.1)
+            self.read(0.02)
         raise TimeoutError(f"not seen: {holds}\n" + "\n".join(self.lines()))
 
     def wait_written(self, sequence, count=1):
         deadline = time.monotonic() + PATIENCE
         while self.written.count(sequence) < count:
             assert time.monotonic() < deadline, self.written[-2000:]
-            self.read(0.1)
+            self.read(0.02)
 
     def end(self):
         """Waits for the program's end; returns its wait status."""

@@ -2,8 +2,11 @@
 """The real daemon, with one pool."""
 
 import pathlib
+import socket
 import subprocess
 import time
+
+PATIENCE = 120         # seconds; only a hang reaches it
 
 
 class Daemon:
@@ -20,12 +23,22 @@ class Daemon:
         with open(self.directory / "viaductd.log", "ab") as log:
             self._process = subprocess.Popen([str(self._program), "--config", str(self.config), "--runtime-dir",
                                               str(self.directory)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        for _ in range(500):
-            if (self.directory / "api.sock").exists():
-                return self
+        deadline = time.monotonic() + PATIENCE
+        while not self.is_ready():
             assert self._process.poll() is None, (self.directory / "viaductd.log").read_text()
-            time.sleep(0.02)
-        raise TimeoutError("viaductd does not come up")
+            assert time.monotonic() < deadline, "viaductd does not come up"
+            time.sleep(0.005)
+        return self
+
+    def is_ready(self):
+        """Does the API answer? A socket file may still be the one of a daemon that was killed."""
+        with socket.socket(socket.AF_UNIX) as api:
+            try:
+                api.connect(str(self.directory / "api.sock"))
+                api.sendall(b"GET /v1/status HTTP/1.0\r\n\r\n")
+                return api.recv(64).startswith(b"HTTP/1.") and self._process.poll() is None
+            except OSError:
+                return False
 
     def kill(self):
         self._process.kill()
@@ -34,4 +47,4 @@ class Daemon:
     def stop(self):
         if self._process.poll() is None:
             self._process.terminate()
-        assert self._process.wait(20) is not None
+        assert self._process.wait(PATIENCE) is not None

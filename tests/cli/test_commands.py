@@ -283,7 +283,7 @@ def on_terminal(viaduct, *arguments, columns=80, env=None):
     import termios
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     subprocess.run([str(viaduct.program), "--runtime-dir", str(viaduct.runtime_dir), *arguments], stdout=slave,
-                   env=env or {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8"}, check=True, timeout=30)
+                   env=env or {"PATH": "/usr/bin", "LC_ALL": "C.UTF-8"}, check=True, timeout=120)
     os.close(slave)
     text = b""
     try:

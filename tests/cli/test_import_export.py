@@ -13,16 +13,26 @@ import time
 import pytest
 
 from conftest import BUILD
-from real_daemon import Daemon
+from real_daemon import PATIENCE, Daemon
 
 MIB = 1 << 20
+SLOW_BYTES = 64 * MIB
 
 
 @pytest.fixture
 def daemon(short_dir):
-    daemon = Daemon(BUILD / "src/daemon/viaductd", short_dir).start()
+    daemon = Daemon(BUILD / "src/daemon/viaductd", short_dir, extra="[guest alice]\n").start()
     yield daemon
     daemon.stop()
+
+
+@pytest.fixture
+def slow_down(viaduct):
+    """Makes alice's disks so slow that SLOW_BYTES take 16 s: a signal finds them being copied."""
+    def limit():
+        assert viaduct("guest", "set", "alice", "max_bandwidth=4M").code == 0
+
+    return limit
 
 
 def sparse_image(path, size, pieces, seed=1):
@@ -137,22 +147,24 @@ def interrupt(viaduct, arguments, ready, number):
     while not ready() and process.poll() is None:
         time.sleep(0.001)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     return process.returncode, err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_import_leaves_nothing(viaduct, daemon, tmp_path, number):
-    image = sparse_image(tmp_path / "a.raw", 512 * MIB, [(0, 512 * MIB)])
+def test_interrupted_import_leaves_nothing(viaduct, daemon, tmp_path, slow_down, number):
+    image = sparse_image(tmp_path / "a.raw", SLOW_BYTES, [(0, SLOW_BYTES)])
+    slow_down()
     code, err = interrupt(viaduct, ["disk", "import", "alice/root", image],
                           lambda: writing(daemon, "alice/root"), number)
     assert code == 1 and "interrupted" in err and "deleted again" in err
     assert disks(viaduct) == {}
 
 
-def test_interrupted_export_leaves_nothing(viaduct, daemon, tmp_path):
-    image = sparse_image(tmp_path / "a.raw", 512 * MIB, [(0, 512 * MIB)])
+def test_interrupted_export_leaves_nothing(viaduct, daemon, tmp_path, slow_down):
+    image = sparse_image(tmp_path / "a.raw", SLOW_BYTES, [(0, SLOW_BYTES)])
     assert viaduct("disk", "import", "alice/root", image).code == 0
+    slow_down()
     out = tmp_path / "out"
     out.mkdir()
     code, err = interrupt(viaduct, ["disk", "export", "alice/root", out / "b.raw"], lambda: any(out.iterdir()),
@@ -161,14 +173,15 @@ def test_interrupted_export_leaves_nothing(viaduct, daemon, tmp_path):
     assert list(out.iterdir()) == []
 
 
-def test_daemon_killed_during_import(viaduct, daemon, tmp_path):
-    image = sparse_image(tmp_path / "a.raw", 512 * MIB, [(0, 512 * MIB)])
+def test_daemon_killed_during_import(viaduct, daemon, tmp_path, slow_down):
+    image = sparse_image(tmp_path / "a.raw", SLOW_BYTES, [(0, SLOW_BYTES)])
+    slow_down()
     process = subprocess.Popen([str(viaduct.program), "--runtime-dir", str(viaduct.runtime_dir), "disk", "import",
                                 "alice/root", str(image)], stderr=subprocess.PIPE, text=True)
     while not writing(daemon, "alice/root") and process.poll() is None:
         time.sleep(0.001)
     daemon.kill()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "daemon is gone" in err and "could not be deleted" in err
     daemon.start()
