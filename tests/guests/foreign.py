@@ -66,7 +66,7 @@ def can_unshare():
     return subprocess.run(["unshare", "--user", "true"], capture_output=True, check=False).returncode == 0
 
 
-def run(program, *arguments, timeout=120):
+def run(program, *arguments, timeout=600):
     """Runs one of the root's programs; returns the finished process with its output as text."""
     top = root()
     environment = dict(os.environ, QEMU_MODULE_DIR=str(top / MULTIARCH / "qemu"))

@@ -63,7 +63,7 @@ class Load:
         status, text = self.guest.try_run("! cat /tmp/bad 2>/dev/null")
         assert status == 0, f"the guest saw:\n{text}\n{self.guest.disk_errors()}"
 
-    def wait_progress(self, blocks=2, timeout=60):
+    def wait_progress(self, blocks=2, timeout=qemu.COMMAND_SECONDS):
         """Waits until every writer did some blocks more; an error ends the test at once."""
         before = self.counts()
         deadline = time.monotonic() + timeout

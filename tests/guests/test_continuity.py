@@ -39,7 +39,7 @@ def test_down_for_a_while(one_disk, machine):
     guest = machine([qemu.Disk(one_disk.socket("alice/root"))])
     writers = load.Load(guest).start()
     one_disk.kill()
-    time.sleep(5)
+    time.sleep(2.5)             # QEMU tries to connect every second, and finds nothing
     one_disk.start()
     writers.wait_progress()
     writers.finish()

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-READY_SECONDS = 30
+PATIENCE_SECONDS = 120          # only a hang reaches it
 
 
 def build_folder():
@@ -51,19 +51,19 @@ class Viaductd:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([program, "--config", self.config, "--runtime-dir", self.runtime],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self.command("status", "--json", check=False).returncode != 0:
             ended = self.process.poll()
             assert ended is None, f"viaductd ended with {ended}:\n{self.text()}"
             assert time.monotonic() < deadline, f"viaductd is not ready:\n{self.text()}"
-            time.sleep(0.05)
+            time.sleep(0.01)
         return self
 
     def command(self, *words, check=True):
         """Runs `viaduct WORDS` against this daemon."""
         program = build_folder() / "src/cli/viaduct"
         done = subprocess.run([program, "--runtime-dir", self.runtime, *words], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=60, check=False)
+                              capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
         assert not check or done.returncode == 0, f"viaduct {' '.join(words)}: {done.stdout}{done.stderr}"
         return done
 
@@ -78,9 +78,9 @@ class Viaductd:
     def text(self):
         return self.log.read_text(errors="replace")
 
-    def proc(self):
-        """The process in /proc."""
-        return pathlib.Path("/proc") / str(self.process.pid)
+    def open_files(self):
+        """How many descriptors the daemon has."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -96,7 +96,7 @@ class Viaductd:
             return
         self.process.terminate()
         try:
-            status = self.process.wait(20)
+            status = self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"viaductd does not end:\n{self.text()}") from None
