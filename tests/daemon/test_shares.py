@@ -142,7 +142,7 @@ def test_a_reservation_without_room_does_not_keep_a_disk_away(make_daemon, secti
     assert disks["alice/root"]["share"]["min_iops"] == 6000 and "share_error" not in disks["alice/root"]
     bob = disks["bob/root"]
     assert (bob["share"]["min_iops"], bob["share"]["weight"]) == (0, 50)
-    assert "min_iops up to 3000" in bob["share_error"] and "min_iops up to 3000" in daemon.text()
+    assert "min_iops up to 3000" in bob["share_error"] and daemon.wait_line("min_iops up to 3000")
     with FrontEnd.start(daemon.socket("bob/root")) as front:
         front.disk().write(0, bytes(512))
     change(daemon, "bob/root", weight=70)       # what has nothing to do with it is possible
