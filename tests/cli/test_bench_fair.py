@@ -31,6 +31,6 @@ def test_weights(tmp_path, arguments):
 
 def test_unknown_experiment():
     done = subprocess.run([BUILD / "bench/viaduct-fair", "--only", "Q99", "--no-file"],
-                          capture_output=True, text=True, timeout=60, check=False)
+                          capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 2
     assert "no such experiment" in done.stderr
