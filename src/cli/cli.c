@@ -264,7 +264,7 @@ int cli_find_program(const char *name, char path[CLI_PATH_MAX])
 {
 	/* Installed side by side; then as the build tree has them. */
 	static const char *const relative[] = {
-		"", "../sbin/", "../daemon/", "../../../tools/", "../lib/viaduct/", "../libexec/viaduct/"
+		"", "../daemon/", "../../../tools/", "../lib/viaduct/", "../libexec/viaduct/"
 	};
 	char self[CLI_PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
