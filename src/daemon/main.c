@@ -261,7 +261,8 @@ static void say_ready(const struct daemon *daemon)
 	}
 	log_info(NULL, "ready: %u device%s served%s", served, served == 1 ? "" : "s",
 		 failed ? ", others are not: see above" : "");
-	notify_send("READY=1\nMAINPID=%d\nSTATUS=%u devices served, %u not", (int)getpid(), served, failed);
+	notify_send("READY=1\nMAINPID=%d\nSTATUS=%u device%s served, %u not", (int)getpid(), served,
+		    served == 1 ? "" : "s", failed);
 }
 
 /* Runs a daemon from its first object to its last. Takes the configuration. */

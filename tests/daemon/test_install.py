@@ -24,9 +24,9 @@ OTHERS = {
 }
 
 
-def started(unit):
-    """The command that it starts."""
-    return re.search(r"^ExecStart=(.*)$", unit, re.M).group(1)
+def commands(unit):
+    """{"Start": command, "Reload": command}"""
+    return dict(re.findall(r"^Exec(\w+)=!?(.*)$", unit, re.M))
 
 
 def files(folder):
@@ -42,7 +42,7 @@ def test_install(tmp_path):
         said = subprocess.run([tmp_path / "usr/local" / name, "--version"], capture_output=True, text=True, check=True).stdout
         assert said.startswith(name.split("/")[1] + " ")
     unit = (tmp_path / "usr/local/lib/systemd/system/viaductd.service").read_text()
-    assert started(unit) == "/usr/local/bin/viaductd"
+    assert commands(unit) == {"Start": "/usr/local/bin/viaductd", "Reload": "/usr/local/bin/viaduct reload"}
     assert (tmp_path / "etc/viaduct/viaduct.conf").read_bytes() == (SOURCE / "packaging/viaduct.conf").read_bytes()
 
 
@@ -65,5 +65,5 @@ def test_another_prefix(tmp_path, prefix, configuration):
                    capture_output=True)
     unit = (root / f"{prefix[1:]}/lib/systemd/system/viaductd.service").read_text()
     option = "" if prefix == "/usr" else f" --config {configuration}/viaduct.conf"
-    assert started(unit) == f"{prefix}/bin/viaductd{option}"
+    assert commands(unit) == {"Start": f"{prefix}/bin/viaductd{option}", "Reload": f"{prefix}/bin/viaduct reload"}
     assert (root / f"{configuration[1:]}/viaduct.conf").is_file()

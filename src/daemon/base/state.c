@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 #include "core/fd.h"
-#include "daemon/config/config.h"
+#include "core/log.h"
 #include "daemon/base/daemon.h"
+#include "daemon/config/config.h"
 
 char *state_directory(const struct config *config)
 {
@@ -88,6 +89,17 @@ static int put_in_place(int directory, int fd, const char *new_name, const char 
 	return error;
 }
 
+/* What root writes during the start is read and replaced later by the user that the directory belongs to. */
+static void give_to_owner(int directory, int fd, const char *name)
+{
+	struct stat status;
+
+	if (fd < 0 || geteuid() != 0 || fstat(directory, &status) < 0)
+		return;
+	if (fchown(fd, status.st_uid, status.st_gid) < 0)
+		log_warning(NULL, "cannot give %s to the owner of its directory: %s", name, strerror(errno));
+}
+
 int state_write(const char *directory, const char *name, const char *bytes, size_t length, bool durable)
 {
 	char new_name[NAME_MAX + 1];
@@ -100,7 +112,8 @@ int state_write(const char *directory, const char *name, const char *bytes, size
 	if (folder < 0)
 		return -errno;
 	unlinkat(folder, new_name, 0);	/* left over from a crash, maybe of another user */
-	fd = openat(folder, new_name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(folder, new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	give_to_owner(folder, fd, name);
 	error = fd < 0 ? -errno : put_in_place(folder, fd, new_name, name, bytes, length, durable);
 	if (error && fd >= 0)
 		unlinkat(folder, new_name, 0);

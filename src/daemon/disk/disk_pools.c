@@ -162,13 +162,15 @@ struct daemon_pool *daemon_pool_add(struct daemon *daemon, const struct config_p
 /* A file that is smaller than configured is made larger; a device is as large as it is. */
 static int grow_file(struct daemon_pool *pool, uint64_t size_bytes, struct daemon_error *error)
 {
+	/* By the open file: after the start, its path may be another user's. */
+	int fd = disk_uring_fd(pool->host);
 	struct stat status;
 
-	if (stat(pool->path, &status) < 0)
+	if (fstat(fd, &status) < 0)
 		return daemon_fail(error, -errno, "cannot look at %s: %s", pool->path, strerror(errno));
 	if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size >= size_bytes)
 		return 0;
-	if (truncate(pool->path, (off_t)size_bytes) < 0)
+	if (ftruncate(fd, (off_t)size_bytes) < 0)
 		return daemon_fail(error, -errno, "cannot grow %s: %s", pool->path, strerror(errno));
 	return 0;
 }

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The service as `./run install` installs it, under a real systemd."""
+import json
+import os
+
+import pytest
+
+from service_host import ServiceHost
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd of its own")
+
+# The sample's user and group; a capacity, so that no time goes into measuring.
+BASE = """
+[daemon]
+user = viaduct
+group = viaduct
+
+[pool main]
+path = /var/lib/viaduct/main.pool
+size = 64M
+capacity_iops = 1000000
+capacity_bandwidth = 8G
+
+[guest alice]
+
+[disk alice/root]
+pool = main
+size = 4M
+"""
+DIRECTORIES = ("/run/viaduct", "/var/lib/viaduct")
+
+
+@pytest.fixture(scope="module")
+def booted():
+    host = ServiceHost()
+    try:
+        yield host.start()
+    finally:
+        host.stop()
+
+
+@pytest.fixture
+def host(booted):
+    """The host, with the service neither running nor ever run before."""
+    sample = booted.path("/etc/viaduct/viaduct.conf").read_text()
+    yield booted
+    booted.systemctl("stop")
+    booted.run("systemctl", "reset-failed", "viaductd.service", check=False)
+    booted.run("rm", "-rf", *DIRECTORIES)
+    booted.run("systemd-tmpfiles", "--create", "--prefix=/var/lib/viaduct")
+    booted.configure(sample)
+
+
+def test_the_sample_configuration_starts(host):
+    host.systemctl("start")
+    assert host.show("ActiveState") == "active"
+    viaduct = host.group("viaduct")
+    assert "main" in host.run("viaduct", "pool", "list", user="operator", groups=[viaduct]).stdout
+    assert host.run("viaduct", "status", user="operator", groups=[viaduct]).returncode == 0
+    assert host.run("viaduct", "status", user="stranger", check=False).returncode != 0
+    assert host.show("StatusText") == "0 disks served, 0 not"
+    # Root's are only what the daemon holds open, and the socket by which another one takes its place.
+    others = {path for path, owner in host.owners(*DIRECTORIES).items() if owner[:2] != ("viaduct", "viaduct")}
+    assert others == {"/run/viaduct/daemon.lock", "/run/viaduct/takeover.sock", "/var/lib/viaduct/main.pool"}
+
+
+def test_a_reload_works_and_changes_no_owner(host):
+    host.configure(BASE)
+    host.systemctl("start")
+    host.run("viaduct", "disk", "set", "alice/root", "weight=300")
+    before = host.owners(*DIRECTORIES)
+    assert "/var/lib/viaduct/settings.conf" in before
+    host.systemctl("reload")
+    assert host.owners(*DIRECTORIES) == before
+
+    # Everything that a reload may ask for.
+    host.configure(BASE.replace("64M", "96M") + "[guest bob]\n[disk bob/root]\npool = main\nsize = 4M\n")
+    host.systemctl("reload")
+    assert {key: value for key, value in host.owners(*DIRECTORIES).items() if key in before} == before
+    pool, = json.loads(host.run("viaduct", "pool", "list", "--json").stdout)["pools"]
+    assert pool["total_bytes"] == 96 << 20
+    host.run("viaduct", "disk", "create", "bob/more", "--pool", "main", "--size", "4M")
+    host.run("viaduct", "disk", "set", "bob/more", "max_iops=1000")
+    host.systemctl("reload")
+    for disk in "bob/disk-root", "bob/disk-more", "alice/disk-root":
+        assert host.path(f"/run/viaduct/{disk}.sock").is_socket()
+    viaduct = host.group("viaduct")
+    assert "bob" in host.run("viaduct", "status", user="operator", groups=[viaduct]).stdout
+
+    host.systemctl("restart")
+    assert "300" in host.run("viaduct", "disk", "set", "alice/root").stdout
+    assert "1 000" in host.run("viaduct", "disk", "set", "bob/more").stdout
+
+
+def test_a_reload_of_a_mistake_fails_and_changes_nothing(host):
+    host.configure(BASE)
+    host.systemctl("start")
+    process = host.show("MainPID")
+    host.configure(BASE + "[guest bob]\ncolour = red\n")
+    assert host.systemctl("reload", check=False).returncode != 0
+    assert "/etc/viaduct/viaduct.conf:18: unknown key 'colour' in [guest bob]" in host.journal()
+    assert (host.show("ActiveState"), host.show("MainPID")) == ("active", process)
+    host.configure(BASE + "[guest bob]\n")
+    host.systemctl("reload")
+    assert host.show("MainPID") == process
+
+
+def test_stop_and_start(host):
+    host.configure(BASE)
+    host.systemctl("start")
+    assert host.path("/run/viaduct/alice/disk-root.sock").is_socket()
+    host.systemctl("stop")
+    assert (host.show("Result"), host.show("ActiveState")) == ("success", "inactive")
+    assert not host.path("/run/viaduct").exists()
+    host.systemctl("start")
+    assert host.path("/run/viaduct/alice/disk-root.sock").is_socket()
+    host.systemctl("restart")
+    assert host.path("/run/viaduct/alice/disk-root.sock").is_socket()
+    status = host.systemctl("status").stdout
+    assert "active (running)" in status and "1 disk served, 0 not" in status
+
+
+def test_it_is_found_by_a_plain_user(host):
+    for program in "viaductd", "viaduct":
+        assert host.run("sh", "-c", f"command -v {program}", user="stranger").stdout == f"/usr/local/bin/{program}\n"
+        assert host.run(program, "--version", user="stranger").stdout.startswith(program)
