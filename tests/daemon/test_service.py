@@ -29,6 +29,8 @@ size = 4M
 """
 DIRECTORIES = ("/run/viaduct", "/var/lib/viaduct")
 
+CONNECT = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+
 
 @pytest.fixture(scope="module")
 def booted():
@@ -51,6 +53,10 @@ def host(booted):
     booted.configure(sample)
 
 
+def may_connect(host, socket, user, groups=()):
+    return host.run("python3", "-c", CONNECT, socket, user=user, groups=groups, check=False).returncode == 0
+
+
 def test_the_sample_configuration_starts(host):
     host.systemctl("start")
     assert host.show("ActiveState") == "active"
@@ -58,7 +64,7 @@ def test_the_sample_configuration_starts(host):
     assert "main" in host.run("viaduct", "pool", "list", user="operator", groups=[viaduct]).stdout
     assert host.run("viaduct", "status", user="operator", groups=[viaduct]).returncode == 0
     assert host.run("viaduct", "status", user="stranger", check=False).returncode != 0
-    assert host.show("StatusText") == "0 disks served, 0 not"
+    assert host.show("StatusText") == "0 devices served, 0 not"
     # Root's are only what the daemon holds open, and the socket by which another one takes its place.
     others = {path for path, owner in host.owners(*DIRECTORIES).items() if owner[:2] != ("viaduct", "viaduct")}
     assert others == {"/run/viaduct/daemon.lock", "/run/viaduct/takeover.sock", "/var/lib/viaduct/main.pool"}
@@ -105,6 +111,58 @@ def test_a_reload_of_a_mistake_fails_and_changes_nothing(host):
     assert host.show("MainPID") == process
 
 
+GUESTS = BASE + """
+[guest owned]
+socket_owner = vmm
+
+[guest grouped]
+socket_group = guests
+socket_mode = 0660
+
+[guest both]
+socket_owner = vmm
+socket_group = guests
+socket_mode = 0660
+
+[guest public]
+socket_mode = 0666
+
+""" + "".join(f"[disk {guest}/root]\npool = main\nsize = 1M\n" for guest in ("owned", "grouped", "both", "public"))
+
+# Who may connect: the users, and whether members of the group `guests` may.
+ACCESS = {"alice": ([], False), "owned": (["vmm"], False), "grouped": ([], True), "both": (["vmm"], True),
+          "public": (["vmm", "other_vmm", "stranger"], True)}
+
+
+@pytest.mark.parametrize("after", ["start", "restart", "reload"])
+def test_guests_directories_let_in_whom_the_configuration_names(host, after):
+    host.configure(BASE if after == "reload" else GUESTS)
+    host.systemctl("start")
+    if after == "restart":
+        host.run("kill", "-KILL", host.show("MainPID"))
+        host.wait_for("restart", lambda: host.show("NRestarts") == "1" and host.show("ActiveState") == "active")
+    if after == "reload":
+        # Only root gives sockets away; a reload does the rest and says what it could not.
+        host.configure(GUESTS)
+        host.systemctl("reload")
+        assert "cannot give /run/viaduct/owned/disk-root.sock to" in host.journal()
+        host.systemctl("restart")
+    guests = host.group("guests")
+    for guest, (users, group) in ACCESS.items():
+        socket = f"/run/viaduct/{guest}/disk-root.sock"
+        for user in "vmm", "other_vmm", "stranger":
+            assert may_connect(host, socket, user) == (user in users), (guest, user)
+        assert may_connect(host, socket, "other_vmm", [guests]) == group, guest
+        assert may_connect(host, socket, "operator", [host.group("viaduct")]) == (guest == "public"), guest
+        # Nobody but the daemon lists or changes a guest's directory.
+        for user in "vmm", "stranger":
+            for command in ["ls"], ["touch", "-c"], ["rm", "-f"]:
+                target = f"/run/viaduct/{guest}" if command == ["ls"] else socket
+                done = host.run(*command, target, user=user, groups=[guests], check=False)
+                assert command[0] == "touch" or done.returncode != 0, (guest, user, command)
+        assert host.path(socket).is_socket()
+
+
 def test_stop_and_start(host):
     host.configure(BASE)
     host.systemctl("start")
@@ -117,7 +175,7 @@ def test_stop_and_start(host):
     host.systemctl("restart")
     assert host.path("/run/viaduct/alice/disk-root.sock").is_socket()
     status = host.systemctl("status").stdout
-    assert "active (running)" in status and "1 disk served, 0 not" in status
+    assert "active (running)" in status and "1 device served, 0 not" in status
 
 
 def test_it_is_found_by_a_plain_user(host):

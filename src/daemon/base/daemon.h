@@ -83,11 +83,16 @@ struct daemon {
 /* The directory of the sockets: option, configuration, default. Returns a string to free, or NULL. */
 char *daemon_runtime_dir(const char *option, const struct config *config);
 
-/*
- * Makes the runtime directory or one for sockets below it, owned by the user of the configuration. 0 or
- * -errno.
- */
+/* Makes the runtime or state directory, owned by the user of the configuration. 0 or -errno. */
 int daemon_make_directory(const struct config *config, const char *path);
+
+/*
+ * Makes the directory of a guest's sockets, or sets the access to one that is there: the accounts that
+ * `guest` (NULL: the defaults) lets connect may pass through it. 0 or -errno; -EPERM: only root may give it
+ * to that group.
+ */
+int daemon_make_guest_directory(const struct config *config, const char *path,
+				const struct config_guest *guest);
 
 /* ---- daemon_lock.c ---- */
 

@@ -204,10 +204,7 @@ static int open_endpoint(struct device *device)
 	if (code == -EADDRINUSE)
 		return daemon_fail(&device->error, code, "another process listens on %s", device->socket);
 	if (code == -EPERM)
-		return daemon_fail(&device->error, code,
-				   "cannot give %s to the guest's socket_owner and socket_group: "
-				   "only root may; restart as root, or use a group of the daemon's user",
-				   device->socket);
+		return guest_access_failed(device->socket, &device->error);
 	return code ? daemon_fail(&device->error, code, "cannot listen on %s: %s", device->socket,
 				  strerror(-code))
 		    : 0;

@@ -2,6 +2,7 @@
 #include "daemon/device/guest.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -60,13 +61,23 @@ const struct config_guest *guest_settings(const struct daemon *daemon, const cha
 	return (const struct config_guest *)config_find(config_guests(daemon->config), name);
 }
 
+int guest_access_failed(const char *path, struct daemon_error *error)
+{
+	return daemon_fail(error, -EPERM,
+			   "cannot give %s to the guest's socket_owner and socket_group: "
+			   "only root may; restart as root, or use a group of the daemon's user",
+			   path);
+}
+
 int guest_make_directory(const struct daemon *daemon, const char *name, struct daemon_error *error)
 {
 	char directory[DIRECTORY_SIZE];
 	int code;
 
 	snprintf(directory, sizeof(directory), "%s/%s", daemon->runtime_dir, name);
-	code = daemon_make_directory(daemon->config, directory);
+	code = daemon_make_guest_directory(daemon->config, directory, guest_settings(daemon, name));
+	if (code == -EPERM)
+		return guest_access_failed(directory, error);
 	return code ? daemon_fail(error, code, "cannot make %s: %s", directory, strerror(-code)) : 0;
 }
 
