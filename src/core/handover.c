@@ -211,6 +211,30 @@ void handover_get_string(struct handover *handover, char *buffer, size_t size)
 	}
 }
 
+void handover_fail_if(struct handover *handover, bool condition)
+{
+	if (condition && !handover->error)
+		handover->error = -EBADMSG;
+}
+
+uint64_t handover_get_at_most(struct handover *handover, uint64_t max)
+{
+	uint64_t value = handover_get_u64(handover);
+
+	handover_fail_if(handover, value > max);
+	return value > max ? 0 : value;
+}
+
+bool handover_get_flag(struct handover *handover)
+{
+	return handover_get_at_most(handover, 1);
+}
+
+void handover_get_exactly(struct handover *handover, void *buffer, size_t size)
+{
+	handover_fail_if(handover, handover_get_bytes(handover, buffer, size) != size);
+}
+
 int handover_get_fd(struct handover *handover)
 {
 	const uint8_t *present;

@@ -7,6 +7,7 @@
 #ifndef VIADUCT_CORE_HANDOVER_H
 #define VIADUCT_CORE_HANDOVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +35,12 @@ uint64_t handover_get_u64(struct handover *handover);
 void handover_get_string(struct handover *handover, char *buffer, size_t size);
 size_t handover_get_bytes(struct handover *handover, void *buffer, size_t size);
 int handover_get_fd(struct handover *handover);		/* ownership moves to the caller */
+/* Numbers and fields that are larger, or of another size, are an error. */
+uint64_t handover_get_at_most(struct handover *handover, uint64_t max);
+bool handover_get_flag(struct handover *handover);
+void handover_get_exactly(struct handover *handover, void *buffer, size_t size);
+/* The reader found fields that contradict each other: -EBADMSG unless there is an error already. */
+void handover_fail_if(struct handover *handover, bool condition);
 
 /* Over a UNIX stream socket, blocking, in batches of FD_MESSAGE_MAX; return 0 or -errno. */
 int handover_send(struct handover *handover, int socket);

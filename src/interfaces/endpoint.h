@@ -19,7 +19,7 @@ struct loop;
 struct loop_guest;
 struct endpoint;
 
-enum endpoint_socket {
+enum endpoint_socket_kind {
 	ENDPOINT_LISTEN,	/* make a socket at `path` and listen */
 	/* `fd` is a listening socket (service manager, test harness); the endpoint owns it from now on */
 	ENDPOINT_LISTEN_FD,
@@ -31,7 +31,7 @@ enum endpoint_socket {
 struct endpoint_options {
 	const char *name;		/* "alice/disk-root": copied; for the log */
 	struct loop *control;
-	enum endpoint_socket socket;
+	enum endpoint_socket_kind socket;
 	const char *path;		/* copied */
 	int fd;
 	uid_t owner;			/* of the socket file; (uid_t)-1: leave */

@@ -28,7 +28,7 @@ uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint
 
 static void endpoint_free(struct vhost_user_endpoint *endpoint)
 {
-	vhost_user_strangers_forget(endpoint);
+	endpoint_strangers_finish(&endpoint->strangers);
 	while (endpoint->accounts) {
 		struct vhost_user_account *account = endpoint->accounts;
 
@@ -41,6 +41,32 @@ static void endpoint_free(struct vhost_user_endpoint *endpoint)
 	free((char *)endpoint->options.endpoint.path);
 	free(endpoint);
 }
+
+static bool accepted(void *context, int fd)
+{
+	struct vhost_user_endpoint *endpoint = context;
+	struct vhost_user_connection *connection;
+
+	if (endpoint->connection_count >= VHOST_USER_CONNECTIONS_MAX ||
+	    endpoint_strangers_crowded(&endpoint->strangers))
+		return false;
+	connection = vhost_user_connection_create(endpoint, fd);
+	if (!connection)
+		return false;
+	if (vhost_user_connection_begin(connection))
+		vhost_user_connection_close(connection);
+	return true;
+}
+
+static unsigned peer_count(const void *context)
+{
+	return ((const struct vhost_user_endpoint *)context)->connection_count;
+}
+
+static const struct endpoint_socket_ops socket_ops = {
+	.accepted = accepted,
+	.peer_count = peer_count,
+};
 
 struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_options *options)
 {
@@ -55,13 +81,15 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 	endpoint->options.endpoint.path = options->endpoint.path ? strdup(options->endpoint.path) : NULL;
 	endpoint->options.endpoint.guest =
 		options->endpoint.guest ? loop_guest_get(options->endpoint.guest) : loop_guest_create();
-	endpoint->listen_fd = -1;
 	if (!endpoint->options.endpoint.guest || !endpoint->options.endpoint.name ||
 	    (options->endpoint.path && !endpoint->options.endpoint.path)) {
 		endpoint_free(endpoint);
 		return NULL;
 	}
 	log_subject_name(&endpoint->subject, "%s", options->endpoint.name);
+	endpoint_strangers_init(&endpoint->strangers, options->endpoint.control);
+	endpoint_socket_init(&endpoint->socket, &endpoint->options.endpoint, &socket_ops, endpoint,
+			     &endpoint->subject);
 	queues = options->model->queue_count(options->device);
 	assert(queues > 0);
 	endpoint->queue_count = queues < VHOST_USER_QUEUES_MAX ? queues : VHOST_USER_QUEUES_MAX;
@@ -73,14 +101,14 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 int vhost_user_create(const struct vhost_user_options *options, struct endpoint **ret_endpoint)
 {
 	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_alloc(options);
-	int error = endpoint ? vhost_user_socket_open(endpoint) : -ENOMEM;
+	int error = endpoint ? endpoint_socket_open(&endpoint->socket) : -ENOMEM;
 
 	if (!error) {
 		*ret_endpoint = &endpoint->base;
 		return 0;
 	}
 	if (endpoint) {
-		vhost_user_socket_finish(endpoint);
+		endpoint_socket_finish(&endpoint->socket);
 		endpoint_free(endpoint);
 	}
 	return error;
@@ -106,7 +134,7 @@ static void destroy(struct endpoint *base, void (*gone)(void *context), void *co
 	endpoint->destroying = true;
 	endpoint->gone = gone;
 	endpoint->gone_context = context;
-	vhost_user_socket_finish(endpoint);
+	endpoint_socket_finish(&endpoint->socket);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next)
 		vhost_user_connection_close(connection);
@@ -194,7 +222,7 @@ void vhost_user_endpoint_remove(struct vhost_user_connection *connection)
 		destroy_settle(endpoint);
 		return;
 	}
-	vhost_user_socket_retry(endpoint);
+	endpoint_socket_peer_gone(&endpoint->socket);
 	vhost_user_endpoint_settle(endpoint);
 }
 
@@ -232,8 +260,8 @@ static void read_status(const struct endpoint *base, struct endpoint_status *ret
 {
 	const struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
 	struct endpoint_status status = {
-		.connects = endpoint->connects,
-		.refused_connects = endpoint->refused_connects,
+		.connects = endpoint->socket.connects,
+		.refused_connects = endpoint->socket.refused_connects,
 		.protocol_errors = endpoint->protocol_errors,
 		.features = endpoint->owner ? endpoint->owner->features : 0,
 	};

@@ -20,24 +20,14 @@
 
 /* ---- config-change messages ---- */
 
-static bool is_unix_stream(int fd)
-{
-	int domain = -1, type = -1, listening = 1;
-	socklen_t length = sizeof(int);
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM &&
-	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && !listening;
-}
-
 enum vhost_user_outcome vhost_user_set_backend_req_fd(struct vhost_user_connection *connection,
 						      struct vhost_user_message *message)
 {
 	int fd = vhost_user_message_take_fd(message, 0);
 
-	if (!is_unix_stream(fd)) {
+	if (!endpoint_fd_is_stream(fd)) {
 		vhost_user_complain(connection, "not a stream socket", (uint64_t)fd);
-		vhost_user_fd_drop(connection->endpoint, &fd);
+		endpoint_strangers_close(&connection->endpoint->strangers, &fd);
 		return VHOST_USER_VIOLATION;
 	}
 	vhost_user_backend_finish(connection);
@@ -50,7 +40,7 @@ void vhost_user_backend_finish(struct vhost_user_connection *connection)
 	loop_timer_stop(connection->endpoint->options.endpoint.control, &connection->backend_timer);
 	/* Its peer may have sent what we never read. */
 	if (connection->backend_fd >= 0)
-		vhost_user_socket_drop(connection->endpoint, &connection->backend_fd);
+		endpoint_strangers_close_socket(&connection->endpoint->strangers, &connection->backend_fd);
 	connection->config_news = false;
 }
 

@@ -108,7 +108,7 @@ static void drop_fds(struct vhost_user_connection *connection)
 	struct vhost_user_message *message = &connection->message;
 
 	for (unsigned i = 0; i < message->fd_count; i++)
-		vhost_user_fd_drop(connection->endpoint, &message->fds[i]);
+		endpoint_strangers_close(&connection->endpoint->strangers, &message->fds[i]);
 	message->fd_count = 0;
 }
 
@@ -122,7 +122,7 @@ void vhost_user_connection_close(struct vhost_user_connection *connection)
 	/* The poll that is being removed still holds the socket; the front end need not wait for that. */
 	if (!connection->endpoint->handed_over)
 		shutdown(connection->socket, SHUT_RDWR);
-	vhost_user_socket_drop(connection->endpoint, &connection->socket);
+	endpoint_strangers_close_socket(&connection->endpoint->strangers, &connection->socket);
 	drop_fds(connection);
 	vhost_user_backend_finish(connection);
 	vhost_user_connection_defer(connection);
@@ -255,7 +255,7 @@ void vhost_user_message_finish(struct vhost_user_connection *connection, enum vh
 		refuse(connection, rule, wants_ack);
 		break;
 	case VHOST_USER_VIOLATION:
-		vhost_user_endpoint_violation(connection->endpoint);
+		endpoint_socket_violation(&connection->endpoint->socket);
 		vhost_user_connection_close(connection);
 		break;
 	case VHOST_USER_LATER:
@@ -289,7 +289,7 @@ static void handle(struct vhost_user_connection *connection)
 static void violate(struct vhost_user_connection *connection, const char *reason, uint64_t value)
 {
 	vhost_user_complain(connection, reason, value);
-	vhost_user_endpoint_violation(connection->endpoint);
+	endpoint_socket_violation(&connection->endpoint->socket);
 	vhost_user_connection_close(connection);
 }
 
@@ -314,7 +314,7 @@ static bool receive(struct vhost_user_connection *connection, size_t wanted)
 		return false;
 	if (received == -EMSGSIZE || (received >= 0 && fd_count > fds_max)) {
 		for (size_t i = 0; i < fd_count; i++)
-			vhost_user_fd_drop(connection->endpoint, &fds[i]);
+			endpoint_strangers_close(&connection->endpoint->strangers, &fds[i]);
 		violate(connection, fds_max > 0 ? "too many descriptors" : "descriptors inside a message",
 			fd_count);
 		return false;

@@ -20,6 +20,9 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/loop_account.h"
+#include "interfaces/endpoint_fd.h"
+#include "interfaces/endpoint_socket.h"
+#include "interfaces/endpoint_strangers.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/vhost_user/vhost_user_messages.h"
 #include "interfaces/virtio/virtqueue.h"
@@ -29,8 +32,6 @@ struct handover;
 
 /* A VMM uses one connection, a live migration two; the rest is for clients that come and go. */
 #define VHOST_USER_CONNECTIONS_MAX 8
-/* Descriptors whose close() has not come back; with more than these an endpoint takes no new connections. */
-#define VHOST_USER_STRANGERS_MAX 16
 /* A connection that has not introduced itself (SET_OWNER, SET_FEATURES) by then is closed. */
 #define VHOST_USER_HANDSHAKE_NS	   (10 * NS_PER_S)
 /* From a message's first byte to its last. */
@@ -45,9 +46,6 @@ struct handover;
 #define VHOST_USER_ENDPOINT_SLOTS  1024
 /* Ring index 255 is the last that SET_VRING_KICK can name. */
 #define VHOST_USER_QUEUES_MAX	   256
-/* Back-off of client mode and after a storm of violations. */
-#define VHOST_USER_BACKOFF_MIN_NS  (100 * NS_PER_MS)
-#define VHOST_USER_BACKOFF_MAX_NS  (10 * NS_PER_S)
 
 enum vhost_user_command_kind {
 	COMMAND_NONE,
@@ -195,22 +193,11 @@ struct vhost_user_endpoint {
 	unsigned queue_count;
 	unsigned queue_size_max;
 
-	int listen_fd;
-	struct loop_watch listen_watch;
-	/* The retry timer or a resumption accepts or connects again */
-	bool paused;
-	struct loop_timer retry_timer;		/* accept again, connect again */
-	struct loop_task accept_task;
-	uint64_t backoff_ns;
-	uint64_t storm_since_ns;		/* window in which violations are counted */
-	unsigned storm_count;
-	bool file_created;			/* the socket file is ours to remove */
-	uint64_t file_device, file_inode;
+	struct endpoint_socket socket;
+	struct endpoint_strangers strangers;	/* descriptors being closed apart */
 
 	struct vhost_user_connection *connections;
 	unsigned connection_count;
-	struct vhost_user_stranger *strangers;	/* descriptors being closed apart */
-	unsigned stranger_count;
 	/*
 	 * Whose rings run or are being started or stopped; and who ran rings last (the device's state is
 	 * his).
@@ -223,7 +210,7 @@ struct vhost_user_endpoint {
 	void (*gone)(void *context);
 	void *gone_context;
 
-	uint64_t connects, refused_connects, protocol_errors;
+	uint64_t protocol_errors;
 	uint64_t violations[VIOLATIONS];
 	struct vhost_user_ring_counts counts;	/* of rings that ended */
 };
@@ -291,7 +278,6 @@ struct vhost_user_ring_counts vhost_user_queue_counts(struct vhost_user_queue *q
 /* What GET_VRING_BASE answers, and back. */
 uint32_t vhost_user_position_encode(bool packed, const struct virtqueue_position *position);
 void vhost_user_position_decode(bool packed, uint32_t base, struct virtqueue_position *ret_position);
-bool vhost_user_is_eventfd(int fd);
 
 /* ---- vhost_user_inflight.c ---- */
 
@@ -310,33 +296,6 @@ void vhost_user_memory_finish(struct vhost_user_connection *connection);
 /* Appends one region to a table and to a set; both are replaced. Returns 0 or guest_memory_add()'s errors. */
 int vhost_user_memory_append(struct vhost_user_connection *connection,
 			     const struct vhost_user_memory_region *region, int fd);
-
-/* ---- vhost_user_socket.c ---- */
-
-/* Opens what options->endpoint.socket says; returns 0 or -errno (the options' fd is taken on success). */
-int vhost_user_socket_open(struct vhost_user_endpoint *endpoint);
-/* Adopts a listening socket. Returns 0 or -ENOMEM. */
-int vhost_user_socket_listen_fd(struct vhost_user_endpoint *endpoint, int fd);
-/* Stop and go on accepting or connecting (a takeover). */
-void vhost_user_socket_pause(struct vhost_user_endpoint *endpoint);
-int vhost_user_socket_resume(struct vhost_user_endpoint *endpoint);
-/* Closes, and removes the socket file if it is still ours. */
-void vhost_user_socket_finish(struct vhost_user_endpoint *endpoint);
-/* A connection ended: client mode tries again later. */
-void vhost_user_socket_retry(struct vhost_user_endpoint *endpoint);
-void vhost_user_endpoint_violation(struct vhost_user_endpoint *endpoint);
-void vhost_user_endpoint_introduced(struct vhost_user_endpoint *endpoint);
-
-/* ---- vhost_user_strangers.c ---- */
-
-/*
- * Closes a descriptor of unknown kind that came from a front end, without ever waiting for it. -1 is allowed.
- */
-void vhost_user_fd_drop(struct vhost_user_endpoint *endpoint, int *fd);
-/* The same for a socket that was shut down and may have unread messages. */
-void vhost_user_socket_drop(struct vhost_user_endpoint *endpoint, int *socket);
-/* The endpoint is about to be freed; what is being closed goes on by itself. */
-void vhost_user_strangers_forget(struct vhost_user_endpoint *endpoint);
 
 /* ---- vhost_user.c ---- */
 

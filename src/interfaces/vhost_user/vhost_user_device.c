@@ -30,7 +30,7 @@ static void introduce(struct vhost_user_connection *connection)
 		return;
 	connection->introduced = true;
 	loop_timer_stop(connection->endpoint->options.endpoint.control, &connection->timer);
-	vhost_user_endpoint_introduced(connection->endpoint);
+	endpoint_socket_introduced(&connection->endpoint->socket);
 }
 
 static void on_changed(struct vhost_user_connection *connection)

@@ -42,7 +42,7 @@ void vhost_user_suspend(struct endpoint *base, void (*suspended)(void *context),
 	endpoint->suspending = true;
 	endpoint->suspended = suspended;
 	endpoint->suspended_context = context;
-	vhost_user_socket_pause(endpoint);
+	endpoint_socket_suspend(&endpoint->socket);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next) {
 		loop_timer_stop(endpoint->options.endpoint.control, &connection->backend_timer);
@@ -102,7 +102,7 @@ void vhost_user_resume(struct endpoint *base)
 	assert(endpoint->suspending);
 	endpoint->suspending = endpoint->handed_over = false;
 	endpoint->suspended = NULL;
-	if (vhost_user_socket_resume(endpoint))
+	if (endpoint_socket_resume(&endpoint->socket))
 		log_error(&endpoint->subject, "cannot listen any more: out of memory");
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next)
@@ -185,12 +185,7 @@ void vhost_user_save(struct endpoint *base, struct handover *handover)
 	assert(endpoint->suspending && !endpoint->suspended);
 	endpoint->handed_over = true;
 	handover_put_u64(handover, FORMAT_VERSION);
-	handover_put_fd(handover, endpoint->listen_fd);
-	handover_put_u64(handover, endpoint->file_created);
-	handover_put_u64(handover, endpoint->file_device);
-	handover_put_u64(handover, endpoint->file_inode);
-	handover_put_u64(handover, endpoint->connects);
-	handover_put_u64(handover, endpoint->refused_connects);
+	endpoint_socket_save(&endpoint->socket, handover);
 	handover_put_u64(handover, endpoint->protocol_errors);
 	handover_put_u64(handover, VIOLATIONS);
 	for (unsigned i = 0; i < VIOLATIONS; i++)
@@ -204,38 +199,11 @@ void vhost_user_save(struct endpoint *base, struct handover *handover)
 
 /* ---- restore: the stream is checked like a front end's messages ---- */
 
-static void get_exactly(struct handover *handover, void *buffer, size_t bytes)
-{
-	if (handover_get_bytes(handover, buffer, bytes) != bytes && !handover->error)
-		handover->error = -EBADMSG;
-}
-
-static uint64_t get_at_most(struct handover *handover, uint64_t max)
-{
-	uint64_t value = handover_get_u64(handover);
-
-	if (value <= max)
-		return value;
-	handover->error = -EBADMSG;
-	return 0;
-}
-
-static bool get_flag(struct handover *handover)
-{
-	return get_at_most(handover, 1);
-}
-
-static void fail_if(struct handover *handover, bool condition)
-{
-	if (condition && !handover->error)
-		handover->error = -EBADMSG;
-}
-
 static int get_event(struct handover *handover)
 {
 	int fd = handover_get_fd(handover);
 
-	if (fd < 0 || vhost_user_is_eventfd(fd))
+	if (fd < 0 || endpoint_fd_is_eventfd(fd))
 		return fd;
 	handover->error = -EBADMSG;
 	fd_close(&fd);
@@ -244,19 +212,20 @@ static int get_event(struct handover *handover)
 
 static void restore_queue(struct handover *handover, struct vhost_user_queue *queue)
 {
-	queue->size = (unsigned)get_at_most(handover, queue->connection->endpoint->queue_size_max);
-	queue->address_set = get_flag(handover);
-	get_exactly(handover, &queue->address, sizeof(queue->address));
-	queue->base_set = get_flag(handover);
-	queue->base = (uint32_t)get_at_most(handover, UINT32_MAX);
-	queue->kick_set = get_flag(handover);
-	queue->enabled = get_flag(handover);
-	queue->broken = get_flag(handover);
-	queue->resume = get_flag(handover);
+	queue->size = (unsigned)handover_get_at_most(handover, queue->connection->endpoint->queue_size_max);
+	queue->address_set = handover_get_flag(handover);
+	handover_get_exactly(handover, &queue->address, sizeof(queue->address));
+	queue->base_set = handover_get_flag(handover);
+	queue->base = (uint32_t)handover_get_at_most(handover, UINT32_MAX);
+	queue->kick_set = handover_get_flag(handover);
+	queue->enabled = handover_get_flag(handover);
+	queue->broken = handover_get_flag(handover);
+	queue->resume = handover_get_flag(handover);
 	queue->kick_fd = get_event(handover);
 	queue->call_fd = get_event(handover);
 	queue->err_fd = get_event(handover);
-	fail_if(handover, queue->resume && (queue->broken || queue->size == 0 || !queue->address_set));
+	handover_fail_if(handover,
+			 queue->resume && (queue->broken || queue->size == 0 || !queue->address_set));
 }
 
 static void restore_message(struct handover *handover, struct vhost_user_connection *connection)
@@ -265,11 +234,11 @@ static void restore_message(struct handover *handover, struct vhost_user_connect
 	size_t in_header = handover_get_bytes(handover, &message->header, sizeof(message->header));
 	size_t in_payload =
 		handover_get_bytes(handover, message->payload.bytes, sizeof(message->payload.bytes));
-	unsigned fd_count = (unsigned)get_at_most(handover, VHOST_USER_FDS_MAX);
+	unsigned fd_count = (unsigned)handover_get_at_most(handover, VHOST_USER_FDS_MAX);
 
-	fail_if(handover, in_payload > 0 && (in_header < sizeof(message->header) ||
-					     message->header.size <= in_payload));
-	fail_if(handover, in_header == 0 && fd_count > 0);
+	handover_fail_if(handover, in_payload > 0 && (in_header < sizeof(message->header) ||
+						      message->header.size <= in_payload));
+	handover_fail_if(handover, in_header == 0 && fd_count > 0);
 	if (!handover->error)
 		connection->received = in_header + in_payload;
 	for (unsigned i = 0; i < fd_count; i++)
@@ -292,15 +261,15 @@ static void lose(struct vhost_user_connection *connection, int *fd)
 
 static void restore_regions(struct handover *handover, struct vhost_user_connection *connection)
 {
-	unsigned count = (unsigned)get_at_most(handover, VHOST_USER_MEMORY_SLOTS);
+	unsigned count = (unsigned)handover_get_at_most(handover, VHOST_USER_MEMORY_SLOTS);
 
 	for (unsigned i = 0; i < count && !handover->error; i++) {
 		struct vhost_user_memory_region region;
 		int fd;
 
-		get_exactly(handover, &region, sizeof(region));
+		handover_get_exactly(handover, &region, sizeof(region));
 		fd = handover_get_fd(handover);
-		fail_if(handover, fd < 0);
+		handover_fail_if(handover, fd < 0);
 		if (handover->error)
 			fd_close(&fd);
 		else if (vhost_user_memory_append(connection, &region, fd))
@@ -315,14 +284,14 @@ static void restore_inflight(struct handover *handover, struct vhost_user_connec
 
 	if (fd < 0)
 		return;
-	get_exactly(handover, &description, sizeof(description));
+	handover_get_exactly(handover, &description, sizeof(description));
 	if (!handover->error && description.queues > 0 && description.queue_size > 0 &&
 	    description.queue_size <= VIRTQUEUE_SIZE_MAX) {
 		if (vhost_user_inflight_open(fd, &description, &connection->inflight))
 			lose(connection, &fd);
 		return;
 	}
-	fail_if(handover, true);
+	handover_fail_if(handover, true);
 	fd_close(&fd);
 }
 
@@ -333,7 +302,7 @@ static void restore_log(struct handover *handover, struct vhost_user_connection 
 	connection->log_fd = handover_get_fd(handover);
 	if (connection->log_fd < 0)
 		return;
-	get_exactly(handover, description, sizeof(*description));
+	handover_get_exactly(handover, description, sizeof(*description));
 	if (!handover->error && dirty_log_open(connection->log_fd, description->offset, description->bytes,
 					       &connection->log))
 		lose(connection, &connection->log_fd);
@@ -351,26 +320,26 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 		fd_close(&socket);
 		return -EBADMSG;
 	}
-	is_owner = get_flag(handover);
-	is_holder = get_flag(handover);
-	connection->introduced = get_flag(handover);
+	is_owner = handover_get_flag(handover);
+	is_holder = handover_get_flag(handover);
+	connection->introduced = handover_get_flag(handover);
 	connection->features = handover_get_u64(handover);
-	connection->features_set = get_flag(handover);
+	connection->features_set = handover_get_flag(handover);
 	connection->protocol_features = handover_get_u64(handover);
-	connection->status = (uint8_t)get_at_most(handover, UINT8_MAX);
-	connection->config_news = get_flag(handover);
+	connection->status = (uint8_t)handover_get_at_most(handover, UINT8_MAX);
+	connection->config_news = handover_get_flag(handover);
 	connection->backend_fd = handover_get_fd(handover);
-	fail_if(handover, connection->features & ~vhost_user_endpoint_features(endpoint));
-	fail_if(handover, connection->protocol_features & ~VHOST_USER_PROTOCOL_FEATURES);
-	fail_if(handover, (is_owner && endpoint->owner) || (is_holder && endpoint->holder));
+	handover_fail_if(handover, connection->features & ~vhost_user_endpoint_features(endpoint));
+	handover_fail_if(handover, connection->protocol_features & ~VHOST_USER_PROTOCOL_FEATURES);
+	handover_fail_if(handover, (is_owner && endpoint->owner) || (is_holder && endpoint->holder));
 	restore_message(handover, connection);
 	restore_regions(handover, connection);
 	restore_inflight(handover, connection);
 	restore_log(handover, connection);
-	fail_if(handover, handover_get_u64(handover) != connection->queue_count);
+	handover_fail_if(handover, handover_get_u64(handover) != connection->queue_count);
 	for (unsigned i = 0; i < connection->queue_count && !handover->error; i++) {
 		restore_queue(handover, &connection->queues[i]);
-		fail_if(handover, connection->queues[i].resume && !is_owner);
+		handover_fail_if(handover, connection->queues[i].resume && !is_owner);
 	}
 	for (unsigned i = 0; i < connection->queue_count && connection->lost; i++)
 		connection->queues[i].resume = false;
@@ -385,7 +354,7 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 /* A predecessor may know fewer kinds of violations, or more. */
 static void restore_violations(struct handover *handover, struct vhost_user_endpoint *endpoint)
 {
-	uint64_t count = get_at_most(handover, VIOLATIONS_SAVED_MAX);
+	uint64_t count = handover_get_at_most(handover, VIOLATIONS_SAVED_MAX);
 
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t value = handover_get_u64(handover);
@@ -400,17 +369,12 @@ static int restore_endpoint(struct vhost_user_endpoint *endpoint, struct handove
 	uint64_t connections;
 	int error;
 
-	fail_if(handover, handover_get_u64(handover) != FORMAT_VERSION);
-	endpoint->listen_fd = handover_get_fd(handover);
-	endpoint->file_created = get_flag(handover) && endpoint->options.endpoint.path;
-	endpoint->file_device = handover_get_u64(handover);
-	endpoint->file_inode = handover_get_u64(handover);
-	endpoint->connects = handover_get_u64(handover);
-	endpoint->refused_connects = handover_get_u64(handover);
+	handover_fail_if(handover, handover_get_u64(handover) != FORMAT_VERSION);
+	endpoint_socket_restore(&endpoint->socket, handover);
 	endpoint->protocol_errors = handover_get_u64(handover);
 	restore_violations(handover, endpoint);
-	get_exactly(handover, &endpoint->counts, sizeof(endpoint->counts));
-	connections = get_at_most(handover, VHOST_USER_CONNECTIONS_MAX);
+	handover_get_exactly(handover, &endpoint->counts, sizeof(endpoint->counts));
+	connections = handover_get_at_most(handover, VHOST_USER_CONNECTIONS_MAX);
 	error = handover->error;
 	for (uint64_t i = 0; i < connections && !error; i++)
 		error = restore_connection(endpoint, handover);
@@ -441,8 +405,8 @@ int vhost_user_restore(const struct vhost_user_options *options, struct handover
 	error = restore_endpoint(endpoint, handover);
 	if (!error)
 		error = begin_all(endpoint);
-	if (!error && endpoint->listen_fd < 0 && options->endpoint.socket == ENDPOINT_LISTEN)
-		error = vhost_user_socket_open(endpoint);
+	if (!error && endpoint->socket.listen_fd < 0 && options->endpoint.socket == ENDPOINT_LISTEN)
+		error = endpoint_socket_open(&endpoint->socket);
 	if (error) {
 		endpoint_destroy(&endpoint->base, NULL, NULL);
 		return error;

@@ -46,7 +46,7 @@ enum vhost_user_outcome vhost_user_set_log_base(struct vhost_user_connection *co
 enum vhost_user_outcome vhost_user_set_log_fd(struct vhost_user_connection *connection,
 					      struct vhost_user_message *message)
 {
-	if (vhost_user_is_eventfd(message->fds[0]))
+	if (endpoint_fd_is_eventfd(message->fds[0]))
 		return VHOST_USER_DONE;
 	vhost_user_complain(connection, "not an eventfd", 0);
 	return VHOST_USER_VIOLATION;

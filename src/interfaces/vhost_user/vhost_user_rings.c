@@ -7,9 +7,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "core/checked.h"
 #include "core/fd.h"
@@ -251,18 +248,6 @@ enum vhost_user_outcome vhost_user_get_vring_base(struct vhost_user_connection *
 
 /* ---- descriptors ---- */
 
-/* The kernel names anonymous descriptors; nothing else tells an eventfd from an epoll or io_uring. */
-bool vhost_user_is_eventfd(int fd)
-{
-	static const char expected[] = "anon_inode:[eventfd]";
-	char path[32], target[sizeof(expected)];
-	ssize_t length;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	length = readlink(path, target, sizeof(target));
-	return length == (ssize_t)sizeof(expected) - 1 && memcmp(target, expected, sizeof(expected) - 1) == 0;
-}
-
 /*
  * Takes the descriptor that the flag announces. VIOLATION: flag and descriptors disagree, or it is no
  * eventfd; REFUSED: no such queue. *ret_fd is then untouched; after DONE it is the caller's, -1 for "none".
@@ -284,7 +269,7 @@ static enum vhost_user_outcome take_event(struct vhost_user_connection *connecti
 		vhost_user_complain(connection, "descriptor and its flag disagree", value);
 		return VHOST_USER_VIOLATION;
 	}
-	if (!without && !vhost_user_is_eventfd(message->fds[0])) {
+	if (!without && !endpoint_fd_is_eventfd(message->fds[0])) {
 		vhost_user_complain(connection, "not an eventfd", value);
 		return VHOST_USER_VIOLATION;
 	}

@@ -229,6 +229,38 @@ static void foreign_streams(void **state)
 	}
 }
 
+/* What a reader asks for by number, flag or exact size. */
+static void checked_fields(void **state)
+{
+	struct handover handover = { 0 };
+	uint8_t bytes[8] = { 0 };
+
+	handover_put_u64(&handover, 7);
+	handover_put_u64(&handover, 1);
+	handover_put_bytes(&handover, "12345678", 8);
+	handover_put_u64(&handover, 8);
+	handover_put_u64(&handover, 2);
+	handover_put_bytes(&handover, "1234567", 7);
+	assert_int_equal(handover_get_at_most(&handover, 7), 7);
+	assert_true(handover_get_flag(&handover));
+	handover_get_exactly(&handover, bytes, sizeof(bytes));
+	assert_int_equal(bytes[7], '8');
+	handover_fail_if(&handover, false);
+	assert_int_equal(handover.error, 0);
+	assert_int_equal(handover_get_at_most(&handover, 7), 0);
+	assert_int_equal(handover.error, -EBADMSG);
+	handover.error = 0;
+	assert_false(handover_get_flag(&handover));
+	assert_int_equal(handover.error, -EBADMSG);
+	handover.error = 0;
+	handover_get_exactly(&handover, bytes, sizeof(bytes));
+	assert_int_equal(handover.error, -EBADMSG);
+	handover.error = -ENOMEM;
+	handover_fail_if(&handover, true);
+	assert_int_equal(handover.error, -ENOMEM);
+	handover_finish(&handover);
+}
+
 static void empty_and_gone(void **state)
 {
 	struct handover out = { 0 }, in;
@@ -256,6 +288,7 @@ int main(void)
 		cmocka_unit_test(truncated_streams),
 		cmocka_unit_test(missing_descriptor),
 		cmocka_unit_test(foreign_streams),
+		cmocka_unit_test(checked_fields),
 		cmocka_unit_test(empty_and_gone),
 	};
 	struct rlimit limit = { 4096, 4096 };

@@ -65,7 +65,7 @@ static void idlers_are_closed(void **state)
 
 /* ---- sockets ---- */
 
-static void reopen(struct bench *bench, enum endpoint_socket kind, int fd)
+static void reopen(struct bench *bench, enum endpoint_socket_kind kind, int fd)
 {
 	bench->options.endpoint.socket = kind;
 	bench->options.endpoint.fd = fd;

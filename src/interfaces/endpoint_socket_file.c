@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "interfaces/endpoint_socket_file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core/fd.h"
+
+#define LISTEN_BACKLOG 16
+#define MODE_DEFAULT   0600
+
+static int address_of(const char *path, struct sockaddr_un *ret_address)
+{
+	if (strlen(path) >= sizeof(ret_address->sun_path))
+		return -ENAMETOOLONG;
+	memset(ret_address, 0, sizeof(*ret_address));
+	ret_address->sun_family = AF_UNIX;
+	memcpy(ret_address->sun_path, path, strlen(path) + 1);
+	return 0;
+}
+
+static int make_stream(void)
+{
+	int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return socket_fd < 0 ? -errno : socket_fd;
+}
+
+/* Never waits: a UNIX socket's connection stands at once or fails. */
+int endpoint_socket_file_connect(const char *path)
+{
+	struct sockaddr_un address;
+	int error = address_of(path, &address), socket_fd;
+
+	if (error)
+		return error;
+	socket_fd = make_stream();
+	if (socket_fd < 0)
+		return socket_fd;
+	if (connect(socket_fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		error = -errno;
+		close(socket_fd);
+		return error;
+	}
+	return socket_fd;
+}
+
+static int bind_new(int socket_fd, const struct sockaddr_un *address)
+{
+	const char *path = address->sun_path;
+	struct stat status;
+	int other;
+
+	if (bind(socket_fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
+		return 0;
+	if (errno != EADDRINUSE)
+		return -errno;
+	if (lstat(path, &status) < 0 || !S_ISSOCK(status.st_mode))
+		return -EADDRINUSE;
+	other = endpoint_socket_file_connect(path);
+	if (other >= 0)
+		close(other);
+	if (other != -ECONNREFUSED)
+		return -EADDRINUSE;
+	if (unlink(path) < 0 && errno != ENOENT)
+		return -errno;
+	return bind(socket_fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+}
+
+static int remember(struct endpoint_socket_file *file, const char *path)
+{
+	struct stat status;
+
+	if (lstat(path, &status) < 0)
+		return -errno;
+	*file = (struct endpoint_socket_file){ true, status.st_dev, status.st_ino };
+	return 0;
+}
+
+/*
+ * No peer may connect before owner, group and mode are right: the file is born with no permissions at all
+ * (Linux takes them from the unbound socket), whatever the umask, and gets its own before listen().
+ */
+static int make_file(struct endpoint_socket_file *file, int socket_fd, const char *path, uid_t owner,
+		     gid_t group, mode_t mode)
+{
+	struct sockaddr_un address;
+	int error = address_of(path, &address);
+
+	if (error)
+		return error;
+	if (fchmod(socket_fd, 0) < 0)
+		return -errno;
+	error = bind_new(socket_fd, &address);
+	if (!error)
+		error = remember(file, path);
+	if (error)
+		return error;
+	if (lchown(path, owner, group) < 0 || chmod(path, mode ? mode : MODE_DEFAULT) < 0)
+		return -errno;
+	return listen(socket_fd, LISTEN_BACKLOG) < 0 ? -errno : 0;
+}
+
+int endpoint_socket_file_listen(struct endpoint_socket_file *file, const char *path, uid_t owner, gid_t group,
+				mode_t mode)
+{
+	int socket_fd = make_stream(), error;
+
+	if (socket_fd < 0)
+		return socket_fd;
+	error = make_file(file, socket_fd, path, owner, group, mode);
+	if (!error)
+		return socket_fd;
+	fd_close(&socket_fd);
+	return error;
+}
+
+void endpoint_socket_file_remove(struct endpoint_socket_file *file, const char *path)
+{
+	struct stat status;
+
+	if (file->created && lstat(path, &status) == 0 && status.st_dev == file->device &&
+	    status.st_ino == file->inode)
+		unlink(path);
+	file->created = false;
+}
