@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The endpoint: who is connected, whose rings run, what is counted; its beginning and its end. */
+/* The endpoint: its connections, which of them runs its rings, what is counted; its beginning and end. */
 #include "interfaces/vhost_user/vhost_user.h"
 
 #include <errno.h>
@@ -114,7 +114,7 @@ int vhost_user_create(const struct vhost_user_options *options, struct endpoint 
 	return error;
 }
 
-static void destroy_settle(struct vhost_user_endpoint *endpoint)
+static void destroy_when_empty(struct vhost_user_endpoint *endpoint)
 {
 	void (*gone)(void *context) = endpoint->gone;
 	void *context = endpoint->gone_context;
@@ -138,7 +138,7 @@ static void destroy(struct endpoint *base, void (*gone)(void *context), void *co
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next)
 		vhost_user_connection_close(connection);
-	destroy_settle(endpoint);
+	destroy_when_empty(endpoint);
 }
 
 struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, struct loop *worker)
@@ -163,7 +163,7 @@ struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *end
 	return account->account;
 }
 
-/* ---- whose rings run ---- */
+/* ---- the connection whose rings run ---- */
 
 bool vhost_user_endpoint_claim(struct vhost_user_connection *connection, bool *ret_wait)
 {
@@ -172,7 +172,7 @@ bool vhost_user_endpoint_claim(struct vhost_user_connection *connection, bool *r
 
 	*ret_wait = false;
 	if (!owner || owner == connection) {
-		endpoint->owner = endpoint->holder = connection;
+		endpoint->owner = endpoint->last_owner = connection;
 		return true;
 	}
 	/* A VMM that was killed and started again is here before we have read that it went. */
@@ -210,8 +210,8 @@ void vhost_user_endpoint_remove(struct vhost_user_connection *connection)
 	struct vhost_user_endpoint *endpoint = connection->endpoint;
 	const struct vhost_user_options *options = &endpoint->options;
 
-	if (endpoint->holder == connection) {
-		endpoint->holder = NULL;
+	if (endpoint->last_owner == connection) {
+		endpoint->last_owner = NULL;
 		if (options->model->reset && !endpoint->handed_over)
 			options->model->reset(options->device);
 	}
@@ -219,11 +219,11 @@ void vhost_user_endpoint_remove(struct vhost_user_connection *connection)
 	free(connection);
 	log_debug(&endpoint->subject, "front end gone");
 	if (endpoint->destroying) {
-		destroy_settle(endpoint);
+		destroy_when_empty(endpoint);
 		return;
 	}
 	endpoint_socket_peer_gone(&endpoint->socket);
-	vhost_user_endpoint_settle(endpoint);
+	vhost_user_endpoint_check_suspended(endpoint);
 }
 
 /* ---- for the daemon ---- */

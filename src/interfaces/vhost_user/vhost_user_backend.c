@@ -4,7 +4,7 @@
  *
  * Both descriptors are shared with the front end, which can clear O_NONBLOCK at any moment and stop reading.
  * Messages are therefore sent with MSG_DONTWAIT, one at a time; events are written by io_uring, where a
- * counter that is full blocks nobody but the request, which is cancelled with the connection.
+ * counter that is full blocks only the request, which is cancelled with the connection.
  */
 #include "interfaces/vhost_user/vhost_user_connection.h"
 
@@ -67,7 +67,7 @@ static void try_send(struct vhost_user_connection *connection)
 	} else if (errno != EAGAIN && errno != EINTR) {
 		channel_failed(connection, "peer has gone");
 	} else if (loop_now_ns(control) - connection->backend_since_ns > VHOST_USER_BACKEND_CHANNEL_NS) {
-		channel_failed(connection, "nobody reads it");
+		channel_failed(connection, "the front end does not read it");
 	} else {
 		loop_timer_start(control, &connection->backend_timer,
 				 loop_now_ns(control) + VHOST_USER_BACKEND_RETRY_NS);

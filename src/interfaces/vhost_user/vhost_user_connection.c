@@ -175,7 +175,7 @@ static void job_end(struct vhost_user_connection *connection)
 		connection->job_done(connection);
 }
 
-void vhost_user_job_settle(struct vhost_user_connection *connection)
+void vhost_user_job_end_posting(struct vhost_user_connection *connection)
 {
 	assert(connection->busy);
 	if (connection->pending == 0)
@@ -377,7 +377,7 @@ static void stop_rings(struct vhost_user_connection *connection)
 {
 	vhost_user_job_begin(connection, NULL);
 	vhost_user_queues_post_stop(connection);
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 }
 
 /* Stops what runs, then waits for what is under way, then frees; each step comes back here. */
@@ -397,7 +397,7 @@ static void tear_down(struct vhost_user_connection *connection)
 static void on_suspended(struct vhost_user_connection *connection)
 {
 	connection->suspended = true;
-	vhost_user_endpoint_settle(connection->endpoint);
+	vhost_user_endpoint_check_suspended(connection->endpoint);
 }
 
 static void suspend(struct vhost_user_connection *connection)
@@ -409,7 +409,7 @@ static void suspend(struct vhost_user_connection *connection)
 		connection->queues[i].resume = connection->queues[i].started && !connection->queues[i].broken;
 	vhost_user_job_begin(connection, on_suspended);
 	vhost_user_queues_post_stop(connection);
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 }
 
 void vhost_user_connection_advance(struct vhost_user_connection *connection)
@@ -430,7 +430,7 @@ void vhost_user_connection_advance(struct vhost_user_connection *connection)
 		connection->enable_news = false;
 		vhost_user_job_begin(connection, NULL);
 		vhost_user_queues_post_enable(connection);
-		vhost_user_job_settle(connection);
+		vhost_user_job_end_posting(connection);
 		if (!connection->busy)
 			vhost_user_connection_defer(connection);
 	} else {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside of the vhost-user server: for its own files and nobody else.
+ * Inside of the vhost-user server: for its own files only.
  *
  * Endpoint (vhost_user.c) > connections (vhost_user_connection.c) > queues (vhost_user_queues.c). Everything
  * here belongs to the control thread. What a worker has to do is a command: posted to the worker, run
@@ -198,11 +198,10 @@ struct vhost_user_endpoint {
 
 	struct vhost_user_connection *connections;
 	unsigned connection_count;
-	/*
-	 * Whose rings run or are being started or stopped; and who ran rings last (the device's state is
-	 * his).
-	 */
-	struct vhost_user_connection *owner, *holder;
+	/* The connection whose rings run, or are being started or stopped; NULL: none. */
+	struct vhost_user_connection *owner;
+	/* The owner, or the one before: what the driver configured of the device is this connection's. */
+	struct vhost_user_connection *last_owner;
 
 	bool suspending, handed_over, destroying;
 	void (*suspended)(void *context);
@@ -225,15 +224,15 @@ int vhost_user_connection_begin(struct vhost_user_connection *connection);
 void vhost_user_connection_close(struct vhost_user_connection *connection);
 /* Does what is due: tear-down, suspension, news of a broken ring, the next messages. May free it. */
 void vhost_user_connection_advance(struct vhost_user_connection *connection);
-/* Advance at the end of this turn: for callers who still need the connection. */
+/* Advance at the end of this turn: for callers that still need the connection. */
 void vhost_user_connection_defer(struct vhost_user_connection *connection);
 /* Has the front end gone although we have not read that yet? */
 bool vhost_user_connection_hung_up(const struct vhost_user_connection *connection);
 
-/* Jobs: begin; post commands; settle, which runs `done` at once when there was nothing to post. */
+/* Jobs: begin; post commands; end posting, which runs `done` at once when there was nothing to post. */
 void vhost_user_job_begin(struct vhost_user_connection *connection,
 			  void (*done)(struct vhost_user_connection *connection));
-void vhost_user_job_settle(struct vhost_user_connection *connection);
+void vhost_user_job_end_posting(struct vhost_user_connection *connection);
 /* A command was answered. */
 void vhost_user_job_answered(struct vhost_user_connection *connection, int result);
 /* Ends a message that a handler called LATER: answers it as if the handler had returned `outcome` now. */
@@ -311,8 +310,8 @@ void vhost_user_endpoint_release(struct vhost_user_connection *connection);
 /* The connection is about to be freed. */
 void vhost_user_endpoint_remove(struct vhost_user_connection *connection);
 /* A connection came to rest: is the whole endpoint suspended now? */
-void vhost_user_endpoint_settle(struct vhost_user_endpoint *endpoint);
-/* Who pays for a ring on that worker; NULL when out of memory. */
+void vhost_user_endpoint_check_suspended(struct vhost_user_endpoint *endpoint);
+/* The account that pays for a ring on that worker; NULL when out of memory. */
 struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, struct loop *worker);
 uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint);
 

@@ -64,7 +64,7 @@ enum vhost_user_outcome vhost_user_set_features(struct vhost_user_connection *co
 		return VHOST_USER_DONE;
 	vhost_user_job_begin(connection, on_changed);
 	vhost_user_queues_post_log(connection);
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 	return VHOST_USER_LATER;
 }
 
@@ -180,7 +180,7 @@ static void finish_reset(struct vhost_user_connection *connection, bool forget_b
 	vhost_user_endpoint_release(connection);
 	connection->status = 0;
 	connection->enable_news = false;
-	if (endpoint->options.model->reset && (!endpoint->holder || endpoint->holder == connection))
+	if (endpoint->options.model->reset && (!endpoint->last_owner || endpoint->last_owner == connection))
 		endpoint->options.model->reset(endpoint->options.device);
 	vhost_user_message_finish(connection, VHOST_USER_DONE);
 }
@@ -204,7 +204,7 @@ static enum vhost_user_outcome reset(struct vhost_user_connection *connection,
 {
 	vhost_user_job_begin(connection, finished);
 	vhost_user_queues_post_stop(connection);
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 	return VHOST_USER_LATER;
 }
 

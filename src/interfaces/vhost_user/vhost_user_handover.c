@@ -20,7 +20,7 @@
 
 /* ---- suspend, resume ---- */
 
-void vhost_user_endpoint_settle(struct vhost_user_endpoint *endpoint)
+void vhost_user_endpoint_check_suspended(struct vhost_user_endpoint *endpoint)
 {
 	void (*suspended)(void *context) = endpoint->suspended;
 
@@ -48,7 +48,7 @@ void vhost_user_suspend(struct endpoint *base, void (*suspended)(void *context),
 		loop_timer_stop(endpoint->options.endpoint.control, &connection->backend_timer);
 		vhost_user_connection_defer(connection);
 	}
-	vhost_user_endpoint_settle(endpoint);
+	vhost_user_endpoint_check_suspended(endpoint);
 }
 
 static void on_resumed(struct vhost_user_connection *connection)
@@ -74,7 +74,7 @@ static void resume_rings(struct vhost_user_connection *connection)
 			vhost_user_queue_mark_broken(queue, VIOLATION_RING_ADDRESS,
 						     queue->address.descriptor);
 	}
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 }
 
 static void resume(struct vhost_user_connection *connection)
@@ -163,7 +163,7 @@ static void save_connection(struct handover *handover, const struct vhost_user_c
 
 	handover_put_fd(handover, connection->socket);
 	handover_put_u64(handover, endpoint->owner == connection);
-	handover_put_u64(handover, endpoint->holder == connection);
+	handover_put_u64(handover, endpoint->last_owner == connection);
 	handover_put_u64(handover, connection->introduced);
 	handover_put_u64(handover, connection->features);
 	handover_put_u64(handover, connection->features_set);
@@ -313,7 +313,7 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 {
 	struct vhost_user_connection *connection;
 	int socket = handover_get_fd(handover);
-	bool is_owner, is_holder;
+	bool is_owner, is_last_owner;
 
 	if (socket < 0 || fd_set_nonblocking(socket, true) ||
 	    !(connection = vhost_user_connection_create(endpoint, socket))) {
@@ -321,7 +321,7 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 		return -EBADMSG;
 	}
 	is_owner = handover_get_flag(handover);
-	is_holder = handover_get_flag(handover);
+	is_last_owner = handover_get_flag(handover);
 	connection->introduced = handover_get_flag(handover);
 	connection->features = handover_get_u64(handover);
 	connection->features_set = handover_get_flag(handover);
@@ -331,7 +331,7 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 	connection->backend_fd = handover_get_fd(handover);
 	handover_fail_if(handover, connection->features & ~vhost_user_endpoint_features(endpoint));
 	handover_fail_if(handover, connection->protocol_features & ~VHOST_USER_PROTOCOL_FEATURES);
-	handover_fail_if(handover, (is_owner && endpoint->owner) || (is_holder && endpoint->holder));
+	handover_fail_if(handover, (is_owner && endpoint->owner) || (is_last_owner && endpoint->last_owner));
 	restore_message(handover, connection);
 	restore_regions(handover, connection);
 	restore_inflight(handover, connection);
@@ -345,8 +345,8 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 		connection->queues[i].resume = false;
 	if (is_owner)
 		endpoint->owner = connection;
-	if (is_holder)
-		endpoint->holder = connection;
+	if (is_last_owner)
+		endpoint->last_owner = connection;
 	connection->suspended = true;
 	return handover->error;
 }

@@ -38,7 +38,7 @@ enum vhost_user_outcome vhost_user_set_log_base(struct vhost_user_connection *co
 	connection->log = log;
 	vhost_user_job_begin(connection, on_log_changed);
 	vhost_user_queues_post_log(connection);
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 	return VHOST_USER_LATER;
 }
 

@@ -204,7 +204,7 @@ static enum vhost_user_outcome next_use(struct vhost_user_connection *connection
 {
 	vhost_user_job_begin(connection, on_released);
 	vhost_user_queues_post_memory(connection, connection->memory_next);
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 	return VHOST_USER_LATER;
 }
 

@@ -104,7 +104,7 @@ enum vhost_user_outcome vhost_user_rings_start(struct vhost_user_connection *con
 			connection->job_error = -EINVAL;
 		}
 	}
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 	return VHOST_USER_LATER;
 }
 
@@ -156,7 +156,7 @@ static enum vhost_user_outcome set_log_of(struct vhost_user_connection *connecti
 	queue->address.log = address->log;
 	vhost_user_job_begin(connection, on_logged);
 	vhost_user_queues_post_log(connection);
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 	return VHOST_USER_LATER;
 }
 
@@ -362,6 +362,6 @@ enum vhost_user_outcome vhost_user_set_vring_enable(struct vhost_user_connection
 		return VHOST_USER_DONE;
 	vhost_user_job_begin(connection, on_enabled);
 	vhost_user_queues_post_enable(connection);
-	vhost_user_job_settle(connection);
+	vhost_user_job_end_posting(connection);
 	return VHOST_USER_LATER;
 }

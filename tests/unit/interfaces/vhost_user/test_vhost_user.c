@@ -156,7 +156,7 @@ static void starts_when_complete(void **state)
 	assert_int_equal(add_region(bench, socket, 0), 0);
 	assert_non_null(fake_ring[0]);
 	assert_int_equal(fake_ring[0]->setup.kick_fd, -1);
-	/* Without PROTOCOL_FEATURES nobody will send SET_VRING_ENABLE. */
+	/* Without PROTOCOL_FEATURES the front end sends no SET_VRING_ENABLE. */
 	assert_true(fake_ring[0]->setup.enabled);
 	close(socket);
 }
@@ -373,7 +373,7 @@ static void broken_ring(void **state)
 	close(socket);
 }
 
-/* A front end whose err counter is full, in blocking mode, holds up nobody and leaves with its connection. */
+/* An err counter that is full, in blocking mode, holds up no other front end and ends with its connection. */
 static void err_descriptor_full(void **state)
 {
 	struct bench *bench = *state;

@@ -148,7 +148,7 @@ static void takeover(void **state)
 	close(late);
 }
 
-/* A guest that broke its ring keeps nobody from taking over, and can reset its device afterwards. */
+/* A broken ring does not keep the successor from taking over, and its guest can reset the device later. */
 static void takeover_of_a_broken_ring(void **state)
 {
 	struct bench *bench = *state;

@@ -164,7 +164,7 @@ static void unknown_requests(void **state)
 	send_message(socket, VHOST_USER_SEND_RARP, 0, payload, 8, NULL, 0);
 	assert_int_equal(tell(bench, socket, VHOST_USER_RESET_OWNER, NULL, 0), 0);
 	assert_int_equal(bench_status(bench).protocol_errors, sizeof(refused) / sizeof(refused[0]) + 1);
-	/* Somebody waits for an answer that we cannot give. */
+	/* The front end would wait for an answer that we cannot give. */
 	send_message(socket, VHOST_USER_POSTCOPY_ADVISE, 0, NULL, 0, NULL, 0);
 	assert_true(closed_by_peer(bench, socket));
 	close(socket);

@@ -56,7 +56,7 @@ static void idlers_are_closed(void **state)
 	assert_in_range((clock_now_ns() - start) / NS_PER_MS, 9900, 12000);
 	assert_true(closed_by_peer(bench, silent));
 	assert_true(closed_by_peer(bench, half));
-	/* Who has introduced himself may wait for ever. */
+	/* A front end that has introduced itself may wait for ever. */
 	assert_int_equal(bench_status(bench).connections, 1);
 	close(silent);
 	close(half);
@@ -133,7 +133,7 @@ static void inherited_sockets(void **state)
 	handshake(bench, frontend, BASIC_FEATURES);
 	close(frontend);
 	finish(bench);
-	/* The file is whoever's who made it. */
+	/* The file belongs to the program that made it. */
 	assert_int_equal(unlink(bench->path), 0);
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
