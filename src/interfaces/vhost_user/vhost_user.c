@@ -2,12 +2,18 @@
 /* The endpoint: its connections, which of them runs its rings, what is counted; its beginning and end. */
 #include "interfaces/vhost_user/vhost_user.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/fd.h"
+#include "core/container.h"
+#include "core/loop_account.h"
+#include "core/log.h"
+#include "interfaces/vhost_user/vhost_user_backend.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_endpoint.h"
+#include "interfaces/vhost_user/vhost_user_queue.h"
 
 #define QUEUE_SIZE_DEFAULT 1024u
 

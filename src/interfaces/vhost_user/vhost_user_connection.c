@@ -5,6 +5,7 @@
  */
 #include "interfaces/vhost_user/vhost_user_connection.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -14,15 +15,22 @@
 #include "core/clock.h"
 #include "core/container.h"
 #include "core/fd.h"
+#include "core/log.h"
+#include "interfaces/vhost_user/vhost_user_backend.h"
+#include "interfaces/vhost_user/vhost_user_endpoint.h"
+#include "interfaces/vhost_user/vhost_user_error_signal.h"
+#include "interfaces/vhost_user/vhost_user_inflight.h"
+#include "interfaces/vhost_user/vhost_user_memory.h"
+#include "interfaces/vhost_user/vhost_user_queue.h"
 #include "interfaces/virtio/dirty_log.h"
+
+/* From a message's first byte to its last. */
+#define MESSAGE_NS	  (10 * NS_PER_S)
+/* One connection's share of a turn of the control loop. */
+#define MESSAGES_PER_WAKE 16
 
 #define CONNECTION_OF(pointer, member)                                                                       \
 	container_of(pointer, struct vhost_user_connection, member)
-
-static struct loop *control_of(const struct vhost_user_connection *connection)
-{
-	return connection->endpoint->options.endpoint.control;
-}
 
 void vhost_user_complain(struct vhost_user_connection *connection, const char *reason, uint64_t value)
 {
@@ -30,6 +38,13 @@ void vhost_user_complain(struct vhost_user_connection *connection, const char *r
 	log_guest(&connection->endpoint->subject, "front end: %s: %s (%#llx)",
 		  vhost_user_request_name(connection->message.header.request), reason,
 		  (unsigned long long)value);
+}
+
+enum vhost_user_outcome vhost_user_refuse(struct vhost_user_connection *connection, const char *reason,
+					  uint64_t value)
+{
+	vhost_user_complain(connection, reason, value);
+	return VHOST_USER_REFUSED;
 }
 
 /* ---- life ---- */
@@ -68,14 +83,12 @@ struct vhost_user_connection *vhost_user_connection_create(struct vhost_user_end
 	if (!connection)
 		return NULL;
 	connection->endpoint = endpoint;
-	connection->socket = connection->reply_fd = connection->log_fd = connection->backend_fd = -1;
-	connection->file_removed_fd = -1;
+	connection->socket = connection->reply_fd = connection->log_fd = connection->backend.fd = -1;
 	connection->watch.ready = on_ready;
 	connection->timer.expired = on_timer;
 	connection->task.run = on_task;
-	connection->memory = guest_memory_create();
-	if (!connection->memory || vhost_user_queues_create(connection)) {
-		guest_memory_put(connection->memory);
+	if (vhost_user_memory_init(&connection->memory) || vhost_user_queues_create(connection)) {
+		vhost_user_memory_finish(&connection->memory);
 		free(connection);
 		return NULL;
 	}
@@ -90,7 +103,7 @@ struct vhost_user_connection *vhost_user_connection_create(struct vhost_user_end
 
 int vhost_user_connection_begin(struct vhost_user_connection *connection)
 {
-	struct loop *control = control_of(connection);
+	struct loop *control = vhost_user_connection_control(connection);
 
 	if (!connection->introduced)
 		loop_timer_start(control, &connection->timer, loop_now_ns(control) + VHOST_USER_HANDSHAKE_NS);
@@ -100,7 +113,7 @@ int vhost_user_connection_begin(struct vhost_user_connection *connection)
 
 void vhost_user_connection_defer(struct vhost_user_connection *connection)
 {
-	loop_defer(control_of(connection), &connection->task);
+	loop_defer(vhost_user_connection_control(connection), &connection->task);
 }
 
 static void drop_fds(struct vhost_user_connection *connection)
@@ -117,8 +130,8 @@ void vhost_user_connection_close(struct vhost_user_connection *connection)
 	if (connection->closing)
 		return;
 	connection->closing = true;
-	loop_timer_stop(control_of(connection), &connection->timer);
-	loop_watch_stop(control_of(connection), &connection->watch);
+	loop_timer_stop(vhost_user_connection_control(connection), &connection->timer);
+	loop_watch_stop(vhost_user_connection_control(connection), &connection->watch);
 	/* The poll that is being removed still holds the socket; the front end need not wait for that. */
 	if (!connection->endpoint->handed_over)
 		shutdown(connection->socket, SHUT_RDWR);
@@ -132,9 +145,9 @@ static void connection_free(struct vhost_user_connection *connection)
 {
 	struct vhost_user_endpoint *endpoint = connection->endpoint;
 
-	loop_defer_cancel(control_of(connection), &connection->task);
+	loop_defer_cancel(vhost_user_connection_control(connection), &connection->task);
 	vhost_user_queues_destroy(connection);
-	vhost_user_memory_finish(connection);
+	vhost_user_memory_finish(&connection->memory);
 	vhost_user_inflight_close(connection->inflight);
 	dirty_log_put(connection->log);
 	fd_close(&connection->log_fd);
@@ -273,7 +286,7 @@ static void handle(struct vhost_user_connection *connection)
 	const char *reason;
 
 	if (connection->introduced)
-		loop_timer_stop(control_of(connection), &connection->timer);
+		loop_timer_stop(vhost_user_connection_control(connection), &connection->timer);
 	connection->reply_size = 0;
 	memset(&connection->reply, 0, sizeof(connection->reply));
 	outcome = vhost_user_message_check(&message->header, message->fd_count, connection->protocol_features,
@@ -336,7 +349,7 @@ static bool receive_message(struct vhost_user_connection *connection)
 {
 	struct vhost_user_message *message = &connection->message;
 	size_t wanted = sizeof(message->header);
-	struct loop *control = control_of(connection);
+	struct loop *control = vhost_user_connection_control(connection);
 	const char *reason;
 
 	for (;;) {
@@ -355,7 +368,7 @@ static bool receive_message(struct vhost_user_connection *connection)
 			break;
 	}
 	if (!connection->closing && connection->received > 0 && connection->timer.deadline_ns == 0)
-		loop_timer_start(control, &connection->timer, loop_now_ns(control) + VHOST_USER_MESSAGE_NS);
+		loop_timer_start(control, &connection->timer, loop_now_ns(control) + MESSAGE_NS);
 	return false;
 }
 
@@ -363,7 +376,7 @@ static bool receive_message(struct vhost_user_connection *connection)
 
 static void read_messages(struct vhost_user_connection *connection)
 {
-	for (unsigned count = 0; count < VHOST_USER_MESSAGES_PER_WAKE; count++) {
+	for (unsigned count = 0; count < MESSAGES_PER_WAKE; count++) {
 		if (!receive_message(connection))
 			return;
 		handle(connection);
@@ -404,7 +417,7 @@ static void suspend(struct vhost_user_connection *connection)
 {
 	if (connection->suspended)
 		return;
-	loop_timer_stop(control_of(connection), &connection->timer);
+	loop_timer_stop(vhost_user_connection_control(connection), &connection->timer);
 	for (unsigned i = 0; i < connection->queue_count; i++)
 		connection->queues[i].resume = connection->queues[i].started && !connection->queues[i].broken;
 	vhost_user_job_begin(connection, on_suspended);

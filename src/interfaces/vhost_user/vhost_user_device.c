@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Messages about the device as a whole: features, configuration space, status, reset. */
-#include "interfaces/vhost_user/vhost_user_connection.h"
-
 #include <errno.h>
 #include <string.h>
 
 #include "core/checked.h"
-#include "core/fd.h"
+#include "core/loop.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_endpoint.h"
+#include "interfaces/vhost_user/vhost_user_handlers.h"
+#include "interfaces/vhost_user/vhost_user_queue.h"
 
 #define STATUS_NEEDS_RESET 0x40u	/* virtio 1.2, 2.1 */
 
@@ -17,19 +19,12 @@ static enum vhost_user_outcome reply_u64(struct vhost_user_connection *connectio
 	return VHOST_USER_DONE;
 }
 
-static enum vhost_user_outcome refuse(struct vhost_user_connection *connection, const char *reason,
-				      uint64_t value)
-{
-	vhost_user_complain(connection, reason, value);
-	return VHOST_USER_REFUSED;
-}
-
 static void introduce(struct vhost_user_connection *connection)
 {
 	if (connection->introduced)
 		return;
 	connection->introduced = true;
-	loop_timer_stop(connection->endpoint->options.endpoint.control, &connection->timer);
+	loop_timer_stop(vhost_user_connection_control(connection), &connection->timer);
 	endpoint_socket_introduced(&connection->endpoint->socket);
 }
 
@@ -54,9 +49,9 @@ enum vhost_user_outcome vhost_user_set_features(struct vhost_user_connection *co
 	uint64_t unknown = features & ~vhost_user_endpoint_features(connection->endpoint);
 
 	if (unknown)
-		return refuse(connection, "features that were not offered", unknown);
+		return vhost_user_refuse(connection, "features that were not offered", unknown);
 	if (vhost_user_queues_running(connection) && (changed & ~(1ull << VHOST_F_LOG_ALL)))
-		return refuse(connection, "not while rings run", changed);
+		return vhost_user_refuse(connection, "not while rings run", changed);
 	connection->features = features;
 	connection->features_set = true;
 	introduce(connection);
@@ -80,7 +75,7 @@ enum vhost_user_outcome vhost_user_set_protocol_features(struct vhost_user_conne
 	uint64_t unknown = message->payload.u64 & ~VHOST_USER_PROTOCOL_FEATURES;
 
 	if (unknown)
-		return refuse(connection, "protocol features that were not offered", unknown);
+		return vhost_user_refuse(connection, "protocol features that were not offered", unknown);
 	connection->protocol_features = message->payload.u64;
 	return VHOST_USER_DONE;
 }
@@ -147,15 +142,16 @@ enum vhost_user_outcome vhost_user_set_config(struct vhost_user_connection *conn
 		return VHOST_USER_VIOLATION;
 	}
 	if (request->flags != VHOST_USER_CONFIG_WRITABLE && request->flags != VHOST_USER_CONFIG_MIGRATION)
-		return refuse(connection, "unknown flags", request->flags);
+		return vhost_user_refuse(connection, "unknown flags", request->flags);
 	if (request->size == 0 ||
 	    !checked_range(request->offset, request->size, model->config_size(endpoint->options.device)))
-		return refuse(connection, "bad range", (uint64_t)request->offset << 32 | request->size);
+		return vhost_user_refuse(connection, "bad range",
+					 (uint64_t)request->offset << 32 | request->size);
 	if (endpoint->owner && endpoint->owner != connection)
-		return refuse(connection, "the rings of another front end run", request->offset);
+		return vhost_user_refuse(connection, "the rings of another front end run", request->offset);
 	if (!model->config_write || model->config_write(endpoint->options.device, connection->features,
 							request->offset, request->bytes, request->size))
-		return refuse(connection, "read-only field", request->offset);
+		return vhost_user_refuse(connection, "read-only field", request->offset);
 	return VHOST_USER_DONE;
 }
 
@@ -220,7 +216,7 @@ enum vhost_user_outcome vhost_user_set_status(struct vhost_user_connection *conn
 	uint64_t status = message->payload.u64;
 
 	if (status > UINT8_MAX)
-		return refuse(connection, "status out of range", status);
+		return vhost_user_refuse(connection, "status out of range", status);
 	if (status == 0)
 		return reset(connection, on_status_zero);
 	connection->status = (uint8_t)status;

@@ -4,16 +4,22 @@
  * Suspended, all rings are drained and stopped and every message read is answered; what is left is plain
  * numbers and descriptors. A message that has come in half travels as the bytes that are here.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include "core/checked.h"
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/handover.h"
-#include "interfaces/virtio/dirty_log.h"
+#include "interfaces/endpoint_fd.h"
 #include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user_backend.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_endpoint.h"
+#include "interfaces/vhost_user/vhost_user_inflight.h"
+#include "interfaces/vhost_user/vhost_user_memory.h"
+#include "interfaces/vhost_user/vhost_user_queue.h"
+#include "interfaces/virtio/dirty_log.h"
 
 #define FORMAT_VERSION	     1u
 #define VIOLATIONS_SAVED_MAX 256u
@@ -45,7 +51,7 @@ void vhost_user_suspend(struct endpoint *base, void (*suspended)(void *context),
 	endpoint_socket_suspend(&endpoint->socket);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next) {
-		loop_timer_stop(endpoint->options.endpoint.control, &connection->backend_timer);
+		loop_timer_stop(endpoint->options.endpoint.control, &connection->backend.timer);
 		vhost_user_connection_defer(connection);
 	}
 	vhost_user_endpoint_check_suspended(endpoint);
@@ -79,15 +85,15 @@ static void resume_rings(struct vhost_user_connection *connection)
 
 static void resume(struct vhost_user_connection *connection)
 {
-	struct loop *control = connection->endpoint->options.endpoint.control;
+	struct loop *control = vhost_user_connection_control(connection);
 
 	connection->suspended = false;
 	if (connection->closing)
 		return;
 	if (!connection->introduced)
 		loop_timer_start(control, &connection->timer, loop_now_ns(control) + VHOST_USER_HANDSHAKE_NS);
-	if (connection->config_news) {
-		connection->config_news = false;
+	if (connection->backend.config_news) {
+		connection->backend.config_news = false;
 		vhost_user_backend_notify(connection);
 	}
 	if (!connection->busy)
@@ -141,11 +147,11 @@ static void save_message(struct handover *handover, const struct vhost_user_conn
 
 static void save_memory(struct handover *handover, const struct vhost_user_connection *connection)
 {
-	handover_put_u64(handover, connection->file_count);
-	for (unsigned i = 0; i < connection->file_count; i++) {
-		handover_put_bytes(handover, &connection->files[i].region,
-				   sizeof(connection->files[i].region));
-		handover_put_fd(handover, connection->files[i].fd);
+	handover_put_u64(handover, connection->memory.set.file_count);
+	for (unsigned i = 0; i < connection->memory.set.file_count; i++) {
+		handover_put_bytes(handover, &connection->memory.set.files[i].region,
+				   sizeof(connection->memory.set.files[i].region));
+		handover_put_fd(handover, connection->memory.set.files[i].fd);
 	}
 	handover_put_fd(handover, connection->inflight ? connection->inflight->fd : -1);
 	if (connection->inflight)
@@ -169,8 +175,8 @@ static void save_connection(struct handover *handover, const struct vhost_user_c
 	handover_put_u64(handover, connection->features_set);
 	handover_put_u64(handover, connection->protocol_features);
 	handover_put_u64(handover, connection->status);
-	handover_put_u64(handover, connection->config_news);
-	handover_put_fd(handover, connection->backend_fd);
+	handover_put_u64(handover, connection->backend.config_news);
+	handover_put_fd(handover, connection->backend.fd);
 	save_message(handover, connection);
 	save_memory(handover, connection);
 	handover_put_u64(handover, connection->queue_count);
@@ -327,8 +333,8 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 	connection->features_set = handover_get_flag(handover);
 	connection->protocol_features = handover_get_u64(handover);
 	connection->status = (uint8_t)handover_get_at_most(handover, UINT8_MAX);
-	connection->config_news = handover_get_flag(handover);
-	connection->backend_fd = handover_get_fd(handover);
+	connection->backend.config_news = handover_get_flag(handover);
+	connection->backend.fd = handover_get_fd(handover);
 	handover_fail_if(handover, connection->features & ~vhost_user_endpoint_features(endpoint));
 	handover_fail_if(handover, connection->protocol_features & ~VHOST_USER_PROTOCOL_FEATURES);
 	handover_fail_if(handover, (is_owner && endpoint->owner) || (is_last_owner && endpoint->last_owner));

@@ -1,27 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * The record of requests in flight: we make the file, the front end keeps it and gives it back after every
- * (re)connection. One region for each queue, of inflight_region_bytes() each, one after the other.
- */
+#include "interfaces/vhost_user/vhost_user_inflight.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "core/checked.h"
 #include "core/fd.h"
 #include "core/memory_guard.h"
-#include "interfaces/virtio/inflight.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_handlers.h"
+#include "interfaces/vhost_user/vhost_user_queue.h"
+#include "interfaces/virtio/inflight.h"
 
 /* 256 queues of 32768 packed descriptors need 256 MiB. */
 #define INFLIGHT_BYTES_MAX (512ull << 20)
-
-static bool is_packed(const struct vhost_user_connection *connection)
-{
-	return connection->features >> VIRTIO_F_RING_PACKED & 1;
-}
 
 /* Front ends that ask before SET_FEATURES get room for either format. */
 static uint64_t region_bytes(const struct vhost_user_connection *connection, unsigned queue_size)
@@ -30,7 +24,7 @@ static uint64_t region_bytes(const struct vhost_user_connection *connection, uns
 		 packed = inflight_region_bytes(true, queue_size);
 
 	if (connection->features_set)
-		return is_packed(connection) ? packed : split;
+		return vhost_user_queue_is_packed(connection) ? packed : split;
 	return packed > split ? packed : split;
 }
 

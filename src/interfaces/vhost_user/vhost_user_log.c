@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Migration: the dirty log that the front end gives us. */
-#include "interfaces/vhost_user/vhost_user_connection.h"
-
 #include <errno.h>
 
 #include "core/fd.h"
+#include "interfaces/endpoint_fd.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_handlers.h"
+#include "interfaces/vhost_user/vhost_user_queue.h"
 #include "interfaces/virtio/dirty_log.h"
 
 /* Every ring writes to the new log now: the old one can go. */

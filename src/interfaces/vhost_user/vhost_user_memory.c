@@ -4,13 +4,26 @@
  * it, and the message is answered when the last request in the old set has completed, so that the front end
  * may take the memory away.
  */
-#include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_memory.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "core/fd.h"
+#include "core/guest_memory.h"
 #include "core/memory_guard.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_endpoint.h"
+#include "interfaces/vhost_user/vhost_user_handlers.h"
+#include "interfaces/vhost_user/vhost_user_queue.h"
+
+int vhost_user_memory_init(struct vhost_user_memory *memory)
+{
+	*memory = (struct vhost_user_memory){ .removed_fd = -1 };
+	memory->set.guest = guest_memory_create();
+	return memory->set.guest ? 0 : -ENOMEM;
+}
 
 static void files_close(struct vhost_user_memory_file *files, unsigned count)
 {
@@ -18,18 +31,23 @@ static void files_close(struct vhost_user_memory_file *files, unsigned count)
 		fd_close(&files[i].fd);
 }
 
-void vhost_user_memory_finish(struct vhost_user_connection *connection)
+void vhost_user_memory_finish(struct vhost_user_memory *memory)
 {
-	assert(!connection->files_next && !connection->memory_next);
-	files_close(connection->files, connection->file_count);
-	free(connection->files);
-	guest_memory_put(connection->memory);
-	connection->files = NULL;
-	connection->file_count = 0;
-	connection->memory = NULL;
+	assert(!memory->next.files && !memory->next.guest);
+	files_close(memory->set.files, memory->set.file_count);
+	free(memory->set.files);
+	guest_memory_put(memory->set.guest);
+	memory->set = (struct vhost_user_memory_set){ 0 };
 }
 
 /* ---- the next set ---- */
+
+/* What a connection has, or will have once the change that is under way is done. */
+static const struct vhost_user_memory_set *set_of(const struct vhost_user_connection *other,
+						  const struct vhost_user_connection *changing)
+{
+	return other == changing ? &other->memory.next : &other->memory.set;
+}
 
 static unsigned slots_left(const struct vhost_user_connection *connection)
 {
@@ -37,7 +55,7 @@ static unsigned slots_left(const struct vhost_user_connection *connection)
 
 	for (const struct vhost_user_connection *other = connection->endpoint->connections; other;
 	     other = other->next)
-		used += other == connection ? other->file_next_count : other->file_count;
+		used += set_of(other, connection)->file_count;
 	return used < VHOST_USER_ENDPOINT_SLOTS ? VHOST_USER_ENDPOINT_SLOTS - used : 0;
 }
 
@@ -49,14 +67,12 @@ static bool admitted(const struct vhost_user_connection *connection, uint64_t by
 
 	for (const struct vhost_user_connection *other = connection->endpoint->connections; other;
 	     other = other->next) {
-		const struct vhost_user_memory_file *files =
-			other == connection ? other->files_next : other->files;
-		unsigned file_count = other == connection ? other->file_next_count : other->file_count;
+		const struct vhost_user_memory_set *set = set_of(other, connection);
 
 		/* Sizes that were accepted do not add up to 2^64. */
-		for (unsigned i = 0; i < file_count; i++)
-			total += files[i].region.size;
-		count += file_count;
+		for (unsigned i = 0; i < set->file_count; i++)
+			total += set->files[i].region.size;
+		count += set->file_count;
 	}
 	return memory_guard_admits(count, total, bytes);
 }
@@ -64,83 +80,80 @@ static bool admitted(const struct vhost_user_connection *connection, uint64_t by
 /*
  * Entries that are kept share their descriptor with the set in use; only fresh ones are the next set's own.
  */
-static int next_begin(struct vhost_user_connection *connection, bool keep)
+static int next_begin(struct vhost_user_memory *memory, bool keep)
 {
-	unsigned count = keep ? connection->file_count : 0;
+	struct vhost_user_memory_set *set = &memory->set, *next = &memory->next;
+	unsigned count = keep ? set->file_count : 0;
 
-	assert(!connection->memory_next && !connection->files_next);
-	connection->files_next =
-		calloc(count + VHOST_USER_MEMORY_REGIONS_MAX, sizeof(*connection->files_next));
-	connection->memory_next = keep ? guest_memory_get(connection->memory) : guest_memory_create();
-	connection->file_next_count = 0;
-	connection->files_replaced = !keep;
-	connection->file_removed_fd = -1;
-	if (!connection->files_next || !connection->memory_next)
+	assert(!next->guest && !next->files);
+	next->files = calloc(count + VHOST_USER_MEMORY_REGIONS_MAX, sizeof(*next->files));
+	next->guest = keep ? guest_memory_get(set->guest) : guest_memory_create();
+	next->file_count = 0;
+	memory->replaces = !keep;
+	memory->removed_fd = -1;
+	if (!next->files || !next->guest)
 		return -ENOMEM;
 	for (unsigned i = 0; i < count; i++) {
-		connection->files_next[i] = connection->files[i];
-		connection->files_next[i].fresh = false;
+		next->files[i] = set->files[i];
+		next->files[i].fresh = false;
 	}
-	connection->file_next_count = count;
+	next->file_count = count;
 	return 0;
 }
 
-static void next_forget(struct vhost_user_connection *connection)
+static void next_forget(struct vhost_user_memory *memory)
 {
-	connection->files_next = NULL;
-	connection->memory_next = NULL;
-	connection->file_next_count = 0;
-	connection->file_removed_fd = -1;
+	memory->next = (struct vhost_user_memory_set){ 0 };
+	memory->removed_fd = -1;
 }
 
-static void next_drop(struct vhost_user_connection *connection)
+static void next_drop(struct vhost_user_memory *memory)
 {
-	for (unsigned i = 0; i < connection->file_next_count; i++)
-		if (connection->files_next[i].fresh)
-			fd_close(&connection->files_next[i].fd);
-	free(connection->files_next);
-	guest_memory_put(connection->memory_next);
-	next_forget(connection);
+	struct vhost_user_memory_set *next = &memory->next;
+
+	for (unsigned i = 0; i < next->file_count; i++)
+		if (next->files[i].fresh)
+			fd_close(&next->files[i].fd);
+	free(next->files);
+	guest_memory_put(next->guest);
+	next_forget(memory);
 }
 
-static void next_commit(struct vhost_user_connection *connection)
+static void next_commit(struct vhost_user_memory *memory)
 {
-	if (connection->files_replaced)
-		files_close(connection->files, connection->file_count);
-	fd_close(&connection->file_removed_fd);
-	free(connection->files);
-	guest_memory_put(connection->memory);
-	connection->files = connection->files_next;
-	connection->file_count = connection->file_next_count;
-	connection->memory = connection->memory_next;
-	next_forget(connection);
+	if (memory->replaces)
+		files_close(memory->set.files, memory->set.file_count);
+	fd_close(&memory->removed_fd);
+	free(memory->set.files);
+	guest_memory_put(memory->set.guest);
+	memory->set = memory->next;
+	next_forget(memory);
 }
 
 /* Takes `fd` on success. */
 static int next_add(struct vhost_user_connection *connection, const struct vhost_user_memory_region *region,
 		    int fd)
 {
+	struct vhost_user_memory_set *next = &connection->memory.next;
 	struct guest_region_description description = {
 		.guest_address = region->guest_address,
 		.size = region->size,
 		.user_address = region->user_address,
 		.file_offset = region->file_offset,
 	};
-	struct guest_memory *memory;
+	struct guest_memory *guest;
 	int error;
 
-	if (connection->file_next_count >= VHOST_USER_MEMORY_SLOTS || slots_left(connection) == 0 ||
+	if (next->file_count >= VHOST_USER_MEMORY_SLOTS || slots_left(connection) == 0 ||
 	    !admitted(connection, region->size))
 		return -ENOSPC;
-	error = guest_memory_add(connection->memory_next, &description, fd, &memory);
+	error = guest_memory_add(next->guest, &description, fd, &guest);
 	if (error)
 		return error;
-	guest_memory_put(connection->memory_next);
-	connection->memory_next = memory;
-	connection->files_next[connection->file_next_count].region = *region;
-	connection->files_next[connection->file_next_count].fd = fd;
-	connection->files_next[connection->file_next_count].fresh = true;
-	connection->file_next_count++;
+	guest_memory_put(next->guest);
+	next->guest = guest;
+	next->files[next->file_count++] =
+		(struct vhost_user_memory_file){ .region = *region, .fd = fd, .fresh = true };
 	return 0;
 }
 
@@ -150,24 +163,22 @@ static bool same_region(const struct vhost_user_memory_region *a, const struct v
 	       a->user_address == b->user_address;
 }
 
-static int next_remove(struct vhost_user_connection *connection,
-		       const struct vhost_user_memory_region *region)
+static int next_remove(struct vhost_user_memory *memory, const struct vhost_user_memory_region *region)
 {
-	struct guest_memory *memory;
-	int error = guest_memory_remove(connection->memory_next, region->guest_address, region->size,
-					region->user_address, &memory);
+	struct vhost_user_memory_set *next = &memory->next;
+	struct guest_memory *guest;
+	int error = guest_memory_remove(next->guest, region->guest_address, region->size,
+					region->user_address, &guest);
 
 	if (error)
 		return error;
-	guest_memory_put(connection->memory_next);
-	connection->memory_next = memory;
-	for (unsigned i = 0; i < connection->file_next_count; i++) {
-		struct vhost_user_memory_file *file = &connection->files_next[i];
-
-		if (!same_region(&file->region, region))
+	guest_memory_put(next->guest);
+	next->guest = guest;
+	for (unsigned i = 0; i < next->file_count; i++) {
+		if (!same_region(&next->files[i].region, region))
 			continue;
-		connection->file_removed_fd = file->fd;
-		*file = connection->files_next[--connection->file_next_count];
+		memory->removed_fd = next->files[i].fd;
+		next->files[i] = next->files[--next->file_count];
 		break;
 	}
 	return 0;
@@ -176,14 +187,14 @@ static int next_remove(struct vhost_user_connection *connection,
 int vhost_user_memory_append(struct vhost_user_connection *connection,
 			     const struct vhost_user_memory_region *region, int fd)
 {
-	int error = next_begin(connection, true);
+	int error = next_begin(&connection->memory, true);
 
 	if (!error)
 		error = next_add(connection, region, fd);
 	if (error)
-		next_drop(connection);
+		next_drop(&connection->memory);
 	else
-		next_commit(connection);
+		next_commit(&connection->memory);
 	return error;
 }
 
@@ -194,7 +205,7 @@ static void on_released(struct vhost_user_connection *connection)
 {
 	enum vhost_user_outcome outcome;
 
-	next_commit(connection);
+	next_commit(&connection->memory);
 	outcome = vhost_user_rings_start(connection);
 	if (outcome != VHOST_USER_LATER)
 		vhost_user_message_finish(connection, outcome);
@@ -203,7 +214,7 @@ static void on_released(struct vhost_user_connection *connection)
 static enum vhost_user_outcome next_use(struct vhost_user_connection *connection)
 {
 	vhost_user_job_begin(connection, on_released);
-	vhost_user_queues_post_memory(connection, connection->memory_next);
+	vhost_user_queues_post_memory(connection, connection->memory.next.guest);
 	vhost_user_job_end_posting(connection);
 	return VHOST_USER_LATER;
 }
@@ -227,7 +238,7 @@ static enum vhost_user_outcome next_refuse(struct vhost_user_connection *connect
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (texts[i].error == error)
 			text = texts[i].text;
-	next_drop(connection);
+	next_drop(&connection->memory);
 	vhost_user_complain(connection, text, address);
 	return error == -EBADF || error == -EACCES ? VHOST_USER_VIOLATION : VHOST_USER_REFUSED;
 }
@@ -249,7 +260,7 @@ enum vhost_user_outcome vhost_user_set_mem_table(struct vhost_user_connection *c
 		vhost_user_complain(connection, "no regions", 0);
 		return VHOST_USER_REFUSED;
 	}
-	error = next_begin(connection, false);
+	error = next_begin(&connection->memory, false);
 	for (unsigned i = 0; !error && i < table->count; i++) {
 		address = table->region[i].guest_address;
 		error = next_add(connection, &table->region[i], message->fds[i]);
@@ -271,7 +282,7 @@ enum vhost_user_outcome vhost_user_add_mem_reg(struct vhost_user_connection *con
 					       struct vhost_user_message *message)
 {
 	const struct vhost_user_memory_region *region = &message->payload.region.region;
-	int error = next_begin(connection, true);
+	int error = next_begin(&connection->memory, true);
 
 	if (!error)
 		error = next_add(connection, region, message->fds[0]);
@@ -285,9 +296,9 @@ enum vhost_user_outcome vhost_user_rem_mem_reg(struct vhost_user_connection *con
 					       struct vhost_user_message *message)
 {
 	const struct vhost_user_memory_region *region = &message->payload.region.region;
-	int error = next_begin(connection, true);
+	int error = next_begin(&connection->memory, true);
 
 	if (!error)
-		error = next_remove(connection, region);
+		error = next_remove(&connection->memory, region);
 	return error ? next_refuse(connection, error, region->guest_address) : next_use(connection);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "interfaces/vhost_user/vhost_user_messages.h"
 
-#include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_handlers.h"
 
 #define EXACT(type)	  .size_min = sizeof(type), .size_max = sizeof(type)
 #define BETWEEN(min, max) .size_min = (min), .size_max = (max)

@@ -5,8 +5,9 @@
  * `ring` are written there. Posting keeps the order, so the news of a broken ring arrives before the answer
  * to the stop that follows it.
  */
-#include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_queue.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,12 @@
 #include "core/checked.h"
 #include "core/container.h"
 #include "core/fd.h"
+#include "core/stats.h"
+#include "interfaces/vhost_user/vhost_user_backend.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_endpoint.h"
+#include "interfaces/vhost_user/vhost_user_error_signal.h"
+#include "interfaces/vhost_user/vhost_user_inflight.h"
 
 /* Packed rings: bit 15 of each half is the wrap counter, which starts at 1. */
 #define PACKED_WRAP	     0x8000u
@@ -22,7 +29,7 @@
 /* Bits that the driver never sees. */
 #define TRANSPORT_FEATURES (1ull << VHOST_F_LOG_ALL | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
 
-static bool is_packed(const struct vhost_user_connection *connection)
+bool vhost_user_queue_is_packed(const struct vhost_user_connection *connection)
 {
 	return connection->features >> VIRTIO_F_RING_PACKED & 1;
 }
@@ -241,7 +248,7 @@ static void answer(struct vhost_user_queue *queue, int result)
 {
 	queue->command.result = result;
 	queue->command.message.run = answer_on_control;
-	loop_post(queue->connection->endpoint->options.endpoint.control, &queue->command.message);
+	loop_post(vhost_user_connection_control(queue->connection), &queue->command.message);
 }
 
 static void broken_on_worker(void *context, enum virtqueue_violation violation, uint64_t offending_value)
@@ -251,7 +258,7 @@ static void broken_on_worker(void *context, enum virtqueue_violation violation, 
 	queue->violation = violation;
 	queue->offending_value = offending_value;
 	queue->broken_message.run = broken_on_control;
-	loop_post(queue->connection->endpoint->options.endpoint.control, &queue->broken_message);
+	loop_post(vhost_user_connection_control(queue->connection), &queue->broken_message);
 }
 
 /* The ring's own code has returned by now: it may be freed. */
@@ -392,14 +399,14 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 {
 	struct vhost_user_connection *connection = queue->connection;
 	const struct vhost_user_options *options = &connection->endpoint->options;
-	bool packed = is_packed(connection), fits;
+	bool packed = vhost_user_queue_is_packed(connection), fits;
 	struct virtqueue_setup setup = {
 		.index = queue->index,
 		.size = queue->size,
 		.features = connection->features & ~TRANSPORT_FEATURES,
 		.model = options->model,
 		.device = options->device,
-		.memory = connection->memory,
+		.memory = connection->memory.set.guest,
 		.descriptor_user = queue->address.descriptor,
 		.driver_user = queue->address.available,
 		.device_user = queue->address.used,

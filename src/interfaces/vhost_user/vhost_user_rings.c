@@ -3,18 +3,16 @@
  * Messages about rings. A ring starts when its kick descriptor (or "no descriptor") has come and everything
  * else is known by then or follows later; GET_VRING_BASE stops it.
  */
-#include "interfaces/vhost_user/vhost_user_connection.h"
-
 #include <errno.h>
-#include <limits.h>
 
 #include "core/checked.h"
 #include "core/fd.h"
-
-static bool is_packed(const struct vhost_user_connection *connection)
-{
-	return connection->features >> VIRTIO_F_RING_PACKED & 1;
-}
+#include "core/guest_memory.h"
+#include "interfaces/endpoint_fd.h"
+#include "interfaces/vhost_user/vhost_user_connection.h"
+#include "interfaces/vhost_user/vhost_user_endpoint.h"
+#include "interfaces/vhost_user/vhost_user_handlers.h"
+#include "interfaces/vhost_user/vhost_user_queue.h"
 
 /* NULL, with a complaint, when there is no such queue. The index is compared before it is narrowed. */
 static struct vhost_user_queue *queue_find(struct vhost_user_connection *connection, uint64_t index)
@@ -25,18 +23,11 @@ static struct vhost_user_queue *queue_find(struct vhost_user_connection *connect
 	return NULL;
 }
 
-static enum vhost_user_outcome refuse(struct vhost_user_connection *connection, const char *reason,
-				      uint64_t value)
-{
-	vhost_user_complain(connection, reason, value);
-	return VHOST_USER_REFUSED;
-}
-
 /* ---- start ---- */
 
 static bool in_memory(const struct vhost_user_queue *queue)
 {
-	const struct guest_memory *memory = queue->connection->memory;
+	const struct guest_memory *memory = queue->connection->memory.set.guest;
 
 	return guest_memory_holds_user(memory, queue->address.descriptor, 1) &&
 	       guest_memory_holds_user(memory, queue->address.available, 1) &&
@@ -91,7 +82,7 @@ enum vhost_user_outcome vhost_user_rings_start(struct vhost_user_connection *con
 		}
 		for (unsigned i = 0; i < connection->queue_count; i++)
 			forget_kick(&connection->queues[i]);
-		return refuse(connection, "the rings of another front end run", 0);
+		return vhost_user_refuse(connection, "the rings of another front end run", 0);
 	}
 	vhost_user_job_begin(connection, on_started);
 	for (unsigned i = 0; i < connection->queue_count; i++) {
@@ -119,11 +110,11 @@ enum vhost_user_outcome vhost_user_set_vring_num(struct vhost_user_connection *c
 	if (!queue)
 		return VHOST_USER_REFUSED;
 	if (queue->started)
-		return refuse(connection, "the ring runs", queue->index);
+		return vhost_user_refuse(connection, "the ring runs", queue->index);
 	if (size == 0 || size > connection->endpoint->queue_size_max)
-		return refuse(connection, "queue size out of range", size);
-	if (!is_packed(connection) && !is_power_of_two(size))
-		return refuse(connection, "queue size is no power of two", size);
+		return vhost_user_refuse(connection, "queue size out of range", size);
+	if (!vhost_user_queue_is_packed(connection) && !is_power_of_two(size))
+		return vhost_user_refuse(connection, "queue size is no power of two", size);
 	queue->size = size;
 	return vhost_user_rings_start(connection);
 }
@@ -132,9 +123,9 @@ enum vhost_user_outcome vhost_user_set_vring_num(struct vhost_user_connection *c
 static bool address_fits(const struct vhost_user_queue *queue, const struct vhost_user_vring_address *address)
 {
 	const struct vhost_user_connection *connection = queue->connection;
-	const struct guest_memory *memory = connection->memory;
+	const struct guest_memory *memory = connection->memory.set.guest;
 	uint64_t size = queue->size;
-	bool packed = is_packed(connection);
+	bool packed = vhost_user_queue_is_packed(connection);
 
 	if (size == 0 || memory->count == 0 || !connection->features_set)
 		return true;
@@ -172,15 +163,15 @@ enum vhost_user_outcome vhost_user_set_vring_addr(struct vhost_user_connection *
 	if (!queue)
 		return VHOST_USER_REFUSED;
 	if (address->flags & ~VHOST_USER_VRING_F_LOG)
-		return refuse(connection, "unknown flags", address->flags);
+		return vhost_user_refuse(connection, "unknown flags", address->flags);
 	if (queue->started) {
 		if (address->descriptor != queue->address.descriptor ||
 		    address->used != queue->address.used || address->available != queue->address.available)
-			return refuse(connection, "the ring runs elsewhere", address->descriptor);
+			return vhost_user_refuse(connection, "the ring runs elsewhere", address->descriptor);
 		return set_log_of(connection, queue, address);
 	}
 	if (!address_fits(queue, address))
-		return refuse(connection, "ring outside memory", address->descriptor);
+		return vhost_user_refuse(connection, "ring outside memory", address->descriptor);
 	queue->address = *address;
 	queue->address_set = true;
 	return vhost_user_rings_start(connection);
@@ -195,9 +186,9 @@ enum vhost_user_outcome vhost_user_set_vring_base(struct vhost_user_connection *
 	if (!queue)
 		return VHOST_USER_REFUSED;
 	if (queue->started)
-		return refuse(connection, "the ring runs", queue->index);
-	if (!is_packed(connection) && base > UINT16_MAX)
-		return refuse(connection, "base out of range", base);
+		return vhost_user_refuse(connection, "the ring runs", queue->index);
+	if (!vhost_user_queue_is_packed(connection) && base > UINT16_MAX)
+		return vhost_user_refuse(connection, "base out of range", base);
 	queue->base = base;
 	queue->base_set = true;
 	return VHOST_USER_DONE;
@@ -208,7 +199,7 @@ enum vhost_user_outcome vhost_user_set_vring_base(struct vhost_user_connection *
 static void answer_base(struct vhost_user_connection *connection, struct vhost_user_queue *queue)
 {
 	struct virtqueue_position initial = { .available_wrap = true, .used_wrap = true };
-	bool packed = is_packed(connection);
+	bool packed = vhost_user_queue_is_packed(connection);
 
 	forget_kick(queue);
 	if (queue->broken) {
@@ -261,7 +252,7 @@ static enum vhost_user_outcome take_event(struct vhost_user_connection *connecti
 	struct vhost_user_queue *queue;
 
 	if (value & ~(VHOST_USER_VRING_INDEX_MASK | VHOST_USER_VRING_NOFD))
-		return refuse(connection, "unknown flags", value);
+		return vhost_user_refuse(connection, "unknown flags", value);
 	queue = queue_find(connection, value & VHOST_USER_VRING_INDEX_MASK);
 	if (!queue)
 		return VHOST_USER_REFUSED;
@@ -356,7 +347,7 @@ enum vhost_user_outcome vhost_user_set_vring_enable(struct vhost_user_connection
 	if (!queue)
 		return VHOST_USER_REFUSED;
 	if (enable > 1)
-		return refuse(connection, "neither 0 nor 1", enable);
+		return vhost_user_refuse(connection, "neither 0 nor 1", enable);
 	queue->enabled = enable;
 	if (!queue->started)
 		return VHOST_USER_DONE;
