@@ -83,7 +83,8 @@ struct vhost_user_connection *vhost_user_connection_create(struct vhost_user_end
 	if (!connection)
 		return NULL;
 	connection->endpoint = endpoint;
-	connection->socket = connection->reply_fd = connection->log_fd = connection->backend.fd = -1;
+	connection->socket = connection->reply_fd = connection->log_fd = -1;
+	vhost_user_backend_init(&connection->backend);
 	connection->watch.ready = on_ready;
 	connection->timer.expired = on_timer;
 	connection->task.run = on_task;

@@ -21,7 +21,9 @@
 #include "interfaces/vhost_user/vhost_user_queue.h"
 #include "interfaces/virtio/dirty_log.h"
 
-#define FORMAT_VERSION	     1u
+/* 1: without messages on the back-end channel that wait for an answer. It is still read. */
+#define FORMAT_VERSION	     2u
+#define FORMAT_VERSION_MIN   1u
 #define VIOLATIONS_SAVED_MAX 256u
 
 /* ---- suspend, resume ---- */
@@ -51,7 +53,7 @@ void vhost_user_suspend(struct endpoint *base, void (*suspended)(void *context),
 	endpoint_socket_suspend(&endpoint->socket);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next) {
-		loop_timer_stop(endpoint->options.endpoint.control, &connection->backend.timer);
+		vhost_user_backend_suspend(connection);
 		vhost_user_connection_defer(connection);
 	}
 	vhost_user_endpoint_check_suspended(endpoint);
@@ -92,10 +94,7 @@ static void resume(struct vhost_user_connection *connection)
 		return;
 	if (!connection->introduced)
 		loop_timer_start(control, &connection->timer, loop_now_ns(control) + VHOST_USER_HANDSHAKE_NS);
-	if (connection->backend.config_news) {
-		connection->backend.config_news = false;
-		vhost_user_backend_notify(connection);
-	}
+	vhost_user_backend_resume(connection);
 	if (!connection->busy)
 		resume_rings(connection);
 	vhost_user_connection_defer(connection);
@@ -175,8 +174,7 @@ static void save_connection(struct handover *handover, const struct vhost_user_c
 	handover_put_u64(handover, connection->features_set);
 	handover_put_u64(handover, connection->protocol_features);
 	handover_put_u64(handover, connection->status);
-	handover_put_u64(handover, connection->backend.config_news);
-	handover_put_fd(handover, connection->backend.fd);
+	vhost_user_backend_save(connection, handover);
 	save_message(handover, connection);
 	save_memory(handover, connection);
 	handover_put_u64(handover, connection->queue_count);
@@ -315,7 +313,8 @@ static void restore_log(struct handover *handover, struct vhost_user_connection 
 }
 
 /* Returns 0 or -errno; what was built belongs to the endpoint, also after a failure. */
-static int restore_connection(struct vhost_user_endpoint *endpoint, struct handover *handover)
+static int restore_connection(struct vhost_user_endpoint *endpoint, struct handover *handover,
+			      uint64_t version)
 {
 	struct vhost_user_connection *connection;
 	int socket = handover_get_fd(handover);
@@ -333,8 +332,7 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 	connection->features_set = handover_get_flag(handover);
 	connection->protocol_features = handover_get_u64(handover);
 	connection->status = (uint8_t)handover_get_at_most(handover, UINT8_MAX);
-	connection->backend.config_news = handover_get_flag(handover);
-	connection->backend.fd = handover_get_fd(handover);
+	vhost_user_backend_restore(connection, handover, version >= 2);
 	handover_fail_if(handover, connection->features & ~vhost_user_endpoint_features(endpoint));
 	handover_fail_if(handover, connection->protocol_features & ~VHOST_USER_PROTOCOL_FEATURES);
 	handover_fail_if(handover, (is_owner && endpoint->owner) || (is_last_owner && endpoint->last_owner));
@@ -372,10 +370,10 @@ static void restore_violations(struct handover *handover, struct vhost_user_endp
 
 static int restore_endpoint(struct vhost_user_endpoint *endpoint, struct handover *handover)
 {
-	uint64_t connections;
+	uint64_t connections, version = handover_get_at_most(handover, FORMAT_VERSION);
 	int error;
 
-	handover_fail_if(handover, handover_get_u64(handover) != FORMAT_VERSION);
+	handover_fail_if(handover, version < FORMAT_VERSION_MIN);
 	endpoint_socket_restore(&endpoint->socket, handover);
 	endpoint->protocol_errors = handover_get_u64(handover);
 	restore_violations(handover, endpoint);
@@ -383,7 +381,7 @@ static int restore_endpoint(struct vhost_user_endpoint *endpoint, struct handove
 	connections = handover_get_at_most(handover, VHOST_USER_CONNECTIONS_MAX);
 	error = handover->error;
 	for (uint64_t i = 0; i < connections && !error; i++)
-		error = restore_connection(endpoint, handover);
+		error = restore_connection(endpoint, handover, version);
 	return error;
 }
 

@@ -195,6 +195,19 @@ const char *vhost_user_header_check(const struct vhost_user_header *header)
 	return NULL;
 }
 
+const char *vhost_user_answer_check(const struct vhost_user_header *header, uint32_t request)
+{
+	if ((header->flags & VHOST_USER_VERSION_MASK) != VHOST_USER_VERSION)
+		return "version of the answer is not 1";
+	if (header->flags != (VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY))
+		return "not an answer";
+	if (header->request != request)
+		return "an answer to another request";
+	if (header->size != sizeof(uint64_t))
+		return "answer has the wrong size";
+	return NULL;
+}
+
 enum vhost_user_outcome vhost_user_message_check(const struct vhost_user_header *header, unsigned fd_count,
 						 uint64_t protocol_features, bool running,
 						 const char **ret_reason)

@@ -87,7 +87,10 @@ enum vhost_user_request {
 };
 
 /* Requests of ours on the back-end channel. */
-#define VHOST_USER_BACKEND_CONFIG_CHANGE_MSG 2u
+enum vhost_user_backend_request {
+	VHOST_USER_BACKEND_CONFIG_CHANGE_MSG = 2,
+	VHOST_USER_BACKEND_REQUESTS
+};
 
 struct vhost_user_header {
 	uint32_t request;
@@ -95,6 +98,9 @@ struct vhost_user_header {
 	uint32_t size;		/* payload bytes */
 };
 static_assert(sizeof(struct vhost_user_header) == 12, "vhost-user header");
+
+/* On the back-end channel: a header and a number, 0 for success. */
+#define VHOST_USER_ANSWER_BYTES (sizeof(struct vhost_user_header) + sizeof(uint64_t))
 
 struct vhost_user_vring_state {
 	uint32_t index;
@@ -235,6 +241,12 @@ const char *vhost_user_request_name(uint32_t request);
  * cannot be followed any further.
  */
 const char *vhost_user_header_check(const struct vhost_user_header *header);
+
+/*
+ * Is this the header of the answer to `request`, a request of ours on the back-end channel? Returns NULL, or
+ * what is wrong with it: then the channel cannot be followed any further.
+ */
+const char *vhost_user_answer_check(const struct vhost_user_header *header, uint32_t request);
 
 /*
  * The preconditions of the table. DONE: the handler may see it. REFUSED: not offered, not negotiated or not

@@ -82,40 +82,6 @@ static void inflight_round_trip(void **state)
 	close(socket);
 }
 
-static void on_suspended(void *context)
-{
-	*(bool *)context = true;
-}
-
-/* Hands the endpoint to "another process", which lives on the same loops. */
-static void take_over(struct bench *bench)
-{
-	struct handover out = { 0 }, in;
-	struct endpoint *successor;
-	bool suspended = false;
-	int pair[2];
-
-	endpoint_suspend(bench->endpoint, on_suspended, &suspended);
-	TURN_UNTIL(bench, suspended);
-	for (unsigned i = 0; i < FAKE_RINGS; i++)
-		assert_null(fake_ring[i]);
-	endpoint_save(bench->endpoint, &out);
-	assert_int_equal(out.error, 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(handover_send(&out, pair[0]), 0);
-	assert_int_equal(handover_receive(pair[1], &in), 0);
-	close(pair[0]);
-	close(pair[1]);
-	assert_int_equal(vhost_user_restore(&bench->options, &in, &successor), 0);
-	assert_int_equal(in.position, in.length);
-	handover_finish(&in);
-	handover_finish(&out);
-	endpoint_destroy(bench->endpoint, on_gone, bench);
-	TURN_UNTIL(bench, bench->gone);
-	bench->gone = false;
-	bench->endpoint = successor;
-}
-
 static void takeover(void **state)
 {
 	struct bench *bench = *state;
@@ -194,6 +160,78 @@ static void takeover_of_lost_memory(void **state)
 	close(other);
 }
 
+/* The stream of a predecessor that asked nothing on the back-end channel: one front end, no ring. */
+static void put_format_1(struct handover *out, int socket, int channel)
+{
+	const uint64_t endpoint[] = { 0, 0, 0, 1, 0, 0, 0 };	/* file, counters, kinds of violations */
+	const struct vhost_user_vring_address address = { 0 };
+	const uint64_t counts[4] = { 0 };
+
+	handover_put_u64(out, 1);
+	handover_put_fd(out, -1);
+	for (size_t i = 0; i < sizeof(endpoint) / sizeof(endpoint[0]); i++)
+		handover_put_u64(out, endpoint[i]);
+	handover_put_bytes(out, counts, sizeof(counts));
+	handover_put_u64(out, 1);
+	handover_put_fd(out, socket);
+	handover_put_u64(out, 0);
+	handover_put_u64(out, 0);
+	handover_put_u64(out, 1);
+	handover_put_u64(out, BASIC_FEATURES);
+	handover_put_u64(out, 1);
+	handover_put_u64(out, ALL_PROTOCOL);
+	handover_put_u64(out, 0);
+	handover_put_u64(out, 1);
+	handover_put_fd(out, channel);
+	handover_put_bytes(out, "", 0);
+	handover_put_bytes(out, "", 0);
+	handover_put_u64(out, 0);
+	handover_put_u64(out, 0);
+	handover_put_fd(out, -1);
+	handover_put_fd(out, -1);
+	handover_put_u64(out, FAKE_RINGS);
+	for (unsigned i = 0; i < FAKE_RINGS; i++) {
+		handover_put_u64(out, 0);
+		handover_put_u64(out, 0);
+		handover_put_bytes(out, &address, sizeof(address));
+		for (unsigned k = 0; k < 6; k++)
+			handover_put_u64(out, 0);
+		for (unsigned k = 0; k < 3; k++)
+			handover_put_fd(out, -1);
+	}
+}
+
+static void takeover_of_format_1(void **state)
+{
+	struct bench *bench = *state;
+	struct handover out = { 0 }, in;
+	int pair[2], front[2], channel[2];
+
+	endpoint_destroy(bench->endpoint, on_gone, bench);
+	TURN_UNTIL(bench, bench->gone);
+	bench->gone = false;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, front), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel), 0);
+	put_format_1(&out, front[1], channel[1]);
+	assert_int_equal(out.error, 0);
+	assert_int_equal(handover_send(&out, pair[0]), 0);
+	assert_int_equal(handover_receive(pair[1], &in), 0);
+	assert_int_equal(vhost_user_restore(&bench->options, &in, &bench->endpoint), 0);
+	assert_int_equal(in.position, in.length);
+	handover_finish(&in);
+	handover_finish(&out);
+	/* The configuration changed before: the successor tells, and asks for an answer as it always does. */
+	TURN_UNTIL(bench, readable(channel[0]));
+	assert_int_equal(ask_u64(bench, front[0], VHOST_USER_GET_PROTOCOL_FEATURES), ALL_PROTOCOL);
+	assert_int_equal(bench_status(bench).connects, 1);
+	for (unsigned i = 0; i < 2; i++) {
+		close(pair[i]);
+		close(front[i]);
+		close(channel[i]);
+	}
+}
+
 static void suspend_and_go_on(void **state)
 {
 	struct bench *bench = *state;
@@ -237,6 +275,7 @@ int main(void)
 		BENCH_TEST(takeover),
 		BENCH_TEST(takeover_of_a_broken_ring),
 		BENCH_TEST(takeover_of_lost_memory),
+		BENCH_TEST(takeover_of_format_1),
 		BENCH_TEST(suspend_and_go_on),
 		BENCH_TEST(takeover_of_nonsense),
 	};

@@ -46,6 +46,24 @@ static void headers(void **state)
 	}
 }
 
+static void answers(void **state)
+{
+	const struct vhost_user_header good = { 2, VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY, 8 };
+	struct vhost_user_header header = good;
+
+	assert_null(vhost_user_answer_check(&header, 2));
+	assert_non_null(vhost_user_answer_check(&header, 3));
+	for (unsigned bit = 0; bit < 32; bit++) {
+		header.flags = good.flags ^ 1u << bit;
+		assert_non_null(vhost_user_answer_check(&header, 2));
+	}
+	header.flags = good.flags;
+	for (uint32_t size = 0; size < 64; size++) {
+		header.size = size;
+		assert_int_equal(vhost_user_answer_check(&header, 2) == NULL, size == 8);
+	}
+}
+
 /* Properties that every row must have, so that a new one cannot be half filled in. */
 static void every_row(void **state)
 {
@@ -128,7 +146,8 @@ static void not_offered(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(headers),		cmocka_unit_test(every_row),
+		cmocka_unit_test(headers),		cmocka_unit_test(answers),
+		cmocka_unit_test(every_row),
 		cmocka_unit_test(bounds_of_every_row),	cmocka_unit_test(states),
 		cmocka_unit_test(not_offered),
 	};

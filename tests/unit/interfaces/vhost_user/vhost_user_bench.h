@@ -102,6 +102,9 @@ static const struct virtio_model_ops device_model = {
 
 /* ---- the bench ---- */
 
+/* Of the loops of benches made from now on; NULL: real ones. */
+static const struct loop_clocks *bench_clocks;
+
 struct bench {
 	struct loop *control, *worker;
 	struct fake_device device;
@@ -164,7 +167,7 @@ static inline struct endpoint_status bench_status(const struct bench *bench)
 static inline int bench_setup(void **state)
 {
 	struct bench *bench = calloc(1, sizeof(*bench));
-	struct loop_options loop_options = { .name = "test", .entries = 64 };
+	struct loop_options loop_options = { .name = "test", .entries = 64, .clocks = bench_clocks };
 
 	log_set_level(LOG_LEVEL_ERROR);
 	memory_guard_install();
@@ -217,12 +220,49 @@ static inline int bench_teardown(void **state)
 	for (unsigned i = 0; i < FAKE_RINGS; i++)
 		assert_null(fake_ring[i]);
 	assert_int_equal(fake_starts, fake_stops);
-	assert_int_equal(count_fds(), bench->fds_before);
+	/* Sockets with unread messages are closed by a thread. */
+	TURN_UNTIL(bench, count_fds() == bench->fds_before);
 	assert_int_equal(rmdir(bench->directory), 0);
 	loop_destroy(bench->control);
 	loop_destroy(bench->worker);
 	free(bench);
 	return 0;
+}
+
+/* ---- takeover ---- */
+
+static inline void on_suspended(void *context)
+{
+	*(bool *)context = true;
+}
+
+/* Hands the endpoint to "another process", which lives on the same loops. */
+static inline void take_over(struct bench *bench)
+{
+	struct handover out = { 0 }, in;
+	struct endpoint *successor;
+	bool suspended = false;
+	int pair[2];
+
+	endpoint_suspend(bench->endpoint, on_suspended, &suspended);
+	TURN_UNTIL(bench, suspended);
+	for (unsigned i = 0; i < FAKE_RINGS; i++)
+		assert_null(fake_ring[i]);
+	endpoint_save(bench->endpoint, &out);
+	assert_int_equal(out.error, 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(handover_send(&out, pair[0]), 0);
+	assert_int_equal(handover_receive(pair[1], &in), 0);
+	close(pair[0]);
+	close(pair[1]);
+	assert_int_equal(vhost_user_restore(&bench->options, &in, &successor), 0);
+	assert_int_equal(in.position, in.length);
+	handover_finish(&in);
+	handover_finish(&out);
+	endpoint_destroy(bench->endpoint, on_gone, bench);
+	TURN_UNTIL(bench, bench->gone);
+	bench->gone = false;
+	bench->endpoint = successor;
 }
 
 /* ---- the front end ---- */
