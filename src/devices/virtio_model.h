@@ -70,6 +70,13 @@ struct virtio_queue_setup {
 	unsigned size;			/* descriptors; slots are below it */
 };
 
+/* What a front end may say to some kinds of devices only, beside rings and configuration. */
+enum virtio_model_message {
+	VIRTIO_MODEL_MTU,		/* number: bytes of the largest packet, 68 to 65535 */
+	VIRTIO_MODEL_ANNOUNCE,		/* number: the MAC address (first byte lowest) that moved here */
+	VIRTIO_MODEL_DISPLAY_SOCKET,	/* fd: a stream socket to the front end's display */
+};
+
 /* Filled in statically by each model. `device` is what the model's own create function returned. */
 struct virtio_model_ops {
 	const char *name;		/* "virtio-blk" */
@@ -103,6 +110,14 @@ struct virtio_model_ops {
 
 	/* Takes one chain; it may be answered before the return or later. Worker; must not block. */
 	void (*handle)(void *queue, struct virtio_chain *chain);
+
+	/* Messages that the device takes, bits 1 << VIRTIO_MODEL_…; 0: none, and message() may be NULL. */
+	uint32_t messages;
+	/*
+	 * One of them. Returns 0, or -errno: refused. *fd (-1: the message has none) is the model's once the
+	 * model has set it to -1. Control thread; must not block.
+	 */
+	int (*message)(void *device, enum virtio_model_message message, uint64_t number, int *fd);
 };
 
 #endif

@@ -182,7 +182,7 @@ static uint32_t repair(uint32_t request, union vhost_user_payload *payload)
 		return 8;
 	default:
 		payload->state.index %= QUEUES;
-		return vhost_user_rule_find(request) ? vhost_user_rule_find(request)->size_min : 8;
+		return vhost_user_rule_find(request, ~0u) ? vhost_user_rule_find(request, ~0u)->size_min : 8;
 	}
 }
 

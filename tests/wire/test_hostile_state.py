@@ -13,7 +13,7 @@ import virtio
 from frontend import FrontEnd, Setup
 from hostile import ANY, SPLIT, Attacks, refused_or_closed, scribbler
 from patience import wait_until, watch_nothing
-from vhost_user import Closed, Connection, Protocol, Request
+from vhost_user import BACKEND_CONFIG_CHANGE, FLAG_REPLY, VERSION, Closed, Connection, Protocol, Request
 
 attack = Attacks()
 MIB = 1 << 20
@@ -121,6 +121,23 @@ def _(mallory, setup):
     mallory.expect_working()
     ours.close()
     theirs.close()
+
+
+@attack("B32", "lying-answers", ANY)
+def _(mallory, setup):
+    """Answers to nothing, one and a flood: the channel ends, and nothing else does."""
+    front = mallory.start(setup)
+    answer = struct.pack("<3IQ", BACKEND_CONFIG_CHANGE, VERSION | FLAG_REPLY, 8, 0)
+    for sent in (b"\0", answer, answer * 5000):
+        ours, theirs = socket.socketpair()
+        assert not front.connection.set_backend_req_fd(theirs.fileno())
+        theirs.close()
+        ours.settimeout(60)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            ours.sendall(sent)
+            assert ours.recv(1) == b"", "the daemon keeps the channel"
+        ours.close()
+    mallory.expect_working()
 
 
 def grow(daemon, disk, step):

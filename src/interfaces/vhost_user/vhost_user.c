@@ -30,6 +30,13 @@ uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint
 	       1ull << VHOST_F_LOG_ALL | 1ull << VHOST_USER_F_PROTOCOL_FEATURES;
 }
 
+uint64_t vhost_user_endpoint_protocol_features(const struct vhost_user_endpoint *endpoint)
+{
+	const struct vhost_user_options *options = &endpoint->options;
+
+	return VHOST_USER_PROTOCOL_FEATURES | vhost_user_model_features(options->model->messages);
+}
+
 /* ---- life ---- */
 
 static void endpoint_free(struct vhost_user_endpoint *endpoint)
@@ -97,7 +104,7 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 	endpoint_socket_init(&endpoint->socket, &endpoint->options.endpoint, &socket_ops, endpoint,
 			     &endpoint->subject);
 	queues = options->model->queue_count(options->device);
-	assert(queues > 0);
+	assert(queues > 0 && (!options->model->messages || options->model->message));
 	endpoint->queue_count = queues < VHOST_USER_QUEUES_MAX ? queues : VHOST_USER_QUEUES_MAX;
 	endpoint->queue_size_max = options->queue_size_max ? options->queue_size_max : QUEUE_SIZE_DEFAULT;
 	assert(endpoint->queue_size_max <= VIRTQUEUE_SIZE_MAX);

@@ -33,8 +33,7 @@ static uint64_t now_of(const struct vhost_user_connection *connection)
 static void on_config_change_answered(struct vhost_user_connection *connection, int result)
 {
 	if (result == -EREMOTEIO)
-		log_guest(&connection->endpoint->subject,
-			  "front end: could not take the new configuration");
+		log_guest(&connection->endpoint->subject, "front end: could not take the new configuration");
 }
 
 /* By request, so that a successor knows what to do with an answer that its predecessor asked for. */

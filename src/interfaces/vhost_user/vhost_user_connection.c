@@ -234,6 +234,12 @@ static void send_reply(struct vhost_user_connection *connection, const void *pay
 	vhost_user_connection_close(connection);
 }
 
+static const struct vhost_user_rule *rule_of(const struct vhost_user_connection *connection)
+{
+	return vhost_user_rule_find(connection->message.header.request,
+				    connection->endpoint->options.model->messages);
+}
+
 static void acknowledge(struct vhost_user_connection *connection, uint64_t failed)
 {
 	send_reply(connection, &failed, sizeof(failed));
@@ -253,7 +259,7 @@ static void refuse(struct vhost_user_connection *connection, const struct vhost_
 
 void vhost_user_message_finish(struct vhost_user_connection *connection, enum vhost_user_outcome outcome)
 {
-	const struct vhost_user_rule *rule = vhost_user_rule_find(connection->message.header.request);
+	const struct vhost_user_rule *rule = rule_of(connection);
 	bool wants_ack = (connection->message.header.flags & VHOST_USER_FLAG_NEED_REPLY) &&
 			 (connection->protocol_features & VHOST_USER_PROTOCOL_BIT(REPLY_ACK));
 
@@ -283,6 +289,11 @@ void vhost_user_message_finish(struct vhost_user_connection *connection, enum vh
 static void handle(struct vhost_user_connection *connection)
 {
 	struct vhost_user_message *message = &connection->message;
+	const struct vhost_user_standing standing = {
+		.protocol_features = connection->protocol_features,
+		.model_messages = connection->endpoint->options.model->messages,
+		.running = vhost_user_queues_running(connection),
+	};
 	enum vhost_user_outcome outcome;
 	const char *reason;
 
@@ -290,12 +301,11 @@ static void handle(struct vhost_user_connection *connection)
 		loop_timer_stop(vhost_user_connection_control(connection), &connection->timer);
 	connection->reply_size = 0;
 	memset(&connection->reply, 0, sizeof(connection->reply));
-	outcome = vhost_user_message_check(&message->header, message->fd_count, connection->protocol_features,
-					   vhost_user_queues_running(connection), &reason);
+	outcome = vhost_user_message_check(&message->header, message->fd_count, &standing, &reason);
 	if (outcome != VHOST_USER_DONE)
 		vhost_user_complain(connection, reason, message->header.request);
 	else
-		outcome = vhost_user_rule_find(message->header.request)->handle(connection, message);
+		outcome = rule_of(connection)->handle(connection, message);
 	if (outcome != VHOST_USER_LATER)
 		vhost_user_message_finish(connection, outcome);
 }

@@ -66,13 +66,14 @@ enum vhost_user_outcome vhost_user_set_features(struct vhost_user_connection *co
 enum vhost_user_outcome vhost_user_get_protocol_features(struct vhost_user_connection *connection,
 							 struct vhost_user_message *message)
 {
-	return reply_u64(connection, VHOST_USER_PROTOCOL_FEATURES);
+	return reply_u64(connection, vhost_user_endpoint_protocol_features(connection->endpoint));
 }
 
 enum vhost_user_outcome vhost_user_set_protocol_features(struct vhost_user_connection *connection,
 							 struct vhost_user_message *message)
 {
-	uint64_t unknown = message->payload.u64 & ~VHOST_USER_PROTOCOL_FEATURES;
+	uint64_t unknown =
+		message->payload.u64 & ~vhost_user_endpoint_protocol_features(connection->endpoint);
 
 	if (unknown)
 		return vhost_user_refuse(connection, "protocol features that were not offered", unknown);

@@ -73,7 +73,9 @@ static inline struct loop *vhost_user_endpoint_control(const struct vhost_user_e
 /* An endpoint without sockets; NULL when out of memory. */
 struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_options *options);
 
+/* What is offered: virtio's features with the transport's own, and vhost-user's protocol features. */
 uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint);
+uint64_t vhost_user_endpoint_protocol_features(const struct vhost_user_endpoint *endpoint);
 /* The account that pays for a ring on that worker; NULL when out of memory. */
 struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, struct loop *worker);
 

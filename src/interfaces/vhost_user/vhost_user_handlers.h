@@ -46,6 +46,10 @@ VHOST_USER_HANDLER(set_vring_enable);
 /* vhost_user_inflight.c */
 VHOST_USER_HANDLER(get_inflight_fd);
 VHOST_USER_HANDLER(set_inflight_fd);
+/* vhost_user_model.c */
+VHOST_USER_HANDLER(send_rarp);
+VHOST_USER_HANDLER(net_set_mtu);
+VHOST_USER_HANDLER(gpu_set_socket);
 /* vhost_user_backend.c */
 VHOST_USER_HANDLER(set_backend_req_fd);
 

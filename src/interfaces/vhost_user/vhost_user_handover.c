@@ -334,7 +334,8 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 	connection->status = (uint8_t)handover_get_at_most(handover, UINT8_MAX);
 	vhost_user_backend_restore(connection, handover, version >= 2);
 	handover_fail_if(handover, connection->features & ~vhost_user_endpoint_features(endpoint));
-	handover_fail_if(handover, connection->protocol_features & ~VHOST_USER_PROTOCOL_FEATURES);
+	handover_fail_if(handover,
+			 connection->protocol_features & ~vhost_user_endpoint_protocol_features(endpoint));
 	handover_fail_if(handover, (is_owner && endpoint->owner) || (is_last_owner && endpoint->last_owner));
 	restore_message(handover, connection);
 	restore_regions(handover, connection);

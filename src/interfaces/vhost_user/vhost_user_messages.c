@@ -7,6 +7,7 @@
 #define BETWEEN(min, max) .size_min = (min), .size_max = (max)
 #define FDS(min, max)	  .fds_min = (min), .fds_max = (max)
 #define NEEDS(name)	  .protocol_features = VHOST_USER_PROTOCOL_BIT(name)
+#define TAKES(name)	  .model_messages = 1u << VIRTIO_MODEL_##name
 #define ANY		  .states = VHOST_USER_ANY_TIME
 #define STOPPED		  .states = VHOST_USER_WHEN_STOPPED
 
@@ -92,8 +93,20 @@ static const struct vhost_user_rule rules[VHOST_USER_REQUESTS] = {
 					  EXACT(struct vhost_user_vring_state),
 					  ANY,
 					  .handle = vhost_user_set_vring_enable },
-	[VHOST_USER_SEND_RARP] = { .name = "SEND_RARP" },
-	[VHOST_USER_NET_SET_MTU] = { .name = "NET_SET_MTU" },
+	[VHOST_USER_SEND_RARP] = { .name = "SEND_RARP",
+				   EXACT(uint64_t),
+				   ANY,
+				   NEEDS(RARP),
+				   TAKES(ANNOUNCE),
+				   .handle = vhost_user_send_rarp },
+	/* Before SET_FEATURES as a rule: whether the driver wants to know the MTU is not known yet. */
+	[VHOST_USER_NET_SET_MTU] = { .name = "NET_SET_MTU",
+				     EXACT(uint64_t),
+				     ANY,
+				     .must_know = true,
+				     NEEDS(NET_MTU),
+				     TAKES(MTU),
+				     .handle = vhost_user_net_set_mtu },
 	[VHOST_USER_SET_BACKEND_REQ_FD] = { .name = "SET_BACKEND_REQ_FD",
 					    FDS(1, 1),
 					    ANY,
@@ -130,6 +143,12 @@ static const struct vhost_user_rule rules[VHOST_USER_REQUESTS] = {
 					 .must_know = true,
 					 NEEDS(INFLIGHT_SHMFD),
 					 .handle = vhost_user_set_inflight_fd },
+	[VHOST_USER_GPU_SET_SOCKET] = { .name = "GPU_SET_SOCKET",
+					FDS(1, 1),
+					ANY,
+					.must_know = true,
+					TAKES(DISPLAY_SOCKET),
+					.handle = vhost_user_gpu_set_socket },
 	[VHOST_USER_RESET_DEVICE] = { .name = "RESET_DEVICE",
 				      ANY,
 				      NEEDS(RESET_DEVICE),
@@ -170,14 +189,26 @@ static const struct vhost_user_rule rules[VHOST_USER_REQUESTS] = {
 	[VHOST_USER_GET_SHMEM_CONFIG] = { .name = "GET_SHMEM_CONFIG", .own_reply = true },
 };
 
-const struct vhost_user_rule *vhost_user_rule_find(uint32_t request)
+const struct vhost_user_rule *vhost_user_rule_find(uint32_t request, uint32_t model_messages)
 {
-	return request < VHOST_USER_REQUESTS && rules[request].name ? &rules[request] : NULL;
+	const struct vhost_user_rule *rule = &rules[request < VHOST_USER_REQUESTS ? request : 0];
+
+	return rule->name && !(rule->model_messages & ~model_messages) ? rule : NULL;
+}
+
+uint64_t vhost_user_model_features(uint32_t model_messages)
+{
+	uint64_t features = 0;
+
+	for (uint32_t request = 0; request < VHOST_USER_REQUESTS; request++)
+		if (rules[request].model_messages & model_messages)
+			features |= rules[request].protocol_features;
+	return features;
 }
 
 const char *vhost_user_request_name(uint32_t request)
 {
-	const struct vhost_user_rule *rule = vhost_user_rule_find(request);
+	const struct vhost_user_rule *rule = vhost_user_rule_find(request, ~0u);
 
 	return rule ? rule->name : "unknown";
 }
@@ -209,11 +240,11 @@ const char *vhost_user_answer_check(const struct vhost_user_header *header, uint
 }
 
 enum vhost_user_outcome vhost_user_message_check(const struct vhost_user_header *header, unsigned fd_count,
-						 uint64_t protocol_features, bool running,
+						 const struct vhost_user_standing *standing,
 						 const char **ret_reason)
 {
-	const struct vhost_user_rule *rule = vhost_user_rule_find(header->request);
-	unsigned state = running ? VHOST_USER_WHEN_RUNNING : VHOST_USER_WHEN_STOPPED;
+	const struct vhost_user_rule *rule = vhost_user_rule_find(header->request, standing->model_messages);
+	unsigned state = standing->running ? VHOST_USER_WHEN_RUNNING : VHOST_USER_WHEN_STOPPED;
 
 	if (!rule || !rule->handle) {
 		*ret_reason = "not offered";
@@ -227,7 +258,7 @@ enum vhost_user_outcome vhost_user_message_check(const struct vhost_user_header 
 		*ret_reason = "wrong number of descriptors";
 		return VHOST_USER_VIOLATION;
 	}
-	if ((rule->protocol_features & protocol_features) != rule->protocol_features) {
+	if (rule->protocol_features & ~standing->protocol_features) {
 		*ret_reason = "its protocol feature was not negotiated";
 		return VHOST_USER_REFUSED;
 	}

@@ -27,7 +27,9 @@ struct vhost_user_connection;
 
 #define VHOST_USER_PROTOCOL_F_MQ		   0
 #define VHOST_USER_PROTOCOL_F_LOG_SHMFD		   1
+#define VHOST_USER_PROTOCOL_F_RARP		   2
 #define VHOST_USER_PROTOCOL_F_REPLY_ACK		   3
+#define VHOST_USER_PROTOCOL_F_NET_MTU		   4
 #define VHOST_USER_PROTOCOL_F_BACKEND_REQ	   5
 #define VHOST_USER_PROTOCOL_F_CONFIG		   9
 #define VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD	   12
@@ -35,12 +37,15 @@ struct vhost_user_connection;
 #define VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS  15
 #define VHOST_USER_PROTOCOL_F_STATUS		   16
 #define VHOST_USER_PROTOCOL_BIT(name) (1ull << VHOST_USER_PROTOCOL_F_##name)
+/* Of every device; those of its model come on top. */
 #define VHOST_USER_PROTOCOL_FEATURES                                                                         \
 	(VHOST_USER_PROTOCOL_BIT(MQ) | VHOST_USER_PROTOCOL_BIT(LOG_SHMFD) |                                  \
 	 VHOST_USER_PROTOCOL_BIT(REPLY_ACK) | VHOST_USER_PROTOCOL_BIT(BACKEND_REQ) |                         \
 	 VHOST_USER_PROTOCOL_BIT(CONFIG) | VHOST_USER_PROTOCOL_BIT(INFLIGHT_SHMFD) |                         \
 	 VHOST_USER_PROTOCOL_BIT(RESET_DEVICE) | VHOST_USER_PROTOCOL_BIT(CONFIGURE_MEM_SLOTS) |              \
 	 VHOST_USER_PROTOCOL_BIT(STATUS))
+#define VHOST_USER_PROTOCOL_FEATURES_OF_MODELS                                                               \
+	(VHOST_USER_PROTOCOL_BIT(RARP) | VHOST_USER_PROTOCOL_BIT(NET_MTU))
 
 enum vhost_user_request {
 	VHOST_USER_GET_FEATURES = 1,
@@ -73,6 +78,7 @@ enum vhost_user_request {
 	VHOST_USER_POSTCOPY_END = 30,
 	VHOST_USER_GET_INFLIGHT_FD = 31,
 	VHOST_USER_SET_INFLIGHT_FD = 32,
+	VHOST_USER_GPU_SET_SOCKET = 33,
 	VHOST_USER_RESET_DEVICE = 34,
 	VHOST_USER_GET_MAX_MEM_SLOTS = 36,
 	VHOST_USER_ADD_MEM_REG = 37,
@@ -225,13 +231,28 @@ struct vhost_user_rule {
 	 */
 	bool must_know;
 	uint64_t protocol_features;	/* negotiated ones that it needs */
+	/*
+	 * Bits 1 << VIRTIO_MODEL_…: to a device whose model does not take them the request is unknown. 0:
+	 * every device takes it.
+	 */
+	uint32_t model_messages;
 	/* NULL: known, but not offered here. Control thread. */
 	enum vhost_user_outcome (*handle)(struct vhost_user_connection *connection,
 					  struct vhost_user_message *message);
 };
 
-/* The rule of a request, or NULL for a request that we do not know. */
-const struct vhost_user_rule *vhost_user_rule_find(uint32_t request);
+/* How a connection stands, as far as the table's preconditions ask. */
+struct vhost_user_standing {
+	uint64_t protocol_features;	/* negotiated */
+	uint32_t model_messages;	/* that the device's model takes */
+	bool running;			/* rings of this connection run */
+};
+
+/* The rule of a request, or NULL for one that is unknown to such a model's device. */
+const struct vhost_user_rule *vhost_user_rule_find(uint32_t request, uint32_t model_messages);
+
+/* Protocol features that the messages of a model need, and that are offered when it takes them. */
+uint64_t vhost_user_model_features(uint32_t model_messages);
 
 /* "SET_MEM_TABLE", or "unknown". */
 const char *vhost_user_request_name(uint32_t request);
@@ -254,7 +275,7 @@ const char *vhost_user_answer_check(const struct vhost_user_header *header, uint
  * `fd_count` and sizes of requests without a rule are not judged: they are REFUSED.
  */
 enum vhost_user_outcome vhost_user_message_check(const struct vhost_user_header *header, unsigned fd_count,
-						 uint64_t protocol_features, bool running,
+						 const struct vhost_user_standing *standing,
 						 const char **ret_reason);
 
 #endif
