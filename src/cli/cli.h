@@ -17,7 +17,7 @@ enum cli_exit { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 struct cli {
 	char runtime_dir[CLI_PATH_MAX];
 	bool json;		/* print the API's JSON instead of a table */
-	bool colour;		/* standard output is a terminal and nobody said --no-color */
+	bool colour;		/* standard output is a terminal, and --no-color was not given */
 	bool runtime_dir_given;
 };
 

@@ -64,7 +64,10 @@ static void uninstall_crash_handlers(void)
 		sigaction(crash_signals[i], &crash.actions[i], NULL);
 }
 
-/* Only async-signal-safe calls. The signal comes again when this returns, to whoever would have had it. */
+/*
+ * Only async-signal-safe calls. The signal comes again when this returns, and finds the handler that was
+ * there before.
+ */
 static void give_back_and_die(int number)
 {
 	write_all(LEAVE, sizeof(LEAVE) - 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Checked arithmetic on numbers that somebody else chose (a guest, a VMM, a file). Every function
+ * Checked arithmetic on numbers that come from outside (from a guest, a VMM, a file). Every function
  * returns false, and leaves its output untouched, when the result cannot be represented.
  */
 #ifndef VIADUCT_CORE_CHECKED_H

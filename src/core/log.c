@@ -61,8 +61,8 @@ static void emit(const char *line, size_t length)
 	ssize_t written = send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	/*
-	 * A pipe that polls writable has room for PIPE_BUF (4096) bytes, so for a line of ours. One that
-	 * nobody reads any more polls writable with an error, and a write would raise SIGPIPE.
+	 * A pipe that polls writable has room for PIPE_BUF (4096) bytes, so for a line of ours. A pipe
+	 * whose reader is gone polls writable with an error, and a write would raise SIGPIPE.
 	 */
 	if (written < 0 && errno == ENOTSOCK && poll(&sink, 1, 0) == 1 && sink.revents == POLLOUT)
 		written = write(STDERR_FILENO, line, length);

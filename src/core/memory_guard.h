@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Mappings of files that somebody else can truncate. Touching a page that the file no longer has raises
+ * Mappings of files that another process can truncate. Touching a page that the file no longer has raises
  * SIGBUS; the guard's handler then maps zeroes under the access, marks the mapping as lost and returns,
  * so that the access goes on harmlessly and the owner notices at its next look. Nothing is unwound.
  *

@@ -144,7 +144,7 @@ struct frontend_block_range {
 	uint32_t flags;			/* bit 0: may unmap (write zeroes only) */
 };
 
-/* Nobody wrote the status byte although the chain came back. */
+/* The chain came back, but its status byte was not written. */
 #define FRONTEND_BLOCK_NO_STATUS 0xff
 
 struct frontend_block_request {

@@ -68,7 +68,7 @@ static void bounce_issue(struct host_io *io)
 	uring_channel_send(own->channel, sqe, &own->op);
 }
 
-/* The buffer goes to whoever waits longest before the caller hears of it and submits more. */
+/* The buffer goes to the request that waits longest, before the caller is told and submits more. */
 static void bounce_finish(struct host_io *io, int error)
 {
 	struct bounce_pool *pool = &uring_io(io)->channel->bounce;

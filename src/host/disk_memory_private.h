@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the in-memory disk share. Nobody else includes this; the contract is host_disk.h.
+ * What the files of the in-memory disk share. No other file includes this; the contract is host_disk.h.
  *
  *   disk_memory.c          opening, channels, the bytes
  *   disk_memory_service.c  service times

@@ -67,7 +67,7 @@ void flush_gate_leave(struct flush_gate *gate, int error)
 
 /* ---- the latch ---- */
 
-/* What an fsync's result means for those who asked; the first failure decides for good. */
+/* What an fsync's result means for the flushes that wait for it; the first failure decides for good. */
 static int flush_verdict(struct disk_uring *disk, int result)
 {
 	if (__atomic_load_n(&disk->base.flush_failed, __ATOMIC_ACQUIRE))

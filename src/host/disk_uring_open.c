@@ -49,7 +49,7 @@ static int create_named(const char *path, uint64_t bytes, int *ret_fd)
 	return 0;
 }
 
-/* The file gets its name when it is complete, so that nobody ever finds half of it. */
+/* The file gets its name when it is complete, so that no program ever finds half of it. */
 static int create_unnamed(const char *directory, const char *path, uint64_t bytes, int *ret_fd)
 {
 	char link_path[32];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the io_uring disk driver share. Nobody else includes this; the contract is host_disk.h.
+ * What the files of the io_uring disk driver share. No other file includes this; the contract is host_disk.h.
  *
  *   disk_uring.c        channels, reads and writes: the data path
  *   disk_uring_space.c  DISCARD and ZERO
@@ -35,8 +35,9 @@ enum zero_method { ZERO_PUNCH, ZERO_RANGE, ZERO_WRITE };
 
 /*
  * A failed write-back is reported by exactly one fsync on an open file; another one that runs at the
- * same time may succeed, and whoever relied on it would be told a lie. So one fsync runs at a time for
- * each disk. It serves everybody who waited when it started: the one who runs it leads, the others follow.
+ * same time may succeed, and a request that relied on that one would be told a lie. So one fsync runs at a
+ * time for each disk. It serves all flushes that waited when it started: the flush that runs it leads, the
+ * others follow.
  */
 struct flush_entry {
 	/* Another thread hands over the lead: run an fsync, then flush_gate_leave(). Must not block. */
@@ -59,7 +60,7 @@ void flush_gate_init(struct flush_gate *gate);
 void flush_gate_finish(struct flush_gate *gate);
 /* True: the caller leads now. False: entry->lead() or entry->finished() is called later. Any thread. */
 bool flush_gate_enter(struct flush_gate *gate, struct flush_entry *entry);
-/* The leader's fsync ended: tells its followers and hands the lead to who waited longest. */
+/* The leader's fsync ended: tells its followers and hands the lead to the flush that has waited longest. */
 void flush_gate_leave(struct flush_gate *gate, int error);
 
 /* ---- bounce buffers ---- */

@@ -19,9 +19,9 @@ struct scan_guest {
 	char name[SCAN_NAME_MAX];
 	uint64_t own;			/* lines inside its own extents */
 	uint64_t foreign;		/* lines in another guest's extents */
-	uint64_t outside;		/* lines where nobody owns the disk */
+	uint64_t outside;		/* lines in places that no guest owns */
 	uint64_t first_bad_bytes;	/* offset in the file of the first line that is not its own */
-	char first_bad_owner[160];	/* who owns that place; "" for nobody */
+	char first_bad_owner[160];	/* the guest that owns that place; "": none */
 };
 
 struct scan_result {

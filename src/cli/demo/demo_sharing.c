@@ -341,8 +341,8 @@ static double followed_after_ms(const struct moment *moments, unsigned count, un
 }
 
 /*
- * What they get for FOLLOW_MS; where the disk, or the machine, serves nobody, the clock stands still. Their
- * number.
+ * Notes for FOLLOW_MS what the guests get. While the disk, or the machine, serves no guest, the clock stands
+ * still. Returns the number of moments.
  */
 static unsigned watch(const struct sharing *sharing, struct moment moments[MOMENTS])
 {

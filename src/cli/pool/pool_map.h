@@ -26,8 +26,8 @@ void pool_map_print(const json_t *pool, FILE *out, size_t width, bool colour);
 
 /*
  * The picture alone: `columns` letters, each for an equal part of the disk: the letter of the guest that owns
- * more of that part than other guests ('a' is the first guest met), '.' when nobody owns any of it. `picture`
- * has room for columns + 1.
+ * more of that part than other guests ('a' is the first guest met), '.' when no guest owns any of it.
+ * `picture` has room for columns + 1.
  */
 void pool_map_picture(const json_t *pool, size_t columns, char *picture);
 

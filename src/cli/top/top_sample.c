@@ -96,7 +96,8 @@ static void parse_guest(struct top_sample *sample, const char *name, const json_
 }
 
 /*
- * A disk's guest, made when nobody declared it. Disks of a guest mostly follow each other: the newest first.
+ * A disk's guest, made when it is not declared. Disks of one guest mostly follow each other, so the search
+ * begins with the newest guest.
  */
 static size_t need_guest(struct top_sample *sample, const char *name)
 {

@@ -23,7 +23,7 @@
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/unix_socket.h"
 
-/* Who may reach the socket is trusted to manage disks, but not to exhaust our descriptors. */
+/* Clients of the socket are trusted to manage devices, but not to leave us descriptors for others. */
 #define API_CONNECTIONS_MAX 64
 /* A client that says nothing for so long is disconnected. */
 #define API_TIMEOUT_S 30

@@ -3,8 +3,9 @@
  * One daemon for a runtime directory, and a start right after a crash.
  *
  * The kernel ends a killed process's io_uring some time after the process: until then its listening sockets
- * accept connections that nobody answers, and its disks' locks are held by the I/O still under way. The
- * lock file is in no io_uring, so who holds it knows that the sockets in the directory are leftovers. The
+ * accept connections that get no answer, and its disks' locks are held by the I/O still under way. The
+ * lock file is in no io_uring, so the daemon that holds it knows that the sockets in the directory are
+ * leftovers. The
  * disks' locks are waited for (DAEMON_LOCK_WAIT_MS): a late write of the dead process must not come after one
  * of ours.
  */

@@ -39,7 +39,7 @@ int unix_socket_connect(const char *path)
 	return fd;
 }
 
-/* Removes the file of a socket that nobody listens on. */
+/* Removes the file of a socket on which no process listens. */
 static int remove_stale(const char *path)
 {
 	struct stat status;

@@ -6,8 +6,8 @@
 #include <sys/types.h>
 
 /*
- * Makes a listening stream socket, non-blocking. A stale file (nobody listens) is replaced. The file has
- * `mode` from its first moment on. Returns the fd or -errno (-EADDRINUSE: somebody listens; -ENAMETOOLONG).
+ * Makes a listening stream socket, non-blocking. A stale file (no process listens) is replaced. The file has
+ * `mode` from its first moment on. Returns the fd or -errno (-EADDRINUSE: a process listens; -ENAMETOOLONG).
  */
 int unix_socket_listen(const char *path, mode_t mode);
 

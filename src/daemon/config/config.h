@@ -25,7 +25,7 @@
 /* ---- messages ---- */
 
 #define CONFIG_MESSAGE_MAX  512
-/* A file of rubbish gives no more lines than somebody reads. */
+/* A file of rubbish gives no more lines than a reader wants. */
 #define CONFIG_MESSAGES_MAX 50
 
 struct config_messages {

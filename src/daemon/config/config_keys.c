@@ -33,7 +33,7 @@ static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_ca
 			 .maximum = SCHEDULER_WEIGHT_MAX
 #define SHARE_KEYS_OF(object, NAMED)                                                                         \
 	{ NAMED("min_iops"), .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MIN_IOPS), .maximum = IOPS_MAX,  \
-	  .help = "Reservation: requests a second (4 KiB, random) that it gets whatever others want. "       \
+	  .help = "Reservation: requests a second (4 KiB, random) that it gets whatever other guests want. " \
 		  "Default: none." },                                                                        \
 		{ NAMED("max_iops"), .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MAX_IOPS),               \
 		  .maximum = IOPS_MAX, .help = "Limit: requests a second. Default: none." },                 \

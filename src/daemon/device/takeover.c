@@ -23,7 +23,7 @@
 #include "daemon/device/device.h"
 
 enum takeover_state {
-	TAKEOVER_IDLE,		/* nobody there */
+	TAKEOVER_IDLE,		/* no successor is connected */
 	TAKEOVER_SUSPENDING,	/* endpoints drain */
 	TAKEOVER_OFFERED,	/* the successor prepares */
 	TAKEOVER_GONE,		/* GO was said: we touch nothing any more */

@@ -111,7 +111,9 @@ int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct daemon_error
 	return 0;
 }
 
-/* Renaming and deleting need a disk that nobody uses and that the configuration would not make again. */
+/*
+ * Renaming and deleting need a disk that no front end uses and that the configuration would not make again.
+ */
 static int check_free(const struct disk_device *disk, const char *what, struct daemon_error *error)
 {
 	const struct config_disk *settings = disk_settings(disk->base.daemon, disk->base.name);

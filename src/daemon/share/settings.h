@@ -14,7 +14,7 @@
 
 #define SETTINGS_FILE "settings.conf"
 
-/* Who has a share. */
+/* What a share belongs to. */
 enum share_kind { SHARE_OF_GROUP, SHARE_OF_GUEST, SHARE_OF_DISK, SHARE_KINDS };
 
 /* "group", "guest", "disk": as in the configuration. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who gets how much of the physical disks' time. Each physical disk has a gate (arbiter/share/gate.h) with a
- * tree of shares of its own: groups, their guests, and the guests' disks, as far as they are on that disk.
- * What a share is to be is said by the configuration and, key by key above it, by what was set at run time
- * (settings.h).
+ * How the physical disks' time is shared among guests. Each physical disk has a gate (arbiter/share/gate.h)
+ * with a tree of shares of its own: groups, their guests, and the guests' disks, as far as they are on that
+ * disk. The configuration says what a share is to be; what was set at run time (settings.h) replaces it key
+ * by key.
  *
  * A reservation that the physical disk cannot grant is refused when it is asked for at run time. One from the
  * configuration or from an earlier run does not keep a disk from being served: the share does without it,
@@ -62,13 +62,14 @@ struct share_change {
 struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache,
 				   struct host_disk *host, const struct config_capacity *capacity);
 /*
- * Keeps what was learnt of the disk; no shares are left. NULL is allowed. False: the disk hangs since it was
- * measured, and the caller may not close it: that happens when it comes back to life.
+ * Writes down what was learnt of the disk and frees the gate; no shares are left. NULL is allowed. False: the
+ * disk has not answered since it was measured. The caller may not close it then: the gate closes it when the
+ * disk answers.
  */
 bool share_gate_close(struct daemon *daemon, struct share_gate *gate);
 /* The configuration has another capacity. */
 void share_gate_set_capacity(struct share_gate *gate, const struct config_capacity *capacity);
-/* Keeps what was learnt of all disks: before a successor starts from it. */
+/* Writes down what was learnt of all disks; done before a takeover, because the successor starts from it. */
 void share_gates_keep(struct daemon *daemon);
 
 /* Guests are waited for: no limit holds anything back until `drain` is false. */
