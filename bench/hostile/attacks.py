@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The rows: what a hostile guest does in a slice, and what a polite guest does in its place.
+
+The attacks on rings, sockets and disks are those of the wire tests, which also check how the daemon answers them.
+"""
+import contextlib
+import importlib
+import itertools
+import pathlib
+import time
+
+import blk
+import rows as wire_rows
+import storms
+from daemon import Daemon
+from frontend import FrontEnd, Setup
+from fuse_disk import FuseDisk
+from hostile import scribbler
+from mallory import Mallory
+from patience import PATIENCE_S
+from victim_process import VictimProcess
+
+MODULES = ("rings", "addresses", "races", "socket", "setup", "files", "state", "disk")
+# It does nothing but wait for the end of the ten seconds that a front end has for a message.
+LEFT_OUT = ("B2-message-in-pieces-never-finished",)
+GUESTS = 48
+MIB = 1 << 20
+
+
+class Scene:
+    """A daemon with an honest guest; started when a row needs it first. Owns both."""
+
+    def __init__(self, sections, *victim_arguments):
+        self.sections, self.victim_arguments = sections, victim_arguments
+        self.daemon = self.victim = None
+
+    def open(self):
+        if self.daemon:
+            return
+        self.daemon = Daemon({"pool main": {"path": "", "size": "512M"}, "guest victim": {},
+                              "disk victim/root": {"pool": "main", "size": "8M"}, **self.sections})
+        self.daemon.sections["pool main"]["path"] = self.daemon.path("main.pool")
+        self.daemon.write_config()
+        self.daemon.start()
+        self.victim = VictimProcess(self.daemon.socket("victim/root"), *self.victim_arguments)
+        self.victim.progress()
+
+    def close(self):
+        daemon, victim = self.daemon, self.victim
+        self.daemon = self.victim = None
+        if victim:
+            victim.kill()
+        if daemon:
+            daemon.finish()
+
+
+def guests(count, **disk):
+    """Sections of hostile guests with a disk each."""
+    sections = {}
+    for number in range(count):
+        sections[f"guest mallory{number:02}"] = {}
+        sections[f"disk mallory{number:02}/root"] = {"pool": "main", "size": "4M", **disk}
+    return sections
+
+
+class Row:
+    """Base of all rows. hostile() and polite() last for `seconds`, or a little longer."""
+
+    def __init__(self, scene, name, title):
+        self.scene, self.name, self.title = scene, name, title
+
+    @contextlib.contextmanager
+    def prepared(self):
+        self.scene.open()
+        yield
+
+    def hostile(self, seconds):
+        """Attacks; returns how often."""
+        raise NotImplementedError
+
+    def polite(self, seconds, actions):
+        """The same without the attack, so often."""
+        raise NotImplementedError
+
+    def note(self):
+        return ""
+
+
+# ---- attacks of the wire tests ----
+
+class QuietMallory(Mallory):
+    """Does not look into the log, which limits its lines, and leaves the victim alone."""
+
+    def expect_one_line(self):
+        pass
+
+    def expect_others_served(self):
+        time.sleep(0.02)
+
+    def expect_idle(self):
+        pass
+
+
+class AttackRow(Row):
+    """The vectors of a row in turn, each by a guest that connects for it."""
+
+    def __init__(self, scene, name, vectors):
+        super().__init__(scene, name, wire_rows.ALL[name])
+        self.vectors = itertools.cycle(vectors)
+        self.numbers = itertools.cycle(range(GUESTS))
+
+    def guest(self):
+        return contextlib.closing(QuietMallory(self.scene.daemon, self.scene.victim, next(self.numbers)))
+
+    def hostile(self, seconds):
+        end = time.monotonic() + seconds
+        for count in itertools.count(1):
+            attack, setup = next(self.vectors)
+            with self.guest() as mallory:
+                attack(mallory, setup)
+            if time.monotonic() > end:
+                return count
+
+    def polite(self, seconds, actions):
+        begin = time.monotonic()
+        for number in range(actions):
+            with self.guest() as guest:
+                guest.start()
+                guest.expect_working()
+            sleep_until(begin + seconds * (number + 1) / actions)
+
+
+def sleep_until(moment):
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def wire_attacks():
+    """{row: [(attack, setup)]}"""
+    found = {}
+    for name in MODULES:
+        for parameter in importlib.import_module(f"test_hostile_{name}").attack.parameters:
+            if parameter.id not in LEFT_OUT:
+                found.setdefault(parameter.id.split("-")[0], []).append(parameter.values)
+    return found
+
+
+# ---- storms that cost the daemon's CPU time ----
+
+class StormRow(Row):
+    """Whole rings at once; the polite guest asks for the same one by one."""
+
+    def __init__(self, scene, storm):
+        super().__init__(scene, f"storm-{storm.__name__.split('_')[0]}", storm.__name__.replace("_", "-"))
+        self.storm, self.shares = storm, []
+
+    def connect(self):
+        return FrontEnd.start(self.scene.daemon.socket("mallory00/root"), storms.SETUP)
+
+    def step(self, front):
+        storms.refill(front)
+
+    def hostile(self, seconds):
+        with self.connect() as front:
+            storms.fill_rings(front, self.storm)
+            before = self.times()
+            with scribbler(lambda: self.step(front)):
+                time.sleep(seconds)
+                used, paid = (now - then for now, then in zip(self.times(), before))
+            self.shares.append(paid / used)
+            front.queues[0].ring.next_available = front.queues[0].ring.used_idx()
+        return 1
+
+    def polite(self, seconds, actions):
+        end = time.monotonic() + seconds
+        with self.connect() as front:
+            storms.fill_rings(front, self.storm)
+            while time.monotonic() < end:
+                storms.offer(front.queues[0], 1)
+                time.sleep(0.002)
+
+    def times(self):
+        """CPU time (s) of the only worker, and what of it the hostile guest has paid."""
+        paid = self.scene.daemon.metrics()['viaduct_disk_cpu_seconds_total{guest="mallory00",disk="root"}']
+        for task in pathlib.Path(f"/proc/{self.scene.daemon.pid}/task").iterdir():
+            if (task / "comm").read_text().strip() == "worker-0":
+                return int((task / "schedstat").read_text().split()[0]) / 1e9, paid
+        raise RuntimeError("no worker")
+
+    def note(self):
+        return f"pays {sorted(self.shares)[len(self.shares) // 2]:.2f} of the worker's CPU time"
+
+
+class KickRow(StormRow):
+    """Kicks without work; the polite guest's kicks have a request each."""
+
+    def __init__(self, scene):
+        super().__init__(scene, storms.tiny_reads)
+        self.name, self.title = "storm-kicks", "kicks"
+
+    def step(self, front):
+        storms.kick(front)
+
+
+# ---- a host that fails ----
+
+class HangRow(Row):
+    """A physical disk that does not answer, with requests of another guest in flight."""
+
+    def __init__(self):
+        self.physical = None
+        super().__init__(Scene({"guest alice": {}}), "D4", wire_rows.ALL["D4"])
+
+    @contextlib.contextmanager
+    def prepared(self):
+        with FuseDisk(8 * MIB) as self.physical:
+            self.scene.sections["disk alice/root"] = {"path": self.physical.path}
+            try:
+                with super().prepared():
+                    yield
+            finally:
+                self.scene.close()
+
+    def connect(self):
+        return FrontEnd.start(self.scene.daemon.socket("alice/root"), Setup())
+
+    def submit(self, disk):
+        return [disk.submit(blk.IN, 8 * number, 4096) for number in range(8)]
+
+    def hostile(self, seconds):
+        with self.connect() as front:
+            with self.physical.told("hang"):
+                requests = self.submit(front.disk())
+                time.sleep(seconds)
+            for request in requests:
+                front.disk().finish(request)
+        return 1
+
+    def polite(self, seconds, actions):
+        end = time.monotonic() + seconds
+        with self.connect() as front:
+            while time.monotonic() < end:
+                for request in self.submit(front.disk()):
+                    front.disk().finish(request)
+
+
+class RestartRow(Row):
+    """The daemon goes and comes back once a slice; its figure is the longest pause."""
+
+    def __init__(self, scene, name, title, action):
+        super().__init__(scene, name, title)
+        self.action = action
+
+    def hostile(self, seconds):
+        time.sleep(seconds / 2)
+        self.action(self.scene.daemon)
+        time.sleep(seconds / 2)
+        return 1
+
+    def polite(self, seconds, actions):
+        time.sleep(seconds)
+
+
+def take_over(daemon):
+    old = daemon.process
+    daemon.process = daemon.spawn("--takeover")
+    daemon._follow(daemon.process)
+    old.wait(PATIENCE_S)
+    daemon.wait_ready()
+
+
+# ---- all ----
+
+def all_rows(stack):
+    """Their scenes are closed by `stack`."""
+    common, one_worker = Scene(guests(GUESTS)), Scene({"daemon": {"workers": 1}, **guests(1, size="64M", queues=storms.QUEUES)},
+                                                      "--no-event-idx")
+    restarted = Scene({}, "--reconnect")
+    for scene in (common, one_worker, restarted):
+        stack.callback(scene.close)
+    attacks = wire_attacks()
+    return [*(AttackRow(common, name, attacks[name]) for name in wire_rows.ALL if name in attacks),
+            *(StormRow(one_worker, storm) for storm in storms.KINDS), KickRow(one_worker), HangRow(),
+            RestartRow(restarted, "D11", "killed-and-started", Daemon.restart),
+            RestartRow(restarted, "takeover", "takeover", take_over)]
