@@ -10,7 +10,7 @@ import pytest
 import blk
 from daemon import Daemon
 from frontend import FrontEnd, Setup
-from patience import PATIENCE_S, watch_nothing
+from patience import PATIENCE_S, wait_until, watch_nothing
 from vhost_user import Closed
 
 READS = 500
@@ -52,16 +52,21 @@ def wait_answered(front):
 
 
 def offer_reads(front, count=READS):
-    """Reads of written space, because blank space never waits. Returns how many were answered at once."""
-    disk = front.disk()
+    """
+    Reads of written space, because blank space never waits. The daemon takes all of them; returns how many it answered at
+    once.
+    """
+    disk, before = front.disk(), front.taken()
     for _ in range(count):
         disk.submit(blk.IN, 0, 512)
+    wait_until(lambda: front.taken() == before + count, "the reads are taken")
     watch_nothing()
     return answered(front)
 
 
 def start_waiting(limited, name, **setup):
     front = FrontEnd.start(limited.socket(f"slow/{name}"), Setup(size=RING, **setup))
+    front.taken = lambda: limited.api("GET", f"/v1/disks/slow/{name}")[1]["chains"]
     front.disk().write(0, b"x" * 4096)
     front.early = offer_reads(front)
     assert front.early < READS / 2, "the limit does not hold"
