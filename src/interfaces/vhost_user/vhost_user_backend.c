@@ -302,12 +302,16 @@ void vhost_user_backend_resume(struct vhost_user_connection *connection)
 		advance(connection);
 }
 
-void vhost_user_backend_save(const struct vhost_user_connection *connection, struct handover *handover)
+void vhost_user_backend_save(const struct vhost_user_connection *connection, struct handover *handover,
+			     bool with_asked)
 {
 	const struct vhost_user_backend *backend = &connection->backend;
 
+	assert(with_asked || (backend->asked_count == 0 && backend->received == 0));
 	handover_put_u64(handover, backend->config_news);
 	handover_put_fd(handover, backend->fd);
+	if (!with_asked)
+		return;
 	handover_put_u64(handover, backend->asked_count);
 	for (unsigned i = 0; i < backend->asked_count; i++)
 		handover_put_u64(handover, backend->asked[i].request);

@@ -58,11 +58,13 @@ void vhost_user_backend_notify(struct vhost_user_connection *connection);
 
 /*
  * Takeover. Suspended, nothing is sent or read; what is waiting is sent after the resumption, here or in the
- * successor. What was asked goes along, and its deadline begins anew. `with_asked`: the stream has that.
+ * successor. What was asked goes along, and its deadline begins anew. `with_asked`: the stream has that; it
+ * may be left out when nothing is asked.
  */
 void vhost_user_backend_suspend(struct vhost_user_connection *connection);
 void vhost_user_backend_resume(struct vhost_user_connection *connection);
-void vhost_user_backend_save(const struct vhost_user_connection *connection, struct handover *handover);
+void vhost_user_backend_save(const struct vhost_user_connection *connection, struct handover *handover,
+			     bool with_asked);
 void vhost_user_backend_restore(struct vhost_user_connection *connection, struct handover *handover,
 				bool with_asked);
 

@@ -40,13 +40,6 @@ void vhost_user_complain(struct vhost_user_connection *connection, const char *r
 		  (unsigned long long)value);
 }
 
-enum vhost_user_outcome vhost_user_refuse(struct vhost_user_connection *connection, const char *reason,
-					  uint64_t value)
-{
-	vhost_user_complain(connection, reason, value);
-	return VHOST_USER_REFUSED;
-}
-
 /* ---- life ---- */
 
 static void on_ready(struct loop_watch *watch, unsigned events)

@@ -96,8 +96,12 @@ void vhost_user_message_finish(struct vhost_user_connection *connection, enum vh
 /* One rate-limited line about what the front end did, and a count. */
 void vhost_user_complain(struct vhost_user_connection *connection, const char *reason, uint64_t value);
 /* The same, and the message is refused. */
-enum vhost_user_outcome vhost_user_refuse(struct vhost_user_connection *connection, const char *reason,
-					  uint64_t value);
+static inline enum vhost_user_outcome vhost_user_refuse(struct vhost_user_connection *connection,
+							const char *reason, uint64_t value)
+{
+	vhost_user_complain(connection, reason, value);
+	return VHOST_USER_REFUSED;
+}
 
 static inline struct loop *vhost_user_connection_control(const struct vhost_user_connection *connection)
 {

@@ -21,7 +21,10 @@
 #include "interfaces/vhost_user/vhost_user_queue.h"
 #include "interfaces/virtio/dirty_log.h"
 
-/* 1: without messages on the back-end channel that wait for an answer. It is still read. */
+/*
+ * 1: without messages on the back-end channel that wait for an answer. It is written while there are none, so
+ * that an older version can take over, too.
+ */
 #define FORMAT_VERSION	     2u
 #define FORMAT_VERSION_MIN   1u
 #define VIOLATIONS_SAVED_MAX 256u
@@ -162,7 +165,8 @@ static void save_memory(struct handover *handover, const struct vhost_user_conne
 				   sizeof(connection->log_description));
 }
 
-static void save_connection(struct handover *handover, const struct vhost_user_connection *connection)
+static void save_connection(struct handover *handover, const struct vhost_user_connection *connection,
+			    unsigned version)
 {
 	const struct vhost_user_endpoint *endpoint = connection->endpoint;
 
@@ -174,7 +178,7 @@ static void save_connection(struct handover *handover, const struct vhost_user_c
 	handover_put_u64(handover, connection->features_set);
 	handover_put_u64(handover, connection->protocol_features);
 	handover_put_u64(handover, connection->status);
-	vhost_user_backend_save(connection, handover);
+	vhost_user_backend_save(connection, handover, version >= 2);
 	save_message(handover, connection);
 	save_memory(handover, connection);
 	handover_put_u64(handover, connection->queue_count);
@@ -182,13 +186,23 @@ static void save_connection(struct handover *handover, const struct vhost_user_c
 		save_queue(handover, &connection->queues[i]);
 }
 
+static unsigned version_needed(const struct vhost_user_endpoint *endpoint)
+{
+	for (const struct vhost_user_connection *connection = endpoint->connections; connection;
+	     connection = connection->next)
+		if (connection->backend.asked_count > 0)
+			return FORMAT_VERSION;
+	return FORMAT_VERSION_MIN;
+}
+
 void vhost_user_save(struct endpoint *base, struct handover *handover)
 {
 	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
+	unsigned version = version_needed(endpoint);
 
 	assert(endpoint->suspending && !endpoint->suspended);
 	endpoint->handed_over = true;
-	handover_put_u64(handover, FORMAT_VERSION);
+	handover_put_u64(handover, version);
 	endpoint_socket_save(&endpoint->socket, handover);
 	handover_put_u64(handover, endpoint->protocol_errors);
 	handover_put_u64(handover, VIOLATIONS);
@@ -198,7 +212,7 @@ void vhost_user_save(struct endpoint *base, struct handover *handover)
 	handover_put_u64(handover, endpoint->connection_count);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next)
-		save_connection(handover, connection);
+		save_connection(handover, connection, version);
 }
 
 /* ---- restore: the stream is checked like a front end's messages ---- */

@@ -360,6 +360,38 @@ static void takeover_with_questions(void **state)
 	close(socket);
 }
 
+/* The format that a takeover would write. */
+static uint64_t format_of(struct bench *bench)
+{
+	struct handover out = { 0 };
+	bool is_suspended = false;
+	uint64_t format;
+
+	endpoint_suspend(bench->endpoint, on_suspended, &is_suspended);
+	TURN_UNTIL(bench, is_suspended);
+	endpoint_save(bench->endpoint, &out);
+	format = handover_get_u64(&out);
+	handover_finish(&out);
+	endpoint_resume(bench->endpoint);
+	return format;
+}
+
+/* An older version reads only format 1. */
+static void format_is_the_oldest_that_will_do(void **state)
+{
+	struct bench *bench = *state;
+	int channel, socket = frontend_with_channel(bench, &channel);
+
+	assert_int_equal(format_of(bench), 1);
+	change_times(bench, 1);
+	assert_int_equal(format_of(bench), 2);
+	send_answer(channel, 0);
+	TURN_UNTIL(bench, backend_of(bench)->asked_count == 0);
+	assert_int_equal(format_of(bench), 1);
+	close(channel);
+	close(socket);
+}
+
 /* Suspended, neither a change nor an answer is looked at; both wait for the resumption. */
 static void suspended(void **state)
 {
@@ -401,6 +433,7 @@ int main(void)
 		CLOCK_TEST(flood),
 		CLOCK_TEST(full_for_too_long),
 		CLOCK_TEST(takeover_with_questions),
+		CLOCK_TEST(format_is_the_oldest_that_will_do),
 		CLOCK_TEST(suspended),
 	};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How front ends reach the vhost-user server: socket files, inherited sockets, client mode, crowds, idlers.
+ * How front ends reach the vhost-user server: crowds, idlers, and, with front ends, what
+ * test_endpoint_socket.c tests of sockets alone.
  */
 #include "vhost_user_bench.h"
 
@@ -80,40 +81,6 @@ static void finish(struct bench *bench)
 	bench->endpoint = NULL;
 }
 
-static void socket_file(void **state)
-{
-	struct bench *bench = *state;
-	struct endpoint *second;
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct stat status;
-	mode_t mask = umask(0077);
-	int stale, file;
-
-	assert_int_equal(stat(bench->path, &status), 0);
-	assert_int_equal(status.st_mode & 07777, 0600);
-	assert_int_equal(vhost_user_create(&bench->options, &second), -EADDRINUSE);
-	finish(bench);
-	assert_int_equal(stat(bench->path, &status), -1);
-
-	/* What a killed daemon leaves. */
-	stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->path);
-	assert_int_equal(bind(stale, (struct sockaddr *)&address, sizeof(address)), 0);
-	close(stale);
-	bench->options.endpoint.mode = 0660;
-	reopen(bench, ENDPOINT_LISTEN, -1);
-	assert_int_equal(stat(bench->path, &status), 0);
-	assert_int_equal(status.st_mode & 07777, 0660);
-	finish(bench);
-
-	/* Not a socket: left alone. */
-	file = open(bench->path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	close(file);
-	assert_int_equal(vhost_user_create(&bench->options, &second), -EADDRINUSE);
-	assert_int_equal(unlink(bench->path), 0);
-	umask(mask);
-}
-
 static void inherited_sockets(void **state)
 {
 	struct bench *bench = *state;
@@ -171,7 +138,6 @@ int main(void)
 		BENCH_TEST(crowd_is_capped),
 		BENCH_TEST(violations_storm),
 		BENCH_TEST(idlers_are_closed),
-		BENCH_TEST(socket_file),
 		BENCH_TEST(inherited_sockets),
 		BENCH_TEST(client_mode),
 	};
