@@ -180,7 +180,7 @@ class StormRow(Row):
 
     def times(self):
         """CPU time (s) of the only worker, and what of it the hostile guest has paid."""
-        paid = self.scene.daemon.metrics()['viaduct_disk_cpu_seconds_total{guest="mallory00",disk="root"}']
+        paid = self.scene.daemon.metrics()['viaduct_device_cpu_seconds_total{guest="mallory00",device="root",kind="disk"}']
         for task in pathlib.Path(f"/proc/{self.scene.daemon.pid}/task").iterdir():
             if (task / "comm").read_text().strip() == "worker-0":
                 return int((task / "schedstat").read_text().split()[0]) / 1e9, paid
