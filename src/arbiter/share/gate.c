@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "arbiter/share/gate_private.h"
+#include "core/clock.h"
 #include "core/container.h"
 
 static struct gate_pass *pass_of(struct scheduler_request *request)
@@ -365,6 +366,7 @@ int gate_create(const struct disk_cost *cost, struct gate **ret_gate)
 		return error;
 	}
 	gate->on = true;
+	gate->clock_ns = clock_now_ns;
 	gate->cost = *cost;
 	cost_correction_init(&gate->correction, cost);
 	depth_init(&gate->depth, cost->parallel, disk_cost_ns(cost, COST_READ_RANDOM, 4096));

@@ -24,6 +24,7 @@
 
 struct gate {
 	bool on;				/* atomic */
+	uint64_t (*clock_ns)(void);		/* of the control thread; workers use their loops' */
 
 	pthread_mutex_t lock;			/* everything below; held for some hundred nanoseconds */
 	uint64_t now_ns;			/* the latest of the workers' clocks, each read once a turn */

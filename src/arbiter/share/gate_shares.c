@@ -174,7 +174,7 @@ static void update_sums(struct gate_node *node)
 		struct scheduler_settings scheduler = scheduler_settings(node);
 
 		pthread_mutex_lock(&node->gate->lock);
-		scheduler_node_set(node->node, &scheduler, clock_now_ns());
+		scheduler_node_set(node->node, &scheduler, node->gate->clock_ns());
 		pthread_mutex_unlock(&node->gate->lock);
 	}
 }
@@ -209,7 +209,7 @@ int gate_node_create(struct gate *gate, struct gate_node *parent, const struct s
 	scheduler = scheduler_settings(node);
 	pthread_mutex_lock(&gate->lock);
 	code = scheduler_node_create(gate->scheduler, parent ? parent->node : NULL, &scheduler,
-				     clock_now_ns(), &node->node);
+				     gate->clock_ns(), &node->node);
 	pthread_mutex_unlock(&gate->lock);
 	if (code) {
 		refuse(error, code, "no room for another share");
@@ -263,7 +263,7 @@ int gate_node_set(struct gate_node *node, const struct share_settings *settings,
 	pthread_mutex_lock(&gate->lock);
 	gate_lease_revoke(gate);
 	node->latency_target_ns = settings->latency_target_us * NS_PER_US;
-	scheduler_node_set(node->node, &scheduler, clock_now_ns());
+	scheduler_node_set(node->node, &scheduler, gate->clock_ns());
 	pthread_mutex_unlock(&gate->lock);
 	update_sums(node->parent);
 	gate_look_again(gate);
@@ -284,7 +284,7 @@ int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate
 	if (!code) {
 		pthread_mutex_lock(&gate->lock);
 		gate_lease_revoke(gate);
-		code = scheduler_node_move(node->node, parent ? parent->node : NULL, clock_now_ns());
+		code = scheduler_node_move(node->node, parent ? parent->node : NULL, gate->clock_ns());
 		pthread_mutex_unlock(&gate->lock);
 		if (code)
 			refuse(error, code, "the groups would be too deep");

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "arbiter/share/gate.h"
@@ -23,7 +24,7 @@
 #define WORKERS	  2
 #define GUESTS	  4		/* of each worker */
 #define DEPTH	  16		/* requests of a guest */
-#define RUN_NS	  (600 * NS_PER_MS)
+#define TURNS	  4000		/* of a worker */
 #define SERVED_NS (20 * NS_PER_US)
 
 static const struct disk_cost cost = {
@@ -51,7 +52,9 @@ struct worker {
 	struct loop *loop;
 	pthread_t thread;
 	struct guest guest[GUESTS];
-	uint64_t seed, until_ns;
+	uint64_t seed;
+	unsigned turns;
+	bool done;			/* atomic */
 	struct loop_task task;
 };
 
@@ -122,7 +125,7 @@ static void guest_turn(struct guest *guest, bool over)
 static void worker_turn(struct loop_task *task)
 {
 	struct worker *worker = container_of(task, struct worker, task);
-	bool over = clock_now_ns() >= worker->until_ns, left = false;
+	bool over = ++worker->turns > TURNS, left = false;
 
 	for (unsigned i = 0; i < GUESTS; i++) {
 		guest_turn(&worker->guest[i], over);
@@ -140,6 +143,7 @@ static void *worker_main(void *context)
 
 	loop_defer(worker->loop, &worker->task);
 	assert_int_equal(loop_run(worker->loop), 0);
+	__atomic_store_n(&worker->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -184,11 +188,20 @@ static void change(struct gate *gate, struct gate_node **groups, struct gate_nod
 	}
 }
 
+static bool all_done(const struct worker *workers)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < WORKERS; i++)
+		all &= __atomic_load_n(&workers[i].done, __ATOMIC_ACQUIRE);
+	return all;
+}
+
 static void test_settings_change_under_load(void **state)
 {
 	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
 	struct loop_options options = { .name = "test" };
-	uint64_t seed = test_seed("gate"), until_ns = clock_now_ns() + RUN_NS;
+	uint64_t seed = test_seed("gate");
 	static struct worker workers[WORKERS];
 	struct gate_node *groups[2];
 	struct gate *gate;
@@ -197,8 +210,7 @@ static void test_settings_change_under_load(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(gate_node_create(gate, NULL, &usual, &groups[i], NULL), 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
-		workers[i] =
-			(struct worker){ .seed = seed + i, .until_ns = until_ns, .task.run = worker_turn };
+		workers[i] = (struct worker){ .seed = seed + i, .task.run = worker_turn };
 		assert_int_equal(loop_create(&options, &workers[i].loop), 0);
 		for (unsigned j = 0; j < GUESTS; j++) {
 			workers[i].guest[j].worker = &workers[i];
@@ -207,7 +219,7 @@ static void test_settings_change_under_load(void **state)
 		}
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]), 0);
 	}
-	while (clock_now_ns() < until_ns)
+	while (!all_done(workers))
 		change(gate, groups,
 		       workers[test_below(&seed, WORKERS)].guest[test_below(&seed, GUESTS)].node, &seed);
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -234,8 +246,7 @@ static void test_settings_change_under_load(void **state)
 
 /* ---- the lease's last request leaves while another worker asks ---- */
 
-#define ROUNDS	  20000
-#define ROUNDS_NS (500 * NS_PER_MS)
+#define ROUNDS 2000
 
 /* One request fills the device. */
 static const struct disk_cost one_by_one = {
@@ -273,8 +284,10 @@ static void side_asks(struct side *side)
 
 static void spin_until(const uint32_t *value, uint32_t wanted)
 {
-	while (__atomic_load_n(value, __ATOMIC_ACQUIRE) != wanted)
-		;
+	/* Without yielding at first, so that both sides go on at the same time. */
+	for (unsigned spins = 0; __atomic_load_n(value, __ATOMIC_ACQUIRE) != wanted; spins++)
+		if (spins > 10000)
+			sched_yield();
 }
 
 static void *second_side(void *context)
@@ -332,7 +345,6 @@ static void test_last_of_a_lease_lets_in(void **state)
 {
 	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
 	struct loop_options options = { .name = "test" };
-	uint64_t until_ns = clock_now_ns() + ROUNDS_NS;
 	static struct race race;
 	pthread_t thread;
 	uint32_t round = 0;
@@ -346,7 +358,7 @@ static void test_last_of_a_lease_lets_in(void **state)
 		assert_int_equal(gate_port_open(side->node, side->loop, &side->counters, &side->port), 0);
 	}
 	assert_int_equal(pthread_create(&thread, NULL, second_side, &race), 0);
-	while (round < ROUNDS && clock_now_ns() < until_ns)
+	while (round < ROUNDS)
 		race_round(&race, ++round);
 	race.over = true;
 	__atomic_store_n(&race.asked, round + 1, __ATOMIC_RELEASE);
