@@ -32,15 +32,39 @@ const char *trace_stage_text(enum trace_stage stage)
 	return texts[stage];
 }
 
+struct moment {
+	uint64_t ns, ticks;
+};
+
+/*
+ * Both clocks at one moment: the best of some attempts, because a thread that is interrupted between the two
+ * reads pairs moments that have nothing to do with each other.
+ */
+static struct moment read_both(void)
+{
+	uint64_t least = UINT64_MAX;
+	struct moment best = { 0, 0 };
+
+	for (unsigned i = 0; i < 32; i++) {
+		uint64_t before = __rdtsc(), ns = clock_now_ns(), after = __rdtsc();
+
+		if (after - before >= least)
+			continue;
+		least = after - before;
+		best = (struct moment){ ns, before + least / 2 };
+	}
+	return best;
+}
+
 /* The counter's rate, measured over 10 ms. */
 static double ticks_per_ns(void)
 {
-	uint64_t start_ns = clock_now_ns(), start = __rdtsc(), now_ns;
+	struct moment start = read_both(), end;
 
 	do
-		now_ns = clock_now_ns();
-	while (now_ns - start_ns < 10 * NS_PER_MS);
-	return (double)(__rdtsc() - start) / (double)(now_ns - start_ns);
+		end = read_both();
+	while (end.ns - start.ns < 10 * NS_PER_MS);
+	return (double)(end.ticks - start.ticks) / (double)(end.ns - start.ns);
 }
 
 void trace_read(enum trace_stage stage, uint64_t *ret_ns, uint64_t *ret_marks)

@@ -35,7 +35,7 @@ static void off_records_nothing(void **state)
 
 static void a_stage_is_charged_with_the_time_before_it(void **state)
 {
-	uint64_t ns, marks, start, all;
+	uint64_t ns, taken_ns, marks, start, all;
 
 	trace_on = true;
 	trace_mark(TRACE_KICK);	/* the first mark of a thread has nothing before it */
@@ -50,13 +50,13 @@ static void a_stage_is_charged_with_the_time_before_it(void **state)
 
 	trace_read(TRACE_KICK, &ns, &marks);
 	assert_int_equal(marks, 0);
-	trace_read(TRACE_TAKEN, &ns, &marks);
+	trace_read(TRACE_TAKEN, &taken_ns, &marks);
 	assert_int_equal(marks, 2);
-	/* The rate is measured over 10 ms: it may be off by some per cent on a busy machine. */
-	assert_true(ns >= 30 * NS_PER_MS && ns <= all + all / 3);
+	/* The rate of the processor's counter is measured: it may be off by a little. */
+	assert_true(taken_ns >= 39 * NS_PER_MS);
 	trace_read(TRACE_MAPPED, &ns, &marks);
 	assert_int_equal(marks, 1);
-	assert_true(ns <= all - 40 * NS_PER_MS + 10 * NS_PER_MS);
+	assert_true(taken_ns + ns <= all + all / 20);
 }
 
 static void *mark_once(void *argument)
