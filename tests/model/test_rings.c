@@ -19,6 +19,7 @@
 #include "core/memory_guard.h"
 #include "echo_model.h"
 #include "interfaces/virtio/inflight.h"
+#include "patience.h"
 #include "ring_driver.h"
 
 #define ROUNDS 400
@@ -95,9 +96,7 @@ static void stop(struct world *world)
 	world->stopped = false;
 	virtqueue_stop(world->queue, note_stopped, world);
 	echo_answer_all(&world->device);
-	for (int i = 0; i < 10 && !world->stopped; i++)
-		turn(world);
-	assert_true(world->stopped);
+	AWAIT(world->stopped, turn(world));
 	virtqueue_destroy(world->queue);
 	world->queue = NULL;
 }
@@ -313,14 +312,10 @@ static void test_nobody_sleeps_for_ever(void **state)
 		begin(&world, packed, 16, 1ull << VIRTIO_RING_F_EVENT_IDX, false);
 		world.device.at_once = true;
 		for (int i = 0; i < 200; i++) {
-			unsigned waits = 0;
-
 			add_chain(&world);
 			ring_driver_kick(&world.driver);
-			while (!ring_driver_called(&world.driver)) {
-				assert_int_equal(loop_turn(world.loop, 10 * NS_PER_MS), 0);
-				assert_true(++waits < 100);
-			}
+			AWAIT(ring_driver_called(&world.driver),
+			      assert_int_equal(loop_turn(world.loop, 10 * NS_PER_MS), 0));
 			turn(&world);
 			take_all(&world);
 		}

@@ -17,6 +17,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "patience.h"
 
 static int saved_stderr, sink[2];
 static char text[8192];
@@ -133,10 +134,18 @@ static void guests_get_one_line_a_second(void **state)
 {
 	struct log_subject one = { "one" }, other = { "other" };
 
-	for (int i = 0; i < 1000; i++)
-		log_guest(&one, "line %d", i);
-	assert_string_equal(written(), "viaductd: warning: one: line 0\n");
-	assert_int_equal(one.suppressed, 999);
+	log_guest(&one, "line");
+	assert_string_equal(written(), "viaductd: warning: one: line\n");
+	while (one.suppressed < 999) {
+		uint64_t start_ns = clock_now_ns(), before = one.suppressed;
+
+		one.last_ns = start_ns;
+		log_guest(&one, "line");
+		/* Unless the machine stood still for that second just now. */
+		if (clock_now_ns() - start_ns < NS_PER_S)
+			assert_int_equal(one.suppressed, before + 1);
+	}
+	written();
 	/* The limit is each object's own. */
 	log_guest(&other, "me too");
 	assert_string_equal(written(), "viaductd: warning: other: me too\n");
@@ -155,7 +164,7 @@ static void a_full_sink_loses_lines(void **state)
 {
 	uint64_t lost = log_lost_lines();
 
-	alarm(20);
+	alarm(HANG_NS / NS_PER_S);
 	for (int i = 0; i < 5000; i++)
 		log_info(NULL, "a line of a length that fills a pipe of 64 KiB soon: %d", i);
 	alarm(0);

@@ -12,14 +12,20 @@
 
 #include "core/clock.h"
 #include "core/loop.h"
+#include "patience.h"
 
-static struct loop *make_loop(uint64_t spin_max_ns)
+static struct loop *make_loop_by(uint64_t spin_max_ns, const struct loop_clocks *clocks)
 {
-	struct loop_options options = { .name = "test", .spin_max_ns = spin_max_ns };
+	struct loop_options options = { .name = "test", .spin_max_ns = spin_max_ns, .clocks = clocks };
 	struct loop *loop = NULL;
 
 	assert_int_equal(loop_create(&options, &loop), 0);
 	return loop;
+}
+
+static struct loop *make_loop(uint64_t spin_max_ns)
+{
+	return make_loop_by(spin_max_ns, NULL);
 }
 
 struct watched {
@@ -49,8 +55,7 @@ static void test_watch_sees_every_write_without_reading(void **state)
 	assert_int_equal(loop_watch_start(loop, &watched.watch, fd, POLLIN), 0);
 	for (unsigned i = 1; i <= 5; i++) {
 		signal_fd(fd);
-		for (int turn = 0; turn < 10 && watched.count < i; turn++)
-			assert_int_equal(loop_turn(loop, 100 * NS_PER_MS), 0);
+		AWAIT(watched.count >= i, assert_int_equal(loop_turn(loop, 100 * NS_PER_MS), 0));
 		assert_int_equal(watched.count, i);
 	}
 	loop_watch_stop(loop, &watched.watch);
@@ -260,13 +265,47 @@ static void test_messages_arrive_in_order_from_another_thread(void **state)
 	loop_destroy(loop);
 }
 
+/* ---- spinning, by a clock that each look moves by 1 us, and each sleep by as long as it was to last ---- */
+
+static const struct loop_counters *spun;
+static uint64_t spun_ns, spun_sleeps, sleep_ns;
+
+static uint64_t look_at_clock(void)
+{
+	uint64_t sleeps = spun ? counter_read(&spun->sleeps) : 0;
+
+	spun_ns += NS_PER_US + (sleeps - spun_sleeps) * sleep_ns;
+	spun_sleeps = sleeps;
+	return spun_ns;
+}
+
+static const struct loop_clocks spin_clocks = { .now_ns = look_at_clock, .thread_ns = look_at_clock };
+
+static struct loop *make_spinning_loop(uint64_t spin_max_ns)
+{
+	struct loop *loop;
+
+	spun = NULL;
+	spun_ns = NS_PER_S;
+	spun_sleeps = 0;
+	loop = make_loop_by(spin_max_ns, &spin_clocks);
+	spun = loop_get_counters(loop);
+	return loop;
+}
+
+static void spin_turn(struct loop *loop, uint64_t timeout_ns)
+{
+	sleep_ns = timeout_ns;
+	assert_int_equal(loop_turn(loop, timeout_ns), 0);
+}
+
 static void test_idle_loop_sleeps(void **state)
 {
-	struct loop *loop = make_loop(50 * NS_PER_US);
-	uint64_t start = clock_now_ns();
+	struct loop *loop = make_spinning_loop(50 * NS_PER_US);
+	uint64_t start = spun_ns;
 
-	while (clock_now_ns() - start < 100 * NS_PER_MS)
-		loop_turn(loop, 20 * NS_PER_MS);
+	while (spun_ns - start < 100 * NS_PER_MS)
+		spin_turn(loop, NS_PER_MS);
 	assert_true(counter_read(&loop_get_counters(loop)->spin_ns) < 5 * NS_PER_MS);
 	assert_true(counter_read(&loop_get_counters(loop)->turns) < 10000);
 	loop_destroy(loop);
@@ -279,24 +318,24 @@ static uint64_t spin_before_sleep(struct loop *loop)
 	uint64_t sleeps = counter_read(&counters->sleeps), spin_ns = counter_read(&counters->spin_ns);
 
 	while (counter_read(&counters->sleeps) == sleeps)
-		loop_turn(loop, 2 * NS_PER_MS);
+		spin_turn(loop, 2 * NS_PER_MS);
 	return counter_read(&counters->spin_ns) - spin_ns;
 }
 
 static void test_spin_that_found_work_is_full_again(void **state)
 {
-	struct loop *loop = make_loop(NS_PER_MS);
+	struct loop *loop = make_spinning_loop(NS_PER_MS);
 	unsigned last = 0;
 	struct posted posted = { .message.run = run_posted, .loop = loop, .number = 1, .last = &last };
 
 	/* Short sleeps make it spin, long ones spin less. */
 	while (counter_read(&loop_get_counters(loop)->spin_ns) == 0)
-		loop_turn(loop, 1);
+		spin_turn(loop, 1);
 	for (unsigned i = 0; i < 6; i++)
 		spin_before_sleep(loop);
-	loop_turn(loop, 2 * NS_PER_MS);
+	spin_turn(loop, 2 * NS_PER_MS);
 	loop_post(loop, &posted.message);
-	loop_turn(loop, 0);
+	spin_turn(loop, 0);
 	assert_true(spin_before_sleep(loop) > NS_PER_MS / 2);
 	loop_destroy(loop);
 }

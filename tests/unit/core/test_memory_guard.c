@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "core/memory_guard.h"
+#include "patience.h"
 
 #define PAGE  4096u
 #define PAGES 8u
@@ -120,7 +121,7 @@ static void an_unguarded_mapping_is_nobodys_business(void **state)
 		struct rlimit none = { 0, 0 };
 
 		setrlimit(RLIMIT_CORE, &none);
-		alarm(10);
+		alarm(HANG_NS / NS_PER_S);
 		memory_guard_remove(fixture->bytes);
 		if (ftruncate(fixture->fd, 0) == 0)
 			*at(fixture, 0) = 1;

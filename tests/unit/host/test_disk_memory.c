@@ -5,12 +5,27 @@
 #include <pthread.h>
 #include <unistd.h>
 
-static void start(struct fixture *fixture, const struct disk_memory_options *options)
+#include "stopped_clock.h"
+
+static void start_by(struct fixture *fixture, const struct disk_memory_options *options,
+		     const struct loop_clocks *clocks)
 {
 	struct host_disk *disk = NULL;
 
 	assert_int_equal(disk_memory_open(options, &disk), 0);
-	fixture_start(fixture, disk);
+	fixture_start_by(fixture, disk, clocks);
+}
+
+static void start(struct fixture *fixture, const struct disk_memory_options *options)
+{
+	start_by(fixture, options, NULL);
+}
+
+/* Time goes on, for a fixture that goes by the stopped clock. */
+static void pass(struct fixture *fixture, uint64_t ns)
+{
+	stopped_clock_ns += ns;
+	assert_int_equal(loop_turn(fixture->loop, 0), 0);
 }
 
 static void test_open_refuses_wrong_sizes(void **state)
@@ -172,24 +187,21 @@ static void test_service_times_with_depth(void **state)
 	struct fixture fixture;
 	struct request requests[6];
 	uint8_t buffer[512];
-	uint64_t begin_ns, round_ns;
 
-	start(&fixture, &options);
-	begin_ns = clock_now_ns();
+	start_by(&fixture, &options, &stopped_clocks);
 	for (int i = 0; i < 6; i++) {
 		request_prepare(&requests[i], HOST_IO_READ, 512, 512, &requests[i].one, 1);
 		requests[i].one = (struct iovec){ buffer, 512 };
 		host_submit(fixture.channel, &requests[i].io);
 		assert_int_equal(requests[i].done, 0);
 	}
-	for (uint64_t round = 1; round <= 3; round++) {
-		assert_int_equal(request_wait(&fixture, &requests[2 * round - 1]), 0);
-		round_ns = clock_now_ns() - begin_ns;
-		/* The loop reads its clock once a turn: it may be a moment behind ours. */
-		assert_true(round_ns + NS_PER_MS >= round * 20 * NS_PER_MS);
-		assert_int_equal(requests[2 * round - 2].done, 1);
-		if (round_ns < (round + 1) * 20 * NS_PER_MS && round < 3)
-			assert_int_equal(requests[2 * round].done, 0);
+	for (unsigned first = 0; first < 6; first += 2) {
+		pass(&fixture, 20 * NS_PER_MS - 1);
+		assert_int_equal(requests[first].done + requests[first + 1].done, 0);
+		pass(&fixture, 1);
+		assert_int_equal(requests[first].done, 1);
+		assert_int_equal(requests[first + 1].done, 1);
+		assert_int_equal(requests[first + 1].error, 0);
 	}
 	fixture_finish(&fixture);
 }
@@ -206,7 +218,7 @@ static void test_service_times_sort_completions(void **state)
 	uint8_t buffer[512] = { 1 };
 	struct iovec iov = { buffer, 512 };
 
-	start(&fixture, &options);
+	start_by(&fixture, &options, &stopped_clocks);
 	request_prepare(&slow, HOST_IO_READ, 4096, 512, &iov, 1);
 	request_prepare(&fast, HOST_IO_WRITE, 0, 512, &iov, 1);
 	request_prepare(&flush, HOST_IO_FLUSH, 0, 0, NULL, 0);
@@ -215,10 +227,16 @@ static void test_service_times_sort_completions(void **state)
 	host_submit(fixture.channel, &flush.io);
 	/* Bytes move when the service is over. */
 	assert_int_equal(disk_memory_bytes(fixture.disk)[0], 0);
-	assert_int_equal(request_wait(&fixture, &flush), 0);
-	assert_int_equal(request_wait(&fixture, &fast), 0);
+	pass(&fixture, NS_PER_MS);
+	assert_int_equal(flush.done, 1);
+	assert_int_equal(fast.done, 0);
+	assert_int_equal(disk_memory_bytes(fixture.disk)[0], 0);
+	pass(&fixture, 4 * NS_PER_MS);
+	assert_int_equal(fast.done, 1);
 	assert_int_equal(disk_memory_bytes(fixture.disk)[0], 1);
-	assert_int_equal(request_wait(&fixture, &slow), 0);
+	assert_int_equal(slow.done, 0);
+	pass(&fixture, 25 * NS_PER_MS);
+	assert_int_equal(slow.done, 1);
 	fixture_finish(&fixture);
 }
 
@@ -232,19 +250,20 @@ static void test_slow_disk(void **state)
 	struct request slow, usual;
 	uint8_t buffer[512] = { 1 };
 	struct iovec iov = { buffer, 512 };
-	uint64_t begin_ns = clock_now_ns();
 
-	start(&fixture, &options);
+	start_by(&fixture, &options, &stopped_clocks);
 	request_prepare(&slow, HOST_IO_WRITE, 0, 512, &iov, 1);
 	request_prepare(&usual, HOST_IO_READ, 4096, 512, &iov, 1);
 	disk_memory_slow(fixture.disk, 10);
 	host_submit(fixture.channel, &slow.io);
 	disk_memory_slow(fixture.disk, 1);
 	host_submit(fixture.channel, &usual.io);
-	assert_int_equal(request_wait(&fixture, &usual), 0);
+	pass(&fixture, 10 * NS_PER_MS);
+	assert_int_equal(usual.done, 1);
+	pass(&fixture, 20 * NS_PER_MS - 1);
 	assert_int_equal(slow.done, 0);
-	assert_int_equal(request_wait(&fixture, &slow), 0);
-	assert_true(clock_now_ns() - begin_ns >= 29 * NS_PER_MS);
+	pass(&fixture, 1);
+	assert_int_equal(slow.done, 1);
 	fixture_finish(&fixture);
 }
 

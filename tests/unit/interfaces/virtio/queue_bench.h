@@ -16,6 +16,7 @@
 #include "echo_model.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/inflight.h"
+#include "patience.h"
 #include "ring_driver.h"
 
 #define BENCH_SIZE 16u
@@ -95,15 +96,10 @@ static inline void bench_start(struct queue_bench *bench)
 
 static inline void bench_stop(struct queue_bench *bench)
 {
-	uint64_t start = clock_now_ns();
-
 	bench->stopped = false;
 	virtqueue_stop(bench->queue, bench_stopped, bench);
 	echo_answer_all(&bench->device);
-	while (!bench->stopped) {
-		assert_int_equal(loop_turn(bench->loop, 10 * NS_PER_MS), 0);
-		assert_true(clock_now_ns() - start < 10 * NS_PER_S);
-	}
+	AWAIT(bench->stopped, assert_int_equal(loop_turn(bench->loop, 10 * NS_PER_MS), 0));
 	virtqueue_destroy(bench->queue);
 	bench->queue = NULL;
 	assert_int_equal(bench->device.queues_running, 0);
