@@ -131,26 +131,29 @@ static void post_group(struct pool_commit_private *group, int error)
 	}
 }
 
+bool pool_commit_group(struct pool *pool)
+{
+	struct pool_commit_private *group = __atomic_exchange_n(&pool->queue, NULL, __ATOMIC_ACQ_REL);
+	int error;
+
+	if (!group)
+		return false;
+	pthread_mutex_lock(&pool->journal.lock);
+	error = pool_commit_marks(pool);
+	pthread_mutex_unlock(&pool->journal.lock);
+	post_group(group, error);
+	return true;
+}
+
 static void *journal_thread(void *argument)
 {
 	struct pool *pool = argument;
 
 	for (;;) {
-		struct pool_commit_private *group;
-		int error;
-
 		while (sem_wait(&pool->wake) != 0)
 			assert(errno == EINTR);
-		group = __atomic_exchange_n(&pool->queue, NULL, __ATOMIC_ACQ_REL);
-		if (!group) {
-			if (__atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE))
-				return NULL;
-			continue;
-		}
-		pthread_mutex_lock(&pool->journal.lock);
-		error = pool_commit_marks(pool);
-		pthread_mutex_unlock(&pool->journal.lock);
-		post_group(group, error);
+		if (!pool_commit_group(pool) && __atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE))
+			return NULL;
 	}
 }
 

@@ -81,6 +81,8 @@ int pool_dirty_take(struct pool *pool, int (*take)(struct pool *pool, uint32_t e
 /* Starts and stops the journal's thread. Start returns 0 or -errno. */
 int pool_commit_start(struct pool *pool);
 void pool_commit_stop(struct pool *pool);
+/* Carries out the commits that wait, if any: the journal's thread, or a test in its place. */
+bool pool_commit_group(struct pool *pool);
 /* One group commit: everything marked before the call. Journal's lock held. Returns 0 or -errno. */
 int pool_commit_marks(struct pool *pool);
 
