@@ -12,9 +12,10 @@
 
 #include "core/log.h"
 #include "daemon/api/api.h"
-#include "daemon/daemon.h"
+#include "daemon/disk/disk_device.h"
 #include "daemon/share/settings.h"
 #include "daemon/share/shares.h"
+#include "input_trace.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -28,6 +29,7 @@ static void check_answer(const struct api_response *response)
 
 	if (!response->body || response->status < 200 || response->status > 599)
 		abort();
+	fuzz_trace_number((uint64_t)response->status);
 	if (strncmp(response->content_type, "text/plain", 10) == 0)
 		return;
 	answer = json_loadb(response->body, response->body_length, 0, NULL);
@@ -90,10 +92,10 @@ static void parse_config(struct daemon *daemon)
 		abort();
 }
 
-static void close_disks(struct daemon *daemon)
+static void close_devices(struct daemon *daemon)
 {
-	while (daemon->disks)
-		daemon_disk_leave(daemon->disks, DISK_FORGET, NULL);
+	while (daemon->devices)
+		device_leave(daemon->devices, DEVICE_FORGET, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -122,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		line = end + 1;
 	}
 	share_close(share);
-	close_disks(&daemon);
+	close_devices(&daemon);
 	daemon_pools_close(&daemon);
 	settings_free(daemon.settings);
 	config_destroy(daemon.config);

@@ -10,6 +10,7 @@
 
 #include "daemon/config/config.h"
 #include "daemon/share/settings.h"
+#include "input_trace.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,6 +19,7 @@ static void check_messages(struct config_messages *messages)
 	for (unsigned i = 0; i < messages->kept; i++) {
 		if (strncmp(messages->text[i], "fuzz.conf:", 10) != 0)
 			abort();
+		fuzz_trace(messages->text[i], strlen(messages->text[i]));
 	}
 	config_messages_finish(messages);
 }
@@ -35,6 +37,7 @@ static void parse_settings(const char *bytes, size_t size)
 	check_messages(&messages);
 	settings_print(list, out);
 	fclose(out);
+	fuzz_trace(text, length);
 	again = settings_parse("fuzz.conf", text, length, &messages);
 	if (messages.count > 0)
 		abort();

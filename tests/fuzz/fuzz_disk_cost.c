@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "arbiter/disk/disk_cost.h"
+#include "input_trace.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,5 +20,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (disk_cost_reservation_ppb(&cost, disk_cost_iops(&cost), disk_cost_bandwidth(&cost)) > 1000000000)
 		abort();
+	fuzz_trace_number(disk_cost_iops(&cost));
 	return 0;
 }

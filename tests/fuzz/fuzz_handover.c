@@ -11,16 +11,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/clock.h"
 #include "core/fd.h"
 #include "core/handover.h"
-#include "core/loop.h"
-#include "core/memory_guard.h"
-#include "interfaces/vhost_user/vhost_user.h"
+#include "fuzz_endpoint.h"
 
 #define FDS 12
-
-static struct loop *loop;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -75,11 +70,6 @@ static struct loop *device_worker(void *context, unsigned queue_index)
 	return loop;
 }
 
-static void on_gone(void *context)
-{
-	*(bool *)context = true;
-}
-
 static void from_socket(const uint8_t *data, size_t size)
 {
 	struct handover handover;
@@ -88,7 +78,9 @@ static void from_socket(const uint8_t *data, size_t size)
 	assert(error == 0);
 	if (fd_send(pair[0], data, size, NULL, 0) >= 0) {
 		shutdown(pair[0], SHUT_WR);
-		if (handover_receive(pair[1], &handover) == 0)
+		error = handover_receive(pair[1], &handover);
+		fuzz_trace_number((uint64_t)error);
+		if (error == 0)
 			handover_finish(&handover);
 	}
 	close(pair[0]);
@@ -124,39 +116,30 @@ static void into_endpoint(const uint8_t *data, size_t size)
 	};
 	struct handover handover = { .bytes = malloc(size + 1), .length = size };
 	struct endpoint *endpoint;
-	bool gone = false;
+	int error;
 
 	assert(handover.bytes);
 	memcpy(handover.bytes, data, size);
 	fill_fds(&handover);
-	if (vhost_user_restore(&options, &handover, &endpoint) == 0) {
+	error = vhost_user_restore(&options, &handover, &endpoint);
+	fuzz_trace_number((uint64_t)error);
+	if (error == 0) {
 		for (unsigned i = 0; i < 8; i++)
 			loop_turn(loop, 0);
-		endpoint_destroy(endpoint, on_gone, &gone);
-		/* Milliseconds: what the kernel closes for us may wait for a thread on a busy machine. */
-		for (unsigned i = 0; i < 10000 && !gone; i++)
-			loop_turn(loop, NS_PER_MS);
-		assert(gone);
+		fuzz_endpoint_destroy(endpoint);
 	}
-	for (unsigned i = 0; i < 4; i++)
-		loop_turn(loop, 0);
 	handover_finish(&handover);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct loop_options options = { .name = "fuzz", .entries = 64 };
-	int error;
-
-	if (!loop) {
-		error = loop_create(&options, &loop);
-		assert(error == 0 && memory_guard_install() == 0);
-	}
 	if (size == 0)
 		return 0;
+	fuzz_loop_begin(64);
 	if (data[0] & 1)
 		into_endpoint(data + 1, size - 1);
 	else
 		from_socket(data + 1, size - 1);
+	fuzz_loop_end(0);
 	return 0;
 }

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	region = aligned_alloc(64, region_bytes);
 	memset(region, 0, region_bytes);
 	setup = ring_driver_setup(&driver);
-	setup.loop = fuzz_loop();
+	setup.loop = fuzz_loop;
 	setup.model = &echo_model;
 	setup.device = &device;
 	setup.broken = fuzz_broken;
@@ -53,10 +53,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 			fuzz_turns(2);
 		}
 		echo_answer_all(&device);
-		fuzz_stop(queue);
+		fuzz_stop(queue, NULL);
 	}
 	assert(device.held_count == 0);
 	free(region);
-	ring_driver_finish(&driver);
+	fuzz_trace_number(broken);
+	fuzz_driver_finish(&driver);
 	return 0;
 }

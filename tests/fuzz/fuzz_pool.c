@@ -12,6 +12,7 @@
 
 #include "arbiter/pool/pool.h"
 #include "arbiter/pool/pool_record.h"
+#include "input_trace.h"
 #include "pool_help.h"
 #include "test_disk.h"
 
@@ -202,9 +203,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	problems = pool_check(&disk->host, NULL, NULL);
 	code = pool_open(&disk->host, &pool, &error);
 	must(code == 0 || problems != 0);
+	fuzz_trace_number((uint64_t)problems);
+	fuzz_trace_number((uint64_t)code);
 	if (code == 0) {
 		use_pool(pool);
 		digest = pool_digest(pool);
+		fuzz_trace_number(digest);
 		pool_close(pool);
 		must(pool_check(&disk->host, NULL, NULL) == 0);
 		must(pool_open(&disk->host, &pool, &error) == 0);

@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	memset(&device, 0, sizeof(device));
 	device.at_once = fuzz_byte(&input) & 1;
 	setup = ring_driver_setup(&driver);
-	setup.loop = fuzz_loop();
+	setup.loop = fuzz_loop;
 	setup.model = &echo_model;
 	setup.device = &device;
 	setup.broken = fuzz_broken;
@@ -38,9 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 				echo_answer_all(&device);
 		}
 		echo_answer_all(&device);
-		fuzz_stop(queue);
+		fuzz_stop(queue, NULL);
 	}
 	assert(device.held_count == 0 && device.queues_running == 0);
-	ring_driver_finish(&driver);
+	fuzz_trace_number(broken);
+	fuzz_driver_finish(&driver);
 	return 0;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the ring, blk and inflight targets share: a queue over guest memory whose bytes the fuzzer chose. */
+/*
+ * What the ring, blk and inflight targets share: a queue over guest memory whose bytes the fuzzer chose, on a
+ * loop that lives as long as one input and goes by a clock of its own.
+ */
 #ifndef VIADUCT_TESTS_FUZZ_RING_H
 #define VIADUCT_TESTS_FUZZ_RING_H
 
@@ -9,8 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/loop.h"
+#include "input_trace.h"
 #include "ring_driver.h"
+
+/* Turns until a queue has stopped; none needs nearly as many. */
+#define FUZZ_TURNS_MAX 1000
 
 struct fuzz_input {
 	const uint8_t *bytes;
@@ -32,15 +40,31 @@ static inline uint16_t fuzz_u16(struct fuzz_input *input)
 	return (uint16_t)(low | fuzz_byte(input) << 8);
 }
 
-/* One loop for all runs: making one costs more than a run. */
-static inline struct loop *fuzz_loop(void)
-{
-	static struct loop *loop;
-	struct loop_options options = { .name = "fuzz", .entries = 64 };
+static struct loop *fuzz_loop;
+static uint64_t fuzz_now_ns;
 
-	if (!loop && loop_create(&options, &loop) != 0)
+/* Each look at the clock takes a moment, so that bounds in time are met, and the same for the same input. */
+static inline uint64_t fuzz_look_at_clock(void)
+{
+	return fuzz_now_ns += 100;
+}
+
+static inline void fuzz_begin(void)
+{
+	static const struct loop_clocks clocks = {
+		.now_ns = fuzz_look_at_clock, .thread_ns = fuzz_look_at_clock,
+	};
+	struct loop_options options = { .name = "fuzz", .entries = 64, .clocks = &clocks };
+
+	fuzz_now_ns = NS_PER_S;
+	if (loop_create(&options, &fuzz_loop) != 0)
 		abort();
-	return loop;
+}
+
+static inline void fuzz_end(void)
+{
+	loop_destroy(fuzz_loop);
+	fuzz_trace_number(fuzz_now_ns);
 }
 
 static inline void fuzz_broken(void *context, enum virtqueue_violation violation, uint64_t value)
@@ -67,6 +91,7 @@ static inline void fuzz_driver(struct fuzz_input *input, struct ring_driver *dri
 			    (choice & 4 ? 1ull << VIRTIO_RING_F_EVENT_IDX : 0) |
 			    (choice & 8 ? 1ull << VIRTIO_F_IN_ORDER : 0);
 
+	fuzz_begin();
 	ring_driver_init(driver, choice & 1, 1u << (choice >> 4 & 7), features);
 }
 
@@ -83,20 +108,35 @@ static inline void fuzz_patch(struct fuzz_input *input, struct ring_driver *driv
 static inline void fuzz_turns(unsigned count)
 {
 	while (count-- > 0)
-		if (loop_turn(fuzz_loop(), 1000) != 0)
+		/* Long enough to park what polls: nothing comes that has not come already. */
+		if (loop_turn(fuzz_loop, 1) != 0)
 			abort();
 }
 
-/* Stops and destroys; the caller has made sure that every chain gets answered. */
-static inline void fuzz_stop(struct virtqueue *queue)
+/*
+ * Stops and destroys; the caller has made sure that every chain gets answered. `step` is called between
+ * turns; NULL is allowed.
+ */
+static inline void fuzz_stop(struct virtqueue *queue, void (*step)(void))
 {
 	bool stopped = false;
 
 	virtqueue_stop(queue, fuzz_stopped, &stopped);
-	for (int i = 0; i < 1000 && !stopped; i++)
+	for (int i = 0; i < FUZZ_TURNS_MAX && !stopped; i++) {
 		fuzz_turns(1);
+		if (step)
+			step();
+	}
 	assert(stopped);
 	virtqueue_destroy(queue);
+}
+
+/* Ends the input: guest memory is what the guest can see. */
+static inline void fuzz_driver_finish(struct ring_driver *driver)
+{
+	fuzz_trace(driver->file, 3 * DRIVER_REGION_BYTES);
+	ring_driver_finish(driver);
+	fuzz_end();
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
 #include "core/loop.h"
+#include "input_trace.h"
 
 #define WORKERS	  2
 #define NODES	  8u
@@ -47,7 +48,7 @@ static struct loop *loop[WORKERS];
 static struct gate *gate;
 static struct node nodes[NODES];
 static struct request requests[PASSES];
-static uint64_t now_ns = 1ull << 60;	/* the gate's control side reads the real clock, which stays behind */
+static uint64_t now_ns;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -173,6 +174,8 @@ static void entered(struct gate_pass *pass)
 
 	assert(request->state == WAITING);
 	request->state = INSIDE;
+	fuzz_trace_number((uint64_t)(request - requests));
+	fuzz_trace_number(now_ns);
 }
 
 static void step_ask(struct input *input, unsigned index, struct request *request)
@@ -295,6 +298,8 @@ static void finish(void)
 	gate_destroy(gate);
 	for (unsigned i = 0; i < 4; i++)
 		turn();
+	for (unsigned i = 0; i < WORKERS; i++)
+		loop_destroy(loop[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -302,11 +307,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = { data, size };
 	struct loop_options options = { .name = "fuzz", .entries = 64, .clocks = &clocks };
 
+	now_ns = NS_PER_S;
 	for (unsigned i = 0; i < WORKERS; i++)
-		if (!loop[i] && loop_create(&options, &loop[i]) != 0)
+		if (loop_create(&options, &loop[i]) != 0)
 			abort();
 	if (gate_create(&disk_cost_default, &gate) != 0)
 		abort();
+	gate->clock_ns = fake_now_ns;
 	memset(nodes, 0, sizeof(nodes));
 	memset(requests, 0, sizeof(requests));
 	for (unsigned i = 0; i < STEPS_MAX && input.left > 0; i++)

@@ -22,11 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/clock.h"
 #include "core/fd.h"
-#include "core/loop.h"
-#include "core/memory_guard.h"
-#include "interfaces/vhost_user/vhost_user.h"
+#include "fuzz_endpoint.h"
 #include "interfaces/virtio/virtqueue.h"
 #include "interfaces/vhost_user/vhost_user_messages.h"
 
@@ -43,8 +40,9 @@ struct input {
 	size_t left;
 };
 
-static struct loop *loop;
+/* What a step may send along; made anew for each input. */
 static int memory_fd, event_fd, pipe_fds[2], spare_pair[2];
+#define OWN_FDS 6
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -211,10 +209,13 @@ static void read_replies(int socket)
 	uint8_t bytes[512];
 	int fds[8];
 	size_t fd_count;
+	ssize_t received;
 
-	while (fd_receive(socket, bytes, sizeof(bytes), fds, 8, &fd_count) > 0)
+	while ((received = fd_receive(socket, bytes, sizeof(bytes), fds, 8, &fd_count)) > 0) {
+		fuzz_trace(bytes, (size_t)received);
 		for (size_t i = 0; i < fd_count; i++)
 			close(fds[i]);
+	}
 }
 
 static void send_step(int socket, struct input *input)
@@ -252,30 +253,39 @@ static void send_step(int socket, struct input *input)
 		shutdown(socket, SHUT_WR);
 }
 
-static void on_gone(void *context)
-{
-	*(bool *)context = true;
-}
-
 static void initialise(const uint8_t *data, size_t size)
 {
-	struct loop_options options = { .name = "fuzz", .entries = 256 };
 	static uint8_t guest[MEMORY_BYTES];
 	int error;
 
-	if (!loop) {
-		error = loop_create(&options, &loop);
-		assert(error == 0 && memory_guard_install() == 0);
-		memory_fd = fd_memfd("fuzz", MEMORY_BYTES);
-		event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		error = pipe(pipe_fds) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, spare_pair);
-		assert(error == 0);
-	}
+	fuzz_loop_begin(256);
+	memory_fd = fd_memfd("fuzz", MEMORY_BYTES);
+	event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	error = pipe(pipe_fds) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, spare_pair);
+	assert(memory_fd >= 0 && event_fd >= 0 && error == 0);
 	/* Rings and tables of the guest come from the same input. */
 	for (size_t at = 0; at < sizeof(guest); at++)
 		guest[at] = size > 0 ? data[at % size] : 0;
 	error = pwrite(memory_fd, guest, sizeof(guest), 0) == sizeof(guest) ? 0 : -1;
 	assert(error == 0);
+}
+
+static void finish(void)
+{
+	static uint8_t guest[MEMORY_BYTES];
+
+	fuzz_loop_end(OWN_FDS);
+	if (fuzz_trace_on) {
+		ssize_t got = pread(memory_fd, guest, sizeof(guest), 0);
+
+		fuzz_trace(guest, got > 0 ? (size_t)got : 0);
+	}
+	close(memory_fd);
+	close(event_fd);
+	for (unsigned i = 0; i < 2; i++) {
+		close(pipe_fds[i]);
+		close(spare_pair[i]);
+	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -290,7 +300,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.endpoint.worker = device_worker,
 	};
 	struct endpoint *endpoint;
-	bool gone = false;
 	int pair[2], error;
 
 	initialise(data, size < 4096 ? size : 4096);
@@ -304,12 +313,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned step = 0; step < STEPS_MAX && input.left > 0; step++)
 		send_step(pair[0], &input);
 	turn(8);
+	read_replies(pair[0]);
 	close(pair[0]);
-	endpoint_destroy(endpoint, on_gone, &gone);
 	/* Disconnecting always ends: every ring drains, every command is answered. */
-	for (unsigned i = 0; i < 10000 && !gone; i++)
-		loop_turn(loop, NS_PER_MS);
-	assert(gone);
-	turn(2);
+	fuzz_endpoint_destroy(endpoint);
+	finish();
 	return 0;
 }
