@@ -6,12 +6,12 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-import check  # noqa: E402
+from check import cmocka, fuzzers, kinds, pytests, report, result as results, stages  # noqa: E402
 
 
 def counted(stdout, result="OK", returncode=0):
-    total = check.Result()
-    check.count_tap(total, "program", {"stdout": stdout, "stderr": "", "result": result, "returncode": returncode})
+    total = results.Result()
+    cmocka.count_tap(total, "program", {"stdout": stdout, "stderr": "", "result": result, "returncode": returncode})
     return total.passed, len(total.failures), len(total.skips)
 
 
@@ -30,17 +30,17 @@ def test_cmocka_output(stdout, result, expected):
     assert counted(stdout, result, 0 if result == "OK" else 1) == expected
 
 
-def outcome(*stages):
+def outcome(*counts):
     """Exit status of check's report for stages with these (passed, failed, skipped)."""
     made = []
-    for passed, failed, skipped in stages:
-        stage = check.Stage("s", None)
-        stage.result = check.Result()
+    for passed, failed, skipped in counts:
+        stage = stages.Stage("s", None)
+        stage.result = results.Result()
         stage.result.passed = passed
-        stage.result.failures = [("f", "")] * failed
+        stage.result.failures = [("f", "", "")] * failed
         stage.result.skips = [("s", "reason")] * skipped
         made.append(stage)
-    return check.report(made)
+    return report.report(made)
 
 
 def test_closing_line(capsys):
@@ -54,21 +54,84 @@ def test_closing_line(capsys):
 
 
 def test_stage_after_failed_build_is_a_failure():
-    broken = check.Result()
+    broken = results.Result()
     broken.fail("build x")
-    stages = [check.Stage("build x", lambda: broken), check.Stage("unit x", check.Result, ["build x"])]
-    check.execute(stages)
-    assert len(stages[1].result.failures) == 1
+    made = [stages.Stage("build x", lambda: broken), stages.Stage("unit x", results.Result, ["build x"])]
+    stages.execute(made)
+    assert len(made[1].result.failures) == 1
 
 
 def test_exception_in_a_stage_is_a_failure():
     def explode():
         raise OSError("no such program")
-    stages = [check.Stage("boom", explode)]
-    check.execute(stages)
-    assert len(stages[0].result.failures) == 1
+    made = [stages.Stage("boom", explode)]
+    stages.execute(made)
+    assert len(made[0].result.failures) == 1
 
 
 def test_every_folder_of_tests_is_run():
-    folders = {path.parent.name for path in pathlib.Path(check.__file__).parent.glob("*/test_*")}
-    assert folders - {"support"} <= set(check.KINDS)
+    folders = {path.parent.name for path in pathlib.Path(__file__).parents[1].glob("*/test_*")}
+    assert folders - {"support"} <= set(kinds.KINDS)
+
+
+# ---- the command that runs one test alone ----
+
+def failed_alone(stdout):
+    total = results.Result()
+    record = {"stdout": stdout, "stderr": "", "result": "FAIL", "returncode": 1}
+    cmocka.count_tap(total, "unit/gate (tsan)", record, cmocka.command_for("unit", "tsan", "unit/gate"))
+    return [again for _, _, again in total.failures]
+
+
+def test_cmocka_command():
+    assert failed_alone("1..2\nok 1 - a\nnot ok 2 - test_limit\n") == [
+        "VIADUCT_TEST=test_limit ./run check unit --build tsan -k unit/gate"]
+    assert failed_alone("1..2\nok 1 - a\n") == ["./run check unit --build tsan -k unit/gate"]
+
+
+@pytest.mark.parametrize("name, wanted", [
+    ("test_a", "test_limits and test_a"),
+    ("test_a[B22-file-3.5]", "test_limits and test_a[B22-file-3.5]"),
+    ("test_a[two words]", "test_limits and test_a"),
+])
+def test_pytest_command(name, wanted):
+    case = {"classname": "tests.wire.test_limits", "name": name}
+    assert pytests.command_for("wire", case) == f"./run check wire -k '{wanted}'"
+
+
+def test_fuzz_command():
+    found = fuzzers.TOP / "build" / "fuzz" / "blk" / "crash-1"
+    assert fuzzers.replay_command("blk", f"x\nTest unit written to {found}\n") == "./run fuzz blk build/fuzz/blk/crash-1"
+    assert fuzzers.replay_command("blk", "timed out") == "./run check fuzz -k blk"
+
+
+def test_failure_is_told_with_its_command(capsys):
+    stage = stages.Stage("unit asan", None)
+    stage.result = results.Result()
+    stage.result.fail("unit/gate: a", "why", "./run check unit -k unit/gate")
+    assert report.report([stage]) == 1
+    assert "FAILED unit/gate: a\n    why\nalone: ./run check unit -k unit/gate\n" in capsys.readouterr().out
+
+
+# ---- budgets ----
+
+def test_plan_of_the_times_fits():
+    today = sum(kinds.PLANNED_S.values()) / kinds.CORES
+    assert today <= kinds.CHECK_S
+    assert today + sum(kinds.LATER_S.values()) / kinds.CORES <= kinds.CHECK_LATER_S
+    assert set(kinds.PLANNED_S) == {"build", *kinds.KINDS}
+
+
+def test_times_are_told(capsys):
+    one, two, other = stages.Stage("unit asan", None), stages.Stage("unit tsan", None), stages.Stage("tidy", None, (), 2)
+    one.seconds, two.seconds, other.seconds = 10, kinds.PLANNED_S["unit"], 5
+    report.tell_times([one, two, other])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[1:] == ["unit", str(kinds.PLANNED_S["unit"]), str(kinds.PLANNED_S["unit"] + 10),
+                                    "more", "than", "planned"]
+    assert lines[2].split()[1:] == ["tidy", str(kinds.PLANNED_S["tidy"]), "10"]
+
+
+def test_sample_of_wire_exists():
+    folder = pathlib.Path(__file__).parents[1] / "wire"
+    assert kinds.QUICK_WIRE and all((folder / name).exists() for name in kinds.QUICK_WIRE)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Builds: one folder beside build/ for each."""
+import json
+import shutil
+
+from check.kinds import BUILDS, CORES
+from check.programs import build_folder, run_logged
+from check.result import Result, tail
+
+
+def build(name):
+    """Sets a build up and builds it. Only failures are counted: a build is no test."""
+    result = Result()
+    compiler, options = BUILDS[name]
+    folder = build_folder(name)
+    recorded = folder / "check-options"
+    wanted = json.dumps([compiler, options])
+    if folder.exists() and (not recorded.exists() or recorded.read_text() != wanted):
+        shutil.rmtree(folder)
+    if not (folder / "build.ninja").exists():
+        status, text = run_logged(f"build-{name}", ["meson", "setup", folder, *options], 300, CC=compiler)
+        if status != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+            result.fail(f"build {name}", tail(text))
+            return result
+        recorded.write_text(wanted)
+    status, text = run_logged(f"build-{name}", ["ninja", "-C", folder, f"-j{CORES}"], 1200)
+    if status != 0:
+        # What ninja was doing at the same time comes before.
+        result.fail(f"build {name}", tail(text[max(0, text.find("FAILED:")):]))
+    return result

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What there is to run: builds, kinds of tests, and the seconds that each may take."""
+
+CORES = 2
+
+# name: (compiler, meson options). The TSAN build is for programs with threads, see MESON_KINDS.
+BUILDS = {
+    "asan": ("gcc", ["--buildtype=debug", "-Db_sanitize=address,undefined"]),
+    "release": ("gcc", ["--buildtype=release"]),
+    "clang": ("clang-14", ["--buildtype=debugoptimized"]),
+    # gcc warns that it does not see fences; acquire and release it does see.
+    "tsan": ("gcc", ["--buildtype=debugoptimized", "-Db_sanitize=thread", "-Dc_args=-Wno-tsan"]),
+    "fuzz": ("clang-14", ["--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false",
+                          "-Dfuzzers=true", "-Dtests=true", "-Dc_args=-fsanitize=fuzzer-no-link"]),
+}
+# Kinds of cmocka programs (meson suites), and the builds each runs in.
+MESON_KINDS = {
+    "unit": ["asan", "release", "clang", "tsan"],
+    "model": ["asan", "release"],
+    "crash": ["asan", "release"],
+    "platform": ["release"],
+}
+# Kinds of pytest folders: the build they use, and the cores they want for themselves. They wait most of the time.
+PYTEST_KINDS = {
+    "house": (None, 1),
+    "wire": ("asan", 1),
+    "daemon": ("release", 1),
+    "cli": ("asan", 1),
+    "guests": ("release", 1),
+}
+KINDS = ["house", "tidy", *MESON_KINDS, *(kind for kind in PYTEST_KINDS if kind != "house"), "fuzz"]
+
+# `./run check quick`: one build, and of the wire tests some that see most of the code.
+QUICK_KINDS = ["house", "unit", "wire"]
+QUICK_WIRE = ["test_handshake.py", "test_rings.py", "test_disk.py", "test_sockets.py"]
+
+# What `./run check --long` adds. VIADUCT_LONG: a test that can run with more guest kernels than usual takes all of them.
+LONG_ENVIRONMENT = {"VIADUCT_LONG": "1", "VIADUCT_KILLS": "200", "VIADUCT_TAKEOVERS": "100"}
+FUZZ_S, FUZZ_LONG_S = 10, 600
+
+# Seconds planned for each kind, as one of CORES cores counts them, builds included. The table at the end of a check
+# compares them with what was used; nothing fails for it, but a kind that has outgrown its plan is the one to look at.
+PLANNED_S = {
+    "build": 420,
+    "house": 40,
+    "tidy": 240,
+    "unit": 240,
+    "model": 120,
+    "crash": 120,
+    "platform": 5,
+    "wire": 420,
+    "daemon": 120,
+    "cli": 90,
+    "guests": 330,
+    "fuzz": 150,
+}
+# Kept free for what is to come.
+LATER_S = {"network": 300, "seat": 250, "registers": 200, "system calls": 250, "Xen": 200}
+# A whole check on an empty machine, today and when all of the above is there.
+CHECK_S, CHECK_LATER_S = 20 * 60, 30 * 60

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""clang-tidy over every C file, with a cache of what was clean."""
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import threading
+
+from check.kinds import CORES
+from check.programs import TOP, build_folder, environment
+from check.result import Result, tail
+
+TIDY = "clang-tidy-14"
+
+
+def commands():
+    """(source, compile command) of every C file of the clang build, once each."""
+    database = json.loads((build_folder("clang") / "compile_commands.json").read_text())
+    found = {}
+    for entry in database:
+        source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
+        if source.is_relative_to(TOP) and not source.relative_to(TOP).parts[0].startswith("build"):
+            found[source] = entry["command"]
+    return found
+
+
+def cache_folder():
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME", "/nonexistent"), ".cache")
+    folder = pathlib.Path(base) / "viaduct" / "tidy"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = TOP / "build" / "cache" / "tidy"
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def run():
+    """Checks every C file; a file that was clean with the same headers and settings is not checked again."""
+    result = Result()
+    version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
+    common = hashlib.sha256(version)
+    for header in sorted([TOP / ".clang-tidy", *TOP.glob("*/.clang-tidy"), *TOP.glob("src/**/*.h"), *TOP.glob("tests/**/*.h"),
+                          *TOP.glob("bench/**/*.h")]):
+        common.update(str(header.relative_to(TOP)).encode() + b"\0" + header.read_bytes())
+    cache = cache_folder()
+    waiting = sorted(commands())
+    clean = []
+    lock = threading.Lock()
+
+    def worker():
+        while True:
+            with lock:
+                if not waiting:
+                    return
+                source = waiting.pop()
+            key = common.copy()
+            key.update(str(source.relative_to(TOP)).encode() + b"\0" + source.read_bytes())
+            mark = cache / key.hexdigest()
+            if not mark.exists():
+                done = subprocess.run([TIDY, "--quiet", "-p", build_folder("clang"), source], cwd=TOP, env=environment(),
+                                      stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                if done.returncode != 0:
+                    with lock:
+                        result.fail(f"tidy {source.relative_to(TOP)}", tail(done.stdout + done.stderr),
+                                    f"{TIDY} --quiet -p build-check-clang {source.relative_to(TOP)}")
+                    continue
+                mark.touch()
+            with lock:
+                clean.append(source)
+
+    threads = [threading.Thread(target=worker) for _ in range(CORES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if not clean and not result.failures:
+        result.fail("tidy: no file to check")
+    elif not result.failures:
+        result.passed += 1  # one check over all files
+    return result
