@@ -11,6 +11,13 @@ from check.result import Result, tail
 TAP_LINE = re.compile(r"^(not )?ok\b ?(\d+)?(?: - )?(.*)$")
 
 
+def diagnostics(output, case):
+    """What cmocka says about a failed case: the comments after its line. A sanitizer's report would bury them."""
+    lines = output[output.index(case):].splitlines()[1:]
+    end = next((index for index, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return "\n".join(lines[:end])
+
+
 def count_tap(result, program, record, again=lambda case: ""):
     """Adds the test cases of one program's TAP output to the result. again(case): the command for one; None: for all."""
     output = record.get("stdout", "") or ""
@@ -30,7 +37,7 @@ def count_tap(result, program, record, again=lambda case: ""):
             result.skips.append((f"{program}: {name}", tail(record.get("stderr", "") or "no reason given", 1)))
         elif case.group(1):
             failed += 1
-            result.fail(f"{program}: {name}", text, again(name))
+            result.fail(f"{program}: {name}", diagnostics(output, line) + "\n" + text, again(name))
         else:
             result.passed += 1
     ended_well = record["result"] in ("OK", "SKIP")

@@ -89,6 +89,14 @@ def test_cmocka_command():
     assert failed_alone("1..2\nok 1 - a\n") == ["./run check unit --build tsan -k unit/gate"]
 
 
+def test_cmocka_reason_comes_first():
+    total = results.Result()
+    leaks = "\n".join(["leak"] * 100)
+    cmocka.count_tap(total, "p", {"stdout": "1..2\nnot ok 1 - a\n# a > 0\n# a.c:3\nok 2 - b\n", "stderr": leaks,
+                                  "result": "FAIL", "returncode": 1})
+    assert total.failures[0][1].startswith("# a > 0\n# a.c:3\n")
+
+
 @pytest.mark.parametrize("name, wanted", [
     ("test_a", "test_limits and test_a"),
     ("test_a[B22-file-3.5]", "test_limits and test_a[B22-file-3.5]"),
