@@ -82,12 +82,20 @@ struct virtio_model_ops {
 	const char *name;		/* "virtio-blk" */
 	uint32_t virtio_id;		/* virtio 1.2, 5 */
 	size_t request_bytes;		/* private bytes for each chain */
+	/*
+	 * A request may be carried out twice: when this process is killed, its successor takes every chain
+	 * again that was in flight. False: what was in flight is lost, as when a cable is cut.
+	 */
+	bool repeatable;
 
 	/* Device features offered, without ring and transport bits. Control thread; must not block. */
 	uint64_t (*features)(void *device);
 	/* Queues the device has at most. Control thread. */
 	unsigned (*queue_count)(void *device);
-	/* Size of the configuration space; config_read is never asked beyond it. Control thread. */
+	/*
+	 * Size of the configuration space (0: there is none); config_read is never asked beyond it. Control
+	 * thread.
+	 */
 	size_t (*config_size)(void *device);
 	void (*config_read)(void *device, size_t offset, void *buffer, size_t bytes);
 	/* Returns 0, or -EINVAL when a field is read-only. NULL: nothing is writable. Control thread. */

@@ -56,6 +56,7 @@ static void device_handle(void *queue, struct virtio_chain *chain)
 
 static const struct virtio_model_ops device_model = {
 	.name = "fuzz",
+	.repeatable = true,
 	.features = device_features,
 	.queue_count = device_queue_count,
 	.config_size = device_config_size,

@@ -93,6 +93,7 @@ static void device_handle(void *queue, struct virtio_chain *chain)
 
 static const struct virtio_model_ops device_model = {
 	.name = "fuzz",
+	.repeatable = true,
 	.request_bytes = 8,
 	.features = device_features,
 	.queue_count = device_queue_count,

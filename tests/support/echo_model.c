@@ -99,6 +99,7 @@ void echo_answer_all(struct echo_device *device)
 
 const struct virtio_model_ops echo_model = {
 	.name = "echo",
+	.repeatable = true,
 	.request_bytes = 8,
 	.features = echo_features,
 	.queue_count = echo_queue_count,

@@ -416,6 +416,7 @@ const struct virtio_model_ops virtio_blk_model = {
 	.name = "virtio-blk",
 	.virtio_id = 2,
 	.request_bytes = sizeof(struct blk_request),
+	.repeatable = true,
 	.features = blk_features,
 	.queue_count = blk_queue_count,
 	.config_size = blk_config_size,

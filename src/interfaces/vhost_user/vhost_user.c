@@ -30,11 +30,18 @@ uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint
 	       1ull << VHOST_F_LOG_ALL | 1ull << VHOST_USER_F_PROTOCOL_FEATURES;
 }
 
+/* What the model does not have or cannot bear is not offered. */
 uint64_t vhost_user_endpoint_protocol_features(const struct vhost_user_endpoint *endpoint)
 {
 	const struct vhost_user_options *options = &endpoint->options;
+	uint64_t features =
+		VHOST_USER_PROTOCOL_FEATURES | vhost_user_model_features(options->model->messages);
 
-	return VHOST_USER_PROTOCOL_FEATURES | vhost_user_model_features(options->model->messages);
+	if (options->model->config_size(options->device) == 0)
+		features &= ~VHOST_USER_PROTOCOL_BIT(CONFIG);
+	if (!options->model->repeatable)
+		features &= ~VHOST_USER_PROTOCOL_BIT(INFLIGHT_SHMFD);
+	return features;
 }
 
 /* ---- life ---- */

@@ -94,6 +94,7 @@ static void device_reset(void *device)
 
 static const struct virtio_model_ops device_model = {
 	.name = "fake",
+	.repeatable = true,
 	.features = device_features,
 	.queue_count = device_queue_count,
 	.config_size = device_config_size,
