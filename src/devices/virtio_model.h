@@ -31,7 +31,12 @@ struct virtio_chain_ops {
  * completes the chain. The bytes behind the iovecs are still the guest's: read them once.
  */
 struct virtio_chain {
-	struct iovec *iov;		/* device-readable elements first, then device-writable ones */
+	/*
+	 * Device-readable elements first, then device-writable ones. The model and the drivers below it may
+	 * cut them; when the chain is completed the writable ones are as they were: a migration reads there
+	 * which pages were written.
+	 */
+	struct iovec *iov;
 	uint16_t readable_count;	/* elements */
 	uint16_t writable_count;
 	/* That are not empty; one across two regions of memory has two elements */

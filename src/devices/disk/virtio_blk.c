@@ -56,12 +56,15 @@ struct blk_request {
 
 /*
  * All writable bytes count as written, also after an error: part of the data may have arrived before it,
- * and a migration must then copy those pages too.
+ * and a migration must then copy those pages too. take_status() cut the status byte off the last element.
  */
 static void answer(struct blk_request *request, uint8_t status)
 {
+	struct virtio_chain *chain = request->chain;
+
+	chain->iov[chain->readable_count + chain->writable_count - 1].iov_len++;
 	shared_write(request->status, status);
-	virtio_chain_complete(request->chain, request->chain->writable_bytes);
+	virtio_chain_complete(chain, chain->writable_bytes);
 }
 
 /* The one place where an errno becomes a virtio-blk status (virtio 1.2, 5.2.6). */

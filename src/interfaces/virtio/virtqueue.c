@@ -84,7 +84,7 @@ static int allocate(struct virtqueue *queue)
 		align_up(sizeof(struct queue_slot), 64) + align_up(queue->model->request_bytes, 64);
 	queue->slots = aligned_alloc(64, queue->size * queue->slot_bytes);
 	/* Untouched pages cost nothing: most chains have three elements. */
-	queue->elements = malloc((size_t)queue->size * 2 * CHAIN_ELEMENTS_MAX * sizeof(struct iovec));
+	queue->elements = malloc((size_t)queue->size * CHAIN_ELEMENTS_MAX * sizeof(struct iovec));
 	queue->done = calloc(queue->size, sizeof(*queue->done));
 	queue->order = calloc(queue->size, sizeof(*queue->order));
 	queue->resubmit = calloc(queue->size, sizeof(*queue->resubmit));
@@ -97,7 +97,7 @@ static int allocate(struct virtqueue *queue)
 		slot->queue = queue;
 		slot->chain.slot = (uint16_t)i;
 		slot->chain.ops = &queue_chain_ops;
-		slot->chain.iov = queue->elements + (size_t)i * 2 * CHAIN_ELEMENTS_MAX;
+		slot->chain.iov = queue->elements + (size_t)i * CHAIN_ELEMENTS_MAX;
 		slot->chain.request = (uint8_t *)slot + align_up(sizeof(*slot), 64);
 	}
 	return 0;

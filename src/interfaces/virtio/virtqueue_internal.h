@@ -92,8 +92,7 @@ struct virtqueue {
 	void *model_queue;
 	uint8_t *slots;				/* size * slot_bytes */
 	size_t slot_bytes;
-	/* Size * 2 * CHAIN_ELEMENTS_MAX: to work with, and as they were */
-	struct iovec *elements;
+	struct iovec *elements;			/* size * CHAIN_ELEMENTS_MAX */
 	uint16_t *done;				/* slots to publish at the end of the turn */
 	unsigned done_count;
 	uint16_t *order;			/* IN_ORDER: slots in the order taken, a ring of `size` */

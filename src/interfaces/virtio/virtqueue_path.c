@@ -11,11 +11,11 @@
  * (split) or the buffer id (packed). A driver that reuses it all the same breaks its own ring only.
  */
 #include <assert.h>
-#include <string.h>
 
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/container.h"
+#include "core/iov.h"
 #include "core/loop_account.h"
 #include "core/memory_guard.h"
 #include "core/trace.h"
@@ -221,17 +221,8 @@ struct queue_slot *queue_claim(struct virtqueue *queue, unsigned index)
 	return slot;
 }
 
-/* What the chain's writable elements were before the model and the drivers below it cut them. */
-static struct iovec *written_elements(const struct queue_slot *slot)
-{
-	return slot->chain.iov + CHAIN_ELEMENTS_MAX;
-}
-
 static void handle_slot(struct virtqueue *queue, struct queue_slot *slot)
 {
-	/* Always, because a migration may begin while the chain is in flight; two elements as a rule. */
-	memcpy(written_elements(slot), slot->chain.iov + slot->chain.readable_count,
-	       slot->chain.writable_count * sizeof(struct iovec));
 	slot->view = queue->view;
 	slot->view->users++;
 	slot->answered = false;
@@ -299,7 +290,7 @@ bool queue_poll(struct loop_poller *poller)
 
 static void log_written(struct virtqueue *queue, const struct queue_slot *slot)
 {
-	const struct iovec *written = written_elements(slot);
+	const struct iovec *written = slot->chain.iov + slot->chain.readable_count;
 	uint64_t left = slot->written_bytes;
 
 	for (unsigned i = 0; i < slot->chain.writable_count && left > 0; i++) {
@@ -357,7 +348,10 @@ static void chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
 	struct queue_slot *slot = container_of(chain, struct queue_slot, chain);
 	struct virtqueue *queue = slot->queue;
 
-	assert(chain->busy && !slot->answered);
+	assert(chain->busy && !slot->answered && written_bytes <= chain->writable_bytes);
+	/* A migration may begin while the chain is in flight: the elements are restored in any case. */
+	assert(iov_bytes(chain->iov + chain->readable_count, chain->writable_count) ==
+	       chain->writable_bytes);
 	slot->answered = true;
 	slot->written_bytes = written_bytes;
 	queue->in_flight--;

@@ -22,7 +22,7 @@
 
 struct test_chain {
 	struct virtio_chain chain;	/* first */
-	struct iovec iov[300];
+	struct iovec iov[300], given[300];	/* as they are now, and as the model got them */
 	unsigned completed, rejected;
 	uint32_t written;
 };
@@ -39,6 +39,9 @@ static void complete(struct virtio_chain *base, uint32_t written_bytes)
 {
 	struct test_chain *self = (struct test_chain *)base;
 
+	/* A migration that began meanwhile reads there what was written. */
+	assert_memory_equal(self->iov + base->readable_count, self->given + base->readable_count,
+			    base->writable_count * sizeof(struct iovec));
 	self->completed++;
 	self->written = written_bytes;
 }
@@ -124,6 +127,7 @@ static inline void unmap(unsigned index)
 
 static inline void handle(void)
 {
+	memcpy(chain.given, chain.iov, sizeof(chain.iov));
 	virtio_blk_model.handle(queue, &chain.chain);
 }
 

@@ -221,7 +221,7 @@ static void the_log_knows_what_was_written(void **state)
 	}
 }
 
-/* The migration begins while the chain is in flight, and the device has cut the iovecs since. */
+/* The migration begins while the chain is in flight. */
 static void the_log_comes_later(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
@@ -231,14 +231,6 @@ static void the_log_comes_later(void **state)
 		add_across_pages(5);
 		assert_int_equal(bench.device.held_count, 1);
 		virtqueue_set_log(bench.queue, dirty, USED_AT);
-		for (unsigned i = 0; i < bench.device.held[0]->writable_count; i++) {
-			struct iovec *iov =
-				&bench.device.held[0]->iov[bench.device.held[0]->readable_count + i];
-
-			iov->iov_base = NULL;
-			iov->iov_len = 0;
-		}
-		/* This device writes nothing then, but says that it wrote all: its whole buffer is marked. */
 		echo_answer_all(&bench.device);
 		bench_turn(&bench);
 		add_across_pages(9);
