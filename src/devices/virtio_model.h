@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Border between a virtio transport (interfaces/virtio) and a virtio device model (devices/…): for
- * implementers of models. The transport takes descriptor chains off rings and hands them over as
- * struct virtio_chain; the model answers each exactly once with virtio_chain_complete().
+ * implementers of models.
+ *
+ * A model pulls. The transport calls model->ready() when there may be descriptor chains; the model takes as
+ * many as it can use, and completes each of them later or at once. What it does not take stays in the ring
+ * and costs nothing: stopping the queue, a change of memory and a takeover wait only for chains that the
+ * model holds. So a model takes a buffer of the driver's when it has something to put into it, and not
+ * before.
+ *
+ * Everything here but the functions that say "control thread" runs on the queue's worker.
  */
 #ifndef VIADUCT_DEVICES_VIRTIO_MODEL_H
 #define VIADUCT_DEVICES_VIRTIO_MODEL_H
@@ -18,17 +25,10 @@ struct log_subject;
 /* virtio-blk's configuration is 96 bytes, virtio-net's and -gpu's are smaller; vhost-user allows 256. */
 #define VIRTIO_CONFIG_BYTES_MAX 256
 
-struct virtio_chain;
-
-/* What the transport does for a chain; each chain sees exactly one of the two calls, once. */
-struct virtio_chain_ops {
-	void (*complete)(struct virtio_chain *chain, uint32_t written_bytes);
-	void (*reject)(struct virtio_chain *chain);
-};
-
 /*
- * One descriptor chain: private copies of its addresses. Owned by the transport; lent to the model until it
- * completes the chain. The bytes behind the iovecs are still the guest's: read them once.
+ * One descriptor chain: private copies of its addresses. Owned by the transport; lent to the model from
+ * take() until the model completes it, rejects it or gives it back. The bytes behind the iovecs are still the
+ * guest's: read them once.
  */
 struct virtio_chain {
 	/*
@@ -43,8 +43,10 @@ struct virtio_chain {
 	uint16_t descriptors;
 	uint32_t readable_bytes;
 	uint32_t writable_bytes;
+	/* Set by the model: so many of the writable bytes were written (virtio 1.2, 2.7.8) */
+	uint32_t written_bytes;
 	uint16_t slot;			/* < queue size; no two chains in flight share one */
-	bool busy;			/* transport's: taken and not yet completed */
+	bool busy;			/* transport's: taken, and the answer is not yet published */
 	/*
 	 * Some elements lie outside guest memory: their iov_base is NULL (their length is what the guest
 	 * said). The model refuses the request, or rejects the chain when it cannot even answer.
@@ -52,24 +54,56 @@ struct virtio_chain {
 	bool unmapped;
 	/* model's private area of ops->request_bytes, zeroed at queue start */
 	void *request;
-	const struct virtio_chain_ops *ops;
 };
 
-/* Gives the chain back: `written_bytes` of its writable elements were written (virtio 1.2, 2.7.8). */
-static inline void virtio_chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
-{
-	chain->ops->complete(chain, written_bytes);
-}
+struct virtio_queue_ops;
 
-/* The chain is not a request of this device at all (no room for a header or a status): the ring stops. */
-static inline void virtio_chain_reject(struct virtio_chain *chain)
-{
-	chain->ops->reject(chain);
-}
+/* A queue as the transport offers it to its model, from queue_start() to queue_stop(). */
+struct virtio_queue {
+	const struct virtio_queue_ops *ops;
+};
+
+/* Filled in by the transport, called by the model. Nothing here blocks or fails. */
+struct virtio_queue_ops {
+	/*
+	 * Takes up to `count` chains, the oldest first, and returns how many. Each is read from the ring and
+	 * checked now, whether or not it was taken before. Fewer than `count` come when the ring holds fewer,
+	 * and inside ready() when the queue's turn is over: the model starts what it got and asks again until
+	 * it gets none. None come while the queue is disabled, stops or is broken; a queue that stops still
+	 * offers what a predecessor had in flight, which ready() then has to take.
+	 *
+	 * A model may take at any time, for instance when a frame arrives. It then bounds its work itself.
+	 */
+	unsigned (*take)(struct virtio_queue *queue, struct virtio_chain **ret_chains, unsigned count);
+	/*
+	 * Puts chains back into the ring as if they had never been taken, chains[count - 1] first. Always the
+	 * one that was taken last of all: a chain cannot go back before those taken after it, and not at all
+	 * when one of those was completed. (Asserted.)
+	 */
+	void (*give_back)(struct virtio_queue *queue, struct virtio_chain *const *chains, unsigned count);
+	/*
+	 * Answers chains, whose written_bytes the model has set, in any order. The driver sees all answers of
+	 * one turn of the worker at once, and so those of one call.
+	 */
+	void (*complete)(struct virtio_queue *queue, struct virtio_chain *const *chains, unsigned count);
+	/*
+	 * The chain is not a request of this device at all (no room for a header or a status): the ring
+	 * stops, and the chain is gone.
+	 */
+	void (*reject)(struct virtio_queue *queue, struct virtio_chain *chain);
+	/* Would take() find a chain, its turn aside? */
+	bool (*pending)(struct virtio_queue *queue);
+	/*
+	 * true, as at the start: ready() is called soon, and again after the driver posts chains. false:
+	 * ready() is not called any more and the driver is asked for no kicks.
+	 */
+	void (*listen)(struct virtio_queue *queue, bool listen);
+};
 
 /* What the model needs to know when a queue starts. */
 struct virtio_queue_setup {
 	struct loop *loop;		/* the worker that serves the queue */
+	struct virtio_queue *queue;	/* to take from; until queue_stop() */
 	unsigned index;
 	uint64_t features;		/* acknowledged by the driver */
 	unsigned size;			/* descriptors; slots are below it */
@@ -110,19 +144,23 @@ struct virtio_model_ops {
 
 	/*
 	 * A queue begins; returns 0 and the model's queue, or -errno. Worker thread, may allocate.
-	 * Ends with queue_stop(), called when no chain is in flight.
+	 * Ends with queue_stop(), called when the model holds no chain.
 	 */
 	int (*queue_start)(void *device, const struct virtio_queue_setup *setup, void **ret_queue);
 	void (*queue_stop)(void *queue);
 	/*
-	 * true: the queue's chains in flight are waited for, to stop it or to let go of memory: what can be
-	 * hurried is. false: no longer; there is none before queue_stop(). Completes chains before it
-	 * returns, maybe. NULL: nothing can. Worker.
+	 * true: the chains that the model holds are waited for, to stop the queue or to let go of memory: the
+	 * model hurries what it can, or gives back. false: no longer; there is none before queue_stop().
+	 * Completes chains before it returns, maybe. NULL: nothing can be hurried. Worker.
 	 */
 	void (*queue_drain)(void *queue, bool drain);
 
-	/* Takes one chain; it may be answered before the return or later. Worker; must not block. */
-	void (*handle)(void *queue, struct virtio_chain *chain);
+	/*
+	 * There may be chains: takes what the model can use. Chains may be completed before the return or
+	 * later. A model that leaves chains in the ring, or gives them back, is asked a last time when the
+	 * driver's kicks are on again, and then after the next kick or listen(). Worker; must not block.
+	 */
+	void (*ready)(void *queue);
 
 	/* Messages that the device takes, bits 1 << VIRTIO_MODEL_…; 0: none, and message() may be NULL. */
 	uint32_t messages;

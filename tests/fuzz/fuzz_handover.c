@@ -41,7 +41,7 @@ static void device_config_read(void *device, size_t offset, void *buffer, size_t
 
 static int device_queue_start(void *device, const struct virtio_queue_setup *setup, void **ret_queue)
 {
-	*ret_queue = device;
+	*ret_queue = setup->queue;
 	return 0;
 }
 
@@ -49,9 +49,15 @@ static void device_queue_stop(void *queue)
 {
 }
 
-static void device_handle(void *queue, struct virtio_chain *chain)
+static void device_ready(void *queue)
 {
-	virtio_chain_complete(chain, 0);
+	struct virtio_queue *ring = queue;
+	struct virtio_chain *chain;
+
+	while (ring->ops->take(ring, &chain, 1) > 0) {
+		chain->written_bytes = 0;
+		ring->ops->complete(ring, &chain, 1);
+	}
 }
 
 static const struct virtio_model_ops device_model = {
@@ -63,7 +69,7 @@ static const struct virtio_model_ops device_model = {
 	.config_read = device_config_read,
 	.queue_start = device_queue_start,
 	.queue_stop = device_queue_stop,
-	.handle = device_handle,
+	.ready = device_ready,
 };
 
 static struct loop *device_worker(void *context, unsigned queue_index)

@@ -21,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
 	fuzz_driver(&input, &driver);
 	memset(&device, 0, sizeof(device));
+	device.modest = input.left & 1;
 	region_bytes = inflight_region_bytes(driver.packed, driver.size);
 	/* Of exactly its size: one byte beyond is an ASAN report. */
 	region = aligned_alloc(64, region_bytes);

@@ -16,10 +16,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	struct ring_driver driver;
 	struct virtqueue *queue = NULL;
 	unsigned broken = 0;
+	uint8_t choice;
 
 	fuzz_driver(&input, &driver);
 	memset(&device, 0, sizeof(device));
-	device.at_once = fuzz_byte(&input) & 1;
+	choice = fuzz_byte(&input);
+	device.at_once = choice & 1;
+	device.modest = choice & 2;
 	setup = ring_driver_setup(&driver);
 	setup.loop = fuzz_loop;
 	setup.model = &echo_model;

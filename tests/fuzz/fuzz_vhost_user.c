@@ -78,7 +78,7 @@ static int device_config_write(void *device, uint64_t features, size_t offset, c
 
 static int device_queue_start(void *device, const struct virtio_queue_setup *setup, void **ret_queue)
 {
-	*ret_queue = device;
+	*ret_queue = setup->queue;
 	return 0;
 }
 
@@ -86,9 +86,15 @@ static void device_queue_stop(void *queue)
 {
 }
 
-static void device_handle(void *queue, struct virtio_chain *chain)
+static void device_ready(void *queue)
 {
-	virtio_chain_complete(chain, chain->writable_bytes);
+	struct virtio_queue *ring = queue;
+	struct virtio_chain *chain;
+
+	while (ring->ops->take(ring, &chain, 1) > 0) {
+		chain->written_bytes = chain->writable_bytes;
+		ring->ops->complete(ring, &chain, 1);
+	}
 }
 
 static const struct virtio_model_ops device_model = {
@@ -102,7 +108,7 @@ static const struct virtio_model_ops device_model = {
 	.config_write = device_config_write,
 	.queue_start = device_queue_start,
 	.queue_stop = device_queue_stop,
-	.handle = device_handle,
+	.ready = device_ready,
 };
 
 static struct loop *device_worker(void *context, unsigned queue_index)

@@ -245,6 +245,7 @@ static void crash(struct world *world)
 static void run_random(struct world *world, bool crashes)
 {
 	for (unsigned round = 0; round < ROUNDS; round++) {
+		world->device.modest = random_below(2);
 		for (unsigned i = random_below(6); i > 0; i--)
 			add_chain(world);
 		if (random_below(3) > 0) {

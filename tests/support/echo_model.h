@@ -12,9 +12,11 @@
 
 struct echo_device {
 	struct virtio_chain *held[ECHO_HELD_MAX];
+	struct virtio_queue *held_by[ECHO_HELD_MAX];	/* each chain's queue */
 	unsigned held_count;
 	unsigned taken;		/* chains ever handed over */
-	bool at_once;		/* answer inside handle() */
+	bool modest;		/* of each batch that it takes it gives a part back, and takes that again */
+	bool at_once;		/* answer inside ready() */
 	unsigned queues_running;
 	bool draining;		/* somebody waits for what is held */
 	uint64_t *clock_ns;	/* NULL, or a clock that each chain moves: 100 ns, and 20 ns a descriptor */

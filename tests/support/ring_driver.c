@@ -15,20 +15,25 @@
 #define TABLES_OFFSET	 0x40000u
 #define TABLE_BYTES	 512u
 
-static void add_region(struct ring_driver *driver, unsigned index, uint64_t file_offset)
+struct guest_memory *ring_driver_map(const struct ring_driver *driver)
 {
-	struct guest_region_description description = {
-		.guest_address = DRIVER_GUEST_BASE + index * DRIVER_REGION_BYTES,
-		.size = DRIVER_REGION_BYTES,
-		.user_address = DRIVER_USER_BASE + index * DRIVER_USER_GAP,
-		.file_offset = file_offset,
-	};
-	struct guest_memory *new = NULL;
-	int error = guest_memory_add(driver->memory, &description, driver->memory_fd, &new);
+	struct guest_memory *memory = guest_memory_create();
 
-	assert(!error);
-	guest_memory_put(driver->memory);
-	driver->memory = new;
+	for (unsigned i = 0; i < 2; i++) {
+		struct guest_region_description description = {
+			.guest_address = DRIVER_GUEST_BASE + i * DRIVER_REGION_BYTES,
+			.size = DRIVER_REGION_BYTES,
+			.user_address = DRIVER_USER_BASE + i * DRIVER_USER_GAP,
+			.file_offset = 2ull * i * DRIVER_REGION_BYTES,
+		};
+		struct guest_memory *more = NULL;
+		int error = guest_memory_add(memory, &description, driver->memory_fd, &more);
+
+		assert(!error);
+		guest_memory_put(memory);
+		memory = more;
+	}
+	return memory;
 }
 
 void ring_driver_init(struct ring_driver *driver, bool packed, unsigned size, uint64_t features)
@@ -44,9 +49,7 @@ void ring_driver_init(struct ring_driver *driver, bool packed, unsigned size, ui
 	driver->file =
 		mmap(NULL, 3 * DRIVER_REGION_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, driver->memory_fd, 0);
 	assert(driver->file != MAP_FAILED);
-	driver->memory = guest_memory_create();
-	add_region(driver, 0, 0);
-	add_region(driver, 1, 2 * DRIVER_REGION_BYTES);
+	driver->memory = ring_driver_map(driver);
 	driver->kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	driver->call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	driver->id_used = calloc(size, sizeof(bool));

@@ -41,6 +41,8 @@ struct ring_driver {
 
 void ring_driver_init(struct ring_driver *driver, bool packed, unsigned size, uint64_t features);
 void ring_driver_finish(struct ring_driver *driver);
+/* The same regions mapped once more, as a VMM's new table gives them. The caller puts them. */
+struct guest_memory *ring_driver_map(const struct ring_driver *driver);
 /* A set-up for a ring at its start; the caller adds loop, model, callbacks. */
 struct virtqueue_setup ring_driver_setup(struct ring_driver *driver);
 

@@ -26,6 +26,8 @@
 #define DISCARD_SECTORS_MAX (1u << 21)		/* 1 GiB: a fast operation everywhere it is offered */
 #define WRITE_ZEROES_SECTORS_MAX (1u << 16)	/* 32 MiB: may really be written */
 #define QUEUES_MAX 256u
+/* Requests taken before the first of them is started. */
+#define TAKE_MAX 16u
 
 struct virtio_blk {
 	struct disk *disk;
@@ -38,6 +40,7 @@ struct virtio_blk {
 
 struct blk_queue {
 	struct virtio_blk *device;
+	struct virtio_queue *ring;
 	struct disk_channel *channel;
 	uint64_t features;
 };
@@ -60,11 +63,13 @@ struct blk_request {
  */
 static void answer(struct blk_request *request, uint8_t status)
 {
+	struct virtio_queue *ring = request->queue->ring;
 	struct virtio_chain *chain = request->chain;
 
 	chain->iov[chain->readable_count + chain->writable_count - 1].iov_len++;
+	chain->written_bytes = chain->writable_bytes;
 	shared_write(request->status, status);
-	virtio_chain_complete(chain, chain->writable_bytes);
+	ring->ops->complete(ring, &chain, 1);
 }
 
 /* The one place where an errno becomes a virtio-blk status (virtio 1.2, 5.2.6). */
@@ -262,21 +267,16 @@ static bool data_mapped(const struct blk_data *data)
 	return true;
 }
 
-static void blk_handle(void *opaque, struct virtio_chain *chain)
+static void blk_start(struct blk_queue *queue, struct virtio_chain *chain)
 {
-	struct blk_queue *queue = opaque;
 	struct blk_request *request = chain->request;
 	struct virtio_blk_header header;
 	struct blk_data data;
 	uint8_t *status;
 
-	if (!take_header(chain, &header, &data)) {
-		virtio_chain_reject(chain);
-		return;
-	}
-	status = take_status(chain, &data);
+	status = take_header(chain, &header, &data) ? take_status(chain, &data) : NULL;
 	if (!status) {
-		virtio_chain_reject(chain);
+		queue->ring->ops->reject(queue->ring, chain);
 		return;
 	}
 	request->chain = chain;
@@ -305,6 +305,18 @@ static void blk_handle(void *opaque, struct virtio_chain *chain)
 		disk_submit(queue->channel, &request->disk);
 }
 
+/* Whatever the disk takes can be started: nothing is given back. */
+static void blk_ready(void *opaque)
+{
+	struct blk_queue *queue = opaque;
+	struct virtio_chain *chains[TAKE_MAX];
+	unsigned count;
+
+	while ((count = queue->ring->ops->take(queue->ring, chains, TAKE_MAX)) > 0)
+		for (unsigned i = 0; i < count; i++)
+			blk_start(queue, chains[i]);
+}
+
 /* ---- queues ---- */
 
 static int blk_queue_start(void *opaque, const struct virtio_queue_setup *setup, void **ret_queue)
@@ -316,6 +328,7 @@ static int blk_queue_start(void *opaque, const struct virtio_queue_setup *setup,
 	if (!queue)
 		return -ENOMEM;
 	queue->device = device;
+	queue->ring = setup->queue;
 	queue->features = setup->features;
 	error = disk_channel_open(device->disk, setup->loop, &queue->channel);
 	if (error) {
@@ -428,7 +441,7 @@ const struct virtio_model_ops virtio_blk_model = {
 	.queue_start = blk_queue_start,
 	.queue_stop = blk_queue_stop,
 	.queue_drain = blk_queue_drain,
-	.handle = blk_handle,
+	.ready = blk_ready,
 };
 
 int virtio_blk_create(const struct virtio_blk_options *options, struct virtio_blk **ret_device)

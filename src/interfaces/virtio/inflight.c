@@ -122,6 +122,14 @@ void inflight_split_take(struct virtqueue *queue, unsigned head)
 	shared_write_release(&region->entry[head].inflight, 1);
 }
 
+void inflight_split_give_back(struct virtqueue *queue, unsigned head)
+{
+	struct inflight_split *region = queue->inflight;
+
+	queue->inflight_counter--;
+	shared_write_release(&region->entry[head].inflight, 0);
+}
+
 void inflight_split_before(struct virtqueue *queue)
 {
 	struct inflight_split *region = queue->inflight;
@@ -232,6 +240,22 @@ bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot,
 	queue->inflight_free = (uint16_t)at;
 	slot->inflight_first = (uint16_t)first;
 	return true;
+}
+
+/*
+ * The entries go back to the free list before the chain stops being in flight: a process killed between the
+ * two leaves entries that are both, and they are free then.
+ */
+void inflight_packed_give_back(struct virtqueue *queue, const struct queue_slot *slot)
+{
+	struct inflight_packed *region = queue->inflight;
+
+	shared_write_release(&region->entry[slot->inflight_last].next, queue->inflight_free);
+	queue->inflight_free = slot->inflight_first;
+	queue->inflight_counter--;
+	shared_write_release(&region->free_head, queue->inflight_free);
+	shared_write_release(&region->old_free_head, queue->inflight_free);
+	shared_write_release(&region->entry[slot->inflight_first].inflight, 0);
 }
 
 void inflight_packed_before(struct virtqueue *queue, uint16_t used, bool used_wrap)

@@ -123,6 +123,20 @@ struct queue_slot *packed_take(struct virtqueue *queue)
 	return slot;
 }
 
+void packed_give_back(struct virtqueue *queue, const struct queue_slot *slot)
+{
+	struct packed_ring *ring = &queue->pack;
+	unsigned next = ring->next;
+
+	if (next < slot->descriptors) {
+		next += queue->size;
+		ring->next_wrap = !ring->next_wrap;
+	}
+	ring->next = (uint16_t)(next - slot->descriptors);
+	if (queue->inflight)
+		inflight_packed_give_back(queue, slot);
+}
+
 struct queue_slot *packed_retake(struct virtqueue *queue, unsigned first_entry)
 {
 	struct packed_descriptor chain[CHAIN_DESCRIPTORS_MAX];
@@ -181,10 +195,10 @@ bool packed_publish(struct virtqueue *queue)
 		struct packed_descriptor *used = &ring->descriptors[at];
 		uint16_t flags = wrap ? DESCRIPTOR_AVAILABLE | DESCRIPTOR_USED : 0;
 
-		if (slot->written_bytes > 0)
+		if (slot->chain.written_bytes > 0)
 			flags |= DESCRIPTOR_WRITE;
 		shared_write(&used->id, queue->done[i]);
-		shared_write(&used->length, slot->written_bytes);
+		shared_write(&used->length, slot->chain.written_bytes);
 		if (i == 0)
 			first_flags = flags;
 		else

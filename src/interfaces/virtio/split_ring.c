@@ -67,48 +67,36 @@ static struct descriptor descriptor_read(const struct split_descriptor *from)
 	};
 }
 
-/* Follows the chain from `head`; on a violation *ret_value is the number that broke the rule. */
-static enum virtqueue_violation gather(struct virtqueue *queue, struct queue_slot *slot, unsigned head,
-				       uint64_t *ret_value)
+static struct queue_slot *broken(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t value)
 {
-	unsigned index = head;
-
-	for (unsigned walked = 0; walked < CHAIN_DESCRIPTORS_MAX && walked < queue->size; walked++) {
-		struct descriptor d = descriptor_read(&queue->split.descriptors[index]);
-		enum virtqueue_violation violation;
-
-		*ret_value = d.address;
-		if (d.flags & DESCRIPTOR_INDIRECT)
-			return chain_append_table(queue, slot, &d);
-		violation = chain_append(queue, slot, &d);
-		if (violation || !(d.flags & DESCRIPTOR_NEXT))
-			return violation;
-		index = d.next;
-		*ret_value = index;
-		if (index >= queue->size)
-			return VIOLATION_NEXT;
-	}
-	return VIOLATION_LOOP;
+	queue_break(queue, violation, value);
+	return NULL;
 }
 
-static struct queue_slot *take_head(struct virtqueue *queue, unsigned head)
+/* Claims the slot of the chain that begins at `head` and follows it. NULL: the ring just broke. */
+static struct queue_slot *split_gather(struct virtqueue *queue, unsigned head)
 {
-	enum virtqueue_violation violation;
-	struct queue_slot *slot;
-	uint64_t value = head;
+	struct queue_slot *slot = head < queue->size ? queue_claim(queue, head) : NULL;
+	unsigned index = head;
 
-	slot = head < queue->size ? queue_claim(queue, head) : NULL;
-	if (!slot) {
-		queue_break(queue, VIOLATION_HEAD, head);
-		return NULL;
-	}
+	if (!slot)
+		return broken(queue, VIOLATION_HEAD, head);
 	chain_begin(queue, slot);
-	violation = gather(queue, slot, head, &value);
-	if (violation) {
-		queue_break(queue, violation, value);
-		return NULL;
+	for (unsigned walked = 0; walked < CHAIN_DESCRIPTORS_MAX && walked < queue->size; walked++) {
+		struct descriptor d = descriptor_read(&queue->split.descriptors[index]);
+		bool table = d.flags & DESCRIPTOR_INDIRECT;
+		enum virtqueue_violation violation =
+			table ? chain_append_table(queue, slot, &d) : chain_append(queue, slot, &d);
+
+		if (violation)
+			return broken(queue, violation, d.address);
+		if (table || !(d.flags & DESCRIPTOR_NEXT))
+			return slot;
+		index = d.next;
+		if (index >= queue->size)
+			return broken(queue, VIOLATION_NEXT, index);
 	}
-	return slot;
+	return broken(queue, VIOLATION_LOOP, index);
 }
 
 struct queue_slot *split_take(struct virtqueue *queue)
@@ -121,7 +109,7 @@ struct queue_slot *split_take(struct virtqueue *queue)
 		return NULL;
 	head = shared_read(&ring->available->ring[ring->next & (queue->size - 1)]);
 	trace_mark(TRACE_TAKEN);
-	slot = take_head(queue, head);
+	slot = split_gather(queue, head);
 	if (!slot)
 		return NULL;
 	if (queue->inflight)
@@ -130,9 +118,19 @@ struct queue_slot *split_take(struct virtqueue *queue)
 	return slot;
 }
 
+/* `seen` goes back too: how far ahead the driver is gets checked again, as for a chain never taken. */
+void split_give_back(struct virtqueue *queue, const struct queue_slot *slot)
+{
+	struct split_ring *ring = &queue->split;
+
+	ring->seen = --ring->next;
+	if (queue->inflight)
+		inflight_split_give_back(queue, slot->chain.slot);
+}
+
 struct queue_slot *split_retake(struct virtqueue *queue, unsigned head)
 {
-	return take_head(queue, head);
+	return split_gather(queue, head);
 }
 
 static void log_used(struct virtqueue *queue, uint64_t offset, uint64_t length)
@@ -164,7 +162,7 @@ bool split_publish(struct virtqueue *queue)
 		struct split_used_element *element = &ring->used->ring[idx & mask];
 
 		shared_write(&element->id, (uint32_t)queue->done[i]);
-		shared_write(&element->length, queue_slot(queue, queue->done[i])->written_bytes);
+		shared_write(&element->length, queue_slot(queue, queue->done[i])->chain.written_bytes);
 		log_used(queue, offsetof(struct split_used, ring) + (idx & mask) * sizeof(*element),
 			 sizeof(*element));
 	}
@@ -181,7 +179,8 @@ bool split_publish(struct virtqueue *queue)
 
 /*
  * With the event index an old available_event is "not wanted": the driver notifies only when it passes it.
- * Otherwise the flag says it.
+ * Otherwise the flag says it. The model may have left chains in the ring: the driver is asked to kick for
+ * those that come after them.
  */
 void split_notify(struct virtqueue *queue, bool wanted)
 {
@@ -191,10 +190,16 @@ void split_notify(struct virtqueue *queue, bool wanted)
 		shared_write(&ring->used->flags, wanted ? 0 : (uint16_t)SPLIT_NO_NOTIFY);
 		log_used(queue, 0, 2);
 	} else if (wanted) {
-		shared_write(available_event(queue), ring->next);
+		ring->asked_idx = shared_read(&ring->available->idx);
+		shared_write(available_event(queue), ring->asked_idx);
 		log_used(queue, 4 + 8ull * queue->size, 2);
 	}
 	/* Full barrier: the wish is visible before the caller looks at the ring once more. */
 	if (wanted)
 		shared_fence();
+}
+
+bool split_posted(const struct virtqueue *queue)
+{
+	return queue->event_idx && shared_read(&queue->split.available->idx) != queue->split.asked_idx;
 }

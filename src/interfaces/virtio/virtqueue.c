@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The life of a virtqueue: start, changes while it runs, stop. What happens to requests is in
- * virtqueue_path.c.
+ * virtqueue_path.c and virtqueue_notify.c.
  */
 #include "interfaces/virtio/virtqueue.h"
 
@@ -94,9 +94,7 @@ static int allocate(struct virtqueue *queue)
 	for (unsigned i = 0; i < queue->size; i++) {
 		struct queue_slot *slot = queue_slot(queue, i);
 
-		slot->queue = queue;
 		slot->chain.slot = (uint16_t)i;
-		slot->chain.ops = &queue_chain_ops;
 		slot->chain.iov = queue->elements + (size_t)i * CHAIN_ELEMENTS_MAX;
 		slot->chain.request = (uint8_t *)slot + align_up(sizeof(*slot), 64);
 	}
@@ -130,6 +128,8 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	if (!queue)
 		return NULL;
 	queue->setup = *setup;
+	queue->offered.ops = &queue_ops;
+	queue->listening = true;
 	queue->loop = setup->loop;
 	queue->size = setup->size;
 	queue->model = setup->model;
@@ -155,7 +155,12 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 
 int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_queue)
 {
-	struct virtio_queue_setup model_setup = { setup->loop, setup->index, setup->features, setup->size };
+	struct virtio_queue_setup model_setup = {
+		.loop = setup->loop,
+		.index = setup->index,
+		.features = setup->features,
+		.size = setup->size,
+	};
 	struct virtqueue *queue;
 	int error;
 
@@ -170,6 +175,7 @@ int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_
 	error = allocate(queue);
 	if (error)
 		goto fail;
+	model_setup.queue = &queue->offered;
 	error = queue->model->queue_start(setup->device, &model_setup, &queue->model_queue);
 	if (error)
 		goto fail;
@@ -180,6 +186,8 @@ int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_
 	virtqueue_set_kick_fd(queue, setup->kick_fd);
 	/* Whatever a predecessor published without a call is announced now; a call too many is harmless. */
 	queue_call(queue);
+	if (queue_takes(queue))
+		queue_silence(queue);
 	queue_wake(queue);
 	*ret_queue = queue;
 	return 0;
@@ -320,6 +328,17 @@ void queue_try_finish_stop(struct virtqueue *queue)
 	stopped(queue->stopped_context, &position);
 }
 
+/* Stopped before its first turn: what a predecessor had in flight is answered nevertheless. */
+static void recover(struct virtqueue *queue)
+{
+	while (queue_recovers(queue) && !queue->broken) {
+		unsigned before = queue->resubmit_next;
+
+		queue->model->ready(queue->model_queue);
+		assert(queue->broken || queue->resubmit_next > before);
+	}
+}
+
 void virtqueue_stop(struct virtqueue *queue,
 		    void (*stopped)(void *context, const struct virtqueue_position *position), void *context)
 {
@@ -330,8 +349,7 @@ void virtqueue_stop(struct virtqueue *queue,
 	loop_poller_remove(queue->loop, &queue->poller);
 	loop_watch_stop(queue->loop, &queue->kick_watch);
 	loop_timer_stop(queue->loop, &queue->poll_timer);
-	/* Stopped before its first turn: what was taken before the restart is answered nevertheless. */
-	queue_take_again(queue);
+	recover(queue);
 	if (queue->in_flight > 0)
 		drain(queue, true);
 	queue_try_finish_stop(queue);

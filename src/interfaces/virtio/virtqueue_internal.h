@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the ring code share: virtqueue.c (life, notification, completion), split_ring.c and
- * packed_ring.c (the two formats), descriptor_chain.c (descriptors to iovecs), inflight.c (the record that
- * survives us). Nobody else includes this.
+ * What the files of the ring code share; no other file includes this.
+ *
+ *   virtqueue.c               life: start, changes while the queue runs, stop
+ *   virtqueue_notify.c        kicks, calls, sleeping
+ *   virtqueue_path.c          taking, giving back, completing, publishing
+ *   split_ring.c, packed_ring.c  the two formats
+ *   descriptor_chain.c        descriptors to iovecs
+ *   inflight.c                the record of chains in flight that survives the process
  */
 #ifndef VIADUCT_INTERFACES_VIRTIO_VIRTQUEUE_INTERNAL_H
 #define VIADUCT_INTERFACES_VIRTIO_VIRTQUEUE_INTERNAL_H
@@ -26,7 +31,7 @@
  * prepared.
  */
 #define TAKE_BATCH 16u
-/* After so many chains, or one of so many bytes, the time decides whether the batch goes on. */
+/* After so many chains, or one of so many bytes, the time decides whether the turn goes on. */
 #define TAKE_TIMED	 8u
 #define TAKE_TIMED_BYTES (64ull * 1024)
 /*
@@ -44,9 +49,8 @@ struct memory_view {
 /* A chain in flight and what the ring needs to answer it. */
 struct queue_slot {
 	struct virtio_chain chain;
-	struct virtqueue *queue;
 	struct memory_view *view;
-	uint32_t written_bytes;
+	uint64_t number;		/* of virtqueue.taken when the chain was taken */
 	uint16_t descriptors;		/* packed: ring descriptors that the chain occupies */
 	/* Packed with INFLIGHT: the chain's first and last entry in the region */
 	uint16_t inflight_first;
@@ -60,6 +64,7 @@ struct split_ring {
 	struct split_used *used;
 	uint16_t next;			/* available index to take next */
 	uint16_t seen;			/* available index last read */
+	uint16_t asked_idx;		/* available index that the driver saw with our wish for kicks */
 	uint16_t used_idx;		/* used index last published */
 	uint16_t signalled_idx;		/* used index when we last asked whether to call */
 };
@@ -72,15 +77,34 @@ struct packed_ring {
 	bool next_wrap, used_wrap;
 };
 
+/* Who looks for new chains: this side each turn, or the driver, which then kicks. */
+enum queue_attention {
+	QUEUE_PARKED,		/* the driver kicks */
+	QUEUE_POLLED,		/* we look; the driver is asked for no kicks */
+	QUEUE_LAST_LOOK,	/* the driver kicks from now on, and we look once more for what came before */
+};
+
+/* What the model took in this turn of the worker. */
+struct queue_turn {
+	bool on;		/* inside model->ready() */
+	bool timed;		/* the time decides before more is taken */
+	unsigned taken;
+};
+
 struct virtqueue {
 	/* read and written on every request */
+	struct virtio_queue offered;		/* what the model sees */
 	struct loop_poller poller;
 	struct loop_task publish_task;
 	struct loop *loop;
 	bool packed, event_idx, in_order, indirect;
 	bool enabled, stopping, broken;
+	bool listening;				/* the model wants to know of chains */
+	enum queue_attention attention;
+	struct queue_turn turn;
 	unsigned size;
 	unsigned in_flight;
+	uint64_t taken;				/* chains since the start, less those given back */
 	union {
 		struct split_ring split;
 		struct packed_ring pack;
@@ -110,7 +134,7 @@ struct virtqueue {
 	/* set-up and control */
 	struct virtqueue_setup setup;
 	struct loop_watch kick_watch;
-	unsigned needless_kicks;		/* since the queue woke */
+	unsigned needless_kicks;		/* since the queue was parked */
 	struct loop_timer poll_timer;		/* rings without a kick descriptor */
 	int call_fd;
 	struct loop_op call_op;			/* the eventfd write in flight */
@@ -135,24 +159,44 @@ void queue_release_view(struct virtqueue *queue, struct memory_view *view);
 /* Ends a stop that is under way when nothing is left to wait for. */
 void queue_try_finish_stop(struct virtqueue *queue);
 
-/* ---- virtqueue_path.c ---- */
-
-extern const struct virtio_chain_ops queue_chain_ops;
+/* ---- virtqueue_notify.c ---- */
 
 /* Callbacks of the loop. */
-bool queue_poll(struct loop_poller *poller);
-/* After a restart: what INFLIGHT recorded comes first, in the order in which it was taken. */
-void queue_take_again(struct virtqueue *queue);
 bool queue_park(struct loop_poller *poller);
-void queue_publish(struct loop_task *task);
 void queue_kick_ready(struct loop_watch *watch, unsigned events);
 void queue_poll_expired(struct loop_timer *timer);
 void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags);
 
-/* There may be work: from now on the loop polls the ring. */
+/* There may be work: if the model listens, the loop polls the ring from now on. */
 void queue_wake(struct virtqueue *queue);
+/* The loop polls the ring: asks the driver for no kicks. */
+void queue_silence(struct virtqueue *queue);
+void queue_listen(struct virtio_queue *offered, bool listen);
 /* Notifies the driver. */
 void queue_call(struct virtqueue *queue);
+
+/* ---- virtqueue_path.c ---- */
+
+extern const struct virtio_queue_ops queue_ops;
+
+/* Callbacks of the loop. */
+bool queue_poll(struct loop_poller *poller);
+void queue_publish(struct loop_task *task);
+
+/* May the model take chains that are new? */
+static inline bool queue_takes(const struct virtqueue *queue)
+{
+	return queue->enabled && !queue->stopping && !queue->broken;
+}
+
+/* Is there a chain to take, a predecessor's or a new one? */
+bool queue_pending(struct virtqueue *queue);
+/* Chains that a predecessor had in flight and the model has not yet taken. */
+static inline bool queue_recovers(const struct virtqueue *queue)
+{
+	return queue->resubmit_next < queue->resubmit_count;
+}
+
 /* Stops the ring for good; reports once. */
 void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value);
 /* Breaks the ring if the VMM truncated a file under it, its chains or its INFLIGHT region. */
@@ -194,6 +238,9 @@ int packed_map(struct virtqueue *queue);
 /* Takes one chain: its slot, or NULL when the ring is empty or just broke. */
 struct queue_slot *split_take(struct virtqueue *queue);
 struct queue_slot *packed_take(struct virtqueue *queue);
+/* The ring is as it was before the slot's chain, the last one, was taken from it. */
+void split_give_back(struct virtqueue *queue, const struct queue_slot *slot);
+void packed_give_back(struct virtqueue *queue, const struct queue_slot *slot);
 /* Fills the slot of an INFLIGHT entry again after a restart. NULL: the ring broke. */
 struct queue_slot *split_retake(struct virtqueue *queue, unsigned head);
 struct queue_slot *packed_retake(struct virtqueue *queue, unsigned first_entry);
@@ -206,6 +253,8 @@ void packed_notify(struct virtqueue *queue, bool wanted);
 /* Is there something to take? One look. */
 bool split_pending(struct virtqueue *queue);
 bool packed_pending(struct virtqueue *queue);
+/* May the driver have posted chains before it saw that it should kick? (Packed rings: it kicks for each.) */
+bool split_posted(const struct virtqueue *queue);
 
 /* Reserves the slot for a chain just read from the ring; NULL when it is in flight already (a violation). */
 struct queue_slot *queue_claim(struct virtqueue *queue, unsigned index);
@@ -219,6 +268,7 @@ struct queue_slot *queue_claim(struct virtqueue *queue, unsigned index);
 enum virtqueue_violation inflight_recover(struct virtqueue *queue, uint16_t *entries, unsigned *ret_count);
 
 void inflight_split_take(struct virtqueue *queue, unsigned head);
+void inflight_split_give_back(struct virtqueue *queue, unsigned head);
 /* Around the publication of done[]: before and after the store that makes it visible. */
 void inflight_split_before(struct virtqueue *queue);
 void inflight_split_after(struct virtqueue *queue, uint16_t used_idx);
@@ -228,6 +278,7 @@ void inflight_split_after(struct virtqueue *queue, uint16_t used_idx);
  */
 bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot,
 			  const struct packed_descriptor *chain, unsigned count);
+void inflight_packed_give_back(struct virtqueue *queue, const struct queue_slot *slot);
 void inflight_packed_before(struct virtqueue *queue, uint16_t used, bool used_wrap);
 void inflight_packed_after(struct virtqueue *queue, uint16_t used, bool used_wrap);
 /* Copies the recorded chain that starts at `first` (room for CHAIN_DESCRIPTORS_MAX). False: inconsistent. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The data path of a virtqueue: kick, take, answer, publish, call. docs/tour.md follows a request through it.
+ * The data path of a virtqueue: take, give back, complete, publish. docs/tour.md follows a request through
+ * it.
  *
- * A kick wakes the queue's poller; from then on the loop polls the ring each turn, with notifications from
- * the driver switched off, until the queue stays empty and the loop wants to sleep: then queue_park() asks
- * for notifications again and looks once more. Completions of one turn are collected in done[] and
- * published together by queue_publish(), which also decides whether the driver wants to be called.
+ * While the queue is awake queue_poll() asks the model each turn, and the model takes. Completions of one
+ * turn are collected in done[] and published together by queue_publish(), which also decides whether the
+ * driver wants to be called.
  *
  * A slot is indexed by what the driver may not reuse while the chain is in flight: the head descriptor
  * (split) or the buffer id (packed). A driver that reuses it all the same breaks its own ring only.
@@ -13,7 +13,6 @@
 #include <assert.h>
 
 #include "core/checked.h"
-#include "core/clock.h"
 #include "core/container.h"
 #include "core/iov.h"
 #include "core/loop_account.h"
@@ -21,106 +20,6 @@
 #include "core/trace.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
-
-/* How often a ring without a kick descriptor is looked at while the loop sleeps. */
-#define KICKLESS_POLL_NS (200 * NS_PER_US)
-
-/* ---- calls: the eventfd is written through io_uring, so a peer that fills its counter blocks nobody ---- */
-
-void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags)
-{
-	struct virtqueue *queue = container_of(op, struct virtqueue, call_op);
-
-	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
-	queue->call_pending = false;
-	if (queue->call_again && !queue->call_given_up) {
-		queue->call_again = false;
-		queue_call(queue);
-	}
-	queue_try_finish_stop(queue);
-}
-
-void queue_call(struct virtqueue *queue)
-{
-	static const uint64_t one = 1;
-	struct io_uring_sqe *sqe;
-
-	if (queue->call_fd < 0)
-		return;
-	if (queue->call_pending) {
-		queue->call_again = true;
-		return;
-	}
-	counter_add(&queue->counters.calls, 1);
-	queue->call_pending = true;
-	sqe = loop_sqe(queue->loop);
-	io_uring_prep_write(sqe, queue->call_fd, &one, sizeof(one), 0);
-	loop_sqe_finish(queue->loop, sqe, &queue->call_op);
-}
-
-/* ---- notifications from the driver ---- */
-
-static void notify(struct virtqueue *queue, bool wanted)
-{
-	if (queue->packed)
-		packed_notify(queue, wanted);
-	else
-		split_notify(queue, wanted);
-}
-
-static bool pending(struct virtqueue *queue)
-{
-	return queue->packed ? packed_pending(queue) : split_pending(queue);
-}
-
-static bool queue_takes(const struct virtqueue *queue)
-{
-	return queue->enabled && !queue->stopping && !queue->broken;
-}
-
-void queue_wake(struct virtqueue *queue)
-{
-	if (!queue_takes(queue) || queue->poller.awake)
-		return;
-	notify(queue, false);
-	queue->needless_kicks = 0;
-	loop_poller_wake(queue->loop, &queue->poller);
-}
-
-void queue_kick_ready(struct loop_watch *watch, unsigned events)
-{
-	struct virtqueue *queue = container_of(watch, struct virtqueue, kick_watch);
-
-	counter_add(&queue->counters.kicks, 1);
-	if (!queue->poller.awake)
-		queue_wake(queue);
-	else if (++queue->needless_kicks > NEEDLESS_KICKS_MAX)
-		loop_watch_pause(queue->loop, watch);
-}
-
-void queue_poll_expired(struct loop_timer *timer)
-{
-	struct virtqueue *queue = container_of(timer, struct virtqueue, poll_timer);
-
-	queue_wake(queue);
-}
-
-bool queue_park(struct loop_poller *poller)
-{
-	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
-
-	if (!queue_takes(queue))
-		return true;
-	notify(queue, true);
-	if (pending(queue)) {
-		notify(queue, false);
-		return false;
-	}
-	loop_watch_resume(queue->loop, &queue->kick_watch);
-	if (queue->setup.kick_fd < 0)
-		loop_timer_start(queue->loop, &queue->poll_timer, clock_now_ns() + KICKLESS_POLL_NS);
-	return true;
-}
 
 /* ---- violations ---- */
 
@@ -221,77 +120,166 @@ struct queue_slot *queue_claim(struct virtqueue *queue, unsigned index)
 	return slot;
 }
 
-static void handle_slot(struct virtqueue *queue, struct queue_slot *slot)
+bool queue_pending(struct virtqueue *queue)
+{
+	if (queue_recovers(queue))
+		return true;
+	return queue->packed ? packed_pending(queue) : split_pending(queue);
+}
+
+/* A chain that a predecessor had in flight, in the order in which those were taken. NULL: the ring broke. */
+static struct queue_slot *retake(struct virtqueue *queue)
+{
+	unsigned entry = queue->resubmit[queue->resubmit_next++];
+
+	return queue->packed ? packed_retake(queue, entry) : split_retake(queue, entry);
+}
+
+static void hold(struct virtqueue *queue, struct queue_slot *slot)
 {
 	slot->view = queue->view;
 	slot->view->users++;
+	slot->number = queue->taken++;
 	slot->answered = false;
 	queue->in_flight++;
 	if (queue->in_order)
 		queue->order[(queue->order_first + queue->order_count++) % queue->size] = slot->chain.slot;
 	trace_mark(TRACE_MAPPED);
-	queue->model->handle(queue->model_queue, &slot->chain);
 }
 
-void queue_take_again(struct virtqueue *queue)
+/* A queue that stops still offers what a predecessor had in flight. */
+static bool offers(const struct virtqueue *queue)
 {
-	while (queue->resubmit_next < queue->resubmit_count && !queue->broken) {
-		unsigned entry = queue->resubmit[queue->resubmit_next++];
-		struct queue_slot *slot =
-			queue->packed ? packed_retake(queue, entry) : split_retake(queue, entry);
+	return queue_recovers(queue) ? !queue->broken && (queue->enabled || queue->stopping)
+				     : queue_takes(queue);
+}
 
+static uint64_t chain_bytes(const struct virtio_chain *chain)
+{
+	return (uint64_t)chain->readable_bytes + chain->writable_bytes;
+}
+
+static unsigned at_most(unsigned count, unsigned limit)
+{
+	return count < limit ? count : limit;
+}
+
+/* How many chains the model may take before the time is asked, at most `count`; all new or none. */
+static unsigned turn_allows(struct virtqueue *queue, unsigned count)
+{
+	struct queue_turn *turn = &queue->turn;
+
+	if (!offers(queue))
+		return 0;
+	if (queue_recovers(queue))
+		count = at_most(count, queue->resubmit_count - queue->resubmit_next);
+	if (!turn->on)
+		return count;
+	if (turn->taken >= TAKE_BATCH || (turn->timed && loop_slice_over(queue->loop)))
+		return 0;
+	turn->timed = false;
+	return at_most(count, TAKE_TIMED - turn->taken % TAKE_TIMED);
+}
+
+static void turn_took(struct queue_turn *turn, unsigned taken, bool large)
+{
+	turn->taken += taken;
+	turn->timed = large || turn->taken % TAKE_TIMED == 0;
+}
+
+static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **ret_chains, unsigned count)
+{
+	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
+	unsigned limit = turn_allows(queue, count), taken = 0;
+	bool large = false;
+
+	while (taken < limit && !large) {
+		struct queue_slot *slot = queue_recovers(queue) ? retake(queue)
+					  : queue->packed       ? packed_take(queue)
+								: split_take(queue);
+
+		if (!slot)
+			break;
+		/* Before the model sees the chain: what we have just read may be the guard's zeroes. */
 		queue_check_memory(queue);
-		if (slot && !queue->broken)
-			handle_slot(queue, slot);
+		if (queue->broken)
+			break;
+		hold(queue, slot);
+		ret_chains[taken++] = &slot->chain;
+		large = queue->turn.on && chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES;
 	}
-}
-
-static bool batch_over(struct virtqueue *queue, const struct virtio_chain *chain, unsigned taken)
-{
-	if (taken % TAKE_TIMED == 0 ||
-	    (uint64_t)chain->readable_bytes + chain->writable_bytes >= TAKE_TIMED_BYTES)
-		return taken >= TAKE_BATCH || loop_slice_over(queue->loop);
-	return false;
+	if (taken == 0)
+		return 0;
+	counter_add(&queue->counters.chains, taken);
+	turn_took(&queue->turn, taken, large);
+	return taken;
 }
 
 bool queue_poll(struct loop_poller *poller)
 {
 	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
-	unsigned taken = 0;
-	bool over = false;
+	uint64_t before = queue->taken;
 
-	if (queue->resubmit_next < queue->resubmit_count && queue_takes(queue)) {
-		queue_take_again(queue);
-		return true;
-	}
+	if (queue->attention == QUEUE_PARKED)
+		queue_silence(queue);
 	trace_mark(TRACE_KICK);
-	while (!over && queue_takes(queue)) {
-		struct queue_slot *slot = queue->packed ? packed_take(queue) : split_take(queue);
-
-		if (!slot)
-			break;
-		/* Before the chain is handled: what we have just read may be the guard's zeroes. */
-		queue_check_memory(queue);
-		if (queue->broken)
-			break;
-		handle_slot(queue, slot);
-		over = batch_over(queue, &slot->chain, ++taken);
-	}
-	if (taken > 0)
-		counter_add(&queue->counters.chains, taken);
+	queue->turn = (struct queue_turn){ .on = true };
+	queue->model->ready(queue->model_queue);
+	queue->turn.on = false;
 	/*
 	 * Also when nothing was taken: the pages that the guard put under a lost ring look like an empty one.
 	 */
 	queue_check_memory(queue);
-	return taken > 0;
+	if (queue->taken <= before)
+		return false;
+	if (queue->attention == QUEUE_LAST_LOOK && !queue->broken)
+		queue_silence(queue);
+	return true;
 }
 
-/* ---- answering ---- */
+/* ---- giving back ---- */
+
+static void leave_view(struct virtqueue *queue, struct memory_view *view)
+{
+	if (--view->users == 0 && view != queue->view)
+		queue_release_view(queue, view);
+}
+
+static void give_back(struct virtqueue *queue, struct queue_slot *slot)
+{
+	assert(slot->chain.busy && !slot->answered && slot->number == queue->taken - 1);
+	queue->taken--;
+	if (queue->in_order)
+		queue->order_count--;
+	if (slot->number < queue->resubmit_count)
+		queue->resubmit_next--;
+	else if (queue->packed)
+		packed_give_back(queue, slot);
+	else
+		split_give_back(queue, slot);
+	slot->chain.busy = false;
+	queue->in_flight--;
+	leave_view(queue, slot->view);
+}
+
+static void queue_give_back(struct virtio_queue *offered, struct virtio_chain *const *chains, unsigned count)
+{
+	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
+
+	counter_add(&queue->counters.chains, -(uint64_t)count);
+	for (unsigned i = count; i-- > 0;)
+		give_back(queue, container_of(chains[i], struct queue_slot, chain));
+	/* A stop may have waited for them. */
+	if (queue->stopping)
+		loop_defer_for(queue->loop, &queue->publish_task, queue->setup.account);
+}
+
+/* ---- completing ---- */
 
 static void log_written(struct virtqueue *queue, const struct queue_slot *slot)
 {
 	const struct iovec *written = slot->chain.iov + slot->chain.readable_count;
-	uint64_t left = slot->written_bytes;
+	uint64_t left = slot->chain.written_bytes;
 
 	for (unsigned i = 0; i < slot->chain.writable_count && left > 0; i++) {
 		uint64_t part = written[i].iov_len < left ? written[i].iov_len : left, guest;
@@ -323,7 +311,7 @@ void queue_publish(struct loop_task *task)
 	queue_try_finish_stop(queue);
 }
 
-static void add_done(struct virtqueue *queue, struct queue_slot *slot)
+static void add_done(struct virtqueue *queue, const struct queue_slot *slot)
 {
 	assert(queue->done_count < queue->size);
 	queue->done[queue->done_count++] = slot->chain.slot;
@@ -343,37 +331,57 @@ static void add_done_in_order(struct virtqueue *queue)
 	}
 }
 
-static void chain_complete(struct virtio_chain *chain, uint32_t written_bytes)
+static void check_answer(const struct queue_slot *slot)
 {
-	struct queue_slot *slot = container_of(chain, struct queue_slot, chain);
-	struct virtqueue *queue = slot->queue;
+	const struct virtio_chain *chain = &slot->chain;
 
-	assert(chain->busy && !slot->answered && written_bytes <= chain->writable_bytes);
+	assert(chain->busy && !slot->answered && chain->written_bytes <= chain->writable_bytes);
 	/* A migration may begin while the chain is in flight: the elements are restored in any case. */
-	assert(iov_bytes(chain->iov + chain->readable_count, chain->writable_count) ==
-	       chain->writable_bytes);
-	slot->answered = true;
-	slot->written_bytes = written_bytes;
-	queue->in_flight--;
-	if (queue->log)
-		log_written(queue, slot);
+	assert(iov_bytes(chain->iov + chain->readable_count, chain->writable_count) == chain->writable_bytes);
+}
+
+static void queue_complete(struct virtio_queue *offered, struct virtio_chain *const *chains, unsigned count)
+{
+	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
+
+	assert(queue->in_flight >= count);
+	for (unsigned i = 0; i < count; i++) {
+		struct queue_slot *slot = container_of(chains[i], struct queue_slot, chain);
+
+		check_answer(slot);
+		slot->answered = true;
+		queue->in_flight--;
+		if (queue->log)
+			log_written(queue, slot);
+		if (!queue->in_order)
+			add_done(queue, slot);
+		leave_view(queue, slot->view);
+	}
 	if (queue->in_order)
 		add_done_in_order(queue);
-	else
-		add_done(queue, slot);
-	if (--slot->view->users == 0 && slot->view != queue->view)
-		queue_release_view(queue, slot->view);
 	loop_defer_for(queue->loop, &queue->publish_task, queue->setup.account);
 	trace_mark(TRACE_COMPLETED);
 }
 
-static void chain_reject(struct virtio_chain *chain)
+static void queue_reject(struct virtio_queue *offered, struct virtio_chain *chain)
 {
-	struct virtqueue *queue = container_of(chain, struct queue_slot, chain)->queue;
-
-	queue_break(queue, VIOLATION_REQUEST, chain->slot);
-	chain_complete(chain, 0);
+	queue_break(container_of(offered, struct virtqueue, offered), VIOLATION_REQUEST, chain->slot);
+	chain->written_bytes = 0;
+	queue_complete(offered, &chain, 1);
 }
 
-const struct virtio_chain_ops queue_chain_ops = { .complete = chain_complete, .reject = chain_reject };
+static bool queue_offers(struct virtio_queue *offered)
+{
+	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
 
+	return offers(queue) && queue_pending(queue);
+}
+
+const struct virtio_queue_ops queue_ops = {
+	.take = queue_take,
+	.give_back = queue_give_back,
+	.complete = queue_complete,
+	.reject = queue_reject,
+	.pending = queue_offers,
+	.listen = queue_listen,
+};

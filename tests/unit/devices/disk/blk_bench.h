@@ -24,7 +24,6 @@ struct test_chain {
 	struct virtio_chain chain;	/* first */
 	struct iovec iov[300], given[300];	/* as they are now, and as the model got them */
 	unsigned completed, rejected;
-	uint32_t written;
 };
 
 static struct loop *loop;
@@ -35,30 +34,45 @@ static void *queue;
 static uint8_t memory[MEMORY];
 static struct test_chain chain;
 
-static void complete(struct virtio_chain *base, uint32_t written_bytes)
-{
-	struct test_chain *self = (struct test_chain *)base;
+/* ---- the ring: one chain at a time ---- */
 
-	/* A migration that began meanwhile reads there what was written. */
-	assert_memory_equal(self->iov + base->readable_count, self->given + base->readable_count,
-			    base->writable_count * sizeof(struct iovec));
-	self->completed++;
-	self->written = written_bytes;
+static struct test_chain *offered;	/* not yet taken; NULL: none */
+
+static unsigned take(struct virtio_queue *ring, struct virtio_chain **ret_chains, unsigned count)
+{
+	assert_true(count > 0);
+	if (!offered)
+		return 0;
+	ret_chains[0] = &offered->chain;
+	offered = NULL;
+	return 1;
 }
 
-static void reject(struct virtio_chain *base)
+static void complete(struct virtio_queue *ring, struct virtio_chain *const *chains, unsigned count)
+{
+	struct test_chain *self = (struct test_chain *)chains[0];
+
+	assert_int_equal(count, 1);
+	/* A migration that began meanwhile reads there what was written. */
+	assert_memory_equal(self->iov + self->chain.readable_count, self->given + self->chain.readable_count,
+			    self->chain.writable_count * sizeof(struct iovec));
+	self->completed++;
+}
+
+static void reject(struct virtio_queue *ring, struct virtio_chain *base)
 {
 	((struct test_chain *)base)->rejected++;
 }
 
-static const struct virtio_chain_ops chain_ops = { complete, reject };
+static const struct virtio_queue_ops ring_ops = { .take = take, .complete = complete, .reject = reject };
+static struct virtio_queue ring = { &ring_ops };
 
 static inline void begin_on(struct held_disk *host, bool read_only, uint64_t features)
 {
 	struct loop_options options = { .name = "blk" };
 	struct disk_options disk_options = { .guest = "alice", .name = "root", .read_only = read_only };
 	struct virtio_blk_options blk_options = { .queues = 3, .serial = "0123456789abcdefghijklm" };
-	struct virtio_queue_setup setup = { .features = features, .size = 8 };
+	struct virtio_queue_setup setup = { .queue = &ring, .features = features, .size = 8 };
 
 	held = host;
 	held->at_once = true;
@@ -95,7 +109,6 @@ static inline void chain_new(uint32_t type, uint64_t sector)
 	free(chain.chain.request);
 	memset(&chain, 0, sizeof(chain));
 	chain.chain.iov = chain.iov;
-	chain.chain.ops = &chain_ops;
 	chain.chain.busy = true;
 	chain.chain.request = calloc(1, virtio_blk_model.request_bytes);
 	memcpy(memory, &header, sizeof(header));
@@ -128,14 +141,16 @@ static inline void unmap(unsigned index)
 static inline void handle(void)
 {
 	memcpy(chain.given, chain.iov, sizeof(chain.iov));
-	virtio_blk_model.handle(queue, &chain.chain);
+	offered = &chain;
+	virtio_blk_model.ready(queue);
+	assert_null(offered);
 }
 
 static inline uint8_t status(void)
 {
 	assert_int_equal(chain.completed, 1);
 	assert_int_equal(chain.rejected, 0);
-	assert_int_equal(chain.written, chain.chain.writable_bytes);
+	assert_int_equal(chain.chain.written_bytes, chain.chain.writable_bytes);
 	return memory[STATUS_AT];
 }
 

@@ -22,27 +22,6 @@ static struct dirty_log *dirty;
 
 /* ---- generations of memory ---- */
 
-/* The same regions mapped once more, as a VMM's new table gives them. */
-static struct guest_memory *same_again(void)
-{
-	struct guest_memory *memory = guest_memory_create();
-
-	for (unsigned i = 0; i < 2; i++) {
-		struct guest_region_description description = {
-			.guest_address = DRIVER_GUEST_BASE + i * DRIVER_REGION_BYTES,
-			.size = DRIVER_REGION_BYTES,
-			.user_address = DRIVER_USER_BASE + i * DRIVER_USER_GAP,
-			.file_offset = 2 * i * DRIVER_REGION_BYTES,
-		};
-		struct guest_memory *more = NULL;
-
-		assert_int_equal(guest_memory_add(memory, &description, bench.driver.memory_fd, &more), 0);
-		guest_memory_put(memory);
-		memory = more;
-	}
-	return memory;
-}
-
 static void kick(void)
 {
 	ring_driver_kick(&bench.driver);
@@ -62,7 +41,7 @@ static void released_after_the_last_chain(void **state)
 		kick();
 		assert_int_equal(bench.device.held_count, 3);
 
-		new = same_again();
+		new = ring_driver_map(&bench.driver);
 		virtqueue_set_memory(bench.queue, new, bench_released, &bench);
 		assert_true(bench.device.draining);
 		guest_memory_put(new);
@@ -97,7 +76,7 @@ static void released_at_once_when_nothing_is_in_flight(void **state)
 		bench_begin(&bench, packed, BENCH_SIZE, 0);
 		bench_start(&bench);
 		for (unsigned round = 1; round <= 5; round++) {
-			struct guest_memory *new = same_again();
+			struct guest_memory *new = ring_driver_map(&bench.driver);
 
 			virtqueue_set_memory(bench.queue, new, bench_released, &bench);
 			guest_memory_put(new);
@@ -121,7 +100,7 @@ static void changes_under_load(void **state)
 		bench_add(&bench, 1);
 		kick();
 		for (unsigned round = 1; round <= 30; round++) {
-			struct guest_memory *new = same_again();
+			struct guest_memory *new = ring_driver_map(&bench.driver);
 
 			bench_add(&bench, 2 * round % 8);
 			if (round % 2)
@@ -289,7 +268,7 @@ static void the_log_and_a_change_of_memory(void **state)
 		bench_begin(&bench, packed, BENCH_SIZE, 0);
 		bench_start(&bench);
 		add_across_pages(4);
-		new = same_again();
+		new = ring_driver_map(&bench.driver);
 		virtqueue_set_memory(bench.queue, new, bench_released, &bench);
 		guest_memory_put(new);
 		virtqueue_set_log(bench.queue, dirty, USED_AT);
