@@ -4,15 +4,6 @@
 #include <assert.h>
 #include <string.h>
 
-uint64_t iov_bytes(const struct iovec *iov, unsigned count)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned i = 0; i < count; i++)
-		bytes += iov[i].iov_len;
-	return bytes;
-}
-
 /* Walks [offset, offset + bytes) of the iovecs and does `copy` with each contiguous part. */
 #define IOV_WALK(iov, count, offset, bytes, at, part, statement)                                             \
 	size_t walked = 0;                                                                                   \

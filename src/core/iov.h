@@ -8,7 +8,14 @@
 #include <sys/uio.h>
 
 /* Sum of the lengths; the caller knows that it fits (a chain is bounded to 4 GiB). */
-uint64_t iov_bytes(const struct iovec *iov, unsigned count);
+static inline uint64_t iov_bytes(const struct iovec *iov, unsigned count)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		bytes += iov[i].iov_len;
+	return bytes;
+}
 
 /* Copies up to `bytes` bytes out of / into the iovecs from `offset` on; returns the bytes copied. */
 size_t iov_copy_out(const struct iovec *iov, unsigned count, size_t offset, void *buffer, size_t bytes);

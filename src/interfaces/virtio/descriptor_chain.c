@@ -7,16 +7,20 @@
 
 #include "core/checked.h"
 #include "core/shared.h"
-#include "interfaces/virtio/virtqueue_internal.h"
+#include "interfaces/virtio/virtqueue_chain.h"
 
 /* A range outside guest memory, or across two regions, or in another region than the last one. */
 enum virtqueue_violation chain_append_slowly(struct virtqueue *queue, struct queue_slot *slot,
 					     const struct descriptor *d, unsigned used)
 {
 	struct guest_memory *memory = queue->view->memory;
-	int elements = guest_memory_iov(memory, d->address, d->length, slot->chain.iov + used,
-					CHAIN_ELEMENTS_MAX - used);
+	uint64_t end;
+	int elements;
 
+	if (!checked_add(d->address, d->length, &end))
+		return VIOLATION_ADDRESS;
+	elements = guest_memory_iov(memory, d->address, d->length, slot->chain.iov + used,
+				    CHAIN_ELEMENTS_MAX - used);
 	if (elements == -E2BIG)
 		return VIOLATION_LOOP;
 	if (elements < 0) {

@@ -6,7 +6,7 @@
 #include "core/shared.h"
 #include "core/trace.h"
 #include "interfaces/virtio/dirty_log.h"
-#include "interfaces/virtio/virtqueue_internal.h"
+#include "interfaces/virtio/virtqueue_chain.h"
 
 int packed_map(struct virtqueue *queue)
 {
@@ -77,7 +77,6 @@ static struct queue_slot *chain_slot(struct virtqueue *queue, const struct packe
 		return NULL;
 	}
 	slot->descriptors = (uint16_t)count;
-	chain_begin(queue, slot);
 	for (unsigned i = 0; i < count; i++) {
 		struct descriptor d = { chain[i].address, chain[i].length, chain[i].flags, 0 };
 		enum virtqueue_violation violation = d.flags & DESCRIPTOR_INDIRECT

@@ -6,7 +6,7 @@
 #include "core/shared.h"
 #include "core/trace.h"
 #include "interfaces/virtio/dirty_log.h"
-#include "interfaces/virtio/virtqueue_internal.h"
+#include "interfaces/virtio/virtqueue_chain.h"
 
 /* The driver's used_event and our available_event sit behind the last element of the other side's ring. */
 static uint16_t *used_event(struct virtqueue *queue)
@@ -81,7 +81,6 @@ static struct queue_slot *split_gather(struct virtqueue *queue, unsigned head)
 
 	if (!slot)
 		return broken(queue, VIOLATION_HEAD, head);
-	chain_begin(queue, slot);
 	for (unsigned walked = 0; walked < CHAIN_DESCRIPTORS_MAX && walked < queue->size; walked++) {
 		struct descriptor d = descriptor_read(&queue->split.descriptors[index]);
 		bool table = d.flags & DESCRIPTOR_INDIRECT;

@@ -21,28 +21,6 @@
 /* How long a stop waits for its last call; an eventfd that takes longer has a full counter. */
 #define CALL_TIMEOUT_NS NS_PER_S
 
-static const char *const violation_texts[VIOLATIONS] = {
-	[VIOLATION_NONE] = "none",
-	[VIOLATION_AVAILABLE_JUMP] = "available-index-jump",
-	[VIOLATION_HEAD] = "bad-head",
-	[VIOLATION_NEXT] = "bad-next",
-	[VIOLATION_LOOP] = "chain-too-long",
-	[VIOLATION_INDIRECT] = "bad-indirect-table",
-	[VIOLATION_ORDER] = "readable-after-writable",
-	[VIOLATION_ADDRESS] = "address-outside-memory",
-	[VIOLATION_LENGTH] = "length-overflow",
-	[VIOLATION_RING_ADDRESS] = "ring-outside-memory",
-	[VIOLATION_MEMORY_LOST] = "memory-file-truncated",
-	[VIOLATION_INFLIGHT] = "bad-inflight-region",
-	[VIOLATION_REQUEST] = "no-header-or-status",
-};
-
-const char *virtqueue_violation_text(enum virtqueue_violation violation)
-{
-	assert(violation < VIOLATIONS);
-	return violation_texts[violation];
-}
-
 /* ---- start ---- */
 
 static int map_ring(struct virtqueue *queue)

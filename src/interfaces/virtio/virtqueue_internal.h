@@ -2,12 +2,13 @@
 /*
  * What the files of the ring code share; no other file includes this.
  *
- *   virtqueue.c               life: start, changes while the queue runs, stop
- *   virtqueue_notify.c        kicks, calls, sleeping
- *   virtqueue_path.c          taking, giving back, completing, publishing
- *   split_ring.c, packed_ring.c  the two formats
- *   descriptor_chain.c        descriptors to iovecs
- *   inflight.c                the record of chains in flight that survives the process
+ *   virtqueue.c            life: start, changes while the queue runs, stop
+ *   virtqueue_path.c       the way of a request: kick, take, complete, publish, call
+ *   virtqueue_notify.c     how new chains are noticed: polling, kicks, sleep
+ *   virtqueue_violation.c  the end of a ring that breaks a rule
+ *   split_ring.c, packed_ring.c           the two formats
+ *   virtqueue_chain.h, descriptor_chain.c descriptors to iovecs
+ *   inflight.c             the record of chains in flight that survives the process
  */
 #ifndef VIADUCT_INTERFACES_VIRTIO_VIRTQUEUE_INTERNAL_H
 #define VIADUCT_INTERFACES_VIRTIO_VIRTQUEUE_INTERNAL_H
@@ -77,7 +78,7 @@ struct packed_ring {
 	bool next_wrap, used_wrap;
 };
 
-/* Who looks for new chains: this side each turn, or the driver, which then kicks. */
+/* How new chains are noticed. */
 enum queue_attention {
 	QUEUE_PARKED,		/* the driver kicks */
 	QUEUE_POLLED,		/* we look; the driver is asked for no kicks */
@@ -87,6 +88,7 @@ enum queue_attention {
 /* What the model took in this turn of the worker. */
 struct queue_turn {
 	bool on;		/* inside model->ready() */
+	bool over;		/* the ring was found empty, or the time is up */
 	bool timed;		/* the time decides before more is taken */
 	unsigned taken;
 };
@@ -152,6 +154,24 @@ static inline struct queue_slot *queue_slot(struct virtqueue *queue, unsigned in
 	return (struct queue_slot *)(queue->slots + index * queue->slot_bytes);
 }
 
+/* May the model take chains that are new? */
+static inline bool queue_takes(const struct virtqueue *queue)
+{
+	return queue->enabled && !queue->stopping && !queue->broken;
+}
+
+/* Are there chains that a predecessor had in flight and the model has not taken? */
+static inline bool queue_recovers(const struct virtqueue *queue)
+{
+	return queue->resubmit_next < queue->resubmit_count;
+}
+
+/* Is the model to be told of chains? */
+static inline bool queue_listens(const struct virtqueue *queue)
+{
+	return queue->listening && queue_takes(queue);
+}
+
 /* ---- virtqueue.c ---- */
 
 /* The last chain of a memory generation that is not the current one completed. */
@@ -159,76 +179,41 @@ void queue_release_view(struct virtqueue *queue, struct memory_view *view);
 /* Ends a stop that is under way when nothing is left to wait for. */
 void queue_try_finish_stop(struct virtqueue *queue);
 
+/* ---- virtqueue_path.c ---- */
+
+extern const struct virtio_queue_ops queue_ops;
+
+/* Callbacks of the loop. */
+void queue_kick_ready(struct loop_watch *watch, unsigned events);
+bool queue_poll(struct loop_poller *poller);
+void queue_publish(struct loop_task *task);
+void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags);
+
+/* Is there a chain to take, a predecessor's or a new one? */
+bool queue_pending(struct virtqueue *queue);
+/* Notifies the driver. */
+void queue_call(struct virtqueue *queue);
+
 /* ---- virtqueue_notify.c ---- */
 
 /* Callbacks of the loop. */
 bool queue_park(struct loop_poller *poller);
-void queue_kick_ready(struct loop_watch *watch, unsigned events);
 void queue_poll_expired(struct loop_timer *timer);
-void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags);
 
 /* There may be work: if the model listens, the loop polls the ring from now on. */
 void queue_wake(struct virtqueue *queue);
 /* The loop polls the ring: asks the driver for no kicks. */
 void queue_silence(struct virtqueue *queue);
 void queue_listen(struct virtio_queue *offered, bool listen);
-/* Notifies the driver. */
-void queue_call(struct virtqueue *queue);
 
-/* ---- virtqueue_path.c ---- */
-
-extern const struct virtio_queue_ops queue_ops;
-
-/* Callbacks of the loop. */
-bool queue_poll(struct loop_poller *poller);
-void queue_publish(struct loop_task *task);
-
-/* May the model take chains that are new? */
-static inline bool queue_takes(const struct virtqueue *queue)
-{
-	return queue->enabled && !queue->stopping && !queue->broken;
-}
-
-/* Is there a chain to take, a predecessor's or a new one? */
-bool queue_pending(struct virtqueue *queue);
-/* Chains that a predecessor had in flight and the model has not yet taken. */
-static inline bool queue_recovers(const struct virtqueue *queue)
-{
-	return queue->resubmit_next < queue->resubmit_count;
-}
+/* ---- virtqueue_violation.c ---- */
 
 /* Stops the ring for good; reports once. */
 void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value);
-/* Breaks the ring if the VMM truncated a file under it, its chains or its INFLIGHT region. */
+/* Did the VMM truncate a file under the ring, its chains or its INFLIGHT region? */
+bool queue_memory_lost(const struct virtqueue *queue);
+/* Breaks the ring if it did. */
 void queue_check_memory(struct virtqueue *queue);
-
-/* A descriptor in either format, copied once. */
-struct descriptor {
-	uint64_t address;
-	uint32_t length;
-	uint16_t flags;
-	uint16_t next;		/* split rings and indirect tables of split rings */
-};
-
-/* Empties the slot's chain before the first append. */
-void chain_begin(struct virtqueue *queue, struct queue_slot *slot);
-/* Adds one descriptor's range to the chain. VIOLATION_NONE or the rule it breaks. */
-enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot,
-				      const struct descriptor *d);
-/* Adds `elements` elements of the descriptor to the chain's counts. */
-void chain_count(struct virtio_chain *chain, const struct descriptor *d, unsigned elements);
-
-/* ---- descriptor_chain.c ---- */
-
-/*
- * A range that does not lie in the region of the last one, after chain_append()'s checks; `used` elements are
- * taken.
- */
-enum virtqueue_violation chain_append_slowly(struct virtqueue *queue, struct queue_slot *slot,
-					     const struct descriptor *d, unsigned used);
-/* Adds the contents of an indirect table (2.7.5.3, 2.8.7); nested tables are a violation. */
-enum virtqueue_violation chain_append_table(struct virtqueue *queue, struct queue_slot *slot,
-					    const struct descriptor *table);
 
 /* ---- split_ring.c and packed_ring.c: the same functions for the two formats ---- */
 
@@ -255,9 +240,6 @@ bool split_pending(struct virtqueue *queue);
 bool packed_pending(struct virtqueue *queue);
 /* May the driver have posted chains before it saw that it should kick? (Packed rings: it kicks for each.) */
 bool split_posted(const struct virtqueue *queue);
-
-/* Reserves the slot for a chain just read from the ring; NULL when it is in flight already (a violation). */
-struct queue_slot *queue_claim(struct virtqueue *queue, unsigned index);
 
 /* ---- inflight.c ---- */
 

@@ -19,39 +19,6 @@
 /* How often a ring without a kick descriptor is looked at while the loop sleeps. */
 #define KICKLESS_POLL_NS (200 * NS_PER_US)
 
-/* ---- calls: the eventfd is written through io_uring; a peer that fills its counter blocks nothing ---- */
-
-void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags)
-{
-	struct virtqueue *queue = container_of(op, struct virtqueue, call_op);
-
-	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
-	queue->call_pending = false;
-	if (queue->call_again && !queue->call_given_up) {
-		queue->call_again = false;
-		queue_call(queue);
-	}
-	queue_try_finish_stop(queue);
-}
-
-void queue_call(struct virtqueue *queue)
-{
-	static const uint64_t one = 1;
-	struct io_uring_sqe *sqe;
-
-	if (queue->call_fd < 0)
-		return;
-	if (queue->call_pending) {
-		queue->call_again = true;
-		return;
-	}
-	counter_add(&queue->counters.calls, 1);
-	queue->call_pending = true;
-	sqe = loop_sqe(queue->loop);
-	io_uring_prep_write(sqe, queue->call_fd, &one, sizeof(one), 0);
-	loop_sqe_finish(queue->loop, sqe, &queue->call_op);
-}
-
 /* ---- notifications from the driver ---- */
 
 static void notify(struct virtqueue *queue, bool wanted)
@@ -68,29 +35,10 @@ void queue_silence(struct virtqueue *queue)
 	queue->attention = QUEUE_POLLED;
 }
 
-static bool listens(const struct virtqueue *queue)
-{
-	return queue->listening && queue_takes(queue);
-}
-
 void queue_wake(struct virtqueue *queue)
 {
-	if (listens(queue))
+	if (queue_listens(queue))
 		loop_poller_wake(queue->loop, &queue->poller);
-}
-
-void queue_kick_ready(struct loop_watch *watch, unsigned events)
-{
-	struct virtqueue *queue = container_of(watch, struct virtqueue, kick_watch);
-
-	counter_add(&queue->counters.kicks, 1);
-	if (listens(queue) && !queue->poller.awake) {
-		/* Now, because other guests may have their turn before the queue is polled. */
-		queue_silence(queue);
-		loop_poller_wake(queue->loop, &queue->poller);
-	} else if (++queue->needless_kicks > NEEDLESS_KICKS_MAX) {
-		loop_watch_pause(queue->loop, watch);
-	}
 }
 
 void queue_poll_expired(struct loop_timer *timer)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The data path of a virtqueue: take, give back, complete, publish. docs/tour.md follows a request through
- * it.
+ * The data path of a virtqueue: kick, take, give back, complete, publish, call. docs/tour.md follows a
+ * request through it.
  *
  * While the queue is awake queue_poll() asks the model each turn, and the model takes. Completions of one
  * turn are collected in done[] and published together by queue_publish(), which also decides whether the
@@ -12,113 +12,30 @@
  */
 #include <assert.h>
 
-#include "core/checked.h"
 #include "core/container.h"
 #include "core/iov.h"
 #include "core/loop_account.h"
-#include "core/memory_guard.h"
 #include "core/trace.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
 
-/* ---- violations ---- */
+/* ---- a kick ---- */
 
-static bool memory_lost(const struct virtqueue *queue)
+void queue_kick_ready(struct loop_watch *watch, unsigned events)
 {
-	return guest_memory_lost(queue->view->memory) ||
-	       (queue->setup.inflight_lost && __atomic_load_n(queue->setup.inflight_lost, __ATOMIC_ACQUIRE));
-}
+	struct virtqueue *queue = container_of(watch, struct virtqueue, kick_watch);
 
-void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value)
-{
-	if (queue->broken)
-		return;
-	/*
-	 * The zeroes that the guard put in place of lost pages break other rules too; they are not the
-	 * reason.
-	 */
-	if (memory_lost(queue)) {
-		violation = VIOLATION_MEMORY_LOST;
-		offending_value = 0;
+	counter_add(&queue->counters.kicks, 1);
+	if (queue_listens(queue) && !queue->poller.awake) {
+		/* Now, because other guests may have their turn before the queue is polled. */
+		queue_silence(queue);
+		loop_poller_wake(queue->loop, &queue->poller);
+	} else if (++queue->needless_kicks > NEEDLESS_KICKS_MAX) {
+		loop_watch_pause(queue->loop, watch);
 	}
-	queue->broken = true;
-	loop_watch_stop(queue->loop, &queue->kick_watch);
-	loop_timer_stop(queue->loop, &queue->poll_timer);
-	queue->setup.broken(queue->setup.context, violation, offending_value);
-}
-
-void queue_check_memory(struct virtqueue *queue)
-{
-	unsigned faults = memory_guard_faults();
-
-	if (faults == queue->faults_seen)
-		return;
-	if (memory_lost(queue))
-		queue_break(queue, VIOLATION_MEMORY_LOST, 0);
-	else
-		queue->faults_seen = faults;
 }
 
 /* ---- taking ---- */
-
-void chain_begin(struct virtqueue *queue, struct queue_slot *slot)
-{
-	struct virtio_chain *chain = &slot->chain;
-
-	chain->readable_count = chain->writable_count = chain->descriptors = 0;
-	chain->readable_bytes = chain->writable_bytes = 0;
-	chain->unmapped = false;
-}
-
-void chain_count(struct virtio_chain *chain, const struct descriptor *d, unsigned elements)
-{
-	chain->descriptors++;
-	if (d->flags & DESCRIPTOR_WRITE) {
-		chain->writable_count = (uint16_t)(chain->writable_count + elements);
-		chain->writable_bytes += d->length;
-	} else {
-		chain->readable_count = (uint16_t)(chain->readable_count + elements);
-		chain->readable_bytes += d->length;
-	}
-}
-
-enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot,
-				      const struct descriptor *d)
-{
-	struct virtio_chain *chain = &slot->chain;
-	const struct guest_region *region = queue->last_region;
-	unsigned used = (unsigned)chain->readable_count + chain->writable_count;
-	uint64_t end, offset;
-
-	if (d->length == 0)
-		return VIOLATION_NONE;
-	if (!checked_add(d->address, d->length, &end))
-		return VIOLATION_ADDRESS;
-	if (!(d->flags & DESCRIPTOR_WRITE) && chain->writable_count > 0)
-		return VIOLATION_ORDER;
-	if ((uint64_t)chain->readable_bytes + chain->writable_bytes + d->length > UINT32_MAX)
-		return VIOLATION_LENGTH;
-	if (used >= CHAIN_ELEMENTS_MAX)
-		return VIOLATION_LOOP;
-
-	offset = region ? d->address - region->guest_address : 0;
-	if (!region || !checked_range(offset, d->length, region->size))
-		return chain_append_slowly(queue, slot, d, used);
-	chain->iov[used].iov_base = region->host + offset;
-	chain->iov[used].iov_len = d->length;
-	chain_count(chain, d, 1);
-	return VIOLATION_NONE;
-}
-
-struct queue_slot *queue_claim(struct virtqueue *queue, unsigned index)
-{
-	struct queue_slot *slot = queue_slot(queue, index);
-
-	if (slot->chain.busy)
-		return NULL;
-	slot->chain.busy = true;
-	return slot;
-}
 
 bool queue_pending(struct virtqueue *queue)
 {
@@ -175,69 +92,19 @@ static unsigned turn_allows(struct virtqueue *queue, unsigned count)
 		count = at_most(count, queue->resubmit_count - queue->resubmit_next);
 	if (!turn->on)
 		return count;
-	if (turn->taken >= TAKE_BATCH || (turn->timed && loop_slice_over(queue->loop)))
-		return 0;
+	if (turn->timed && !turn->over)
+		turn->over = turn->taken >= TAKE_BATCH || loop_slice_over(queue->loop);
 	turn->timed = false;
-	return at_most(count, TAKE_TIMED - turn->taken % TAKE_TIMED);
+	return turn->over ? 0 : at_most(count, TAKE_TIMED - turn->taken % TAKE_TIMED);
 }
 
-static void turn_took(struct queue_turn *turn, unsigned taken, bool large)
+/* `empty`: there was no more to take; `large`: the last chain was. */
+static void turn_took(struct queue_turn *turn, unsigned taken, bool empty, bool large)
 {
 	turn->taken += taken;
+	turn->over |= empty;
 	turn->timed = large || turn->taken % TAKE_TIMED == 0;
 }
-
-static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **ret_chains, unsigned count)
-{
-	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
-	unsigned limit = turn_allows(queue, count), taken = 0;
-	bool large = false;
-
-	while (taken < limit && !large) {
-		struct queue_slot *slot = queue_recovers(queue) ? retake(queue)
-					  : queue->packed       ? packed_take(queue)
-								: split_take(queue);
-
-		if (!slot)
-			break;
-		/* Before the model sees the chain: what we have just read may be the guard's zeroes. */
-		queue_check_memory(queue);
-		if (queue->broken)
-			break;
-		hold(queue, slot);
-		ret_chains[taken++] = &slot->chain;
-		large = queue->turn.on && chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES;
-	}
-	if (taken == 0)
-		return 0;
-	counter_add(&queue->counters.chains, taken);
-	turn_took(&queue->turn, taken, large);
-	return taken;
-}
-
-bool queue_poll(struct loop_poller *poller)
-{
-	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
-	uint64_t before = queue->taken;
-
-	if (queue->attention == QUEUE_PARKED)
-		queue_silence(queue);
-	trace_mark(TRACE_KICK);
-	queue->turn = (struct queue_turn){ .on = true };
-	queue->model->ready(queue->model_queue);
-	queue->turn.on = false;
-	/*
-	 * Also when nothing was taken: the pages that the guard put under a lost ring look like an empty one.
-	 */
-	queue_check_memory(queue);
-	if (queue->taken <= before)
-		return false;
-	if (queue->attention == QUEUE_LAST_LOOK && !queue->broken)
-		queue_silence(queue);
-	return true;
-}
-
-/* ---- giving back ---- */
 
 static void leave_view(struct virtqueue *queue, struct memory_view *view)
 {
@@ -245,7 +112,8 @@ static void leave_view(struct virtqueue *queue, struct memory_view *view)
 		queue_release_view(queue, view);
 }
 
-static void give_back(struct virtqueue *queue, struct queue_slot *slot)
+/* The chain was never taken. */
+static void put_back(struct virtqueue *queue, struct queue_slot *slot)
 {
 	assert(slot->chain.busy && !slot->answered && slot->number == queue->taken - 1);
 	queue->taken--;
@@ -262,13 +130,72 @@ static void give_back(struct virtqueue *queue, struct queue_slot *slot)
 	leave_view(queue, slot->view);
 }
 
+/* What was just read may be the guard's zeroes: then the model does not see it. Returns what is left. */
+static unsigned drop_lost(struct virtqueue *queue, struct virtio_chain **chains, unsigned taken)
+{
+	queue_check_memory(queue);
+	if (!queue->broken || !queue_memory_lost(queue))
+		return taken;
+	while (taken > 0)
+		put_back(queue, container_of(chains[--taken], struct queue_slot, chain));
+	return 0;
+}
+
+static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **ret_chains, unsigned count)
+{
+	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
+	unsigned limit = turn_allows(queue, count), taken = 0;
+	bool again = queue_recovers(queue), large = false;
+
+	while (taken < limit && !large) {
+		struct queue_slot *slot;
+
+		if (again)
+			slot = retake(queue);
+		else
+			slot = queue->packed ? packed_take(queue) : split_take(queue);
+		if (!slot)
+			break;
+		hold(queue, slot);
+		ret_chains[taken++] = &slot->chain;
+		large = queue->turn.on && chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES;
+	}
+	turn_took(&queue->turn, taken, taken < limit && !large, large);
+	/* Inside ready() an empty ring is looked at behind it. */
+	if (taken > 0 || !queue->turn.on)
+		taken = drop_lost(queue, ret_chains, taken);
+	counter_add(&queue->counters.chains, taken);
+	return taken;
+}
+
+bool queue_poll(struct loop_poller *poller)
+{
+	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
+	uint64_t before = queue->taken;
+
+	if (queue->attention == QUEUE_PARKED)
+		queue_silence(queue);
+	trace_mark(TRACE_KICK);
+	queue->turn = (struct queue_turn){ .on = true };
+	queue->model->ready(queue->model_queue);
+	queue->turn.on = false;
+	if (queue->taken <= before) {
+		/* The pages that the guard puts under a lost ring look like an empty one. */
+		queue_check_memory(queue);
+		return false;
+	}
+	if (queue->attention == QUEUE_LAST_LOOK && !queue->broken)
+		queue_silence(queue);
+	return true;
+}
+
 static void queue_give_back(struct virtio_queue *offered, struct virtio_chain *const *chains, unsigned count)
 {
 	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
 
 	counter_add(&queue->counters.chains, -(uint64_t)count);
 	for (unsigned i = count; i-- > 0;)
-		give_back(queue, container_of(chains[i], struct queue_slot, chain));
+		put_back(queue, container_of(chains[i], struct queue_slot, chain));
 	/* A stop may have waited for them. */
 	if (queue->stopping)
 		loop_defer_for(queue->loop, &queue->publish_task, queue->setup.account);
@@ -288,27 +215,6 @@ static void log_written(struct virtqueue *queue, const struct queue_slot *slot)
 			dirty_log_mark(queue->log, guest, part);
 		left -= part;
 	}
-}
-
-/* End of the turn: everything answered in it becomes visible at once. */
-void queue_publish(struct loop_task *task)
-{
-	struct virtqueue *queue = container_of(task, struct virtqueue, publish_task);
-
-	if (queue->done_count > 0 && !queue->broken) {
-		bool wanted = queue->packed ? packed_publish(queue) : split_publish(queue);
-
-		if (wanted)
-			queue_call(queue);
-		else
-			counter_add(&queue->counters.suppressed, 1);
-		queue_check_memory(queue);
-		trace_mark(TRACE_SIGNALLED);
-	}
-	for (unsigned i = 0; i < queue->done_count; i++)
-		queue_slot(queue, queue->done[i])->chain.busy = false;
-	queue->done_count = 0;
-	queue_try_finish_stop(queue);
 }
 
 static void add_done(struct virtqueue *queue, const struct queue_slot *slot)
@@ -369,6 +275,64 @@ static void queue_reject(struct virtio_queue *offered, struct virtio_chain *chai
 	chain->written_bytes = 0;
 	queue_complete(offered, &chain, 1);
 }
+
+/* ---- calls: the eventfd is written through io_uring; a peer that fills its counter blocks nothing ---- */
+
+void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags)
+{
+	struct virtqueue *queue = container_of(op, struct virtqueue, call_op);
+
+	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
+	queue->call_pending = false;
+	if (queue->call_again && !queue->call_given_up) {
+		queue->call_again = false;
+		queue_call(queue);
+	}
+	queue_try_finish_stop(queue);
+}
+
+void queue_call(struct virtqueue *queue)
+{
+	static const uint64_t one = 1;
+	struct io_uring_sqe *sqe;
+
+	if (queue->call_fd < 0)
+		return;
+	if (queue->call_pending) {
+		queue->call_again = true;
+		return;
+	}
+	counter_add(&queue->counters.calls, 1);
+	queue->call_pending = true;
+	sqe = loop_sqe(queue->loop);
+	io_uring_prep_write(sqe, queue->call_fd, &one, sizeof(one), 0);
+	loop_sqe_finish(queue->loop, sqe, &queue->call_op);
+}
+
+/* ---- publishing ---- */
+
+/* End of the turn: everything answered in it becomes visible at once. */
+void queue_publish(struct loop_task *task)
+{
+	struct virtqueue *queue = container_of(task, struct virtqueue, publish_task);
+
+	if (queue->done_count > 0 && !queue->broken) {
+		bool wanted = queue->packed ? packed_publish(queue) : split_publish(queue);
+
+		if (wanted)
+			queue_call(queue);
+		else
+			counter_add(&queue->counters.suppressed, 1);
+		queue_check_memory(queue);
+		trace_mark(TRACE_SIGNALLED);
+	}
+	for (unsigned i = 0; i < queue->done_count; i++)
+		queue_slot(queue, queue->done[i])->chain.busy = false;
+	queue->done_count = 0;
+	queue_try_finish_stop(queue);
+}
+
+/* ---- what the model sees ---- */
 
 static bool queue_offers(struct virtio_queue *offered)
 {
