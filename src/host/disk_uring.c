@@ -21,8 +21,8 @@
 
 static void transfer_done(struct loop_op *op, int result, unsigned cqe_flags);
 
-/* Submits what is left, at most IOV_MAX iovecs of it. */
-static inline void transfer_issue(struct uring_channel *channel, struct host_io *io)
+/* An entry for what is left, at most IOV_MAX iovecs of it. */
+static inline struct io_uring_sqe *transfer_entry(struct uring_channel *channel, struct host_io *io)
 {
 	struct uring_io *own = uring_io(io);
 	struct io_uring_sqe *sqe = loop_sqe(channel->loop);
@@ -38,7 +38,8 @@ static inline void transfer_issue(struct uring_channel *channel, struct host_io 
 	else
 		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, channel->sqe_fd, iov,
 				 count < IOV_MAX ? count : IOV_MAX, offset);
-	uring_channel_send(channel, sqe, &own->op);
+	sqe->flags |= channel->sqe_flags;
+	return sqe;
 }
 
 /* Moves the start of the rest by `bytes` from where it was before the iovec was shifted. */
@@ -100,7 +101,7 @@ static void transfer_continue(struct host_io *io, int result)
 		return;
 	}
 	transfer_advance(io, shifted + moved);
-	transfer_issue(channel, io);
+	loop_sqe_finish(channel->loop, transfer_entry(channel, io), &own->op);
 }
 
 static void transfer_done(struct loop_op *op, int result, unsigned cqe_flags)
@@ -127,41 +128,43 @@ static bool aligned(const struct uring_channel *channel, const struct host_io *i
 	return !(addresses & disk->address_mask) && !(lengths & disk->length_mask);
 }
 
-static void transfer_submit(struct uring_channel *channel, struct host_io *io)
+/* FLUSH, DISCARD and ZERO, and WRITE where nothing may be written. */
+static void submit_other(struct uring_channel *channel, struct host_io *io)
 {
-	struct uring_io *own = uring_io(io);
+	if (io->op == HOST_IO_FLUSH)
+		uring_flush_submit(channel, io);
+	else if (channel->base.disk->geometry.read_only)
+		io->done(io, -EROFS);
+	else
+		space_submit(channel, io);
+}
 
-	/* Space: the kernel is never asked for a byte beyond the range that was proven. */
-	assert(io->iov_count > 0 && iov_bytes(io->iov, io->iov_count) == io->range.length_bytes);
-	if (channel->check_alignment && !aligned(channel, io)) {
-		bounce_submit(channel, io);
-		return;
-	}
-	own->op.done = transfer_done;
-	transfer_issue(channel, io);
+static bool moves_data(const struct uring_channel *channel, const struct host_io *io)
+{
+	return io->op == HOST_IO_READ || (io->op == HOST_IO_WRITE && !channel->base.disk->geometry.read_only);
 }
 
 static void uring_submit(struct host_channel *base, struct host_io *io)
 {
 	struct uring_channel *channel = container_of(base, struct uring_channel, base);
 	const struct host_disk_geometry *geometry = &base->disk->geometry;
+	struct uring_io *own = uring_io(io);
 
-	*uring_io(io) = (struct uring_io){ .channel = channel };
-	if (io->op == HOST_IO_FLUSH) {
-		uring_flush_submit(channel, io);
+	*own = (struct uring_io){ .op.done = transfer_done, .channel = channel };
+	/* Space: the kernel is never asked for a byte beyond the range that was proven. */
+	assert(io->op == HOST_IO_FLUSH ||
+	       (io->range.length_bytes > 0 &&
+		checked_range(io->range.offset_bytes, io->range.length_bytes,
+			      __atomic_load_n(&geometry->size_bytes, __ATOMIC_RELAXED))));
+	if (!moves_data(channel, io)) {
+		submit_other(channel, io);
 		return;
 	}
-	assert(io->range.length_bytes > 0);
-	assert(checked_range(io->range.offset_bytes, io->range.length_bytes,
-			     __atomic_load_n(&geometry->size_bytes, __ATOMIC_RELAXED)));
-	if (io->op == HOST_IO_READ)
-		transfer_submit(channel, io);
-	else if (geometry->read_only)
-		io->done(io, -EROFS);
-	else if (io->op == HOST_IO_WRITE)
-		transfer_submit(channel, io);
+	assert(io->iov_count > 0 && iov_bytes(io->iov, io->iov_count) == io->range.length_bytes);
+	if (channel->check_alignment && !aligned(channel, io))
+		bounce_submit(channel, io);
 	else
-		space_submit(channel, io);
+		loop_sqe_finish(channel->loop, transfer_entry(channel, io), &own->op);
 }
 
 static int uring_channel_open(struct host_disk *base, struct loop *loop, struct host_channel **ret_channel)

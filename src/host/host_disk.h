@@ -103,11 +103,6 @@ struct host_channel {
 	struct host_disk *disk;
 };
 
-static inline void host_submit(struct host_channel *channel, struct host_io *io)
-{
-	channel->ops->submit(channel, io);
-}
-
 /* ---- disk_uring.c: a file or block device through io_uring ---- */
 
 enum host_disk_cache {

@@ -79,6 +79,11 @@ static inline void request_prepare(struct request *request, enum host_io_op op, 
 	memset(request->io.driver_private, 0xa5, sizeof(request->io.driver_private));
 }
 
+static inline void host_submit(struct host_channel *channel, struct host_io *io)
+{
+	channel->ops->submit(channel, io);
+}
+
 /* A lost completion is a failure and not a hang. */
 static inline int request_wait(struct fixture *fixture, struct request *request)
 {

@@ -109,7 +109,7 @@ static void submit(struct calibration *own, const struct run *run, uint64_t at)
 		.op = run->op, .iov = &request->iov, .iov_count = 1, .done = io_done,
 		.range = { .offset_bytes = run->from + place * run->bytes, .length_bytes = run->bytes },
 	};
-	host_submit(own->channel, &request->io);
+	own->channel->ops->submit(own->channel, &request->io);
 }
 
 /* ---- runs ---- */

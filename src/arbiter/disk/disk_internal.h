@@ -65,8 +65,11 @@ bool disk_place(const struct disk *disk, uint64_t offset_bytes, uint64_t length_
 bool disk_must_flush(const struct disk_request *request);
 /* Carries out a FLUSH, or the last step of a write that must be durable. */
 void disk_flush(struct disk_request *request);
-/* The one completion of what was not refused: leaves the gate, counts, calls done(). */
-void disk_finish(struct disk_request *request, int error);
+/*
+ * The one completion of what was not refused: leaves the gate, counts, calls done(). The request is the one
+ * that `io` belongs to, and often this is what ends its last I/O.
+ */
+void disk_finish(struct host_io *io, int error);
 
 /* ---- disk_pieces.c ---- */
 

@@ -4,7 +4,7 @@
  *
  * A request is checked; its range is proven and placed (disk_place()); it waits at the gate of the physical
  * disk until it is its turn (gate.h). Almost always it then is one piece, contiguous on the physical disk and
- * written before: it goes straight to the host disk with the guest's own iovecs, and whole_done() ends it.
+ * written before: it goes straight to the host disk with the guest's own iovecs, and disk_finish() ends it.
  * Otherwise disk_pieces.c carries it out.
  *
  * A write-through request flushes before it is answered, and so does a write while marks of its disk are not
@@ -67,12 +67,14 @@ static void leave(struct disk_request *request)
 	request->private.gated = false;
 }
 
-void disk_finish(struct disk_request *request, int error)
+void disk_finish(struct host_io *io, int error)
 {
+	struct disk_request *request = disk_request_of(io);
 	struct disk_request_private *private = &request->private;
 	struct disk_stats *stats = &private->channel->stats;
 	enum disk_op op = request->op;
 
+	trace_mark(TRACE_SUBMITTED);
 	leave(request);
 	if (private->lock.held)
 		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
@@ -103,12 +105,7 @@ static void refuse(struct disk_request *request, int error)
 
 static void commit_done(struct pool_commit *commit, int error)
 {
-	disk_finish(container_of(commit, struct disk_request, private.commit), error);
-}
-
-static void flush_done(struct host_io *io, int error)
-{
-	disk_finish(disk_request_of(io), error);
+	disk_finish(&container_of(commit, struct disk_request, private.commit)->private.io, error);
 }
 
 /*
@@ -130,9 +127,9 @@ void disk_flush(struct disk_request *request)
 	}
 	private->io.op = HOST_IO_FLUSH;
 	private->io.range = (struct placed_range){ 0, 0 };
-	private->io.done = flush_done;
+	private->io.done = disk_finish;
 	trace_mark(TRACE_ADMITTED);
-	host_submit(private->channel->host, &private->io);
+	private->channel->host->ops->submit(private->channel->host, &private->io);
 }
 
 /*
@@ -148,15 +145,14 @@ bool disk_must_flush(const struct disk_request *request)
 
 /* ---- the whole request in one piece ---- */
 
-static void whole_done(struct host_io *io, int error)
+static void written(struct host_io *io, int error)
 {
 	struct disk_request *request = disk_request_of(io);
 
-	trace_mark(TRACE_SUBMITTED);
 	if (!error && disk_must_flush(request))
 		disk_flush(request);
 	else
-		disk_finish(request, error);
+		disk_finish(io, error);
 }
 
 static bool whole(const struct disk_request *request, struct placed_range range, enum pool_state state)
@@ -165,8 +161,9 @@ static bool whole(const struct disk_request *request, struct placed_range range,
 	       (request->op == DISK_READ || request->op == DISK_WRITE);
 }
 
-static void start(struct disk_request *request, struct placed_range range, enum pool_state state)
+static void disk_start(struct disk_request *request, struct placed_range range, enum pool_state state)
 {
+	struct host_channel *host = request->private.channel->host;
 	struct host_io *io = &request->private.io;
 
 	if (!whole(request, range, state)) {
@@ -177,9 +174,9 @@ static void start(struct disk_request *request, struct placed_range range, enum 
 	io->range = range;
 	io->iov = request->iov;
 	io->iov_count = request->iov_count;
-	io->done = whole_done;
+	io->done = request->op == DISK_READ ? disk_finish : written;
 	trace_mark(TRACE_ADMITTED);
-	host_submit(request->private.channel->host, io);
+	host->ops->submit(host, io);
 }
 
 /* ---- the gate ---- */
@@ -195,9 +192,9 @@ static void entered(struct gate_pass *pass)
 		disk_flush(request);
 	else if (disk_place(request->private.channel->disk, request->offset_bytes, request->length_bytes,
 			    &range, &state))
-		start(request, range, state);
+		disk_start(request, range, state);
 	else
-		disk_finish(request, -ERANGE);
+		disk_finish(&request->private.io, -ERANGE);
 }
 
 /* Does it move bytes to the device? WRITE_ZEROES does where there are neither holes nor a pool's marks. */
@@ -222,21 +219,21 @@ static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_
 }
 
 /*
- * True: the request goes on now; false: entered() follows. What does not touch the device does not wait for
- * it.
+ * What gate_enter() needs to know. Returns it, or NULL when the request does not go through the gate: what
+ * does not touch the device does not wait for it.
  */
-static bool enter(struct disk_channel *channel, struct disk_request *request, bool passes)
+static struct gate_pass *pass_for(struct disk_channel *channel, struct disk_request *request, bool untouched)
 {
 	struct gate_pass *pass = &request->private.pass;
 
-	request->private.gated = channel->port && !passes;
+	request->private.gated = channel->port && !untouched;
 	if (!request->private.gated)
-		return true;
+		return NULL;
 	pass->kind = cost_kind(channel, request);
 	pass->flush = request->through && request->op != DISK_READ && request->op != DISK_FLUSH;
 	pass->waiting.bytes = moves_bytes(channel->disk, request) ? request->length_bytes : 0;
 	pass->enter = entered;
-	return gate_enter(channel->port, pass);
+	return pass;
 }
 
 /* All of it: what follows a blank first piece may be written. */
@@ -250,6 +247,7 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 	const struct disk *disk = channel->disk;
 	struct disk_request_private *private = &request->private;
 	struct placed_range range;
+	struct gate_pass *pass;
 	enum pool_state state;
 
 	private->channel = channel;
@@ -261,7 +259,8 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 	counter_add(&channel->stats.in_flight, 1);
 
 	if (request->op == DISK_FLUSH) {
-		if (enter(channel, request, false))
+		pass = pass_for(channel, request, false);
+		if (!pass || gate_enter(channel->port, pass))
 			disk_flush(request);
 	} else if (request->op != DISK_READ && disk->read_only) {
 		refuse(request, -EROFS);
@@ -269,7 +268,10 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 		refuse(request, -EINVAL);
 	} else if (!disk_place(disk, request->offset_bytes, request->length_bytes, &range, &state)) {
 		refuse(request, -ERANGE);
-	} else if (enter(channel, request, blank_read(request, range, state))) {
-		start(request, range, state);
+	} else {
+		pass = pass_for(channel, request, blank_read(request, range, state));
+		/* False: entered() goes on. */
+		if (!pass || gate_enter(channel->port, pass))
+			disk_start(request, range, state);
 	}
 }

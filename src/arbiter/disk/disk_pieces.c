@@ -57,13 +57,12 @@ static void io_done(struct host_io *io, int error)
 	struct disk_request *request = disk_request_of(io);
 	struct disk_request_private *private = &request->private;
 
-	trace_mark(TRACE_SUBMITTED);
 	if (private->cut) {
 		iov_window_close(&private->window);
 		private->cut = false;
 	}
 	if (error) {
-		disk_finish(request, error);
+		disk_finish(io, error);
 	} else if (private->step == STEP_ZEROING) {
 		write_blank_data(request);
 	} else {
@@ -74,13 +73,14 @@ static void io_done(struct host_io *io, int error)
 
 static void submit(struct disk_request *request, enum host_io_op op, struct placed_range range)
 {
+	struct host_channel *host = request->private.channel->host;
 	struct host_io *io = &request->private.io;
 
 	io->op = op;
 	io->range = range;
 	io->done = io_done;
 	trace_mark(TRACE_ADMITTED);
-	host_submit(request->private.channel->host, io);
+	host->ops->submit(host, io);
 }
 
 /* READ or WRITE of the piece under way, with the guest's own iovecs or a part of them. */
@@ -147,7 +147,7 @@ static void write_blank_data(struct disk_request *request)
 		       private->piece_bytes, &range, &state))
 		submit_data(request, range);
 	else
-		disk_finish(request, -ERANGE);
+		disk_finish(&request->private.io, -ERANGE);
 }
 
 /* The grains are ours. Whoever held them before may have written them: then there is nothing to zero. */
@@ -267,7 +267,7 @@ static void advance(struct disk_request *request)
 	while (private->done_bytes < request->length_bytes) {
 		if (!disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
 				request->length_bytes - private->done_bytes, &range, &state)) {
-			disk_finish(request, -ERANGE);
+			disk_finish(&request->private.io, -ERANGE);
 			return;
 		}
 		if (!start_piece(request, range, state))
@@ -281,7 +281,7 @@ static void advance(struct disk_request *request)
 	if (disk_must_flush(request))
 		disk_flush(request);
 	else
-		disk_finish(request, 0);
+		disk_finish(&request->private.io, 0);
 }
 
 void disk_pieces_start(struct disk_request *request)

@@ -14,6 +14,7 @@
 
 #include "arbiter/disk/disk.h"
 #include "core/checked.h"
+#include "core/container.h"
 #include "core/iov.h"
 #include "core/shared.h"
 #include "devices/disk/virtio_blk_format.h"
@@ -57,21 +58,6 @@ struct blk_request {
 
 /* ---- answers ---- */
 
-/*
- * All writable bytes count as written, also after an error: part of the data may have arrived before it,
- * and a migration must then copy those pages too. take_status() cut the status byte off the last element.
- */
-static void answer(struct blk_request *request, uint8_t status)
-{
-	struct virtio_queue *ring = request->queue->ring;
-	struct virtio_chain *chain = request->chain;
-
-	chain->iov[chain->readable_count + chain->writable_count - 1].iov_len++;
-	chain->written_bytes = chain->writable_bytes;
-	shared_write(request->status, status);
-	ring->ops->complete(ring, &chain, 1);
-}
-
 /* The one place where an errno becomes a virtio-blk status (virtio 1.2, 5.2.6). */
 static uint8_t status_of(int error)
 {
@@ -85,16 +71,26 @@ static uint8_t status_of(int error)
 	}
 }
 
-static void submit_segment(struct blk_request *request);
-
-static void disk_done(struct disk_request *disk_request, int error)
+/*
+ * All writable bytes count as written, also after an error: part of the data may have arrived before it,
+ * and a migration must then copy those pages too. take_status() cut the status byte off the last element.
+ */
+static void blk_done(struct disk_request *disk, int error)
 {
-	struct blk_request *request = (struct blk_request *)disk_request;
+	struct blk_request *request = container_of(disk, struct blk_request, disk);
+	struct virtio_queue *ring = request->queue->ring;
+	struct virtio_chain *chain = request->chain;
 
-	if (!error && ++request->segment < request->segments)
-		submit_segment(request);
-	else
-		answer(request, status_of(error));
+	shared_write(request->status, status_of(error));
+	chain->iov[chain->readable_count + chain->writable_count - 1].iov_len++;
+	chain->written_bytes = chain->writable_bytes;
+	ring->ops->complete(ring, &chain, 1);
+}
+
+/* A request that the disk never sees. */
+static void answer(struct blk_request *request, int error)
+{
+	blk_done(&request->disk, error);
 }
 
 /* ---- requests ---- */
@@ -126,50 +122,64 @@ static void prepare(struct blk_request *request, enum disk_op op, uint64_t secto
 	disk->iov_count = count;
 }
 
+static void segment_done(struct disk_request *disk, int error);
+
 static void submit_segment(struct blk_request *request)
 {
 	const struct virtio_blk_segment *segment = &request->body[request->segment];
 
 	prepare(request, request->disk.op, segment->sector, NULL, 0,
 		(uint64_t)segment->sectors * VIRTIO_BLK_SECTOR_BYTES);
+	request->disk.done = segment_done;
 	disk_submit(request->queue->channel, &request->disk);
 }
 
+static void segment_done(struct disk_request *disk, int error)
+{
+	struct blk_request *request = container_of(disk, struct blk_request, disk);
+
+	if (!error && ++request->segment < request->segments)
+		submit_segment(request);
+	else
+		blk_done(disk, error);
+}
+
 /* Checks all ranges before the first one is carried out. */
-static uint8_t segments_check(const struct blk_request *request, bool write_zeroes)
+static int segments_check(const struct blk_request *request, bool write_zeroes)
 {
 	for (unsigned i = 0; i < request->segments; i++) {
 		uint32_t limit = write_zeroes ? WRITE_ZEROES_SECTORS_MAX : DISCARD_SECTORS_MAX;
 		uint32_t flags = write_zeroes ? VIRTIO_BLK_SEGMENT_UNMAP : 0;
 
 		if (request->body[i].flags & ~flags)
-			return VIRTIO_BLK_STATUS_UNSUPPORTED;
+			return -EOPNOTSUPP;
 		if (request->body[i].sectors == 0 || request->body[i].sectors > limit)
-			return VIRTIO_BLK_STATUS_ERROR;
+			return -EINVAL;
 	}
-	return VIRTIO_BLK_STATUS_OK;
+	return 0;
 }
 
 static void handle_zero(struct blk_request *request, struct iovec *data, unsigned count, uint64_t bytes,
 			bool write_zeroes)
 {
-	uint8_t status;
+	int error;
 
 	if (!has(request->queue->features, write_zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD)) {
-		answer(request, VIRTIO_BLK_STATUS_UNSUPPORTED);
+		answer(request, -EOPNOTSUPP);
 		return;
 	}
 	if (bytes == 0 || bytes % sizeof(request->body[0]) != 0 || bytes > sizeof(request->body)) {
-		answer(request, VIRTIO_BLK_STATUS_ERROR);
+		answer(request, -EINVAL);
 		return;
 	}
 	iov_copy_out(data, count, 0, request->body, bytes);
 	request->segments = (unsigned)(bytes / sizeof(request->body[0]));
-	status = segments_check(request, write_zeroes);
-	if (status != VIRTIO_BLK_STATUS_OK) {
-		answer(request, status);
+	error = segments_check(request, write_zeroes);
+	if (error) {
+		answer(request, error);
 		return;
 	}
+	request->segment = 0;
 	request->disk.op = write_zeroes ? DISK_WRITE_ZEROES : DISK_DISCARD;
 	submit_segment(request);
 }
@@ -177,7 +187,7 @@ static void handle_zero(struct blk_request *request, struct iovec *data, unsigne
 static void handle_get_id(struct blk_request *request, const struct iovec *data, unsigned count)
 {
 	iov_copy_in(data, count, 0, request->queue->device->serial, VIRTIO_BLK_SERIAL_BYTES);
-	answer(request, VIRTIO_BLK_STATUS_OK);
+	answer(request, 0);
 }
 
 /* `out`: readable data behind the header; `in`: writable data before the status. */
@@ -204,7 +214,7 @@ static void handle_other(struct blk_request *request, uint32_t type, const struc
 			    type == VIRTIO_BLK_WRITE_ZEROES);
 		break;
 	default:
-		answer(request, VIRTIO_BLK_STATUS_UNSUPPORTED);
+		answer(request, -EOPNOTSUPP);
 	}
 }
 
@@ -282,12 +292,10 @@ static void blk_start(struct blk_queue *queue, struct virtio_chain *chain)
 	request->chain = chain;
 	request->queue = queue;
 	request->status = status;
-	request->segment = 0;
-	request->segments = 1;
-	request->disk.done = disk_done;
+	request->disk.done = blk_done;
 	request->disk.through = write_through(queue);
 	if (chain->unmapped && !data_mapped(&data)) {
-		answer(request, VIRTIO_BLK_STATUS_ERROR);
+		answer(request, -EINVAL);
 		return;
 	}
 	if (header.type == VIRTIO_BLK_IN)
@@ -300,7 +308,7 @@ static void blk_start(struct blk_queue *queue, struct virtio_chain *chain)
 	}
 	/* Header and status need not have a descriptor each: then more data segments pass than SEG_MAX. */
 	if (chain->descriptors > SEGMENTS_MAX + 2)
-		answer(request, VIRTIO_BLK_STATUS_ERROR);
+		answer(request, -EINVAL);
 	else
 		disk_submit(queue->channel, &request->disk);
 }
