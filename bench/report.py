@@ -69,7 +69,7 @@ def align(lines):
                                for column, (text, width) in enumerate(zip(line, widths))).rstrip() for line in lines)
 
 
-def targets(samples, idle):
+def targets(samples, idle, ring):
     """Lines of (case, what to reach, value or None, reached)."""
     result = []
 
@@ -90,6 +90,8 @@ def targets(samples, idle):
     for cell in (read1, write1):
         target(f"O_DIRECT {cell} p50 vs host", samples.ratio("direct", cell, "event", "viaduct", "host", "p50_us"), 1.10,
                False)
+    for kind in ("split", "packed"):
+        target(f"ring code, ns for each chain, batch of 32, {kind}", ring and ring[f"{kind}_chain_ns"], 40, False)
     target("idle, 2 guests, % of a core", idle and idle["cpu_percent"], 0.5, False)
     target("idle, 2 guests, MiB resident", idle and idle["resident_bytes"] / (1 << 20), 32, False)
     return result

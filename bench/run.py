@@ -14,7 +14,8 @@ import shutil
 import sys
 import tempfile
 
-from backends import BenchError, DISK_BYTES, backend_cpu, idle, load, make_disk, storage_daemon, viaduct, warm_up
+from backends import (BenchError, DISK_BYTES, backend_cpu, idle, load, make_disk, ring_cost, storage_daemon, viaduct,
+                      warm_up)
 from report import Samples, table, target_table, targets
 
 # name: arguments of the load generator
@@ -130,6 +131,8 @@ def main(arguments=None):
             progress(f"writing a disk of {DISK_BYTES >> 30} GiB")
             make_disk(disk)
         try:
+            progress("ring code")
+            ring = ring_cost(options.build)
             for mode in options.mode:
                 measure_mode(options, samples, mode, folder, disk)
         except BenchError as error:
@@ -138,10 +141,10 @@ def main(arguments=None):
             return 1
         idle_result = measure_idle(options, folder)
     progress("")
-    goals = targets(samples, idle_result)
+    goals = targets(samples, idle_result, ring)
     print(describe(options), table(samples, rows(options)), target_table(goals), sep="\n\n")
     if options.json:
-        options.json.write_text(json.dumps({"host": describe(options), "samples": samples.as_json(), "idle": idle_result,
+        options.json.write_text(json.dumps({"host": describe(options), "samples": samples.as_json(), "idle": idle_result, "ring": ring,
                                             "targets": goals}, indent=1) + "\n")
     return 0
 
