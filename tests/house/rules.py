@@ -317,7 +317,10 @@ TOUR_FILES_MAX = 7
 
 
 def tour_is_true(tree):
-    """docs/tour.md names functions that are where it says, and no more than a request should pass."""
+    """docs/tour.md names functions that are where it says, and no more than a request should pass.
+
+    That it names all of them is shown by a trace of one read: tests/tour.
+    """
     if TOUR not in tree.texts:
         return []
     rows = TOUR_ROW.findall(tree.texts[TOUR])
