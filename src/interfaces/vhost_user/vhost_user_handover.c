@@ -303,8 +303,8 @@ static void restore_inflight(struct handover *handover, struct vhost_user_connec
 	if (fd < 0)
 		return;
 	handover_get_exactly(handover, &description, sizeof(description));
-	if (!handover->error && description.queues > 0 && description.queue_size > 0 &&
-	    description.queue_size <= VIRTQUEUE_SIZE_MAX) {
+	if (!handover->error && connection->endpoint->options.model->repeatable && description.queues > 0 &&
+	    description.queue_size > 0 && description.queue_size <= VIRTQUEUE_SIZE_MAX) {
 		if (vhost_user_inflight_open(fd, &description, &connection->inflight))
 			lose(connection, &fd);
 		return;

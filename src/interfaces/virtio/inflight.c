@@ -4,7 +4,8 @@
  *
  * The order of stores is the whole guarantee: a process killed between any two of them leaves a region from
  * which the next one finds every chain that was taken and not answered. Each store is a release, so program
- * order is memory order. Chains are resubmitted at least once; virtio-blk requests may be repeated.
+ * order is memory order. Chains may be carried out twice, so only a model whose requests may be repeated has
+ * a region.
  *
  * split region                                packed region
  *  0 u64 features (0)                          0 u64 features (0)

@@ -147,6 +147,7 @@ int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_
 	if (!queue)
 		return -ENOMEM;
 	assert(queue->packed || is_power_of_two(setup->size));
+	assert(setup->model->repeatable || !setup->inflight);
 	error = map_ring(queue);
 	if (error)
 		goto fail;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One running virtqueue (virtio 1.2, 2.6–2.8): takes descriptor chains from the ring, hands them to the
- * device model, puts completions back, notifies. Split and packed, indirect, EVENT_IDX, IN_ORDER.
+ * One running virtqueue (virtio 1.2, 2.6–2.8): offers the descriptor chains of the ring to the device model,
+ * which takes what it can use (devices/virtio_model.h), puts completions back, notifies. Split and packed,
+ * indirect, EVENT_IDX, IN_ORDER.
  * This folder's ring files are the only code that touches ring memory.
  *
  * A virtqueue lives on one worker from start to destroy: every function is called on that worker's thread.
@@ -88,7 +89,11 @@ struct virtqueue_setup {
 	int call_fd;			/* -1: the driver polls */
 	bool enabled;			/* vhost-user SET_VRING_ENABLE: takes chains only while enabled */
 
-	void *inflight;			/* this queue's INFLIGHT region of inflight_region_bytes(), or NULL */
+	/*
+	 * This queue's INFLIGHT region of inflight_region_bytes(), or NULL. Only for a model whose requests
+	 * may be repeated
+	 */
+	void *inflight;
 	const bool *inflight_lost;	/* its memory_guard flag */
 	struct dirty_log *log;		/* start takes a reference; NULL: no migration under way */
 	uint64_t log_used_guest;	/* guest address of the used ring, for the log; ~0: do not log it */
@@ -107,8 +112,9 @@ struct virtqueue_setup {
 int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_queue);
 
 /*
- * Takes no more chains; when the last one in flight completed, calls stopped() with the position at
- * which another process (or we) can go on. Possibly before it returns. Then virtqueue_destroy().
+ * Offers no more chains; when the last one that the model holds is completed or given back, calls stopped()
+ * with the position at which another process (or we) can go on. Possibly before it returns. Then
+ * virtqueue_destroy().
  */
 void virtqueue_stop(struct virtqueue *queue,
 		    void (*stopped)(void *context, const struct virtqueue_position *position), void *context);
