@@ -4,10 +4,8 @@
 Its /usr is this machine's, read-only; /usr/local and /etc/viaduct are what `./run install` made; everything else is fresh
 and in memory. systemd makes the accounts and directories while it boots, as on any host.
 """
-import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -92,7 +90,8 @@ class ServiceHost:
         install(self.folder / "installed")
         write_accounts(self.folder / "etc")
         self.cgroup.mkdir()
-        script = f'echo $$ >"{self.cgroup}/cgroup.procs"; exec unshare --mount --pid --fork --uts --ipc --cgroup --net sh -c "$0" sh "$@"'
+        script = (f'echo $$ >"{self.cgroup}/cgroup.procs"; exec unshare --kill-child --mount --pid --fork --uts --ipc '
+                  '--cgroup --net sh -c "$0" sh "$@"')
         self.process = subprocess.Popen(["sh", "-c", script, BOOT, self.folder / "root", self.folder / "installed",
                                          self.folder / "etc"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, text=True, start_new_session=True)
@@ -113,12 +112,13 @@ class ServiceHost:
         self.wait_for("systemd", found)
 
     def stop(self):
-        if self.first:
-            os.kill(self.first, signal.SIGKILL)     # and with it everything in its namespace
+        self.first = None
         if self.process:
+            self.process.kill()     # --kill-child ends systemd then, and with it everything in its namespace
             self.process.wait(DEADLINE_SECONDS)
             self.process.stdout.close()
         if self.cgroup.exists():
+            self.wait_for("end of its processes", lambda: "populated 0" in (self.cgroup / "cgroup.events").read_text())
             for group in sorted(self.cgroup.rglob("*/"), reverse=True):
                 group.rmdir()
             self.cgroup.rmdir()
