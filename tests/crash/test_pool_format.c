@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A power failure while a pool is made, over garbage or over an older pool: what is then on the disk is no
- * pool, or a damaged one, or the old one whole, or the new one whole and empty.
+ * pool, or a damaged one, or the old one whole, or the new one whole and empty. Over nothing, it is no pool,
+ * and then a pool is made there without force as if nothing had happened; or a damaged one; or whole.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,14 +78,30 @@ struct outcomes {
 	unsigned none, damaged, old, empty;
 };
 
+#define WAS_BLANK 0xffffffff	/* instead of an old pool's digest */
+
+/* Over nothing: is anything in the block of the first superblock? */
+static bool superblock_torn(const struct test_disk *disk)
+{
+	static const uint8_t zeroes[4096];
+
+	return memcmp(disk->bytes, zeroes, sizeof(zeroes)) != 0;
+}
+
 static void look(struct test_disk *disk, uint32_t old_digest, struct outcomes *outcomes)
 {
 	struct pool_error error = {""};
 	struct pool *pool;
 	int code = pool_open(&disk->host, &pool, &error);
 
+	if (code == -ENOENT && old_digest == WAS_BLANK && superblock_torn(disk)) {
+		outcomes->damaged++;
+		return;
+	}
 	if (code == -ENOENT) {
 		outcomes->none++;
+		if (old_digest == WAS_BLANK)
+			assert_int_equal(pool_format(&disk->host, false, &error), 0);
 		return;
 	}
 	if (code == -EBADMSG) {
@@ -151,6 +168,18 @@ static void crash_everywhere(struct test_disk *disk, uint32_t old_digest, uint64
 		free(recorder.writes[i].data);
 }
 
+static void over_nothing(void **state)
+{
+	struct test_disk *disk = test_disk_create(DISK_BYTES, 0);
+	uint64_t seed = test_seed("nothing");
+	struct outcomes outcomes = {0};
+
+	crash_everywhere(disk, WAS_BLANK, &seed, &outcomes);
+	assert_int_equal(outcomes.old, 0);
+	assert_true(outcomes.none > 0 && outcomes.empty > 0);
+	test_disk_destroy(disk);
+}
+
 static void over_garbage(void **state)
 {
 	struct test_disk *disk = test_disk_create(DISK_BYTES, 0);
@@ -188,6 +217,7 @@ static void over_a_pool(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(over_nothing),
 		cmocka_unit_test(over_garbage),
 		cmocka_unit_test(over_a_pool),
 	};

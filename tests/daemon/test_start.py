@@ -2,6 +2,7 @@
 """Starting and ending: options, --check, what a start refuses, signals, the service manager."""
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -140,6 +141,22 @@ def test_foreign_contents_are_kept(make_daemon, tmp_path):
     assert (tmp_path / "main.pool").read_bytes() == image
     assert daemon.stop() == 0
     forced = make_daemon(arguments=["--force-format", "main"])
+    assert forced.api("GET", "/v1/pools/main")[1]["available"]
+
+
+def test_contents_of_no_known_format_are_kept(make_daemon, tmp_path):
+    image = random.Random(1).randbytes(64 << 20)    # an encrypted disk, a database
+    (tmp_path / "main.pool").write_bytes(image)
+    daemon = make_daemon()
+    pool, = daemon.api("GET", "/v1/pools")[1]["pools"]
+    assert not pool["available"]
+    assert pool["error"] == (f"{tmp_path}/main.pool: the disk is in use: it holds data that is no known format; nothing was "
+                             "written; if that may be lost, start with --force-format main")
+    assert (tmp_path / "main.pool").read_bytes() == image
+    assert daemon.stop() == 0
+    forced = make_daemon(arguments=["--force-format", "main"])
+    assert forced.wait_line(f"pool main: --force-format: {tmp_path}/main.pool holds data that is no known format, "
+                            "which is destroyed now")
     assert forced.api("GET", "/v1/pools/main")[1]["available"]
 
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "arbiter/pool/pool_contents.h"
 #include "arbiter/pool/pool_private.h"
 #include "arbiter/pool/pool_signature.h"
 #include "core/checked.h"
@@ -55,16 +56,16 @@ bool pool_probe(struct host_disk *host)
 
 static int refuse_used_disk(struct host_disk *host, struct pool_error *error)
 {
-	char name[POOL_SIGNATURE_MAX];
+	char name[POOL_CONTENTS_MAX];
 	int found;
 
 	if (pool_probe(host))
 		return pool_fail(error, -EEXIST, "there is a pool on this disk already");
-	found = pool_signature_find(host, true, name);
+	found = pool_contents_find(host, name);
 	if (found < 0)
-		return host_failed(error, "looking for signatures on", found);
+		return host_failed(error, "looking at what is on", found);
 	if (found > 0)
-		return pool_fail(error, -EEXIST, "the disk is in use: it holds a %s", name);
+		return pool_fail(error, -EEXIST, "the disk is in use: it holds %s", name);
 	return 0;
 }
 

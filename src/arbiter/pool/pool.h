@@ -39,8 +39,8 @@ struct pool_error {
 /* ---- control: the pool as a whole ---- */
 
 /*
- * Writes an empty pool on a disk. Unless `force`, refuses with -EEXIST a disk that holds a pool, a file
- * system, a partition table or another known signature (the error names it). -ENOSPC: too small.
+ * Writes an empty pool on a disk. Unless `force`, refuses with -EEXIST a disk that is not blank; the error
+ * names what the disk holds (see pool_contents.h). -ENOSPC: too small.
  */
 int pool_format(struct host_disk *host, bool force, struct pool_error *error);
 

@@ -18,9 +18,6 @@
 #include "core/fd.h"
 #include "host/host_disk.h"
 
-/* libblkid's farthest offsets: VMFS at 2 MiB + 64 KiB from the start; all tails lie in the last MiB. */
-#define HEAD_BYTES  (4u << 20)
-#define TAIL_BYTES  (1u << 20)
 #define CHUNK_BYTES (256u << 10)
 
 static const struct {
@@ -55,8 +52,8 @@ static int copy_part(struct host_disk *host, int fd, uint64_t from, uint64_t to)
 static int copy_parts(struct host_disk *host, bool whole, int fd)
 {
 	uint64_t size = host->geometry.size_bytes, end = align_down(size, POOL_BLOCK_BYTES);
-	uint64_t head = end < HEAD_BYTES ? end : HEAD_BYTES;
-	uint64_t tail = end - head < TAIL_BYTES ? head : end - TAIL_BYTES;
+	uint64_t head = end < POOL_HEAD_BYTES ? end : POOL_HEAD_BYTES;
+	uint64_t tail = end - head < POOL_TAIL_BYTES ? head : end - POOL_TAIL_BYTES;
 	int error;
 
 	if (ftruncate(fd, (off_t)size) != 0)

@@ -14,6 +14,10 @@ struct host_disk;
 
 #define POOL_SIGNATURE_MAX 64
 
+/* libblkid's farthest offsets: VMFS at 2 MiB + 64 KiB from the start; all tails lie in the last MiB. */
+#define POOL_HEAD_BYTES (4u << 20)
+#define POOL_TAIL_BYTES (1u << 20)
+
 /*
  * Looks at the beginning and, with `whole`, also at the end of a disk. Returns 1 and a name ("ext4 file
  * system"), 0 when nothing was found (ret_name untouched), or -errno. A pool's own signature is not looked

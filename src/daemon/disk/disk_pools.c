@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "arbiter/pool/pool_contents.h"
 #include "core/log.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/config/config_values.h"
@@ -68,18 +69,31 @@ static int open_host(struct daemon *daemon, struct daemon_pool *pool, const stru
 	return code ? fail_open(pool, code) : 0;
 }
 
+/* A warning that says what a forced format destroys. */
+static void name_contents(const struct daemon_pool *pool)
+{
+	char name[POOL_CONTENTS_MAX];
+
+	if (pool_contents_find(pool->host, name) > 0)
+		log_warning(NULL, "pool %s: --force-format: %s holds %s, which is destroyed now", pool->name,
+			    pool->path, name);
+}
+
 /* A blank disk becomes an empty pool; a disk that holds something else only when the user insists. */
 static int format(struct daemon *daemon, struct daemon_pool *pool)
 {
 	bool force = daemon->force_format && strcmp(daemon->force_format, pool->name) == 0;
 	struct pool_error why = { .text = "" };
-	int code = pool_format(pool->host, force, &why);
+	int code;
 
+	if (force)
+		name_contents(pool);
+	code = pool_format(pool->host, force, &why);
 	if (code == -EEXIST)
 		return daemon_fail(&pool->error, code,
-				   "%s; nothing was written; if its contents may be lost, start with "
+				   "%s: %s; nothing was written; if that may be lost, start with "
 				   "--force-format %s",
-				   why.text, pool->name);
+				   pool->path, why.text, pool->name);
 	if (code)
 		return daemon_fail(&pool->error, code, "cannot format %s: %s", pool->path, why.text);
 	log_info(NULL, "pool %s: formatted %s", pool->name, pool->path);
