@@ -37,7 +37,7 @@ class Scene:
     def open(self):
         if self.daemon:
             return
-        self.daemon = Daemon({"pool main": {"path": "", "size": "512M"}, "guest victim": {},
+        self.daemon = Daemon({"pool main": {"path": "", "size": "16G"}, "guest victim": {},
                               "disk victim/root": {"pool": "main", "size": "8M"}, **self.sections})
         self.daemon.sections["pool main"]["path"] = self.daemon.path("main.pool")
         self.daemon.write_config()

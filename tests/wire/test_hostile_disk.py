@@ -71,10 +71,11 @@ def _(mallory, setup):
 @attack("C1", "odd-length")
 def _(mallory, setup):
     front, disk, capacity = start(mallory, setup)
+    disk.write(0, b"\x13" * 4096)
     for size in (1, 511, 513, 4095):
         refused(disk, blk.IN, 0, size)
         refused(disk, blk.OUT, 0, b"\x99" * size)
-    assert disk.read(0, 1) == bytes(512)
+    assert disk.read(0, 8) == b"\x13" * 4096
 
 
 @attack("C1", "no-data")
