@@ -62,12 +62,13 @@ def main(program, tour):
     stacks = trace(program)
     traced = way(stacks, names(program, stacks))
     told = [(function, path) for _, function, path in ROW.findall(pathlib.Path(tour).read_text(encoding="utf-8"))]
-    print(f"{len(traced)} functions in {len({path for _, path in traced})} files")
-    if traced == told:
+    holds = traced == told
+    print(f"1..1\n{'ok' if holds else 'not ok'} 1 - tour: {len(traced)} functions in {len({path for _, path in traced})} files")
+    if holds:
         return 0
     for number, (function, path) in enumerate(traced, 1):
-        print(f"{number:3} {function:20} {path}")
-    print("docs/tour.md tells another way; it lacks", [f for f, p in traced if (f, p) not in told], "and has too much:",
+        print(f"# {number:3} {function:20} {path}")
+    print("# docs/tour.md tells another way; it lacks", [f for f, p in traced if (f, p) not in told], "and has too much:",
           [f for f, p in told if (f, p) not in traced])
     return 1
 
