@@ -43,7 +43,7 @@ def honest(daemon):
 
 def counted(daemon, what):
     """A counter of the hostile guest's disk."""
-    return daemon.metrics()[f'viaduct_disk_{what}_total{{guest="mallory",disk="root"}}']
+    return daemon.metrics()[f'viaduct_device_{what}_total{{guest="mallory",device="root",kind="disk"}}']
 
 
 @pytest.mark.parametrize("storm", storms.KINDS)

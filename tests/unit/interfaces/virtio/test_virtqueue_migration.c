@@ -67,10 +67,12 @@ static void begin(bool packed)
 
 static void end(void)
 {
-	bench_end(&bench);
+	bench_stop(&bench);
 	virtio_blk_destroy(device);
 	disk_destroy(disk);
+	/* Before the loop goes: the pool's journal has a thread that posts to it. */
 	pool_close(pool);
+	bench_end(&bench);
 	held->host.ops->close(&held->host);
 	dirty_log_put(dirty);
 	munmap(bitmap, LOG_BYTES);
