@@ -127,12 +127,24 @@ static int check(const struct config *config, const struct options *options)
 	int code;
 
 	print_messages(&config->warnings);
-	plan_print(config, runtime_dir ? runtime_dir : "", stdout, &messages);
+	plan_print(config, runtime_dir ? runtime_dir : "", options->force_format, stdout, &messages);
 	print_messages(&messages);
 	code = messages.count > 0 ? EXIT_FAILED : EXIT_OK;
 	free(runtime_dir);
 	config_messages_finish(&messages);
 	return code;
+}
+
+/* False when a message says why the configuration cannot be used here. */
+static bool fits_host(const struct config *config, const struct options *options,
+		      struct config_messages *messages)
+{
+	char *runtime_dir = daemon_runtime_dir(options->runtime_dir, config);
+
+	if (runtime_dir)
+		devices_check_host(config, runtime_dir, messages);
+	free(runtime_dir);
+	return messages->count == 0;
 }
 
 /* ---- signals, watchdog ---- */
@@ -224,10 +236,15 @@ static int open_everything(struct daemon *daemon, bool takeover, struct daemon_e
 	if (code)
 		return code;
 	daemon_open_resources(daemon);
-	if (takeover && takeover_offer_commit(daemon->offer, error) < 0) {
+	code = devices_check_start(daemon, error);
+	if (!code && takeover)
+		code = takeover_offer_commit(daemon->offer, error);
+	if (code < 0 && takeover) {
 		log_error(NULL, "%s", error->text);
 		_exit(EXIT_FAILED);	/* nothing of ours may touch the pools any more */
 	}
+	if (code < 0)
+		return code;
 	daemon_open_devices(daemon);
 	if (takeover)
 		code = api_create(daemon, &daemon->api, error);
@@ -349,6 +366,9 @@ int main(int argc, char **argv)
 		return EXIT_FAILED;
 	if (config_load(config_path, &config, &messages) < 0) {
 		print_messages(&messages);
+	} else if (!fits_host(config, &options, &messages)) {
+		print_messages(&messages);
+		config_destroy(config);
 	} else if (options.check) {
 		code = check(config, &options);
 		config_destroy(config);

@@ -52,6 +52,36 @@ bool pool_probe(struct host_disk *host)
 	return found;
 }
 
+/* The layout of the pool on the disk; false when no superblock there is sound. */
+static bool read_layout(struct host_disk *host, struct pool_layout *ret_layout)
+{
+	static const uint64_t offsets[POOL_SUPERBLOCKS] = {0, POOL_SUPERBLOCK_1};
+	uint8_t *block = pool_buffer(POOL_BLOCK_BYTES);
+	struct pool_superblock superblock;
+	const char *problem;
+	bool found = false;
+
+	for (unsigned i = 0; block && i < POOL_SUPERBLOCKS && !found; i++)
+		found = host->ops->read_sync(host, offsets[i], block, POOL_BLOCK_BYTES) == 0 &&
+			pool_superblock_parse(block, &superblock, &problem) == 0;
+	free(block);
+	if (found)
+		pool_layout_compute(superblock.capacity_extents, ret_layout);
+	return found;
+}
+
+uint64_t pool_capacity_bytes(struct host_disk *host, uint64_t size_bytes)
+{
+	struct pool_layout layout;
+	uint32_t extents;
+
+	if (host && host->geometry.size_bytes >= POOL_AREAS_OFFSET && read_layout(host, &layout))
+		extents = pool_layout_extents(&layout, size_bytes);
+	else if (pool_layout_choose(size_bytes, &layout, &extents) != 0)
+		return 0;
+	return (uint64_t)extents * POOL_EXTENT_BYTES;
+}
+
 /* ---- format ---- */
 
 static int refuse_used_disk(struct host_disk *host, struct pool_error *error)

@@ -48,6 +48,13 @@ int pool_format(struct host_disk *host, bool force, struct pool_error *error);
 bool pool_probe(struct host_disk *host);
 
 /*
+ * How many bytes for virtual disks a pool has on a disk of size_bytes: the pool that is on `host` and grows
+ * to that size, or a new one (also with host NULL: there is no disk yet). Reads only the superblock. 0: the
+ * disk is too small.
+ */
+uint64_t pool_capacity_bytes(struct host_disk *host, uint64_t size_bytes);
+
+/*
  * Opens: reads, verifies, replays, repairs what was damaged in one of two copies (a checkpoint). Starts the
  * journal's thread. The host disk outlives the pool. On a read-only disk nothing is repaired.
  * -ENOENT: no pool here (blank disk); -EBADMSG: damaged, the error says what and where; -EPROTONOSUPPORT:

@@ -249,6 +249,16 @@ void config_check(const struct config *config, struct config_messages *messages)
  */
 int config_load(const char *path, struct config **ret_config, struct config_messages *messages);
 
+/*
+ * After config_load(): is every socket one device's own, also where links lead, and none the daemon's? Looks
+ * at directories. runtime_dir is the directory of the sockets. In config_sockets.c.
+ */
+void config_check_sockets(const struct config *config, const char *runtime_dir,
+			  struct config_messages *messages);
+
+/* Where a key of the object was given, or the object's header. */
+unsigned config_line_of(const struct config_object *object, const char *key, const char **ret_file);
+
 /* ---- shares: config_share.c ---- */
 
 /*

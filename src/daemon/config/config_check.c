@@ -5,8 +5,7 @@
 #include "daemon/config/config.h"
 #include "daemon/config/config_values.h"
 
-/* Where a key of the object was given, or the object's header. */
-static unsigned line_of(const struct config_object *object, const char *key, const char **ret_file)
+unsigned config_line_of(const struct config_object *object, const char *key, const char **ret_file)
 {
 	for (unsigned i = 0; i < object->section->key_count; i++) {
 		if (strcmp(object->section->keys[i].name, key) == 0 && object->key_line[i] > 0) {
@@ -22,7 +21,7 @@ static bool given(const struct config_object *object, const char *key)
 {
 	const char *file;
 
-	return line_of(object, key, &file) != object->line;
+	return config_line_of(object, key, &file) != object->line;
 }
 
 static const char *nearest_name(const struct config_object *list, const char *name)
@@ -62,7 +61,7 @@ static void check_same_path(const struct config_object *object, const char *path
 
 	if (!path || !other_path || strcmp(path, other_path) != 0)
 		return;
-	line = line_of(object, "path", &file);
+	line = config_line_of(object, "path", &file);
 	config_message(messages, file, line,
 		       "%s uses %s, which %s at %s:%u uses already; give each a path of its own",
 		       config_title(object, title), path, config_title(other, other_title), other->file,
@@ -117,7 +116,7 @@ static void check_disk_pool(const struct config *config, const struct config_dis
 {
 	char title[CONFIG_TITLE_SIZE];
 	const char *file, *near;
-	unsigned line = line_of(&disk->object, "pool", &file);
+	unsigned line = config_line_of(&disk->object, "pool", &file);
 
 	config_title(&disk->object, title);
 	if (!config_find(config_pools(config), disk->pool)) {
@@ -130,7 +129,7 @@ static void check_disk_pool(const struct config *config, const struct config_dis
 		config_message(messages, disk->object.file, disk->object.line,
 			       "%s has no size; add for example size = 4G", title);
 	if (given(&disk->object, "cache")) {
-		line = line_of(&disk->object, "cache", &file);
+		line = config_line_of(&disk->object, "cache", &file);
 		config_message(messages, file, line,
 			       "cache belongs to the pool of %s; set it in [pool %s] and take it out here",
 			       title, disk->pool);
@@ -147,7 +146,7 @@ void config_check_disk(const struct config *config, const struct config_object *
 
 	config_title(object, title);
 	if (given(object, "pool") && given(object, "path")) {
-		line = line_of(object, "path", &file);
+		line = config_line_of(object, "path", &file);
 		config_message(messages, file, line,
 			       "%s has both pool and path; keep pool for a part of a pool, or path for a "
 			       "file of its own",
@@ -159,7 +158,7 @@ void config_check_disk(const struct config *config, const struct config_object *
 		if (disk->pool)
 			check_disk_pool(config, disk, messages);
 	} else if (given(object, "size")) {
-		line = line_of(object, "size", &file);
+		line = config_line_of(object, "size", &file);
 		config_message(messages, file, line,
 			       "size does not go with path: %s is as large as its file; take size out",
 			       title);
@@ -174,7 +173,7 @@ static void check_two_sockets(const struct config_object *object, struct config_
 
 	if (!given(object, "socket") || !given(object, "connect"))
 		return;
-	line = line_of(object, "connect", &file);
+	line = config_line_of(object, "connect", &file);
 	config_message(messages, file, line,
 		       "%s has both socket and connect; keep socket to listen, or connect for client mode",
 		       config_title(object, title));
@@ -193,7 +192,7 @@ static void check_socket(const struct config *config, const struct config_object
 			 struct config_messages *messages)
 {
 	const char *mine = socket_of(device), *file;
-	unsigned line = line_of(device, given(device, "socket") ? "socket" : "connect", &file);
+	unsigned line = config_line_of(device, given(device, "socket") ? "socket" : "connect", &file);
 	char title[CONFIG_TITLE_SIZE];
 
 	for (unsigned i = 0; config_sections[i]; i++) {

@@ -152,6 +152,19 @@ static int set_socket(struct device *device, const struct config_device *setting
 			   SOCKET_PATH_SIZE - 1, device->kind->name, device->name);
 }
 
+/* A device that is not declared may have the default socket that another one is configured with. */
+static int check_socket(struct device *device)
+{
+	for (const struct device *other = device->daemon->devices; other; other = other->next) {
+		if (other != device && other->endpoint && strcmp(other->socket, device->socket) == 0)
+			return daemon_fail(&device->error, -EADDRINUSE,
+					   "its socket %s is that of %s; give one of them another with "
+					   "socket =",
+					   device->socket, other->name);
+	}
+	return 0;
+}
+
 /* Queues of one device go round the workers, and each device starts with the next worker. */
 static struct loop *worker_for_queue(void *context, unsigned queue_index)
 {
@@ -220,6 +233,8 @@ void device_serve(struct device *device)
 	device->error = (struct daemon_error){ .code = 0 };
 	device->kind->configure(device, settings);
 	code = set_socket(device, (const struct config_device *)settings);
+	if (!code)
+		code = check_socket(device);
 	if (!code)
 		code = device->kind->open(device);
 	if (!code)

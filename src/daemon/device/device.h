@@ -78,6 +78,21 @@ void device_config_changed(void *context);
  */
 bool device_leave(struct device *device, enum device_farewell farewell, struct daemon_error *ret_outcome);
 
+/* ---- device_check.c ---- */
+
+/*
+ * Do the devices of a configuration fit this host, as far as can be told without opening anything for good?
+ */
+void devices_check_host(const struct config *config, const char *runtime_dir,
+			struct config_messages *messages);
+/* And what the daemon has open? */
+void devices_check_open(const struct daemon *daemon, const struct config *config,
+			struct config_messages *messages);
+/* The same at a start, with the messages in the log. Returns 0 or -EINVAL with *error. */
+int devices_check_start(const struct daemon *daemon, struct daemon_error *error);
+
+/* ---- device.c, continued ---- */
+
 /* true: the requests of all guests are waited for, and no limit holds them back; until false. */
 void devices_drain(struct daemon *daemon, bool drain);
 

@@ -14,6 +14,7 @@
 
 struct change_report;
 struct config;
+struct config_messages;
 struct config_object;
 struct config_section;
 struct daemon;
@@ -50,6 +51,22 @@ struct device_kind {
 	void (*reload)(struct daemon *daemon, const struct config *old, struct change_report *report);
 	/* Metrics of its own, in Prometheus' text format; those of endpoints are told for all kinds. */
 	void (*print_metrics)(struct daemon *daemon, FILE *out);
+
+	/*
+	 * viaductd --check: prints what a start would do with what the kind's objects are made of, a line a
+	 * step; what would fail becomes a message. force_format: the pool named with that option, or NULL.
+	 * May be NULL.
+	 */
+	void (*plan)(const struct config *config, const char *force_format, FILE *out,
+		     struct config_messages *messages);
+	/*
+	 * Before a start or a reload: do the kind's objects fit this host? Reads files and devices, changes
+	 * nothing; one message each. NULL: nothing to look at.
+	 */
+	void (*check_host)(const struct config *config, struct config_messages *messages);
+	/* The same against what the daemon has open; at a start after open_resources(). NULL: nothing. */
+	void (*check_open)(const struct daemon *daemon, const struct config *config,
+			   struct config_messages *messages);
 
 	/* ---- one device ---- */
 

@@ -5,6 +5,7 @@
  */
 #include "daemon/device/reload.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -136,12 +137,41 @@ static void apply_shares(struct daemon *daemon, const struct config *old, struct
 	}
 }
 
+/* Pools that were opened only now may hold disks with the names of others. */
+static void report_conflicts(struct daemon *daemon, struct change_report *report)
+{
+	struct config_messages messages = { .count = 0 };
+
+	devices_check_open(daemon, daemon->config, &messages);
+	for (unsigned i = 0; i < messages.kept; i++)
+		report_refused(report, "%s", messages.text[i]);
+	config_messages_finish(&messages);
+}
+
+/* Returns 0 and a configuration that can be applied, or -errno with at least one message. */
+static int load(struct daemon *daemon, struct config **ret_config, struct config_messages *messages)
+{
+	struct config *config;
+	int code = config_load(daemon->config_path, &config, messages);
+
+	if (code)
+		return code;
+	devices_check_host(config, daemon->runtime_dir, messages);
+	devices_check_open(daemon, config, messages);
+	if (messages->count > 0) {
+		config_destroy(config);
+		return -EINVAL;
+	}
+	*ret_config = config;
+	return 0;
+}
+
 void reload_run(struct daemon *daemon, struct reload_report *ret_report)
 {
 	struct reload_report report = { .changes = { .applied_count = 0 } };
 	struct config *new, *old = daemon->config;
 
-	if (config_load(daemon->config_path, &new, &report.mistakes) < 0) {
+	if (load(daemon, &new, &report.mistakes)) {
 		*ret_report = report;
 		return;
 	}
@@ -153,6 +183,7 @@ void reload_run(struct daemon *daemon, struct reload_report *ret_report)
 	apply_guests(old, new, &report.changes);
 	for (unsigned i = 0; device_kinds[i]; i++)
 		device_kinds[i]->reload(daemon, old, &report.changes);
+	report_conflicts(daemon, &report.changes);
 	apply_shares(daemon, old, &report.changes);
 	config_destroy(old);
 	*ret_report = report;

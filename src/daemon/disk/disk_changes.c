@@ -42,6 +42,9 @@ static int check_new_name(struct daemon *daemon, const char *name, struct daemon
 				   name);
 	if (disk_device_find(daemon, name))
 		return daemon_fail(error, -EEXIST, "there is a disk %s already", name);
+	if (disk_settings(daemon, name) && !disk_settings(daemon, name)->pool)
+		return daemon_fail(error, -EEXIST, "the configuration declares %s with a path of its own",
+				   name);
 	return 0;
 }
 
@@ -54,9 +57,6 @@ int disk_create(struct daemon *daemon, const char *name, const char *pool_name, 
 	struct disk_device *disk;
 	int code = check_new_name(daemon, name, error);
 
-	if (!code && disk_settings(daemon, name) && !disk_settings(daemon, name)->pool)
-		code = daemon_fail(error, -EEXIST, "the configuration declares %s with a path of its own",
-				   name);
 	if (!code)
 		code = find_pool(daemon, pool_name, &pool, error);
 	if (code)

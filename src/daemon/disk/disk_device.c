@@ -15,6 +15,7 @@
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
 #include "daemon/config/config_values.h"
+#include "daemon/disk/catalogue.h"
 #include "daemon/disk/write_mode.h"
 #include "daemon/share/shares.h"
 #include "devices/disk/virtio_blk.h"
@@ -358,6 +359,9 @@ const struct device_kind disk_device_kind = {
 	.reclaim = reopen_pools,
 	.hand_over = hand_over,
 	.reload = disks_reload,
+	.plan = disks_plan,
+	.check_host = catalogue_check_sizes,
+	.check_open = catalogue_check_open,
 	.print_metrics = disks_print_metrics,
 	.configure = configure,
 	.open = open_bytes_and_model,

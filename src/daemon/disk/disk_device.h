@@ -128,6 +128,11 @@ void disk_carry_out_change(struct device *device, struct daemon_error *error);
 int disk_make_as_configured(struct daemon *daemon, const struct config_disk *settings,
 			    struct daemon_error *error);
 
+/* ---- disk_plan.c ---- */
+
+void disks_plan(const struct config *config, const char *force_format, FILE *out,
+		struct config_messages *messages);
+
 /* ---- disk_reload.c ---- */
 
 void disks_reload(struct daemon *daemon, const struct config *old, struct change_report *report);
