@@ -103,7 +103,7 @@ def test_missing_files(pool):
 
 # ---- the whole ----
 
-TIMED = ("weights 100 and 300: ", "erin, weight 100, 4 KiB at a time", "carol weight=900")
+TIMED = ("weights 100 and 300: ", "erin, weight 100, 4 KiB at a time", "carol disk_weight=900")
 
 
 def outcome(result):
@@ -149,7 +149,7 @@ def test_what_does_not_hold_is_noticed(short_dir):
     for words in ("before the kill: .* requests outside mallory's disk were sent", "before the takeover: .* were sent",
                   "at the end: .* were sent", "requests outside its disk were refused", "no refused read changed a byte",
                   "weights 100 and 300: carol was served", "weights 100 and 300: the daemon charged",
-                  "carol weight=900.* did not follow"):
+                  "carol disk_weight=900.* did not follow"):
         assert sum(bool(re.search(words, text)) for text in failed) == 1, (words, failed)
     assert len(failed) == 8, failed
     assert list(short_dir.iterdir()) == []
