@@ -15,14 +15,23 @@ TIDY = "clang-tidy-14"
 
 
 def commands():
-    """(source, compile command) of every C file of the clang build, once each."""
+    """{source: its compile command} of every C file of the clang build. A source that a test compiles a second time
+    with other options is checked with the first entry alone, which is the product's."""
     database = json.loads((build_folder("clang") / "compile_commands.json").read_text())
     found = {}
     for entry in database:
         source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
         if source.is_relative_to(TOP) and not source.relative_to(TOP).parts[0].startswith("build"):
-            found[source] = entry["command"]
+            found.setdefault(source, entry)
     return found
+
+
+def write_database(found):
+    """The folder of a compile_commands.json with these entries alone."""
+    folder = build_folder("clang") / "tidy"
+    folder.mkdir(exist_ok=True)
+    (folder / "compile_commands.json").write_text(json.dumps(list(found.values())))
+    return folder
 
 
 def cache_folder():
@@ -45,7 +54,9 @@ def run():
                           *TOP.glob("bench/**/*.h")]):
         common.update(str(header.relative_to(TOP)).encode() + b"\0" + header.read_bytes())
     cache = cache_folder()
-    waiting = sorted(commands())
+    found = commands()
+    database = write_database(found)
+    waiting = sorted(found)
     clean = []
     lock = threading.Lock()
 
@@ -59,12 +70,12 @@ def run():
             key.update(str(source.relative_to(TOP)).encode() + b"\0" + source.read_bytes())
             mark = cache / key.hexdigest()
             if not mark.exists():
-                done = subprocess.run([TIDY, "--quiet", "-p", build_folder("clang"), source], cwd=TOP, env=environment(),
+                done = subprocess.run([TIDY, "--quiet", "-p", database, source], cwd=TOP, env=environment(),
                                       stdin=subprocess.DEVNULL, capture_output=True, text=True)
                 if done.returncode != 0:
                     with lock:
                         result.fail(f"tidy {source.relative_to(TOP)}", tail(done.stdout + done.stderr),
-                                    f"{TIDY} --quiet -p build-check-clang {source.relative_to(TOP)}")
+                                    f"{TIDY} --quiet -p {database.relative_to(TOP)} {source.relative_to(TOP)}")
                     continue
                 mark.touch()
             with lock:

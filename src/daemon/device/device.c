@@ -360,6 +360,7 @@ void devices_reload(struct daemon *daemon, const struct device_kind *kind, const
 	while (device) {
 		struct device *next = device_of_kind(device->next, kind);
 
+		assert(device->daemon == daemon);
 		if (device_settings(device))
 			device_reload_changed(device, old, report);
 		else

@@ -2,6 +2,7 @@
 /* The running daemon's side of a takeover; base/takeover_offer.c is the successor's. */
 #include "daemon/device/takeover.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -124,6 +125,7 @@ static int send_offer(struct takeover *takeover)
 	for (struct device *device = takeover->daemon->devices; device && !error; device = device->next) {
 		if (!device->suspended)
 			continue;
+		assert(device->endpoint);
 		handover = (struct handover){ .bytes = NULL };
 		endpoint_save(device->endpoint, &handover);
 		error = send_and_finish(&handover, takeover->peer);

@@ -11,10 +11,8 @@
 
 /* Stands before the C library's: the next `fdatasync_failures` calls fail with EIO. */
 static unsigned fdatasync_failures, fdatasync_calls;
-/*
- * NOLINTNEXTLINE(readability-redundant-declaration): -Wmissing-prototypes wants it where unistd.h does not
- * say it
- */
+/* -Wmissing-prototypes wants it where unistd.h does not declare it. */
+/* NOLINTNEXTLINE(readability-redundant-declaration) */
 int fdatasync(int fd);
 int fdatasync(int fd)
 {
