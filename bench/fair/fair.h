@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arbiter/disk/disk_cost.h"
 #include "arbiter/share/gate.h"
 #include "fair_series.h"
 #include "host/host_disk.h"

@@ -15,6 +15,7 @@
 
 #include "arbiter/disk/disk.h"
 #include "arbiter/disk/disk_calibrate.h"
+#include "arbiter/disk/disk_meter.h"
 #include "core/clock.h"
 #include "core/container.h"
 #include "core/loop.h"
@@ -44,7 +45,8 @@ struct fair_server {
 	struct fair_thread control, worker[WORKERS_MAX];
 	unsigned workers;
 	struct host_disk *host;
-	struct gate *gate;
+	struct disk_meter *meter;
+	struct gate *gate;		/* of the meter */
 	struct disk_cost cost;
 	struct gate_node *group[FAIR_GROUPS];
 	struct loop_message end;    /* to the control thread: all endpoints shall go */
@@ -211,7 +213,8 @@ static void open_disk(struct fair_server *server, const struct fair_plan *plan)
 		server->cost = server->bench->file_cost;
 		server->host = open_file(server->bench->file);
 	}
-	fair_check(gate_create(&server->cost, &server->gate), "gate");
+	fair_check(disk_meter_create(&server->cost, &server->meter), "gate");
+	server->gate = disk_meter_gate(server->meter);
 	gate_set_on(server->gate, !server->bench->off);
 }
 
@@ -338,7 +341,7 @@ void fair_server_stop(struct fair_server *server)
 	}
 	for (unsigned i = 0; i < FAIR_GROUPS; i++)
 		gate_node_destroy(server->group[i]);
-	gate_destroy(server->gate);
+	disk_meter_destroy(server->meter);
 	server->host->ops->close(server->host);
 	for (unsigned i = 0; i < server->workers; i++)
 		loop_destroy(server->worker[i].loop);

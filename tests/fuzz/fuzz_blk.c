@@ -11,6 +11,7 @@
 #include "arbiter/disk/disk.h"
 #include "arbiter/pool/pool_private.h"
 #include "devices/disk/virtio_blk.h"
+#include "host/host_disk.h"
 #include "fuzz_ring.h"
 
 #define HOST_BYTES   (8u << 20)

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arbiter/disk/disk_meter.h"
 #include "arbiter/share/gate.h"
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/loop.h"
 #include "input_trace.h"
 
@@ -26,7 +28,7 @@
 enum state { FREE, WAITING, INSIDE };
 
 struct request {
-	struct gate_pass pass;		/* first */
+	struct disk_pass pass;
 	enum state state;
 	unsigned node;
 };
@@ -34,7 +36,7 @@ struct request {
 struct node {
 	struct gate_node *node;
 	int parent;
-	struct gate_port *port[WORKERS];
+	struct disk_meter_port port[WORKERS];
 	struct gate_counters counters[WORKERS];
 	bool draining[WORKERS];
 };
@@ -45,6 +47,7 @@ struct input {
 };
 
 static struct loop *loop[WORKERS];
+static struct disk_meter *meter;
 static struct gate *gate;
 static struct node nodes[NODES];
 static struct request requests[PASSES];
@@ -93,7 +96,7 @@ static struct share_settings next_settings(struct input *input)
 
 static bool has_ports(const struct node *node)
 {
-	return node->port[0] || node->port[1];
+	return node->port[0].gate || node->port[1].gate;
 }
 
 static bool has_children(unsigned index)
@@ -136,8 +139,7 @@ static void step_create(struct input *input, unsigned index)
 static void close_ports(unsigned index)
 {
 	for (unsigned i = 0; i < WORKERS; i++) {
-		gate_port_close(nodes[index].port[i]);
-		nodes[index].port[i] = NULL;
+		disk_meter_port_close(&nodes[index].port[i]);
 		nodes[index].draining[i] = false;
 	}
 }
@@ -170,7 +172,7 @@ static void step_move(struct input *input, unsigned index)
 
 static void entered(struct gate_pass *pass)
 {
-	struct request *request = (struct request *)pass;
+	struct request *request = container_of(pass, struct request, pass.gate);
 
 	assert(request->state == WAITING);
 	request->state = INSIDE;
@@ -185,17 +187,17 @@ static void step_ask(struct input *input, unsigned index, struct request *reques
 
 	if (!node->node || has_children(index) || request->state != FREE)
 		return;
-	if (!node->port[worker] &&
-	    gate_port_open(node->node, loop[worker], &node->counters[worker], &node->port[worker]) != 0)
+	if (!node->port[worker].gate &&
+	    disk_meter_port_open(&node->port[worker], node->node, loop[worker], &node->counters[worker]) != 0)
 		abort();
 	memset(&request->pass, 0, sizeof(request->pass));
 	request->pass.kind = (enum cost_kind)(next(input) % COST_KINDS);
-	request->pass.waiting.bytes = request->pass.kind == COST_FLUSH ? 0 : 512ull << next(input) % 16;
-	request->pass.enter = entered;
+	request->pass.gate.waiting.bytes = request->pass.kind == COST_FLUSH ? 0 : 512ull << next(input) % 16;
+	request->pass.gate.enter = entered;
 	request->state = WAITING;
 	request->node = index;
-	if (gate_enter(node->port[worker], &request->pass))
-		entered(&request->pass);
+	if (gate_enter(node->port[worker].gate, disk_meter_price(&node->port[worker], &request->pass)))
+		entered(&request->pass.gate);
 }
 
 static void step_leave(struct request *request)
@@ -203,7 +205,7 @@ static void step_leave(struct request *request)
 	if (request->state != INSIDE)
 		return;
 	request->state = FREE;
-	gate_leave(&request->pass);
+	gate_leave(&request->pass.gate);
 }
 
 static void step_drain(struct input *input, unsigned index)
@@ -211,21 +213,21 @@ static void step_drain(struct input *input, unsigned index)
 	unsigned worker = next(input) % WORKERS;
 	struct node *node = &nodes[index];
 
-	if (!node->port[worker])
+	if (!node->port[worker].gate)
 		return;
 	node->draining[worker] = !node->draining[worker];
-	gate_port_drain(node->port[worker], node->draining[worker]);
+	gate_port_drain(node->port[worker].gate, node->draining[worker]);
 }
 
 static void step_cost(struct input *input)
 {
 	struct disk_cost cost;
 
-	gate_cost(gate, &cost);
+	disk_meter_cost(meter, &cost);
 	cost.parallel = 1u + next(input);
 	for (unsigned i = 0; i < COST_KINDS; i++)
 		cost.line[i].base_ns = 1u << next(input) % 30;
-	gate_set_cost(gate, &cost);
+	disk_meter_set_cost(meter, &cost);
 }
 
 static void step(struct input *input)
@@ -295,7 +297,7 @@ static void finish(void)
 		step_destroy(i);
 	assert(gate->depth.inside == 0 && gate->depth.inside_ns == 0 && !gate->settling && !gate->holders);
 	assert(scheduler_waiting(gate->scheduler) == 0 && gate_reserved_ppb(gate) == 0);
-	gate_destroy(gate);
+	disk_meter_destroy(meter);
 	for (unsigned i = 0; i < 4; i++)
 		turn();
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -311,8 +313,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < WORKERS; i++)
 		if (loop_create(&options, &loop[i]) != 0)
 			abort();
-	if (gate_create(&disk_cost_default, &gate) != 0)
+	if (disk_meter_create(&disk_cost_default, &meter) != 0)
 		abort();
+	gate = disk_meter_gate(meter);
 	gate->clock_ns = fake_now_ns;
 	memset(nodes, 0, sizeof(nodes));
 	memset(requests, 0, sizeof(requests));

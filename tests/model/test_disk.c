@@ -16,8 +16,10 @@
 #include <string.h>
 
 #include "arbiter/disk/disk.h"
+#include "arbiter/pool/pool.h"
 #include "core/clock.h"
 #include "core/loop.h"
+#include "host/host_disk.h"
 
 #define SECTOR	      512u
 #define DISKS	      3

@@ -15,13 +15,14 @@
 #include <unistd.h>
 
 #include "arbiter/disk/disk.h"
-#include "arbiter/disk/disk_cost.h"
+#include "arbiter/disk/disk_meter.h"
 #include "core/clock.h"
 #include "core/fd.h"
 #include "core/loop.h"
 #include "core/loop_account.h"
 #include "devices/disk/virtio_blk.h"
 #include "devices/disk/virtio_blk_format.h"
+#include "host/host_disk.h"
 #include "ring_driver.h"
 
 #define DISK_BYTES (1u << 20)
@@ -35,7 +36,7 @@ static bool tracing;
 /* Until the program ends; here, so that leak detectors find them in use. */
 static struct loop *loop;
 static struct ring_driver driver;
-static struct gate *gate;
+static struct disk_meter *meter;
 static struct disk *disk;
 static struct virtio_blk *device;
 static struct virtqueue *queue;
@@ -117,8 +118,9 @@ static UNTRACED void make_disk(const char *path)
 	struct host_disk *host;
 
 	check(disk_uring_open(&file, &host) == 0, "no disk");
-	check(gate_create(&disk_cost_default, &gate) == 0, "no gate");
-	check(gate_node_create(gate, NULL, &settings, &options.share, NULL) == 0, "no share");
+	check(disk_meter_create(&disk_cost_default, &meter) == 0, "no gate");
+	check(gate_node_create(disk_meter_gate(meter), NULL, &settings, &options.share, NULL) == 0,
+	      "no share");
 	check(disk_create_on_host(&options, host, &disk) == 0, "no virtual disk");
 }
 

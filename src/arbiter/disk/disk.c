@@ -21,8 +21,12 @@ static int create(const struct disk_options *options, struct host_disk *host, st
 	disk->read_only = options->read_only || host->geometry.read_only;
 	disk->host = host;
 	disk->share = options->share;
-	disk->block_bytes = host->geometry.block_bytes;
-	disk->host_size_bytes = align_down(host->geometry.size_bytes, disk->block_bytes);
+	disk->geometry = (struct disk_geometry){
+		.block_bytes = host->geometry.block_bytes,
+		.physical_block_bytes = host->geometry.physical_block_bytes,
+		.optimal_io_bytes = host->geometry.optimal_io_bytes,
+	};
+	disk->host_size_bytes = align_down(host->geometry.size_bytes, disk->geometry.block_bytes);
 	pthread_mutex_init(&disk->channels_mutex, NULL);
 	grain_locks_init(&disk->grain_locks);
 	*ret_disk = disk;
@@ -81,12 +85,12 @@ uint64_t disk_size_bytes(const struct disk *disk)
 
 uint32_t disk_block_bytes(const struct disk *disk)
 {
-	return disk->block_bytes;
+	return disk->geometry.block_bytes;
 }
 
-const struct host_disk_geometry *disk_host_geometry(const struct disk *disk)
+const struct disk_geometry *disk_geometry(const struct disk *disk)
 {
-	return &disk->host->geometry;
+	return &disk->geometry;
 }
 
 uint32_t disk_discard_bytes(const struct disk *disk)
@@ -95,8 +99,7 @@ uint32_t disk_discard_bytes(const struct disk *disk)
 		return POOL_GRAIN_BYTES;
 	if (!disk->host->geometry.can_punch)
 		return 0;
-	return disk->host->geometry.physical_block_bytes > 4096 ? disk->host->geometry.physical_block_bytes
-								: 4096;
+	return disk->geometry.physical_block_bytes > 4096 ? disk->geometry.physical_block_bytes : 4096;
 }
 
 bool disk_read_only(const struct disk *disk)
@@ -113,7 +116,8 @@ void disk_on_resize(struct disk *disk, void (*resized)(void *context), void *con
 void disk_resized(struct disk *disk)
 {
 	__atomic_store_n(&disk->host_size_bytes,
-			 align_down(disk->host->geometry.size_bytes, disk->block_bytes), __ATOMIC_RELAXED);
+			 align_down(disk->host->geometry.size_bytes, disk->geometry.block_bytes),
+			 __ATOMIC_RELAXED);
 	if (disk->resized)
 		disk->resized(disk->resized_context);
 }
@@ -129,7 +133,7 @@ int disk_channel_open(struct disk *disk, struct loop *loop, struct disk_channel 
 		return -ENOMEM;
 	error = disk->host->ops->channel_open(disk->host, loop, &channel->host);
 	if (!error && disk->share) {
-		error = gate_port_open(disk->share, loop, &channel->stats.gate, &channel->port);
+		error = disk_meter_port_open(&channel->port, disk->share, loop, &channel->stats.gate);
 		if (error)
 			disk->host->ops->channel_close(channel->host);
 	}
@@ -181,15 +185,15 @@ void disk_channel_close(struct disk_channel *channel)
 	disk->channel_count--;
 	stats_merge(&disk->closed, &channel->stats);
 	pthread_mutex_unlock(&disk->channels_mutex);
-	gate_port_close(channel->port);
+	disk_meter_port_close(&channel->port);
 	disk->host->ops->channel_close(channel->host);
 	free(channel);
 }
 
 void disk_channel_drain(struct disk_channel *channel, bool drain)
 {
-	if (channel->port)
-		gate_port_drain(channel->port, drain);
+	if (channel->port.gate)
+		gate_port_drain(channel->port.gate, drain);
 }
 
 void disk_stats_read(struct disk *disk, struct disk_stats *ret_stats)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A virtual disk: the part of a physical disk that one guest owns, and the border between disk models
- * (devices/disk) and the arbiter. A model opens a channel on each worker that serves one of its queues
- * and submits plain requests; the arbiter proves the range, finds where the bytes lie, drives the
- * host disk and accounts for it. Each request taken completes exactly once, on the same worker.
+ * (devices/disk) and the arbiter: a model includes no other header of the arbiter. A model opens a channel on
+ * each worker that serves one of its queues and submits plain requests; the arbiter proves the range, finds
+ * where the bytes lie, drives the host disk and accounts for the request. Each request taken completes
+ * exactly once, on the same worker. What a disk counts is in disk_stats.h.
  */
 #ifndef VIADUCT_ARBITER_DISK_DISK_H
 #define VIADUCT_ARBITER_DISK_DISK_H
@@ -12,15 +13,11 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "arbiter/share/gate.h"
-#include "arbiter/disk/grain_lock.h"
-#include "arbiter/pool/pool.h"
-#include "core/iov.h"
-#include "core/log.h"
-#include "core/stats.h"
-#include "host/host_disk.h"
-
+struct gate_node;
+struct host_disk;
 struct loop;
+struct pool;
+struct pool_disk;
 struct disk;
 struct disk_channel;
 
@@ -28,21 +25,7 @@ enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_ZEROE
 /* "read", "write", "flush", "discard", "write-zeroes": for logs, JSON keys and metric labels. */
 const char *disk_op_text(enum disk_op op);
 
-/* What the arbiter keeps about a request in flight; nobody else looks inside. See disk.c. */
-struct disk_request_private {
-	struct disk_channel *channel;
-	uint64_t start_ns;
-	uint64_t done_bytes, piece_bytes;	/* finished, and the piece under way */
-	unsigned step;
-	bool cut;				/* `window` is open */
-	bool gated;				/* is to leave the gate */
-	struct gate_pass pass;
-	struct iov_window window;
-	struct host_io io;
-	struct pool_commit commit;
-	struct grain_lock lock;
-	struct disk_request *next;		/* READ: waits for its turn to be zeroed on */
-};
+#define DISK_REQUEST_PRIVATE_WORDS 56
 
 /* Embedded in the model's request; alive until done() was called. */
 struct disk_request {
@@ -56,18 +39,15 @@ struct disk_request {
 	/* 0, or -errno; -ERANGE: not inside the disk, nothing was touched; -EROFS: read-only disk. */
 	void (*done)(struct disk_request *request, int error);
 
-	struct disk_request_private private;
+	/* the arbiter's own, meaningless to others */
+	uint64_t private_words[DISK_REQUEST_PRIVATE_WORDS];
 };
 
-/* Counters of one disk on one worker; see disk_stats_read(). */
-struct disk_stats {
-	struct counter operations[DISK_OPS];
-	struct counter bytes[DISK_OPS];
-	struct counter errors;		/* of the physical disk */
-	struct counter refused;		/* outside the disk, read-only, misaligned */
-	struct counter in_flight;
-	struct histogram latency[DISK_OPS];	/* submit to done, ns */
-	struct gate_counters gate;
+/* What the disk prefers; does not change. */
+struct disk_geometry {
+	uint32_t block_bytes;		/* smallest addressable unit (logical block), 512 or 4096 */
+	uint32_t physical_block_bytes;	/* preferred unit, power of two >= block_bytes */
+	uint32_t optimal_io_bytes;	/* 0 = unknown */
 };
 
 struct disk_options {
@@ -97,7 +77,7 @@ const char *disk_guest(const struct disk *disk);
 const char *disk_name(const struct disk *disk);
 uint64_t disk_size_bytes(const struct disk *disk);	/* any thread; may grow */
 uint32_t disk_block_bytes(const struct disk *disk);	/* logical block */
-const struct host_disk_geometry *disk_host_geometry(const struct disk *disk);
+const struct disk_geometry *disk_geometry(const struct disk *disk);
 /* DISCARD granularity and alignment in bytes; 0: the disk cannot discard. */
 uint32_t disk_discard_bytes(const struct disk *disk);
 bool disk_read_only(const struct disk *disk);
@@ -107,8 +87,6 @@ void disk_on_resize(struct disk *disk, void (*resized)(void *context), void *con
 /* Tells the disk that its part of the pool or its host disk grew. Control thread. */
 void disk_resized(struct disk *disk);
 
-/* Joins the counters of all channels, also closed ones, into *ret_stats. Any thread. */
-void disk_stats_read(struct disk *disk, struct disk_stats *ret_stats);
 /* Channels open now: > 0 means that a guest is connected. */
 unsigned disk_channel_count(const struct disk *disk);
 

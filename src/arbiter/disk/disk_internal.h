@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the virtual disk share. Nobody else includes this.
+ * What the files of the virtual disk share; no other file includes this header.
  *
  *   disk.c         the object
  *   disk_io.c      requests: proof, gate, and the usual way
@@ -11,10 +11,18 @@
 
 #include <pthread.h>
 
+#include <assert.h>
+
 #include "arbiter/disk/disk.h"
+#include "arbiter/disk/disk_meter.h"
+#include "arbiter/disk/disk_stats.h"
 #include "arbiter/disk/grain_lock.h"
+#include "arbiter/pool/pool.h"
 #include "core/container.h"
+#include "core/iov.h"
+#include "core/log.h"
 #include "core/loop.h"
+#include "host/host_disk.h"
 
 struct disk {
 	char guest[POOL_NAME_MAX + 1];
@@ -24,7 +32,7 @@ struct disk {
 	struct pool *pool;		/* NULL: the disk is the whole host disk */
 	struct pool_disk *part;
 	uint64_t host_size_bytes;	/* atomic; of a whole host disk, in whole blocks */
-	uint32_t block_bytes;
+	struct disk_geometry geometry;
 	struct gate_node *share;	/* NULL: no gate */
 	struct grain_locks grain_locks;
 
@@ -41,7 +49,7 @@ struct disk_channel {
 	struct disk *disk;
 	struct loop *loop;
 	struct host_channel *host;
-	struct gate_port *port;		/* NULL: no gate */
+	struct disk_meter_port port;	/* not open: no gate */
 	struct cost_streams streams;
 	struct disk_stats stats;
 	struct log_subject subject;	/* of this worker, because its rate limit has one writer */
@@ -51,18 +59,50 @@ struct disk_channel {
 	struct loop_task zero_task;
 };
 
-/* ---- disk_io.c ---- */
+/* What disk_request.private_words holds: what the arbiter knows of a request in flight. See disk_io.c. */
+struct disk_request_private {
+	struct disk_channel *channel;
+	uint64_t start_ns;
+	uint64_t done_bytes, piece_bytes;	/* finished, and the piece under way */
+	unsigned step;
+	bool cut;				/* `window` is open */
+	bool gated;				/* is to leave the gate */
+	bool busy;				/* taken, and not completed yet */
+	struct disk_pass pass;
+	struct iov_window window;
+	struct host_io io;
+	struct pool_commit commit;
+	struct grain_lock lock;
+	struct disk_request *next;		/* READ: waits for its turn to be zeroed on */
+};
+static_assert(sizeof(struct disk_request_private) <= sizeof(((struct disk_request *)0)->private_words),
+	      "a request's private words hold its private struct");
+static_assert(_Alignof(struct disk_request_private) <= _Alignof(uint64_t), "and its alignment");
 
-static inline struct disk_request *disk_request_of(struct host_io *io)
+static inline struct disk_request_private *disk_private(struct disk_request *request)
 {
-	return container_of(io, struct disk_request, private.io);
+	return (void *)request->private_words;
 }
+
+static inline struct disk_request *disk_request_of(struct disk_request_private *private)
+{
+	uint64_t(*words)[DISK_REQUEST_PRIVATE_WORDS] = (void *)private;
+
+	return container_of(words, struct disk_request, private_words);
+}
+
+static inline struct disk_request *disk_request_of_io(struct host_io *io)
+{
+	return disk_request_of(container_of(io, struct disk_request_private, io));
+}
+
+/* ---- disk_io.c ---- */
 
 /* The proof; see there. */
 bool disk_place(const struct disk *disk, uint64_t offset_bytes, uint64_t length_bytes,
 		struct placed_range *ret_range, enum pool_state *ret_state);
 /* Must what it wrote be durable before it is answered? */
-bool disk_must_flush(const struct disk_request *request);
+bool disk_must_flush(struct disk_request *request);
 /* Carries out a FLUSH, or the last step of a write that must be durable. */
 void disk_flush(struct disk_request *request);
 /*

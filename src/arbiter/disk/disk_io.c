@@ -62,15 +62,15 @@ bool disk_place(const struct disk *disk, uint64_t offset_bytes, uint64_t length_
 
 static void leave(struct disk_request *request)
 {
-	if (request->private.gated)
-		gate_leave(&request->private.pass);
-	request->private.gated = false;
+	if (disk_private(request)->gated)
+		gate_leave(&disk_private(request)->pass.gate);
+	disk_private(request)->gated = false;
 }
 
 void disk_finish(struct host_io *io, int error)
 {
-	struct disk_request *request = disk_request_of(io);
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = container_of(io, struct disk_request_private, io);
+	struct disk_request *request = disk_request_of(private);
 	struct disk_stats *stats = &private->channel->stats;
 	enum disk_op op = request->op;
 
@@ -94,7 +94,7 @@ void disk_finish(struct host_io *io, int error)
 
 static void refuse(struct disk_request *request, int error)
 {
-	struct disk_stats *stats = &request->private.channel->stats;
+	struct disk_stats *stats = &disk_private(request)->channel->stats;
 
 	counter_add(&stats->refused, 1);
 	counter_add(&stats->in_flight, (uint64_t)-1);
@@ -105,7 +105,7 @@ static void refuse(struct disk_request *request, int error)
 
 static void commit_done(struct pool_commit *commit, int error)
 {
-	disk_finish(&container_of(commit, struct disk_request, private.commit)->private.io, error);
+	disk_finish(&container_of(commit, struct disk_request_private, commit)->io, error);
 }
 
 /*
@@ -115,7 +115,7 @@ static void commit_done(struct pool_commit *commit, int error)
  */
 void disk_flush(struct disk_request *request)
 {
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = disk_private(request);
 	struct disk *disk = private->channel->disk;
 
 	leave(request);
@@ -136,9 +136,9 @@ void disk_flush(struct disk_request *request)
  * Before it is answered? Marks count whoever made them: a write into a grain that another request has just
  * marked depends on that mark as much.
  */
-bool disk_must_flush(const struct disk_request *request)
+bool disk_must_flush(struct disk_request *request)
 {
-	const struct disk *disk = request->private.channel->disk;
+	const struct disk *disk = disk_private(request)->channel->disk;
 
 	return request->op != DISK_READ && (request->through || (disk->pool && pool_disk_dirty(disk->part)));
 }
@@ -147,7 +147,7 @@ bool disk_must_flush(const struct disk_request *request)
 
 static void written(struct host_io *io, int error)
 {
-	struct disk_request *request = disk_request_of(io);
+	struct disk_request *request = disk_request_of_io(io);
 
 	if (!error && disk_must_flush(request))
 		disk_flush(request);
@@ -163,8 +163,8 @@ static bool whole(const struct disk_request *request, struct placed_range range,
 
 static void disk_start(struct disk_request *request, struct placed_range range, enum pool_state state)
 {
-	struct host_channel *host = request->private.channel->host;
-	struct host_io *io = &request->private.io;
+	struct host_channel *host = disk_private(request)->channel->host;
+	struct host_io *io = &disk_private(request)->io;
 
 	if (!whole(request, range, state)) {
 		disk_pieces_start(request);
@@ -184,17 +184,18 @@ static void disk_start(struct disk_request *request, struct placed_range range, 
 /* It had to wait: what lies where may have changed meanwhile. */
 static void entered(struct gate_pass *pass)
 {
-	struct disk_request *request = container_of(pass, struct disk_request, private.pass);
+	struct disk_request_private *private = container_of(pass, struct disk_request_private, pass.gate);
+	struct disk_request *request = disk_request_of(private);
 	struct placed_range range;
 	enum pool_state state;
 
 	if (request->op == DISK_FLUSH)
 		disk_flush(request);
-	else if (disk_place(request->private.channel->disk, request->offset_bytes, request->length_bytes,
-			    &range, &state))
+	else if (disk_place(private->channel->disk, request->offset_bytes, request->length_bytes, &range,
+			    &state))
 		disk_start(request, range, state);
 	else
-		disk_finish(&request->private.io, -ERANGE);
+		disk_finish(&private->io, -ERANGE);
 }
 
 /* Does it move bytes to the device? WRITE_ZEROES does where there are neither holes nor a pool's marks. */
@@ -224,16 +225,17 @@ static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_
  */
 static struct gate_pass *pass_for(struct disk_channel *channel, struct disk_request *request, bool untouched)
 {
-	struct gate_pass *pass = &request->private.pass;
+	struct disk_request_private *private = disk_private(request);
+	struct disk_pass *pass = &private->pass;
 
-	request->private.gated = channel->port && !untouched;
-	if (!request->private.gated)
+	private->gated = channel->port.gate && !untouched;
+	if (!private->gated)
 		return NULL;
 	pass->kind = cost_kind(channel, request);
 	pass->flush = request->through && request->op != DISK_READ && request->op != DISK_FLUSH;
-	pass->waiting.bytes = moves_bytes(channel->disk, request) ? request->length_bytes : 0;
-	pass->enter = entered;
-	return pass;
+	pass->gate.waiting.bytes = moves_bytes(channel->disk, request) ? request->length_bytes : 0;
+	pass->gate.enter = entered;
+	return disk_meter_price(&channel->port, pass);
 }
 
 /* All of it: what follows a blank first piece may be written. */
@@ -245,7 +247,7 @@ static bool blank_read(const struct disk_request *request, struct placed_range r
 void disk_submit(struct disk_channel *channel, struct disk_request *request)
 {
 	const struct disk *disk = channel->disk;
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = disk_private(request);
 	struct placed_range range;
 	struct gate_pass *pass;
 	enum pool_state state;
@@ -260,18 +262,18 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 
 	if (request->op == DISK_FLUSH) {
 		pass = pass_for(channel, request, false);
-		if (!pass || gate_enter(channel->port, pass))
+		if (!pass || gate_enter(channel->port.gate, pass))
 			disk_flush(request);
 	} else if (request->op != DISK_READ && disk->read_only) {
 		refuse(request, -EROFS);
-	} else if (!is_aligned(request->offset_bytes | request->length_bytes, disk->block_bytes)) {
+	} else if (!is_aligned(request->offset_bytes | request->length_bytes, disk->geometry.block_bytes)) {
 		refuse(request, -EINVAL);
 	} else if (!disk_place(disk, request->offset_bytes, request->length_bytes, &range, &state)) {
 		refuse(request, -ERANGE);
 	} else {
 		pass = pass_for(channel, request, blank_read(request, range, state));
 		/* False: entered() goes on. */
-		if (!pass || gate_enter(channel->port, pass))
+		if (!pass || gate_enter(channel->port.gate, pass))
 			disk_start(request, range, state);
 	}
 }

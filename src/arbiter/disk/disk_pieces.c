@@ -37,7 +37,7 @@ static void advance(struct disk_request *request);
  */
 static void end_piece(struct disk_request *request)
 {
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = disk_private(request);
 	uint64_t offset = request->offset_bytes + private->done_bytes;
 
 	if (private->lock.held) {
@@ -54,8 +54,8 @@ static void write_blank_data(struct disk_request *request);
 
 static void io_done(struct host_io *io, int error)
 {
-	struct disk_request *request = disk_request_of(io);
-	struct disk_request_private *private = &request->private;
+	struct disk_request *request = disk_request_of_io(io);
+	struct disk_request_private *private = disk_private(request);
 
 	if (private->cut) {
 		iov_window_close(&private->window);
@@ -73,8 +73,8 @@ static void io_done(struct host_io *io, int error)
 
 static void submit(struct disk_request *request, enum host_io_op op, struct placed_range range)
 {
-	struct host_channel *host = request->private.channel->host;
-	struct host_io *io = &request->private.io;
+	struct host_channel *host = disk_private(request)->channel->host;
+	struct host_io *io = &disk_private(request)->io;
 
 	io->op = op;
 	io->range = range;
@@ -86,7 +86,7 @@ static void submit(struct disk_request *request, enum host_io_op op, struct plac
 /* READ or WRITE of the piece under way, with the guest's own iovecs or a part of them. */
 static void submit_data(struct disk_request *request, struct placed_range range)
 {
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = disk_private(request);
 	struct host_io *io = &private->io;
 
 	private->piece_bytes = range.length_bytes;
@@ -108,7 +108,7 @@ static void write_blank_locked(struct disk_request *request);
 
 static void lock_granted(struct grain_lock *lock)
 {
-	write_blank_locked(container_of(lock, struct disk_request, private.lock));
+	write_blank_locked(disk_request_of(container_of(lock, struct disk_request_private, lock)));
 }
 
 /*
@@ -117,7 +117,7 @@ static void lock_granted(struct grain_lock *lock)
  */
 static void write_blank(struct disk_request *request)
 {
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = disk_private(request);
 	struct grain_lock *lock = &private->lock;
 	uint64_t offset = request->offset_bytes + private->done_bytes, end = offset + private->piece_bytes;
 	uint64_t in_grain = offset % POOL_GRAIN_BYTES;
@@ -138,7 +138,7 @@ static void write_blank(struct disk_request *request)
 
 static void write_blank_data(struct disk_request *request)
 {
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = disk_private(request);
 	struct placed_range range;
 	enum pool_state state;
 
@@ -147,13 +147,13 @@ static void write_blank_data(struct disk_request *request)
 		       private->piece_bytes, &range, &state))
 		submit_data(request, range);
 	else
-		disk_finish(&request->private.io, -ERANGE);
+		disk_finish(&disk_private(request)->io, -ERANGE);
 }
 
 /* The grains are ours. Whoever held them before may have written them: then there is nothing to zero. */
 static void write_blank_locked(struct disk_request *request)
 {
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = disk_private(request);
 	uint64_t grain = private->lock.first_grain * POOL_GRAIN_BYTES;
 	uint64_t behind = disk_size_bytes(private->channel->disk) - grain;
 	struct placed_range range;
@@ -179,7 +179,7 @@ static void write_blank_locked(struct disk_request *request)
  */
 static bool zero_written(struct disk_request *request, struct placed_range range)
 {
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = disk_private(request);
 	struct disk *disk = private->channel->disk;
 	uint64_t offset = request->offset_bytes + private->done_bytes, in_grain = offset % POOL_GRAIN_BYTES;
 
@@ -204,7 +204,7 @@ static bool zero_written(struct disk_request *request, struct placed_range range
 /* True: the piece is finished already; false: it will be, or the request is. */
 static bool start_piece(struct disk_request *request, struct placed_range range, enum pool_state state)
 {
-	request->private.piece_bytes = range.length_bytes;
+	disk_private(request)->piece_bytes = range.length_bytes;
 	if (state == POOL_WRITTEN) {
 		if (request->op != DISK_READ && request->op != DISK_WRITE)
 			return zero_written(request, range);
@@ -217,9 +217,9 @@ static bool start_piece(struct disk_request *request, struct placed_range range,
 	}
 	if (request->op == DISK_READ) {
 		if (range.length_bytes > ZEROES_PER_TURN)
-			request->private.piece_bytes = ZEROES_PER_TURN;
-		iov_zero(request->iov, request->iov_count, request->private.done_bytes,
-			 request->private.piece_bytes);
+			disk_private(request)->piece_bytes = ZEROES_PER_TURN;
+		iov_zero(request->iov, request->iov_count, disk_private(request)->done_bytes,
+			 disk_private(request)->piece_bytes);
 	}
 	return true;
 }
@@ -228,11 +228,11 @@ static bool start_piece(struct disk_request *request, struct placed_range range,
 
 static void zero_later(struct disk_request *request)
 {
-	struct disk_channel *channel = request->private.channel;
+	struct disk_channel *channel = disk_private(request)->channel;
 
-	request->private.next = NULL;
+	disk_private(request)->next = NULL;
 	*channel->zeroing_end = request;
-	channel->zeroing_end = &request->private.next;
+	channel->zeroing_end = &disk_private(request)->next;
 	loop_defer(channel->loop, &channel->zero_task);
 }
 
@@ -249,7 +249,7 @@ void disk_zero_task(struct loop_task *task)
 		loop_defer(channel->loop, task);
 		return;
 	}
-	channel->zeroing = request->private.next;
+	channel->zeroing = disk_private(request)->next;
 	if (!channel->zeroing)
 		channel->zeroing_end = &channel->zeroing;
 	else
@@ -259,7 +259,7 @@ void disk_zero_task(struct loop_task *task)
 
 static void advance(struct disk_request *request)
 {
-	struct disk_request_private *private = &request->private;
+	struct disk_request_private *private = disk_private(request);
 	struct placed_range range;
 	enum pool_state state;
 
@@ -267,7 +267,7 @@ static void advance(struct disk_request *request)
 	while (private->done_bytes < request->length_bytes) {
 		if (!disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
 				request->length_bytes - private->done_bytes, &range, &state)) {
-			disk_finish(&request->private.io, -ERANGE);
+			disk_finish(&disk_private(request)->io, -ERANGE);
 			return;
 		}
 		if (!start_piece(request, range, state))
@@ -281,7 +281,7 @@ static void advance(struct disk_request *request)
 	if (disk_must_flush(request))
 		disk_flush(request);
 	else
-		disk_finish(&request->private.io, 0);
+		disk_finish(&disk_private(request)->io, 0);
 }
 
 void disk_pieces_start(struct disk_request *request)

@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The gate of a physical disk: every request passes it on its way to the device, and here is decided when. It
- * joins the scheduler (scheduler.h), the cost model (disk_cost.h) and the bound of what is inside the device
- * (depth.h), and makes them hold over all workers.
+ * The gate of a physical device: every request passes the gate on its way to the device, and the gate decides
+ * when. It joins the scheduler (scheduler.h) and the bound of what is inside the device (depth.h), and makes
+ * them hold over all workers.
  *
- * Control thread: gates and the tree of shares. A node is a group, a guest or a disk; a guest is below its
- * group or below the root; a disk is below its guest. Worker threads: ports.
+ * The gate knows costs in nanoseconds of the device's time, and no device: the caller says what a request
+ * costs, and the owner of the device implements struct gate_device. For disks that is disk_meter.h.
+ *
+ * Control thread: gates and the tree of shares. A node is a group, a guest, or what the guest has of the
+ * device (for instance a disk); a guest is below its group or below the root, and a disk below its guest.
+ * Worker threads: ports.
  */
 #ifndef VIADUCT_ARBITER_SHARE_GATE_H
 #define VIADUCT_ARBITER_SHARE_GATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "arbiter/disk/disk_cost.h"
 #include "arbiter/share/scheduler.h"
 #include "core/stats.h"
-#include "host/host_disk.h"
 
 struct gate;
 struct gate_node;
+struct gate_pass;
 struct loop_account;
 struct loop;
 
@@ -28,11 +32,12 @@ struct loop;
 /* As users write them. 0: none. */
 struct share_settings {
 	uint32_t weight;			/* 1 … SCHEDULER_WEIGHT_MAX; 0: the sum of those below it */
-	uint64_t min_iops, max_iops;		/* requests a second; a reserved one is 4 KiB, random */
+	/* Requests a second; how large a reserved one is, the device says */
+	uint64_t min_iops, max_iops;
 	uint64_t min_bandwidth, max_bandwidth;	/* bytes a second */
 	/* So many milliseconds' worth of the limits may be saved up */
 	uint32_t burst_ms;
-	uint32_t latency_target_us;		/* disks: inside the device */
+	uint32_t latency_target_us;		/* leaves: time inside the device */
 };
 
 #define SHARE_BURST_MS_DEFAULT 10u
@@ -50,21 +55,65 @@ struct gate_error {
 	char text[256];
 };
 
-/* `cost` is copied. Returns 0 or -ENOMEM. */
-int gate_create(const struct disk_cost *cost, struct gate **ret_gate);
+/* ---- the device: implemented by its owner ---- */
+
+struct gate_device;
+
+/*
+ * The window_ functions tell what the device completes while the gate keeps it full: from that, its owner
+ * learns how fast it is. They and port_costs() are called under the gate's lock, on a worker: they return
+ * soon and call no function of the gate. None may be NULL.
+ */
+struct gate_device_ops {
+	const char *noun;		/* "disk": for sentences */
+	/* A window begins: the device is full from now on. What an unfinished window counted is void. */
+	void (*window_begin)(struct gate_device *device);
+	/* A request left the device in this window. */
+	void (*window_add)(struct gate_device *device, const struct gate_pass *pass);
+	/*
+	 * The window ends, wall_ns after it began; window_begin() follows. Costs may have changed by it
+	 * (port_costs() follows). *ret_request_ns: what a small request costs now. Returns how much cost the
+	 * device carried out per second of wall time lately; 1: a second's worth.
+	 */
+	double (*window_end)(struct gate_device *device, uint64_t wall_ns, uint64_t *ret_request_ns);
+	/*
+	 * Costs have changed since the port was told last: the port's owner shall know the new ones.
+	 * `port_owner` is that of gate_port_open(). A request that asks for admission at this moment, `pass`,
+	 * gets its new cost; NULL: none does.
+	 */
+	void (*port_costs)(struct gate_device *device, void *port_owner, struct gate_pass *pass);
+	/*
+	 * The reservation as a part of the device's time, in 1e-9, rounded up; may be more than all of it.
+	 * Control thread, without the lock.
+	 */
+	uint64_t (*reservation_ppb)(struct gate_device *device, const struct share_settings *settings);
+	/*
+	 * Which reservation a part of the device's time is enough for, as the end of a sentence: "min_iops up
+	 * to 300, …". Control thread, without the lock.
+	 */
+	void (*describe_ppb)(struct gate_device *device, uint64_t ppb, char *text, size_t bytes);
+};
+
+/* Embedded in the owner's struct. Lives until gate_destroy(). */
+struct gate_device {
+	const struct gate_device_ops *ops;
+};
+
+/*
+ * `parallel` (1 or more): requests that the device really serves at the same time; `request_ns`: what a small
+ * request costs. Returns 0 or -ENOMEM.
+ */
+int gate_create(struct gate_device *device, uint32_t parallel, uint64_t request_ns, struct gate **ret_gate);
 /* No nodes are left; workers may still be receiving their last messages. NULL is allowed. */
 void gate_destroy(struct gate *gate);
-/* The cost model as it is now, corrections included. Any thread. */
-void gate_cost(struct gate *gate, struct disk_cost *ret_cost);
 /*
- * Cost carried out a second when the device was busy last, against the model: 1 = as calibrated. Any thread.
+ * The owner has other costs, for instance after another calibration; port_costs() follows at each port.
+ * Reservations already granted stay. Control thread.
  */
-double gate_rate(struct gate *gate);
-/* Another model, for instance after another calibration. Reservations already granted stay. */
-void gate_set_cost(struct gate *gate, const struct disk_cost *cost);
+void gate_costs_changed(struct gate *gate, uint32_t parallel, uint64_t request_ns);
 /* false: requests pass as they come (for comparisons). */
 void gate_set_on(struct gate *gate, bool on);
-/* true: everybody is waited for, and no limit holds anything back. */
+/* true: the requests of all guests are waited for, and no limit holds anything back. */
 void gate_drain(struct gate *gate, bool drain);
 
 /*
@@ -84,22 +133,25 @@ const struct share_settings *gate_node_settings(const struct gate_node *node);
 uint32_t gate_node_weight(const struct gate_node *node);
 /* Of the device's time, in 1e-9: what the children of the root have reserved together. */
 uint64_t gate_reserved_ppb(const struct gate *gate);
+/* The device whose time the node has a share of. */
+struct gate_device *gate_node_device(const struct gate_node *node);
 
-/* ---- ports: one for each channel of a disk, on its worker ---- */
+/* ---- ports: one for each channel of a leaf (of a disk), on the channel's worker ---- */
 
 struct gate_port;
 
 /* Embedded in the request that passes. */
 struct gate_pass {
-	struct scheduler_request waiting;	/* the caller sets waiting.bytes: what moves */
-	enum cost_kind kind;			/* set by the caller */
-	bool flush;				/* set by the caller: costs a flush besides */
+	/* The caller sets waiting.cost_ns (> 0) and waiting.bytes: what moves */
+	struct scheduler_request waiting;
 	/* Set by the caller: the device has room now. On the port's worker. */
 	void (*enter)(struct gate_pass *pass);
 
 	struct gate_port *port;			/* private from here on */
+	bool inside;				/* admitted, and has not left */
 	bool uncounted;
-	struct loop_account *account;		/* who asked pays for what follows, whoever made room */
+	/* Pays for what follows from the admission, whichever request made room */
+	struct loop_account *account;
 	/* When it entered; 0: with a lease, and no latency target is asked about it */
 	uint64_t entered_ns;
 };
@@ -113,14 +165,18 @@ struct gate_counters {
 	struct histogram wait;		/* ns; requests that had to wait */
 };
 
-/* Worker thread. Returns 0 or -ENOMEM. */
-int gate_port_open(struct gate_node *disk, struct loop *loop, struct gate_counters *counters,
+/*
+ * A port of a leaf. The owner is told the costs by port_costs(), before the return and whenever they have
+ * changed. Worker thread. Returns 0 or -ENOMEM.
+ */
+int gate_port_open(struct gate_node *leaf, struct loop *loop, struct gate_counters *counters, void *owner,
 		   struct gate_port **ret_port);
 /* Worker thread; nothing of the port waits or is inside. NULL is allowed. */
 void gate_port_close(struct gate_port *port);
 /*
- * true: the disk's requests are waited for. Until false, or until the port is closed, they wait for their
- * turn but not for the disk's and the guest's own limits: see scheduler_drain_begin(). Worker thread.
+ * true: the requests of the port's leaf are waited for. Until false, or until the port is closed, they wait
+ * for their turn but not for the limits of the leaf and of its guest: see scheduler_drain_begin(). Worker
+ * thread.
  */
 void gate_port_drain(struct gate_port *port, bool drain);
 
@@ -129,7 +185,7 @@ void gate_port_drain(struct gate_port *port, bool drain);
  * the return, and goes on. Never blocks.
  */
 bool gate_enter(struct gate_port *port, struct gate_pass *pass);
-/* The request has left the device, whatever became of it. The pass may be used again. */
+/* The admitted request has left the device, whatever became of it. The pass may be used again. */
 void gate_leave(struct gate_pass *pass);
 
 #endif

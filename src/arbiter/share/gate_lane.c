@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Lanes: whichever worker finds room in the device, the request that is next may belong to another one. It
- * goes on that worker's list, and a message tells it. A worker that lets requests in may meet their
- * completion at once (disk in memory), which makes room again: nested calls only add to the list, the
- * outermost one empties it.
+ * Lanes. The worker that finds room in the device may not be the one that the next request belongs to: the
+ * request then goes on the list of its own worker's lane, and a message tells that worker. A request that is
+ * let in may be complete at once (a disk in memory), which makes room again: nested calls only add to the
+ * list, and the outermost one empties it.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ static struct gate_pass *take_granted(struct gate_lane *lane)
 {
 	struct gate_pass *granted;
 
-	/* Relaxed: who grants from another thread also posts a message. */
+	/* Relaxed: a grant from another thread is followed by a message. */
 	if (!__atomic_load_n(&lane->granted, __ATOMIC_RELAXED))
 		return NULL;
 	pthread_mutex_lock(&lane->gate->lock);
@@ -88,6 +88,8 @@ static void enter(struct gate_pass *pass)
 		counter_add(&counters->contended_ns, waited_ns - throttled_ns);
 		histogram_add(&counters->wait, waited_ns);
 	}
+	assert(!pass->inside);
+	pass->inside = true;
 	pass->entered_ns = loop_now_ns(pass->port->lane->loop);
 	pass->enter(pass);
 }
@@ -207,7 +209,7 @@ struct gate_lane *gate_lane_get(struct gate *gate, struct loop *loop)
 	return lane;
 }
 
-/* Somebody must look after what a limit holds back. */
+/* Some worker must look after what a limit holds back. */
 static void tell_another(struct gate *gate, const struct gate_lane *leaving, struct gate_lane **tell)
 {
 	if (scheduler_waiting(gate->scheduler) == 0)

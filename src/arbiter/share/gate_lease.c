@@ -2,33 +2,34 @@
 /*
  * Theory of operation
  *
- * While nobody has to wait there is nothing to decide: ports then hold leases, each for its part of the
- * device's bound, and enter within it without the lock. What a port has inside it counts itself, in
- * port->lease, from the moment it gets the lease. Whoever finds the device full, or its part used up, or is
- * not to be left unobserved (limits, latency targets), takes all leases away under the lock. Their owners
- * find out when they next look at lease.held; until then their counts are read by gate_lease_inside()
- * (gate->settling), and then they hand them over. A request that slips in or out between is counted a moment
- * later. Nobody would look after who waits for one that slips out, so the owners are told by a message when
- * somebody waits: leases cost no memory barrier.
+ * While no request has to wait there is nothing to decide: ports then hold leases, each for its part of the
+ * device's bound, and let requests enter within that part without the lock. From the moment it gets a lease,
+ * a port counts its requests inside the device itself, in port->lease.
+ *
+ * All leases end, under the lock, as soon as one port finds the device full or its part used up, or asks for
+ * a request that must be observed (limits, latency targets). A port learns that its lease has ended when it
+ * next looks at lease.held, and then *settles*: it adds its own count to the gate's. Until then the port is
+ * in gate->settling, and gate_lease_inside() reads its count. A request that enters or leaves in between is
+ * counted a moment later. If one that leaves then makes room for a request that waits, no port would notice;
+ * so when a request waits, the ports that have to settle are told by a message. Leases cost no memory
+ * barrier.
  *
  * No lease is held while something waits in the scheduler. Every request inside is counted in exactly one
- * place: in lease.inside of a port that has or had the lease and has not handed it over, or in gate->depth
- * and port->inside.
+ * place: in lease.inside of a port that holds a lease or has to settle, or in gate->depth and port->inside.
  */
 #include <assert.h>
 
 #include "arbiter/share/gate_private.h"
 
-/* Is there a part for one more: a request, or a small one's cost? */
+/* Is there a part for one more holder: at least one request, or a small request's cost? */
 static bool one_more(const struct gate *gate)
 {
 	unsigned holders = gate->holder_count + 1;
 
-	return holders <= gate->depth.parallel ||
-	       gate->depth.window_ns / holders >= disk_cost_ns(&gate->cost, COST_READ_RANDOM, 4096);
+	return holders <= gate->depth.parallel || gate->depth.window_ns / holders >= gate->request_ns;
 }
 
-/* Everybody gets the same part. */
+/* All holders get the same part. */
 static void divide(struct gate *gate)
 {
 	for (struct gate_port *port = gate->holders; port; port = port->lease.next) {
@@ -94,7 +95,7 @@ void gate_lease_settle(struct gate_port *port)
 	gate_lease_count(&port->lease, -(int)port->lease.inside, -(int64_t)port->lease.inside_ns);
 }
 
-/* On the port's worker, which has settled. What it has inside it counts itself from now on. */
+/* On the port's worker; the port has settled. From now on the port counts its requests inside itself. */
 static void give(struct gate_port *port)
 {
 	struct gate *gate = port->gate;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of the gate share. Nobody else includes this.
+ * What the files of the gate share; no other file includes this header.
  *
- *   gate.c     requests: waiting, entering, leaving; on the workers
- *   gate_lease.c    entering without the lock while nobody has to wait
+ *   gate.c          requests: waiting, entering, leaving; on the workers
+ *   gate_port.c     gates and ports as objects
+ *   gate_lease.c    entering without the lock while no request has to wait
  *   gate_lane.c     getting a request that may enter back to its own worker
  *   gate_shares.c   the tree of shares; on the control thread
  */
@@ -17,7 +18,7 @@
 #include "core/loop.h"
 #include "core/loop_account.h"
 
-/* Nobody has had to wait for so long: ports get leases. */
+/* Ports get leases after no request has had to wait for this long. */
 #define GATE_CALM_NS 1000000u
 /* How long the device must have been fully busy before what it did says something about its speed. */
 #define GATE_WINDOW_NS 10000000u
@@ -25,25 +26,24 @@
 struct gate {
 	bool on;				/* atomic */
 	uint64_t (*clock_ns)(void);		/* of the control thread; workers use their loops' */
+	struct gate_device *device;
 
 	pthread_mutex_t lock;			/* everything below; held for some hundred nanoseconds */
 	uint64_t now_ns;			/* the latest of the workers' clocks, each read once a turn */
 	struct scheduler *scheduler;
 	struct depth depth;
-	struct disk_cost cost;
-	struct cost_correction correction;
-	unsigned cost_generation;		/* counts changes of `cost` */
+	uint64_t request_ns;			/* what a small request costs */
+	unsigned cost_generation;		/* counts changes of the device's costs */
 
-	struct gate_port *holders;		/* of leases, see gate_lease.c */
+	struct gate_port *holders;		/* ports that hold a lease, see gate_lease.c */
 	unsigned holder_count;
-	/* Had a lease, and have not counted what they have inside with us yet */
+	/* Ports whose lease has ended, and whose own count is not added to the gate's yet */
 	struct gate_port *settling;
-	/* When somebody had to wait last, or leases were not enough */
+	/* When a request had to wait last, or a lease was not enough */
 	uint64_t crowded_ns;
 
-	bool busy;				/* the device is as full as we let it be, since: */
-	uint64_t busy_since_ns;
-	struct cost_window window;		/* what it has done since */
+	bool busy;				/* the device is as full as the gate lets it be */
+	uint64_t busy_since_ns;			/* when the window under way began */
 
 	struct gate_lane *lanes;
 	struct gate_node *children;		/* of the root; control thread */
@@ -72,21 +72,23 @@ struct gate_lane {
 	bool posted;				/* under the lock: is on its way, or about to be */
 	struct gate_lane *tell_next;
 	bool closing;				/* freed when the message has come */
-	/* The worker is at it: nested calls leave it to the outer one */
+	/* The worker is letting requests in: a nested call leaves that to the outer one */
 	bool entering;
 	struct loop_timer timer;		/* until a limit lets something through */
 };
 
 /* Lets a port enter without asking. All but the links is atomic. */
 struct gate_lease {
-	uint32_t inside;			/* the port's worker writes these two … */
+	/* The port's own count. The port's worker writes these two. */
+	uint32_t inside;
 	uint64_t inside_ns;
-	bool held;				/* … and whoever has the lock these: may it, … */
-	uint32_t parallel;			/* … and its part of the bound */
+	/* Written under the gate's lock: may the port enter without asking, and its part of the bound. */
+	bool held;
+	uint32_t parallel;
 	uint64_t window_ns;
 	/* Under the gate's lock. */
 	bool settling;
-	struct gate_port *next;			/* of those who hold one, or of those who settle */
+	struct gate_port *next;			/* in gate.holders or in gate.settling */
 };
 
 struct gate_port {
@@ -95,12 +97,12 @@ struct gate_port {
 	struct gate_counters *counters;
 	struct gate_lane *lane;
 	struct gate_lease lease;
-	struct disk_cost cost;			/* copy of the gate's */
+	void *owner;				/* knows the costs of: */
 	unsigned cost_generation;
-	/* Under the gate's lock, like the next: what is counted there */
+	/* The part of the gate's count that is this port's. Under the gate's lock. */
 	unsigned inside;
 	uint64_t inside_ns;
-	bool draining;
+	bool draining;				/* the port's worker */
 };
 
 struct gate_node {
@@ -120,7 +122,7 @@ struct gate_node {
  */
 uint64_t gate_now(struct gate *gate, const struct gate_lane *lane);
 
-/* ---- gate_lease.c: under the lock; those that name a port on its worker ---- */
+/* ---- gate_lease.c: under the lock; functions with a port as argument run on the port's worker ---- */
 
 static inline void gate_lease_count(struct gate_lease *lease, int requests, int64_t cost_ns)
 {
@@ -128,20 +130,20 @@ static inline void gate_lease_count(struct gate_lease *lease, int requests, int6
 	__atomic_store_n(&lease->inside_ns, lease->inside_ns + (uint64_t)cost_ns, __ATOMIC_RELAXED);
 }
 
-/* Nobody holds a lease. */
+/* Ends all leases. */
 void gate_lease_revoke(struct gate *gate);
 /* The port asks for a request: does that end the leases? */
 void gate_lease_ask(struct gate_port *port, uint64_t now_ns);
-/* The port holds no lease; what it counted itself is counted by the gate from now on. */
+/* The port holds no lease: adds the port's own count to the gate's. */
 void gate_lease_settle(struct gate_port *port);
-/* Somebody waits: those who settle on other workers shall do it now, by gate_lease_settle_lane(). */
+/* A request waits: ports of other workers that have to settle do so now, by gate_lease_settle_lane(). */
 void gate_lease_tell(struct gate *gate, const struct gate_lane *here, struct gate_lane **tell);
 void gate_lease_settle_lane(struct gate_lane *lane);
-/* It may get a lease now. */
+/* The port may get a lease now. */
 void gate_lease_consider(struct gate_port *port, uint64_t now_ns);
-/* The port goes. */
+/* The port is about to be closed. */
 void gate_lease_close(struct gate_port *port);
-/* Adds what is inside and counted by its ports. */
+/* Adds to *depth what is inside and still counted by the ports themselves. */
 void gate_lease_inside(const struct gate *gate, struct depth *depth);
 
 /* ---- gate_lane.c ---- */
@@ -172,6 +174,9 @@ void gate_lane_wake_at(struct gate_lane *lane, uint64_t ready_ns);
 
 /* Under the lock: grants as many as there is room for. */
 void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, struct gate_lane **tell);
+
+/* ---- gate_port.c ---- */
+
 /* Frees a destroyed gate that has no lane any more. */
 void gate_free(struct gate *gate);
 

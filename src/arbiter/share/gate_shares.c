@@ -71,22 +71,18 @@ uint64_t gate_reserved_ppb(const struct gate *gate)
 static int refuse_reservation(struct gate *gate, uint64_t wanted_ppb, uint64_t left_ppb, const char *whose,
 			      struct gate_error *error)
 {
-	struct disk_cost cost;
+	const struct gate_device_ops *ops = gate->device->ops;
+	char left[sizeof(error->text)] = "";
 
-	gate_cost(gate, &cost);
-	return refuse(
-		error, -ENOSPC,
-		"the reservation is %.1f %% of the disk's time, and %.1f %% is left of what %s: min_iops up "
-		"to %llu, "
-		"or min_bandwidth up to %lluM",
-		(double)wanted_ppb / 1e7, (double)left_ppb / 1e7, whose,
-		(unsigned long long)((double)left_ppb * (double)disk_cost_iops(&cost) / 1e9),
-		(unsigned long long)((double)left_ppb * (double)disk_cost_bandwidth(&cost) / 1e9 / 1048576));
+	ops->describe_ppb(gate->device, left_ppb, left, sizeof(left));
+	return refuse(error, -ENOSPC,
+		      "the reservation is %.1f %% of the %s's time, and %.1f %% is left of what %s: %s",
+		      (double)wanted_ppb / 1e7, ops->noun, (double)left_ppb / 1e7, whose, left);
 }
 
 /*
- * `node` is in the tree with what it wants: does that fit at every level above it? The caller takes it back
- * if not.
+ * `node` is in the tree with the reservation that it wants: does that fit at every level above the node? If
+ * not, the caller takes the node or the reservation out again.
  */
 static int admit(const struct gate_node *node, struct gate_error *error)
 {
@@ -117,10 +113,10 @@ static int cover_children(const struct gate_node *node, uint64_t reserved_ppb, s
 
 	if (reserved_ppb > 0 && children_ppb > reserved_ppb)
 		return refuse(error, -ENOSPC,
-			      "what is below it has %.1f %% of the disk's time reserved, more than this "
-			      "reservation of "
-			      "%.1f %%",
-			      (double)children_ppb / 1e7, (double)reserved_ppb / 1e7);
+			      "what is below it has %.1f %% of the %s's time reserved, more than this "
+			      "reservation of %.1f %%",
+			      (double)children_ppb / 1e7, node->gate->device->ops->noun,
+			      (double)reserved_ppb / 1e7);
 	return 0;
 }
 
@@ -181,10 +177,7 @@ static void update_sums(struct gate_node *node)
 
 static uint64_t reservation(struct gate *gate, const struct share_settings *settings)
 {
-	struct disk_cost cost;
-
-	gate_cost(gate, &cost);
-	return disk_cost_reservation_ppb(&cost, settings->min_iops, settings->min_bandwidth);
+	return gate->device->ops->reservation_ppb(gate->device, settings);
 }
 
 int gate_node_create(struct gate *gate, struct gate_node *parent, const struct share_settings *settings,
@@ -252,7 +245,7 @@ int gate_node_set(struct gate_node *node, const struct share_settings *settings,
 	if (code)
 		return code;
 	node->reserved_ppb = reserved_ppb;
-	/* Less than before is always possible, also when the disk turned out to be slower than it was. */
+	/* Less than before is always possible, also when the device turned out to be slower than it was. */
 	code = reserved_ppb > before_ppb ? admit(node, error) : 0;
 	if (code) {
 		node->reserved_ppb = before_ppb;
@@ -298,6 +291,11 @@ int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate
 	update_sums(parent);
 	gate_look_again(gate);
 	return 0;
+}
+
+struct gate_device *gate_node_device(const struct gate_node *node)
+{
+	return node->gate->device;
 }
 
 const struct share_settings *gate_node_settings(const struct gate_node *node)

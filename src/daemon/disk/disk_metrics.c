@@ -2,6 +2,8 @@
 /* Metrics of disks, pools and the speed of physical disks. Names are GUEST/DISK names and need no escapes. */
 #include <stdlib.h>
 
+#include "arbiter/disk/disk_meter.h"
+#include "arbiter/disk/disk_stats.h"
 #include "core/clock.h"
 #include "daemon/base/metrics.h"
 #include "daemon/disk/disk_device.h"
@@ -181,7 +183,7 @@ static double gate_iops(const struct share_gate *gate)
 {
 	struct disk_cost cost;
 
-	gate_cost(gate->gate, &cost);
+	disk_meter_cost(gate->meter, &cost);
 	return (double)disk_cost_iops(&cost);
 }
 
@@ -189,7 +191,7 @@ static double gate_bandwidth(const struct share_gate *gate)
 {
 	struct disk_cost cost;
 
-	gate_cost(gate->gate, &cost);
+	disk_meter_cost(gate->meter, &cost);
 	return (double)disk_cost_bandwidth(&cost);
 }
 
@@ -200,7 +202,7 @@ static double gate_reserved(const struct share_gate *gate)
 
 static double carried_rate(const struct share_gate *gate)
 {
-	return gate_rate(gate->gate);
+	return disk_meter_rate(gate->meter);
 }
 
 /* Physical disks are labelled as their pool, or as the virtual disk that they are. */

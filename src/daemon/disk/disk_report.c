@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is told of a disk, as JSON. Nothing here touches a physical disk. */
+#include "arbiter/disk/disk_meter.h"
+#include "arbiter/disk/disk_stats.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/share/share_json.h"
 #include "daemon/share/shares.h"
@@ -57,10 +59,10 @@ json_t *disk_capacity_json(const struct share_gate *gate)
 {
 	struct disk_cost cost;
 
-	gate_cost(gate->gate, &cost);
+	disk_meter_cost(gate->meter, &cost);
 	return json_pack("{s:o, s:o, s:o, s:f}", "iops", number(disk_cost_iops(&cost)), "bandwidth",
 			 number(disk_cost_bandwidth(&cost)), "reserved_ppb",
-			 number(gate_reserved_ppb(gate->gate)), "rate", gate_rate(gate->gate));
+			 number(gate_reserved_ppb(gate->gate)), "rate", disk_meter_rate(gate->meter));
 }
 
 void disk_describe(const struct device *device, json_t *object)

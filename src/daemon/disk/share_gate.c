@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "arbiter/disk/disk_calibrate.h"
+#include "arbiter/disk/disk_meter.h"
 #include "core/clock.h"
 #include "core/crc32c.h"
 #include "core/log.h"
@@ -74,7 +75,7 @@ static void keep(const struct daemon *daemon, const struct share_gate *gate)
 	if (!gate->measured || !daemon->state_dir)
 		return;
 	file_name(text, head, name);
-	gate_cost(gate->gate, &cost);
+	disk_meter_cost(gate->meter, &cost);
 	length = disk_cost_print(&cost, text + head, sizeof(text) - head);
 	error = length < 0 ? length : 0;
 	if (!error && !is_kept(daemon, name, text, head + (size_t)length))
@@ -243,7 +244,7 @@ static void choose_cost(struct daemon *daemon, struct share_gate *gate,
 
 static void destroy(struct share_gate *gate)
 {
-	gate_destroy(gate->gate);
+	disk_meter_destroy(gate->meter);
 	free(gate->path);
 	free(gate);
 }
@@ -261,10 +262,11 @@ struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsi
 	gate->path = strdup(path);
 	if (gate->path)
 		choose_cost(daemon, gate, capacity, &cost);
-	if (!gate->path || gate_create(&cost, &gate->gate) != 0) {
+	if (!gate->path || disk_meter_create(&cost, &gate->meter) != 0) {
 		destroy(gate);
 		return NULL;
 	}
+	gate->gate = disk_meter_gate(gate->meter);
 	gate->next = daemon->gates;
 	daemon->gates = gate;
 	keep(daemon, gate);
@@ -291,7 +293,7 @@ void share_gate_set_capacity(struct share_gate *gate, const struct config_capaci
 {
 	struct disk_cost cost = cost_of(capacity);
 
-	gate_set_cost(gate->gate, &cost);
+	disk_meter_set_cost(gate->meter, &cost);
 	gate->measured = false;
 }
 

@@ -39,7 +39,8 @@ struct share_node {
 /* A physical disk in time. */
 struct share_gate {
 	struct share_gate *next;	/* in daemon.gates */
-	struct gate *gate;
+	struct disk_meter *meter;
+	struct gate *gate;		/* of the meter */
 	struct share_node *nodes;
 	char *path;
 	unsigned cache;			/* enum host_disk_cache */

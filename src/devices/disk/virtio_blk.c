@@ -390,7 +390,7 @@ static size_t blk_config_size(void *opaque)
 static void blk_config_read(void *opaque, size_t offset, void *buffer, size_t bytes)
 {
 	const struct virtio_blk *device = opaque;
-	const struct host_disk_geometry *geometry = disk_host_geometry(device->disk);
+	const struct disk_geometry *geometry = disk_geometry(device->disk);
 	uint32_t block = disk_block_bytes(device->disk);
 	uint32_t ratio = geometry->physical_block_bytes > block ? geometry->physical_block_bytes / block : 1;
 	struct virtio_blk_config config = {

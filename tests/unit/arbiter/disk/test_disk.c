@@ -10,8 +10,10 @@
 #include <stdbool.h>
 
 #include "arbiter/disk/disk.h"
+#include "arbiter/disk/disk_stats.h"
 #include "core/clock.h"
 #include "core/loop.h"
+#include "host/host_disk.h"
 #include "held_disk.h"
 #include "stopped_clock.h"
 

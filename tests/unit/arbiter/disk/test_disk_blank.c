@@ -13,8 +13,10 @@
 #include <stdbool.h>
 
 #include "arbiter/disk/disk.h"
+#include "arbiter/pool/pool.h"
 #include "core/clock.h"
 #include "core/loop.h"
+#include "host/host_disk.h"
 #include "held_disk.h"
 
 #define POOL_BYTES  (32u << 20)

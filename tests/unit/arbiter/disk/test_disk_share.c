@@ -8,6 +8,9 @@
 #include <cmocka.h>
 
 #include "arbiter/disk/disk.h"
+#include "arbiter/disk/disk_meter.h"
+#include "arbiter/disk/disk_stats.h"
+#include "arbiter/pool/pool.h"
 #include "arbiter/share/gate.h"
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
@@ -28,7 +31,7 @@ static struct loop *loop;
 static struct held_disk *held;
 static struct pool *pool;
 static struct pool_disk *part;
-static struct gate *gate;
+static struct disk_meter *meter;
 static struct gate_node *node;
 static struct disk *disk;
 static struct disk_channel *channel;
@@ -44,9 +47,9 @@ static void begin(bool on_pool)
 	held = held_disk_create(POOL_BYTES, 512);
 	held->at_once = true;
 	assert_int_equal(loop_create(&options, &loop), 0);
-	assert_int_equal(gate_create(&disk_cost_default, &gate), 0);
-	gate->clock_ns = stopped_clock_now;
-	assert_int_equal(gate_node_create(gate, NULL, &settings, &node, NULL), 0);
+	assert_int_equal(disk_meter_create(&disk_cost_default, &meter), 0);
+	disk_meter_gate(meter)->clock_ns = stopped_clock_now;
+	assert_int_equal(gate_node_create(disk_meter_gate(meter), NULL, &settings, &node, NULL), 0);
 	disk_options.share = node;
 	pool = NULL;
 	if (on_pool) {
@@ -65,7 +68,7 @@ static void end(void)
 	disk_channel_close(channel);
 	disk_destroy(disk);
 	gate_node_destroy(node);
-	gate_destroy(gate);
+	disk_meter_destroy(meter);
 	if (pool)
 		pool_close(pool);
 	loop_turn(loop, 0);

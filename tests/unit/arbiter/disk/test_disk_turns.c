@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "arbiter/disk/disk.h"
+#include "arbiter/pool/pool.h"
 #include "core/loop.h"
 #include "host/host_disk.h"
 

@@ -19,26 +19,31 @@
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
 #include "core/loop.h"
+#include "gate_device.h"
 #include "stopped_clock.h"
 
 #define WORKERS 2
 #define PASSES	64
 #define MS	NS_PER_MS
 
-/* One request of 4 KiB in 1 ms, two at a time: 0.5 ms of the device each. */
-static const struct disk_cost slow_cost = {
-	.line = { { 500000, 0 }, { 500000, 0 }, { 500000, 0 }, { 500000, 0 }, { 500000, 0 }, { 500000, 0 } },
-	.parallel = 2,
+struct speed {
+	uint64_t request_ns;		/* what each request costs */
+	uint32_t parallel;
 };
+
+/* A request in 1 ms, two at a time: 0.5 ms of the device each. */
+static const struct speed slow = { 500000, 2 };
 
 struct fixture {
 	struct loop *loop[WORKERS];
+	struct test_device device;
 	struct gate *gate;
 };
 
 struct guest {
 	struct gate_node *node;
 	struct gate_port *port;
+	uint64_t request_ns;		/* told by the device */
 	struct gate_counters counters;
 	struct gate_pass pass[PASSES];
 	unsigned entered;		/* requests that did */
@@ -63,13 +68,17 @@ static inline void on_enter(struct gate_pass *pass)
 	}
 }
 
-static inline void start(struct fixture *fixture, const struct disk_cost *cost)
+static inline void start(struct fixture *fixture, const struct speed *speed)
 {
 	struct loop_options options = { .name = "test", .clocks = &stopped_clocks };
 
 	for (unsigned i = 0; i < WORKERS; i++)
 		assert_int_equal(loop_create(&options, &fixture->loop[i]), 0);
-	assert_int_equal(gate_create(cost, &fixture->gate), 0);
+	fixture->device = (struct test_device){
+		.base = { &test_device_ops }, .request_ns = speed->request_ns, .rate = 1,
+	};
+	assert_int_equal(
+		gate_create(&fixture->device.base, speed->parallel, speed->request_ns, &fixture->gate), 0);
 	fixture->gate->clock_ns = stopped_clock_now;
 }
 
@@ -104,7 +113,8 @@ static inline void join(struct fixture *fixture, struct guest *guest, unsigned w
 	*guest = (struct guest){ .node = NULL };
 	assert_int_equal(
 		gate_node_create(fixture->gate, NULL, settings ? settings : &usual, &guest->node, NULL), 0);
-	assert_int_equal(gate_port_open(guest->node, fixture->loop[worker], &guest->counters, &guest->port),
+	assert_int_equal(gate_port_open(guest->node, fixture->loop[worker], &guest->counters,
+					&guest->request_ns, &guest->port),
 			 0);
 }
 
@@ -118,8 +128,8 @@ static inline bool ask(struct guest *guest, unsigned i)
 {
 	struct gate_pass *pass = &guest->pass[i];
 
-	pass->kind = COST_FLUSH;	/* its cost does not depend on bytes: these carry the guest */
-	pass->waiting.bytes = (uint64_t)guest;
+	pass->waiting.cost_ns = guest->request_ns;
+	pass->waiting.bytes = (uint64_t)guest;	/* no guest has a limit of bytes */
 	pass->enter = on_enter;
 	if (!gate_enter(guest->port, pass))
 		return false;

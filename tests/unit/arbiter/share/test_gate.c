@@ -9,7 +9,7 @@ static void test_bounded(void **state)
 	static struct guest guest;
 	unsigned inside;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	join(&fixture, &guest, 0, NULL);
 	for (unsigned i = 0; i < 20; i++) {
 		bool at_once = ask(&guest, i);
@@ -53,20 +53,12 @@ static void finish_until_stock(struct fixture *fixture, struct guest *guest, uns
 /* Who looks often needs little stock inside the device, who finds it empty needs more. */
 static void test_stock(void **state)
 {
-	static const struct disk_cost quick_cost = {
-		.line = { { 25000, 0 },
-			  { 25000, 0 },
-			  { 25000, 0 },
-			  { 25000, 0 },
-			  { 25000, 0 },
-			  { 25000, 0 } },
-		.parallel = 4,
-	};
+	static const struct speed quick = { 25000, 4 };
 	struct fixture fixture;
 	static struct guest guest;
 	unsigned head = 0, most;
 
-	start(&fixture, &quick_cost);
+	start(&fixture, &quick);
 	join(&fixture, &guest, 0, NULL);
 	for (unsigned i = 0; i < PASSES; i++)
 		ask(&guest, i);
@@ -90,7 +82,7 @@ static void test_other_worker(void **state)
 	static struct guest first, second;
 	unsigned inside;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	join(&fixture, &first, 0, NULL);
 	join(&fixture, &second, 1, NULL);
 	for (unsigned i = 0; i < 10; i++)
@@ -120,7 +112,7 @@ static void test_target_is_not_for_large_requests(void **state)
 	struct fixture fixture;
 	static struct guest guest;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	settings.latency_target_us = 900;	/* alone in the device: 1000 */
 	join(&fixture, &guest, 0, &settings);
 	for (unsigned target_us = 900; target_us <= 4000; target_us += 3100) {
@@ -144,7 +136,7 @@ static void test_done_at_once(void **state)
 	struct fixture fixture;
 	static struct guest guest, blocker;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	join(&fixture, &blocker, 0, NULL);
 	join(&fixture, &guest, 0, NULL);
 	guest.at_once = true;
@@ -180,7 +172,7 @@ static void test_limit(void **state)
 
 	limit.max_iops = 200;
 	limit.burst_ms = 0;
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	join(&fixture, &guest, 0, &limit);
 	join(&fixture, &leaver, 1, NULL);
 	guest.at_once = true;
@@ -219,10 +211,12 @@ static void test_drain(void **state)
 	static struct guest guest, sibling;
 
 	limit.max_iops = 10;
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	join(&fixture, &guest, 0, &limit);
 	sibling = (struct guest){ .node = guest.node, .at_once = true };
-	assert_int_equal(gate_port_open(guest.node, fixture.loop[1], &sibling.counters, &sibling.port), 0);
+	assert_int_equal(gate_port_open(guest.node, fixture.loop[1], &sibling.counters, &sibling.request_ns,
+					&sibling.port),
+			 0);
 	guest.at_once = true;
 	for (unsigned i = 0; i < 40; i++)
 		ask(&guest, i);
@@ -234,7 +228,9 @@ static void test_drain(void **state)
 	assert_int_equal(guest.entered, 40);
 	gate_port_close(guest.port);
 	/* Four seconds' worth is owed. */
-	assert_int_equal(gate_port_open(guest.node, fixture.loop[0], &guest.counters, &guest.port), 0);
+	assert_int_equal(gate_port_open(guest.node, fixture.loop[0], &guest.counters, &guest.request_ns,
+					&guest.port),
+			 0);
 	guest.entered = 0;
 	for (unsigned i = 0; i < 3; i++)
 		ask(&guest, i);
@@ -264,7 +260,7 @@ static void test_clocks_disagree(void **state)
 	struct fixture fixture;
 	static struct guest early, late;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	join(&fixture, &early, 0, NULL);
 	join(&fixture, &late, 1, NULL);
 	ask(&early, 0);
@@ -274,8 +270,9 @@ static void test_clocks_disagree(void **state)
 	assert_true(fixture.gate->busy);
 	assert_true(fixture.gate->busy_since_ns > loop_now_ns(fixture.loop[0]));
 	leave(&early, 0);
-	assert_int_equal(fixture.gate->cost_generation, 0);
-	assert_true(fixture.gate->window.wall_ns < MS);
+	assert_int_equal(fixture.device.ended, 0);
+	assert_int_equal(fixture.device.added, 1);
+	assert_true(fixture.gate->now_ns - fixture.gate->busy_since_ns < MS);
 	turn(&fixture);
 	for (unsigned i = 0; late.inside > 0; i++)
 		leave(&late, i);
@@ -289,7 +286,7 @@ static void test_off(void **state)
 	struct fixture fixture;
 	static struct guest guest;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	join(&fixture, &guest, 0, NULL);
 	gate_set_on(fixture.gate, false);
 	for (unsigned i = 0; i < 20; i++)
@@ -330,7 +327,7 @@ static void test_admission(void **state)
 	struct gate_error error;
 	struct fixture fixture;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	alice = node(&fixture, NULL, 0);
 	root = node(&fixture, alice, 1000);
 	bob = node(&fixture, NULL, 500);
@@ -376,7 +373,7 @@ static void test_weights_of_what_is_below(void **state)
 	struct gate_node *group, *alice, *bob, *root, *data;
 	struct fixture fixture;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	sum.weight = 0;
 	assert_int_equal(gate_node_create(fixture.gate, NULL, &sum, &group, NULL), 0);
 	assert_int_equal(gate_node_create(fixture.gate, group, &sum, &alice, NULL), 0);
@@ -414,7 +411,7 @@ static void test_move(void **state)
 	struct gate_error error;
 	struct fixture fixture;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	gold = node(&fixture, NULL, 1000);
 	silver = node(&fixture, NULL, 400);
 	guest = node(&fixture, gold, 500);
@@ -438,7 +435,7 @@ static void test_contradictions(void **state)
 	struct gate_error error;
 	struct fixture fixture;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	settings.weight = SCHEDULER_WEIGHT_MAX + 1;
 	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -EINVAL);
 	settings.weight = 1;

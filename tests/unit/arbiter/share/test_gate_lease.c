@@ -12,7 +12,7 @@ static void test_lease(void **state)
 	static struct guest owner, other;
 	unsigned left = 0;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	join(&fixture, &owner, 0, NULL);
 	join(&fixture, &other, 1, NULL);
 	assert_true(ask(&owner, 0));
@@ -62,7 +62,7 @@ static void test_lease(void **state)
 static void test_leases_divide_the_bound(void **state)
 {
 	struct share_settings limit = SHARE_SETTINGS_DEFAULT;
-	struct disk_cost wide = slow_cost;
+	struct speed wide = slow;
 	struct fixture fixture;
 	static struct guest guest[3], limited;
 
@@ -112,7 +112,7 @@ static void test_target_meets_a_lease(void **state)
 	struct fixture fixture;
 	static struct guest owner;
 
-	start(&fixture, &slow_cost);
+	start(&fixture, &slow);
 	join(&fixture, &owner, 0, NULL);
 	assert_true(ask(&owner, 0));
 	turn_for(&fixture, 5 * MS);

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <string.h>
 
+#include "arbiter/disk/disk_meter.h"
 #include "arbiter/share/gate.h"
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
@@ -33,7 +34,7 @@ static const struct disk_cost cost = {
 };
 
 struct request {
-	struct gate_pass pass;
+	struct disk_pass pass;
 	struct guest *guest;
 	struct loop_timer timer;	/* while it is in the device */
 	bool under_way;
@@ -42,7 +43,7 @@ struct request {
 struct guest {
 	struct worker *worker;
 	struct gate_node *node;
-	struct gate_port *port;
+	struct disk_meter_port port;
 	struct gate_counters counters;
 	struct request request[DEPTH];
 	uint64_t asked, entered, left;
@@ -69,7 +70,7 @@ static void enter_device(struct request *request)
 
 static void on_enter(struct gate_pass *pass)
 {
-	enter_device((struct request *)pass);
+	enter_device(container_of(pass, struct request, pass.gate));
 }
 
 static void served(struct loop_timer *timer)
@@ -78,7 +79,7 @@ static void served(struct loop_timer *timer)
 
 	request->under_way = false;
 	request->guest->left++;
-	gate_leave(&request->pass);
+	gate_leave(&request->pass.gate);
 }
 
 static void ask(struct guest *guest, struct request *request)
@@ -88,10 +89,10 @@ static void ask(struct guest *guest, struct request *request)
 	request->timer.expired = served;
 	request->pass.kind = (enum cost_kind)test_below(&guest->worker->seed, COST_KINDS);
 	request->pass.flush = test_below(&guest->worker->seed, 8) == 0;
-	request->pass.waiting.bytes = test_below(&guest->worker->seed, 64) * 4096;
-	request->pass.enter = on_enter;
+	request->pass.gate.waiting.bytes = test_below(&guest->worker->seed, 64) * 4096;
+	request->pass.gate.enter = on_enter;
 	guest->asked++;
-	if (gate_enter(guest->port, &request->pass))
+	if (gate_enter(guest->port.gate, disk_meter_price(&guest->port, &request->pass)))
 		enter_device(request);
 }
 
@@ -108,15 +109,13 @@ static void guest_turn(struct guest *guest, bool over)
 {
 	struct worker *worker = guest->worker;
 
-	if (idle(guest) && guest->port && (over || test_below(&worker->seed, 200) == 0)) {
-		gate_port_close(guest->port);
-		guest->port = NULL;
-	}
+	if (idle(guest) && guest->port.gate && (over || test_below(&worker->seed, 200) == 0))
+		disk_meter_port_close(&guest->port);
 	if (over || test_below(&worker->seed, 4) == 0)
 		return;
-	if (!guest->port)
-		assert_int_equal(gate_port_open(guest->node, worker->loop, &guest->counters, &guest->port),
-				 0);
+	if (!guest->port.gate)
+		assert_int_equal(
+			disk_meter_port_open(&guest->port, guest->node, worker->loop, &guest->counters), 0);
 	for (unsigned i = 0; i < DEPTH; i++)
 		if (!guest->request[i].under_way && test_below(&worker->seed, 2) == 0)
 			ask(guest, &guest->request[i]);
@@ -129,7 +128,7 @@ static void worker_turn(struct loop_task *task)
 
 	for (unsigned i = 0; i < GUESTS; i++) {
 		guest_turn(&worker->guest[i], over);
-		left |= worker->guest[i].port != NULL;
+		left |= worker->guest[i].port.gate != NULL;
 	}
 	if (over && !left)
 		loop_stop(worker->loop);
@@ -163,7 +162,8 @@ static struct share_settings random_settings(uint64_t *seed)
 	return settings;
 }
 
-static void change(struct gate *gate, struct gate_node **groups, struct gate_node *node, uint64_t *seed)
+static void change(struct disk_meter *meter, struct gate_node **groups, struct gate_node *node,
+		   uint64_t *seed)
 {
 	struct share_settings settings = random_settings(seed);
 	struct disk_cost other = cost;
@@ -175,10 +175,10 @@ static void change(struct gate *gate, struct gate_node **groups, struct gate_nod
 		break;
 	case 1:
 		other.parallel = 1 + (uint32_t)test_below(seed, 8);
-		gate_set_cost(gate, &other);
+		disk_meter_set_cost(meter, &other);
 		break;
 	case 2:
-		gate_set_on(gate, test_below(seed, 4) != 0);
+		gate_set_on(disk_meter_gate(meter), test_below(seed, 4) != 0);
 		break;
 	case 3:
 		gate_node_set(groups[test_below(seed, 2)], &settings, &error);
@@ -204,9 +204,11 @@ static void test_settings_change_under_load(void **state)
 	uint64_t seed = test_seed("gate");
 	static struct worker workers[WORKERS];
 	struct gate_node *groups[2];
+	struct disk_meter *meter;
 	struct gate *gate;
 
-	assert_int_equal(gate_create(&cost, &gate), 0);
+	assert_int_equal(disk_meter_create(&cost, &meter), 0);
+	gate = disk_meter_gate(meter);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(gate_node_create(gate, NULL, &usual, &groups[i], NULL), 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
@@ -220,7 +222,7 @@ static void test_settings_change_under_load(void **state)
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]), 0);
 	}
 	while (!all_done(workers))
-		change(gate, groups,
+		change(meter, groups,
 		       workers[test_below(&seed, WORKERS)].guest[test_below(&seed, GUESTS)].node, &seed);
 	for (unsigned i = 0; i < WORKERS; i++)
 		pthread_join(workers[i].thread, NULL);
@@ -241,7 +243,7 @@ static void test_settings_change_under_load(void **state)
 	}
 	gate_node_destroy(groups[0]);
 	gate_node_destroy(groups[1]);
-	gate_destroy(gate);
+	disk_meter_destroy(meter);
 }
 
 /* ---- the lease's last request leaves while another worker asks ---- */
@@ -257,9 +259,9 @@ static const struct disk_cost one_by_one = {
 struct side {
 	struct loop *loop;
 	struct gate_node *node;
-	struct gate_port *port;
+	struct disk_meter_port port;
 	struct gate_counters counters;
-	struct gate_pass pass;
+	struct disk_pass pass;
 	unsigned entered;
 };
 
@@ -272,14 +274,14 @@ struct race {
 
 static void side_enters(struct gate_pass *pass)
 {
-	(container_of(pass, struct side, pass))->entered++;
+	(container_of(pass, struct side, pass.gate))->entered++;
 }
 
 static void side_asks(struct side *side)
 {
 	side->pass.kind = COST_FLUSH;
-	side->pass.enter = side_enters;
-	side->entered += gate_enter(side->port, &side->pass);
+	side->pass.gate.enter = side_enters;
+	side->entered += gate_enter(side->port.gate, disk_meter_price(&side->port, &side->pass));
 }
 
 static void spin_until(const uint32_t *value, uint32_t wanted)
@@ -320,14 +322,14 @@ static void race_round(struct race *race, uint32_t round)
 {
 	struct side *first = &race->side[0], *second = &race->side[1];
 
-	give_lease(race->gate, first->port);
+	give_lease(race->gate, first->port.gate);
 	side_asks(first);
 	assert_int_equal(first->entered, 1);
 	second->entered = 0;
 	__atomic_store_n(&race->asked, round, __ATOMIC_RELEASE);
 	for (volatile uint32_t delay = round % 512; delay > 0; delay--)
 		;
-	gate_leave(&first->pass);
+	gate_leave(&first->pass.gate);
 	first->entered = 0;
 	spin_until(&race->left, round);
 	/* Who left without the lock was told that somebody waits. */
@@ -337,7 +339,7 @@ static void race_round(struct race *race, uint32_t round)
 	for (unsigned i = 0; i < 4 && !second->entered; i++)
 		loop_turn(second->loop, 0);
 	assert_int_equal(second->entered, 1);
-	gate_leave(&second->pass);
+	gate_leave(&second->pass.gate);
 	assert_int_equal(race->gate->depth.inside, 0);
 }
 
@@ -346,16 +348,19 @@ static void test_last_of_a_lease_lets_in(void **state)
 	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
 	struct loop_options options = { .name = "test" };
 	static struct race race;
+	struct disk_meter *meter;
 	pthread_t thread;
 	uint32_t round = 0;
 
-	assert_int_equal(gate_create(&one_by_one, &race.gate), 0);
+	assert_int_equal(disk_meter_create(&one_by_one, &meter), 0);
+	race.gate = disk_meter_gate(meter);
 	for (unsigned i = 0; i < 2; i++) {
 		struct side *side = &race.side[i];
 
 		assert_int_equal(loop_create(&options, &side->loop), 0);
 		assert_int_equal(gate_node_create(race.gate, NULL, &usual, &side->node, NULL), 0);
-		assert_int_equal(gate_port_open(side->node, side->loop, &side->counters, &side->port), 0);
+		assert_int_equal(disk_meter_port_open(&side->port, side->node, side->loop, &side->counters),
+				 0);
 	}
 	assert_int_equal(pthread_create(&thread, NULL, second_side, &race), 0);
 	while (round < ROUNDS)
@@ -364,10 +369,10 @@ static void test_last_of_a_lease_lets_in(void **state)
 	__atomic_store_n(&race.asked, round + 1, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	for (unsigned i = 0; i < 2; i++) {
-		gate_port_close(race.side[i].port);
+		disk_meter_port_close(&race.side[i].port);
 		gate_node_destroy(race.side[i].node);
 	}
-	gate_destroy(race.gate);
+	disk_meter_destroy(meter);
 	for (unsigned i = 0; i < 2; i++) {
 		loop_turn(race.side[i].loop, 0);
 		loop_destroy(race.side[i].loop);

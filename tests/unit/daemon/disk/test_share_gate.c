@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 
+#include "arbiter/disk/disk_meter.h"
 #include "core/log.h"
 #include "daemon/daemon.h"
 #include "daemon/share/shares.h"
+#include "host/host_disk.h"
 
 static struct host_disk *open_memory(void)
 {
@@ -27,7 +29,7 @@ static void expect(const struct share_gate *gate, uint64_t iops, uint64_t bandwi
 {
 	struct disk_cost cost;
 
-	gate_cost(gate->gate, &cost);
+	disk_meter_cost(gate->meter, &cost);
 	assert_in_range(disk_cost_iops(&cost), (uint64_t)((double)iops * (1 - within)),
 			(uint64_t)((double)iops * (1 + within)));
 	assert_in_range(disk_cost_bandwidth(&cost), (uint64_t)((double)bandwidth * (1 - within)),

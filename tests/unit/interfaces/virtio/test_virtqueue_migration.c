@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "arbiter/disk/disk.h"
+#include "arbiter/pool/pool.h"
 #include "core/fd.h"
 #include "devices/disk/virtio_blk.h"
 #include "devices/disk/virtio_blk_format.h"

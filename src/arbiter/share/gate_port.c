@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Gates and ports as objects: made, changed and freed. Requests pass in gate.c. */
+#include "arbiter/share/gate.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "arbiter/share/gate_private.h"
+#include "core/clock.h"
+
+/* ---- ports ---- */
+
+int gate_port_open(struct gate_node *leaf, struct loop *loop, struct gate_counters *counters, void *owner,
+		   struct gate_port **ret_port)
+{
+	struct gate *gate = leaf->gate;
+	struct gate_port *port = calloc(1, sizeof(*port));
+
+	if (!port)
+		return -ENOMEM;
+	port->gate = gate;
+	port->node = leaf;
+	port->owner = owner;
+	port->counters = counters;
+	port->lane = gate_lane_get(gate, loop);
+	if (!port->lane) {
+		free(port);
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&gate->lock);
+	leaf->ports++;
+	gate->device->ops->port_costs(gate->device, owner, NULL);
+	port->cost_generation = gate->cost_generation;
+	pthread_mutex_unlock(&gate->lock);
+	*ret_port = port;
+	return 0;
+}
+
+void gate_port_drain(struct gate_port *port, bool drain)
+{
+	struct gate *gate = port->gate;
+	struct gate_lane *tell = NULL;
+
+	if (port->draining == drain)
+		return;
+	port->draining = drain;
+	pthread_mutex_lock(&gate->lock);
+	if (drain) {
+		uint64_t now_ns = gate_now(gate, port->lane);
+
+		scheduler_drain_begin(port->node->node, now_ns);
+		gate_dispatch(gate, port->lane, now_ns, &tell);
+	} else {
+		scheduler_drain_end(port->node->node);
+	}
+	pthread_mutex_unlock(&gate->lock);
+	gate_lane_tell(tell);
+	gate_lane_enter(port->lane);
+}
+
+void gate_port_close(struct gate_port *port)
+{
+	struct gate *gate;
+
+	if (!port)
+		return;
+	gate = port->gate;
+	pthread_mutex_lock(&gate->lock);
+	gate_lease_close(port);
+	assert(port->inside == 0);
+	if (port->draining)
+		scheduler_drain_end(port->node->node);
+	port->node->ports--;
+	pthread_mutex_unlock(&gate->lock);
+	gate_lane_put(port->lane);
+	free(port);
+}
+
+/* ---- gates ---- */
+
+int gate_create(struct gate_device *device, uint32_t parallel, uint64_t request_ns, struct gate **ret_gate)
+{
+	struct gate *gate = calloc(1, sizeof(*gate));
+	int error;
+
+	assert(parallel > 0);
+	if (!gate)
+		return -ENOMEM;
+	error = scheduler_create(&gate->scheduler);
+	if (error) {
+		free(gate);
+		return error;
+	}
+	gate->on = true;
+	gate->clock_ns = clock_now_ns;
+	gate->device = device;
+	gate->request_ns = request_ns;
+	depth_init(&gate->depth, parallel, request_ns);
+	pthread_mutex_init(&gate->lock, NULL);
+	*ret_gate = gate;
+	return 0;
+}
+
+void gate_free(struct gate *gate)
+{
+	scheduler_destroy(gate->scheduler);
+	pthread_mutex_destroy(&gate->lock);
+	free(gate);
+}
+
+void gate_destroy(struct gate *gate)
+{
+	bool last;
+
+	if (!gate)
+		return;
+	assert(!gate->children);
+	pthread_mutex_lock(&gate->lock);
+	gate->destroyed = true;
+	last = !gate->lanes;
+	pthread_mutex_unlock(&gate->lock);
+	if (last)
+		gate_free(gate);
+}
+
+void gate_costs_changed(struct gate *gate, uint32_t parallel, uint64_t request_ns)
+{
+	assert(parallel > 0);
+	pthread_mutex_lock(&gate->lock);
+	gate_lease_revoke(gate);
+	gate->request_ns = request_ns;
+	gate->cost_generation++;
+	depth_set(&gate->depth, parallel, request_ns);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_drain(struct gate *gate, bool drain)
+{
+	pthread_mutex_lock(&gate->lock);
+	scheduler_ignore_limits(gate->scheduler, drain, gate->now_ns);
+	pthread_mutex_unlock(&gate->lock);
+	gate_look_again(gate);
+}
+
+void gate_set_on(struct gate *gate, bool on)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate_lease_revoke(gate);
+	__atomic_store_n(&gate->on, on, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&gate->lock);
+}
