@@ -68,7 +68,14 @@ BAD = {
                             "src/interfaces/endpoint_g.c": '#include "interfaces/vhost_user/vhost_user.h"\n',
                             "src/interfaces/virtio/h.c": '#include "interfaces/endpoint.h"\n',
                             "src/interfaces/vhost_user/i.c": '#include "arbiter/disk/disk.h"\n',
-                            "src/interfaces/endpoint_j.c": '#include "core/fd.h"\n'}, 9),
+                            "src/interfaces/endpoint_j.c": '#include "core/fd.h"\n',
+                            "src/arbiter/share/k.c": '#include "arbiter/disk/disk_cost.h"\n#include "host/host_disk.h"\n'
+                                                     '#include "arbiter/share/gate.h"\n#include "core/loop.h"\n',
+                            "src/arbiter/pool/l.c": '#include "arbiter/share/gate.h"\n#include "host/host_disk.h"\n',
+                            "src/arbiter/disk/m.c": '#include "arbiter/share/gate.h"\n#include "arbiter/pool/pool.h"\n'
+                                                    '#include "arbiter/seat/seat.h"\n',
+                            "src/devices/disk/n.c": '#include "arbiter/disk/disk.h"\n#include "core/iov.h"\n'
+                                                    '#include "arbiter/disk/disk_stats.h"\n'}, 14),
     "includes_from_root": ({"src/core/a.h": "", "src/core/a.c": '#include "a.h"\n',
                             "src/core/b.c": '#include "../core/a.h"\n'}, 2),
     "function_lengths": ({"src/core/a.c": LONG_FUNCTION, "tests/b.py": LONG_PYTHON}, 2),
