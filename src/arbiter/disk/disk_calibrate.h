@@ -36,9 +36,9 @@ int disk_calibrate(struct host_disk *host, const struct calibrate_options *optio
 		   struct disk_cost *ret_cost, struct calibration **ret_left);
 
 /*
- * A measurement that met a busy moment finds too few requests at a time, and a guest alone would then wait
- * for itself; one that met a cache finds too many, and a newcomer would wait for all of them. Keeps the
- * number where neither hurts.
+ * Keeps cost->parallel within bounds where a mistake hurts little. A measurement that met a busy moment finds
+ * too few parallel requests, and a guest alone would wait for its own requests; a measurement that met a
+ * cache finds too many, and a request of another guest would wait for all of them.
  */
 void calibration_moderate(const struct host_disk *host, struct disk_cost *cost);
 

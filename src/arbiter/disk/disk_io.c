@@ -8,8 +8,9 @@
  * Otherwise disk_pieces.c carries it out.
  *
  * A write-through request flushes before it is answered, and so does a write while marks of its disk are not
- * committed. Marks are in our memory until a commit. A guest whose write was answered may flush when another
- * process has taken our place, and is told "durable" then: that process must know the mark.
+ * committed. Marks are in the memory of this process until a commit. The guest of an answered write may send
+ * its flush to another process that has taken over the disk, and is told "durable" there: that process must
+ * know the mark.
  */
 #include <errno.h>
 #include <string.h>
@@ -133,8 +134,8 @@ void disk_flush(struct disk_request *request)
 }
 
 /*
- * Before it is answered? Marks count whoever made them: a write into a grain that another request has just
- * marked depends on that mark as much.
+ * Must what the request wrote be durable before the request is answered? Marks of other requests count, too:
+ * a write into a grain that another request has just marked depends on that mark.
  */
 bool disk_must_flush(struct disk_request *request)
 {
@@ -181,7 +182,7 @@ static void disk_start(struct disk_request *request, struct placed_range range, 
 
 /* ---- the gate ---- */
 
-/* It had to wait: what lies where may have changed meanwhile. */
+/* The request had to wait: where its bytes lie may have changed meanwhile. */
 static void entered(struct gate_pass *pass)
 {
 	struct disk_request_private *private = container_of(pass, struct disk_request_private, pass.gate);

@@ -150,7 +150,10 @@ static void write_blank_data(struct disk_request *request)
 		disk_finish(&disk_private(request)->io, -ERANGE);
 }
 
-/* The grains are ours. Whoever held them before may have written them: then there is nothing to zero. */
+/*
+ * The request holds its grains. A request that held them before may have written them: then there is nothing
+ * to zero.
+ */
 static void write_blank_locked(struct disk_request *request)
 {
 	struct disk_request_private *private = disk_private(request);

@@ -23,7 +23,7 @@ static bool overlap(const struct grain_lock *a, const struct grain_lock *b)
 	       b->first_grain < a->first_grain + a->grain_count;
 }
 
-/* Nobody who came before wants one of its grains. */
+/* No lock that came before wants one of its grains. */
 static bool grantable(const struct grain_locks *locks, const struct grain_lock *lock)
 {
 	for (const struct grain_lock *other = locks->first; other != lock; other = other->next)

@@ -5,8 +5,8 @@
 #define OPENING_LEAST (DEPTH_OPEN / 64)
 
 /*
- * From half of the modelled speed on, all is as modelled: our own latency costs some speed, too, and less
- * stock would only cost more.
+ * A device with at least half of its modelled speed gets the whole window: our own latency costs some speed,
+ * too, and less stock would only cost more.
  */
 #define SPEED_FULL DEPTH_OPEN
 
@@ -98,7 +98,7 @@ void depth_report(struct depth *depth, uint64_t took_ns, uint64_t target_ns, uin
 {
 	if (target_ns > 0) {
 		if (now_ns - took_ns < depth->shrunk_ns) {
-			/* The period begins when the last of them has left. */
+			/* A new period begins when the last request from before has left. */
 			period_begin(depth, now_ns);
 			return;
 		}

@@ -25,7 +25,7 @@ static uint64_t node_due(const struct scheduler_node *node)
 }
 
 /* In, out, or to another place of a heap. Returns true when that changes something. */
-static bool settle_in(struct scheduler_heap *heap, struct heap_place *place, uint64_t key)
+static bool heap_update(struct scheduler_heap *heap, struct heap_place *place, uint64_t key)
 {
 	bool there = heap_holds(place);
 
@@ -52,10 +52,10 @@ static struct scheduler_node *choose_leaf(struct scheduler_node *node)
 }
 
 /*
- * Siblings of the same tag would keep in step for ever, and whoever is one small request ahead of them would
- * wait for one large one of each. So who wakes gets a part of its first request added to its tag, never the
- * same for two neighbours: after that request; or before it when another woke at the same virtual time, as
- * when many begin at once.
+ * Siblings with the same tag would keep in step for ever: a node that is one small request ahead of them
+ * would wait until each of them has had one large request. So a part of its first request's cost is added to
+ * the tag of a node that wakes, another part for each node: after that request, or already before it when a
+ * sibling woke at the same virtual time (many nodes begin at once).
  */
 static uint64_t spread(struct scheduler *scheduler, uint64_t cost_ns)
 {
@@ -79,21 +79,21 @@ static void node_wake(struct scheduler_node *node)
 	node->due_ns = later(node->due_ns, node->scheduler->clock_ns);
 }
 
-/* One node in its parent's heaps. Returns true when the parent may have to settle, too. */
-static bool node_settle(struct scheduler_node *node)
+/* One node in its parent's heaps. Returns true when the parent may have to be updated, too. */
+static bool node_update(struct scheduler_node *node)
 {
 	struct scheduler_node *parent = node->parent;
 	bool ready = node_ready(node), changed;
 
 	if (ready && !heap_holds(&node->by_tag))
 		node_wake(node);
-	changed = settle_in(&parent->tags, &node->by_tag, ready ? node->tag : HEAP_KEY_NONE);
-	return settle_in(&parent->dues, &node->by_due, ready ? node_due(node) : HEAP_KEY_NONE) || changed;
+	changed = heap_update(&parent->tags, &node->by_tag, ready ? node->tag : HEAP_KEY_NONE);
+	return heap_update(&parent->dues, &node->by_due, ready ? node_due(node) : HEAP_KEY_NONE) || changed;
 }
 
-void node_settle_up(struct scheduler_node *node)
+void node_update_up(struct scheduler_node *node)
 {
-	while (node->parent && node_settle(node))
+	while (node->parent && node_update(node))
 		node = node->parent;
 }
 
@@ -130,7 +130,7 @@ void node_release(struct scheduler_node *node)
 	node->throttled = false;
 	node->throttled_total_ns += node->scheduler->now_ns - node->throttled_since_ns;
 	heap_remove(&node->scheduler->throttled, &node->by_ready);
-	node_settle_up(node);
+	node_update_up(node);
 }
 
 static void node_throttle(struct scheduler_node *node, uint64_t wait_ns)
@@ -140,7 +140,7 @@ static void node_throttle(struct scheduler_node *node, uint64_t wait_ns)
 	node->throttled = true;
 	node->throttled_since_ns = scheduler->now_ns;
 	heap_insert(&scheduler->throttled, &node->by_ready, scheduler->now_ns + wait_ns);
-	node_settle_up(node);
+	node_update_up(node);
 }
 
 /*
@@ -264,7 +264,7 @@ static void charge(struct scheduler_node *leaf, const struct scheduler_request *
 			bucket_take(&node->requests, 1);
 			bucket_take(&node->bytes, request->bytes);
 		}
-		node_settle(node);
+		node_update(node);
 	}
 }
 
@@ -352,7 +352,7 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
 		return;
 	}
 	leaf->first = leaf->last = request;
-	node_settle_up(leaf);
+	node_update_up(leaf);
 }
 
 unsigned scheduler_waiting(const struct scheduler *scheduler)

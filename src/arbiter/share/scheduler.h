@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sharing a physical disk in time: which of the waiting requests goes to the device next.
+ * Sharing a physical device in time: which of the waiting requests goes to the device next.
  *
  * A pure module: no threads, no I/O, no clock of its own (the time is an argument; one that is earlier than
  * the last counts as the last). The gate (gate.h) drives it under its lock; the simulator (tests/support)
- * drives it with a modelled disk.
+ * drives it with a modelled device.
  *
- * Requests wait at the leaves of a tree (group, guest, disk); every node has settings. Three promises, in
- * this order, for each node over all requests below it:
+ * Requests wait at the leaves of a tree (for instance group, guest, disk); every node has settings. Three
+ * promises, in this order, for each node over all requests below it:
  *
- *   limit        never more than max_iops and max_bandwidth, beyond `burst_ns` worth of them saved up while
- * idle reservation  at least reserved_ppb of the device's time, whatever the others ask for weight       of
- * what its parent gets, a share by weight among the siblings that want some
+ *   limit        never more than max_iops and max_bandwidth, beyond `burst_ns` worth of them saved up
+ *                while the node was idle
+ *   reservation  at least reserved_ppb of the device's time, whatever the other nodes ask for
+ *   weight       of what its parent gets, a share by weight among the siblings that want some
  *
  * and the device is never idle while a request waits that no limit holds back. The currency is device time:
- * each request carries its cost in nanoseconds as the cost model (disk_cost.h) estimates it; a device that is
- * fully busy carries out 1e9 ns of cost a second.
+ * each request carries its cost in nanoseconds, as the caller estimates it; a device that is fully busy
+ * carries out 1e9 ns of cost a second.
  */
 #ifndef VIADUCT_ARBITER_SHARE_SCHEDULER_H
 #define VIADUCT_ARBITER_SHARE_SCHEDULER_H
@@ -45,7 +46,7 @@ struct scheduler_settings {
 
 #define SCHEDULER_SETTINGS_DEFAULT { .weight = SCHEDULER_WEIGHT_DEFAULT }
 
-/* Embedded in whoever waits; the scheduler's between add and next. */
+/* Embedded in the request that waits. The scheduler uses it from scheduler_add() to scheduler_next(). */
 struct scheduler_request {
 	uint64_t cost_ns;		/* set by the caller, > 0; cut to about a minute */
 	uint64_t bytes;			/* set by the caller: counts against max_bandwidth */
@@ -89,10 +90,10 @@ unsigned scheduler_node_waiting(const struct scheduler_node *node);
 bool scheduler_node_limited(const struct scheduler_node *node);
 
 /*
- * Somebody waits for the end of the leaf's requests (each begin has its end): from now on they pass by the
- * limits of the leaf and of its parent, and are charged all the same, so that what comes later pays. Whoever
- * owes more than a second from an earlier time waits until it does not: over time, limits hold. Limits
- * further up are shared with others, and hold as always.
+ * The end of the leaf's requests is waited for (each begin has its end): from now on they pass by the limits
+ * of the leaf and of its parent, and are charged all the same, so that later requests pay. A leaf or parent
+ * that owes its limits more than a second from an earlier time lets requests pass only when it owes less:
+ * over time, limits hold. Limits further up are shared with other leaves, and hold as always.
  */
 void scheduler_drain_begin(struct scheduler_node *leaf, uint64_t now_ns);
 void scheduler_drain_end(struct scheduler_node *leaf);

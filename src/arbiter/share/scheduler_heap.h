@@ -5,7 +5,7 @@
  * eight children a node, 512 entries are four levels (against four children: 50 ns instead of 61 for a
  * decision). The same calls always give the same order, also among equal keys.
  *
- * Whoever is in a heap embeds a heap_place for it. Memory is taken by heap_reserve() only.
+ * A thing that is in a heap embeds a heap_place for that heap. Memory is taken by heap_reserve() only.
  */
 #ifndef VIADUCT_ARBITER_SHARE_SCHEDULER_HEAP_H
 #define VIADUCT_ARBITER_SHARE_SCHEDULER_HEAP_H
@@ -112,7 +112,7 @@ static inline uint32_t heap_least_child(const struct scheduler_heap *heap, uint3
 	return first + least;
 }
 
-/* … and downwards. */
+/* Puts `entry` where it belongs, from the free position `index` downwards. */
 static inline void heap_sink(struct scheduler_heap *heap, uint32_t index, struct heap_entry entry)
 {
 	uint32_t first;

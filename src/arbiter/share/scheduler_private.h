@@ -16,7 +16,7 @@
  * reservation, but what it gets by reservation counts for its weight: in sum it gets the larger of the two.
  *
  * A node is `ready` when a request waits below it which no limit between the two holds back. Exactly the
- * ready nodes are in their parent's heaps; node_settle() makes that true again after a change.
+ * ready nodes are in their parent's heaps; node_update() makes that true again after a change.
  */
 #ifndef VIADUCT_ARBITER_SHARE_SCHEDULER_PRIVATE_H
 #define VIADUCT_ARBITER_SHARE_SCHEDULER_PRIVATE_H
@@ -37,8 +37,9 @@
 /* Costs are cut to this, over a minute: cost * VIRTUAL_ONE stays far below 2^63. */
 #define COST_MAX_NS (1ull << 36)
 /*
- * What a node gets by reservation beyond its weight puts its tag ahead of its siblings. By more than this
- * much of its own device time it is not remembered, so that it is not left out for long when its siblings go.
+ * What a node gets by reservation beyond its weight puts its tag ahead of its siblings' tags, and the node
+ * then gets nothing by weight until they have caught up. A tag is put ahead by at most this much of the
+ * node's own device time (ns), so that a node whose reservation goes is not left out for long.
  */
 #define LEAD_MAX_NS 50000000ull
 
@@ -54,9 +55,9 @@
  * forgotten.
  */
 #define DUE_HORIZON_NS 20000000ull
-/* Whoever owes its limits more than this is not let past them when it is drained. */
+/* A drained node that owes its limits more than this is not let past them. */
 #define DRAIN_DEBT_MAX_NS 1000000000ull
-/* Reservations leave at least 1/2^5 = 3 % of the device to weights, whatever was promised: nobody starves. */
+/* Reservations leave at least 1/2^5 = 3 % of the device to weights, so that no node starves. */
 #define WEIGHT_PART_SHIFT 5
 
 /* In the order of use: adding to a busy leaf and taking from it touches its first two cache lines. */
@@ -110,7 +111,7 @@ struct scheduler {
 /* Moves both clocks on. */
 void scheduler_advance(struct scheduler *scheduler, uint64_t now_ns);
 /* Brings the heaps of all ancestors in line with what the node has become. */
-void node_settle_up(struct scheduler_node *node);
+void node_update_up(struct scheduler_node *node);
 /* A limit holds it back no more. */
 void node_release(struct scheduler_node *node);
 /* How long limits have held back the node and its ancestors, added up over all time (modulo 2^64). */

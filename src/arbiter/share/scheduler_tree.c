@@ -105,7 +105,7 @@ static void detach(struct scheduler_node *node)
 	parent->child_count--;
 	if (!node->children)
 		parent->draining -= node->draining;
-	node_settle_up(parent);
+	node_update_up(parent);
 }
 
 int scheduler_node_create(struct scheduler *scheduler, struct scheduler_node *parent,
@@ -174,7 +174,7 @@ int scheduler_node_move(struct scheduler_node *node, struct scheduler_node *pare
 			node_release(above);
 	detach(node);
 	attach(node, parent);
-	node_settle_up(node);
+	node_update_up(node);
 	return 0;
 }
 
@@ -202,7 +202,7 @@ void scheduler_node_set(struct scheduler_node *node, const struct scheduler_sett
 	node->tag = node->parent->virtual;
 	node->due_ns = node->scheduler->clock_ns;
 	set_limits(node, settings);
-	node_settle_up(node);
+	node_update_up(node);
 }
 
 void scheduler_drain_begin(struct scheduler_node *leaf, uint64_t now_ns)
