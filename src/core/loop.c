@@ -375,7 +375,7 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 
 	if (loop->idle_since_ns == 0) {
 		loop->idle_since_ns = now;
-		loop_settle(loop, now);
+		loop_charge_payer(loop, now);
 		loop_forgive(loop);
 	}
 	if (now - loop->idle_since_ns < loop->spin_ns) {
@@ -407,7 +407,7 @@ static void begin_turn(struct loop *loop)
 	counter_add(&loop->counters.turns, 1);
 	loop->now_ns = loop_clock_ns(loop);
 	if (loop->idle_since_ns == 0)
-		loop_settle(loop, loop->now_ns);
+		loop_charge_payer(loop, loop->now_ns);
 	else
 		loop_take_time(loop, loop->now_ns);
 }

@@ -199,7 +199,7 @@ void loop_pay(struct loop *loop, struct loop_account *account)
 		account = &loop->own;
 	if (account == loop->payer)
 		return;
-	loop_settle(loop, loop_clock_ns(loop));
+	loop_charge_payer(loop, loop_clock_ns(loop));
 	loop->payer = account;
 }
 
@@ -217,7 +217,7 @@ bool loop_slice_over(struct loop *loop)
 {
 	struct loop_share *share = loop->payer->share;
 
-	loop_settle(loop, loop_clock_ns(loop));
+	loop_charge_payer(loop, loop_clock_ns(loop));
 	if (share->phase != loop->phase) {
 		share->phase = loop->phase;
 		share->stop_ns = share->virtual_ns + LOOP_SLICE_NS;
@@ -267,7 +267,7 @@ static int submit_for(struct loop *loop, struct loop_account *account, bool get_
 	int result;
 
 	loop_pay(loop, account);
-	loop_settle(loop, loop_clock_ns(loop));
+	loop_charge_payer(loop, loop_clock_ns(loop));
 	result = submit(loop, get_events);
 	rest_ns = loop_take_time(loop, loop_clock_ns(loop));
 	account->entries = 0;
@@ -299,7 +299,7 @@ int loop_submit_entries(struct loop *loop, bool get_events)
 		return submit(loop, get_events);
 	}
 	loop_pay(loop, NULL);
-	loop_settle(loop, loop_clock_ns(loop));
+	loop_charge_payer(loop, loop_clock_ns(loop));
 	result = submit(loop, get_events);
 	share_out(loop, loop_take_time(loop, loop_clock_ns(loop)));
 	return result;

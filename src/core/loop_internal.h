@@ -105,7 +105,7 @@ static inline void loop_charge(struct loop *loop, struct loop_account *account, 
 }
 
 /* Charges the payer with the time until `now_ns`. */
-static inline void loop_settle(struct loop *loop, uint64_t now_ns)
+static inline void loop_charge_payer(struct loop *loop, uint64_t now_ns)
 {
 	loop_charge(loop, loop->payer, loop_take_time(loop, now_ns));
 }

@@ -230,7 +230,7 @@ static void pool_free(struct pool *pool)
  * What a crash left in the log was perhaps only in a cache, or in one mirror. A checkpoint makes it durable
  * before anybody relies on it, and repairs a superblock copy too.
  */
-static int settle(struct pool *pool, bool repair)
+static int make_durable(struct pool *pool, bool repair)
 {
 	if (pool->journal.failure == -EROFS || (!repair && pool->journal.position_blocks == 0))
 		return 0;
@@ -253,7 +253,7 @@ static int start_pool(struct host_disk *host, struct pool_image *image, bool rep
 	if (!error)
 		error = pool_commit_start(pool);
 	if (!error)
-		error = settle(pool, repair);
+		error = make_durable(pool, repair);
 	if (error) {
 		pool_free(pool);
 		return error;

@@ -67,7 +67,7 @@ static int take_marks(struct pool *pool)
 	for (struct pool_disk *disk = pool->first_disk; disk; disk = disk->next)
 		disk->covering = __atomic_load_n(&disk->uncovered, __ATOMIC_SEQ_CST);
 	/* Whatever is counted in `covering` is in the dirty bitmap afterwards. */
-	pool_marks_settle(pool);
+	pool_marks_wait(pool);
 	return pool_dirty_take(pool, note_mark);
 }
 

@@ -111,7 +111,7 @@ static void marking_end(struct pool *pool, unsigned parity)
 	__atomic_fetch_sub(&pool->marking[parity], 1, __ATOMIC_SEQ_CST);
 }
 
-void pool_marks_settle(struct pool *pool)
+void pool_marks_wait(struct pool *pool)
 {
 	unsigned old = __atomic_fetch_xor(&pool->mark_parity, 1, __ATOMIC_SEQ_CST) & 1;
 

@@ -69,7 +69,7 @@ void pool_live_finish(struct pool *pool);
 /* Live bits of an extent that no worker can reach; not marked as dirty. */
 void pool_live_set(struct pool *pool, uint32_t extent, uint16_t bits);
 /* Waits until every mark that began before is complete. Journal's lock held. */
-void pool_marks_settle(struct pool *pool);
+void pool_marks_wait(struct pool *pool);
 /*
  * Takes the dirty extents: calls take() in ascending order for each, with its live bits. Stops at, and
  * returns, the first error. Journal's lock held.
