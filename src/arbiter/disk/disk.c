@@ -61,7 +61,7 @@ void disk_destroy(struct disk *disk)
 {
 	if (!disk)
 		return;
-	assert(!disk->channels);
+	assert(!disk->channels && disk->channel_count == 0);
 	grain_locks_finish(&disk->grain_locks);
 	pthread_mutex_destroy(&disk->channels_mutex);
 	free(disk);
@@ -115,6 +115,7 @@ void disk_on_resize(struct disk *disk, void (*resized)(void *context), void *con
 
 void disk_resized(struct disk *disk)
 {
+	assert(disk->host->geometry.block_bytes == disk->geometry.block_bytes);
 	__atomic_store_n(&disk->host_size_bytes,
 			 align_down(disk->host->geometry.size_bytes, disk->geometry.block_bytes),
 			 __ATOMIC_RELAXED);
@@ -179,8 +180,10 @@ void disk_channel_close(struct disk_channel *channel)
 
 	assert(counter_read(&channel->stats.in_flight) == 0 && !channel->zeroing);
 	pthread_mutex_lock(&disk->channels_mutex);
-	while (*link != channel)
+	assert(disk->channel_count > 0);
+	while (*link && *link != channel)
 		link = &(*link)->next;
+	assert(*link);
 	*link = channel->next;
 	disk->channel_count--;
 	stats_merge(&disk->closed, &channel->stats);

@@ -14,6 +14,7 @@
  * All coefficients together follow the rate, but by 0.1 % in a second at most: after minutes, a device is as
  * slow as it says.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "arbiter/disk/disk_cost.h"
@@ -57,6 +58,7 @@ struct cost_line cost_line_through(uint64_t small_bytes, uint64_t small_ns, uint
 {
 	uint64_t per_kib = 0, moving;
 
+	assert(small_bytes % 512 == 0 && large_bytes % 512 == 0);
 	if (large_bytes > small_bytes && large_ns > small_ns)
 		per_kib = to_u32(2 * (large_ns - small_ns) / ((large_bytes - small_bytes) / 512));
 	moving = small_bytes / 512 * per_kib / 2;
@@ -151,6 +153,7 @@ static void move(struct cost_correction *correction, unsigned kind, unsigned ter
 {
 	double start = start_of(correction, kind, term), *fine = &correction->fine[kind][term];
 
+	assert(*fine >= 0);
 	*fine = clamp(*fine * (1 + step), start / DRIFT_MAX, start * DRIFT_MAX);
 }
 
@@ -215,6 +218,7 @@ void disk_cost_observe(struct disk_cost *cost, struct cost_correction *correctio
 
 	if (wall <= 0)
 		return;
+	assert(correction->rate >= 0 && correction->usual_rate >= 0);
 	correction->rate = smoothed(correction->rate, carried_out / wall, wall, RATE_SMOOTH_NS);
 	if (!correction->started)
 		memcpy(correction->usual, parts, sizeof(parts));

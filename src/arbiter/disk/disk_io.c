@@ -12,6 +12,7 @@
  * its flush to another process that has taken over the disk, and is told "durable" there: that process must
  * know the mark.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -54,12 +55,23 @@ bool disk_place(const struct disk *disk, uint64_t offset_bytes, uint64_t length_
 	}
 	if (!pool_lookup(disk->part, offset_bytes, length_bytes, &span))
 		return false;
+	assert(span.length_bytes > 0 && span.length_bytes <= length_bytes);
 	*ret_range = (struct placed_range){ span.offset_bytes, span.length_bytes };
 	*ret_state = span.state;
 	return true;
 }
 
 /* ---- completion ---- */
+
+/* A request that was taken is given back once; done() follows. */
+static void give_back(struct disk_request_private *private)
+{
+	struct disk_stats *stats = &private->channel->stats;
+
+	assert(private->busy && counter_read(&stats->in_flight) > 0);
+	private->busy = false;
+	counter_add(&stats->in_flight, (uint64_t)-1);
+}
 
 static void leave(struct disk_request *request)
 {
@@ -89,16 +101,14 @@ void disk_finish(struct host_io *io, int error)
 		counter_add(&stats->bytes[op], request->length_bytes);
 		histogram_add(&stats->latency[op], loop_now_ns(private->channel->loop) - private->start_ns);
 	}
-	counter_add(&stats->in_flight, (uint64_t)-1);
+	give_back(private);
 	request->done(request, error);
 }
 
 static void refuse(struct disk_request *request, int error)
 {
-	struct disk_stats *stats = &disk_private(request)->channel->stats;
-
-	counter_add(&stats->refused, 1);
-	counter_add(&stats->in_flight, (uint64_t)-1);
+	counter_add(&disk_private(request)->channel->stats.refused, 1);
+	give_back(disk_private(request));
 	request->done(request, error);
 }
 
@@ -119,6 +129,7 @@ void disk_flush(struct disk_request *request)
 	struct disk_request_private *private = disk_private(request);
 	struct disk *disk = private->channel->disk;
 
+	assert(private->busy && !private->cut && !private->lock.held);
 	leave(request);
 	if (disk->pool && pool_disk_dirty(disk->part)) {
 		private->commit.loop = private->channel->loop;
@@ -258,6 +269,7 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 	private->done_bytes = 0;
 	private->cut = false;
 	private->gated = false;
+	private->busy = true;
 	private->lock.held = false;
 	counter_add(&channel->stats.in_flight, 1);
 

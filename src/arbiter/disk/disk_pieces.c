@@ -10,6 +10,7 @@
  *   blank piece:   READ fills zeroes; DISCARD and WRITE_ZEROES do nothing;
  *                  WRITE locks its grains, zeroes what it does not cover (ZERO), writes, marks the grains
  */
+#include <assert.h>
 #include <errno.h>
 
 #include "arbiter/disk/disk_internal.h"
@@ -40,6 +41,7 @@ static void end_piece(struct disk_request *request)
 	struct disk_request_private *private = disk_private(request);
 	uint64_t offset = request->offset_bytes + private->done_bytes;
 
+	assert(private->done_bytes + private->piece_bytes <= request->length_bytes);
 	if (private->lock.held) {
 		uint64_t first = align_down(offset, POOL_GRAIN_BYTES);
 		uint64_t end = align_up(offset + private->piece_bytes, POOL_GRAIN_BYTES);
@@ -57,6 +59,7 @@ static void io_done(struct host_io *io, int error)
 	struct disk_request *request = disk_request_of_io(io);
 	struct disk_request_private *private = disk_private(request);
 
+	assert(private->busy && private->step != STEP_LOCKING);
 	if (private->cut) {
 		iov_window_close(&private->window);
 		private->cut = false;
@@ -89,6 +92,7 @@ static void submit_data(struct disk_request *request, struct placed_range range)
 	struct disk_request_private *private = disk_private(request);
 	struct host_io *io = &private->io;
 
+	assert(!private->cut && range.length_bytes <= request->length_bytes - private->done_bytes);
 	private->piece_bytes = range.length_bytes;
 	io->iov = request->iov;
 	io->iov_count = request->iov_count;
@@ -122,6 +126,7 @@ static void write_blank(struct disk_request *request)
 	uint64_t offset = request->offset_bytes + private->done_bytes, end = offset + private->piece_bytes;
 	uint64_t in_grain = offset % POOL_GRAIN_BYTES;
 
+	assert(!lock->held && private->step == STEP_PIECES && private->piece_bytes > 0);
 	if (in_grain == 0 && private->piece_bytes >= POOL_GRAIN_BYTES)
 		end = align_down(end, POOL_GRAIN_BYTES);
 	else if (end - offset > POOL_GRAIN_BYTES - in_grain)
@@ -162,6 +167,7 @@ static void write_blank_locked(struct disk_request *request)
 	struct placed_range range;
 	enum pool_state state;
 
+	assert(private->lock.held && private->step == STEP_LOCKING);
 	/* The disk may end within the grain; growing it clears what lies behind. */
 	if (private->piece_bytes % POOL_GRAIN_BYTES != 0 &&
 	    disk_place(private->channel->disk, grain, behind < POOL_GRAIN_BYTES ? behind : POOL_GRAIN_BYTES,
@@ -248,6 +254,7 @@ void disk_zero_task(struct loop_task *task)
 	struct disk_channel *channel = container_of(task, struct disk_channel, zero_task);
 	struct disk_request *request = channel->zeroing;
 
+	assert(request && disk_private(request)->channel == channel);
 	if (loop_slice_over(channel->loop)) {
 		loop_defer(channel->loop, task);
 		return;

@@ -37,6 +37,7 @@ bool grain_lock_acquire(struct grain_locks *locks, struct grain_lock *lock)
 	struct grain_lock **link = &locks->first;
 	bool held;
 
+	assert(lock->grain_count > 0);
 	lock->next = NULL;
 	pthread_mutex_lock(&locks->mutex);
 	while (*link)
@@ -51,6 +52,7 @@ static void run_granted(struct loop_message *message)
 {
 	struct grain_lock *lock = container_of(message, struct grain_lock, message);
 
+	assert(lock->held);
 	lock->granted(lock);
 }
 
@@ -60,8 +62,9 @@ void grain_lock_release(struct grain_locks *locks, struct grain_lock *lock)
 
 	pthread_mutex_lock(&locks->mutex);
 	assert(lock->held);
-	while (*link != lock)
+	while (*link && *link != lock)
 		link = &(*link)->next;
+	assert(*link);
 	*link = lock->next;
 	lock->held = false;
 	for (struct grain_lock *waiting = locks->first; waiting; waiting = waiting->next) {

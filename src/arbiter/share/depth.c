@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/share/depth.h"
 
+#include <assert.h>
+
 /* The bound never closes further than to 1/64, and one request. */
 #define OPENING_LEAST (DEPTH_OPEN / 64)
 
@@ -21,6 +23,7 @@ static void set_opening(struct depth *depth, uint32_t opening)
 	if (depth->parallel == 0)
 		depth->parallel = 1;
 	depth->window_ns = depth->window_max_ns * opening / DEPTH_OPEN * depth->speed / SPEED_FULL;
+	assert(depth->parallel > 0 && depth->window_ns <= depth->window_max_ns);
 }
 
 void depth_set_rate(struct depth *depth, double rate)
@@ -37,6 +40,7 @@ static void set_stock(struct depth *depth, uint64_t stock_ns, uint64_t now_ns)
 		stock_ns = DEPTH_STOCK_LEAST_NS;
 	if (stock_ns > depth->stock_max_ns)
 		stock_ns = depth->stock_max_ns;
+	assert(stock_ns >= DEPTH_STOCK_LEAST_NS);
 	depth->stock_ns = stock_ns;
 	depth->stock_since_ns = now_ns;
 	depth->slack_ns = INT64_MAX;
@@ -85,6 +89,7 @@ static void period_begin(struct depth *depth, uint64_t now_ns)
 
 static void period_end(struct depth *depth, uint64_t now_ns)
 {
+	assert(depth->missed <= depth->seen);
 	if ((uint64_t)depth->missed * 100 > depth->seen) {
 		set_opening(depth, depth->opening / 4 * 3);
 		depth->shrunk_ns = now_ns;

@@ -13,6 +13,7 @@
 #ifndef VIADUCT_ARBITER_SHARE_DEPTH_H
 #define VIADUCT_ARBITER_SHARE_DEPTH_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -72,8 +73,10 @@ static inline void depth_enter(struct depth *depth, uint64_t cost_ns)
 
 static inline void depth_leave(struct depth *depth, uint64_t cost_ns)
 {
+	assert(depth->inside > 0 && depth->inside_ns >= cost_ns);
 	depth->inside--;
 	depth->inside_ns -= cost_ns;
+	assert(depth->inside > 0 || depth->inside_ns == 0);
 }
 
 /*

@@ -46,6 +46,7 @@ static void catch_up(struct gate_port *port, struct gate_pass *pass)
 	struct gate *gate = port->gate;
 
 	gate_lease_settle(port);
+	assert(gate->depth.inside >= port->inside && gate->depth.inside_ns >= port->inside_ns);
 	if (port->cost_generation == gate->cost_generation)
 		return;
 	gate->device->ops->port_costs(gate->device, port->owner, pass);
@@ -75,6 +76,7 @@ static bool gate_room(const struct gate *gate)
 
 static void window_begin(struct gate *gate, uint64_t now_ns)
 {
+	assert(gate->busy && now_ns >= gate->busy_since_ns);
 	gate->busy_since_ns = now_ns;
 	gate->device->ops->window_begin(gate->device);
 }
@@ -109,6 +111,8 @@ void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, s
 		depth_enter(&gate->depth, request->cost_ns);
 		gate_lane_grant(pass, here, tell);
 	}
+	/* What still waits, waits for a limit. */
+	assert(scheduler_waiting(gate->scheduler) == 0 || !gate->holders);
 	gate->busy = false;
 	gate_lane_wake_at(here, ready_ns);
 }
@@ -187,7 +191,7 @@ static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
 	struct gate_port *port = pass->port;
 	struct depth *depth = &port->gate->depth;
 
-	assert(port->inside > 0);
+	assert(port->inside > 0 && port->inside_ns >= pass->waiting.cost_ns);
 	look(port->lane, pass->waiting.cost_ns);
 	port->inside--;
 	port->inside_ns -= pass->waiting.cost_ns;

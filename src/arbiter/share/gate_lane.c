@@ -42,6 +42,7 @@ void gate_lane_grant(struct gate_pass *pass, const struct gate_lane *here, struc
 {
 	struct gate_lane *lane = pass->port->lane;
 
+	assert(!lane->closing && !lane->granted == !lane->granted_last);
 	pass->waiting.next = NULL;
 	if (lane->granted_last)
 		lane->granted_last->waiting.next = &pass->waiting;
@@ -151,8 +152,10 @@ static void lane_free(struct gate_lane *lane)
 	bool last;
 
 	pthread_mutex_lock(&gate->lock);
-	while (*link != lane)
+	assert(lane->closing && !lane->posted && lane->ports == 0 && !lane->granted);
+	while (*link && *link != lane)
 		link = &(*link)->next;
+	assert(*link);
 	*link = lane->next;
 	last = gate->destroyed && !gate->lanes;
 	pthread_mutex_unlock(&gate->lock);
@@ -167,6 +170,7 @@ static void message_came(struct loop_message *message)
 	bool closing;
 
 	pthread_mutex_lock(&lane->gate->lock);
+	assert(lane->posted);
 	lane->posted = false;
 	closing = lane->closing;
 	pthread_mutex_unlock(&lane->gate->lock);
@@ -234,7 +238,7 @@ void gate_lane_put(struct gate_lane *lane)
 		pthread_mutex_unlock(&gate->lock);
 		return;
 	}
-	assert(!lane->granted);
+	assert(!lane->granted && !lane->closing);
 	loop_timer_stop(lane->loop, &lane->timer);
 	tell_another(gate, lane, &tell);
 	lane->closing = true;

@@ -44,8 +44,8 @@ static void unlink_port(struct gate_port **link, const struct gate_port *port)
 {
 	while (*link && *link != port)
 		link = &(*link)->lease.next;
-	if (*link)
-		*link = port->lease.next;
+	assert(*link);
+	*link = port->lease.next;
 }
 
 void gate_lease_revoke(struct gate *gate)
@@ -54,6 +54,8 @@ void gate_lease_revoke(struct gate *gate)
 
 	for (struct gate_port *port = gate->holders; port; port = next) {
 		next = port->lease.next;
+		assert(port->lease.held && !port->lease.settling && gate->holder_count > 0);
+		gate->holder_count--;
 		__atomic_store_n(&port->lease.held, false, __ATOMIC_RELAXED);
 		if (__atomic_load_n(&port->lease.inside, __ATOMIC_RELAXED) == 0)
 			continue;
@@ -62,7 +64,7 @@ void gate_lease_revoke(struct gate *gate)
 		gate->settling = port;
 	}
 	gate->holders = NULL;
-	gate->holder_count = 0;
+	assert(gate->holder_count == 0);
 }
 
 static bool for_lease(const struct gate_port *port)
@@ -100,6 +102,8 @@ static void give(struct gate_port *port)
 {
 	struct gate *gate = port->gate;
 
+	assert(!port->lease.held && port->lease.inside == 0 && port->lease.inside_ns == 0);
+	assert(gate->depth.inside >= port->inside && gate->depth.inside_ns >= port->inside_ns);
 	gate_lease_count(&port->lease, (int)port->inside, (int64_t)port->inside_ns);
 	gate->depth.inside -= port->inside;
 	gate->depth.inside_ns -= port->inside_ns;
@@ -148,6 +152,7 @@ void gate_lease_close(struct gate_port *port)
 
 	if (port->lease.held) {
 		unlink_port(&gate->holders, port);
+		assert(gate->holder_count > 0);
 		gate->holder_count--;
 		divide(gate);
 		port->lease.held = false;

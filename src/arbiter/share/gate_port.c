@@ -68,7 +68,7 @@ void gate_port_close(struct gate_port *port)
 	gate = port->gate;
 	pthread_mutex_lock(&gate->lock);
 	gate_lease_close(port);
-	assert(port->inside == 0);
+	assert(port->inside == 0 && port->inside_ns == 0 && port->node->ports > 0);
 	if (port->draining)
 		scheduler_drain_end(port->node->node);
 	port->node->ports--;
@@ -104,6 +104,8 @@ int gate_create(struct gate_device *device, uint32_t parallel, uint64_t request_
 
 void gate_free(struct gate *gate)
 {
+	assert(gate->destroyed && !gate->lanes && !gate->holders && !gate->settling);
+	assert(gate->depth.inside == 0 && gate->depth.inside_ns == 0);
 	scheduler_destroy(gate->scheduler);
 	pthread_mutex_destroy(&gate->lock);
 	free(gate);
@@ -117,6 +119,7 @@ void gate_destroy(struct gate *gate)
 		return;
 	assert(!gate->children);
 	pthread_mutex_lock(&gate->lock);
+	assert(!gate->destroyed);
 	gate->destroyed = true;
 	last = !gate->lanes;
 	pthread_mutex_unlock(&gate->lock);

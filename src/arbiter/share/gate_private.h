@@ -11,6 +11,7 @@
 #ifndef VIADUCT_ARBITER_SHARE_GATE_PRIVATE_H
 #define VIADUCT_ARBITER_SHARE_GATE_PRIVATE_H
 
+#include <assert.h>
 #include <pthread.h>
 
 #include "arbiter/share/depth.h"
@@ -126,6 +127,8 @@ uint64_t gate_now(struct gate *gate, const struct gate_lane *lane);
 
 static inline void gate_lease_count(struct gate_lease *lease, int requests, int64_t cost_ns)
 {
+	assert(requests >= 0 || lease->inside >= -(uint32_t)requests);
+	assert(cost_ns >= 0 || lease->inside_ns >= -(uint64_t)cost_ns);
 	__atomic_store_n(&lease->inside, lease->inside + (uint32_t)requests, __ATOMIC_RELAXED);
 	__atomic_store_n(&lease->inside_ns, lease->inside_ns + (uint64_t)cost_ns, __ATOMIC_RELAXED);
 }

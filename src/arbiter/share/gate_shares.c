@@ -20,11 +20,10 @@ static int refuse(struct gate_error *error, int code, const char *format, ...)
 {
 	va_list arguments;
 
-	if (error) {
-		va_start(arguments, format);
+	va_start(arguments, format);
+	if (error)
 		vsnprintf(error->text, sizeof(error->text), format, arguments);
-		va_end(arguments);
-	}
+	va_end(arguments);
 	return code;
 }
 
@@ -34,6 +33,7 @@ static void link_node(struct gate_node *node, struct gate_node *parent)
 {
 	struct gate_node **list = parent ? &parent->children : &node->gate->children;
 
+	assert(parent != node && (!parent || parent->gate == node->gate));
 	node->parent = parent;
 	node->next = *list;
 	*list = node;
@@ -43,8 +43,9 @@ static void unlink_node(struct gate_node *node)
 {
 	struct gate_node **link = node->parent ? &node->parent->children : &node->gate->children;
 
-	while (*link != node)
+	while (*link && *link != node)
 		link = &(*link)->next;
+	assert(*link);
 	*link = node->next;
 }
 

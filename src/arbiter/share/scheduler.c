@@ -127,6 +127,7 @@ uint64_t node_throttled_ns(const struct scheduler_node *node)
 
 void node_release(struct scheduler_node *node)
 {
+	assert(node->throttled && node->throttled_since_ns <= node->scheduler->now_ns);
 	node->throttled = false;
 	node->throttled_total_ns += node->scheduler->now_ns - node->throttled_since_ns;
 	heap_remove(&node->scheduler->throttled, &node->by_ready);
@@ -137,6 +138,7 @@ static void node_throttle(struct scheduler_node *node, uint64_t wait_ns)
 {
 	struct scheduler *scheduler = node->scheduler;
 
+	assert(!node->throttled && wait_ns > 0);
 	node->throttled = true;
 	node->throttled_since_ns = scheduler->now_ns;
 	heap_insert(&scheduler->throttled, &node->by_ready, scheduler->now_ns + wait_ns);
@@ -304,6 +306,7 @@ static struct scheduler_request *leaf_pop(struct scheduler_node *leaf)
 	uint64_t now_ns = leaf->scheduler->now_ns;
 	uint64_t throttled_ns = node_throttled_ns(leaf) - request->throttled_ns;
 
+	assert(leaf->waiting > 0 && request->node == leaf);
 	leaf->first = request->next;
 	leaf->waiting--;
 	leaf->scheduler->waiting--;
@@ -347,6 +350,7 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
 	request->next = NULL;
 	leaf->waiting++;
 	scheduler->waiting++;
+	assert(!leaf->first == (leaf->waiting == 1));
 	if (leaf->first) {
 		leaf->last = leaf->last->next = request;
 		return;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/share/scheduler_bucket.h"
 
+#include <assert.h>
+
 #include "core/clock.h"
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -10,6 +12,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 static void fill(struct scheduler_bucket *bucket, uint64_t now_ns)
 {
+	assert(now_ns >= bucket->filled_ns);
 	bucket->level += (bucket_level)(now_ns - bucket->filled_ns) * bucket->rate;
 	if (bucket->level > bucket->capacity)
 		bucket->level = bucket->capacity;
@@ -32,6 +35,7 @@ void bucket_set(struct scheduler_bucket *bucket, uint64_t rate, uint64_t burst_n
 	else if (bucket->level < 0 && (old != bucket->rate || capacity != bucket->capacity))
 		bucket->level = 0;
 	bucket->capacity = capacity;
+	assert(bucket->level <= capacity);
 }
 
 uint64_t bucket_wait_ns(struct scheduler_bucket *bucket, uint64_t tokens, uint64_t now_ns)
@@ -55,6 +59,7 @@ uint64_t bucket_wait_ns(struct scheduler_bucket *bucket, uint64_t tokens, uint64
 
 void bucket_take(struct scheduler_bucket *bucket, uint64_t tokens)
 {
+	assert(bucket->level <= bucket->capacity);
 	if (bucket->rate != 0)
 		bucket->level -= (bucket_level)tokens * NS_PER_S;
 }

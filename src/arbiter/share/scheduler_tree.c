@@ -29,7 +29,7 @@ void scheduler_destroy(struct scheduler *scheduler)
 {
 	if (!scheduler)
 		return;
-	assert(scheduler->node_count == 0);
+	assert(scheduler->node_count == 0 && scheduler->waiting == 0 && !scheduler->root.children);
 	heaps_free(&scheduler->root);
 	heap_finish(&scheduler->throttled);
 	free(scheduler);
@@ -78,6 +78,7 @@ static int reserve_child(struct scheduler_node *parent)
 
 static void attach(struct scheduler_node *node, struct scheduler_node *parent)
 {
+	assert(node->scheduler == parent->scheduler && !parent->first);
 	node->parent = parent;
 	node->sibling = parent->children;
 	parent->children = node;
@@ -94,7 +95,7 @@ static void detach(struct scheduler_node *node)
 {
 	struct scheduler_node *parent = node->parent, **link;
 
-	assert(parent);
+	assert(parent && parent->child_count > 0);
 	if (heap_holds(&node->by_tag))
 		heap_remove(&parent->tags, &node->by_tag);
 	if (heap_holds(&node->by_due))
@@ -142,6 +143,7 @@ void scheduler_node_destroy(struct scheduler_node *node)
 	assert(!node->children && !node->first);
 	if (node->throttled)
 		node_release(node);
+	assert(node->draining == 0 && node->scheduler->node_count > 0);
 	detach(node);
 	node->scheduler->node_count--;
 	heaps_free(node);
@@ -195,6 +197,7 @@ void scheduler_node_set(struct scheduler_node *node, const struct scheduler_sett
 			uint64_t now_ns)
 {
 	assert(settings->weight >= 1 && settings->weight <= SCHEDULER_WEIGHT_SUM_MAX);
+	assert(settings->reserved_ppb <= PPB);
 	scheduler_advance(node->scheduler, now_ns);
 	node->settings = *settings;
 	node->tag_step = VIRTUAL_ONE / settings->weight;
@@ -219,7 +222,7 @@ void scheduler_drain_begin(struct scheduler_node *leaf, uint64_t now_ns)
 
 void scheduler_drain_end(struct scheduler_node *leaf)
 {
-	assert(leaf->draining > 0);
+	assert(leaf->draining > 0 && leaf->parent->draining >= leaf->draining);
 	leaf->draining--;
 	leaf->parent->draining--;
 	if (leaf->draining == 0)
