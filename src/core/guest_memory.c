@@ -68,7 +68,10 @@ fail_alloc:
 
 static void mapping_put(struct guest_mapping *mapping)
 {
-	if (__atomic_sub_fetch(&mapping->references, 1, __ATOMIC_ACQ_REL) > 0)
+	unsigned before = __atomic_fetch_sub(&mapping->references, 1, __ATOMIC_ACQ_REL);
+
+	assert(before > 0);
+	if (before > 1)
 		return;
 	memory_guard_remove(mapping->base);
 	munmap(mapping->base, mapping->bytes);
@@ -95,13 +98,18 @@ struct guest_memory *guest_memory_create(void)
 
 struct guest_memory *guest_memory_get(struct guest_memory *memory)
 {
-	__atomic_add_fetch(&memory->references, 1, __ATOMIC_RELAXED);
+	unsigned before = __atomic_fetch_add(&memory->references, 1, __ATOMIC_RELAXED);
+
+	assert(before > 0);
 	return memory;
 }
 
 void guest_memory_put(struct guest_memory *memory)
 {
-	if (!memory || __atomic_sub_fetch(&memory->references, 1, __ATOMIC_ACQ_REL) > 0)
+	unsigned before = memory ? __atomic_fetch_sub(&memory->references, 1, __ATOMIC_ACQ_REL) : 2;
+
+	assert(before > 0);
+	if (before > 1)
 		return;
 	for (unsigned i = 0; i < memory->count; i++)
 		mapping_put(memory->region[i].mapping);
@@ -166,6 +174,10 @@ int guest_memory_add(const struct guest_memory *old, const struct guest_region_d
 	}
 	while (at < old->count && old->region[at].guest_address < added.guest_address)
 		at++;
+	/* In order and apart: guest_memory_find() relies on it, description_check() has seen to it. */
+	assert(at == 0 ||
+	       added.guest_address - old->region[at - 1].guest_address >= old->region[at - 1].size);
+	assert(at == old->count || old->region[at].guest_address - added.guest_address >= added.size);
 	memcpy(memory->region, old->region, at * sizeof(added));
 	memory->region[at] = added;
 	memcpy(memory->region + at + 1, old->region + at, (old->count - at) * sizeof(added));

@@ -69,6 +69,7 @@ void iov_window_open(struct iov_window *window, struct iovec *iov, unsigned coun
 /* The last element is restored first: when the window has one element, saved_first is the whole truth. */
 void iov_window_close(struct iov_window *window)
 {
+	assert(window->count > 0);
 	window->iov[window->count - 1] = window->saved_last;
 	window->iov[0] = window->saved_first;
 }

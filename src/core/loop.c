@@ -223,6 +223,7 @@ void loop_post(struct loop *loop, struct loop_message *message)
 {
 	struct loop_message *head = __atomic_load_n(&loop->messages, __ATOMIC_RELAXED);
 
+	assert(message->run && message != head);
 	do
 		message->next = head;
 	while (!__atomic_compare_exchange_n(&loop->messages, &head, message, true, __ATOMIC_RELEASE,
@@ -249,6 +250,7 @@ static void run_messages(struct loop *loop)
 		struct loop_message *message = oldest;
 
 		oldest = oldest->next;
+		assert(message->run);
 		message->run(message);
 	}
 }
@@ -278,6 +280,7 @@ static void complete(struct loop *loop, struct loop_op *op, int result, unsigned
 {
 	struct loop_account *account = op->account;
 
+	assert(op->done && (!account || account->users > 0));
 	loop_pay_on(loop, account);
 	if (cqe_flags & IORING_CQE_F_MORE) {
 		op->done(op, result, cqe_flags);

@@ -68,14 +68,18 @@ struct loop_guest *loop_guest_get(struct loop_guest *guest)
 static void share_put(struct guest_share *share)
 {
 	/* Release and acquire: whoever frees it sees what the others did to it. */
-	if (__atomic_sub_fetch(&share->users, 1, __ATOMIC_ACQ_REL) > 0)
+	unsigned before = __atomic_fetch_sub(&share->users, 1, __ATOMIC_ACQ_REL);
+
+	assert(before > 0);
+	if (before > 1)
 		return;
-	assert(!share->share.pollers);
+	assert(!share->share.pollers && share->share.awake == 0);
 	free(share);
 }
 
 void loop_guest_put(struct loop_guest *guest)
 {
+	assert(!guest || guest->users > 0);
 	if (!guest || --guest->users > 0)
 		return;
 	while (guest->shares) {
@@ -139,6 +143,7 @@ void loop_account_close(struct loop_account *account)
 
 struct loop_account *loop_account_get(struct loop_account *account)
 {
+	assert(account->users > 0);	/* it is alive: another name holds it */
 	account->users++;
 	return account;
 }
@@ -149,12 +154,14 @@ static void leave_submitters(struct loop *loop, struct loop_account *account)
 
 	while (*link && *link != account)
 		link = &(*link)->next;
+	assert(!*link == (account->entries == 0));
 	if (*link)
 		*link = account->next;
 }
 
 void loop_account_put(struct loop *loop, struct loop_account *account)
 {
+	assert(account->users > 0);
 	if (--account->users > 0)
 		return;
 	if (loop->payer == account)
@@ -348,6 +355,7 @@ static void link_share(struct loop *loop, struct loop_share *share)
 
 static void unlink_share(struct loop *loop, struct loop_share *share)
 {
+	assert(share->previous ? share->previous->next == share : loop->shares == share);
 	if (loop->next_share == share)
 		loop->next_share = share->next;
 	if (share->next)
@@ -380,6 +388,7 @@ void loop_poller_remove(struct loop *loop, struct loop_poller *poller)
 
 	if (!poller->awake)
 		return;
+	assert(poller->previous ? poller->previous->next == poller : share->pollers == poller);
 	if (share->next_poller == poller)
 		share->next_poller = poller->next;
 	if (poller->next)

@@ -3,6 +3,7 @@
  * What a loop waits for or runs: watches, timers, tasks; pollers are in loop_account.c. The turn itself is in
  * loop.c.
  */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ static void watch_arm(struct loop_watch_slot *slot)
 {
 	struct io_uring_sqe *sqe = loop_sqe(slot->loop);
 
+	assert(!slot->armed && slot->watch);
 	io_uring_prep_poll_multishot(sqe, slot->fd, slot->events);
 	io_uring_sqe_set_data(sqe, &slot->op);
 	loop_op_account(&slot->op, slot->watch->account);
@@ -36,6 +38,8 @@ static void watch_disarm(struct loop_watch_slot *slot)
 
 static void watch_free(struct loop_watch_slot *slot)
 {
+	assert(!slot->armed && !slot->watch && !slot->op.account);
+	assert(slot->previous ? slot->previous->next == slot : slot->loop->watches == slot);
 	if (slot->next)
 		slot->next->previous = slot->previous;
 	if (slot->previous)
@@ -49,6 +53,7 @@ static void watch_done(struct loop_op *op, int result, unsigned cqe_flags)
 {
 	struct loop_watch_slot *slot = container_of(op, struct loop_watch_slot, op);
 
+	assert(slot->armed);
 	if (slot->watch && !slot->paused && result > 0)
 		slot->watch->ready(slot->watch, (unsigned)result);
 	else if (slot->watch && !slot->paused && result < 0 && result != -ECANCELED)
@@ -132,6 +137,7 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t dead
 		previous = *link;
 		link = &previous->next;
 	}
+	assert(!previous || previous->deadline_ns <= timer->deadline_ns);
 	timer->previous = previous;
 	timer->next = *link;
 	if (timer->next)
@@ -143,6 +149,7 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 {
 	if (timer->deadline_ns == 0)
 		return;
+	assert(timer->previous ? timer->previous->next == timer : loop->timers == timer);
 	if (timer->previous)
 		timer->previous->next = timer->next;
 	else
@@ -196,8 +203,9 @@ void loop_defer_cancel(struct loop *loop, struct loop_task *task)
 
 	if (!task->queued)
 		return;
-	while (*link != task)
+	while (*link && *link != task)
 		link = &(*link)->next;
+	assert(*link);
 	*link = task->next;
 	if (!*link)
 		loop->tasks_end = link;
@@ -216,6 +224,7 @@ void loop_run_tasks(struct loop *loop)
 		struct loop_task *task = loop->tasks;
 		struct loop_account *account = task->account;
 
+		assert(task->queued && account->users > 0);
 		loop->tasks = task->next;
 		if (!loop->tasks)
 			loop->tasks_end = &loop->tasks;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/memory_guard.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -121,6 +122,7 @@ bool memory_guard_admits(unsigned mappings, unsigned long long bytes, unsigned l
 
 static void occupy(struct guard *guard, void *base, size_t bytes, size_t page_bytes, bool *lost)
 {
+	assert(base && bytes % page_bytes == 0);
 	__atomic_store_n(&guard->replaced, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&guard->bytes, bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&guard->page_bytes, page_bytes, __ATOMIC_RELAXED);
@@ -157,6 +159,7 @@ void memory_guard_remove(void *base)
 
 		if (guard->base != (uintptr_t)base)
 			continue;
+		assert(guard_count > 0 && guard_bytes >= guard->bytes);
 		__atomic_store_n(&guard->base, 0, __ATOMIC_RELEASE);
 		__atomic_sub_fetch(&replaced_pages, guard->replaced, __ATOMIC_RELAXED);
 		__atomic_sub_fetch(&guard_count, 1, __ATOMIC_RELAXED);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/stats.h"
 
+#include <assert.h>
+
 uint64_t histogram_bucket_limit_ns(unsigned bucket)
 {
 	unsigned power;
 
+	assert(bucket < HISTOGRAM_BUCKETS);
 	if (bucket < 4)
 		return bucket + 1;
 	power = bucket / 4 + 1;

@@ -197,6 +197,7 @@ static int refuse_overwritten(struct host_disk *host, struct pool_error *error)
 static int attach_disks(struct pool *pool)
 {
 	const struct pool_ledger *ledger = &pool->journal.ledger;
+	const struct pool_disk *disk;
 	struct pool_disk **by_position = calloc((size_t)ledger->disk_count + 1, sizeof(struct pool_disk *));
 	int error = by_position ? 0 : -ENOMEM;
 
@@ -209,8 +210,9 @@ static int attach_disks(struct pool *pool)
 
 		if (extent->disk_id == 0)
 			continue;
-		by_position[pool_ledger_find_id(ledger, extent->disk_id) - ledger->disks]
-			->map->extents[extent->index] = e;
+		disk = by_position[pool_ledger_find_id(ledger, extent->disk_id) - ledger->disks];
+		assert(disk->id == extent->disk_id && extent->index < disk->map->count);
+		disk->map->extents[extent->index] = e;
 		pool_live_set(pool, e, extent->written);
 	}
 	free(by_position);

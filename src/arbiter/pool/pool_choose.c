@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which extents a disk gets: few runs, and large free runs kept whole for those who need them. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -21,6 +22,7 @@ static int add_run(struct run_list *list, uint32_t first, uint32_t count)
 		list->run = grown;
 		list->capacity = capacity;
 	}
+	assert(count > 0 && list->count < list->capacity);
 	list->run[list->count++] = (struct pool_run_wire){.first = first, .count = count};
 	return 0;
 }
@@ -103,6 +105,15 @@ static void keep_best(struct run_list *list, uint32_t wanted)
 	qsort(list->run, list->count, sizeof(*list->run), by_place);
 }
 
+static uint64_t runs_extents(const struct run_list *list)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < list->count; i++)
+		sum += list->run[i].count;
+	return sum;
+}
+
 int pool_ledger_choose(const struct pool_ledger *ledger, uint32_t wanted, uint32_t after,
 		      struct pool_run_wire **ret_runs, uint32_t *ret_run_count)
 {
@@ -129,6 +140,7 @@ int pool_ledger_choose(const struct pool_ledger *ledger, uint32_t wanted, uint32
 		free(result.run);
 		return error;
 	}
+	assert(runs_extents(&result) == wanted);
 	*ret_runs = result.run;
 	*ret_run_count = result.count;
 	return 0;

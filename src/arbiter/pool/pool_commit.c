@@ -12,6 +12,7 @@
  * Without dirty extents a commit is one flush. The lock is held from 1 to 3, so that no extent changes its
  * owner between the look at its bits and the record of them.
  */
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -56,6 +57,7 @@ static int note_mark(struct pool *pool, uint32_t extent, uint16_t bits)
 		pool->marks = larger;
 		pool->mark_room = room;
 	}
+	assert(pool->mark_count < pool->mark_room);
 	pool->marks[pool->mark_count++] = (struct pool_written_wire){.extent = extent, .written = bits};
 	return 0;
 }
@@ -73,8 +75,11 @@ static int take_marks(struct pool *pool)
 
 static void cover_marks(struct pool *pool)
 {
-	for (struct pool_disk *disk = pool->first_disk; disk; disk = disk->next)
-		__atomic_fetch_sub(&disk->uncovered, disk->covering, __ATOMIC_SEQ_CST);
+	for (struct pool_disk *disk = pool->first_disk; disk; disk = disk->next) {
+		uint64_t before = __atomic_fetch_sub(&disk->uncovered, disk->covering, __ATOMIC_SEQ_CST);
+
+		assert(before >= disk->covering);
+	}
 }
 
 int pool_commit_marks(struct pool *pool)
@@ -168,7 +173,7 @@ void pool_commit(struct pool_disk *disk, struct pool_commit *commit)
 		private->next = head;
 	} while (!__atomic_compare_exchange_n(&pool->queue, &head, private, true, __ATOMIC_ACQ_REL,
 					      __ATOMIC_RELAXED));
-	/* Whoever finds the stack empty wakes the thread; it takes all of it at once. */
+	/* The commit that finds the stack empty wakes the thread, which takes the whole stack at once. */
 	if (!head)
 		sem_post(&pool->wake);
 }
@@ -202,6 +207,7 @@ void pool_commit_stop(struct pool *pool)
 		pthread_join(pool->thread, NULL);
 		sem_destroy(&pool->wake);
 		pool->thread_running = false;
+		assert(!pool->queue);
 	}
 	free(pool->marks);
 	pool->marks = NULL;

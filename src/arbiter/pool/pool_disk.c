@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Virtual disks: made, grown, renamed, deleted. Control thread. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ struct pool_disk *pool_disk_attach(struct pool *pool, const struct pool_entry *e
 		free(disk);
 		return NULL;
 	}
+	assert(entry->id != 0 && entry->extent_count == pool_extents_for(entry->size_bytes));
 	disk->pool = pool;
 	disk->id = entry->id;
 	disk->size_bytes = entry->size_bytes;
@@ -168,8 +170,9 @@ static void detach(struct pool *pool, const struct pool_disk *disk)
 {
 	struct pool_disk **link = &pool->first_disk;
 
-	while (*link != disk)
+	while (*link && *link != disk)
 		link = &(*link)->next;
+	assert(*link);
 	*link = disk->next;
 }
 
@@ -259,6 +262,9 @@ static void publish_map(struct pool *pool, struct pool_disk *disk, struct pool_m
 {
 	struct pool_map *old = disk->map;
 
+	/* What workers found before stays true. */
+	assert(map->count >= old->count && size_bytes >= disk->size_bytes);
+	assert(size_bytes <= (uint64_t)map->count * POOL_EXTENT_BYTES);
 	shared_write_release(&disk->map, map);
 	shared_write_release(&disk->size_bytes, size_bytes);
 	old->retired_next = pool->retired;

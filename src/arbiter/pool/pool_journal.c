@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/pool/pool_journal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ void pool_journal_finish(struct pool_journal *journal)
 
 int pool_journal_fail(struct pool_journal *journal, const char *what, int error)
 {
+	assert(error < 0);
 	log_error(NULL, "pool: %s failed: %s; nothing is written to this pool any more", what,
 		  strerror(-error));
 	journal->failure = -EIO;
@@ -51,9 +53,11 @@ int pool_journal_fail(struct pool_journal *journal, const char *what, int error)
 
 static int write_blocks(struct pool_journal *journal, uint64_t offset, uint32_t blocks)
 {
-	int error = journal->host->ops->write_sync(journal->host, offset, journal->buffer,
-						   (size_t)blocks * POOL_BLOCK_BYTES);
+	int error;
 
+	assert(blocks > 0 && blocks <= journal->buffer_blocks && !journal->failure);
+	error = journal->host->ops->write_sync(journal->host, offset, journal->buffer,
+					   (size_t)blocks * POOL_BLOCK_BYTES);
 	return error ? pool_journal_fail(journal, "writing metadata", error) : 0;
 }
 
@@ -210,6 +214,7 @@ static int write_record(struct pool_journal *journal, const struct pool_change *
 	uint64_t area = journal->layout.area_offset[journal->superblock.active_area];
 	int error = 0;
 
+	assert(blocks <= journal->layout.log_blocks - journal->position_blocks);
 	memcpy(place.uuid, journal->superblock.uuid, sizeof(place.uuid));
 	pool_record_build(change, &place, journal->buffer);
 	for (unsigned m = 0; m < POOL_MIRRORS && !error; m++)

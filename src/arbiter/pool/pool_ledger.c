@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/pool/pool_ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,7 @@ static const char *take_runs(struct pool_ledger *ledger, struct pool_entry *entr
 			extent->index = entry->extent_count++;
 			extent->written = change->written ? UINT16_MAX : 0;
 		}
+		assert(ledger->free_count >= run->count);
 		ledger->free_count -= run->count;
 	}
 	if (entry->extent_count != pool_extents_for(change->size_bytes))
@@ -147,7 +149,7 @@ static const char *apply_delete(struct pool_ledger *ledger, struct pool_entry *e
 		ledger->free_count++;
 		left--;
 	}
-	assert(left == 0);
+	assert(left == 0 && ledger->free_count <= ledger->extent_count && position < ledger->disk_count);
 	ledger->disk_count--;
 	memmove(entry, entry + 1, (ledger->disk_count - position) * sizeof(*entry));
 	return NULL;

@@ -9,6 +9,7 @@
  * few nanoseconds of a mark under way), and only then takes the dirty bitmap and reads the bits. For the
  * same reason disk->uncovered is counted up before the bit is visible.
  */
+#include <assert.h>
 #include <errno.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -44,6 +45,7 @@ void pool_live_finish(struct pool *pool)
 
 void pool_live_set(struct pool *pool, uint32_t extent, uint16_t bits)
 {
+	assert(extent < pool->journal.layout.capacity_extents);
 	shared_write(&pool->live[extent], bits);
 }
 
@@ -108,7 +110,9 @@ static unsigned marking_begin(struct pool *pool)
 
 static void marking_end(struct pool *pool, unsigned parity)
 {
-	__atomic_fetch_sub(&pool->marking[parity], 1, __ATOMIC_SEQ_CST);
+	unsigned before = __atomic_fetch_sub(&pool->marking[parity], 1, __ATOMIC_SEQ_CST);
+
+	assert(before > 0);
 }
 
 void pool_marks_wait(struct pool *pool)
@@ -123,6 +127,7 @@ static void mark_extent(struct pool *pool, uint32_t extent, uint16_t mask, enum 
 {
 	uint32_t leaf = extent / POOL_DIRTY_BITS;
 
+	assert(extent < pool->journal.layout.capacity_extents);
 	/* Pairs with the acquire in pool_lookup(). */
 	if (state == POOL_WRITTEN)
 		__atomic_fetch_or(&pool->live[extent], mask, __ATOMIC_SEQ_CST);
@@ -173,6 +178,7 @@ static int take_leaf(struct pool *pool, uint32_t leaf,
 	for (; word && !error; word &= word - 1) {
 		uint32_t extent = leaf * POOL_DIRTY_BITS + (uint32_t)__builtin_ctzll(word);
 
+		assert(extent < pool->journal.ledger.extent_count);
 		error = take(pool, extent, __atomic_load_n(&pool->live[extent], __ATOMIC_SEQ_CST));
 	}
 	return error;
