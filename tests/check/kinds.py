@@ -42,15 +42,15 @@ FUZZ_S, FUZZ_LONG_S = 10, 600
 # compares them with what was used; nothing fails for it, but a kind that has outgrown its plan is the one to look at.
 PLANNED_S = {
     "build": 420,
-    "house": 40,
-    "tidy": 240,
+    "house": 20,
+    "tidy": 420,
     "unit": 240,
-    "model": 120,
+    "model": 60,
     "crash": 120,
     "platform": 5,
-    "wire": 420,
-    "daemon": 120,
-    "cli": 90,
+    "wire": 240,
+    "daemon": 60,
+    "cli": 130,
     "guests": 330,
     "fuzz": 150,
 }
