@@ -139,14 +139,8 @@ static void print_numbers(FILE *out, const struct sample *samples, unsigned coun
 		const struct number *number = &numbers[i];
 
 		metrics_head(out, number->name, number->type, number->help);
-		for (const struct sample *sample = samples; sample < samples + count; sample++) {
-			if (number->ns)
-				fprintf(out, "%s{%s} %.9f\n", number->name, sample->labels,
-					(double)number->read(sample) / (double)NS_PER_S);
-			else
-				fprintf(out, "%s{%s} %llu\n", number->name, sample->labels,
-					(unsigned long long)number->read(sample));
-		}
+		for (const struct sample *sample = samples; sample < samples + count; sample++)
+			metrics_sample(out, number->name, sample->labels, number->read(sample), number->ns);
 	}
 }
 

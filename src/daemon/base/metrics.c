@@ -13,6 +13,14 @@ void metrics_head(FILE *out, const char *name, const char *type, const char *hel
 	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
+void metrics_sample(FILE *out, const char *name, const char *labels, uint64_t value, bool ns)
+{
+	if (ns)
+		fprintf(out, "%s{%s} %.9f\n", name, labels, (double)value / (double)NS_PER_S);
+	else
+		fprintf(out, "%s{%s} %llu\n", name, labels, (unsigned long long)value);
+}
+
 /* The index of the last bucket below 2^power: there are four for each power of two (core/stats.h). */
 static unsigned bucket_below(unsigned power)
 {

@@ -4,7 +4,6 @@
 
 #include "arbiter/disk/disk_meter.h"
 #include "arbiter/disk/disk_stats.h"
-#include "core/clock.h"
 #include "daemon/base/metrics.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/share/share_json.h"
@@ -151,14 +150,8 @@ static void print_numbers(FILE *out, const struct sample *samples, unsigned coun
 		const struct number *number = &numbers[i];
 
 		metrics_head(out, number->name, number->type, number->help);
-		for (const struct sample *sample = samples; sample < samples + count; sample++) {
-			if (number->ns)
-				fprintf(out, "%s{%s} %.9f\n", number->name, sample->labels,
-					(double)number->read(sample) / (double)NS_PER_S);
-			else
-				fprintf(out, "%s{%s} %llu\n", number->name, sample->labels,
-					(unsigned long long)number->read(sample));
-		}
+		for (const struct sample *sample = samples; sample < samples + count; sample++)
+			metrics_sample(out, number->name, sample->labels, number->read(sample), number->ns);
 	}
 }
 
