@@ -55,7 +55,7 @@ struct worker {
 	struct guest guest[GUESTS];
 	uint64_t seed;
 	unsigned turns;
-	bool done;			/* atomic */
+	bool done;			/* atomic: all of its ports are closed */
 	struct loop_task task;
 };
 
@@ -131,7 +131,7 @@ static void worker_turn(struct loop_task *task)
 		left |= worker->guest[i].port.gate != NULL;
 	}
 	if (over && !left)
-		loop_stop(worker->loop);
+		__atomic_store_n(&worker->done, true, __ATOMIC_RELEASE);
 	else
 		loop_defer(worker->loop, task);
 }
@@ -142,7 +142,6 @@ static void *worker_main(void *context)
 
 	loop_defer(worker->loop, &worker->task);
 	assert_int_equal(loop_run(worker->loop), 0);
-	__atomic_store_n(&worker->done, true, __ATOMIC_RELEASE);
 	return NULL;
 }
 
@@ -224,8 +223,14 @@ static void test_settings_change_under_load(void **state)
 	while (!all_done(workers))
 		change(meter, groups,
 		       workers[test_below(&seed, WORKERS)].guest[test_below(&seed, GUESTS)].node, &seed);
-	for (unsigned i = 0; i < WORKERS; i++)
+	/*
+	 * As in the daemon, a worker ends when no other thread posts to it any more: its last turn frees its
+	 * lane.
+	 */
+	for (unsigned i = 0; i < WORKERS; i++) {
+		loop_stop(workers[i].loop);
 		pthread_join(workers[i].thread, NULL);
+	}
 	assert_int_equal(gate->depth.inside, 0);
 	assert_int_equal(gate->depth.inside_ns, 0);
 	assert_null(gate->lanes);
