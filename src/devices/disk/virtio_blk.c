@@ -27,8 +27,6 @@
 #define DISCARD_SECTORS_MAX (1u << 21)		/* 1 GiB: a fast operation everywhere it is offered */
 #define WRITE_ZEROES_SECTORS_MAX (1u << 16)	/* 32 MiB: may really be written */
 #define QUEUES_MAX 256u
-/* Requests taken before the first of them is started. */
-#define TAKE_MAX 16u
 
 struct virtio_blk {
 	struct disk *disk;
@@ -313,16 +311,17 @@ static void blk_start(struct blk_queue *queue, struct virtio_chain *chain)
 		disk_submit(queue->channel, &request->disk);
 }
 
-/* Whatever the disk takes can be started: nothing is given back. */
+/*
+ * Whatever the disk takes can be started: nothing is given back. One at a time, because it is answered sooner
+ * (docs/performance.md).
+ */
 static void blk_ready(void *opaque)
 {
 	struct blk_queue *queue = opaque;
-	struct virtio_chain *chains[TAKE_MAX];
-	unsigned count;
+	struct virtio_chain *chain;
 
-	while ((count = queue->ring->ops->take(queue->ring, chains, TAKE_MAX)) > 0)
-		for (unsigned i = 0; i < count; i++)
-			blk_start(queue, chains[i]);
+	while (queue->ring->ops->take(queue->ring, &chain, 1) > 0)
+		blk_start(queue, chain);
 }
 
 /* ---- queues ---- */
