@@ -391,7 +391,7 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	if (loop->tasks)
 		return 0;
 	timeout_ns = sleep_limit(loop, timeout_ns);
-	/* Relaxed is enough: whoever posts or stops after these loads also writes the eventfd. */
+	/* Relaxed is enough: a thread that posts or stops after these loads also writes the eventfd. */
 	if (timeout_ns == 0 || __atomic_load_n(&loop->messages, __ATOMIC_RELAXED) ||
 	    __atomic_load_n(&loop->stopping, __ATOMIC_RELAXED))
 		return 0;
@@ -404,7 +404,7 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	return error;
 }
 
-/* Nobody pays for idle turns. */
+/* Idle turns are charged to no account. */
 static void begin_turn(struct loop *loop)
 {
 	counter_add(&loop->counters.turns, 1);
@@ -463,7 +463,7 @@ int loop_run(struct loop *loop)
 		if (error)
 			return error;
 	}
-	/* What was posted before the stop: nobody may wait in vain for a message. */
+	/* What was posted before the stop: no message is lost. */
 	run_messages(loop);
 	__atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);
 	return 0;

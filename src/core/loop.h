@@ -19,7 +19,7 @@
 #include "core/stats.h"
 
 struct loop;
-struct loop_account;	/* loop_account.h: who pays */
+struct loop_account;	/* loop_account.h: pays for the time */
 
 /* What charges accounts. */
 struct loop_clocks {
@@ -71,7 +71,7 @@ void loop_set_spin(struct loop *loop, uint64_t spin_max_ns);
 
 /* ---- operations: one submission, one completion ---- */
 
-/* Embedded in whoever submits; alive until done() was called with cqe_flags without IORING_CQE_F_MORE. */
+/* Embedded in the caller's struct; alive until done() was called with cqe_flags without IORING_CQE_F_MORE. */
 struct loop_op {
 	/* `result`: as io_uring's cqe->res: 0 or positive, or -errno. */
 	void (*done)(struct loop_op *op, int result, unsigned cqe_flags);
@@ -80,7 +80,7 @@ struct loop_op {
 
 /*
  * Returns a submission entry; the caller prepares it (io_uring_prep_*) and then names its operation with
- * loop_sqe_finish(), or sets its user data to NULL when nobody waits for it.
+ * loop_sqe_finish(), or sets its user data to NULL when no operation waits for it.
  * Never fails: a full queue is submitted first. It is submitted at the end of the turn.
  */
 struct io_uring_sqe *loop_sqe(struct loop *loop);
@@ -149,8 +149,8 @@ struct loop_task {
 };
 
 /*
- * Idempotent while queued. A task may defer itself again: it then runs in the next turn. Whoever pays now
- * pays then.
+ * Idempotent while queued. A task may defer itself again: it then runs in the next turn. The account that
+ * pays now pays then.
  */
 void loop_defer(struct loop *loop, struct loop_task *task);
 void loop_defer_for(struct loop *loop, struct loop_task *task, struct loop_account *account);

@@ -9,9 +9,9 @@
  * share that found no work is lifted to the least of those that did, less LOOP_CREDIT_NS, so that sleeping,
  * or being awake with empty rings, saves no more than that up. In each turn shares are served from the least
  * upwards; the first that finds work sets the floor, and those more than a slice above it wait for another
- * turn. Whoever is alone is its own floor and waits for nobody. When nobody has work all begin anew, with
- * full credit: time that nobody wanted is no debt. A turn ends early when many have work: then it is time to
- * look who else has woken.
+ * turn. A share that is alone is its own floor and never waits. When no share has work all begin anew, with
+ * full credit: time that no share wanted is no debt. A turn ends early when many have work, to see which
+ * others have woken.
  *
  * Submitting is often dearer than all that went before it. A share that prepared much submits for itself,
  * which is exact; the rest go together and are shared out. So is what is submitted by the call that also
@@ -27,8 +27,8 @@
 #include "core/loop_internal.h"
 
 /*
- * Pollers get so much of a turn while there are several guests. Who is left out has had the least by then and
- * comes first in the next turn; so does whoever wakes meanwhile, and is noticed this soon.
+ * Pollers get so much of a turn while there are several guests. A share that is left out has had the least by
+ * then and comes first in the next turn. So does one that wakes meanwhile, and it is noticed this soon.
  */
 #define TURN_NS (2ull * LOOP_SLICE_NS)
 /* Submitted apart from this estimated cost on: the system call by itself costs a small part of it. */
@@ -67,7 +67,7 @@ struct loop_guest *loop_guest_get(struct loop_guest *guest)
 
 static void share_put(struct guest_share *share)
 {
-	/* Release and acquire: whoever frees it sees what the others did to it. */
+	/* Release and acquire: the thread that frees it sees what the others did to it. */
 	unsigned before = __atomic_fetch_sub(&share->users, 1, __ATOMIC_ACQ_REL);
 
 	assert(before > 0);

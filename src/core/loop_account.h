@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who pays for a loop's time, and who has the next turn at it.
+ * Which account pays for a loop's time, and which guest has the next turn at it.
  *
  * A share stands for one guest on one loop, an account for one of its devices there. Pollers, watches and
  * tasks name an account, and an operation belongs to the account that was paying when it was prepared, so
@@ -71,11 +71,11 @@ struct loop_account *loop_account_create(struct loop_guest *guest, struct loop *
 void loop_account_close(struct loop_account *account);
 
 /*
- * The loop's thread, like all below. From now on `account` pays (NULL: the loop itself), until somebody else
- * does.
+ * The loop's thread, like all below. From now on `account` pays (NULL: the loop itself), until another is
+ * named.
  */
 void loop_pay(struct loop *loop, struct loop_account *account);
-/* Who pays now. To go on with later what cannot go on now. */
+/* The account that pays now: for work that goes on later, and is to be paid by the same. */
 struct loop_account *loop_payer(const struct loop *loop);
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What loop.c, loop_sources.c and loop_account.c share. Nobody else includes this. */
+/* What loop.c, loop_sources.c and loop_account.c share. No other file includes this. */
 #ifndef VIADUCT_CORE_LOOP_INTERNAL_H
 #define VIADUCT_CORE_LOOP_INTERNAL_H
 
@@ -7,7 +7,7 @@
 #include "core/loop.h"
 #include "core/loop_account.h"
 
-/* Registered files; whoever finds none free uses the plain descriptor. */
+/* Registered files; when none is free, the plain descriptor is used. */
 #define LOOP_FILES_MAX 256
 
 struct loop_watch_slot {
@@ -37,7 +37,7 @@ struct loop {
 	struct loop_task *tasks, **tasks_end;
 
 	/* loop_account.c */
-	struct loop_account own;	/* of what nobody else pays for */
+	struct loop_account own;	/* pays for what no guest caused */
 	struct loop_share own_share;
 	struct loop_account *payer;	/* of the time since mark_ns */
 	uint64_t mark_ns;
@@ -69,7 +69,7 @@ bool loop_run_timers(struct loop *loop);
 bool loop_run_pollers(struct loop *loop);
 /* As many tasks as were queued at the start. */
 void loop_run_tasks(struct loop *loop);
-/* The loop has nothing to do: nobody owes anybody time. */
+/* The loop has nothing to do: no guest is ahead of another any more. */
 void loop_forgive(struct loop *loop);
 /* Returns true when every poller is asleep. */
 bool loop_park_pollers(struct loop *loop);
@@ -82,7 +82,7 @@ bool loop_park_pollers(struct loop *loop);
 /* What of a gap the thread was running. */
 uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns);
 
-/* The thread's time since it was taken last; whoever takes it charges somebody, or nobody. */
+/* The thread's time since it was taken last; the caller charges it to an account, or drops it. */
 static inline uint64_t loop_take_time(struct loop *loop, uint64_t now_ns)
 {
 	uint64_t ns = now_ns - loop->mark_ns;
@@ -110,14 +110,14 @@ static inline void loop_charge_payer(struct loop *loop, uint64_t now_ns)
 	loop_charge(loop, loop->payer, loop_take_time(loop, now_ns));
 }
 
-/* loop_pay(), mostly for who pays already. */
+/* loop_pay(), for an account that pays already as a rule. */
 static inline void loop_pay_on(struct loop *loop, struct loop_account *account)
 {
 	if (account != loop->payer)
 		loop_pay(loop, account);
 }
 
-/* Whoever names an account holds it; none is nobody's. */
+/* An operation keeps its account alive; one without is the loop's own. */
 static inline void loop_op_account(struct loop_op *op, struct loop_account *account)
 {
 	op->account = account;

@@ -230,7 +230,7 @@ static void pool_free(struct pool *pool)
 
 /*
  * What a crash left in the log was perhaps only in a cache, or in one mirror. A checkpoint makes it durable
- * before anybody relies on it, and repairs a superblock copy too.
+ * before anything relies on it, and repairs a superblock copy too.
  */
 static int make_durable(struct pool *pool, bool repair)
 {

@@ -3,7 +3,7 @@
  * A pool: a physical disk and the map that cuts it into virtual disks. The format is in
  * docs/pool-format.md; this is what the rest of Viaduct uses.
  *
- * Space is given out in extents of POOL_EXTENT_BYTES. So that nobody ever reads a former owner's bytes,
+ * Space is given out in extents of POOL_EXTENT_BYTES. So that no guest ever reads a former owner's bytes,
  * each extent has POOL_GRAINS "written" bits, one a grain: a grain whose bit is clear reads as zeroes
  * without a look at the disk. Where the disk can punch holes, space is punched when it is given out and
  * all bits are set from the start; elsewhere the first write to a grain zeroes what it does not cover.

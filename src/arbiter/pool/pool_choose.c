@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which extents a disk gets: few runs, and large free runs kept whole for those who need them. */
+/* Which extents a disk gets: few runs, and large free runs kept whole for large disks. */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -114,7 +114,7 @@ static int flush(struct pool *pool)
 
 /*
  * Makes the extents read as zeroes, where the disk does that quickly. True: they do, durably. They belong
- * to nobody yet, so a crash in between harms nobody. Without the lock: it can take long.
+ * to no disk yet, so a crash in between does no harm. Without the lock: it can take long.
  */
 static bool punch_runs(struct pool *pool, const struct pool_run_wire *runs, uint32_t count)
 {
@@ -234,7 +234,7 @@ int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, s
 
 /*
  * A disk may end within a grain, and what lies between its end and the grain's was never the disk's: a former
- * owner's bytes, which become the disk's when it grows. Nobody else writes there.
+ * owner's bytes, which become the disk's when it grows. Nothing else writes there.
  */
 static int clear_tail(struct pool *pool, const struct pool_disk *disk)
 {
@@ -337,7 +337,7 @@ int pool_disk_rename(struct pool *pool, struct pool_disk *disk, const char *name
 	return 0;
 }
 
-/* Gives the space back to the host, as far as it takes it; nobody may care any more. */
+/* Gives the space back to the host, as far as it takes it. The bytes are no disk's any more. */
 static void release_extents(struct pool *pool, const struct pool_map *map)
 {
 	struct host_disk *host = pool->journal.host;

@@ -43,7 +43,7 @@ int pool_ledger_init(struct pool_ledger *ledger, const struct pool_layout *layou
 void pool_ledger_finish(struct pool_ledger *ledger);
 
 /*
- * Applies a change, which may be anybody's bytes. Returns NULL, or what is wrong with it; the state is then
+ * Applies a change, which may be any bytes. Returns NULL, or what is wrong with it; the state is then
  * undefined (a replay ends there; for a change of our own it cannot happen).
  */
 const char *pool_ledger_apply(struct pool_ledger *ledger, const struct pool_change *change);

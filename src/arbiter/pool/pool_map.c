@@ -2,12 +2,12 @@
 /*
  * What workers see of a pool: where a disk's bytes lie and which grains are written.
  *
- * Whoever sees a written bit, writes into the grain and then commits relies on that commit to make the bit
- * durable, even if another worker set it a moment ago. So a commit must not miss a bit that was visible
- * before it began. A mark therefore counts itself in marking[parity] from before the bit is visible until
- * its extent is in the dirty bitmap; a commit flips the parity, waits for the old count to reach zero (the
- * few nanoseconds of a mark under way), and only then takes the dirty bitmap and reads the bits. For the
- * same reason disk->uncovered is counted up before the bit is visible.
+ * A worker that sees a written bit, writes into the grain and then commits relies on that commit to make the
+ * bit durable, even if another worker set it a moment ago. So a commit must not miss a bit that was visible
+ * before it began. A mark therefore counts itself in marking[parity] from before the bit is visible until its
+ * extent is in the dirty bitmap; a commit flips the parity, waits for the old count to reach zero (the few
+ * nanoseconds of a mark under way), and only then takes the dirty bitmap and reads the bits. For the same
+ * reason disk->uncovered is counted up before the bit is visible.
  */
 #include <assert.h>
 #include <errno.h>
@@ -72,7 +72,7 @@ bool pool_lookup(const struct pool_disk *disk, uint64_t offset_bytes, uint64_t l
 	end = offset_bytes + length_bytes;
 	assert((end - 1) / POOL_EXTENT_BYTES < map->count);
 	extent = map->extents[offset_bytes / POOL_EXTENT_BYTES];
-	/* Pairs with the store in mark_extent(): who sees a bit sees what was counted before it. */
+	/* Pairs with the store in mark_extent(): a thread that sees a bit sees what was counted before it. */
 	bits = shared_read_acquire(&disk->pool->live[extent]);
 	written = grain_written(bits, position);
 	ret_span->offset_bytes = disk->pool->journal.layout.data_offset +
