@@ -152,7 +152,7 @@ static struct loop *worker_of(void *context, unsigned queue_index)
 static struct gate_node *make_node(struct fair_server *server, struct gate_node *parent,
 				   const struct share_settings *settings)
 {
-	struct gate_error error = {""};
+	struct error error = { .text = "" };
 	struct gate_node *node = NULL;
 	int result = gate_node_create(server->gate, parent, settings, &node, &error);
 

@@ -31,21 +31,21 @@ static void make_state_directory(struct daemon *daemon)
 			    daemon->state_dir, strerror(-error));
 }
 
-static int start_workers(struct daemon *daemon, struct daemon_error *error)
+static int start_workers(struct daemon *daemon, struct error *error)
 {
 	const struct config_daemon *settings = config_daemon(daemon->config);
 	unsigned wanted = settings->workers ? (unsigned)settings->workers : worker_default_count();
 
 	daemon->workers = calloc(wanted, sizeof(*daemon->workers));
 	if (!daemon->workers)
-		return daemon_fail(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	for (; daemon->worker_count < wanted; daemon->worker_count++) {
 		int code = worker_start(&daemon->workers[daemon->worker_count], daemon->worker_count,
 					settings->poll_us * NS_PER_US);
 
 		if (code)
-			return daemon_fail(error, code, "cannot start worker %u: %s", daemon->worker_count,
-					   strerror(-code));
+			return error_set(error, code, "cannot start worker %u: %s", daemon->worker_count,
+					 strerror(-code));
 	}
 	return 0;
 }
@@ -62,14 +62,13 @@ static void device_gone(struct daemon *daemon)
 		finish_stop(daemon);
 }
 
-int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon,
-		  struct daemon_error *error)
+int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon, struct error *error)
 {
 	struct daemon *daemon = calloc(1, sizeof(*daemon));
 	int code;
 
 	if (!daemon)
-		return daemon_fail(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	daemon->config = options->config;
 	daemon->control = options->control;
 	daemon->force_format = options->force_format;
@@ -82,11 +81,11 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	daemon->state_dir = state_directory(options->config);
 	code = daemon->config_path && daemon->runtime_dir && daemon->state_dir
 		       ? 0
-		       : daemon_fail(error, -ENOMEM, "out of memory");
+		       : error_set(error, -ENOMEM, "out of memory");
 	if (!code && (code = daemon_make_directory(daemon->config, daemon->runtime_dir)) < 0)
-		daemon_fail(error, code,
-			    "cannot make the runtime directory %s: %s; name another with --runtime-dir",
-			    daemon->runtime_dir, strerror(-code));
+		error_set(error, code,
+			  "cannot make the runtime directory %s: %s; name another with --runtime-dir",
+			  daemon->runtime_dir, strerror(-code));
 	if (!code)
 		make_state_directory(daemon);
 	if (!code)

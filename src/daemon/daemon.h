@@ -17,8 +17,7 @@ struct daemon_options {
 };
 
 /* Makes the daemon and its runtime and state directories, and starts the workers. Nothing is served yet. */
-int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon,
-		  struct daemon_error *error);
+int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon, struct error *error);
 
 /*
  * Open what each kind of device needs on the host, then serve the devices. What fails is logged and shown by

@@ -190,17 +190,17 @@ static void block_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-static int watch_control(struct control *control, struct daemon_error *error)
+static int watch_control(struct control *control, struct error *error)
 {
 	sigset_t set;
 
 	signal_set(&set);
 	control->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (control->signals < 0)
-		return daemon_fail(error, -errno, "cannot watch for signals: %s", strerror(errno));
+		return error_set(error, -errno, "cannot watch for signals: %s", strerror(errno));
 	control->signal_watch.ready = on_signals;
 	if (loop_watch_start(control->loop, &control->signal_watch, control->signals, POLLIN) < 0)
-		return daemon_fail(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	control->watchdog.expired = on_watchdog;
 	control->watchdog_ns = notify_watchdog_interval_ns();
 	if (control->watchdog_ns > 0)
@@ -222,9 +222,9 @@ static void raise_file_limit(void)
 }
 
 /* Devices and sockets: from the predecessor's hands, or made. */
-static int open_everything(struct daemon *daemon, bool takeover, struct daemon_error *error)
+static int open_everything(struct daemon *daemon, bool takeover, struct error *error)
 {
-	struct daemon_error ignored;
+	struct error ignored;
 	int code = 0;
 
 	if (takeover)
@@ -256,7 +256,7 @@ static int open_everything(struct daemon *daemon, bool takeover, struct daemon_e
 	return code;
 }
 
-static int give_up_privileges(const struct daemon *daemon, struct daemon_error *error)
+static int give_up_privileges(const struct daemon *daemon, struct error *error)
 {
 	const struct config_daemon *settings = config_daemon(daemon->config);
 	int code = privileges_drop(settings->user, settings->group, error);
@@ -287,7 +287,7 @@ static int run(const struct options *options, const char *config_path, struct co
 {
 	struct control control = { .signals = -1 };
 	struct loop_options loop_options = { .name = "control" };
-	struct daemon_error error = { .text = "" };
+	struct error error = { .text = "" };
 	struct daemon_options daemon_options = {
 		.config = config, .config_path = config_path, .runtime_dir = options->runtime_dir,
 		.force_format = options->force_format,
@@ -303,10 +303,10 @@ static int run(const struct options *options, const char *config_path, struct co
 	if (!code)
 		code = loop_create(&loop_options, &control.loop);
 	if (code)
-		daemon_fail(&error, code, "cannot start: %s%s", strerror(-code),
-			    code == -EPERM || code == -ENOSYS
-				    ? " (io_uring is switched off: see kernel.io_uring_disabled)"
-				    : "");
+		error_set(&error, code, "cannot start: %s%s", strerror(-code),
+			  code == -EPERM || code == -ENOSYS
+				  ? " (io_uring is switched off: see kernel.io_uring_disabled)"
+				  : "");
 	daemon_options.control = control.loop;
 	if (!code)
 		code = daemon_create(&daemon_options, &control.daemon, &error);

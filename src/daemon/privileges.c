@@ -15,7 +15,7 @@
 #include "core/log.h"
 #include "daemon/base/daemon.h"
 
-int privileges_drop(const char *user_name, const char *group_name, struct daemon_error *error)
+int privileges_drop(const char *user_name, const char *group_name, struct error *error)
 {
 	const struct passwd *user = user_name ? getpwnam(user_name) : NULL;
 	const struct group *group = group_name ? getgrnam(group_name) : NULL;
@@ -24,17 +24,17 @@ int privileges_drop(const char *user_name, const char *group_name, struct daemon
 	if (geteuid() != 0)
 		return 0;
 	if ((user_name && !user) || (group_name && !group))
-		return daemon_fail(error, -ENOENT, "the user or group of the configuration is gone");
+		return error_set(error, -ENOENT, "the user or group of the configuration is gone");
 	if (user && initgroups(user->pw_name, gid) < 0)
-		return daemon_fail(error, -errno, "cannot set the groups of %s: %s", user_name,
-				   strerror(errno));
+		return error_set(error, -errno, "cannot set the groups of %s: %s", user_name,
+				 strerror(errno));
 	if (setresgid(gid, gid, gid) < 0)
-		return daemon_fail(error, -errno, "cannot change to the group: %s", strerror(errno));
+		return error_set(error, -errno, "cannot change to the group: %s", strerror(errno));
 	if (user && setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
-		return daemon_fail(error, -errno, "cannot change to the user %s: %s", user_name,
-				   strerror(errno));
+		return error_set(error, -errno, "cannot change to the user %s: %s", user_name,
+				 strerror(errno));
 	if (user && user->pw_uid != 0 && setresuid(0, 0, 0) == 0)
-		return daemon_fail(error, -EPERM, "the change to the user %s can be undone", user_name);
+		return error_set(error, -EPERM, "the change to the user %s can be undone", user_name);
 	/* A change of user switches core dumps and /proc access off; our own tools need the latter. */
 	prctl(PR_SET_DUMPABLE, 1);
 	return 0;
@@ -217,7 +217,7 @@ static int add_rules(scmp_filter_ctx filter)
 
 #endif
 
-int privileges_sandbox(struct daemon_error *error)
+int privileges_sandbox(struct error *error)
 {
 #if SANITIZED
 	log_info(NULL, "sandbox: not in a build with a sanitizer");
@@ -227,18 +227,18 @@ int privileges_sandbox(struct daemon_error *error)
 	int code;
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return daemon_fail(error, -errno, "sandbox: %s", strerror(errno));
+		return error_set(error, -errno, "sandbox: %s", strerror(errno));
 	filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	if (!filter)
-		return daemon_fail(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	code = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (!code)
 		code = add_rules(filter);
 	if (!code)
 		code = seccomp_load(filter);
 	seccomp_release(filter);
-	return code ? daemon_fail(error, code, "sandbox: %s; set sandbox = no in [daemon] to do without",
-				  strerror(-code))
+	return code ? error_set(error, code, "sandbox: %s; set sandbox = no in [daemon] to do without",
+				strerror(-code))
 		    : 0;
 #endif
 }

@@ -3,18 +3,18 @@
 #ifndef VIADUCT_DAEMON_PRIVILEGES_H
 #define VIADUCT_DAEMON_PRIVILEGES_H
 
-struct daemon_error;
+struct error;
 
 /*
  * Changes to the user and group (either may be NULL), with no supplementary groups but the user's own. No
  * effect, and 0, when not started as root. Returns 0 or -errno with *error; the process must not go on then.
  */
-int privileges_drop(const char *user, const char *group, struct daemon_error *error);
+int privileges_drop(const char *user, const char *group, struct error *error);
 
 /*
  * Forbids gaining privileges, and every system call that is not on the list: it answers EPERM. In builds
  * with a sanitizer nothing is forbidden, because their run-time needs more. Returns 0 or -errno with *error.
  */
-int privileges_sandbox(struct daemon_error *error);
+int privileges_sandbox(struct error *error);
 
 #endif

@@ -46,7 +46,7 @@ static void life_open(struct life *life)
 {
 	struct disk_options options = { .guest = "g", .name = "d" };
 	struct pool_disk *part;
-	struct pool_error error;
+	struct error error;
 
 	assert_int_equal(pool_open(life->host, &life->pool, &error), 0);
 	part = pool_disk_find(life->pool, "g/d");
@@ -60,7 +60,7 @@ static void life_begin(struct life *life, bool can_punch)
 {
 	struct disk_memory_options options = { .size_bytes = POOL_BYTES, .can_punch = can_punch };
 	struct loop_options loop_options = { .name = "test" };
-	struct pool_error error;
+	struct error error;
 
 	assert_int_equal(loop_create(&loop_options, &life->loop), 0);
 	assert_int_equal(disk_memory_open(&options, &life->host), 0);

@@ -111,7 +111,7 @@ static void check_growth(struct rig *rig, struct pool *pool, const struct oracle
 /* The durable disk as it is now, after a power failure. */
 static void check_crashed(struct rig *rig)
 {
-	struct pool_error error;
+	struct error error;
 	struct pool *pool;
 	int code = pool_open(&rig->durable->host, &pool, &error);
 

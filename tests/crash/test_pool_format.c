@@ -90,7 +90,7 @@ static bool superblock_torn(const struct test_disk *disk)
 
 static void look(struct test_disk *disk, uint32_t old_digest, struct outcomes *outcomes)
 {
-	struct pool_error error = {""};
+	struct error error = { .text = "" };
 	struct pool *pool;
 	int code = pool_open(&disk->host, &pool, &error);
 

@@ -81,7 +81,7 @@ static void count_finding(void *context, const struct pool_finding *finding)
 
 static void expect(struct rot *rot, enum outcome outcome, bool visible, const char *what, uint64_t where)
 {
-	struct pool_error error = {""};
+	struct error error = { .text = "" };
 	unsigned counts[3] = {0}, writes = rot->disk->writes;
 	struct pool *pool;
 	int found = pool_check(&rot->disk->host, count_finding, counts), code;

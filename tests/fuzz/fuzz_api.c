@@ -66,7 +66,7 @@ static bool open_pool(struct daemon *daemon, struct daemon_pool *pool)
 {
 	struct disk_memory_options options = { .size_bytes = POOL_BYTES, .can_punch = true };
 	const struct config_capacity capacity = { .iops = 10000, .bandwidth = 100 << 20 };
-	struct pool_error error;
+	struct error error;
 
 	snprintf(pool->name, sizeof(pool->name), "main");
 	pool->path = strdup("/memory");

@@ -66,7 +66,7 @@ static void format_once(void)
 {
 	struct host_disk *host = open_host();
 	struct pool_disk *part;
-	struct pool_error error;
+	struct error error;
 	struct pool *pool;
 
 	if (pool_format(host, true, &error) || pool_open(host, &pool, &error) ||
@@ -82,7 +82,7 @@ static void make_world(void)
 	struct disk_options options = { .guest = "fuzz", .name = "disk" };
 	struct virtio_blk_options blk = { .queues = 1 };
 	struct pool_disk *part;
-	struct pool_error error;
+	struct error error;
 	struct pool_span span;
 
 	world.host = open_host();

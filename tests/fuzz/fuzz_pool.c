@@ -183,7 +183,7 @@ static void use_pool(struct pool *pool)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct pool_error error;
+	struct error error;
 	struct pool *pool;
 	uint32_t digest;
 	int problems, code;

@@ -67,7 +67,7 @@ static void open_disk(struct world *world, unsigned index)
 	char name[32];
 	struct disk_options options = { .guest = "g", .name = name };
 	struct pool_disk *part;
-	struct pool_error error;
+	struct error error;
 
 	snprintf(name, sizeof(name), "g/d%u", index);
 	part = pool_disk_find(world->pool, name);
@@ -192,7 +192,7 @@ static void submit_random(struct world *world)
 
 static void open_pool(struct world *world)
 {
-	struct pool_error error = { "" };
+	struct error error = { .text = "" };
 	int result = pool_open(world->host, &world->pool, &error);
 
 	if (result)
@@ -214,7 +214,7 @@ static void reopen_pool(struct world *world)
 static void recreate_disk(struct world *world)
 {
 	unsigned index = random_below(DISKS);
-	struct pool_error error;
+	struct error error;
 	char name[32];
 
 	drain(world);
@@ -230,7 +230,7 @@ static void run(bool can_punch, bool slow)
 	struct disk_memory_options memory = { .size_bytes = POOL_BYTES, .can_punch = can_punch };
 	struct loop_options options = { .name = "test" };
 	static struct world world;
-	struct pool_error error;
+	struct error error;
 
 	if (slow) {
 		memory.read_base_ns = memory.write_base_ns = 20 * NS_PER_US;

@@ -171,7 +171,7 @@ static void do_create(struct model *model)
 	struct model_disk *disk = &model->disks[model->count];
 	uint64_t size = random_bytes(model);
 	struct pool_disk *made = NULL;
-	struct pool_error error;
+	struct error error;
 	int code;
 
 	if (model->count == DISKS_MAX)

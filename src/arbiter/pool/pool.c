@@ -19,21 +19,9 @@
 /* What pool_format() blanks at both ends of a disk, so that no former signature is found there again. */
 #define WIPE_BYTES (1u << 20)
 
-int pool_fail(struct pool_error *error, int code, const char *format, ...)
+static int host_failed(struct error *error, const char *doing, int code)
 {
-	va_list arguments;
-
-	if (error) {
-		va_start(arguments, format);
-		vsnprintf(error->text, sizeof(error->text), format, arguments);
-		va_end(arguments);
-	}
-	return code;
-}
-
-static int host_failed(struct pool_error *error, const char *doing, int code)
-{
-	return pool_fail(error, code, "%s the disk failed: %s", doing, strerror(-code));
+	return error_set(error, code, "%s the disk failed: %s", doing, strerror(-code));
 }
 
 bool pool_probe(struct host_disk *host)
@@ -84,18 +72,18 @@ uint64_t pool_capacity_bytes(struct host_disk *host, uint64_t size_bytes)
 
 /* ---- format ---- */
 
-static int refuse_used_disk(struct host_disk *host, struct pool_error *error)
+static int refuse_used_disk(struct host_disk *host, struct error *error)
 {
 	char name[POOL_CONTENTS_MAX];
 	int found;
 
 	if (pool_probe(host))
-		return pool_fail(error, -EEXIST, "there is a pool on this disk already");
+		return error_set(error, -EEXIST, "there is a pool on this disk already");
 	found = pool_contents_find(host, name);
 	if (found < 0)
 		return host_failed(error, "looking at what is on", found);
 	if (found > 0)
-		return pool_fail(error, -EEXIST, "the disk is in use: it holds %s", name);
+		return error_set(error, -EEXIST, "the disk is in use: it holds %s", name);
 	return 0;
 }
 
@@ -124,7 +112,7 @@ static int wipe_ends(struct host_disk *host)
 	return error ? error : host->ops->flush_sync(host);
 }
 
-int pool_format(struct host_disk *host, bool force, struct pool_error *error)
+int pool_format(struct host_disk *host, bool force, struct error *error)
 {
 	struct pool_image image = {.superblock = {.active_area = 1}};
 	struct pool_journal journal;
@@ -132,26 +120,26 @@ int pool_format(struct host_disk *host, bool force, struct pool_error *error)
 	int code;
 
 	if (host->geometry.read_only)
-		return pool_fail(error, -EROFS, "the disk is read-only");
+		return error_set(error, -EROFS, "the disk is read-only");
 	if (host->geometry.block_bytes > POOL_BLOCK_BYTES)
-		return pool_fail(error, -EINVAL, "the disk's blocks of %u bytes are larger than %u",
+		return error_set(error, -EINVAL, "the disk's blocks of %u bytes are larger than %u",
 				 host->geometry.block_bytes, POOL_BLOCK_BYTES);
 	if (pool_layout_choose(host->geometry.size_bytes, &image.layout, &extent_count) != 0)
-		return pool_fail(error, -ENOSPC, "a disk of %" PRIu64 " bytes is too small for a pool",
+		return error_set(error, -ENOSPC, "a disk of %" PRIu64 " bytes is too small for a pool",
 				 host->geometry.size_bytes);
 	code = force ? 0 : refuse_used_disk(host, error);
 	if (code)
 		return code;
 	if (getrandom(image.superblock.uuid, sizeof(image.superblock.uuid), 0) !=
 	    sizeof(image.superblock.uuid))
-		return pool_fail(error, -EIO, "the kernel gives no random numbers");
+		return error_set(error, -EIO, "the kernel gives no random numbers");
 	image.superblock.capacity_extents = image.layout.capacity_extents;
 	code = pool_ledger_init(&image.ledger, &image.layout, extent_count);
 	if (!code)
 		code = pool_journal_init(&journal, host, &image);
 	if (code) {
 		pool_ledger_finish(&image.ledger);
-		return pool_fail(error, code, "not enough memory");
+		return error_set(error, code, "not enough memory");
 	}
 	code = wipe_ends(host);
 	if (!code)
@@ -162,19 +150,19 @@ int pool_format(struct host_disk *host, bool force, struct pool_error *error)
 
 /* ---- open ---- */
 
-static int load_failed(struct pool_error *error, int code, const struct pool_reporter *reporter)
+static int load_failed(struct error *error, int code, const struct pool_reporter *reporter)
 {
 	switch (code) {
 	case -ENOENT:
-		return pool_fail(error, code, "there is no pool on this disk");
+		return error_set(error, code, "there is no pool on this disk");
 	case -EPROTONOSUPPORT:
-		return pool_fail(error, code,
+		return error_set(error, code,
 				 "the pool is of a newer format than version %u, which is all we know",
 				 POOL_VERSION);
 	case -EBADMSG:
-		return pool_fail(error, code, "the pool is damaged: %.200s", reporter->first_damage.text);
+		return error_set(error, code, "the pool is damaged: %.200s", reporter->first_damage.text);
 	case -ENOMEM:
-		return pool_fail(error, code, "not enough memory");
+		return error_set(error, code, "not enough memory");
 	default:
 		return host_failed(error, "reading", code);
 	}
@@ -184,13 +172,13 @@ static int load_failed(struct pool_error *error, int code, const struct pool_rep
  * A superblock copy is damaged: was something else put on this disk since? Then our repair would destroy it.
  * The end of the disk does not count: a guest can write what it likes there.
  */
-static int refuse_overwritten(struct host_disk *host, struct pool_error *error)
+static int refuse_overwritten(struct host_disk *host, struct error *error)
 {
 	char name[POOL_SIGNATURE_MAX];
 
 	if (pool_signature_find(host, false, name) <= 0)
 		return 0;
-	return pool_fail(error, -EBADMSG, "the pool is damaged: a %s was written over its beginning", name);
+	return error_set(error, -EBADMSG, "the pool is damaged: a %s was written over its beginning", name);
 }
 
 /* Objects and live bits from the state. */
@@ -264,7 +252,7 @@ static int start_pool(struct host_disk *host, struct pool_image *image, bool rep
 	return 0;
 }
 
-int pool_open(struct host_disk *host, struct pool **ret_pool, struct pool_error *error)
+int pool_open(struct host_disk *host, struct pool **ret_pool, struct error *error)
 {
 	struct pool_reporter reporter = {0};
 	struct pool_image image;
@@ -277,7 +265,7 @@ int pool_open(struct host_disk *host, struct pool **ret_pool, struct pool_error 
 	if (!code) {
 		code = start_pool(host, &image, reporter.repairable > 0, ret_pool);
 		if (code == -ENOMEM)
-			pool_fail(error, code, "not enough memory");
+			error_set(error, code, "not enough memory");
 		else if (code)
 			host_failed(error, "repairing the pool's metadata on", code);
 	}
@@ -317,7 +305,7 @@ void pool_space(struct pool *pool, struct pool_space *ret_space)
 	};
 }
 
-int pool_grow(struct pool *pool, struct pool_error *error)
+int pool_grow(struct pool *pool, struct error *error)
 {
 	struct pool_journal *journal = &pool->journal;
 	struct pool_change change = {.kind = POOL_CHANGE_RESIZE};
@@ -331,7 +319,7 @@ int pool_grow(struct pool *pool, struct pool_error *error)
 	pthread_mutex_lock(&journal->lock);
 	code = pool_journal_append(journal, &change);
 	pthread_mutex_unlock(&journal->lock);
-	return code ? pool_fail(error, code, "the pool's metadata cannot be written: %s", strerror(-code))
+	return code ? error_set(error, code, "the pool's metadata cannot be written: %s", strerror(-code))
 		    : 0;
 }
 

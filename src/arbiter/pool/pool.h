@@ -10,6 +10,8 @@
  *
  * Changes are records in a journal; see pool_journal.h for the order of writes that makes them atomic.
  *
+ * Control functions that fail fill in *error, which may be NULL.
+ *
  * Threads: "control" functions are serialised by the caller (the control thread). Lookups and marks run
  * on workers, without locks, at the same time as everything else.
  */
@@ -20,21 +22,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/error.h"
+
 #define POOL_EXTENT_BYTES 1048576u
 #define POOL_GRAINS	  16u
 #define POOL_GRAIN_BYTES  (POOL_EXTENT_BYTES / POOL_GRAINS)	/* 64 KiB */
 #define POOL_NAME_MAX	  127	/* "guest/disk" without the final NUL */
-#define POOL_ERROR_MAX	  256
+#define POOL_FINDING_MAX  256
 
 struct host_disk;
 struct loop;
 struct pool;
 struct pool_disk;
-
-/* A sentence for the user, filled in whenever a control function fails. */
-struct pool_error {
-	char text[POOL_ERROR_MAX];
-};
 
 /* ---- control: the pool as a whole ---- */
 
@@ -42,7 +41,7 @@ struct pool_error {
  * Writes an empty pool on a disk. Unless `force`, refuses with -EEXIST a disk that is not blank; the error
  * names what the disk holds (see pool_contents.h). -ENOSPC: too small.
  */
-int pool_format(struct host_disk *host, bool force, struct pool_error *error);
+int pool_format(struct host_disk *host, bool force, struct error *error);
 
 /* Is there a pool (also a damaged one) on this disk? */
 bool pool_probe(struct host_disk *host);
@@ -60,7 +59,7 @@ uint64_t pool_capacity_bytes(struct host_disk *host, uint64_t size_bytes);
  * -ENOENT: no pool here (blank disk); -EBADMSG: damaged, the error says what and where; -EPROTONOSUPPORT:
  * a newer format. Nothing is written when it fails, unless it is the repair that fails.
  */
-int pool_open(struct host_disk *host, struct pool **ret_pool, struct pool_error *error);
+int pool_open(struct host_disk *host, struct pool **ret_pool, struct error *error);
 
 /* Commits what is pending and stops the journal's thread. No commit is in flight. NULL is allowed. */
 void pool_close(struct pool *pool);
@@ -77,7 +76,7 @@ struct pool_space {
 void pool_space(struct pool *pool, struct pool_space *ret_space);
 
 /* The physical disk grew: use the new space as far as the format's tables reach. */
-int pool_grow(struct pool *pool, struct pool_error *error);
+int pool_grow(struct pool *pool, struct error *error);
 
 /*
  * Verifies everything and calls report() for each finding; works on a damaged, closed pool. Returns the
@@ -86,7 +85,7 @@ int pool_grow(struct pool *pool, struct pool_error *error);
 struct pool_finding {
 	int severity;		/* 0 = information, 1 = repaired when opened, 2 = damage */
 	uint64_t offset_bytes;	/* on the physical disk */
-	char text[POOL_ERROR_MAX];
+	char text[POOL_FINDING_MAX];
 };
 int pool_check(struct host_disk *host, void (*report)(void *context, const struct pool_finding *finding),
 	       void *context);
@@ -101,12 +100,12 @@ int pool_check(struct host_disk *host, void (*report)(void *context, const struc
  * made.
  */
 int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, struct pool_disk **ret_disk,
-		     struct pool_error *error);
+		     struct error *error);
 /* -EINVAL: smaller than now (shrinking is refused); -ENOSPC. */
-int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_bytes, struct pool_error *error);
-int pool_disk_rename(struct pool *pool, struct pool_disk *disk, const char *name, struct pool_error *error);
+int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_bytes, struct error *error);
+int pool_disk_rename(struct pool *pool, struct pool_disk *disk, const char *name, struct error *error);
 /* The disk is not in use any more; the object is gone afterwards (also its pointer). */
-int pool_disk_delete(struct pool *pool, struct pool_disk *disk, struct pool_error *error);
+int pool_disk_delete(struct pool *pool, struct pool_disk *disk, struct error *error);
 
 struct pool_disk *pool_disk_find(struct pool *pool, const char *name);
 /* Iterates in order of creation: NULL gives the first; NULL at the end. */

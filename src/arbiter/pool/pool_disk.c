@@ -66,36 +66,36 @@ void pool_disks_free(struct pool *pool)
 	}
 }
 
-static int check_name(const struct pool *pool, const char *name, struct pool_error *error)
+static int check_name(const struct pool *pool, const char *name, struct error *error)
 {
 	if (!pool_name_valid(name))
-		return pool_fail(
+		return error_set(
 			error, -EINVAL,
 			"\"%.160s\" is not a disk name: it must be guest/disk, both of A-Z a-z 0-9 . _ - and "
 			"not beginning with . or -, at most %u characters",
 			name, POOL_NAME_MAX);
 	if (pool_ledger_find_name(&pool->journal.ledger, name))
-		return pool_fail(error, -EEXIST, "there is a disk %s already", name);
+		return error_set(error, -EEXIST, "there is a disk %s already", name);
 	return 0;
 }
 
-static int no_space(const struct pool *pool, uint64_t wanted_bytes, struct pool_error *error)
+static int no_space(const struct pool *pool, uint64_t wanted_bytes, struct error *error)
 {
 	uint64_t wanted = wanted_bytes / MIB + (wanted_bytes % MIB != 0);
 
-	return pool_fail(error, -ENOSPC,
+	return error_set(error, -ENOSPC,
 			 "not enough space in the pool: wanted %" PRIu64 " MiB, free %" PRIu64 " MiB", wanted,
 			 (uint64_t)pool->journal.ledger.free_count * POOL_EXTENT_BYTES / MIB);
 }
 
 /* The journal refused a change. */
-static int journal_failed(int code, struct pool_error *error)
+static int journal_failed(int code, struct error *error)
 {
 	if (code == -EROFS)
-		return pool_fail(error, code, "the pool's disk is read-only");
+		return error_set(error, code, "the pool's disk is read-only");
 	if (code == -ENOMEM)
-		return pool_fail(error, code, "not enough memory");
-	return pool_fail(error, code, "the disk failed: %s", strerror(-code));
+		return error_set(error, code, "not enough memory");
+	return error_set(error, code, "the disk failed: %s", strerror(-code));
 }
 
 /*
@@ -152,7 +152,7 @@ static void fill_map(struct pool *pool, struct pool_map *map, uint32_t index,
  * thread gives space out. *ret_runs is the caller's.
  */
 static int prepare_runs(struct pool *pool, struct pool_change *change, uint32_t wanted, uint32_t after,
-			struct pool_run_wire **ret_runs, struct pool_error *error)
+			struct pool_run_wire **ret_runs, struct error *error)
 {
 	int code = pool_ledger_choose(&pool->journal.ledger, wanted, after, ret_runs, &change->run_count);
 
@@ -177,7 +177,7 @@ static void detach(struct pool *pool, const struct pool_disk *disk)
 }
 
 static int create_disk(struct pool *pool, const struct pool_change *change, struct pool_disk **ret_disk,
-		       struct pool_error *error)
+		       struct error *error)
 {
 	struct pool_entry entry = {
 		.id = change->disk_id,
@@ -207,7 +207,7 @@ static int create_disk(struct pool *pool, const struct pool_change *change, stru
 }
 
 int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, struct pool_disk **ret_disk,
-		     struct pool_error *error)
+		     struct error *error)
 {
 	struct pool_change change = { .kind = POOL_CHANGE_CREATE,
 				      .disk_id = pool->journal.ledger.next_disk_id };
@@ -217,11 +217,11 @@ int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, s
 	if (code)
 		return code;
 	if (size_bytes == 0)
-		return pool_fail(error, -EINVAL, "a disk of no bytes is no use");
+		return error_set(error, -EINVAL, "a disk of no bytes is no use");
 	if (pool_extents_for(size_bytes) > pool->journal.ledger.free_count)
 		return no_space(pool, size_bytes, error);
 	if (pool->journal.ledger.disk_count == pool->journal.ledger.disks_max || change.disk_id == UINT32_MAX)
-		return pool_fail(error, -ENOSPC, "the pool has %u disks, more do not fit in its tables",
+		return error_set(error, -ENOSPC, "the pool has %u disks, more do not fit in its tables",
 				 pool->journal.ledger.disk_count);
 	change.size_bytes = align_up(size_bytes, POOL_BLOCK_BYTES);
 	memcpy(change.name, name, strlen(name));
@@ -272,7 +272,7 @@ static void publish_map(struct pool *pool, struct pool_disk *disk, struct pool_m
 }
 
 static int grow_disk(struct pool *pool, struct pool_disk *disk, const struct pool_change *change,
-		     struct pool_error *error)
+		     struct error *error)
 {
 	uint32_t had = disk->map->count;
 	struct pool_map *map = map_create((uint32_t)pool_extents_for(change->size_bytes));
@@ -293,7 +293,7 @@ static int grow_disk(struct pool *pool, struct pool_disk *disk, const struct poo
 	return journal_failed(code, error);
 }
 
-int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_bytes, struct pool_error *error)
+int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_bytes, struct error *error)
 {
 	struct pool_change change = {.kind = POOL_CHANGE_GROW, .disk_id = disk->id};
 	uint64_t extents = pool_extents_for(size_bytes);
@@ -302,7 +302,7 @@ int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_byte
 
 	/* The size as it was asked for once before is no shrinking. */
 	if (extents <= disk->map->count && align_up(size_bytes, POOL_BLOCK_BYTES) < disk->size_bytes)
-		return pool_fail(error, -EINVAL, "%s has %" PRIu64 " bytes; disks cannot shrink to %" PRIu64,
+		return error_set(error, -EINVAL, "%s has %" PRIu64 " bytes; disks cannot shrink to %" PRIu64,
 				 disk->name, disk->size_bytes, size_bytes);
 	if (extents > disk->map->count && extents - disk->map->count > pool->journal.ledger.free_count)
 		return no_space(pool, (extents - disk->map->count) * POOL_EXTENT_BYTES, error);
@@ -317,7 +317,7 @@ int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_byte
 	return code;
 }
 
-int pool_disk_rename(struct pool *pool, struct pool_disk *disk, const char *name, struct pool_error *error)
+int pool_disk_rename(struct pool *pool, struct pool_disk *disk, const char *name, struct error *error)
 {
 	struct pool_change change = {.kind = POOL_CHANGE_RENAME, .disk_id = disk->id};
 	int code;
@@ -354,7 +354,7 @@ static void release_extents(struct pool *pool, const struct pool_map *map)
 	}
 }
 
-int pool_disk_delete(struct pool *pool, struct pool_disk *disk, struct pool_error *error)
+int pool_disk_delete(struct pool *pool, struct pool_disk *disk, struct error *error)
 {
 	struct pool_change change = {.kind = POOL_CHANGE_DELETE, .disk_id = disk->id};
 	int code;

@@ -11,7 +11,6 @@
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdarg.h>
 
 #include "arbiter/pool/pool.h"
 #include "arbiter/pool/pool_journal.h"
@@ -91,11 +90,5 @@ int pool_commit_marks(struct pool *pool);
 /* The object of a disk that is in the state, at the end of the list. NULL: no memory. */
 struct pool_disk *pool_disk_attach(struct pool *pool, const struct pool_entry *entry);
 void pool_disks_free(struct pool *pool);
-
-/* ---- pool.c ---- */
-
-/* Fills in the sentence (error may be NULL) and returns `code`. */
-int pool_fail(struct pool_error *error, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 
 #endif

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "arbiter/share/scheduler.h"
+#include "core/error.h"
 #include "core/stats.h"
 
 struct gate;
@@ -49,11 +50,6 @@ struct share_settings {
  * device or node.
  */
 #define GATE_RESERVABLE_PPB 900000000u
-
-/* Why a setting is refused: one sentence without a full stop, which says how much is left. */
-struct gate_error {
-	char text[256];
-};
 
 /* ---- the device: implemented by its owner ---- */
 
@@ -122,12 +118,12 @@ void gate_drain(struct gate *gate, bool drain);
  * reservation).
  */
 int gate_node_create(struct gate *gate, struct gate_node *parent, const struct share_settings *settings,
-		     struct gate_node **ret_node, struct gate_error *error);
+		     struct gate_node **ret_node, struct error *error);
 /* No children, no ports. NULL is allowed. */
 void gate_node_destroy(struct gate_node *node);
 /* Takes effect at once, also for what waits. Errors as above; then nothing has changed. */
-int gate_node_set(struct gate_node *node, const struct share_settings *settings, struct gate_error *error);
-int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate_error *error);
+int gate_node_set(struct gate_node *node, const struct share_settings *settings, struct error *error);
+int gate_node_move(struct gate_node *node, struct gate_node *parent, struct error *error);
 const struct share_settings *gate_node_settings(const struct gate_node *node);
 /* What counts among its siblings: its own weight, or the sum of its children's. */
 uint32_t gate_node_weight(const struct gate_node *node);

@@ -6,26 +6,11 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
-
-static int refuse(struct gate_error *error, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static int refuse(struct gate_error *error, int code, const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	if (error)
-		vsnprintf(error->text, sizeof(error->text), format, arguments);
-	va_end(arguments);
-	return code;
-}
 
 /* ---- the tree ---- */
 
@@ -70,22 +55,22 @@ uint64_t gate_reserved_ppb(const struct gate *gate)
 }
 
 static int refuse_reservation(struct gate *gate, uint64_t wanted_ppb, uint64_t left_ppb, const char *whose,
-			      struct gate_error *error)
+			      struct error *error)
 {
 	const struct gate_device_ops *ops = gate->device->ops;
 	char left[sizeof(error->text)] = "";
 
 	ops->describe_ppb(gate->device, left_ppb, left, sizeof(left));
-	return refuse(error, -ENOSPC,
-		      "the reservation is %.1f %% of the %s's time, and %.1f %% is left of what %s: %s",
-		      (double)wanted_ppb / 1e7, ops->noun, (double)left_ppb / 1e7, whose, left);
+	return error_set(error, -ENOSPC,
+			 "the reservation is %.1f %% of the %s's time, and %.1f %% is left of what %s: %s",
+			 (double)wanted_ppb / 1e7, ops->noun, (double)left_ppb / 1e7, whose, left);
 }
 
 /*
  * `node` is in the tree with the reservation that it wants: does that fit at every level above the node? If
  * not, the caller takes the node or the reservation out again.
  */
-static int admit(const struct gate_node *node, struct gate_error *error)
+static int admit(const struct gate_node *node, struct error *error)
 {
 	uint64_t wanted_ppb = node->reserved_ppb;
 
@@ -108,32 +93,33 @@ static int admit(const struct gate_node *node, struct gate_error *error)
 }
 
 /* A reservation may not be less than what was promised below it. */
-static int cover_children(const struct gate_node *node, uint64_t reserved_ppb, struct gate_error *error)
+static int cover_children(const struct gate_node *node, uint64_t reserved_ppb, struct error *error)
 {
 	uint64_t children_ppb = reserved_by_children(node->gate, node);
 
 	if (reserved_ppb > 0 && children_ppb > reserved_ppb)
-		return refuse(error, -ENOSPC,
-			      "what is below it has %.1f %% of the %s's time reserved, more than this "
-			      "reservation of %.1f %%",
-			      (double)children_ppb / 1e7, node->gate->device->ops->noun,
-			      (double)reserved_ppb / 1e7);
+		return error_set(error, -ENOSPC,
+				 "what is below it has %.1f %% of the %s's time reserved, more than this "
+				 "reservation of %.1f %%",
+				 (double)children_ppb / 1e7, node->gate->device->ops->noun,
+				 (double)reserved_ppb / 1e7);
 	return 0;
 }
 
-static int check_settings(const struct share_settings *settings, struct gate_error *error)
+static int check_settings(const struct share_settings *settings, struct error *error)
 {
 	if (settings->weight > SCHEDULER_WEIGHT_MAX)
-		return refuse(error, -EINVAL, "weight is 1 to %u", SCHEDULER_WEIGHT_MAX);
+		return error_set(error, -EINVAL, "weight is 1 to %u", SCHEDULER_WEIGHT_MAX);
 	if (settings->burst_ms > SHARE_BURST_MS_MAX)
-		return refuse(error, -EINVAL, "burst is at most %u ms", SHARE_BURST_MS_MAX);
+		return error_set(error, -EINVAL, "burst is at most %u ms", SHARE_BURST_MS_MAX);
 	if (settings->max_iops > 0 && settings->min_iops > settings->max_iops)
-		return refuse(error, -EINVAL, "min_iops %llu is above max_iops %llu",
-			      (unsigned long long)settings->min_iops, (unsigned long long)settings->max_iops);
+		return error_set(error, -EINVAL, "min_iops %llu is above max_iops %llu",
+				 (unsigned long long)settings->min_iops,
+				 (unsigned long long)settings->max_iops);
 	if (settings->max_bandwidth > 0 && settings->min_bandwidth > settings->max_bandwidth)
-		return refuse(error, -EINVAL, "min_bandwidth %llu is above max_bandwidth %llu",
-			      (unsigned long long)settings->min_bandwidth,
-			      (unsigned long long)settings->max_bandwidth);
+		return error_set(error, -EINVAL, "min_bandwidth %llu is above max_bandwidth %llu",
+				 (unsigned long long)settings->min_bandwidth,
+				 (unsigned long long)settings->max_bandwidth);
 	return 0;
 }
 
@@ -182,7 +168,7 @@ static uint64_t reservation(struct gate *gate, const struct share_settings *sett
 }
 
 int gate_node_create(struct gate *gate, struct gate_node *parent, const struct share_settings *settings,
-		     struct gate_node **ret_node, struct gate_error *error)
+		     struct gate_node **ret_node, struct error *error)
 {
 	uint64_t reserved_ppb = reservation(gate, settings);
 	struct scheduler_settings scheduler;
@@ -193,7 +179,7 @@ int gate_node_create(struct gate *gate, struct gate_node *parent, const struct s
 		return code;
 	node = calloc(1, sizeof(*node));
 	if (!node)
-		return refuse(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	*node = (struct gate_node){ .gate = gate, .settings = *settings, .reserved_ppb = reserved_ppb,
 				    .latency_target_ns = settings->latency_target_us * NS_PER_US };
 	link_node(node, parent);
@@ -206,7 +192,7 @@ int gate_node_create(struct gate *gate, struct gate_node *parent, const struct s
 				     gate->clock_ns(), &node->node);
 	pthread_mutex_unlock(&gate->lock);
 	if (code) {
-		refuse(error, code, "no room for another share");
+		error_set(error, code, "no room for another share");
 		goto fail;
 	}
 	update_sums(parent);
@@ -233,7 +219,7 @@ void gate_node_destroy(struct gate_node *node)
 	free(node);
 }
 
-int gate_node_set(struct gate_node *node, const struct share_settings *settings, struct gate_error *error)
+int gate_node_set(struct gate_node *node, const struct share_settings *settings, struct error *error)
 {
 	struct gate *gate = node->gate;
 	uint64_t reserved_ppb = reservation(gate, settings);
@@ -264,7 +250,7 @@ int gate_node_set(struct gate_node *node, const struct share_settings *settings,
 	return 0;
 }
 
-int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate_error *error)
+int gate_node_move(struct gate_node *node, struct gate_node *parent, struct error *error)
 {
 	struct gate_node *before = node->parent;
 	struct gate *gate = node->gate;
@@ -281,7 +267,7 @@ int gate_node_move(struct gate_node *node, struct gate_node *parent, struct gate
 		code = scheduler_node_move(node->node, parent ? parent->node : NULL, gate->clock_ns());
 		pthread_mutex_unlock(&gate->lock);
 		if (code)
-			refuse(error, code, "the groups would be too deep");
+			error_set(error, code, "the groups would be too deep");
 	}
 	if (code) {
 		unlink_node(node);

@@ -69,7 +69,7 @@ static unsigned http_status(int code)
 	}
 }
 
-void api_respond_failed(struct api_response *response, const struct daemon_error *error)
+void api_respond_failed(struct api_response *response, const struct error *error)
 {
 	api_respond_error(response, http_status(error->code), "%s", error->text);
 }

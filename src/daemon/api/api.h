@@ -15,7 +15,7 @@
 struct daemon;
 struct device;
 struct device_kind;
-struct daemon_error;
+struct error;
 struct api;
 struct api_field;
 
@@ -48,7 +48,7 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request,
  * Listens on RUNTIME/api.sock (mode 0660, group of the configuration), or on a descriptor that a predecessor
  * or the service manager passed. Returns 0, or -errno with *error: -EADDRINUSE: another viaductd runs there.
  */
-int api_create(struct daemon *daemon, struct api **ret_api, struct daemon_error *error);
+int api_create(struct daemon *daemon, struct api **ret_api, struct error *error);
 
 /* Ends all connections; removes the socket file if it is ours. NULL is allowed. */
 void api_destroy(struct api *api);
@@ -75,7 +75,7 @@ char *api_metrics_text(struct daemon *daemon, size_t *ret_length);
 void api_respond_error(struct api_response *response, unsigned status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same for a refusal of ours: the status follows from its code. */
-void api_respond_failed(struct api_response *response, const struct daemon_error *error);
+void api_respond_failed(struct api_response *response, const struct error *error);
 /* Takes the value (NULL: answers 500). */
 void api_respond_json(struct api_response *response, unsigned status, json_t *value);
 

@@ -38,7 +38,7 @@ void api_disks_create(struct daemon *daemon, const struct api_request *request, 
 		{ .name = "size_bytes", .type = JSON_INTEGER, .required = true },
 	};
 	json_t *body = api_body_parse(request, fields, 3, response);
-	struct daemon_error error;
+	struct error error;
 	uint64_t size_bytes;
 	const char *name;
 
@@ -59,7 +59,7 @@ void api_disks_create(struct daemon *daemon, const struct api_request *request, 
 static void rename_disk(struct disk_device *disk, const char *name, struct api_response *response)
 {
 	struct daemon *daemon = disk->base.daemon;
-	struct daemon_error error;
+	struct error error;
 	int result = disk_rename(disk, name, &error);
 
 	if (result > 0)
@@ -72,7 +72,7 @@ static void rename_disk(struct disk_device *disk, const char *name, struct api_r
 
 static void grow_disk(struct disk_device *disk, uint64_t size_bytes, struct api_response *response)
 {
-	struct daemon_error error;
+	struct error error;
 
 	if (disk_grow(disk, size_bytes, &error))
 		api_respond_failed(response, &error);
@@ -119,7 +119,7 @@ void api_disks_change(struct daemon *daemon, const char *name, const struct api_
 void api_disks_delete(struct daemon *daemon, const char *name, struct api_response *response)
 {
 	struct disk_device *disk = disk_device_find(daemon, name);
-	struct daemon_error error;
+	struct error error;
 	int result;
 
 	if (!disk) {

@@ -202,7 +202,7 @@ static void on_again(struct loop_task *task)
 
 /* ---- the socket ---- */
 
-static int listen_at(struct api *api, struct daemon_error *error)
+static int listen_at(struct api *api, struct error *error)
 {
 	int fd;
 
@@ -210,13 +210,12 @@ static int listen_at(struct api *api, struct daemon_error *error)
 	fd = unix_socket_listen(api->socket_path, 0660);
 
 	if (fd == -EADDRINUSE)
-		return daemon_fail(
-			error, fd,
-			"another viaductd serves %s; stop it, use --takeover to replace it, or name "
-			"another directory with --runtime-dir",
-			api->daemon->runtime_dir);
+		return error_set(error, fd,
+				 "another viaductd serves %s; stop it, use --takeover to replace it, or name "
+				 "another directory with --runtime-dir",
+				 api->daemon->runtime_dir);
 	if (fd < 0)
-		return daemon_fail(error, fd, "cannot listen on %s: %s", api->socket_path, strerror(-fd));
+		return error_set(error, fd, "cannot listen on %s: %s", api->socket_path, strerror(-fd));
 	return fd;
 }
 
@@ -235,7 +234,7 @@ static void set_group(struct api *api)
 			    strerror(errno));
 }
 
-static int take_socket(struct api *api, struct daemon_error *error)
+static int take_socket(struct api *api, struct error *error)
 {
 	int fd = takeover_offer_take(api->daemon->offer, "api", "");
 
@@ -246,8 +245,7 @@ static int take_socket(struct api *api, struct daemon_error *error)
 	if (fd >= 0) {
 		int code = fd_set_nonblocking(fd, true);
 
-		return code ? daemon_fail(error, code, "the API's socket that was passed: %s",
-					  strerror(-code))
+		return code ? error_set(error, code, "the API's socket that was passed: %s", strerror(-code))
 			    : fd;
 	}
 	fd = listen_at(api, error);
@@ -256,7 +254,7 @@ static int take_socket(struct api *api, struct daemon_error *error)
 	return fd;
 }
 
-static int start_server(struct api *api, struct daemon_error *error)
+static int start_server(struct api *api, struct error *error)
 {
 	const union MHD_DaemonInfo *info;
 
@@ -267,25 +265,25 @@ static int start_server(struct api *api, struct daemon_error *error)
 				       (size_t)API_CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
 				       on_completed, NULL, MHD_OPTION_END);
 	if (!api->server)
-		return daemon_fail(error, -EIO, "cannot start the HTTP server");
+		return error_set(error, -EIO, "cannot start the HTTP server");
 	info = MHD_get_daemon_info(api->server, MHD_DAEMON_INFO_EPOLL_FD);
 	api->epoll = info->epoll_fd;
 	api->watch.ready = on_ready;
 	api->timer.expired = on_timer;
 	api->again.run = on_again;
 	if (loop_watch_start(api->daemon->control, &api->watch, api->epoll, POLLIN) < 0)
-		return daemon_fail(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	api->watching = true;
 	return 0;
 }
 
-int api_create(struct daemon *daemon, struct api **ret_api, struct daemon_error *error)
+int api_create(struct daemon *daemon, struct api **ret_api, struct error *error)
 {
 	struct api *api = calloc(1, sizeof(*api));
 	int code;
 
 	if (!api)
-		return daemon_fail(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	api->daemon = daemon;
 	snprintf(api->socket_path, sizeof(api->socket_path), "%s/api.sock", daemon->runtime_dir);
 	api->socket = daemon->api_fd = take_socket(api, error);

@@ -80,7 +80,7 @@ bool api_share_change(struct daemon *daemon, enum share_kind kind, const char *n
 {
 	const struct config_section *section = config_section_find(share_kind_text(kind));
 	struct share_change change = { .changed = { false } };
-	struct daemon_error error;
+	struct error error;
 
 	if (!read_change(section, body, &change, response))
 		return false;

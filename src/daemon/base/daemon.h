@@ -22,8 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/error.h"
 #include "core/loop.h"
-#include "daemon/base/daemon_error.h"
 #include "daemon/base/notify.h"
 #include "daemon/base/worker.h"
 #include "daemon/config/config.h"
@@ -97,7 +97,7 @@ int daemon_make_guest_directory(const struct config *config, const char *path,
 /* ---- daemon_lock.c ---- */
 
 /* Makes this the only daemon of its runtime directory, or takes the predecessor's place in it. */
-int daemon_lock(struct daemon *daemon, struct daemon_error *error);
+int daemon_lock(struct daemon *daemon, struct error *error);
 /* At a clean end; not when a successor has the lock. */
 void daemon_unlock(struct daemon *daemon);
 /*

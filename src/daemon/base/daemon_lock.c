@@ -22,7 +22,7 @@
 #include "daemon/base/daemon.h"
 #include "daemon/base/takeover_offer.h"
 
-int daemon_lock(struct daemon *daemon, struct daemon_error *error)
+int daemon_lock(struct daemon *daemon, struct error *error)
 {
 	char path[PATH_MAX];
 	int code;
@@ -31,20 +31,20 @@ int daemon_lock(struct daemon *daemon, struct daemon_error *error)
 	if (daemon->lock_fd >= 0)
 		return 0;
 	if ((size_t)snprintf(path, sizeof(path), "%s/daemon.lock", daemon->runtime_dir) >= sizeof(path))
-		return daemon_fail(error, -ENAMETOOLONG, "the runtime directory's name is too long");
+		return error_set(error, -ENAMETOOLONG, "the runtime directory's name is too long");
 	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (daemon->lock_fd < 0)
-		return daemon_fail(error, -errno, "cannot open %s: %s", path, strerror(errno));
+		return error_set(error, -errno, "cannot open %s: %s", path, strerror(errno));
 	if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	code = -errno;
 	fd_close(&daemon->lock_fd);
 	if (code == -EWOULDBLOCK)
-		return daemon_fail(error, -EADDRINUSE,
-				   "another viaductd serves %s; stop it, use --takeover to replace it, "
-				   "or name another directory with --runtime-dir",
-				   daemon->runtime_dir);
-	return daemon_fail(error, code, "cannot lock %s: %s", path, strerror(-code));
+		return error_set(error, -EADDRINUSE,
+				 "another viaductd serves %s; stop it, use --takeover to replace it, "
+				 "or name another directory with --runtime-dir",
+				 daemon->runtime_dir);
+	return error_set(error, code, "cannot lock %s: %s", path, strerror(-code));
 }
 
 void daemon_unlock(struct daemon *daemon)

@@ -101,30 +101,29 @@ static int read_endpoints(struct takeover_offer *offer)
 	return error;
 }
 
-int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer,
-			   struct daemon_error *error)
+int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer, struct error *error)
 {
 	struct takeover_offer *offer = calloc(1, sizeof(*offer));
 	char path[SOCKET_PATH_SIZE + 32];
 	int code;
 
 	if (!offer)
-		return daemon_fail(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	snprintf(path, sizeof(path), "%s/takeover.sock", runtime_dir);
 	offer->socket = unix_socket_connect(path);
 	if (offer->socket < 0) {
 		code = offer->socket;
 		free(offer);
-		return daemon_fail(error, code, "no viaductd to take over from at %s: %s", path,
-				   strerror(-code));
+		return error_set(error, code, "no viaductd to take over from at %s: %s", path,
+				 strerror(-code));
 	}
 	code = read_header(offer);
 	if (!code)
 		code = read_endpoints(offer);
 	if (code) {
 		takeover_offer_destroy(offer);
-		return daemon_fail(error, code, "the running viaductd's offer cannot be used: %s; it goes on",
-				   code == -EPROTONOSUPPORT ? "it is of another version" : strerror(-code));
+		return error_set(error, code, "the running viaductd's offer cannot be used: %s; it goes on",
+				 code == -EPROTONOSUPPORT ? "it is of another version" : strerror(-code));
 	}
 	*ret_offer = offer;
 	return 0;
@@ -153,7 +152,7 @@ struct handover *takeover_offer_endpoint(struct takeover_offer *offer, const cha
 	return NULL;
 }
 
-int takeover_offer_commit(struct takeover_offer *offer, struct daemon_error *error)
+int takeover_offer_commit(struct takeover_offer *offer, struct error *error)
 {
 	struct timeval timeout = { .tv_sec = TAKEOVER_TIMEOUT_S };
 	char said = TAKEOVER_PREPARED;
@@ -161,7 +160,7 @@ int takeover_offer_commit(struct takeover_offer *offer, struct daemon_error *err
 	setsockopt(offer->socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	if (fd_send(offer->socket, &said, 1, NULL, 0) != 1 || recv(offer->socket, &said, 1, 0) != 1 ||
 	    said != TAKEOVER_GO)
-		return daemon_fail(error, -ECANCELED, "the running viaductd goes on itself; see its log");
+		return error_set(error, -ECANCELED, "the running viaductd goes on itself; see its log");
 	offer->go = true;
 	return 0;
 }

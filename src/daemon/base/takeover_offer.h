@@ -7,7 +7,7 @@
 #define VIADUCT_DAEMON_BASE_TAKEOVER_OFFER_H
 
 struct daemon;
-struct daemon_error;
+struct error;
 struct handover;
 struct takeover_offer;
 
@@ -15,8 +15,7 @@ struct takeover_offer;
  * Connects to the daemon of this runtime directory and receives its offer; blocks. -ECONNREFUSED or -ENOENT:
  * none runs there.
  */
-int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer,
-			   struct daemon_error *error);
+int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer, struct error *error);
 
 /* A descriptor of the offer ("pool" main, "disk" alice/root, "api"), -1: not in it. The caller owns it. */
 int takeover_offer_take(struct takeover_offer *offer, const char *kind, const char *name);
@@ -28,7 +27,7 @@ struct handover *takeover_offer_endpoint(struct takeover_offer *offer, const cha
  * After the resources are open: commits the takeover (PREPARED, GO). Returns 0, or -errno: the predecessor
  * goes on, and we must end without touching anything.
  */
-int takeover_offer_commit(struct takeover_offer *offer, struct daemon_error *error);
+int takeover_offer_commit(struct takeover_offer *offer, struct error *error);
 
 /*
  * Everything is restored: tells the predecessor, logs the pause, and frees the offer with what was not taken.

@@ -148,10 +148,10 @@ static int set_socket(struct device *device, const struct config_device *setting
 				  device->short_name);
 	if (length > 0 && (size_t)length < sizeof(device->socket))
 		return 0;
-	return daemon_fail(&device->error, -ENAMETOOLONG,
-			   "the socket's path is longer than %d bytes; "
-			   "use a shorter runtime_dir, or set socket = in [%s %s]",
-			   SOCKET_PATH_SIZE - 1, device->kind->name, device->name);
+	return error_set(&device->error, -ENAMETOOLONG,
+			 "the socket's path is longer than %d bytes; "
+			 "use a shorter runtime_dir, or set socket = in [%s %s]",
+			 SOCKET_PATH_SIZE - 1, device->kind->name, device->name);
 }
 
 /* A device that is not declared may have the default socket that another one is configured with. */
@@ -159,10 +159,10 @@ static int check_socket(struct device *device)
 {
 	for (const struct device *other = device->daemon->devices; other; other = other->next) {
 		if (other != device && other->endpoint && strcmp(other->socket, device->socket) == 0)
-			return daemon_fail(&device->error, -EADDRINUSE,
-					   "its socket %s is that of %s; give one of them another with "
-					   "socket =",
-					   device->socket, other->name);
+			return error_set(&device->error, -EADDRINUSE,
+					 "its socket %s is that of %s; give one of them another with "
+					 "socket =",
+					 device->socket, other->name);
 	}
 	return 0;
 }
@@ -217,11 +217,11 @@ static int open_endpoint(struct device *device)
 	guest_socket_access(device->daemon, device->guest->name, &options);
 	code = create_endpoint(device, &options);
 	if (code == -EADDRINUSE)
-		return daemon_fail(&device->error, code, "another process listens on %s", device->socket);
+		return error_set(&device->error, code, "another process listens on %s", device->socket);
 	if (code == -EPERM)
 		return guest_access_failed(device->socket, &device->error);
-	return code ? daemon_fail(&device->error, code, "cannot listen on %s: %s", device->socket,
-				  strerror(-code))
+	return code ? error_set(&device->error, code, "cannot listen on %s: %s", device->socket,
+				strerror(-code))
 		    : 0;
 }
 
@@ -232,7 +232,7 @@ void device_serve(struct device *device)
 
 	assert(!device->endpoint);
 	device->farewell = DEVICE_STAYS;
-	device->error = (struct daemon_error){ .code = 0 };
+	device->error = (struct error){ .code = 0 };
 	device->kind->configure(device, settings);
 	code = set_socket(device, (const struct config_device *)settings);
 	if (!code)
@@ -256,11 +256,11 @@ void device_serve(struct device *device)
 static void endpoint_gone(void *context)
 {
 	struct device *device = context;
-	struct daemon_error ignored, *error = device->outcome ? device->outcome : &ignored;
+	struct error ignored, *error = device->outcome ? device->outcome : &ignored;
 
 	device->kind->close(device);
 	device->outcome = NULL;
-	*error = (struct daemon_error){ .code = 0 };
+	*error = (struct error){ .code = 0 };
 	if (device->farewell == DEVICE_CHANGES)
 		device->kind->change(device, error);
 	else if (device->farewell == DEVICE_REOPEN && !device->daemon->stopping)
@@ -269,10 +269,10 @@ static void endpoint_gone(void *context)
 		device_forget(device);
 }
 
-bool device_leave(struct device *device, enum device_farewell farewell, struct daemon_error *ret_outcome)
+bool device_leave(struct device *device, enum device_farewell farewell, struct error *ret_outcome)
 {
 	struct endpoint *endpoint = device->endpoint;
-	struct daemon_error result = { .code = -EINPROGRESS };
+	struct error result = { .code = -EINPROGRESS };
 
 	assert(farewell != DEVICE_STAYS && (farewell != DEVICE_CHANGES || device->kind->change));
 	/* On its way out already; a change of the kind's comes first */

@@ -38,10 +38,10 @@ struct device {
 	unsigned first_worker;
 
 	struct endpoint *endpoint;		/* NULL: not served */
-	struct daemon_error error;		/* text[0] != 0: not served, and why */
+	struct error error;			/* text[0] != 0: not served, and why */
 	bool suspending, suspended;		/* for a takeover: asked to stand still; stands still */
 	enum device_farewell farewell;
-	struct daemon_error *outcome;		/* while device_leave() waits for it, else NULL */
+	struct error *outcome; /* while device_leave() waits for it, else NULL */
 };
 
 /* NULL: there is none. Two kinds may have devices of one name. */
@@ -76,7 +76,7 @@ void device_config_changed(void *context);
  * *ret_outcome (may be NULL) filled in, when it was done before the return; the device may be gone then.
  * False: under way, and what fails is logged.
  */
-bool device_leave(struct device *device, enum device_farewell farewell, struct daemon_error *ret_outcome);
+bool device_leave(struct device *device, enum device_farewell farewell, struct error *ret_outcome);
 
 /* ---- device_check.c ---- */
 
@@ -89,7 +89,7 @@ void devices_check_host(const struct config *config, const char *runtime_dir,
 void devices_check_open(const struct daemon *daemon, const struct config *config,
 			struct config_messages *messages);
 /* The same at a start, with the messages in the log. Returns 0 or -EINVAL with *error. */
-int devices_check_start(const struct daemon *daemon, struct daemon_error *error);
+int devices_check_start(const struct daemon *daemon, struct error *error);
 
 /* ---- device.c, continued ---- */
 

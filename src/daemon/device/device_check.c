@@ -24,7 +24,7 @@ void devices_check_open(const struct daemon *daemon, const struct config *config
 			device_kinds[i]->check_open(daemon, config, messages);
 }
 
-int devices_check_start(const struct daemon *daemon, struct daemon_error *error)
+int devices_check_start(const struct daemon *daemon, struct error *error)
 {
 	struct config_messages messages = { .count = 0 };
 	int code = 0;
@@ -33,7 +33,7 @@ int devices_check_start(const struct daemon *daemon, struct daemon_error *error)
 	for (unsigned i = 0; i < messages.kept; i++)
 		log_error(NULL, "%s", messages.text[i]);
 	if (messages.count > 0)
-		code = daemon_fail(error, -EINVAL, "the configuration does not fit the pools: see above");
+		code = error_set(error, -EINVAL, "the configuration does not fit the pools: see above");
 	config_messages_finish(&messages);
 	return code;
 }

@@ -18,7 +18,7 @@ struct config_messages;
 struct config_object;
 struct config_section;
 struct daemon;
-struct daemon_error;
+struct error;
 struct device;
 struct endpoint;
 struct endpoint_options;
@@ -90,7 +90,7 @@ struct device_kind {
 	 * DEVICE_CHANGES: what was to happen to the device while it is not served (another name, its end).
 	 * Calls device_serve() or device_forget(). NULL: the kind never asks for it.
 	 */
-	void (*change)(struct device *device, struct daemon_error *error);
+	void (*change)(struct device *device, struct error *error);
 	/* Frees what the kind's struct owns, not the struct. NULL: nothing. */
 	void (*finish)(struct device *device);
 	/* Adds what a VMM needs to know; and what its status tells besides. `object` is never NULL. */

@@ -61,15 +61,15 @@ const struct config_guest *guest_settings(const struct daemon *daemon, const cha
 	return (const struct config_guest *)config_find(config_guests(daemon->config), name);
 }
 
-int guest_access_failed(const char *path, struct daemon_error *error)
+int guest_access_failed(const char *path, struct error *error)
 {
-	return daemon_fail(error, -EPERM,
-			   "cannot give %s to the guest's socket_owner and socket_group: "
-			   "only root may; restart as root, or use a group of the daemon's user",
-			   path);
+	return error_set(error, -EPERM,
+			 "cannot give %s to the guest's socket_owner and socket_group: "
+			 "only root may; restart as root, or use a group of the daemon's user",
+			 path);
 }
 
-int guest_make_directory(const struct daemon *daemon, const char *name, struct daemon_error *error)
+int guest_make_directory(const struct daemon *daemon, const char *name, struct error *error)
 {
 	char directory[DIRECTORY_SIZE];
 	int code;
@@ -78,7 +78,7 @@ int guest_make_directory(const struct daemon *daemon, const char *name, struct d
 	code = daemon_make_guest_directory(daemon->config, directory, guest_settings(daemon, name));
 	if (code == -EPERM)
 		return guest_access_failed(directory, error);
-	return code ? daemon_fail(error, code, "cannot make %s: %s", directory, strerror(-code)) : 0;
+	return code ? error_set(error, code, "cannot make %s: %s", directory, strerror(-code)) : 0;
 }
 
 void guests_remove_directories(const struct daemon *daemon)

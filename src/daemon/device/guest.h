@@ -11,7 +11,7 @@
 #include "daemon/config/config.h"
 
 struct daemon;
-struct daemon_error;
+struct error;
 struct endpoint_options;
 struct loop_guest;
 
@@ -34,9 +34,9 @@ void guest_put(struct daemon *daemon, struct guest *guest);
 const struct config_guest *guest_settings(const struct daemon *daemon, const char *name);
 
 /* Makes the directory of its sockets. Returns 0 or -errno with *error. */
-int guest_make_directory(const struct daemon *daemon, const char *name, struct daemon_error *error);
+int guest_make_directory(const struct daemon *daemon, const char *name, struct error *error);
 /* A directory or socket cannot be made accessible as configured: -EPERM, with the sentence for it. */
-int guest_access_failed(const char *path, struct daemon_error *error);
+int guest_access_failed(const char *path, struct error *error);
 /* Removes the directories of declared guests that are empty; files of others in them stay. */
 void guests_remove_directories(const struct daemon *daemon);
 /* Fills in which user and group may open its sockets. */

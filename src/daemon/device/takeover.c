@@ -299,13 +299,13 @@ void takeover_abort(struct takeover *takeover)
 		go_on(takeover, "this daemon was told to stop");
 }
 
-int takeover_create(struct daemon *daemon, struct takeover **ret_takeover, struct daemon_error *error)
+int takeover_create(struct daemon *daemon, struct takeover **ret_takeover, struct error *error)
 {
 	struct takeover *takeover = calloc(1, sizeof(*takeover));
 	int code = 0;
 
 	if (!takeover)
-		return daemon_fail(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	takeover->daemon = daemon;
 	takeover->peer = -1;
 	takeover->socket_watch.ready = socket_ready;
@@ -322,7 +322,7 @@ int takeover_create(struct daemon *daemon, struct takeover **ret_takeover, struc
 	else
 		code = loop_watch_start(daemon->control, &takeover->socket_watch, takeover->socket, POLLIN);
 	if (code) {
-		daemon_fail(error, code, "cannot listen on %s: %s", takeover->path, strerror(-code));
+		error_set(error, code, "cannot listen on %s: %s", takeover->path, strerror(-code));
 		fd_close(&takeover->socket);
 		free(takeover);
 		return code;

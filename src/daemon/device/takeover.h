@@ -20,13 +20,13 @@
 #define VIADUCT_DAEMON_DEVICE_TAKEOVER_H
 
 struct daemon;
-struct daemon_error;
+struct error;
 struct takeover;
 
 /* The running daemon's side; the successor's is base/takeover_offer.h. */
 
 /* Listens for a successor. Returns 0 or -errno with *error. */
-int takeover_create(struct daemon *daemon, struct takeover **ret_takeover, struct daemon_error *error);
+int takeover_create(struct daemon *daemon, struct takeover **ret_takeover, struct error *error);
 /* Ends a takeover that is under way and can still be ended: the daemon is to stop. NULL is allowed. */
 void takeover_abort(struct takeover *takeover);
 /* NULL is allowed. */

@@ -12,46 +12,46 @@
 #include "daemon/share/shares.h"
 
 /* A refusal of the pool becomes ours, with its sentence. */
-static int pool_refused(struct daemon_error *error, int code, const struct pool_error *why)
+static int pool_refused(struct error *error, int code, const struct error *why)
 {
-	return daemon_fail(error, code, "%s", why->text);
+	return error_set(error, code, "%s", why->text);
 }
 
 static int find_pool(struct daemon *daemon, const char *name, struct daemon_pool **ret_pool,
-		     struct daemon_error *error)
+		     struct error *error)
 {
 	struct daemon_pool *pool = daemon_pool_find(daemon, name);
 
 	if (!pool)
-		return daemon_fail(error, -ENODEV, "there is no pool '%s'", name);
+		return error_set(error, -ENODEV, "there is no pool '%s'", name);
 	if (!pool->pool)
-		return daemon_fail(error, -ENXIO, "the pool %s is not available: %s", name, pool->error.text);
+		return error_set(error, -ENXIO, "the pool %s is not available: %s", name, pool->error.text);
 	*ret_pool = pool;
 	return 0;
 }
 
-static int check_new_name(struct daemon *daemon, const char *name, struct daemon_error *error)
+static int check_new_name(struct daemon *daemon, const char *name, struct error *error)
 {
 	char guest[CONFIG_GUEST_MAX + 1];
 	const char *rest;
 
 	if (!config_split_name(name, guest, &rest))
-		return daemon_fail(error, -EINVAL,
-				   "'%.150s' is not a disk's name: write GUEST/NAME with letters, digits, "
-				   "'.', '_' and '-', for example alice/root",
-				   name);
+		return error_set(error, -EINVAL,
+				 "'%.150s' is not a disk's name: write GUEST/NAME with letters, digits, "
+				 "'.', '_' and '-', for example alice/root",
+				 name);
 	if (disk_device_find(daemon, name))
-		return daemon_fail(error, -EEXIST, "there is a disk %s already", name);
+		return error_set(error, -EEXIST, "there is a disk %s already", name);
 	if (disk_settings(daemon, name) && !disk_settings(daemon, name)->pool)
-		return daemon_fail(error, -EEXIST, "the configuration declares %s with a path of its own",
-				   name);
+		return error_set(error, -EEXIST, "the configuration declares %s with a path of its own",
+				 name);
 	return 0;
 }
 
 int disk_create(struct daemon *daemon, const char *name, const char *pool_name, uint64_t size_bytes,
-		       struct daemon_error *error)
+		struct error *error)
 {
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	struct daemon_pool *pool = NULL;
 	struct pool_disk *part;
 	struct disk_device *disk;
@@ -68,39 +68,38 @@ int disk_create(struct daemon *daemon, const char *name, const char *pool_name, 
 	log_info(NULL, "pool %s: made disk %s", pool->name, name);
 	disk = disk_device_add(daemon, name, pool, part);
 	if (!disk)
-		return daemon_fail(error, -ENOMEM, "the disk was made, but cannot be served: out of memory");
+		return error_set(error, -ENOMEM, "the disk was made, but cannot be served: out of memory");
 	if (!disk->base.endpoint)
-		return daemon_fail(error, disk->base.error.code, "the disk was made, but is not served: %s",
-				   disk->base.error.text);
+		return error_set(error, disk->base.error.code, "the disk was made, but is not served: %s",
+				 disk->base.error.text);
 	return 0;
 }
 
 /* Only disks in a pool are ours to change. */
-static int check_in_pool(const struct disk_device *disk, struct daemon_error *error)
+static int check_in_pool(const struct disk_device *disk, struct error *error)
 {
 	if (!disk->pool)
-		return daemon_fail(error, -EPERM,
-				   "%s is a file or device of its own (%s): change that, then reload",
-				   disk->base.name, disk->path);
+		return error_set(error, -EPERM,
+				 "%s is a file or device of its own (%s): change that, then reload",
+				 disk->base.name, disk->path);
 	if (disk->base.farewell != DEVICE_STAYS)
-		return daemon_fail(error, -EBUSY, "another change of %s is under way", disk->base.name);
+		return error_set(error, -EBUSY, "another change of %s is under way", disk->base.name);
 	return 0;
 }
 
-int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct daemon_error *error)
+int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct error *error)
 {
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	char text[VALUE_SIZE_TEXT];
 	int code = check_in_pool(disk, error);
 
 	if (code)
 		return code;
 	if (size_bytes < pool_disk_size_bytes(disk->part))
-		return daemon_fail(
-			error, -EFBIG,
-			"%s has %s; shrinking a disk is refused, because its file system would lose "
-			"data",
-			disk->base.name, value_format_size(pool_disk_size_bytes(disk->part), text));
+		return error_set(error, -EFBIG,
+				 "%s has %s; shrinking a disk is refused, because its file system would lose "
+				 "data",
+				 disk->base.name, value_format_size(pool_disk_size_bytes(disk->part), text));
 	code = pool_disk_grow(disk->pool->pool, disk->part, size_bytes, &why);
 	if (code)
 		return pool_refused(error, code, &why);
@@ -114,7 +113,7 @@ int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct daemon_error
 /*
  * Renaming and deleting need a disk that no front end uses and that the configuration would not make again.
  */
-static int check_free(const struct disk_device *disk, const char *what, struct daemon_error *error)
+static int check_free(const struct disk_device *disk, const char *what, struct error *error)
 {
 	const struct config_disk *settings = disk_settings(disk->base.daemon, disk->base.name);
 	int code = check_in_pool(disk, error);
@@ -122,19 +121,19 @@ static int check_free(const struct disk_device *disk, const char *what, struct d
 	if (code)
 		return code;
 	if (device_connected(&disk->base))
-		return daemon_fail(error, -EBUSY,
-				   "%s is connected; stop the guest or unplug the disk, then %s it",
-				   disk->base.name, what);
+		return error_set(error, -EBUSY,
+				 "%s is connected; stop the guest or unplug the disk, then %s it",
+				 disk->base.name, what);
 	if (settings)
-		return daemon_fail(error, -EBUSY,
-				   "%s is declared at %s:%u and would be made again; take the section out, "
-				   "reload, then %s it",
-				   disk->base.name, settings->object.file, settings->object.line, what);
+		return error_set(error, -EBUSY,
+				 "%s is declared at %s:%u and would be made again; take the section out, "
+				 "reload, then %s it",
+				 disk->base.name, settings->object.file, settings->object.line, what);
 	return 0;
 }
 
 /* Waits for nothing: 0 or the outcome when it is known, 1 when it is under way. */
-static int leave(struct disk_device *disk, enum disk_change change, struct daemon_error *error)
+static int leave(struct disk_device *disk, enum disk_change change, struct error *error)
 {
 	disk->change = change;
 	if (!device_leave(&disk->base, DEVICE_CHANGES, error))
@@ -142,7 +141,7 @@ static int leave(struct disk_device *disk, enum disk_change change, struct daemo
 	return error->code;
 }
 
-int disk_rename(struct disk_device *disk, const char *name, struct daemon_error *error)
+int disk_rename(struct disk_device *disk, const char *name, struct error *error)
 {
 	int code = check_free(disk, "rename", error);
 
@@ -156,7 +155,7 @@ int disk_rename(struct disk_device *disk, const char *name, struct daemon_error 
 	return leave(disk, DISK_RENAME, error);
 }
 
-int disk_delete(struct disk_device *disk, struct daemon_error *error)
+int disk_delete(struct disk_device *disk, struct error *error)
 {
 	int code = check_free(disk, "delete", error);
 
@@ -168,13 +167,13 @@ int disk_delete(struct disk_device *disk, struct daemon_error *error)
 
 /* ---- while the disk is not served ---- */
 
-static void delete_part(struct disk_device *disk, struct daemon_error *error)
+static void delete_part(struct disk_device *disk, struct error *error)
 {
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	int code = pool_disk_delete(disk->pool->pool, disk->part, &why);
 
 	if (code) {
-		daemon_fail(error, code, "%s", why.text);
+		error_set(error, code, "%s", why.text);
 		log_error(&disk->base.subject, "cannot delete: %s", why.text);
 			device_serve(&disk->base);
 		return;
@@ -184,13 +183,13 @@ static void delete_part(struct disk_device *disk, struct daemon_error *error)
 	device_forget(&disk->base);
 }
 
-static void rename_part(struct disk_device *disk, struct daemon_error *error)
+static void rename_part(struct disk_device *disk, struct error *error)
 {
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	int code = pool_disk_rename(disk->pool->pool, disk->part, disk->new_name, &why);
 
 	if (code) {
-		daemon_fail(error, code, "%s", why.text);
+		error_set(error, code, "%s", why.text);
 		log_error(&disk->base.subject, "cannot rename: %s", why.text);
 	} else {
 		log_info(&disk->base.subject, "renamed to %s", disk->new_name);
@@ -202,7 +201,7 @@ static void rename_part(struct disk_device *disk, struct daemon_error *error)
 	device_serve(&disk->base);
 }
 
-void disk_carry_out_change(struct device *device, struct daemon_error *error)
+void disk_carry_out_change(struct device *device, struct error *error)
 {
 	struct disk_device *disk = disk_device_of(device);
 
@@ -218,48 +217,46 @@ void disk_carry_out_change(struct device *device, struct daemon_error *error)
 
 /* The configuration's size against the pool's. */
 static int match_size(struct daemon *daemon, struct pool *pool, struct pool_disk *part,
-		       const struct config_disk *settings, struct daemon_error *error)
+		      const struct config_disk *settings, struct error *error)
 {
 	uint64_t size_bytes = pool_disk_size_bytes(part);
 	struct disk_device *disk = disk_device_find(daemon, settings->object.name);
 	char now[VALUE_SIZE_TEXT], wanted[VALUE_SIZE_TEXT];
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	int code;
 
 	/* The pool rounds up to whole blocks. */
 	if (align_up(settings->size_bytes, 4096) < size_bytes)
-		return daemon_fail(error, -EINVAL,
-				   "%s:%u: size = %s is smaller than the disk, which has %s: shrinking is "
-				   "refused; set size = %s",
-				   settings->object.file, settings->object.line,
-				   value_format_size(settings->size_bytes, wanted),
-				   value_format_size(size_bytes, now), now);
+		return error_set(error, -EINVAL,
+				 "%s:%u: size = %s is smaller than the disk, which has %s: shrinking is "
+				 "refused; set size = %s",
+				 settings->object.file, settings->object.line,
+				 value_format_size(settings->size_bytes, wanted),
+				 value_format_size(size_bytes, now), now);
 	if (settings->size_bytes <= size_bytes)
 		return 0;
 	if (disk && disk->part == part)
 		return disk_grow(disk, settings->size_bytes, error) ? error->code : 1;
 	code = pool_disk_grow(pool, part, settings->size_bytes, &why);
-	return code ? daemon_fail(error, code, "cannot grow: %s", why.text) : 1;
+	return code ? error_set(error, code, "cannot grow: %s", why.text) : 1;
 }
 
-int disk_make_as_configured(struct daemon *daemon, const struct config_disk *settings,
-			    struct daemon_error *error)
+int disk_make_as_configured(struct daemon *daemon, const struct config_disk *settings, struct error *error)
 {
 	struct daemon_pool *pool = daemon_pool_find(daemon, settings->pool);
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	struct pool_disk *part;
 	int code;
 
 	if (!pool || !pool->pool)
-		return daemon_fail(error, -ENODEV, "not served: its pool %s is not available",
-				   settings->pool);
+		return error_set(error, -ENODEV, "not served: its pool %s is not available", settings->pool);
 	part = pool_disk_find(pool->pool, settings->object.name);
 	if (part)
 		return match_size(daemon, pool->pool, part, settings, error);
 	code = pool_disk_create(pool->pool, settings->object.name, settings->size_bytes, &part, &why);
 	if (code)
-		return daemon_fail(error, code, "%s:%u: cannot make the disk: %s", settings->object.file,
-				   settings->object.line, why.text);
+		return error_set(error, code, "%s:%u: cannot make the disk: %s", settings->object.file,
+				 settings->object.line, why.text);
 	log_info(NULL, "pool %s: made disk %s", pool->name, settings->object.name);
 	return 1;
 }

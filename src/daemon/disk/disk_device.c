@@ -101,11 +101,10 @@ static int open_own(struct disk_device *disk)
 			close(fd);
 	}
 	if (code == -EBUSY)
-		return daemon_fail(&disk->base.error, code,
-				   "%s is in use by another program or mounted by the host", disk->path);
+		return error_set(&disk->base.error, code,
+				 "%s is in use by another program or mounted by the host", disk->path);
 	if (code)
-		return daemon_fail(&disk->base.error, code, "cannot open %s: %s", disk->path,
-				   strerror(-code));
+		return error_set(&disk->base.error, code, "cannot open %s: %s", disk->path, strerror(-code));
 	return 0;
 }
 
@@ -121,7 +120,7 @@ static int open_share(struct disk_device *disk)
 	if (disk->pool || disk->gate)
 		disk->share = share_open(disk->base.daemon, disk->pool ? disk->pool->gate : disk->gate,
 					 disk->base.name);
-	return disk->share ? 0 : daemon_fail(&disk->base.error, -ENOMEM, "out of memory");
+	return disk->share ? 0 : error_set(&disk->base.error, -ENOMEM, "out of memory");
 }
 
 static int open_disk(struct disk_device *disk)
@@ -140,7 +139,7 @@ static int open_disk(struct disk_device *disk)
 		code = disk_create_on_pool(&options, disk->pool->pool, disk->part, &disk->disk);
 	else
 		code = disk_create_on_host(&options, disk->host, &disk->disk);
-	return code ? daemon_fail(&disk->base.error, code, "cannot make the disk: %s", strerror(-code)) : 0;
+	return code ? error_set(&disk->base.error, code, "cannot make the disk: %s", strerror(-code)) : 0;
 }
 
 static int open_model(struct disk_device *disk)
@@ -157,7 +156,7 @@ static int open_model(struct disk_device *disk)
 
 	if (!code)
 		disk_on_resize(disk->disk, device_config_changed, &disk->base);
-	return code ? daemon_fail(&disk->base.error, code, "cannot make the device: %s", strerror(-code)) : 0;
+	return code ? error_set(&disk->base.error, code, "cannot make the device: %s", strerror(-code)) : 0;
 }
 
 /* ---- the kind ---- */
@@ -274,7 +273,7 @@ static void open_pools(struct daemon *daemon)
 
 static void open_disks(struct daemon *daemon)
 {
-	struct daemon_error error;
+	struct error error;
 
 	config_for_each(config_disks(daemon->config), config_disk, disk) {
 		if (disk->pool && disk_make_as_configured(daemon, disk, &error) < 0)

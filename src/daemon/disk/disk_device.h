@@ -36,7 +36,7 @@ struct daemon_pool {
 	struct host_disk *host;
 	struct share_gate *gate;	/* NULL: not available */
 	struct pool *pool;		/* NULL: not available, error says why */
-	struct daemon_error error;
+	struct error error;
 };
 
 /* What DEVICE_CHANGES means for a disk. */
@@ -104,7 +104,7 @@ int daemon_pool_open(struct daemon *daemon, struct daemon_pool *pool, const stru
  * Grows the file to size_bytes (if it is a file and smaller), and the pool over it. Returns 1: grew, 0,
  * -errno.
  */
-int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct daemon_error *error);
+int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct error *error);
 
 /* Commits and closes the pool; the host disk stays open. */
 void daemon_pool_suspend(struct daemon_pool *pool);
@@ -117,16 +117,15 @@ void daemon_pools_close(struct daemon *daemon);
 /* ---- disk_changes.c: on request of the API. Return 0, -errno with *error, or 1: under way. ---- */
 
 int disk_create(struct daemon *daemon, const char *name, const char *pool, uint64_t size_bytes,
-		struct daemon_error *error);
-int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct daemon_error *error);
-int disk_rename(struct disk_device *disk, const char *name, struct daemon_error *error);
-int disk_delete(struct disk_device *disk, struct daemon_error *error);
+		struct error *error);
+int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct error *error);
+int disk_rename(struct disk_device *disk, const char *name, struct error *error);
+int disk_delete(struct disk_device *disk, struct error *error);
 /* What becomes of a disk that is not served any more: carries out ->change. */
-void disk_carry_out_change(struct device *device, struct daemon_error *error);
+void disk_carry_out_change(struct device *device, struct error *error);
 
 /* Makes or grows a configured disk of a pool. Returns 1: made or grown, 0: nothing to do, -errno. */
-int disk_make_as_configured(struct daemon *daemon, const struct config_disk *settings,
-			    struct daemon_error *error);
+int disk_make_as_configured(struct daemon *daemon, const struct config_disk *settings, struct error *error);
 
 /* ---- disk_plan.c ---- */
 

@@ -31,7 +31,7 @@ static void plan_contents(const struct config *config, const struct config_pool 
 	const struct config_object *object = &pool->object;
 	bool force = force_format && strcmp(force_format, object->name) == 0;
 	char name[POOL_CONTENTS_MAX];
-	struct pool_error ignored;
+	struct error ignored;
 	struct pool *opened;
 	int found;
 

@@ -28,24 +28,23 @@ static int fail_open(struct daemon_pool *pool, int code)
 
 	switch (-code) {
 	case EBUSY:
-		return daemon_fail(&pool->error, code,
-				   "%s is in use by another program or mounted by the host", path);
+		return error_set(&pool->error, code, "%s is in use by another program or mounted by the host",
+				 path);
 	case ENOENT:
-		return daemon_fail(&pool->error, code,
-				   "%s: there is no such file, or its directory is missing", path);
+		return error_set(&pool->error, code, "%s: there is no such file, or its directory is missing",
+				 path);
 	case EACCES:
 	case EPERM:
-		return daemon_fail(&pool->error, code,
-				   "%s: permission denied; start as root, or give the daemon's user access",
-				   path);
+		return error_set(&pool->error, code,
+				 "%s: permission denied; start as root, or give the daemon's user access",
+				 path);
 	case ENOTBLK:
-		return daemon_fail(&pool->error, code, "%s is neither a regular file nor a block device",
-				   path);
+		return error_set(&pool->error, code, "%s is neither a regular file nor a block device", path);
 	case ENOSPC:
-		return daemon_fail(&pool->error, code,
-				   "%s: the file system has no room for a file of this size", path);
+		return error_set(&pool->error, code,
+				 "%s: the file system has no room for a file of this size", path);
 	default:
-		return daemon_fail(&pool->error, code, "cannot open %s: %s", path, strerror(-code));
+		return error_set(&pool->error, code, "cannot open %s: %s", path, strerror(-code));
 	}
 }
 
@@ -83,26 +82,26 @@ static void name_contents(const struct daemon_pool *pool)
 static int format(struct daemon *daemon, struct daemon_pool *pool)
 {
 	bool force = daemon->force_format && strcmp(daemon->force_format, pool->name) == 0;
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	int code;
 
 	if (force)
 		name_contents(pool);
 	code = pool_format(pool->host, force, &why);
 	if (code == -EEXIST)
-		return daemon_fail(&pool->error, code,
-				   "%s: %s; nothing was written; if that may be lost, start with "
-				   "--force-format %s",
-				   pool->path, why.text, pool->name);
+		return error_set(&pool->error, code,
+				 "%s: %s; nothing was written; if that may be lost, start with "
+				 "--force-format %s",
+				 pool->path, why.text, pool->name);
 	if (code)
-		return daemon_fail(&pool->error, code, "cannot format %s: %s", pool->path, why.text);
+		return error_set(&pool->error, code, "cannot format %s: %s", pool->path, why.text);
 	log_info(NULL, "pool %s: formatted %s", pool->name, pool->path);
 	return 0;
 }
 
 static int open_map(struct daemon *daemon, struct daemon_pool *pool)
 {
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	bool force = daemon->force_format && strcmp(daemon->force_format, pool->name) == 0;
 	int code = pool_open(pool->host, &pool->pool, &why);
 
@@ -116,10 +115,10 @@ static int open_map(struct daemon *daemon, struct daemon_pool *pool)
 			    pool->name, pool->path);
 	}
 	if (code == -EBADMSG)
-		return daemon_fail(&pool->error, code, "%s is damaged: %s; see viaduct pool check",
-				   pool->path, why.text);
+		return error_set(&pool->error, code, "%s is damaged: %s; see viaduct pool check", pool->path,
+				 why.text);
 	if (code)
-		return daemon_fail(&pool->error, code, "%s: %s", pool->path, why.text);
+		return error_set(&pool->error, code, "%s: %s", pool->path, why.text);
 	return 0;
 }
 
@@ -136,16 +135,16 @@ int daemon_pool_open(struct daemon *daemon, struct daemon_pool *pool, const stru
 	if (!code && !pool->gate) {
 		pool_close(pool->pool);
 		pool->pool = NULL;
-		code = daemon_fail(&pool->error, -ENOMEM, "out of memory");
+		code = error_set(&pool->error, -ENOMEM, "out of memory");
 	}
 	if (code) {
 		pool->host->ops->close(pool->host);
 		pool->host = NULL;
 		return code;
 	}
-	pool->error = (struct daemon_error){ .code = 0 };
+	pool->error = (struct error){ .code = 0 };
 	if (settings->size_bytes > 0) {
-		struct daemon_error error;
+		struct error error;
 
 		if (daemon_pool_grow(pool, settings->size_bytes, &error) < 0)
 			log_error(NULL, "pool %s: %s", pool->name, error.text);
@@ -174,25 +173,25 @@ struct daemon_pool *daemon_pool_add(struct daemon *daemon, const struct config_p
 }
 
 /* A file that is smaller than configured is made larger; a device is as large as it is. */
-static int grow_file(struct daemon_pool *pool, uint64_t size_bytes, struct daemon_error *error)
+static int grow_file(struct daemon_pool *pool, uint64_t size_bytes, struct error *error)
 {
 	/* By the open file: after the start, its path may be another user's. */
 	int fd = disk_uring_fd(pool->host);
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
-		return daemon_fail(error, -errno, "cannot look at %s: %s", pool->path, strerror(errno));
+		return error_set(error, -errno, "cannot look at %s: %s", pool->path, strerror(errno));
 	if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size >= size_bytes)
 		return 0;
 	if (ftruncate(fd, (off_t)size_bytes) < 0)
-		return daemon_fail(error, -errno, "cannot grow %s: %s", pool->path, strerror(errno));
+		return error_set(error, -errno, "cannot grow %s: %s", pool->path, strerror(errno));
 	return 0;
 }
 
-int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct daemon_error *error)
+int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct error *error)
 {
 	uint64_t before = pool->host->geometry.size_bytes, known;
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	struct pool_space space;
 	char text[VALUE_SIZE_TEXT];
 	int code = grow_file(pool, size_bytes, error);
@@ -201,8 +200,8 @@ int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct daemo
 		return code;
 	code = pool->host->ops->refresh(pool->host);
 	if (code)
-		return daemon_fail(error, code, "cannot look at the size of %s: %s", pool->path,
-				   strerror(-code));
+		return error_set(error, code, "cannot look at the size of %s: %s", pool->path,
+				 strerror(-code));
 	if (size_bytes < before)
 		log_warning(NULL, "pool %s: %s has %s already; it is not shrunk", pool->name, pool->path,
 			    value_format_size(before, text));
@@ -213,7 +212,7 @@ int daemon_pool_grow(struct daemon_pool *pool, uint64_t size_bytes, struct daemo
 		return 0;
 	code = pool_grow(pool->pool, &why);
 	if (code)
-		return daemon_fail(error, code, "cannot grow the pool: %s", why.text);
+		return error_set(error, code, "cannot grow the pool: %s", why.text);
 	pool_space(pool->pool, &space);
 	if (space.metadata_bytes + space.used_bytes + space.free_bytes == known)
 		return 0;	/* the format's tables reach no further */
@@ -230,11 +229,11 @@ void daemon_pool_suspend(struct daemon_pool *pool)
 
 int daemon_pool_resume(struct daemon_pool *pool)
 {
-	struct pool_error why = { .text = "" };
+	struct error why = { .text = "" };
 	int code = pool_open(pool->host, &pool->pool, &why);
 
 	if (code)
-		return daemon_fail(&pool->error, code, "cannot open %s again: %s", pool->path, why.text);
+		return error_set(&pool->error, code, "cannot open %s again: %s", pool->path, why.text);
 	return 0;
 }
 

@@ -17,7 +17,7 @@ static void apply_pool(struct daemon *daemon, const struct config_pool *settings
 {
 	struct daemon_pool *pool = daemon_pool_find(daemon, settings->object.name);
 	const char *name = settings->object.name;
-	struct daemon_error error;
+	struct error error;
 	int grown;
 
 	if (!pool) {
@@ -59,7 +59,7 @@ static void apply_pool_disk(struct daemon *daemon, const struct config_disk *set
 			    struct change_report *report)
 {
 	bool known = disk_device_find(daemon, settings->object.name) != NULL;
-	struct daemon_error error;
+	struct error error;
 	int made = disk_make_as_configured(daemon, settings, &error);
 
 	if (made < 0)

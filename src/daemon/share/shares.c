@@ -121,7 +121,7 @@ static int create_in_gate(const struct daemon *daemon, struct share_node *node)
 {
 	struct share_settings settings = wanted_settings(daemon, node);
 	struct gate_node *parent = node->parent ? node->parent->node : NULL;
-	struct gate_error why = { .text = "" };
+	struct error why = { .text = "" };
 	int error = gate_node_create(node->gate->gate, parent, &settings, &node->node, &why);
 
 	if (error != -ENOSPC && error != -EINVAL)
@@ -226,7 +226,7 @@ static void apply_rest(struct share_node *node, const struct share_settings *wan
 }
 
 /* A guest goes to the group that it belongs to now. Returns 0, or -errno with *why. */
-static int follow_group(struct daemon *daemon, struct share_node *guest, struct gate_error *why)
+static int follow_group(struct daemon *daemon, struct share_node *guest, struct error *why)
 {
 	const char *name = group_of(daemon, guest->name);
 	struct share_node *old = guest->parent, *group = NULL;
@@ -259,7 +259,7 @@ static bool is_settled(const struct share_node *node, const struct share_setting
 static void settle_node(struct daemon *daemon, struct share_node *node)
 {
 	struct share_settings wanted = wanted_settings(daemon, node);
-	struct gate_error why = { .text = "" };
+	struct error why = { .text = "" };
 	int error = node->kind == SHARE_OF_GUEST ? follow_group(daemon, node, &why) : 0;
 
 	if (!error && is_settled(node, &wanted))
@@ -379,25 +379,25 @@ static bool says_something(const struct setting *setting)
 }
 
 /* A reservation is granted on every physical disk, or refused. */
-static int reserve(struct daemon *daemon, enum share_kind kind, const char *name, struct daemon_error *error)
+static int reserve(struct daemon *daemon, enum share_kind kind, const char *name, struct error *error)
 {
 	const struct config_share wanted = share_wanted(daemon, kind, name);
 	const struct share_settings settings = to_arbiter(&wanted);
 
 	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
 		struct share_node *node = find_node(gate, kind, name);
-		struct gate_error why = { .text = "" };
+		struct error why = { .text = "" };
 		int code = node ? gate_node_set(node->node, &settings, &why) : 0;
 
 		if (code)
-			return daemon_fail(error, code == -EINVAL ? -EINVAL : -EBUSY, "%s %s on %s: %s",
-					   share_kind_text(kind), name, gate->path, why.text);
+			return error_set(error, code == -EINVAL ? -EINVAL : -EBUSY, "%s %s on %s: %s",
+					 share_kind_text(kind), name, gate->path, why.text);
 	}
 	return 0;
 }
 
 static int check_wanted(const struct daemon *daemon, enum share_kind kind, const char *name,
-			struct daemon_error *error)
+			struct error *error)
 {
 	const struct config_section *section = config_section_find(share_kind_text(kind));
 	const struct config_share wanted = share_wanted(daemon, kind, name);
@@ -405,7 +405,7 @@ static int check_wanted(const struct daemon *daemon, enum share_kind kind, const
 
 	if (!config_share_contradicts(&wanted, &limit, &reservation))
 		return 0;
-	return daemon_fail(
+	return error_set(
 		error, -EINVAL,
 		"%s of %s would be below its %s (%llu and %llu); set both, or raise the limit first",
 		config_share_key(section, limit)->name, name, config_share_key(section, reservation)->name,
@@ -414,7 +414,7 @@ static int check_wanted(const struct daemon *daemon, enum share_kind kind, const
 
 /* With the change in the list of settings: makes it true and keeps it. */
 static int carry_out(struct daemon *daemon, enum share_kind kind, const char *name,
-		     const struct share_change *change, struct daemon_error *error)
+		     const struct share_change *change, struct error *error)
 {
 	int code = check_wanted(daemon, kind, name, error);
 
@@ -425,14 +425,13 @@ static int carry_out(struct daemon *daemon, enum share_kind kind, const char *na
 	settle_one(daemon, kind, name);	/* at once; the disk with the settings may be slow */
 	code = settings_save(daemon->state_dir, daemon->settings);
 	if (code)
-		return daemon_fail(error, -EIO,
-				   "the settings cannot be kept in %s/%s: %s; nothing was changed",
-				   daemon->state_dir, SETTINGS_FILE, strerror(-code));
+		return error_set(error, -EIO, "the settings cannot be kept in %s/%s: %s; nothing was changed",
+				 daemon->state_dir, SETTINGS_FILE, strerror(-code));
 	return 0;
 }
 
 int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
-	      const struct share_change *change, struct daemon_error *error)
+	      const struct share_change *change, struct error *error)
 {
 	struct setting *old = take_setting(daemon, kind, name);
 	struct setting *new = changed_setting(kind, name, old, change);
@@ -440,7 +439,7 @@ int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
 
 	if (!new) {
 		put_setting(daemon, old);
-		return daemon_fail(error, -ENOMEM, "out of memory");
+		return error_set(error, -ENOMEM, "out of memory");
 	}
 	if (says_something(new)) {
 		put_setting(daemon, new);

@@ -20,7 +20,7 @@
 #include "daemon/share/settings.h"
 
 struct daemon;
-struct daemon_error;
+struct error;
 struct host_disk;
 struct measurement;
 
@@ -33,7 +33,7 @@ struct share_node {
 	char name[CONFIG_NAME_SIZE];
 	unsigned children;
 	struct gate_node *node;
-	struct gate_error refused;	/* text[0] != 0: why it is not as it should be */
+	struct error refused; /* text[0] != 0: why it is not as it should be */
 };
 
 /* A physical disk in time. */
@@ -92,7 +92,7 @@ struct config_share share_effective(const struct daemon *daemon, enum share_kind
  * contradicts another), -EBUSY (the reservation is refused), -EIO (it cannot be kept), -ENOMEM.
  */
 int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
-	      const struct share_change *change, struct daemon_error *error);
+	      const struct share_change *change, struct error *error);
 
 /* After another configuration: makes all shares what they are to be, as far as it goes. */
 void shares_update(struct daemon *daemon);

@@ -52,7 +52,7 @@ static int setup(void **state)
 {
 	struct loop_options options = { .name = "blank" };
 	struct disk_options disk_options = { .guest = "g", .name = "d" };
-	struct pool_error error;
+	struct error error;
 
 	held = held_disk_create(POOL_BYTES, 512);
 	assert_int_equal(loop_create(&options, &loop), 0);
@@ -325,7 +325,7 @@ static void flushed_bytes_survive(void **state)
 {
 	struct held_disk *copy = held_disk_create(POOL_BYTES, 512);
 	struct pool_span span;
-	struct pool_error error;
+	struct error error;
 	struct pool *other;
 
 	write_value(GRAIN, 512, 0x31);
@@ -388,7 +388,7 @@ static void two_workers_write_to_the_same_grains(void **state)
 	struct worker workers[THREADS] = { { .index = 0 }, { .index = 1 } };
 	struct host_disk *memory;
 	struct pool_disk *shared_part;
-	struct pool_error error;
+	struct error error;
 	struct pool *shared_pool;
 	struct pool_span span;
 

@@ -130,7 +130,7 @@ static void it_learns_from_a_full_disk(void **state)
 static void reservations_are_parts_of_its_time(void **state)
 {
 	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
-	struct gate_error error;
+	struct error error;
 
 	begin();
 	settings.min_iops = 300;

@@ -42,7 +42,7 @@ static void begin(bool on_pool)
 	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
 	struct loop_options options = { .name = "share", .clocks = &stopped_clocks };
 	struct disk_options disk_options = { .guest = "g", .name = "d" };
-	struct pool_error error;
+	struct error error;
 
 	held = held_disk_create(POOL_BYTES, 512);
 	held->at_once = true;

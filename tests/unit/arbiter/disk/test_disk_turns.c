@@ -49,7 +49,7 @@ static void test_large_blank_reads_take_turns(void **state)
 	uint8_t *buffer = malloc(READ_BYTES);
 	struct read reads[READS] = { 0 };
 	struct disk_channel *channel;
-	struct pool_error error;
+	struct error error;
 	struct pool_disk *part;
 	struct host_disk *host;
 	struct disk *disk;

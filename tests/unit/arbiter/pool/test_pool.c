@@ -66,7 +66,7 @@ static struct pool_disk *make(struct fixture *fixture, const char *name, uint64_
 static void blank_disk(void **state)
 {
 	struct test_disk *host = test_disk_create(20 * MIB, 0);
-	struct pool_error error;
+	struct error error;
 	struct pool *pool;
 
 	assert_false(pool_probe(&host->host));
@@ -78,7 +78,7 @@ static void blank_disk(void **state)
 
 static void too_small(void **state)
 {
-	struct pool_error error;
+	struct error error;
 	struct pool *pool;
 
 	for (uint64_t bytes = 0; bytes <= MIB; bytes += MIB / 8) {
@@ -115,7 +115,7 @@ static void smallest(void **state)
 static void refuses_pool(void **state)
 {
 	struct fixture *fixture = *state;
-	struct pool_error error;
+	struct error error;
 
 	make(fixture, "alice/root", MIB);
 	reopen(fixture);
@@ -136,7 +136,7 @@ static void refuses_pool(void **state)
 static void failing_disk(void **state)
 {
 	struct test_disk *host = test_disk_create(20 * MIB, 0);
-	struct pool_error error;
+	struct error error;
 	struct pool *pool;
 
 	host->write_error = -EIO;
@@ -159,7 +159,7 @@ static void failing_disk(void **state)
 static void shrunk_disk(void **state)
 {
 	struct fixture *fixture = *state;
-	struct pool_error error;
+	struct error error;
 	struct pool *pool;
 	unsigned writes;
 
@@ -177,7 +177,7 @@ static void newer_version(void **state)
 {
 	struct fixture *fixture = *state;
 	struct pool_superblock_wire *copy = (void *)fixture->host->bytes;
-	struct pool_error error;
+	struct error error;
 	struct pool *pool;
 
 	pool_close(fixture->pool);
@@ -194,7 +194,7 @@ static void newer_version(void **state)
 static void overwritten(void **state)
 {
 	struct fixture *fixture = *state;
-	struct pool_error error;
+	struct error error;
 	struct pool *pool;
 
 	pool_close(fixture->pool);
@@ -239,7 +239,7 @@ static void names(void **state)
 					   "a/ö", "../b", "a/..", ".a/b", "-a/b", "a/-b",  "a/b\n" };
 	char name[POOL_NAME_MAX + 2];
 	struct pool_disk *disk = NULL;
-	struct pool_error error;
+	struct error error;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		error.text[0] = '\0';
@@ -264,7 +264,7 @@ static void names(void **state)
 static void sizes(void **state)
 {
 	struct fixture *fixture = *state;
-	struct pool_error error;
+	struct error error;
 	struct pool_disk *disk;
 
 	assert_int_equal(pool_disk_create(fixture->pool, "a/b", 0, &disk, &error), -EINVAL);
@@ -365,7 +365,7 @@ static void flush_failure_is_final(void **state)
 {
 	struct fixture *fixture = *state;
 	struct pool_disk *disk = make(fixture, "a/b", MIB), *other;
-	struct pool_error error;
+	struct error error;
 
 	pool_mark(disk, 0, POOL_GRAIN_BYTES, POOL_WRITTEN);
 	fixture->host->flush_error = -EIO;
@@ -407,7 +407,7 @@ static void read_only(void **state)
 {
 	struct fixture *fixture = *state;
 	struct pool_disk *disk;
-	struct pool_error error;
+	struct error error;
 	unsigned writes;
 
 	make(fixture, "a/b", MIB);
@@ -455,7 +455,7 @@ static void physical_growth(void **state)
 {
 	struct fixture *fixture = *state;
 	struct pool_space space;
-	struct pool_error error;
+	struct error error;
 
 	assert_int_equal(pool_grow(fixture->pool, &error), 0);
 	pool_space(fixture->pool, &space);

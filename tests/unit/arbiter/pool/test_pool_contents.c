@@ -21,8 +21,8 @@
 /* Refused, and nothing was written; formatted with force. */
 static void expect_refused(struct test_disk *disk, const char *contents)
 {
-	struct pool_error error = {""};
-	char name[POOL_CONTENTS_MAX] = "", message[POOL_ERROR_MAX];
+	struct error error = { .text = "" };
+	char name[POOL_CONTENTS_MAX] = "", message[ERROR_TEXT_MAX];
 	unsigned writes = disk->writes;
 
 	assert_int_equal(pool_contents_find(&disk->host, name), 1);

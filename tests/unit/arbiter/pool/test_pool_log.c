@@ -45,7 +45,7 @@ static void old_superblock(void **state)
 {
 	struct test_disk *host = test_disk_create(20 * MIB, 0);
 	uint8_t old[POOL_AREAS_OFFSET], newest[POOL_AREAS_OFFSET];
-	struct pool_error error;
+	struct error error;
 	struct pool *pool = NULL;
 
 	assert_int_equal(pool_format(&host->host, false, NULL), 0);
@@ -79,7 +79,7 @@ static void record_of_tomorrow(void **state)
 {
 	struct test_disk *host = test_disk_create(20 * MIB, 0);
 	struct pool_record_header_wire header;
-	struct pool_error error;
+	struct error error;
 	struct pool_layout layout;
 	struct pool *pool;
 	uint32_t extents, area;

@@ -56,7 +56,7 @@ static void each_kind(void **state)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct test_disk *disk = test_disk_create(DISK_BYTES, 0);
-		struct pool_error error = {""};
+		struct error error = { .text = "" };
 
 		for (const struct patch *patch = cases[i].patches; patch->bytes; patch++)
 			memcpy(disk->bytes + patch->offset, patch->bytes, patch->length);

@@ -311,7 +311,7 @@ static struct gate_node *node(struct fixture *fixture, struct gate_node *parent,
 	return node;
 }
 
-static int set(struct gate_node *node, uint64_t min_iops, struct gate_error *error)
+static int set(struct gate_node *node, uint64_t min_iops, struct error *error)
 {
 	struct share_settings settings = *gate_node_settings(node);
 
@@ -324,7 +324,7 @@ static void test_admission(void **state)
 {
 	struct gate_node *alice, *bob, *root, *data;
 	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
-	struct gate_error error;
+	struct error error;
 	struct fixture fixture;
 
 	start(&fixture, &slow);
@@ -408,7 +408,7 @@ static void test_weights_of_what_is_below(void **state)
 static void test_move(void **state)
 {
 	struct gate_node *gold, *silver, *guest;
-	struct gate_error error;
+	struct error error;
 	struct fixture fixture;
 
 	start(&fixture, &slow);
@@ -432,7 +432,7 @@ static void test_contradictions(void **state)
 {
 	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
 	struct gate_node *made;
-	struct gate_error error;
+	struct error error;
 	struct fixture fixture;
 
 	start(&fixture, &slow);

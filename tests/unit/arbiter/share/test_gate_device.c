@@ -114,7 +114,7 @@ static void test_reservation(void **state)
 {
 	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
 	struct gate_node *node = NULL;
-	struct gate_error error;
+	struct error error;
 	struct fixture fixture;
 
 	begin(&fixture);

@@ -166,7 +166,7 @@ static void change(struct disk_meter *meter, struct gate_node **groups, struct g
 {
 	struct share_settings settings = random_settings(seed);
 	struct disk_cost other = cost;
-	struct gate_error error;
+	struct error error;
 
 	switch (test_below(seed, 6)) {
 	case 0:

@@ -46,7 +46,7 @@ static void begin(bool packed)
 	struct disk_options disk_options = { .guest = "g", .name = "d" };
 	struct virtio_blk_options blk_options = { .queues = 1 };
 	struct pool_disk *part;
-	struct pool_error error;
+	struct error error;
 
 	held = held_disk_create(POOL_BYTES, 512);
 	held->at_once = true;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/base/daemon_error.h"
+#include "core/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-int daemon_fail(struct daemon_error *error, int code, const char *format, ...)
+int error_set(struct error *error, int code, const char *format, ...)
 {
 	va_list arguments;
 
+	if (!error)
+		return code;
 	error->code = code;
 	va_start(arguments, format);
 	vsnprintf(error->text, sizeof(error->text), format, arguments);
