@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "arbiter/share/scheduler.h"
+#include "arbiter/share/share_settings.h"
 #include "core/error.h"
 #include "core/stats.h"
 
@@ -29,21 +30,6 @@ struct loop_account;
 struct loop;
 
 /* ---- the tree of shares: control thread ---- */
-
-/* As users write them. 0: none. */
-struct share_settings {
-	uint32_t weight;			/* 1 … SCHEDULER_WEIGHT_MAX; 0: the sum of those below it */
-	/* Requests a second; how large a reserved one is, the device says */
-	uint64_t min_iops, max_iops;
-	uint64_t min_bandwidth, max_bandwidth;	/* bytes a second */
-	/* So many milliseconds' worth of the limits may be saved up */
-	uint32_t burst_ms;
-	uint32_t latency_target_us;		/* leaves: time inside the device */
-};
-
-#define SHARE_BURST_MS_DEFAULT 10u
-#define SHARE_BURST_MS_MAX     60000u
-#define SHARE_SETTINGS_DEFAULT { .weight = SCHEDULER_WEIGHT_DEFAULT, .burst_ms = SHARE_BURST_MS_DEFAULT }
 
 /*
  * Reservations of a gate's direct children together, and of a node's children: at most this part of the

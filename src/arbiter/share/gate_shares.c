@@ -112,6 +112,8 @@ static int check_settings(const struct share_settings *settings, struct error *e
 		return error_set(error, -EINVAL, "weight is 1 to %u", SCHEDULER_WEIGHT_MAX);
 	if (settings->burst_ms > SHARE_BURST_MS_MAX)
 		return error_set(error, -EINVAL, "burst is at most %u ms", SHARE_BURST_MS_MAX);
+	if (settings->latency_target_us > SHARE_LATENCY_US_MAX)
+		return error_set(error, -EINVAL, "latency_target is at most %u us", SHARE_LATENCY_US_MAX);
 	if (settings->max_iops > 0 && settings->min_iops > settings->max_iops)
 		return error_set(error, -EINVAL, "min_iops %llu is above max_iops %llu",
 				 (unsigned long long)settings->min_iops,
@@ -130,7 +132,7 @@ uint32_t gate_node_weight(const struct gate_node *node)
 	uint64_t sum = 0;
 
 	if (node->settings.weight > 0)
-		return node->settings.weight;
+		return (uint32_t)node->settings.weight;
 	for (const struct gate_node *child = node->children; child; child = child->next)
 		sum += gate_node_weight(child);
 	if (sum == 0)

@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "arbiter/share/share_settings.h"
+
 /* "guest/disk", as in the pool's catalogue (POOL_NAME_MAX), with the final NUL. */
 #define CONFIG_NAME_SIZE 128
 /* Guests and pools: leaves room for a disk's name and for the socket's path. */
@@ -114,22 +116,6 @@ struct config_object {
 	char name[CONFIG_NAME_SIZE];
 };
 
-/* Shares of a physical disk's time, as users write them; see struct share_settings (arbiter/share/gate.h). */
-enum config_share_key {
-	SHARE_WEIGHT,
-	SHARE_MIN_IOPS,
-	SHARE_MAX_IOPS,
-	SHARE_MIN_BANDWIDTH,	/* bytes a second */
-	SHARE_MAX_BANDWIDTH,
-	SHARE_BURST,		/* ms */
-	SHARE_LATENCY_TARGET,	/* us; disks only */
-	SHARE_KEYS
-};
-
-struct config_share {
-	uint64_t value[SHARE_KEYS];
-};
-
 /* What the user knows better than a measurement; 0: not given. Both or none. */
 struct config_capacity {
 	uint64_t iops, bandwidth;
@@ -155,7 +141,7 @@ struct config_pool {
 
 struct config_group {
 	struct config_object object;
-	struct config_share share;
+	struct share_settings share;
 };
 
 struct config_guest {
@@ -164,7 +150,7 @@ struct config_guest {
 	unsigned socket_mode;
 	uint64_t memory_bytes;
 	char *group;		/* NULL: none */
-	struct config_share share;
+	struct share_settings share;
 };
 
 /* First member of every device's object. */
@@ -185,7 +171,7 @@ struct config_disk {
 	bool packed;
 	uint64_t queues;
 	char *serial;
-	struct config_share share;
+	struct share_settings share;
 	struct config_capacity capacity;	/* path disks */
 };
 
@@ -265,15 +251,15 @@ unsigned config_line_of(const struct config_object *object, const char *key, con
  * The row of a setting in [group], [guest] or [disk]; NULL when the section has none. A disk has one share
  * (weight), a guest or group one for each resource (disk_weight).
  */
-const struct config_key *config_share_key(const struct config_section *section, enum config_share_key key);
+const struct config_key *config_share_key(const struct config_section *section, enum share_key key);
 /* The settings of such an object; NULL: the defaults of the section. */
-struct config_share config_share_of(const struct config_section *section, const struct config_object *object);
+struct share_settings config_share_of(const struct config_section *section,
+				      const struct config_object *object);
 /* The line at which the object was given a setting; 0: it was not. */
-unsigned config_share_line(const struct config_object *object, enum config_share_key key,
-			   const char **ret_file);
+unsigned config_share_line(const struct config_object *object, enum share_key key, const char **ret_file);
 /* A limit below its reservation: true, with the limit's and the reservation's keys. */
-bool config_share_contradicts(const struct config_share *share, enum config_share_key *ret_limit,
-			      enum config_share_key *ret_reservation);
+bool config_share_contradicts(const struct share_settings *share, enum share_key *ret_limit,
+			      enum share_key *ret_reservation);
 /* ---- checks of single sections: config_check.c ---- */
 
 void config_check_pool(const struct config *config, const struct config_object *object,

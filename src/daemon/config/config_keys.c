@@ -230,7 +230,7 @@ static const struct config_key disk_keys[] = {
 	{ .name = "latency_target",
 	  .type = CONFIG_NUMBER,
 	  SHARE_KEY(config_disk, SHARE_LATENCY_TARGET),
-	  .maximum = 60000000,
+	  .maximum = SHARE_LATENCY_US_MAX,
 	  .help = "Longest time in microseconds that 99 % of its requests should spend inside the "
 		  "physical disk; less is let in at once while they do not. Default: none." },
 	CAPACITY_KEYS_OF(config_disk),

@@ -22,8 +22,9 @@ static const char *const names[SHARE_KEYS] = {
 
 /* A reservation, and the limit that it must fit through. */
 #define PAIRS 2
-static const enum config_share_key pairs[PAIRS][2] = {
-	{ SHARE_MIN_IOPS, SHARE_MAX_IOPS }, { SHARE_MIN_BANDWIDTH, SHARE_MAX_BANDWIDTH },
+static const enum share_key pairs[PAIRS][2] = {
+	{ SHARE_MIN_IOPS, SHARE_MAX_IOPS },
+	{ SHARE_MIN_BANDWIDTH, SHARE_MAX_BANDWIDTH },
 };
 
 const struct config_section *config_section_find(const char *name)
@@ -46,16 +47,17 @@ static unsigned key_index(const struct config_section *section, const char *name
 	return index;
 }
 
-const struct config_key *config_share_key(const struct config_section *section, enum config_share_key key)
+const struct config_key *config_share_key(const struct config_section *section, enum share_key key)
 {
 	unsigned index = key_index(section, names[key]);
 
 	return index < section->key_count ? &section->keys[index] : NULL;
 }
 
-struct config_share config_share_of(const struct config_section *section, const struct config_object *object)
+struct share_settings config_share_of(const struct config_section *section,
+				      const struct config_object *object)
 {
-	struct config_share share = { .value = { 0 } };
+	struct share_settings share = { .value = { 0 } };
 
 	for (unsigned i = 0; i < SHARE_KEYS; i++) {
 		const struct config_key *key = config_share_key(section, i);
@@ -68,7 +70,7 @@ struct config_share config_share_of(const struct config_section *section, const 
 	return share;
 }
 
-static const char *name_in(const struct config_object *object, enum config_share_key key)
+static const char *name_in(const struct config_object *object, enum share_key key)
 {
 	return config_share_key(object->section, key)->name;
 }
@@ -85,14 +87,13 @@ static unsigned line_of(const struct config_object *object, const char *name, co
 	return object->key_line[index];
 }
 
-unsigned config_share_line(const struct config_object *object, enum config_share_key key,
-			   const char **ret_file)
+unsigned config_share_line(const struct config_object *object, enum share_key key, const char **ret_file)
 {
 	return line_of(object, names[key], ret_file);
 }
 
-bool config_share_contradicts(const struct config_share *share, enum config_share_key *ret_limit,
-			      enum config_share_key *ret_reservation)
+bool config_share_contradicts(const struct share_settings *share, enum share_key *ret_limit,
+			      enum share_key *ret_reservation)
 {
 	for (unsigned i = 0; i < PAIRS; i++) {
 		*ret_reservation = pairs[i][0];
@@ -107,8 +108,8 @@ bool config_share_contradicts(const struct config_share *share, enum config_shar
 
 static void check_share(const struct config_object *object, struct config_messages *messages)
 {
-	const struct config_share share = config_share_of(object->section, object);
-	enum config_share_key limit, reservation;
+	const struct share_settings share = config_share_of(object->section, object);
+	enum share_key limit, reservation;
 	char title[CONFIG_TITLE_SIZE];
 	const char *file;
 	unsigned line;
@@ -126,8 +127,8 @@ static void check_share(const struct config_object *object, struct config_messag
 static void check_parent(const struct config_object *object, const struct config_object *parent,
 			 struct config_messages *messages)
 {
-	const struct config_share share = config_share_of(object->section, object),
-				  above = config_share_of(parent->section, parent);
+	const struct share_settings share = config_share_of(object->section, object),
+				    above = config_share_of(parent->section, parent);
 	char title[CONFIG_TITLE_SIZE], parent_title[CONFIG_TITLE_SIZE];
 
 	for (unsigned i = 0; i < PAIRS; i++) {

@@ -68,8 +68,8 @@ static void apply_guests(const struct config *old, const struct config *new, str
 /* ---- shares ---- */
 
 /* "weight = 300, max_iops = 2000": what differs. Empty: nothing. */
-static void list_changes(const struct config_object *object, const struct config_share *old,
-			 const struct config_share *new, char *text, size_t size)
+static void list_changes(const struct config_object *object, const struct share_settings *old,
+			 const struct share_settings *new, char *text, size_t size)
 {
 	size_t used = 0;
 
@@ -94,8 +94,8 @@ static void list_changes(const struct config_object *object, const struct config
 static void report_share(struct daemon *daemon, enum share_kind kind, const struct config_object *before,
 			 const struct config_object *now, struct change_report *report)
 {
-	const struct config_share old = config_share_of(now->section, before),
-				  new = config_share_of(now->section, now);
+	const struct share_settings old = config_share_of(now->section, before),
+				    new = config_share_of(now->section, now);
 	const char *text = share_kind_text(kind), *why;
 	char changes[256];
 

@@ -16,7 +16,7 @@ struct sample {
 	char labels[LABELS_SIZE];
 	uint64_t size_bytes;
 	struct disk_stats stats;
-	struct config_share share;
+	struct share_settings share;
 };
 
 static struct sample *take_samples(struct daemon *daemon, unsigned *ret_count)

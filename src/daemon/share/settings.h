@@ -25,7 +25,7 @@ struct setting {
 	enum share_kind kind;
 	char name[CONFIG_NAME_SIZE];
 	bool given[SHARE_KEYS];
-	struct config_share share;	/* where given */
+	struct share_settings share; /* where given */
 };
 
 /* NULL: nothing was set. */

@@ -13,7 +13,7 @@ static json_t *number(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
-const char *share_field_name(const struct config_key *key, enum config_share_key index)
+const char *share_field_name(const struct config_key *key, enum share_key index)
 {
 	return index == SHARE_LATENCY_TARGET ? "latency_target_us" : key->name;
 }
@@ -22,7 +22,7 @@ void share_set_json(json_t *object, const struct daemon *daemon, enum share_kind
 {
 	const struct config_section *section = config_section_find(share_kind_text(kind));
 	const char *refused;
-	const struct config_share share = share_effective(daemon, kind, name, &refused);
+	const struct share_settings share = share_effective(daemon, kind, name, &refused);
 	json_t *settings = json_object();
 
 	for (unsigned i = 0; i < SHARE_KEYS; i++) {
@@ -63,7 +63,7 @@ void share_print_metrics(FILE *out, const struct daemon *daemon, enum share_kind
 {
 	const struct config_object *list =
 		config_list(daemon->config, config_section_find(share_kind_text(kind)));
-	struct config_share *shares;
+	struct share_settings *shares;
 	size_t count = 0;
 
 	for (const struct config_object *object = list; object; object = object->next)

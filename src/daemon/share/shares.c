@@ -15,32 +15,6 @@
 
 /* ---- settings ---- */
 
-static struct share_settings to_arbiter(const struct config_share *share)
-{
-	return (struct share_settings){
-		.weight = (uint32_t)share->value[SHARE_WEIGHT],
-		.min_iops = share->value[SHARE_MIN_IOPS],
-		.max_iops = share->value[SHARE_MAX_IOPS],
-		.min_bandwidth = share->value[SHARE_MIN_BANDWIDTH],
-		.max_bandwidth = share->value[SHARE_MAX_BANDWIDTH],
-		.burst_ms = (uint32_t)share->value[SHARE_BURST],
-		.latency_target_us = (uint32_t)share->value[SHARE_LATENCY_TARGET],
-	};
-}
-
-static struct config_share from_arbiter(const struct share_settings *settings)
-{
-	return (struct config_share){ .value = {
-					      [SHARE_WEIGHT] = settings->weight,
-					      [SHARE_MIN_IOPS] = settings->min_iops,
-					      [SHARE_MAX_IOPS] = settings->max_iops,
-					      [SHARE_MIN_BANDWIDTH] = settings->min_bandwidth,
-					      [SHARE_MAX_BANDWIDTH] = settings->max_bandwidth,
-					      [SHARE_BURST] = settings->burst_ms,
-					      [SHARE_LATENCY_TARGET] = settings->latency_target_us,
-				      } };
-}
-
 static const struct config_object *declared(const struct daemon *daemon, enum share_kind kind,
 					    const char *name)
 {
@@ -53,10 +27,10 @@ static const struct config_object *declared(const struct daemon *daemon, enum sh
 	return config_find(lists[kind], name);
 }
 
-struct config_share share_wanted(const struct daemon *daemon, enum share_kind kind, const char *name)
+struct share_settings share_wanted(const struct daemon *daemon, enum share_kind kind, const char *name)
 {
 	const struct config_section *section = config_section_find(share_kind_text(kind));
-	struct config_share share = config_share_of(section, declared(daemon, kind, name));
+	struct share_settings share = config_share_of(section, declared(daemon, kind, name));
 	const struct setting *setting = settings_find(daemon->settings, kind, name);
 
 	for (unsigned i = 0; setting && i < SHARE_KEYS; i++) {
@@ -77,10 +51,10 @@ static struct share_node *find_node(const struct share_gate *gate, enum share_ki
 	return node;
 }
 
-struct config_share share_effective(const struct daemon *daemon, enum share_kind kind, const char *name,
-				    const char **ret_refused)
+struct share_settings share_effective(const struct daemon *daemon, enum share_kind kind, const char *name,
+				      const char **ret_refused)
 {
-	struct config_share share = share_wanted(daemon, kind, name);
+	struct share_settings share = share_wanted(daemon, kind, name);
 	const char *refused = NULL;
 	bool found = false;
 
@@ -90,7 +64,7 @@ struct config_share share_effective(const struct daemon *daemon, enum share_kind
 		if (node && node->refused.text[0])
 			refused = node->refused.text;
 		if (node && (!found || refused)) {
-			share = from_arbiter(gate_node_settings(node->node));
+			share = *gate_node_settings(node->node);
 			share.value[SHARE_WEIGHT] = gate_node_weight(node->node);
 		}
 		found = found || node;
@@ -98,13 +72,6 @@ struct config_share share_effective(const struct daemon *daemon, enum share_kind
 	if (ret_refused)
 		*ret_refused = refused;
 	return share;
-}
-
-static struct share_settings wanted_settings(const struct daemon *daemon, const struct share_node *node)
-{
-	const struct config_share share = share_wanted(daemon, node->kind, node->name);
-
-	return to_arbiter(&share);
 }
 
 /* Remembers and logs why a node is not as it should be; NULL: it is. */
@@ -119,7 +86,7 @@ static void set_refused(struct share_node *node, const char *why)
 /* Creates it with as much of its settings as is possible. */
 static int create_in_gate(const struct daemon *daemon, struct share_node *node)
 {
-	struct share_settings settings = wanted_settings(daemon, node);
+	struct share_settings settings = share_wanted(daemon, node->kind, node->name);
 	struct gate_node *parent = node->parent ? node->parent->node : NULL;
 	struct error why = { .text = "" };
 	int error = gate_node_create(node->gate->gate, parent, &settings, &node->node, &why);
@@ -250,15 +217,12 @@ static int follow_group(struct daemon *daemon, struct share_node *guest, struct 
 /* Has it all its settings? Its group aside. */
 static bool is_settled(const struct share_node *node, const struct share_settings *wanted)
 {
-	const struct config_share want = from_arbiter(wanted),
-				  have = from_arbiter(gate_node_settings(node->node));
-
-	return !node->refused.text[0] && memcmp(&want, &have, sizeof(want)) == 0;
+	return !node->refused.text[0] && memcmp(wanted, gate_node_settings(node->node), sizeof(*wanted)) == 0;
 }
 
 static void settle_node(struct daemon *daemon, struct share_node *node)
 {
-	struct share_settings wanted = wanted_settings(daemon, node);
+	struct share_settings wanted = share_wanted(daemon, node->kind, node->name);
 	struct error why = { .text = "" };
 	int error = node->kind == SHARE_OF_GUEST ? follow_group(daemon, node, &why) : 0;
 
@@ -381,8 +345,7 @@ static bool says_something(const struct setting *setting)
 /* A reservation is granted on every physical disk, or refused. */
 static int reserve(struct daemon *daemon, enum share_kind kind, const char *name, struct error *error)
 {
-	const struct config_share wanted = share_wanted(daemon, kind, name);
-	const struct share_settings settings = to_arbiter(&wanted);
+	const struct share_settings settings = share_wanted(daemon, kind, name);
 
 	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
 		struct share_node *node = find_node(gate, kind, name);
@@ -400,8 +363,8 @@ static int check_wanted(const struct daemon *daemon, enum share_kind kind, const
 			struct error *error)
 {
 	const struct config_section *section = config_section_find(share_kind_text(kind));
-	const struct config_share wanted = share_wanted(daemon, kind, name);
-	enum config_share_key limit, reservation;
+	const struct share_settings wanted = share_wanted(daemon, kind, name);
+	enum share_key limit, reservation;
 
 	if (!config_share_contradicts(&wanted, &limit, &reservation))
 		return 0;

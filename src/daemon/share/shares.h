@@ -53,7 +53,7 @@ struct share_gate {
 struct share_change {
 	bool changed[SHARE_KEYS];
 	bool given[SHARE_KEYS];		/* false: back to what the configuration says */
-	struct config_share share;
+	struct share_settings share;
 };
 
 /*
@@ -82,10 +82,10 @@ struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, co
 void share_close(struct share_node *disk);
 
 /* What a share is to be. */
-struct config_share share_wanted(const struct daemon *daemon, enum share_kind kind, const char *name);
+struct share_settings share_wanted(const struct daemon *daemon, enum share_kind kind, const char *name);
 /* The same as the gates have it; *ret_refused (may be NULL): why that is another, or NULL. */
-struct config_share share_effective(const struct daemon *daemon, enum share_kind kind, const char *name,
-				    const char **ret_refused);
+struct share_settings share_effective(const struct daemon *daemon, enum share_kind kind, const char *name,
+				      const char **ret_refused);
 
 /*
  * Changes a share at run time and keeps it. Returns 0, or with *error and nothing changed: -EINVAL (a setting

@@ -446,6 +446,10 @@ static void test_contradictions(void **state)
 	settings.max_iops = 11;
 	settings.burst_ms = SHARE_BURST_MS_MAX + 1;
 	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -EINVAL);
+	settings.burst_ms = SHARE_BURST_MS_MAX;
+	settings.latency_target_us = SHARE_LATENCY_US_MAX + 1;
+	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "latency_target is at most"));
 	finish(&fixture);
 }
 

@@ -121,7 +121,7 @@ static void test_good(void **state)
 	struct config *config = parse(text, &messages);
 	const struct config_pool *pool = (const struct config_pool *)config_pools(config);
 	const struct config_guest *guest = (const struct config_guest *)config_guests(config);
-	struct config_share group, alice, root;
+	struct share_settings group, alice, root;
 	const char *file;
 
 	assert_int_equal(messages.count, 0);
@@ -177,7 +177,7 @@ static void test_old_names(void **state)
 /* Every setting is a key of [disk], and all but the latency target of the others. */
 static void test_every_section_has_the_keys(void **state)
 {
-	const struct config_share defaults = config_share_of(config_section_find("disk"), NULL);
+	const struct share_settings defaults = config_share_of(config_section_find("disk"), NULL);
 
 	for (unsigned i = 0; i < SHARE_KEYS; i++) {
 		assert_non_null(config_share_key(config_section_find("disk"), i));

@@ -28,7 +28,7 @@ static struct setting *add(struct setting **list, enum share_kind kind, const ch
 	return setting;
 }
 
-static void give(struct setting *setting, enum config_share_key key, uint64_t value)
+static void give(struct setting *setting, enum share_key key, uint64_t value)
 {
 	setting->given[key] = true;
 	setting->share.value[key] = value;
