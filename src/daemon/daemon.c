@@ -140,7 +140,7 @@ void daemon_stop(struct daemon *daemon)
 	notify_send("STOPPING=1");
 	daemon->stop_timer.expired = stop_expired;
 	loop_timer_start(daemon->control, &daemon->stop_timer, clock_now_ns() + DAEMON_STOP_S * NS_PER_S);
-	devices_drain(daemon, true);
+	shares_drain(daemon, true);
 	device = daemon->devices;
 	if (!device)
 		finish_stop(daemon);

@@ -13,8 +13,8 @@
 #include "core/log.h"
 #include "daemon/api/api.h"
 #include "daemon/disk/disk_device.h"
+#include "daemon/disk/disk_gate.h"
 #include "daemon/share/settings.h"
-#include "daemon/share/shares.h"
 #include "input_trace.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -72,7 +72,7 @@ static bool open_pool(struct daemon *daemon, struct daemon_pool *pool)
 	pool->path = strdup("/memory");
 	if (disk_memory_open(&options, &pool->host) < 0)
 		return false;
-	pool->gate = share_gate_open(daemon, pool->path, 0, pool->host, &capacity);
+	pool->gate = disk_gate_open(daemon, pool->path, 0, pool->host, &capacity);
 	if (!pool->gate)
 		return false;
 	daemon->pools = pool;
@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	parse_config(&daemon);
 	if (!pool || !text || !open_pool(&daemon, pool))
 		abort();
-	share = share_open(&daemon, pool->gate, "alice/served");
+	share = share_open(&daemon, &pool->gate->base, "alice/served");
 	if (!share)
 		abort();
 	memcpy(text, data, size);

@@ -297,13 +297,6 @@ bool device_leave(struct device *device, enum device_farewell farewell, struct e
 	return true;
 }
 
-void devices_drain(struct daemon *daemon, bool drain)
-{
-	for (unsigned i = 0; device_kinds[i]; i++)
-		if (device_kinds[i]->drain)
-			device_kinds[i]->drain(daemon, drain);
-}
-
 /* ---- reload ---- */
 
 void device_reload_removed(struct device *device, struct change_report *report)

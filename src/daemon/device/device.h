@@ -93,9 +93,6 @@ int devices_check_start(const struct daemon *daemon, struct error *error);
 
 /* ---- device.c, continued ---- */
 
-/* true: the requests of all guests are waited for, and no limit holds them back; until false. */
-void devices_drain(struct daemon *daemon, bool drain);
-
 /*
  * A reload of devices that exist because their section does: those without one go, those with other
  * attributes are served anew while no front end is connected, those that are new are added.

@@ -37,8 +37,6 @@ struct device_kind {
 	void (*open_devices)(struct daemon *daemon);
 	/* End: no device of the kind is left. */
 	void (*close_resources)(struct daemon *daemon);
-	/* true: requests of guests are waited for, no limit holds them back; until false. */
-	void (*drain)(struct daemon *daemon, bool drain);
 	/* Takeover: all endpoints stand still. Lets go of what a successor opens; reclaim: takes it back. */
 	void (*release)(struct daemon *daemon);
 	void (*reclaim)(struct daemon *daemon);

@@ -22,6 +22,7 @@
 #include "daemon/base/takeover_wire.h"
 #include "daemon/base/unix_socket.h"
 #include "daemon/device/device.h"
+#include "daemon/share/shares.h"
 
 enum takeover_state {
 	TAKEOVER_IDLE,		/* no successor is connected */
@@ -66,7 +67,7 @@ static void go_on(struct takeover *takeover, const char *why)
 				device_kinds[i]->reclaim(daemon);
 		takeover->released = false;
 	}
-	devices_drain(daemon, false);
+	shares_drain(daemon, false);
 	daemon->suspended = false;
 	takeover->state = TAKEOVER_IDLE;
 	for (struct device *device = daemon->devices; device; device = device->next) {
@@ -168,7 +169,7 @@ static void begin(struct takeover *takeover)
 	struct daemon *daemon = takeover->daemon;
 
 	log_info(NULL, "takeover: process %d takes over", (int)takeover->peer_pid);
-	devices_drain(daemon, true);
+	shares_drain(daemon, true);
 	takeover->state = TAKEOVER_SUSPENDING;
 	takeover->suspend_ns = clock_now_ns();
 	takeover->draining = 1;	/* not before all were asked */

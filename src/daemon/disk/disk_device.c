@@ -16,6 +16,7 @@
 #include "daemon/base/takeover_wire.h"
 #include "daemon/config/config_values.h"
 #include "daemon/disk/catalogue.h"
+#include "daemon/disk/disk_gate.h"
 #include "daemon/disk/write_mode.h"
 #include "daemon/share/shares.h"
 #include "devices/disk/virtio_blk.h"
@@ -108,18 +109,27 @@ static int open_own(struct disk_device *disk)
 	return 0;
 }
 
-/* Its place in the tree of shares of its physical disk. */
-static int open_share(struct disk_device *disk)
+/* Of its physical disk. NULL: out of memory. */
+static struct share_gate *open_gate(struct disk_device *disk)
 {
 	const struct config_disk *settings = disk_settings(disk->base.daemon, disk->base.name);
 	static const struct config_capacity unknown = { .iops = 0 };
 
-	if (!disk->pool && !disk->gate)
-		disk->gate = share_gate_open(disk->base.daemon, disk->path, disk->cache, disk->host,
-					     settings ? &settings->capacity : &unknown);
-	if (disk->pool || disk->gate)
-		disk->share = share_open(disk->base.daemon, disk->pool ? disk->pool->gate : disk->gate,
-					 disk->base.name);
+	if (disk->pool)
+		return &disk->pool->gate->base;
+	if (!disk->gate)
+		disk->gate = disk_gate_open(disk->base.daemon, disk->path, disk->cache, disk->host,
+					    settings ? &settings->capacity : &unknown);
+	return disk->gate ? &disk->gate->base : NULL;
+}
+
+/* Its place in the tree of shares of its physical disk. */
+static int open_share(struct disk_device *disk)
+{
+	struct share_gate *gate = open_gate(disk);
+
+	if (gate)
+		disk->share = share_open(disk->base.daemon, gate, disk->base.name);
 	return disk->share ? 0 : error_set(&disk->base.error, -ENOMEM, "out of memory");
 }
 
@@ -195,7 +205,7 @@ static void close_steps(struct device *device)
 	disk->disk = NULL;
 	share_close(disk->share);
 	disk->share = NULL;
-	host_unused = share_gate_close(device->daemon, disk->gate);
+	host_unused = disk_gate_close(device->daemon, disk->gate);
 	disk->gate = NULL;
 	if (host_unused && disk->host)
 		disk->host->ops->close(disk->host);
@@ -295,13 +305,6 @@ static void open_disks(struct daemon *daemon)
 	}
 }
 
-static void drain(struct daemon *daemon, bool drain)
-{
-	if (drain)
-		share_gates_keep(daemon);	/* it measures nothing while guests wait */
-	share_gates_drain(daemon, drain);
-}
-
 /* ---- takeover ---- */
 
 static void close_pools(struct daemon *daemon)
@@ -353,7 +356,6 @@ const struct device_kind disk_device_kind = {
 	.open_resources = open_pools,
 	.open_devices = open_disks,
 	.close_resources = daemon_pools_close,
-	.drain = drain,
 	.release = close_pools,
 	.reclaim = reopen_pools,
 	.hand_over = hand_over,

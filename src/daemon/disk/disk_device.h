@@ -8,7 +8,7 @@
  *   disk_changes.c  create, grow, rename, delete on request or as configured
  *   disk_reload.c   what a new configuration changes
  *   disk_report.c   what is told of disks as JSON and as metrics
- *   share_gate.c    the gate of a physical disk, and what is known of its speed
+ *   disk_gate.c     the gate of a physical disk, and what is known of its speed
  */
 #ifndef VIADUCT_DAEMON_DISK_DISK_DEVICE_H
 #define VIADUCT_DAEMON_DISK_DISK_DEVICE_H
@@ -22,7 +22,7 @@
 #include "daemon/device/device.h"
 #include "host/host_disk.h"
 
-struct share_gate;
+struct disk_gate;
 struct share_node;
 struct virtio_blk;
 
@@ -34,7 +34,7 @@ struct daemon_pool {
 	char *path;
 	unsigned cache;			/* enum host_disk_cache */
 	struct host_disk *host;
-	struct share_gate *gate;	/* NULL: not available */
+	struct disk_gate *gate;		/* NULL: not available */
 	struct pool *pool;		/* NULL: not available, error says why */
 	struct error error;
 };
@@ -51,7 +51,7 @@ struct disk_device {
 	struct pool_disk *part;
 	char *path;				/* of a disk of its own */
 	struct host_disk *host;
-	struct share_gate *gate;		/* of a disk of its own */
+	struct disk_gate *gate;			/* of a disk of its own */
 	struct share_node *share;		/* while served */
 
 	bool read_only, packed;
@@ -141,7 +141,7 @@ void disks_reload(struct daemon *daemon, const struct config *old, struct change
 void disk_describe(const struct device *device, json_t *object);
 void disk_status(const struct device *device, json_t *object);
 /* What the gate of a physical disk knows of it. */
-json_t *disk_capacity_json(const struct share_gate *gate);
+json_t *disk_capacity_json(const struct disk_gate *gate);
 /* disk_metrics.c */
 void disks_print_metrics(struct daemon *daemon, FILE *out);
 

@@ -6,6 +6,7 @@
 #include "arbiter/disk/disk_stats.h"
 #include "daemon/base/metrics.h"
 #include "daemon/disk/disk_device.h"
+#include "daemon/disk/disk_gate.h"
 #include "daemon/share/share_json.h"
 #include "daemon/share/shares.h"
 
@@ -172,7 +173,7 @@ static void print_disk_shares(FILE *out, const struct sample *samples, unsigned 
 	}
 }
 
-static double gate_iops(const struct share_gate *gate)
+static double gate_iops(const struct disk_gate *gate)
 {
 	struct disk_cost cost;
 
@@ -180,7 +181,7 @@ static double gate_iops(const struct share_gate *gate)
 	return (double)disk_cost_iops(&cost);
 }
 
-static double gate_bandwidth(const struct share_gate *gate)
+static double gate_bandwidth(const struct disk_gate *gate)
 {
 	struct disk_cost cost;
 
@@ -188,12 +189,12 @@ static double gate_bandwidth(const struct share_gate *gate)
 	return (double)disk_cost_bandwidth(&cost);
 }
 
-static double gate_reserved(const struct share_gate *gate)
+static double gate_reserved(const struct disk_gate *gate)
 {
-	return (double)gate_reserved_ppb(gate->gate) / 1e9;
+	return (double)gate_reserved_ppb(gate->base.gate) / 1e9;
 }
 
-static double carried_rate(const struct share_gate *gate)
+static double carried_rate(const struct disk_gate *gate)
 {
 	return disk_meter_rate(gate->meter);
 }
@@ -203,7 +204,7 @@ static void print_capacities(FILE *out, struct daemon *daemon)
 {
 	static const struct {
 		const char *name, *help;
-		double (*read)(const struct share_gate *gate);
+		double (*read)(const struct disk_gate *gate);
 	} rows[] = {
 		{ "viaduct_capacity_iops", "Requests of 4 KiB a second that the physical disk carries out.",
 		  gate_iops },
@@ -221,7 +222,7 @@ static void print_capacities(FILE *out, struct daemon *daemon)
 					rows[i].read(pool->gate));
 		}
 		device_for_each(daemon, &disk_device_kind, device) {
-			const struct share_gate *gate = disk_device_of(device)->gate;
+			const struct disk_gate *gate = disk_device_of(device)->gate;
 
 			if (gate)
 				fprintf(out, "%s{guest=\"%s\",disk=\"%s\"} %.12g\n", rows[i].name,

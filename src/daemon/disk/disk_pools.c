@@ -11,7 +11,7 @@
 #include "daemon/base/takeover_offer.h"
 #include "daemon/config/config_values.h"
 #include "daemon/disk/disk_device.h"
-#include "daemon/share/shares.h"
+#include "daemon/disk/disk_gate.h"
 
 struct daemon_pool *daemon_pool_find(struct daemon *daemon, const char *name)
 {
@@ -130,8 +130,7 @@ int daemon_pool_open(struct daemon *daemon, struct daemon_pool *pool, const stru
 		return code;
 	code = open_map(daemon, pool);
 	if (!code)
-		pool->gate =
-			share_gate_open(daemon, pool->path, pool->cache, pool->host, &settings->capacity);
+		pool->gate = disk_gate_open(daemon, pool->path, pool->cache, pool->host, &settings->capacity);
 	if (!code && !pool->gate) {
 		pool_close(pool->pool);
 		pool->pool = NULL;
@@ -244,7 +243,7 @@ void daemon_pools_close(struct daemon *daemon)
 
 		daemon->pools = pool->next;
 		pool_close(pool->pool);
-		if (share_gate_close(daemon, pool->gate) && pool->host)
+		if (disk_gate_close(daemon, pool->gate) && pool->host)
 			pool->host->ops->close(pool->host);
 		free(pool->path);
 		free(pool);

@@ -8,7 +8,7 @@
 
 #include "daemon/device/report.h"
 #include "daemon/disk/disk_device.h"
-#include "daemon/share/shares.h"
+#include "daemon/disk/disk_gate.h"
 
 /* ---- pools ---- */
 
@@ -144,14 +144,14 @@ static void apply_disks(struct daemon *daemon, const struct config *old, struct 
 
 /* ---- capacities ---- */
 
-static void apply_capacity(struct share_gate *gate, const char *kind, const char *name,
+static void apply_capacity(struct disk_gate *gate, const char *kind, const char *name,
 			   const struct config_capacity *old, const struct config_capacity *new,
 			   struct change_report *report)
 {
 	if (!gate || (old->iops == new->iops && old->bandwidth == new->bandwidth))
 		return;
 	if (new->iops) {
-		share_gate_set_capacity(gate, new);
+		disk_gate_set_capacity(gate, new);
 		report_applied(report, "%s %s: capacity changed", kind, name);
 	} else {
 		report_refused(report, "%s %s: is measured at the next restart", kind, name);

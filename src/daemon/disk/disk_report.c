@@ -3,6 +3,7 @@
 #include "arbiter/disk/disk_meter.h"
 #include "arbiter/disk/disk_stats.h"
 #include "daemon/disk/disk_device.h"
+#include "daemon/disk/disk_gate.h"
 #include "daemon/share/share_json.h"
 #include "daemon/share/shares.h"
 
@@ -55,14 +56,14 @@ static json_t *operations_json(const struct disk_stats *stats)
 	return operations;
 }
 
-json_t *disk_capacity_json(const struct share_gate *gate)
+json_t *disk_capacity_json(const struct disk_gate *gate)
 {
 	struct disk_cost cost;
 
 	disk_meter_cost(gate->meter, &cost);
 	return json_pack("{s:o, s:o, s:o, s:f}", "iops", number(disk_cost_iops(&cost)), "bandwidth",
 			 number(disk_cost_bandwidth(&cost)), "reserved_ppb",
-			 number(gate_reserved_ppb(gate->gate)), "rate", disk_meter_rate(gate->meter));
+			 number(gate_reserved_ppb(gate->base.gate)), "rate", disk_meter_rate(gate->meter));
 }
 
 void disk_describe(const struct device *device, json_t *object)

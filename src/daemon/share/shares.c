@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The trees of shares: built as disks come and go, and kept at what they are to be. The gates are
- * share_gate.c's.
+ * The trees of shares: built as devices come and go, and kept at what they are to be. The gates are their
+ * owners' (disk_gate.h).
  */
 #include "daemon/share/shares.h"
 
@@ -38,6 +38,33 @@ struct share_settings share_wanted(const struct daemon *daemon, enum share_kind 
 			share.value[i] = setting->share.value[i];
 	}
 	return share;
+}
+
+/* ---- gates ---- */
+
+void share_gate_add(struct daemon *daemon, struct share_gate *gate)
+{
+	gate->next = daemon->gates;
+	daemon->gates = gate;
+}
+
+void share_gate_remove(struct daemon *daemon, struct share_gate *gate)
+{
+	struct share_gate **link = &daemon->gates;
+
+	assert(!gate->nodes);
+	while (*link != gate)
+		link = &(*link)->next;
+	*link = gate->next;
+}
+
+void shares_drain(struct daemon *daemon, bool drain)
+{
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
+		if (drain && gate->keep)
+			gate->keep(gate, daemon);
+		gate_drain(gate->gate, drain);
+	}
 }
 
 /* ---- the tree of one gate ---- */

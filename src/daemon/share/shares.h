@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How the physical disks' time is shared among guests. Each physical disk has a gate (arbiter/share/gate.h)
+ * How the physical devices' time is shared among guests. Each physical disk has a gate (arbiter/share/gate.h)
  * with a tree of shares of its own: groups, their guests, and the guests' disks, as far as they are on that
  * disk. The configuration says what a share is to be; what was set at run time (settings.h) replaces it key
  * by key.
@@ -21,8 +21,6 @@
 
 struct daemon;
 struct error;
-struct host_disk;
-struct measurement;
 
 /* One place in the tree of one physical disk. */
 struct share_node {
@@ -36,17 +34,14 @@ struct share_node {
 	struct error refused; /* text[0] != 0: why it is not as it should be */
 };
 
-/* A physical disk in time. */
+/* A physical device in time; embedded in what its owner knows of it. */
 struct share_gate {
 	struct share_gate *next;	/* in daemon.gates */
-	struct disk_meter *meter;
-	struct gate *gate;		/* of the meter */
+	struct gate *gate;
 	struct share_node *nodes;
-	char *path;
-	unsigned cache;			/* enum host_disk_cache */
-	struct host_disk *host;
-	bool measured;			/* its cost is measured, and kept in the state directory */
-	struct measurement *hung;	/* one that the disk did not answer to, or NULL */
+	char *path;			/* of the device, for sentences */
+	/* Writes down what was learnt of the device, or NULL */
+	void (*keep)(struct share_gate *gate, const struct daemon *daemon);
 };
 
 /* What a share changes to at run time. */
@@ -56,25 +51,14 @@ struct share_change {
 	struct share_settings share;
 };
 
+/* The gate is the owner's; when it is taken out it has no shares. */
+void share_gate_add(struct daemon *daemon, struct share_gate *gate);
+void share_gate_remove(struct daemon *daemon, struct share_gate *gate);
 /*
- * A gate for a physical disk that was just opened and that nothing uses yet: with the capacity of the
- * configuration, as measured earlier, or measured now. NULL only when out of memory.
+ * Guests are waited for: no limit holds anything back until `drain` is false. What was learnt of the devices
+ * is written down first, as a successor starts from it.
  */
-struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache,
-				   struct host_disk *host, const struct config_capacity *capacity);
-/*
- * Writes down what was learnt of the disk and frees the gate; no shares are left. NULL is allowed. False: the
- * disk has not answered since it was measured. The caller may not close it then: the gate closes it when the
- * disk answers.
- */
-bool share_gate_close(struct daemon *daemon, struct share_gate *gate);
-/* The configuration has another capacity. */
-void share_gate_set_capacity(struct share_gate *gate, const struct config_capacity *capacity);
-/* Writes down what was learnt of all disks; done before a takeover, because the successor starts from it. */
-void share_gates_keep(struct daemon *daemon);
-
-/* Guests are waited for: no limit holds anything back until `drain` is false. */
-void share_gates_drain(struct daemon *daemon, bool drain);
+void shares_drain(struct daemon *daemon, bool drain);
 
 /* The share of a disk, with those of its guest and group above it. NULL: out of memory. */
 struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *disk);

@@ -10,7 +10,7 @@
 #include "arbiter/disk/disk_meter.h"
 #include "core/log.h"
 #include "daemon/daemon.h"
-#include "daemon/share/shares.h"
+#include "daemon/disk/disk_gate.h"
 #include "host/host_disk.h"
 
 static struct host_disk *open_memory(void)
@@ -25,7 +25,7 @@ static struct host_disk *open_memory(void)
 	return host;
 }
 
-static void expect(const struct share_gate *gate, uint64_t iops, uint64_t bandwidth, double within)
+static void expect(const struct disk_gate *gate, uint64_t iops, uint64_t bandwidth, double within)
 {
 	struct disk_cost cost;
 
@@ -47,13 +47,13 @@ static void test_capacity_is_said(void **state)
 	struct host_disk *host = open_memory();
 
 	for (unsigned i = 0; i < sizeof(capacities) / sizeof(capacities[0]); i++) {
-		struct share_gate *gate = share_gate_open(&daemon, "/memory", 0, host, &capacities[i]);
+		struct disk_gate *gate = disk_gate_open(&daemon, "/memory", 0, host, &capacities[i]);
 
 		assert_non_null(gate);
 		assert_false(gate->measured);
 		/* Whole nanoseconds */
 		expect(gate, capacities[i].iops, capacities[i].bandwidth, 0.06);
-		assert_true(share_gate_close(&daemon, gate));
+		assert_true(disk_gate_close(&daemon, gate));
 	}
 	assert_null(daemon.gates);
 	host->ops->close(host);
@@ -65,15 +65,15 @@ static void test_disk_that_hangs(void **state)
 	const struct config_capacity unknown = { .iops = 0 };
 	struct daemon daemon = { .state_dir = NULL };
 	struct host_disk *host = open_memory();
-	struct share_gate *gate;
+	struct disk_gate *gate;
 
 	log_set_level(LOG_LEVEL_ERROR);
 	disk_memory_hang(host, true);
-	gate = share_gate_open(&daemon, "/memory", 0, host, &unknown);
+	gate = disk_gate_open(&daemon, "/memory", 0, host, &unknown);
 	assert_non_null(gate);
 	assert_false(gate->measured);
 	expect(gate, disk_cost_iops(&disk_cost_default), disk_cost_bandwidth(&disk_cost_default), 0);
-	assert_false(share_gate_close(&daemon, gate));
+	assert_false(disk_gate_close(&daemon, gate));
 	disk_memory_hang(host, false);
 }
 
@@ -83,5 +83,5 @@ int main(void)
 		cmocka_unit_test(test_capacity_is_said), cmocka_unit_test(test_disk_that_hangs),
 	};
 
-	return cmocka_run_group_tests_name("share_gate", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("disk_gate", tests, NULL, NULL);
 }

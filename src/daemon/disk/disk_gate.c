@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a physical disk can do: from the configuration, from an earlier run, or measured. */
+#include "daemon/disk/disk_gate.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -12,11 +13,12 @@
 #include "arbiter/disk/disk_calibrate.h"
 #include "arbiter/disk/disk_meter.h"
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/crc32c.h"
 #include "core/log.h"
 #include "daemon/base/daemon.h"
-#include "daemon/share/shares.h"
 #include "daemon/base/state.h"
+#include "host/host_disk.h"
 
 /* ---- kept measurements: STATE/disk-XXXXXXXX.cost, a line that says of what disk, and the cost model ---- */
 
@@ -24,12 +26,13 @@
 #define NAME_SIZE    32
 
 /* What must be the same for a measurement to hold. Returns its length. */
-static size_t identity(const struct share_gate *gate, char text[IDENTITY_MAX])
+static size_t identity(const struct disk_gate *gate, char text[IDENTITY_MAX])
 {
 	const struct host_disk_geometry *geometry = &gate->host->geometry;
 
-	return (size_t)snprintf(text, IDENTITY_MAX, "disk %.4096s size %llu block %u cache %u\n", gate->path,
-				(unsigned long long)geometry->size_bytes, geometry->block_bytes, gate->cache);
+	return (size_t)snprintf(text, IDENTITY_MAX, "disk %.4096s size %llu block %u cache %u\n",
+				gate->base.path, (unsigned long long)geometry->size_bytes,
+				geometry->block_bytes, gate->cache);
 }
 
 static void file_name(const char *text, size_t length, char name[NAME_SIZE])
@@ -37,7 +40,7 @@ static void file_name(const char *text, size_t length, char name[NAME_SIZE])
 	snprintf(name, NAME_SIZE, "disk-%08x.cost", crc32c(0, text, length));
 }
 
-static bool recall(const struct daemon *daemon, const struct share_gate *gate, struct disk_cost *ret_cost)
+static bool recall(const struct daemon *daemon, const struct disk_gate *gate, struct disk_cost *ret_cost)
 {
 	char text[IDENTITY_MAX], name[NAME_SIZE], *bytes;
 	size_t head = identity(gate, text), length;
@@ -65,8 +68,9 @@ static bool is_kept(const struct daemon *daemon, const char *name, const char *t
 	return same;
 }
 
-static void keep(const struct daemon *daemon, const struct share_gate *gate)
+static void keep(struct share_gate *base, const struct daemon *daemon)
 {
+	const struct disk_gate *gate = container_of(base, struct disk_gate, base);
 	char text[IDENTITY_MAX + COST_TEXT_MAX], name[NAME_SIZE];
 	size_t head = identity(gate, text);
 	struct disk_cost cost;
@@ -82,7 +86,7 @@ static void keep(const struct daemon *daemon, const struct share_gate *gate)
 		error = state_write(daemon->state_dir, name, text, head + (size_t)length, false);
 	if (error)
 		log_warning(NULL, "%s/%s: cannot be written: %s; %s will be measured again",
-			    daemon->state_dir, name, strerror(-error), gate->path);
+			    daemon->state_dir, name, strerror(-error), gate->base.path);
 }
 
 /* ---- models ---- */
@@ -154,7 +158,7 @@ static void *measure_thread(void *context)
  * Returns 0 with the measurement done, or a negative errno; -ETIMEDOUT: the disk hangs, and gate->hung is
  * set.
  */
-static int run_measurement(struct share_gate *gate, struct disk_cost *ret_cost)
+static int run_measurement(struct disk_gate *gate, struct disk_cost *ret_cost)
 {
 	struct measurement *measurement = calloc(1, sizeof(*measurement));
 	pthread_t thread;
@@ -201,28 +205,28 @@ static bool mostly_holes(const char *path)
 	       status.st_blocks < status.st_size / 512 / 2;
 }
 
-static bool measure(struct share_gate *gate, struct disk_cost *ret_cost)
+static bool measure(struct disk_gate *gate, struct disk_cost *ret_cost)
 {
 	int error;
 
-	if (mostly_holes(gate->path)) {
+	if (mostly_holes(gate->base.path)) {
 		log_info(NULL,
 			 "%s is mostly holes and not measured yet; its shares suppose an ordinary SSD, or "
 			 "what "
 			 "capacity_iops and capacity_bandwidth say",
-			 gate->path);
+			 gate->base.path);
 		return false;
 	}
 	error = run_measurement(gate, ret_cost);
 
 	if (error) {
-		log_warning(NULL, "%s cannot be measured: %s; its shares suppose an ordinary SSD", gate->path,
-			    strerror(-error));
+		log_warning(NULL, "%s cannot be measured: %s; its shares suppose an ordinary SSD",
+			    gate->base.path, strerror(-error));
 		*ret_cost = disk_cost_default;
 		return false;
 	}
 	calibration_moderate(gate->host, ret_cost);
-	log_info(NULL, "%s: measured %llu requests of 4 KiB or %llu MiB a second", gate->path,
+	log_info(NULL, "%s: measured %llu requests of 4 KiB or %llu MiB a second", gate->base.path,
 		 (unsigned long long)disk_cost_iops(ret_cost),
 		 (unsigned long long)(disk_cost_bandwidth(ret_cost) >> 20));
 	return true;
@@ -230,7 +234,7 @@ static bool measure(struct share_gate *gate, struct disk_cost *ret_cost)
 
 /* ---- gates ---- */
 
-static void choose_cost(struct daemon *daemon, struct share_gate *gate,
+static void choose_cost(struct daemon *daemon, struct disk_gate *gate,
 			const struct config_capacity *capacity, struct disk_cost *ret_cost)
 {
 	*ret_cost = disk_cost_default;
@@ -242,69 +246,54 @@ static void choose_cost(struct daemon *daemon, struct share_gate *gate,
 		gate->measured = measure(gate, ret_cost);
 }
 
-static void destroy(struct share_gate *gate)
+static void destroy(struct disk_gate *gate)
 {
 	disk_meter_destroy(gate->meter);
-	free(gate->path);
+	free(gate->base.path);
 	free(gate);
 }
 
-struct share_gate *share_gate_open(struct daemon *daemon, const char *path, unsigned cache,
-				   struct host_disk *host, const struct config_capacity *capacity)
+struct disk_gate *disk_gate_open(struct daemon *daemon, const char *path, unsigned cache,
+				 struct host_disk *host, const struct config_capacity *capacity)
 {
-	struct share_gate *gate = calloc(1, sizeof(*gate));
+	struct disk_gate *gate = calloc(1, sizeof(*gate));
 	struct disk_cost cost;
 
 	if (!gate)
 		return NULL;
 	gate->host = host;
 	gate->cache = cache;
-	gate->path = strdup(path);
-	if (gate->path)
+	gate->base.path = strdup(path);
+	if (gate->base.path)
 		choose_cost(daemon, gate, capacity, &cost);
-	if (!gate->path || disk_meter_create(&cost, &gate->meter) != 0) {
+	if (!gate->base.path || disk_meter_create(&cost, &gate->meter) != 0) {
 		destroy(gate);
 		return NULL;
 	}
-	gate->gate = disk_meter_gate(gate->meter);
-	gate->next = daemon->gates;
-	daemon->gates = gate;
-	keep(daemon, gate);
+	gate->base.gate = disk_meter_gate(gate->meter);
+	gate->base.keep = keep;
+	share_gate_add(daemon, &gate->base);
+	keep(&gate->base, daemon);
 	return gate;
 }
 
-bool share_gate_close(struct daemon *daemon, struct share_gate *gate)
+bool disk_gate_close(struct daemon *daemon, struct disk_gate *gate)
 {
-	struct share_gate **link = &daemon->gates;
 	bool unused;
 
 	if (!gate)
 		return true;
-	keep(daemon, gate);
+	keep(&gate->base, daemon);
 	unused = let_go(gate->hung);
-	while (*link != gate)
-		link = &(*link)->next;
-	*link = gate->next;
+	share_gate_remove(daemon, &gate->base);
 	destroy(gate);
 	return unused;
 }
 
-void share_gate_set_capacity(struct share_gate *gate, const struct config_capacity *capacity)
+void disk_gate_set_capacity(struct disk_gate *gate, const struct config_capacity *capacity)
 {
 	struct disk_cost cost = cost_of(capacity);
 
 	disk_meter_set_cost(gate->meter, &cost);
 	gate->measured = false;
-}
-
-void share_gates_keep(struct daemon *daemon)
-{
-	for (const struct share_gate *gate = daemon->gates; gate; gate = gate->next)
-		keep(daemon, gate);
-}
-
-void share_gates_drain(struct daemon *daemon, bool drain)
-{
-	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next)
-		gate_drain(gate->gate, drain);
 }
