@@ -3,13 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/api_client.h"
 #include "cli/cli_api.h"
 #include "cli/commands.h"
 #include "cli/disk/disk_names.h"
-#include "cli/table.h"
+#include "cli/listing.h"
 #include "cli/text.h"
 
 int disk_name_check(const struct cli_command *command, const char *name)
@@ -50,28 +49,11 @@ int command_disk_list(struct cli *cli, const struct cli_command *command, int ar
 		{ "DISK", false, false },   { "SIZE", true, false },   { "ON", false, true },
 		{ "ACCESS", false, false }, { "STATE", false, false }, { "SOCKET", false, true },
 	};
-	struct cli_arguments arguments;
-	struct table *table;
-	const json_t *disk;
-	json_t *answer;
-	size_t index;
-	int result = cli_parse(cli, command, argc, argv, NULL, 0, 0, &arguments);
+	static const struct listing listing = {
+		"/v1/disks", "disks", columns, sizeof(columns) / sizeof(columns[0]), disk_row,
+	};
 
-	if (result == CLI_OK)
-		result = cli_get(cli, command, "/v1/disks", &answer);
-	if (result != CLI_OK)
-		return result;
-	if (cli->json) {
-		cli_print_json(answer);
-	} else {
-		table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
-		json_array_foreach(cli_list(answer, "disks"), index, disk)
-			disk_row(table, disk);
-		table_print(table, stdout, cli_terminal_width(STDOUT_FILENO), cli->colour);
-		table_destroy(table);
-	}
-	json_decref(answer);
-	return CLI_OK;
+	return listing_run(cli, command, argc, argv, &listing);
 }
 
 /* Prints what a change left behind: the disk's JSON, or one sentence. */

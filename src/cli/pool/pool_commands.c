@@ -8,7 +8,7 @@
 #include "cli/cli_api.h"
 #include "cli/commands.h"
 #include "cli/pool/pool_map.h"
-#include "cli/table.h"
+#include "cli/listing.h"
 #include "cli/text.h"
 
 static void pool_row(struct table *table, const json_t *pool)
@@ -36,28 +36,11 @@ int command_pool_list(struct cli *cli, const struct cli_command *command, int ar
 		{ "POOL", false, false }, { "SIZE", true, false }, { "USED", true, false },
 		{ "FREE", true, false },  { "PATH", false, true },
 	};
-	struct cli_arguments arguments;
-	struct table *table;
-	const json_t *pool;
-	json_t *answer;
-	size_t index;
-	int result = cli_parse(cli, command, argc, argv, NULL, 0, 0, &arguments);
+	static const struct listing listing = {
+		"/v1/pools", "pools", columns, sizeof(columns) / sizeof(columns[0]), pool_row,
+	};
 
-	if (result == CLI_OK)
-		result = cli_get(cli, command, "/v1/pools", &answer);
-	if (result != CLI_OK)
-		return result;
-	if (cli->json) {
-		cli_print_json(answer);
-	} else {
-		table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
-		json_array_foreach(cli_list(answer, "pools"), index, pool)
-			pool_row(table, pool);
-		table_print(table, stdout, cli_terminal_width(STDOUT_FILENO), cli->colour);
-		table_destroy(table);
-	}
-	json_decref(answer);
-	return CLI_OK;
+	return listing_run(cli, command, argc, argv, &listing);
 }
 
 int command_pool_show(struct cli *cli, const struct cli_command *command, int argc, char **argv)
