@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/error.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -8,6 +9,7 @@ int error_set(struct error *error, int code, const char *format, ...)
 {
 	va_list arguments;
 
+	assert(code < 0);
 	if (!error)
 		return code;
 	error->code = code;

@@ -78,6 +78,9 @@ ssize_t fd_receive(int socket, void *buffer, size_t bytes, int *fds, size_t fds_
 	ssize_t received;
 	size_t count;
 
+	assert(bytes > 0);
+	assert(fds || fds_max == 0);
+	assert(fds_max <= FD_MESSAGE_MAX);
 	do
 		received = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (received < 0 && errno == EINTR);
@@ -97,6 +100,9 @@ ssize_t fd_send(int socket, const void *buffer, size_t bytes, const int *fds, si
 	ssize_t sent;
 
 	assert(fd_count <= FD_MESSAGE_MAX);
+	assert(fds || fd_count == 0);
+	/* Descriptors travel with a byte. */
+	assert(bytes > 0 || fd_count == 0);
 	if (fd_count > 0) {
 		struct cmsghdr *header;
 

@@ -29,11 +29,13 @@ static int mapping_create(const struct guest_region_description *description, in
 	long page_bytes;
 	int error;
 
+	assert(description->size > 0);
 	if (!checked_add(description->file_offset, description->size, &file_end) || file_end > INT64_MAX)
 		return -EINVAL;
 	page_bytes = memory_file_accept(fd, file_end);
 	if (page_bytes < 0)
 		return (int)page_bytes;
+	assert(is_power_of_two((uint64_t)page_bytes));
 	/* mmap wants an offset in whole pages; the slack before the region is mapped but never handed out. */
 	slack = description->file_offset & ((uint64_t)page_bytes - 1);
 	bytes = align_up(slack + description->size, (uint64_t)page_bytes);
@@ -66,6 +68,13 @@ fail_alloc:
 	return error;
 }
 
+static void mapping_get(struct guest_mapping *mapping)
+{
+	unsigned before = __atomic_fetch_add(&mapping->references, 1, __ATOMIC_RELAXED);
+
+	assert(before > 0);
+}
+
 static void mapping_put(struct guest_mapping *mapping)
 {
 	unsigned before = __atomic_fetch_sub(&mapping->references, 1, __ATOMIC_ACQ_REL);
@@ -83,6 +92,8 @@ static void mapping_put(struct guest_mapping *mapping)
 static struct guest_memory *memory_alloc(unsigned count)
 {
 	struct guest_memory *memory = calloc(1, sizeof(*memory) + count * sizeof(memory->region[0]));
+
+	assert(count <= GUEST_MEMORY_REGIONS_MAX);
 
 	if (memory) {
 		memory->references = 1;
@@ -182,7 +193,7 @@ int guest_memory_add(const struct guest_memory *old, const struct guest_region_d
 	memory->region[at] = added;
 	memcpy(memory->region + at + 1, old->region + at, (old->count - at) * sizeof(added));
 	for (unsigned i = 0; i < old->count; i++)
-		__atomic_add_fetch(&old->region[i].mapping->references, 1, __ATOMIC_RELAXED);
+		mapping_get(old->region[i].mapping);
 	*ret_new = memory;
 	return 0;
 }
@@ -205,7 +216,7 @@ int guest_memory_remove(const struct guest_memory *old, uint64_t guest_address, 
 	memcpy(memory->region, old->region, at * sizeof(memory->region[0]));
 	memcpy(memory->region + at, old->region + at + 1, (old->count - at - 1) * sizeof(memory->region[0]));
 	for (unsigned i = 0; i < memory->count; i++)
-		__atomic_add_fetch(&memory->region[i].mapping->references, 1, __ATOMIC_RELAXED);
+		mapping_get(memory->region[i].mapping);
 	*ret_new = memory;
 	return 0;
 }
@@ -307,6 +318,7 @@ int guest_memory_iov(const struct guest_memory *memory, uint64_t guest_address, 
 		if (count == max)
 			return -E2BIG;
 		offset = guest_address - region->guest_address;
+		assert(offset < region->size);
 		part = length < region->size - offset ? length : region->size - offset;
 		iov[count].iov_base = region->host + offset;
 		iov[count].iov_len = part;
@@ -327,6 +339,7 @@ int guest_memory_read(const struct guest_memory *memory, uint64_t guest_address,
 
 		if (count < 0 && count != -E2BIG)
 			return count;
+		assert(part.iov_len <= bytes);
 		shared_copy_in(to, part.iov_base, part.iov_len);
 		to += part.iov_len;
 		guest_address += part.iov_len;

@@ -56,6 +56,7 @@ static bool reserve(struct handover *handover, size_t more)
 	size_t capacity = handover->capacity ? handover->capacity : 256;
 	uint8_t *bytes;
 
+	assert(handover->length <= handover->capacity);
 	if (handover->error)
 		return false;
 	while (capacity - handover->length < more)
@@ -76,6 +77,7 @@ static void append(struct handover *handover, const void *bytes, size_t length)
 {
 	if (length == 0 || !reserve(handover, length))
 		return;
+	assert(length <= handover->capacity - handover->length);
 	memcpy(handover->bytes + handover->length, bytes, length);
 	handover->length += length;
 }
@@ -113,6 +115,7 @@ static bool reserve_fd(struct handover *handover)
 	size_t capacity = handover->fd_capacity ? handover->fd_capacity * 2 : 16;
 	int *fds;
 
+	assert(handover->fd_count <= handover->fd_capacity);
 	if (handover->fd_count < handover->fd_capacity)
 		return true;
 	fds = realloc(handover->fds, capacity * sizeof(*fds));
@@ -129,6 +132,7 @@ void handover_put_fd(struct handover *handover, int fd)
 {
 	uint8_t present = fd >= 0;
 
+	assert(fd >= -1);
 	if (handover->error || (present && !reserve_fd(handover)))
 		return;
 	if (present)
@@ -143,6 +147,7 @@ static const uint8_t *take(struct handover *handover, size_t length)
 {
 	const uint8_t *at;
 
+	assert(handover->position <= handover->length);
 	if (handover->error)
 		return NULL;
 	if (length > handover->length - handover->position) {
@@ -181,6 +186,7 @@ size_t handover_get_bytes(struct handover *handover, void *buffer, size_t size)
 	const uint8_t *at;
 	uint32_t length;
 
+	assert(buffer || size == 0);
 	if (!take_tag(handover, TAG_BYTES))
 		return 0;
 	at = take(handover, sizeof(length));
@@ -248,6 +254,8 @@ int handover_get_fd(struct handover *handover)
 		handover->error = -EBADMSG;
 		return -1;
 	}
+	assert(handover->fd_position < handover->fd_count);
+	assert(handover->fds[handover->fd_position] >= 0);
 	return fd_take(&handover->fds[handover->fd_position++]);
 }
 
@@ -265,6 +273,8 @@ static int send_all(int socket, const void *bytes, size_t length, const int *fds
 {
 	const uint8_t *at = bytes;
 
+	/* Descriptors travel with a byte. */
+	assert(length > 0 || fd_count == 0);
 	while (length > 0) {
 		ssize_t sent = fd_send(socket, at, length, fds, fd_count);
 		int error = sent == -EAGAIN ? wait_for(socket, POLLOUT) : (int)(sent < 0 ? sent : 0);
@@ -287,6 +297,7 @@ int handover_send(struct handover *handover, int socket)
 	};
 	int error = handover->error;
 
+	assert(handover->fd_position == handover->fd_count);
 	if (!error)
 		error = send_all(socket, &header, sizeof(header), NULL, 0);
 	if (!error)
@@ -349,6 +360,7 @@ static int receive_fds(int socket, struct handover *handover, size_t missing)
 	uint8_t byte;
 	ssize_t received;
 
+	assert(missing > 0);
 	if (error)
 		return error;
 	received = fd_receive(socket, &byte, 1, fds, wanted, &count);
@@ -358,6 +370,7 @@ static int receive_fds(int socket, struct handover *handover, size_t missing)
 		error = -EBADMSG;
 	else if (received < 0)
 		error = (int)received;
+	assert(count <= wanted);
 	for (size_t i = 0; i < count; i++) {
 		if (!error && !reserve_fd(handover))
 			error = handover->error;
@@ -386,6 +399,8 @@ int handover_receive(int socket, struct handover *ret_handover)
 		handover_finish(&handover);
 		return error;
 	}
+	assert(handover.length == header.bytes);
+	assert(handover.fd_count == header.fds);
 	*ret_handover = handover;
 	return 0;
 }

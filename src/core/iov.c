@@ -45,11 +45,12 @@ void iov_window_open(struct iov_window *window, struct iovec *iov, unsigned coun
 	struct iovec *first = iov, *last;
 
 	assert(bytes > 0);
+	assert(count > 0);
 	while (offset >= first->iov_len) {
 		offset -= first->iov_len;
 		first++;
+		assert(first < iov + count);
 	}
-	assert(first < iov + count);
 	window->iov = first;
 	window->saved_first = *first;
 	first->iov_base = (uint8_t *)first->iov_base + offset;
@@ -59,8 +60,8 @@ void iov_window_open(struct iov_window *window, struct iovec *iov, unsigned coun
 	while (bytes > last->iov_len) {
 		bytes -= last->iov_len;
 		last++;
+		assert(last < iov + count);
 	}
-	assert(last < iov + count);
 	window->saved_last = *last;
 	last->iov_len = bytes;
 	window->count = (unsigned)(last - first) + 1;
@@ -72,4 +73,5 @@ void iov_window_close(struct iov_window *window)
 	assert(window->count > 0);
 	window->iov[window->count - 1] = window->saved_last;
 	window->iov[0] = window->saved_first;
+	window->count = 0;
 }

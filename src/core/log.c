@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/log.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +16,8 @@
 
 /* Longer lines are cut: a guest must not choose how much we write. */
 #define LOG_LINE_MAX 1024
+/* emit() relies on it. */
+static_assert(LOG_LINE_MAX <= PIPE_BUF, "a pipe takes a whole line");
 
 static enum log_level log_threshold = LOG_LEVEL_INFO;
 static int log_prefix = -1;	/* -1: decide by the environment */
@@ -30,6 +34,7 @@ void log_subject_name(struct log_subject *subject, const char *format, ...)
 
 void log_set_level(enum log_level level)
 {
+	assert((unsigned)level <= LOG_LEVEL_DEBUG);
 	__atomic_store_n(&log_threshold, level, __ATOMIC_RELAXED);
 }
 
@@ -78,10 +83,12 @@ static void log_format(enum log_level level, const struct log_subject *subject, 
 	size_t length;
 	int n;
 
+	assert((unsigned)level <= LOG_LEVEL_DEBUG);
 	n = snprintf(line, sizeof(line), "%s%s%s%s", prefix ? log_priority[level] : "viaductd: ",
 		     prefix ? "" : log_word[level], subject && subject->name[0] ? subject->name : "",
 		     subject && subject->name[0] ? ": " : "");
 	length = (size_t)n;
+	assert(length < sizeof(line));
 	n = vsnprintf(line + length, sizeof(line) - length, format, arguments);
 	length += n < 0 ? 0 : (size_t)n;
 	if (suppressed > 0 && length < sizeof(line))

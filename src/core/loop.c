@@ -128,6 +128,7 @@ void loop_destroy(struct loop *loop)
 
 static int loop_enable(struct loop *loop)
 {
+	assert(!loop->enabled);
 	/* liburing 2.3 declares io_uring_enable_rings() but its library does not export it. */
 	if (syscall(__NR_io_uring_register, loop->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
 		return -errno;
@@ -156,6 +157,7 @@ struct io_uring_sqe *loop_sqe(struct loop *loop)
 
 void loop_sqe_finish(struct loop *loop, struct io_uring_sqe *sqe, struct loop_op *op)
 {
+	assert(op->done);
 	loop_op_account(op, loop->payer);
 	io_uring_sqe_set_data(sqe, op);
 }
@@ -180,6 +182,7 @@ void loop_set_threads(struct loop *loop, unsigned threads)
 
 int loop_file_register(struct loop *loop, int fd)
 {
+	assert(fd >= 0);
 	if (!loop->enabled && loop_enable(loop))
 		return -ENOTSUP;
 	if (!loop->files_registered)
@@ -341,6 +344,7 @@ static void adapt_spin(struct loop *loop, uint64_t gap_ns)
 		loop->spin_ns = loop->spin_max_ns;
 	else
 		loop->spin_ns = loop->spin_ns < LOOP_SPIN_MIN_NS ? 0 : loop->spin_ns - loop->spin_ns / 4;
+	assert(loop->spin_ns <= loop->spin_max_ns);
 }
 
 static int submit_and_sleep(struct loop *loop, uint64_t timeout_ns)
@@ -381,6 +385,7 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 		loop_charge_payer(loop, now);
 		loop_forgive(loop);
 	}
+	assert(now >= loop->idle_since_ns);
 	if (now - loop->idle_since_ns < loop->spin_ns) {
 		__builtin_ia32_pause();
 		return 0;

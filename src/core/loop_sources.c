@@ -18,6 +18,8 @@ static void watch_arm(struct loop_watch_slot *slot)
 	struct io_uring_sqe *sqe = loop_sqe(slot->loop);
 
 	assert(!slot->armed && slot->watch);
+	assert(!slot->paused);
+	assert(!slot->op.account);
 	io_uring_prep_poll_multishot(sqe, slot->fd, slot->events);
 	io_uring_sqe_set_data(sqe, &slot->op);
 	loop_op_account(&slot->op, slot->watch->account);
@@ -32,6 +34,7 @@ static void watch_disarm(struct loop_watch_slot *slot)
 {
 	struct io_uring_sqe *sqe = loop_sqe(slot->loop);
 
+	assert(slot->armed);
 	io_uring_prep_cancel(sqe, &slot->op, 0);
 	io_uring_sqe_set_data(sqe, NULL);
 }
@@ -72,6 +75,9 @@ int loop_watch_start(struct loop *loop, struct loop_watch *watch, int fd, unsign
 {
 	struct loop_watch_slot *slot = calloc(1, sizeof(*slot));
 
+	assert(watch->ready);
+	assert(!watch->slot);
+	assert(fd >= 0);
 	if (!slot)
 		return -ENOMEM;
 	slot->op.done = watch_done;
@@ -94,6 +100,8 @@ void loop_watch_stop(struct loop *loop, struct loop_watch *watch)
 
 	if (!slot)
 		return;
+	assert(slot->watch == watch);
+	assert(slot->loop == loop);
 	watch->slot = NULL;
 	slot->watch = NULL;
 	loop_op_release(loop, &slot->op);
@@ -109,6 +117,7 @@ void loop_watch_pause(struct loop *loop, struct loop_watch *watch)
 
 	if (!slot || slot->paused)
 		return;
+	assert(slot->loop == loop);
 	slot->paused = true;
 	if (slot->armed)
 		watch_disarm(slot);
@@ -120,6 +129,7 @@ void loop_watch_resume(struct loop *loop, struct loop_watch *watch)
 
 	if (!slot || !slot->paused)
 		return;
+	assert(slot->loop == loop);
 	slot->paused = false;
 	if (!slot->armed)
 		watch_arm(slot);
@@ -131,6 +141,7 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t dead
 {
 	struct loop_timer **link = &loop->timers, *previous = NULL;
 
+	assert(timer->expired);
 	loop_timer_stop(loop, timer);
 	timer->deadline_ns = deadline_ns ? deadline_ns : 1;
 	while (*link && (*link)->deadline_ns <= timer->deadline_ns) {
@@ -138,6 +149,7 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t dead
 		link = &previous->next;
 	}
 	assert(!previous || previous->deadline_ns <= timer->deadline_ns);
+	assert(!*link || timer->deadline_ns < (*link)->deadline_ns);
 	timer->previous = previous;
 	timer->next = *link;
 	if (timer->next)
@@ -150,6 +162,7 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 	if (timer->deadline_ns == 0)
 		return;
 	assert(timer->previous ? timer->previous->next == timer : loop->timers == timer);
+	assert(!timer->next || timer->next->previous == timer);
 	if (timer->previous)
 		timer->previous->next = timer->next;
 	else
@@ -190,6 +203,8 @@ void loop_defer_for(struct loop *loop, struct loop_task *task, struct loop_accou
 {
 	if (task->queued)
 		return;
+	assert(task->run);
+	assert(!*loop->tasks_end);
 	task->queued = true;
 	task->account = loop_account_get(account ? account : &loop->own);
 	task->next = NULL;
@@ -206,6 +221,7 @@ void loop_defer_cancel(struct loop *loop, struct loop_task *task)
 	while (*link && *link != task)
 		link = &(*link)->next;
 	assert(*link);
+	assert(task->account->users > 0);
 	*link = task->next;
 	if (!*link)
 		loop->tasks_end = link;

@@ -122,7 +122,9 @@ bool memory_guard_admits(unsigned mappings, unsigned long long bytes, unsigned l
 
 static void occupy(struct guard *guard, void *base, size_t bytes, size_t page_bytes, bool *lost)
 {
-	assert(base && bytes % page_bytes == 0);
+	assert(guard->base == 0);
+	assert(is_aligned((uintptr_t)base, page_bytes));
+	assert(is_aligned(bytes, page_bytes));
 	__atomic_store_n(&guard->replaced, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&guard->bytes, bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&guard->page_bytes, page_bytes, __ATOMIC_RELAXED);
@@ -136,6 +138,9 @@ int memory_guard_add(void *base, size_t bytes, size_t page_bytes, bool *lost)
 {
 	int error = -ENOSPC;
 
+	assert(base && lost);
+	assert(bytes > 0);
+	assert(is_power_of_two(page_bytes));
 	pthread_mutex_lock(&guards_lock);
 	for (unsigned i = 0; i < GUARDS_MAX && guard_bytes <= BYTES_MAX && bytes <= BYTES_MAX - guard_bytes;
 	     i++) {
@@ -147,12 +152,17 @@ int memory_guard_add(void *base, size_t bytes, size_t page_bytes, bool *lost)
 		error = 0;
 		break;
 	}
+	assert(guards_used <= GUARDS_MAX);
+	assert(guard_count <= guards_used);
 	pthread_mutex_unlock(&guards_lock);
 	return error;
 }
 
 void memory_guard_remove(void *base)
 {
+	unsigned found = 0;
+
+	assert(base);
 	pthread_mutex_lock(&guards_lock);
 	for (unsigned i = 0; i < guards_used; i++) {
 		struct guard *guard = &guards[i];
@@ -160,11 +170,14 @@ void memory_guard_remove(void *base)
 		if (guard->base != (uintptr_t)base)
 			continue;
 		assert(guard_count > 0 && guard_bytes >= guard->bytes);
+		assert(__atomic_load_n(&replaced_pages, __ATOMIC_RELAXED) >= guard->replaced);
 		__atomic_store_n(&guard->base, 0, __ATOMIC_RELEASE);
 		__atomic_sub_fetch(&replaced_pages, guard->replaced, __ATOMIC_RELAXED);
 		__atomic_sub_fetch(&guard_count, 1, __ATOMIC_RELAXED);
 		__atomic_sub_fetch(&guard_bytes, guard->bytes, __ATOMIC_RELAXED);
+		found++;
 	}
+	assert(found <= 1);
 	pthread_mutex_unlock(&guards_lock);
 }
 

@@ -26,6 +26,7 @@ uint64_t histogram_quantile_ns(const struct histogram *histogram, double fractio
 {
 	uint64_t total = 0, seen = 0, wanted;
 
+	assert(fraction >= 0 && fraction <= 1);
 	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
 		total += counter_read(&histogram->bucket[i]);
 	if (total == 0)

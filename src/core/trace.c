@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/trace.h"
 
+#include <assert.h>
 #include <x86intrin.h>
 
 #include "core/clock.h"
@@ -16,6 +17,7 @@ void trace_record(enum trace_stage stage)
 {
 	uint64_t now = __rdtsc();
 
+	assert((unsigned)stage < TRACE_STAGES);
 	if (trace_last) {
 		counter_add(&trace_ticks[stage], now - trace_last);
 		counter_add(&trace_marks[stage], 1);
@@ -29,6 +31,7 @@ const char *trace_stage_text(enum trace_stage stage)
 	static const char *const texts[TRACE_STAGES] = { "kick",      "taken",	   "mapped",   "admitted",
 							 "submitted", "completed", "signalled" };
 
+	assert((unsigned)stage < TRACE_STAGES);
 	return texts[stage];
 }
 
@@ -64,6 +67,7 @@ static double ticks_per_ns(void)
 	do
 		end = read_both();
 	while (end.ns - start.ns < 10 * NS_PER_MS);
+	assert(end.ticks > start.ticks);
 	return (double)(end.ticks - start.ticks) / (double)(end.ns - start.ns);
 }
 
@@ -71,6 +75,7 @@ void trace_read(enum trace_stage stage, uint64_t *ret_ns, uint64_t *ret_marks)
 {
 	static double rate;
 
+	assert((unsigned)stage < TRACE_STAGES);
 	if (rate == 0)
 		rate = ticks_per_ns();
 	*ret_ns = (uint64_t)((double)counter_read(&trace_ticks[stage]) / rate);

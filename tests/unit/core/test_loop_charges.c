@@ -122,13 +122,18 @@ static void test_completions_are_charged_to_who_submitted(void **state)
 	loop_destroy(loop);
 }
 
+static void never_ready(struct loop_watch *watch, unsigned events)
+{
+	fail_msg("nothing was written to it");
+}
+
 /* Whatever ends last: the operation, the task or the turn in which the account pays. */
 static void test_an_account_outlives_what_names_it(void **state)
 {
 	struct loop *loop = make_loop();
 	struct costly_task task = { .task.run = run_costly, .loop = loop, .again = 3 };
 	struct costly_op op[2] = { { .done = 0 } };
-	struct loop_watch watch = { .ready = NULL };
+	struct loop_watch watch = { .ready = never_ready };
 	struct fake_guest guest, other;
 	int fd = eventfd(0, EFD_CLOEXEC);
 
@@ -157,7 +162,7 @@ static void test_a_loop_frees_the_accounts_it_has(void **state)
 {
 	struct loop *loop = make_loop();
 	struct costly_task task = { .task.run = run_costly, .loop = loop };
-	struct loop_watch watch = { .ready = NULL };
+	struct loop_watch watch = { .ready = never_ready };
 	struct fake_guest guest;
 
 	begin(loop, &guest, 1, 100);
