@@ -2,6 +2,7 @@
 /* The pool as a whole: made, opened, closed, grown. Control thread. */
 #include "arbiter/pool/pool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 
 static int host_failed(struct error *error, const char *doing, int code)
 {
+	assert(code < 0);
 	return error_set(error, code, "%s the disk failed: %s", doing, strerror(-code));
 }
 
@@ -93,6 +95,7 @@ static int wipe(struct host_disk *host, uint64_t offset, uint64_t bytes)
 	int error = zeroes ? 0 : -ENOMEM;
 
 	assert(bytes <= WIPE_BYTES);
+	assert(is_aligned(offset | bytes, POOL_BLOCK_BYTES));
 	if (!error)
 		memset(zeroes, 0, WIPE_BYTES);
 	if (!error && bytes > 0)
@@ -107,6 +110,7 @@ static int wipe_ends(struct host_disk *host)
 	uint64_t end = align_down(host->geometry.size_bytes, POOL_BLOCK_BYTES);
 	int error = wipe(host, 0, WIPE_BYTES);
 
+	assert(end >= WIPE_BYTES);
 	if (!error)
 		error = wipe(host, end - WIPE_BYTES, WIPE_BYTES);
 	return error ? error : host->ops->flush_sync(host);
@@ -195,10 +199,13 @@ static int attach_disks(struct pool *pool)
 	}
 	for (uint32_t e = 0; e < ledger->extent_count && !error; e++) {
 		const struct pool_extent *extent = &ledger->extents[e];
+		const struct pool_entry *owner;
 
 		if (extent->disk_id == 0)
 			continue;
-		disk = by_position[pool_ledger_find_id(ledger, extent->disk_id) - ledger->disks];
+		owner = pool_ledger_find_id(ledger, extent->disk_id);
+		assert(owner);
+		disk = by_position[owner - ledger->disks];
 		assert(disk->id == extent->disk_id && extent->index < disk->map->count);
 		disk->map->extents[extent->index] = e;
 		pool_live_set(pool, e, extent->written);
@@ -297,6 +304,7 @@ void pool_space(struct pool *pool, struct pool_space *ret_space)
 {
 	const struct pool_ledger *ledger = &pool->journal.ledger;
 
+	assert(ledger->free_count <= ledger->extent_count);
 	*ret_space = (struct pool_space){
 		.total_bytes = pool->journal.host->geometry.size_bytes,
 		.metadata_bytes = pool->journal.layout.data_offset,
@@ -316,6 +324,7 @@ int pool_grow(struct pool *pool, struct error *error)
 	change.extent_count = pool_layout_extents(&journal->layout, journal->host->geometry.size_bytes);
 	if (change.extent_count <= journal->ledger.extent_count)
 		return 0;
+	assert(change.extent_count <= journal->ledger.capacity_extents);
 	pthread_mutex_lock(&journal->lock);
 	code = pool_journal_append(journal, &change);
 	pthread_mutex_unlock(&journal->lock);

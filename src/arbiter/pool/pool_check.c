@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* `viaduct pool check`: everything pool_open() verifies, and all of what it finds. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 
@@ -11,6 +12,7 @@ static void report_sound(struct pool_reporter *reporter, const struct pool_image
 	const struct pool_ledger *ledger = &image->ledger;
 	uint64_t area = image->layout.area_offset[image->superblock.active_area];
 
+	assert(image->log_used_blocks <= image->layout.log_blocks);
 	pool_report(reporter, 0, area,
 		    "generation %" PRIu64
 		    ", metadata area %u; %u of %u blocks of the log in use, next record %" PRIu64,

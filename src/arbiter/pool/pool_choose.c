@@ -27,6 +27,15 @@ static int add_run(struct run_list *list, uint32_t first, uint32_t count)
 	return 0;
 }
 
+static uint64_t runs_extents(const struct run_list *list)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < list->count; i++)
+		sum += list->run[i].count;
+	return sum;
+}
+
 /* All free runs, in order. */
 static int free_runs(const struct pool_ledger *ledger, struct run_list *list)
 {
@@ -44,6 +53,7 @@ static int free_runs(const struct pool_ledger *ledger, struct run_list *list)
 		while (e < ledger->extent_count && ledger->extents[e].disk_id != 0)
 			e++;
 	}
+	assert(runs_extents(list) == ledger->free_count);
 	return 0;
 }
 
@@ -85,6 +95,7 @@ static void keep_best(struct run_list *list, uint32_t wanted)
 	uint32_t taken = 0, fitting = 0;
 
 	assert(list->count > 0);
+	assert(wanted > 0);
 	qsort(list->run, list->count, sizeof(*list->run), by_length_descending);
 	while (fitting < list->count && list->run[fitting].count >= wanted)
 		fitting++;
@@ -105,15 +116,6 @@ static void keep_best(struct run_list *list, uint32_t wanted)
 	qsort(list->run, list->count, sizeof(*list->run), by_place);
 }
 
-static uint64_t runs_extents(const struct run_list *list)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < list->count; i++)
-		sum += list->run[i].count;
-	return sum;
-}
-
 int pool_ledger_choose(const struct pool_ledger *ledger, uint32_t wanted, uint32_t after,
 		      struct pool_run_wire **ret_runs, uint32_t *ret_run_count)
 {
@@ -121,6 +123,7 @@ int pool_ledger_choose(const struct pool_ledger *ledger, uint32_t wanted, uint32
 	uint32_t following = 0;
 	int error = 0;
 
+	assert(after == UINT32_MAX || after < ledger->extent_count);
 	if (wanted > ledger->free_count)
 		return -ENOSPC;
 	if (wanted > 0)

@@ -48,6 +48,8 @@ static int note_mark(struct pool *pool, uint32_t extent, uint16_t bits)
 	/* The mark of a disk that is gone; or bits that went there and back. */
 	if (durable->disk_id == 0 || durable->written == bits)
 		return 0;
+	/* A record lists them so. */
+	assert(pool->mark_count == 0 || pool->marks[pool->mark_count - 1].extent < extent);
 	if (pool->mark_count == pool->mark_room) {
 		uint32_t room = pool->mark_room ? pool->mark_room * 2 : 256;
 		void *larger = realloc(pool->marks, room * sizeof(*pool->marks));
@@ -94,6 +96,7 @@ int pool_commit_marks(struct pool *pool)
 	error = take_marks(pool);
 	if (error)	/* The dirty bits taken so far are lost. */
 		return pool_journal_fail(journal, "taking the written bits", error);
+	assert(pool->mark_count <= journal->ledger.extent_count);
 	error = pool_journal_flush(journal);
 	if (!error && pool->mark_count > 0) {
 		change.list = pool->marks;
@@ -119,6 +122,7 @@ static void post_group(struct pool_commit_private *group, int error)
 {
 	struct pool_commit_private *ordered = NULL;
 
+	assert(error <= 0);
 	while (group) {
 		struct pool_commit_private *next = group->next;
 
@@ -168,6 +172,7 @@ void pool_commit(struct pool_disk *disk, struct pool_commit *commit)
 	struct pool *pool = disk->pool;
 	struct pool_commit_private *head = __atomic_load_n(&pool->queue, __ATOMIC_RELAXED);
 
+	assert(commit->loop && commit->done);
 	*private = (struct pool_commit_private){.message.run = commit_done};
 	do {
 		private->next = head;
@@ -183,6 +188,7 @@ int pool_commit_start(struct pool *pool)
 	sigset_t all, old;
 	int error;
 
+	assert(!pool->thread_running && !pool->stop);
 	if (sem_init(&pool->wake, 0, 0) != 0)
 		return -errno;
 	/* Signals are the control thread's business. */

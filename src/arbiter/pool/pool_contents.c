@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/pool/pool_contents.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,7 @@ static bool all_zero(const void *bytes, size_t count)
 {
 	const uint8_t *first = bytes;
 
+	assert(count > 0);
 	return first[0] == 0 && memcmp(first, first + 1, count - 1) == 0;
 }
 
@@ -60,6 +62,8 @@ static int find_in_part(struct host_disk *host, const struct table *table, uint6
 	uint8_t *buffer = pool_buffer(CHUNK_BYTES);
 	int result = buffer ? 0 : -ENOMEM;
 
+	assert(from <= to);
+	assert(is_aligned(from | to, POOL_BLOCK_BYTES));
 	for (; from < to && !result; from += CHUNK_BYTES) {
 		size_t bytes = to - from < CHUNK_BYTES ? (size_t)(to - from) : CHUNK_BYTES;
 

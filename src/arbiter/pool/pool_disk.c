@@ -39,13 +39,16 @@ struct pool_disk *pool_disk_attach(struct pool *pool, const struct pool_entry *e
 		free(disk);
 		return NULL;
 	}
+	assert(entry->name[POOL_NAME_MAX] == '\0');
 	assert(entry->id != 0 && entry->extent_count == pool_extents_for(entry->size_bytes));
 	disk->pool = pool;
 	disk->id = entry->id;
 	disk->size_bytes = entry->size_bytes;
 	memcpy(disk->name, entry->name, sizeof(disk->name));
-	while (*end)
+	while (*end) {
+		assert((*end)->id < disk->id);
 		end = &(*end)->next;
+	}
 	*end = disk;
 	return disk;
 }
@@ -91,6 +94,7 @@ static int no_space(const struct pool *pool, uint64_t wanted_bytes, struct error
 /* The journal refused a change. */
 static int journal_failed(int code, struct error *error)
 {
+	assert(code < 0);
 	if (code == -EROFS)
 		return error_set(error, code, "the pool's disk is read-only");
 	if (code == -ENOMEM)
@@ -126,6 +130,7 @@ static bool punch_runs(struct pool *pool, const struct pool_run_wire *runs, uint
 		uint64_t offset =
 			pool->journal.layout.data_offset + (uint64_t)runs[r].first * POOL_EXTENT_BYTES;
 
+		assert(checked_range(runs[r].first, runs[r].count, pool->journal.ledger.extent_count));
 		if (host->ops->punch_sync(host, offset, (uint64_t)runs[r].count * POOL_EXTENT_BYTES) != 0)
 			return false;
 	}
@@ -140,6 +145,7 @@ static void fill_map(struct pool *pool, struct pool_map *map, uint32_t index,
 		for (uint32_t i = 0; i < change->runs[r].count; i++) {
 			uint32_t extent = change->runs[r].first + i;
 
+			assert(index < map->count);
 			pool_live_set(pool, extent, change->written ? UINT16_MAX : 0);
 			map->extents[index++] = extent;
 		}
@@ -160,6 +166,7 @@ static int prepare_runs(struct pool *pool, struct pool_change *change, uint32_t 
 		return no_space(pool, (uint64_t)wanted * POOL_EXTENT_BYTES, error);
 	if (code)
 		return journal_failed(code, error);
+	assert(change->run_count > 0 || wanted == 0);
 	change->runs = *ret_runs;
 	change->written = punch_runs(pool, *ret_runs, change->run_count);
 	return 0;
@@ -224,6 +231,7 @@ int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, s
 		return error_set(error, -ENOSPC, "the pool has %u disks, more do not fit in its tables",
 				 pool->journal.ledger.disk_count);
 	change.size_bytes = align_up(size_bytes, POOL_BLOCK_BYTES);
+	assert(strlen(name) < sizeof(change.name));
 	memcpy(change.name, name, strlen(name));
 	code = prepare_runs(pool, &change, (uint32_t)pool_extents_for(size_bytes), UINT32_MAX, &runs, error);
 	if (!code)
@@ -249,6 +257,8 @@ static int clear_tail(struct pool *pool, const struct pool_disk *disk)
 	if (!zeroes)
 		return -ENOMEM;
 	memset(zeroes, 0, (size_t)(end - size));
+	assert(size / POOL_EXTENT_BYTES < disk->map->count);
+	assert(end - size < POOL_GRAIN_BYTES);
 	extent = disk->map->extents[size / POOL_EXTENT_BYTES];
 	offset = pool->journal.layout.data_offset + (uint64_t)extent * POOL_EXTENT_BYTES +
 		 size % POOL_EXTENT_BYTES;
@@ -278,6 +288,7 @@ static int grow_disk(struct pool *pool, struct pool_disk *disk, const struct poo
 	struct pool_map *map = map_create((uint32_t)pool_extents_for(change->size_bytes));
 	int code = map ? clear_tail(pool, disk) : -ENOMEM;
 
+	assert(!map || map->count >= had);
 	pthread_mutex_lock(&pool->journal.lock);
 	if (!code)
 		code = pool_journal_append(&pool->journal, change);
@@ -300,6 +311,8 @@ int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_byte
 	struct pool_run_wire *runs = NULL;
 	int code;
 
+	assert(disk->pool == pool);
+	assert(disk->map->count > 0);
 	/* The size as it was asked for once before is no shrinking. */
 	if (extents <= disk->map->count && align_up(size_bytes, POOL_BLOCK_BYTES) < disk->size_bytes)
 		return error_set(error, -EINVAL, "%s has %" PRIu64 " bytes; disks cannot shrink to %" PRIu64,
@@ -309,6 +322,7 @@ int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_byte
 	change.size_bytes = align_up(size_bytes, POOL_BLOCK_BYTES);
 	if (change.size_bytes == disk->size_bytes)
 		return 0;
+	assert(extents >= disk->map->count);
 	code = prepare_runs(pool, &change, (uint32_t)extents - disk->map->count,
 			    disk->map->extents[disk->map->count - 1], &runs, error);
 	if (!code)
@@ -322,11 +336,13 @@ int pool_disk_rename(struct pool *pool, struct pool_disk *disk, const char *name
 	struct pool_change change = {.kind = POOL_CHANGE_RENAME, .disk_id = disk->id};
 	int code;
 
+	assert(disk->pool == pool);
 	if (strcmp(name, disk->name) == 0)
 		return 0;
 	code = check_name(pool, name, error);
 	if (code)
 		return code;
+	assert(strlen(name) < sizeof(change.name));
 	memcpy(change.name, name, strlen(name));
 	pthread_mutex_lock(&pool->journal.lock);
 	code = pool_journal_append(&pool->journal, &change);
@@ -359,6 +375,7 @@ int pool_disk_delete(struct pool *pool, struct pool_disk *disk, struct error *er
 	struct pool_change change = {.kind = POOL_CHANGE_DELETE, .disk_id = disk->id};
 	int code;
 
+	assert(disk->pool == pool);
 	pthread_mutex_lock(&pool->journal.lock);
 	code = pool_journal_append(&pool->journal, &change);
 	if (!code)
@@ -382,6 +399,7 @@ struct pool_disk *pool_disk_find(struct pool *pool, const char *name)
 
 struct pool_disk *pool_disk_next(struct pool *pool, const struct pool_disk *disk)
 {
+	assert(!disk || disk->pool == pool);
 	return disk ? disk->next : pool->first_disk;
 }
 

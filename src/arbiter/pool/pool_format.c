@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/pool/pool_format.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -77,6 +78,7 @@ int pool_layout_choose(uint64_t size_bytes, struct pool_layout *ret_layout, uint
 	extents = pool_layout_extents(&layout, size_bytes);
 	if (extents == 0)
 		return -ENOSPC;
+	assert(layout.data_offset + (uint64_t)extents * POOL_EXTENT_BYTES <= size_bytes);
 	*ret_layout = layout;
 	*ret_extent_count = extents;
 	return 0;
@@ -86,14 +88,17 @@ bool pool_sealed(const void *piece, size_t bytes)
 {
 	uint32_t stored;
 
+	assert(bytes > sizeof(stored));
 	memcpy(&stored, (const uint8_t *)piece + bytes - sizeof(stored), sizeof(stored));
 	return crc32c(0, piece, bytes - sizeof(stored)) == stored;
 }
 
 void pool_seal(void *piece, size_t bytes)
 {
-	uint32_t crc = crc32c(0, piece, bytes - sizeof(crc));
+	uint32_t crc;
 
+	assert(bytes > sizeof(crc));
+	crc = crc32c(0, piece, bytes - sizeof(crc));
 	memcpy((uint8_t *)piece + bytes - sizeof(crc), &crc, sizeof(crc));
 }
 
@@ -103,6 +108,10 @@ void pool_superblock_build(const struct pool_superblock *superblock, void *block
 	struct pool_layout layout;
 
 	pool_layout_compute(superblock->capacity_extents, &layout);
+	assert(superblock->active_area < POOL_AREAS);
+	assert(superblock->extent_count > 0 && superblock->extent_count <= superblock->capacity_extents);
+	assert(superblock->disk_count <= layout.disks_max);
+	assert(superblock->disk_count < superblock->next_disk_id);
 	memset(wire, 0, sizeof(*wire));
 	memcpy(wire->magic, POOL_MAGIC, sizeof(wire->magic));
 	wire->version = POOL_VERSION;
@@ -206,6 +215,8 @@ static uint64_t uuid_head(const struct pool_superblock *superblock)
 void pool_block_build(struct pool_block_wire *block, const struct pool_superblock *superblock,
 		      enum pool_block_kind kind, uint32_t index, uint16_t count)
 {
+	assert(count > 0);
+	assert(count <= (kind == POOL_BLOCK_TABLE ? POOL_EXTENTS_PER_BLOCK : POOL_DISKS_PER_BLOCK));
 	block->header = (struct pool_block_header_wire){
 		.magic = POOL_SNAPSHOT_MAGIC,
 		.kind = (uint16_t)kind,

@@ -16,6 +16,9 @@ int pool_journal_init(struct pool_journal *journal, struct host_disk *host, stru
 {
 	uint8_t *buffer = pool_buffer((size_t)WRITE_BLOCKS * POOL_BLOCK_BYTES);
 
+	assert(image->layout.capacity_extents == image->superblock.capacity_extents);
+	assert(image->layout.capacity_extents == image->ledger.capacity_extents);
+	assert(image->log_used_blocks <= image->layout.log_blocks);
 	if (!buffer)
 		return -ENOMEM;
 	*journal = (struct pool_journal){
@@ -63,8 +66,10 @@ static int write_blocks(struct pool_journal *journal, uint64_t offset, uint32_t 
 
 int pool_journal_flush(struct pool_journal *journal)
 {
-	int error = journal->host->ops->flush_sync(journal->host);
+	int error;
 
+	assert(!journal->failure);
+	error = journal->host->ops->flush_sync(journal->host);
 	return error ? pool_journal_fail(journal, "flushing the disk", error) : 0;
 }
 
@@ -73,6 +78,7 @@ int pool_journal_flush(struct pool_journal *journal)
 static void put_disks(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first,
 		      uint32_t count)
 {
+	assert(first + count <= ledger->disk_count);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct pool_entry *entry = &ledger->disks[first + i];
 		struct pool_disk_wire wire = {
@@ -89,6 +95,7 @@ static void put_disks(struct pool_block_wire *block, const struct pool_ledger *l
 static void put_extents(struct pool_block_wire *block, const struct pool_ledger *ledger, uint32_t first,
 			uint32_t count)
 {
+	assert(first + count <= ledger->extent_count);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct pool_extent *extent = &ledger->extents[first + i];
 		struct pool_extent_wire wire = {
@@ -116,6 +123,7 @@ static int write_section(struct pool_journal *journal, const struct pool_superbl
 	uint64_t offset = section->offset_bytes;
 	int error = 0;
 
+	assert(journal->buffer_blocks >= WRITE_BLOCKS);
 	for (uint32_t first = 0; first < section->entries && !error; first += section->entries_per_block) {
 		uint32_t left = section->entries - first;
 		uint32_t count = left < section->entries_per_block ? left : section->entries_per_block;
@@ -130,6 +138,7 @@ static int write_section(struct pool_journal *journal, const struct pool_superbl
 		offset += (uint64_t)filled * POOL_BLOCK_BYTES;
 		filled = 0;
 	}
+	assert(error || filled == 0);
 	return error;
 }
 
@@ -145,8 +154,11 @@ static int write_snapshot(struct pool_journal *journal, const struct pool_superb
 		.entries = superblock->extent_count, .entries_per_block = POOL_EXTENTS_PER_BLOCK,
 		.put = put_extents,
 	};
-	int error = write_section(journal, superblock, &catalogue);
+	int error;
 
+	/* The area that counts until the new superblock is written is left alone. */
+	assert(superblock->active_area == 1 - journal->superblock.active_area);
+	error = write_section(journal, superblock, &catalogue);
 	if (!error)
 		error = write_section(journal, superblock, &table);
 	return error ? error : pool_journal_flush(journal);
@@ -214,6 +226,7 @@ static int write_record(struct pool_journal *journal, const struct pool_change *
 	uint64_t area = journal->layout.area_offset[journal->superblock.active_area];
 	int error = 0;
 
+	assert(blocks <= journal->buffer_blocks);
 	assert(blocks <= journal->layout.log_blocks - journal->position_blocks);
 	memcpy(place.uuid, journal->superblock.uuid, sizeof(place.uuid));
 	pool_record_build(change, &place, journal->buffer);

@@ -13,6 +13,7 @@ int pool_ledger_init(struct pool_ledger *ledger, const struct pool_layout *layou
 {
 	void *extents;
 
+	assert(extent_count <= layout->capacity_extents);
 	*ledger = (struct pool_ledger){
 		.capacity_extents = layout->capacity_extents,
 		.disks_max = layout->disks_max,
@@ -89,6 +90,7 @@ static const char *take_runs(struct pool_ledger *ledger, struct pool_entry *entr
 		assert(ledger->free_count >= run->count);
 		ledger->free_count -= run->count;
 	}
+	assert(entry->extent_count <= ledger->extent_count);
 	if (entry->extent_count != pool_extents_for(change->size_bytes))
 		return "size and number of extents differ";
 	return NULL;
@@ -113,6 +115,7 @@ static const char *apply_create(struct pool_ledger *ledger, const struct pool_ch
 		return "size";
 	*entry = (struct pool_entry){.id = change->disk_id, .size_bytes = change->size_bytes};
 	memcpy(entry->name, change->name, sizeof(entry->name));
+	assert(entry == ledger->disks || entry[-1].id < entry->id);
 	ledger->disk_count++;
 	ledger->next_disk_id++;
 	return take_runs(ledger, entry, change);
@@ -177,6 +180,7 @@ static const char *apply_resize(struct pool_ledger *ledger, const struct pool_ch
 		return "number of extents";
 	ledger->free_count += change->extent_count - ledger->extent_count;
 	ledger->extent_count = change->extent_count;
+	assert(ledger->free_count <= ledger->extent_count);
 	return NULL;
 }
 
@@ -184,6 +188,9 @@ const char *pool_ledger_apply(struct pool_ledger *ledger, const struct pool_chan
 {
 	struct pool_entry *entry;
 
+	assert(ledger->disk_count <= ledger->disks_max);
+	assert(ledger->free_count <= ledger->extent_count);
+	assert(ledger->extent_count <= ledger->capacity_extents);
 	if (change->kind == POOL_CHANGE_WRITTEN)
 		return apply_written(ledger, change);
 	if (change->kind == POOL_CHANGE_RESIZE)
@@ -236,6 +243,7 @@ static const char *verify_extents(struct pool_ledger *ledger, const uint32_t *ba
 
 	for (uint32_t i = 0; i < ledger->disk_count; i++)
 		owned += ledger->disks[i].extent_count;
+	assert(owned <= ledger->extent_count);
 	for (uint32_t e = 0; e < ledger->extent_count; e++) {
 		const struct pool_extent *extent = &ledger->extents[e];
 		const struct pool_entry *entry;
@@ -255,6 +263,7 @@ static const char *verify_extents(struct pool_ledger *ledger, const uint32_t *ba
 		used++;
 	}
 	*ret_name = NULL;
+	assert(used <= owned);
 	ledger->free_count = ledger->extent_count - used;
 	return used == owned ? NULL : "extents of a disk are missing";
 }
@@ -265,6 +274,7 @@ const char *pool_ledger_verify(struct pool_ledger *ledger, const char **ret_name
 	uint32_t *base, sum = 0;
 	uint8_t *seen;
 
+	assert(ledger->disk_count <= ledger->disks_max);
 	*ret_name = NULL;
 	problem = verify_entries(ledger, ret_name);
 	if (problem)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/pool/pool_load.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 
 void *pool_buffer(size_t bytes)
 {
+	assert(bytes > 0);
 	assert(bytes % POOL_BLOCK_BYTES == 0);
 	return aligned_alloc(POOL_BLOCK_BYTES, bytes);
 }
@@ -25,6 +27,7 @@ void pool_report(struct pool_reporter *reporter, int severity, uint64_t offset_b
 	struct pool_finding finding = {.severity = severity, .offset_bytes = offset_bytes};
 	va_list arguments;
 
+	assert(severity >= 0 && severity <= 2);
 	va_start(arguments, format);
 	vsnprintf(finding.text, sizeof(finding.text), format, arguments);
 	va_end(arguments);
@@ -65,6 +68,7 @@ static void read_copy(struct host_disk *host, unsigned number, struct superblock
 /* Neither copy is sound. */
 static int no_superblock(const struct superblock_copy *copies, struct pool_reporter *reporter)
 {
+	assert(copies[0].error && copies[1].error);
 	for (unsigned i = 0; i < POOL_SUPERBLOCKS; i++)
 		if (copies[i].error == -EPROTONOSUPPORT)
 			return -EPROTONOSUPPORT;
@@ -86,6 +90,7 @@ static int compare_copies(const struct superblock_copy *copies, struct pool_repo
 	const struct pool_superblock *a = &copies[0].parsed, *b = &copies[1].parsed;
 	unsigned older = a->generation < b->generation ? 0 : 1;
 
+	assert(!copies[0].error && !copies[1].error);
 	if (memcmp(a->uuid, b->uuid, sizeof(a->uuid)) != 0) {
 		pool_report(reporter, 2, superblock_offset(1),
 			    "the superblock copies are of different pools");
@@ -123,6 +128,7 @@ static int choose_superblock(const struct superblock_copy *copies, struct pool_r
 	} else {
 		error = compare_copies(copies, reporter, &best);
 	}
+	assert(copies[best].error == 0);
 	if (!error)
 		image->superblock = copies[best].parsed;
 	return error;
@@ -150,6 +156,8 @@ static int load_superblock(struct host_disk *host, struct pool_reporter *reporte
 		return error;
 
 	pool_layout_compute(image->superblock.capacity_extents, &image->layout);
+	assert(image->superblock.extent_count <= image->layout.capacity_extents);
+	assert(image->superblock.disk_count <= image->layout.disks_max);
 	end = image->layout.data_offset + (uint64_t)image->superblock.extent_count * POOL_EXTENT_BYTES;
 	if (end > host->geometry.size_bytes) {
 		pool_report(reporter, 2, host->geometry.size_bytes,
@@ -177,6 +185,7 @@ static bool all_zero(const void *bytes, size_t count)
 static const char *take_disks(const struct pool_block_wire *block, uint32_t first, uint32_t count,
 			      struct pool_ledger *ledger)
 {
+	assert(first + count <= ledger->disk_count);
 	for (uint32_t i = 0; i < count; i++) {
 		struct pool_disk_wire wire;
 		struct pool_entry *entry = &ledger->disks[first + i];
@@ -196,6 +205,7 @@ static const char *take_disks(const struct pool_block_wire *block, uint32_t firs
 static const char *take_extents(const struct pool_block_wire *block, uint32_t first, uint32_t count,
 				struct pool_ledger *ledger)
 {
+	assert(first + count <= ledger->extent_count);
 	for (uint32_t i = 0; i < count; i++) {
 		struct pool_extent_wire wire;
 
@@ -228,6 +238,8 @@ static const char *parse_section_block(const struct section *section, const stru
 	size_t used = count * section->entry_bytes;
 	const char *problem;
 
+	assert(first < section->entries);
+	assert(used <= sizeof(block->payload));
 	problem = pool_block_parse(block, &image->superblock, section->kind, index, (uint16_t)count);
 	if (!problem && !all_zero(block->payload + used, sizeof(block->payload) - used))
 		problem = "bytes behind the last entry";
@@ -311,6 +323,8 @@ int pool_load(struct host_disk *host, struct pool_reporter *reporter, struct poo
 		pool_ledger_finish(&image.ledger);
 		return error;
 	}
+	assert(image.next_sequence >= image.superblock.first_sequence);
+	assert(image.log_used_blocks <= image.layout.log_blocks);
 	*ret_image = image;
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/pool/pool_log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -26,6 +27,8 @@ static uint64_t mirror_offset(const struct reader *reader, unsigned mirror, uint
 {
 	const struct pool_layout *layout = &reader->image->layout;
 
+	assert(mirror < POOL_MIRRORS);
+	assert(position <= layout->log_blocks);
 	return layout->area_offset[reader->area] + layout->log_offset[mirror] +
 	       (uint64_t)position * POOL_BLOCK_BYTES;
 }
@@ -57,6 +60,7 @@ static int64_t read_record(struct reader *reader, unsigned mirror, const struct 
 	struct pool_record_place found;
 	int error;
 
+	assert(place->position_blocks <= reader->image->layout.log_blocks);
 	if (left == 0)
 		return 0;
 	error = make_room(reader, mirror, 1);
@@ -66,6 +70,7 @@ static int64_t read_record(struct reader *reader, unsigned mirror, const struct 
 	if (error)
 		return error;
 	blocks = pool_record_peek(reader->record[mirror], place, left, &found);
+	assert(blocks <= left);
 	if (blocks > 1) {
 		error = make_room(reader, mirror, blocks);
 		if (!error)
@@ -88,6 +93,7 @@ static bool from_later(struct reader *reader, unsigned mirror, const struct pool
 {
 	uint64_t offset = mirror_offset(reader, mirror, found->position_blocks);
 
+	assert(found->generation >= reader->place.generation);
 	if (found->generation == reader->place.generation)
 		return false;
 	pool_report(reader->reporter, 2, offset,
@@ -134,6 +140,7 @@ static void report_lost_mirror(struct reader *reader, unsigned mirror)
  */
 static int64_t log_end(struct reader *reader, const int64_t blocks[POOL_MIRRORS])
 {
+	assert(blocks[0] <= 0 && blocks[1] <= 0);
 	for (unsigned m = 0; m < POOL_MIRRORS; m++) {
 		uint64_t offset = mirror_offset(reader, m, reader->place.position_blocks);
 
@@ -184,6 +191,8 @@ static int find_in_chunk(struct reader *reader, unsigned mirror, const uint8_t *
 {
 	struct pool_record_place place = reader->place, found;
 
+	assert(count <= SCAN_BLOCKS);
+	assert(position + count <= reader->image->layout.log_blocks);
 	for (uint32_t i = 0; i < count; i++) {
 		int64_t blocks;
 
@@ -277,6 +286,7 @@ int pool_log_replay(struct host_disk *host, struct pool_reporter *reporter, stru
 	while ((blocks = take_record(&reader)) > 0) {
 		reader.place.position_blocks += (uint32_t)blocks;
 		reader.place.sequence++;
+		assert(reader.place.position_blocks <= image->layout.log_blocks);
 	}
 	error = blocks < 0 ? (int)blocks : scan_rest(&reader);
 	if (!error)

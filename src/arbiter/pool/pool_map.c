@@ -27,6 +27,7 @@ int pool_live_init(struct pool *pool)
 	void *memory =
 		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	assert(!pool->dirty_summary);
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
 	pool->dirty_summary = memory;
@@ -38,6 +39,7 @@ int pool_live_init(struct pool *pool)
 
 void pool_live_finish(struct pool *pool)
 {
+	assert(pool->marking[0] == 0 && pool->marking[1] == 0);
 	if (pool->dirty_summary)
 		munmap(pool->dirty_summary, pool->live_bytes);
 	pool->dirty_summary = NULL;
@@ -72,6 +74,7 @@ bool pool_lookup(const struct pool_disk *disk, uint64_t offset_bytes, uint64_t l
 	end = offset_bytes + length_bytes;
 	assert((end - 1) / POOL_EXTENT_BYTES < map->count);
 	extent = map->extents[offset_bytes / POOL_EXTENT_BYTES];
+	assert(extent < disk->pool->journal.layout.capacity_extents);
 	/* Pairs with the store in mark_extent(): a thread that sees a bit sees what was counted before it. */
 	bits = shared_read_acquire(&disk->pool->live[extent]);
 	written = grain_written(bits, position);
@@ -208,6 +211,7 @@ static bool continues(const struct pool_ledger *ledger, uint32_t e)
 {
 	const struct pool_extent *extent = &ledger->extents[e], *before = extent - 1;
 
+	assert(e > 0 && e < ledger->extent_count);
 	return extent->disk_id == before->disk_id &&
 	       (extent->disk_id == 0 || extent->index == before->index + 1);
 }
@@ -231,6 +235,7 @@ bool pool_run_next(struct pool *pool, uint64_t offset_bytes, struct pool_run *re
 	for (const struct pool_disk *disk = pool->first_disk; disk && !run.owner; disk = disk->next)
 		if (disk->id == ledger->extents[first].disk_id)
 			run.owner = disk;
+	assert(run.owner || ledger->extents[first].disk_id == 0);
 	if (run.owner) {
 		run.disk_offset_bytes = (uint64_t)ledger->extents[first].index * POOL_EXTENT_BYTES;
 		run.written_bytes = (uint64_t)grains * POOL_GRAIN_BYTES;

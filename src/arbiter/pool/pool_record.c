@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "arbiter/pool/pool_record.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define SEAL_BYTES sizeof(uint32_t)
@@ -36,6 +37,7 @@ static void build_counted(const struct pool_change *change, uint8_t *payload)
 		.count = change->kind == POOL_CHANGE_WRITTEN ? change->list_count : change->extent_count,
 	};
 
+	assert(change->list || change->list_count == 0);
 	memcpy(payload, &wire, sizeof(wire));
 	if (change->list_count)
 		memcpy(payload + sizeof(wire), change->list, change->list_count * sizeof(*change->list));
@@ -50,6 +52,8 @@ static void build_disk(const struct pool_change *change, uint8_t *payload)
 		.run_count = change->run_count,
 	};
 
+	assert(change->disk_id != 0);
+	assert(change->runs || change->run_count == 0);
 	memcpy(wire.name, change->name, sizeof(wire.name));
 	memcpy(payload, &wire, sizeof(wire));
 	if (change->run_count)
@@ -74,6 +78,7 @@ void pool_record_build(const struct pool_change *change, const struct pool_recor
 		.payload_bytes = (uint32_t)payload_bytes(change),
 	};
 
+	assert(change->kind >= POOL_CHANGE_CREATE && change->kind <= POOL_CHANGE_RESIZE);
 	memcpy(header.uuid, place->uuid, sizeof(header.uuid));
 	memset(record, 0, (size_t)blocks * POOL_BLOCK_BYTES);
 	memcpy(record, &header, sizeof(header));
@@ -104,6 +109,7 @@ uint32_t pool_record_peek(const void *block, const struct pool_record_place *pla
 
 bool pool_record_sound(const void *record, uint32_t blocks)
 {
+	assert(blocks > 0);
 	return pool_sealed(record, (size_t)blocks * POOL_BLOCK_BYTES);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "arbiter/pool/pool_signature.h"
 
+#include <assert.h>
 #include <blkid/blkid.h>
 #include <errno.h>
 #include <stdio.h>
@@ -38,6 +39,8 @@ static int copy_part(struct host_disk *host, int fd, uint64_t from, uint64_t to)
 	uint8_t *buffer = pool_buffer(CHUNK_BYTES);
 	int error = buffer ? 0 : -ENOMEM;
 
+	assert(from <= to);
+	assert(is_aligned(from | to, POOL_BLOCK_BYTES));
 	for (; from < to && !error; from += CHUNK_BYTES) {
 		size_t bytes = to - from < CHUNK_BYTES ? (size_t)(to - from) : CHUNK_BYTES;
 
