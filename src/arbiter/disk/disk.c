@@ -14,6 +14,8 @@ static int create(const struct disk_options *options, struct host_disk *host, st
 {
 	struct disk *disk = calloc(1, sizeof(*disk));
 
+	assert(options->guest && options->name);
+	assert(is_power_of_two(host->geometry.block_bytes));
 	if (!disk)
 		return -ENOMEM;
 	snprintf(disk->guest, sizeof(disk->guest), "%s", options->guest);
@@ -38,6 +40,7 @@ int disk_create_on_pool(const struct disk_options *options, struct pool *pool, s
 {
 	int error = create(options, pool_host(pool), ret_disk);
 
+	assert(part);
 	if (error)
 		return error;
 	(*ret_disk)->pool = pool;
@@ -53,6 +56,7 @@ int disk_create_on_host(const struct disk_options *options, struct host_disk *ho
 void disk_set_part(struct disk *disk, struct pool *pool, struct pool_disk *part)
 {
 	assert(disk->pool && !disk->channels);
+	assert(pool_host(pool) == disk->host);
 	disk->pool = pool;
 	disk->part = part;
 }
@@ -62,6 +66,7 @@ void disk_destroy(struct disk *disk)
 	if (!disk)
 		return;
 	assert(!disk->channels && disk->channel_count == 0);
+	assert(counter_read(&disk->closed.in_flight) == 0);
 	grain_locks_finish(&disk->grain_locks);
 	pthread_mutex_destroy(&disk->channels_mutex);
 	free(disk);
@@ -148,6 +153,7 @@ int disk_channel_open(struct disk *disk, struct loop *loop, struct disk_channel 
 	channel->zero_task.run = disk_zero_task;
 	log_subject_name(&channel->subject, "%s/disk-%s", disk->guest, disk->name);
 	pthread_mutex_lock(&disk->channels_mutex);
+	assert(!disk->channels == (disk->channel_count == 0));
 	channel->next = disk->channels;
 	disk->channels = channel;
 	disk->channel_count++;
@@ -179,6 +185,7 @@ void disk_channel_close(struct disk_channel *channel)
 	struct disk_channel **link = &disk->channels;
 
 	assert(counter_read(&channel->stats.in_flight) == 0 && !channel->zeroing);
+	assert(!channel->zero_task.queued);
 	pthread_mutex_lock(&disk->channels_mutex);
 	assert(disk->channel_count > 0);
 	while (*link && *link != channel)

@@ -39,7 +39,7 @@ struct disk_request {
 	/* 0, or -errno; -ERANGE: not inside the disk, nothing was touched; -EROFS: read-only disk. */
 	void (*done)(struct disk_request *request, int error);
 
-	/* the arbiter's own, meaningless to others */
+	/* the arbiter's own, meaningless to others; zeroed before the request is used first */
 	uint64_t private_words[DISK_REQUEST_PRIVATE_WORDS];
 };
 

@@ -11,6 +11,7 @@
  * What is read is thrown away, all of it in the same memory. What is written comes from other memory, which
  * nothing is ever read into: scratch space may become some guest's disk.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -85,6 +86,7 @@ static void io_done(struct host_io *io, int error)
 	struct calibrate_io *request = container_of(io, struct calibrate_io, io);
 	struct calibration *own = request->calibration;
 
+	assert(own->inside > 0);
 	own->inside--;
 	own->completed++;
 	if (error && !own->error)
@@ -97,8 +99,12 @@ static void io_done(struct host_io *io, int error)
 static void submit(struct calibration *own, const struct run *run, uint64_t at)
 {
 	struct calibrate_io *request = own->idle;
-	uint64_t place = (run->sequential ? at : draw(own)) % (run->size_bytes / run->bytes);
+	uint64_t place;
 
+	assert(own->inside < DEPTH_MAX);
+	assert(run->bytes > 0 && run->bytes <= COST_LARGE_BYTES);
+	assert(run->size_bytes >= run->bytes);
+	place = (run->sequential ? at : draw(own)) % (run->size_bytes / run->bytes);
 	own->idle = request->next;
 	own->inside++;
 	request->iov = (struct iovec){
@@ -138,6 +144,8 @@ static int carry_out(struct calibration *own, const struct run *run, uint64_t *r
 	unsigned slices = 0;
 	int error;
 
+	assert(run->depth > 0 && run->depth <= DEPTH_MAX);
+	assert(own->inside == 0);
 	if (now_ns >= own->deadline_ns)
 		return 0;
 	own->completed = 0;
@@ -162,6 +170,7 @@ static int carry_out(struct calibration *own, const struct run *run, uint64_t *r
 			own->completed = 0;
 		}
 	}
+	assert(own->inside == 0);
 	if (slices > 0) {
 		uint64_t request_ns = median(slice_ns, slices);
 
@@ -179,6 +188,8 @@ static unsigned parallel_of(const uint64_t *rung_ns, unsigned rungs, uint64_t be
 
 	while (rung < rungs && rung_ns[rung] * 95 > best_ns * 100)
 		rung++;
+	/* The best is one of them. */
+	assert(rungs == 0 || rung < rungs);
 	if (rung == 0)
 		return 1;
 	/* Between this depth and half of it: so many at the pace of the half would do. */
@@ -218,6 +229,7 @@ static int measure_line(struct calibration *own, struct run *run, uint64_t small
 	uint64_t large_ns = 0;
 	int error = 0;
 
+	assert(own->depth > 0);
 	run->depth = own->depth;
 	if (small_ns == 0) {
 		run->bytes = own->small_bytes;
@@ -246,6 +258,7 @@ static int measure_reads(struct calibration *own, struct disk_cost *cost)
 
 	if (error)
 		return error;
+	assert(cost->parallel > 0);
 	own->depth = 2 * cost->parallel < DEPTH_MAX ? 2 * cost->parallel : DEPTH_MAX;
 	/* Until its slope is measured: that of an ordinary disk. */
 	*random = cost_line_through(own->small_bytes, small_ns, 2 * own->small_bytes,

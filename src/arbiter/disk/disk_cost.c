@@ -113,6 +113,7 @@ uint64_t disk_cost_reservation_ppb(const struct disk_cost *cost, uint64_t min_io
 
 static double clamp(double value, double least, double most)
 {
+	assert(least <= most);
 	return value < least ? least : value > most ? most : value;
 }
 

@@ -9,6 +9,7 @@
  *
  * One way to write each model, so that reading is comparing. A file that is not exactly so was not ours.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@ int disk_cost_print(const struct disk_cost *cost, char *buffer, size_t bytes)
 {
 	int used = snprintf(buffer, bytes, HEAD "%" PRIu32 "\n", cost->parallel);
 
+	assert(cost->parallel >= 1 && cost->parallel <= COST_PARALLEL_MAX);
 	for (unsigned kind = 0; kind < COST_KINDS && (size_t)used < bytes; kind++)
 		used += snprintf(buffer + used, bytes - (size_t)used, "%s %" PRIu32 " %" PRIu32 "\n",
 				 kind_names[kind], cost->line[kind].base_ns, cost->line[kind].ns_per_kib);

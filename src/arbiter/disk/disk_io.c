@@ -28,6 +28,7 @@ static const char *const op_texts[DISK_OPS] = {
 
 const char *disk_op_text(enum disk_op op)
 {
+	assert((unsigned)op < DISK_OPS);
 	return op_texts[op];
 }
 
@@ -87,6 +88,8 @@ void disk_finish(struct host_io *io, int error)
 	struct disk_stats *stats = &private->channel->stats;
 	enum disk_op op = request->op;
 
+	assert(!private->cut);
+	assert(error <= 0);
 	trace_mark(TRACE_SUBMITTED);
 	leave(request);
 	if (private->lock.held)
@@ -107,6 +110,7 @@ void disk_finish(struct host_io *io, int error)
 
 static void refuse(struct disk_request *request, int error)
 {
+	assert(error < 0);
 	counter_add(&disk_private(request)->channel->stats.refused, 1);
 	give_back(disk_private(request));
 	request->done(request, error);
@@ -201,6 +205,7 @@ static void entered(struct gate_pass *pass)
 	struct placed_range range;
 	enum pool_state state;
 
+	assert(private->busy && private->gated);
 	if (request->op == DISK_FLUSH)
 		disk_flush(request);
 	else if (disk_place(private->channel->disk, request->offset_bytes, request->length_bytes, &range,
@@ -264,6 +269,8 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 	struct gate_pass *pass;
 	enum pool_state state;
 
+	assert(!private->busy);
+	assert((unsigned)request->op < DISK_OPS);
 	private->channel = channel;
 	private->start_ns = loop_now_ns(channel->loop);
 	private->done_bytes = 0;

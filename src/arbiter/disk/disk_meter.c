@@ -66,6 +66,7 @@ static double window_end(struct gate_device *device, uint64_t wall_ns, uint64_t 
 	rate = meter->correction.rate;
 	pthread_mutex_unlock(&meter->lock);
 	assert(rate >= 0);
+	assert(*ret_request_ns > 0);
 	return rate;
 }
 
@@ -114,6 +115,7 @@ int disk_meter_create(const struct disk_cost *cost, struct disk_meter **ret_mete
 	struct disk_meter *meter = calloc(1, sizeof(*meter));
 	int error;
 
+	assert(cost->parallel >= 1 && cost->parallel <= COST_PARALLEL_MAX);
 	if (!meter)
 		return -ENOMEM;
 	meter->device.ops = &device_ops;
@@ -163,6 +165,7 @@ double disk_meter_rate(struct disk_meter *meter)
 
 void disk_meter_set_cost(struct disk_meter *meter, const struct disk_cost *cost)
 {
+	assert(cost->parallel >= 1 && cost->parallel <= COST_PARALLEL_MAX);
 	pthread_mutex_lock(&meter->lock);
 	meter->cost = *cost;
 	cost_correction_init(&meter->correction, cost);
@@ -175,6 +178,7 @@ void disk_meter_set_cost(struct disk_meter *meter, const struct disk_cost *cost)
 int disk_meter_port_open(struct disk_meter_port *port, struct gate_node *share, struct loop *loop,
 			 struct gate_counters *counters)
 {
+	assert(!port->gate);
 	assert(gate_node_device(share)->ops == &device_ops);
 	return gate_port_open(share, loop, counters, port, &port->gate);
 }

@@ -42,6 +42,7 @@ static void end_piece(struct disk_request *request)
 	uint64_t offset = request->offset_bytes + private->done_bytes;
 
 	assert(private->done_bytes + private->piece_bytes <= request->length_bytes);
+	assert(private->piece_bytes > 0);
 	if (private->lock.held) {
 		uint64_t first = align_down(offset, POOL_GRAIN_BYTES);
 		uint64_t end = align_up(offset + private->piece_bytes, POOL_GRAIN_BYTES);
@@ -79,6 +80,7 @@ static void submit(struct disk_request *request, enum host_io_op op, struct plac
 	struct host_channel *host = disk_private(request)->channel->host;
 	struct host_io *io = &disk_private(request)->io;
 
+	assert(range.length_bytes > 0);
 	io->op = op;
 	io->range = range;
 	io->done = io_done;
@@ -147,6 +149,7 @@ static void write_blank_data(struct disk_request *request)
 	struct placed_range range;
 	enum pool_state state;
 
+	assert(private->lock.held);
 	private->step = STEP_PIECES;
 	if (disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
 		       private->piece_bytes, &range, &state))
@@ -192,6 +195,7 @@ static bool zero_written(struct disk_request *request, struct placed_range range
 	struct disk *disk = private->channel->disk;
 	uint64_t offset = request->offset_bytes + private->done_bytes, in_grain = offset % POOL_GRAIN_BYTES;
 
+	assert(request->op == DISK_DISCARD || request->op == DISK_WRITE_ZEROES);
 	if (disk->host->geometry.can_punch) {
 		submit(request, HOST_IO_DISCARD, range);
 		return false;
@@ -239,6 +243,8 @@ static void zero_later(struct disk_request *request)
 {
 	struct disk_channel *channel = disk_private(request)->channel;
 
+	assert(request->op == DISK_READ);
+	assert(!*channel->zeroing_end);
 	disk_private(request)->next = NULL;
 	*channel->zeroing_end = request;
 	channel->zeroing_end = &disk_private(request)->next;
@@ -296,5 +302,6 @@ static void advance(struct disk_request *request)
 
 void disk_pieces_start(struct disk_request *request)
 {
+	assert(disk_private(request)->done_bytes == 0);
 	advance(request);
 }

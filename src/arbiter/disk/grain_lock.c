@@ -38,6 +38,8 @@ bool grain_lock_acquire(struct grain_locks *locks, struct grain_lock *lock)
 	bool held;
 
 	assert(lock->grain_count > 0);
+	assert(!lock->held);
+	assert(lock->granted && lock->loop);
 	lock->next = NULL;
 	pthread_mutex_lock(&locks->mutex);
 	while (*link)

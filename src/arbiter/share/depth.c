@@ -14,6 +14,7 @@
 
 static void set_opening(struct depth *depth, uint32_t opening)
 {
+	assert(depth->speed <= SPEED_FULL);
 	if (opening < OPENING_LEAST)
 		opening = OPENING_LEAST;
 	if (opening > DEPTH_OPEN)
@@ -50,6 +51,8 @@ static void set_stock(struct depth *depth, uint64_t stock_ns, uint64_t now_ns)
 
 void depth_set(struct depth *depth, uint32_t parallel, uint64_t request_ns)
 {
+	assert(parallel > 0);
+	assert(request_ns > 0);
 	depth->parallel_max = parallel;
 	depth->serving_ns = parallel * request_ns;
 	depth->stock_max_ns = depth->serving_ns;
@@ -77,6 +80,7 @@ void depth_look(struct depth *depth, int64_t left_ns, uint64_t now_ns)
 	} else if (now_ns - depth->stock_since_ns >= DEPTH_PERIOD_NS) {
 		uint64_t unused_ns = (uint64_t)depth->slack_ns / 4;
 
+		assert(depth->slack_ns >= 0);
 		set_stock(depth, depth->stock_ns > unused_ns ? depth->stock_ns - unused_ns : 0, now_ns);
 	}
 }

@@ -85,6 +85,7 @@ void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, s
 {
 	uint64_t ready_ns = UINT64_MAX;
 
+	assert(here->gate == gate);
 	while (scheduler_waiting(gate->scheduler) > 0) {
 		struct scheduler_request *request;
 		struct gate_pass *pass;
@@ -106,6 +107,8 @@ void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, s
 		if (!request)
 			break;
 		pass = pass_of(request);
+		assert(pass->port->gate == gate);
+		assert(!pass->inside);
 		pass->port->inside++;
 		pass->port->inside_ns += request->cost_ns;
 		depth_enter(&gate->depth, request->cost_ns);
@@ -131,6 +134,7 @@ static void observe(struct gate *gate, const struct gate_pass *pass, uint64_t no
 		window_begin(gate, now_ns);
 		return;
 	}
+	assert(now_ns >= gate->busy_since_ns);
 	ops->window_add(gate->device, pass);
 	if (now_ns - gate->busy_since_ns < GATE_WINDOW_NS)
 		return;
@@ -192,6 +196,7 @@ static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
 	struct depth *depth = &port->gate->depth;
 
 	assert(port->inside > 0 && port->inside_ns >= pass->waiting.cost_ns);
+	assert(now_ns >= pass->entered_ns);
 	look(port->lane, pass->waiting.cost_ns);
 	port->inside--;
 	port->inside_ns -= pass->waiting.cost_ns;
@@ -227,6 +232,7 @@ static bool ask(struct gate_port *port, struct gate_pass *pass)
 /* Out of line, like leave_asking(): a port with a lease shall not save registers for those that ask. */
 static __attribute__((noinline)) bool enter_asking(struct gate_port *port, struct gate_pass *pass)
 {
+	assert(pass->enter);
 	if (ask(port, pass)) {
 		pass->inside = true;
 		pass->entered_ns = loop_now_ns(port->lane->loop);

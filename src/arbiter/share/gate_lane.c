@@ -22,6 +22,7 @@ void gate_lane_later(struct gate_lane *lane, struct gate_lane **tell)
 {
 	if (lane->posted)
 		return;
+	assert(!lane->closing);
 	lane->posted = true;
 	lane->tell_next = *tell;
 	*tell = lane;
@@ -33,6 +34,7 @@ void gate_lane_tell(struct gate_lane *tell)
 	while (tell) {
 		struct gate_lane *lane = tell;
 
+		assert(lane->posted);
 		tell = lane->tell_next;
 		loop_post(lane->loop, &lane->message);
 	}
@@ -71,6 +73,7 @@ static struct gate_pass *take_granted(struct gate_lane *lane)
 		return NULL;
 	pthread_mutex_lock(&lane->gate->lock);
 	granted = lane->granted;
+	assert(granted && lane->granted_last);
 	__atomic_store_n(&lane->granted, NULL, __ATOMIC_RELAXED);
 	lane->granted_last = NULL;
 	pthread_mutex_unlock(&lane->gate->lock);
@@ -82,9 +85,11 @@ static void enter(struct gate_pass *pass)
 	struct gate_counters *counters = pass->port->counters;
 	uint64_t waited_ns = pass->waiting.waited_ns, throttled_ns = pass->waiting.throttled_ns;
 
+	assert(counter_read(&counters->waiting) > 0);
 	counter_add(&counters->waiting, (uint64_t)-1);
 	counter_add(&counters->device_ns, pass->waiting.cost_ns);
 	if (waited_ns > 0) {
+		assert(throttled_ns <= waited_ns);
 		counter_add(&counters->throttled_ns, throttled_ns);
 		counter_add(&counters->contended_ns, waited_ns - throttled_ns);
 		histogram_add(&counters->wait, waited_ns);
@@ -151,6 +156,7 @@ static void lane_free(struct gate_lane *lane)
 	struct gate_lane **link = &gate->lanes;
 	bool last;
 
+	assert(!lane->entering);
 	pthread_mutex_lock(&gate->lock);
 	assert(lane->closing && !lane->posted && lane->ports == 0 && !lane->granted);
 	while (*link && *link != lane)
@@ -171,6 +177,7 @@ static void message_came(struct loop_message *message)
 
 	pthread_mutex_lock(&lane->gate->lock);
 	assert(lane->posted);
+	assert(!lane->closing || lane->ports == 0);
 	lane->posted = false;
 	closing = lane->closing;
 	pthread_mutex_unlock(&lane->gate->lock);

@@ -32,6 +32,7 @@ static bool one_more(const struct gate *gate)
 /* All holders get the same part. */
 static void divide(struct gate *gate)
 {
+	assert(!gate->holders == (gate->holder_count == 0));
 	for (struct gate_port *port = gate->holders; port; port = port->lease.next) {
 		__atomic_store_n(&port->lease.parallel, gate->depth.parallel / gate->holder_count,
 				 __ATOMIC_RELAXED);
@@ -130,6 +131,7 @@ void gate_lease_consider(struct gate_port *port, uint64_t now_ns)
 
 void gate_lease_tell(struct gate *gate, const struct gate_lane *here, struct gate_lane **tell)
 {
+	assert(!gate->holders);
 	for (struct gate_port *port = gate->settling; port; port = port->lease.next)
 		if (port->lane != here)
 			gate_lane_later(port->lane, tell);
@@ -140,6 +142,7 @@ void gate_lease_settle_lane(struct gate_lane *lane)
 	struct gate_port *next;
 
 	for (struct gate_port *port = lane->gate->settling; port; port = next) {
+		assert(port->lease.settling);
 		next = port->lease.next;
 		if (port->lane == lane)
 			gate_lease_settle(port);
@@ -150,6 +153,7 @@ void gate_lease_close(struct gate_port *port)
 {
 	struct gate *gate = port->gate;
 
+	assert(!port->lease.held || !port->lease.settling);
 	if (port->lease.held) {
 		unlink_port(&gate->holders, port);
 		assert(gate->holder_count > 0);

@@ -17,6 +17,8 @@ int gate_port_open(struct gate_node *leaf, struct loop *loop, struct gate_counte
 	struct gate *gate = leaf->gate;
 	struct gate_port *port = calloc(1, sizeof(*port));
 
+	assert(!leaf->children);
+	assert(counters);
 	if (!port)
 		return -ENOMEM;
 	port->gate = gate;
@@ -29,6 +31,7 @@ int gate_port_open(struct gate_node *leaf, struct loop *loop, struct gate_counte
 		return -ENOMEM;
 	}
 	pthread_mutex_lock(&gate->lock);
+	assert(!gate->destroyed);
 	leaf->ports++;
 	gate->device->ops->port_costs(gate->device, owner, NULL);
 	port->cost_generation = gate->cost_generation;
@@ -66,6 +69,7 @@ void gate_port_close(struct gate_port *port)
 	if (!port)
 		return;
 	gate = port->gate;
+	assert(counter_read(&port->counters->waiting) == 0);
 	pthread_mutex_lock(&gate->lock);
 	gate_lease_close(port);
 	assert(port->inside == 0 && port->inside_ns == 0 && port->node->ports > 0);
@@ -79,12 +83,19 @@ void gate_port_close(struct gate_port *port)
 
 /* ---- gates ---- */
 
+static bool is_complete(const struct gate_device_ops *ops)
+{
+	return ops->noun && ops->window_begin && ops->window_add && ops->window_end && ops->port_costs &&
+	       ops->reservation_ppb && ops->describe_ppb;
+}
+
 int gate_create(struct gate_device *device, uint32_t parallel, uint64_t request_ns, struct gate **ret_gate)
 {
 	struct gate *gate = calloc(1, sizeof(*gate));
 	int error;
 
 	assert(parallel > 0);
+	assert(is_complete(device->ops));
 	if (!gate)
 		return -ENOMEM;
 	error = scheduler_create(&gate->scheduler);
@@ -105,6 +116,7 @@ int gate_create(struct gate_device *device, uint32_t parallel, uint64_t request_
 void gate_free(struct gate *gate)
 {
 	assert(gate->destroyed && !gate->lanes && !gate->holders && !gate->settling);
+	assert(!gate->children && gate->holder_count == 0);
 	assert(gate->depth.inside == 0 && gate->depth.inside_ns == 0);
 	scheduler_destroy(gate->scheduler);
 	pthread_mutex_destroy(&gate->lock);
@@ -131,6 +143,7 @@ void gate_costs_changed(struct gate *gate, uint32_t parallel, uint64_t request_n
 {
 	assert(parallel > 0);
 	pthread_mutex_lock(&gate->lock);
+	assert(!gate->destroyed);
 	gate_lease_revoke(gate);
 	gate->request_ns = request_ns;
 	gate->cost_generation++;
@@ -141,6 +154,7 @@ void gate_costs_changed(struct gate *gate, uint32_t parallel, uint64_t request_n
 void gate_drain(struct gate *gate, bool drain)
 {
 	pthread_mutex_lock(&gate->lock);
+	assert(!gate->destroyed);
 	scheduler_ignore_limits(gate->scheduler, drain, gate->now_ns);
 	pthread_mutex_unlock(&gate->lock);
 	gate_look_again(gate);
@@ -149,6 +163,7 @@ void gate_drain(struct gate *gate, bool drain)
 void gate_set_on(struct gate *gate, bool on)
 {
 	pthread_mutex_lock(&gate->lock);
+	assert(!gate->destroyed);
 	gate_lease_revoke(gate);
 	__atomic_store_n(&gate->on, on, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&gate->lock);

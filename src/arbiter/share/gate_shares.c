@@ -44,6 +44,7 @@ static uint64_t reserved_by_children(const struct gate *gate, const struct gate_
 	     child = child->next) {
 		uint64_t below = reserved_by_children(gate, child);
 
+		assert(child->parent == parent);
 		sum += child->reserved_ppb > below ? child->reserved_ppb : below;
 	}
 	return sum;
@@ -60,6 +61,7 @@ static int refuse_reservation(struct gate *gate, uint64_t wanted_ppb, uint64_t l
 	const struct gate_device_ops *ops = gate->device->ops;
 	char left[sizeof(error->text)] = "";
 
+	assert(wanted_ppb > left_ppb);
 	ops->describe_ppb(gate->device, left_ppb, left, sizeof(left));
 	return error_set(error, -ENOSPC,
 			 "the reservation is %.1f %% of the %s's time, and %.1f %% is left of what %s: %s",
@@ -131,6 +133,7 @@ uint32_t gate_node_weight(const struct gate_node *node)
 {
 	uint64_t sum = 0;
 
+	assert(node->settings.weight <= SCHEDULER_WEIGHT_MAX);
 	if (node->settings.weight > 0)
 		return (uint32_t)node->settings.weight;
 	for (const struct gate_node *child = node->children; child; child = child->next)
@@ -190,6 +193,7 @@ int gate_node_create(struct gate *gate, struct gate_node *parent, const struct s
 		goto fail;
 	scheduler = scheduler_settings(node);
 	pthread_mutex_lock(&gate->lock);
+	assert(!parent || parent->ports == 0);
 	code = scheduler_node_create(gate->scheduler, parent ? parent->node : NULL, &scheduler,
 				     gate->clock_ns(), &node->node);
 	pthread_mutex_unlock(&gate->lock);
@@ -265,6 +269,7 @@ int gate_node_move(struct gate_node *node, struct gate_node *parent, struct erro
 	code = admit(node, error);
 	if (!code) {
 		pthread_mutex_lock(&gate->lock);
+		assert(!parent || parent->ports == 0);
 		gate_lease_revoke(gate);
 		code = scheduler_node_move(node->node, parent ? parent->node : NULL, gate->clock_ns());
 		pthread_mutex_unlock(&gate->lock);

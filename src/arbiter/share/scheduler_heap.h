@@ -42,6 +42,7 @@ static inline int heap_reserve(struct scheduler_heap *heap, uint32_t capacity)
 	uint32_t grown = capacity < 4 ? 4 : capacity + capacity / 2;
 	struct heap_entry *entries;
 
+	assert(heap->count <= heap->capacity);
 	if (capacity <= heap->capacity)
 		return 0;
 	entries = reallocarray(heap->entries, grown, sizeof(*entries));
@@ -132,6 +133,7 @@ static inline void heap_sink(struct scheduler_heap *heap, uint32_t index, struct
 static inline void heap_insert(struct scheduler_heap *heap, struct heap_place *place, uint64_t key)
 {
 	assert(heap->count < heap->capacity && place->at == 0);
+	assert(key != HEAP_KEY_NONE);
 	heap_rise(heap, heap->count++, (struct heap_entry){ key, place });
 }
 

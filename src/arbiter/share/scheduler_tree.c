@@ -73,12 +73,17 @@ static int reserve_child(struct scheduler_node *parent)
 {
 	int error = heap_reserve(&parent->tags, parent->child_count + 1);
 
+	assert(parent->tags.count <= parent->child_count);
+	assert(parent->dues.count <= parent->child_count);
 	return error ? error : heap_reserve(&parent->dues, parent->child_count + 1);
 }
 
 static void attach(struct scheduler_node *node, struct scheduler_node *parent)
 {
 	assert(node->scheduler == parent->scheduler && !parent->first);
+	assert(!heap_holds(&node->by_tag) && !heap_holds(&node->by_due));
+	assert(parent->child_count < parent->tags.capacity);
+	assert(parent->child_count < parent->dues.capacity);
 	node->parent = parent;
 	node->sibling = parent->children;
 	parent->children = node;
@@ -100,6 +105,7 @@ static void detach(struct scheduler_node *node)
 		heap_remove(&parent->tags, &node->by_tag);
 	if (heap_holds(&node->by_due))
 		heap_remove(&parent->dues, &node->by_due);
+	assert(node->children || parent->draining >= node->draining);
 	for (link = &parent->children; *link != node; link = &(*link)->sibling)
 		assert(*link);
 	*link = node->sibling;
@@ -129,6 +135,7 @@ int scheduler_node_create(struct scheduler *scheduler, struct scheduler_node *pa
 	if (!node)
 		return -ENOMEM;
 	scheduler->node_count++;
+	assert(scheduler->node_count <= scheduler->throttled.capacity);
 	node->scheduler = scheduler;
 	attach(node, parent);
 	scheduler_node_set(node, settings, now_ns);
@@ -141,6 +148,7 @@ void scheduler_node_destroy(struct scheduler_node *node)
 	if (!node)
 		return;
 	assert(!node->children && !node->first);
+	assert(node->waiting == 0);
 	if (node->throttled)
 		node_release(node);
 	assert(node->draining == 0 && node->scheduler->node_count > 0);
@@ -156,6 +164,7 @@ int scheduler_node_move(struct scheduler_node *node, struct scheduler_node *pare
 	int error;
 
 	parent = parent ? parent : &node->scheduler->root;
+	assert(parent->scheduler == node->scheduler);
 	if (parent == node->parent)
 		return 0;
 	assert(!parent->first);
@@ -201,6 +210,7 @@ void scheduler_node_set(struct scheduler_node *node, const struct scheduler_sett
 	scheduler_advance(node->scheduler, now_ns);
 	node->settings = *settings;
 	node->tag_step = VIRTUAL_ONE / settings->weight;
+	assert(node->tag_step > 0);
 	node->due_step = settings->reserved_ppb ? (PPB << DUE_SHIFT) / settings->reserved_ppb : 0;
 	node->tag = node->parent->virtual;
 	node->due_ns = node->scheduler->clock_ns;
@@ -246,6 +256,7 @@ unsigned scheduler_node_waiting(const struct scheduler_node *node)
 {
 	unsigned waiting = node->waiting;
 
+	assert(!node->children || node->waiting == 0);
 	for (const struct scheduler_node *child = node->children; child; child = child->sibling)
 		waiting += scheduler_node_waiting(child);
 	return waiting;
