@@ -87,6 +87,9 @@ static inline uint64_t loop_take_time(struct loop *loop, uint64_t now_ns)
 {
 	uint64_t ns = now_ns - loop->mark_ns;
 
+	/* The turn's beginning, after a payer has changed in the turn: that time is taken already. */
+	if (now_ns < loop->mark_ns)
+		return 0;
 	loop->mark_ns = now_ns;
 	if (ns >= LOOP_GAP_NS)
 		return loop_gap_ran_ns(loop, ns);

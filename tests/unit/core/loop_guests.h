@@ -23,6 +23,7 @@
 #define AHEAD_NS(poll_ns) (LOOP_SLICE_NS + TURN_NS(poll_ns))
 
 static uint64_t now_ns, tick_ns, stolen_ns;
+static unsigned thread_clock_readings;
 
 static inline uint64_t fake_clock(void)
 {
@@ -32,6 +33,7 @@ static inline uint64_t fake_clock(void)
 
 static inline uint64_t fake_thread_clock(void)
 {
+	thread_clock_readings++;
 	return now_ns - stolen_ns;
 }
 

@@ -247,6 +247,28 @@ static void test_time_that_others_took_is_charged_to_nobody(void **state)
 	loop_destroy(loop);
 }
 
+/* Payers change in a turn that finds no work: the idleness that follows begins where they ended. */
+static void test_idleness_begins_after_the_last_payer(void **state)
+{
+	struct loop *loop = make_loop();
+	struct fake_guest guest[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		begin(loop, &guest[i], 1, 3000);
+		guest[i].wants = false;
+	}
+	thread_clock_readings = 0;
+	assert_int_equal(loop_turn(loop, 1), 0);
+	loop_pay(loop, NULL);
+	assert_int_equal(used(&guest[0]), 3000);
+	assert_int_equal(used(&guest[1]), 3000);
+	/* Nothing took so long that the thread may have been away. */
+	assert_int_equal(thread_clock_readings, 0);
+	for (unsigned i = 0; i < 2; i++)
+		end(loop, &guest[i]);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_a_full_queue_changes_no_payer),
 		cmocka_unit_test(test_a_submission_is_shared_by_entries),
 		cmocka_unit_test(test_time_that_others_took_is_charged_to_nobody),
+		cmocka_unit_test(test_idleness_begins_after_the_last_payer),
 	};
 
 	return cmocka_run_group_tests_name("loop_charges", tests, NULL, NULL);
