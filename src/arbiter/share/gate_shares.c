@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "arbiter/share/gate_private.h"
+#include "core/checked.h"
 #include "core/clock.h"
 
 /* ---- the tree ---- */
@@ -45,7 +46,9 @@ static uint64_t reserved_by_children(const struct gate *gate, const struct gate_
 		uint64_t below = reserved_by_children(gate, child);
 
 		assert(child->parent == parent);
-		sum += child->reserved_ppb > below ? child->reserved_ppb : below;
+		/* What no device can do counts as more than any other sum. */
+		if (!checked_add(sum, child->reserved_ppb > below ? child->reserved_ppb : below, &sum))
+			return UINT64_MAX;
 	}
 	return sum;
 }

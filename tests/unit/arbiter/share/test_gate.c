@@ -360,6 +360,24 @@ static void test_admission(void **state)
 	finish(&fixture);
 }
 
+/* A reservation that no device has: the sum with its siblings' does not wrap. */
+static void test_reservation_beyond_counting(void **state)
+{
+	struct share_settings settings = SHARE_SETTINGS_DEFAULT;
+	struct fixture fixture;
+	struct gate_node *first, *made;
+	struct error error;
+
+	start(&fixture, &slow);
+	first = node(&fixture, NULL, 1000);
+	settings.min_iops = (UINT64_MAX - 400000000) / 500000;	/* a request takes 500 us */
+	assert_int_equal(gate_node_create(fixture.gate, NULL, &settings, &made, &error), -ENOSPC);
+	assert_int_equal(gate_reserved_ppb(fixture.gate), 500000000);
+	assert_int_equal(set(first, settings.min_iops, &error), -ENOSPC);
+	gate_node_destroy(first);
+	finish(&fixture);
+}
+
 static uint32_t weight(const struct gate_node *node)
 {
 	assert_int_equal(scheduler_node_settings(node->node)->weight, gate_node_weight(node));
@@ -461,7 +479,8 @@ int main(void)
 		cmocka_unit_test(test_target_is_not_for_large_requests),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_off),
-		cmocka_unit_test(test_admission),    cmocka_unit_test(test_move),
+		cmocka_unit_test(test_admission),    cmocka_unit_test(test_reservation_beyond_counting),
+		cmocka_unit_test(test_move),
 		cmocka_unit_test(test_weights_of_what_is_below),
 		cmocka_unit_test(test_contradictions), cmocka_unit_test(test_clocks_disagree),
 	};
