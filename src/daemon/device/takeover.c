@@ -106,12 +106,10 @@ static void write_header(struct takeover *takeover, struct handover *header)
 	}
 }
 
-/* The writer only borrows the descriptors: they must survive handover_finish(). */
 static int send_and_finish(struct handover *handover, int socket)
 {
 	int error = handover_send(handover, socket);
 
-	handover->fd_count = 0;
 	handover_finish(handover);
 	return error;
 }
