@@ -25,10 +25,11 @@ ROOMS = {
     "interfaces/virtio": ("interfaces/virtio/", "devices/virtio_model.h", "core/"),
     "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint", "devices/virtio_model.h",
                               "core/"),
-    "devices": ("devices/", "arbiter/disk/disk.h", "core/"),     # of the arbiter what its models call, no more
+    "devices": ("devices/", "arbiter/disk/disk.h", "arbiter/switch/port.h", "core/"),  # what models call, no more
     "arbiter/disk": ("arbiter/disk/", "arbiter/share/", "arbiter/pool/", "host/", "core/"),
     "arbiter/share": ("arbiter/share/", "core/"),       # for devices of any kind
     "arbiter/pool": ("arbiter/pool/", "host/", "core/"),
+    "arbiter/switch": ("arbiter/switch/", "arbiter/share/", "host/", "core/"),
 }
 DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "api"]     # each includes those before it
 DAEMON_EXTRA = {"config": ("arbiter/share/", "host/"), "share": ("arbiter/share/",), "device": ("interfaces/endpoint",),
