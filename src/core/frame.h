@@ -52,7 +52,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the header is used as 
 
 struct frame {
 	const struct iovec *iov;
-	unsigned iov_count; /* at most FRAME_IOV_MAX */
+	unsigned iov_count; /* at most FRAME_IOV_MAX; one more when the switch has cut it */
 	uint32_t bytes;	    /* of all of them; FRAME_HEADER_BYTES to FRAME_BYTES_MAX */
 	struct frame_offload offload;
 };
