@@ -31,12 +31,14 @@ ROOMS = {
     "arbiter/pool": ("arbiter/pool/", "host/", "core/"),
     "arbiter/switch": ("arbiter/switch/", "arbiter/share/", "host/", "core/"),
 }
-DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "api"]     # each includes those before it
+DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "nic", "api"]     # each includes those before it, but:
+DAEMON_NEIGHBOURS = {"disk", "nic"}     # know nothing of each other
 DAEMON_EXTRA = {"config": ("arbiter/share/", "host/"), "share": ("arbiter/share/",), "device": ("interfaces/endpoint",),
-                "disk": tuple(f"{stage}/" for stage in STAGES), "api": ("arbiter/",)}
+                "disk": tuple(f"{stage}/" for stage in STAGES), "nic": tuple(f"{stage}/" for stage in STAGES),
+                "api": ("arbiter/",)}
 for _index, _room in enumerate(DAEMON_ROOMS):
-    ROOMS[f"daemon/{_room}"] = (*(f"daemon/{known}/" for known in DAEMON_ROOMS[:_index + 1]), "core/",
-                                *DAEMON_EXTRA.get(_room, ()))
+    _before = [known for known in DAEMON_ROOMS[:_index] if not {_room, known} <= DAEMON_NEIGHBOURS]
+    ROOMS[f"daemon/{_room}"] = (*(f"daemon/{known}/" for known in (*_before, _room)), "core/", *DAEMON_EXTRA.get(_room, ()))
 
 SPDX = "SPDX-License-Identifier: GPL-2.0-or-later"
 SOURCES = {".c", ".h", ".py", ".sh", ".build", ".yaml", ".yml", ".js", ".bt"}

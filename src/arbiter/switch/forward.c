@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The way of a frame: it is read (packet_parse), admitted (may this port send it?), its receivers are found,
+ * and each gets what it can take (emit). Neighbouring frames for one receiver are delivered together.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arbiter/switch/vswitch_private.h"
+#include "core/clock.h"
+
+/* What a frame asks for beyond its bytes, and where it belongs. */
+struct passage {
+	const struct frame *frame;
+	const struct packet *packet;
+	unsigned vlan;
+};
+
+static void count_drop(struct port_source *source, enum port_drop drop)
+{
+	counter_add(&source->dropped[drop], 1);
+}
+
+/* ---- delivering ---- */
+
+static void flush(struct port_source *source)
+{
+	struct forward_run *run = &source->run;
+
+	if (run->count > 0)
+		sink_deliver(run->sink, source->loop, run->frames, run->count);
+	run->count = run->iov_used = 0;
+	run->sink = NULL;
+}
+
+/* The tag that frames of a VLAN have at a port. */
+static int tag_at(const struct port *port, const struct passage *passage)
+{
+	bool tagged = port->card ? passage->vlan != 0
+				 : port->settings.trunk && passage->vlan != port->settings.vlan;
+	unsigned priority = passage->packet->tags > 0 ? passage->packet->tag & 0xf000u : 0;
+
+	return tagged ? (int)(priority | passage->vlan) : PACKET_UNTAGGED;
+}
+
+/* Is the frame as it came what the receiver takes? One that is to be segmented is looked at closer. */
+static bool fits(const struct passage *passage, const struct frame_abilities *abilities, int tag)
+{
+	const struct frame_offload *offload = &passage->frame->offload;
+
+	return passage->packet->tags == 0 && tag == PACKET_UNTAGGED && offload->gso_type == FRAME_GSO_NONE &&
+	       (!(offload->flags & FRAME_CSUM_NEEDED) || abilities->csum) &&
+	       passage->frame->bytes <= (uint32_t)abilities->mtu + FRAME_HEADER_BYTES;
+}
+
+/* The frame with the private copy of its head, and the rest where it is. */
+static void append(struct forward_run *run, const struct passage *passage)
+{
+	const struct frame *frame = passage->frame;
+	struct iovec *iov = run->iov + run->iov_used;
+	size_t skip = passage->packet->head_bytes;
+	unsigned count = 1;
+
+	iov[0] = (struct iovec){ (void *)passage->packet->head, skip };
+	for (unsigned i = 0; i < frame->iov_count; i++) {
+		size_t there = frame->iov[i].iov_len;
+
+		if (there > skip)
+			iov[count++] =
+				(struct iovec){ (uint8_t *)frame->iov[i].iov_base + skip, there - skip };
+		skip -= there < skip ? there : skip;
+	}
+	run->frames[run->count++] = (struct frame){
+		.iov = iov,
+		.iov_count = count,
+		.bytes = frame->bytes,
+		.offload = frame->offload,
+	};
+	run->iov_used += count;
+}
+
+static uint32_t mix(uint32_t hash, const uint8_t *bytes, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		hash = (hash ^ bytes[i]) * 16777619u;
+	return hash;
+}
+
+/* The same for all frames of one flow. */
+static uint32_t flow_hash(const struct packet *packet)
+{
+	uint32_t hash = mix(2166136261u, packet->head, 2 * FRAME_ADDRESS_BYTES);
+
+	if (packet->network && packet->type == PACKET_IPV4)
+		hash = mix(hash, packet->head + packet->network + 12, 8);
+	else if (packet->network && packet->type == PACKET_IPV6)
+		hash = mix(hash, packet->head + packet->network + 8, 32);
+	if (packet->payload && !packet->fragment)
+		hash = mix(hash, packet->head + packet->transport, 4);
+	return hash;
+}
+
+/* One on the same worker when there is any, so that the frame is copied once. */
+static struct port_sink *choose_sink(const struct port *port, const struct port_source *source,
+				     const struct packet *packet)
+{
+	unsigned near = 0, chosen;
+
+	if (port->sink_count == 1)
+		return port->sinks[0];
+	for (unsigned i = 0; i < port->sink_count; i++)
+		near += port->sinks[i]->loop == source->loop;
+	chosen = flow_hash(packet) % (near > 0 ? near : port->sink_count);
+	if (near == 0)
+		return port->sinks[chosen];
+	for (unsigned i = 0;; i++)
+		if (port->sinks[i]->loop == source->loop && chosen-- == 0)
+			return port->sinks[i];
+}
+
+static void emit_cut(struct port_source *source, struct port_sink *sink, const struct passage *passage,
+		     int tag)
+{
+	const struct frame *piece;
+
+	if (packet_cut_begin(&source->cut, passage->packet, passage->frame, &sink->abilities, tag) !=
+	    PACKET_FINE) {
+		count_drop(source, PORT_DROP_TOO_LARGE);
+		return;
+	}
+	while ((piece = packet_cut_next(&source->cut)))
+		sink_deliver(sink, source->loop, piece, 1);
+}
+
+static void emit(struct port_source *source, struct port *port, const struct passage *passage)
+{
+	struct forward_run *run = &source->run;
+	int tag = tag_at(port, passage);
+	struct port_sink *sink;
+
+	if (port->sink_count == 0) {
+		__atomic_fetch_add(&port->no_sink, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	sink = choose_sink(port, source, passage->packet);
+	if (run->sink != sink || run->count == PORT_BATCH ||
+	    run->iov_used + passage->frame->iov_count + 1 > sizeof(run->iov) / sizeof(run->iov[0]))
+		flush(source);
+	if (!fits(passage, &sink->abilities, tag)) {
+		flush(source);
+		emit_cut(source, sink, passage, tag);
+		return;
+	}
+	run->sink = sink;
+	append(run, passage);
+}
+
+/* ---- finding the receivers ---- */
+
+static bool is_multicast(const uint8_t *address)
+{
+	return address[0] & 1;
+}
+
+/* Between bridges and their neighbours only: spanning tree, LLDP, pause frames (IEEE 802.1Q, 8.6.3). */
+static bool is_link_local(const uint8_t *address)
+{
+	static const uint8_t prefix[5] = { 0x01, 0x80, 0xc2, 0x00, 0x00 };
+
+	return memcmp(address, prefix, sizeof(prefix)) == 0 && address[5] < 0x10;
+}
+
+static bool may_reach(const struct port *from, const struct port *to, unsigned vlan)
+{
+	return to != from && __atomic_load_n(&to->link, __ATOMIC_RELAXED) && port_carries(to, vlan) &&
+	       !(from->settings.isolated && to->settings.isolated);
+}
+
+/* The limit of frames that go to many. */
+static bool floods_too_much(struct port_source *source)
+{
+	struct port *port = source->port;
+	uint64_t now_ns = loop_now_ns(source->loop);
+	bool too_much;
+
+	if (port->settings.flood_limit == 0)
+		return false;
+	pthread_mutex_lock(&port->flood_lock);
+	too_much = bucket_wait_ns(&port->flood, 1, now_ns) > 0;
+	if (!too_much)
+		bucket_take(&port->flood, 1);
+	pthread_mutex_unlock(&port->flood_lock);
+	return too_much;
+}
+
+/* Returns whether anybody was meant. */
+static bool to_many(struct port_source *source, const struct passage *passage, bool promiscuous_only,
+		    const struct port *except)
+{
+	bool any = false;
+
+	for (struct port *port = source->port->vswitch->ports; port; port = port->next) {
+		if (port == except || (promiscuous_only && !port->settings.promiscuous) ||
+		    !may_reach(source->port, port, passage->vlan))
+			continue;
+		emit(source, port, passage);
+		any = true;
+	}
+	return any;
+}
+
+static enum port_drop refused_by(const struct port *from, const struct port *to, unsigned vlan)
+{
+	if (to == from)
+		return PORT_DROP_UNKNOWN;
+	if (!__atomic_load_n(&to->link, __ATOMIC_RELAXED))
+		return PORT_DROP_LINK;
+	return port_carries(to, vlan) ? PORT_DROP_ISOLATED : PORT_DROP_VLAN;
+}
+
+/* A frame to one receiver. Returns PORT_DROPS when it was forwarded. */
+static enum port_drop to_one(struct port_source *source, const struct passage *passage)
+{
+	const struct vswitch *vswitch = source->port->vswitch;
+	const struct mac_entry *entry =
+		mac_table_find(&vswitch->table, packet_destination(passage->packet), passage->vlan);
+	struct port *port = entry ? entry->port : vswitch->uplink;
+	enum port_drop drop = PORT_DROPS;
+
+	if (!port)
+		drop = PORT_DROP_UNKNOWN;
+	else if (!may_reach(source->port, port, passage->vlan))
+		drop = refused_by(source->port, port, passage->vlan);
+	else
+		emit(source, port, passage);
+	if (vswitch->promiscuous > 0 && to_many(source, passage, true, port))
+		drop = PORT_DROPS;
+	return drop;
+}
+
+/* ---- may the port send it? ---- */
+
+/* Returns false when the frame's tag, or its having none, is not the port's to use. */
+static bool vlan_of(const struct port *port, const struct packet *packet, unsigned *ret_vlan)
+{
+	unsigned vlan = packet->tags > 0 ? packet->tag & 0xfffu : 0;
+
+	if (port->card) {
+		*ret_vlan = vlan;
+		return vlan < MAC_ANY_VLAN;
+	}
+	if (packet->tags > 1)
+		return false;
+	if (vlan == 0) {
+		/* Untagged, or tagged for its priority's sake only */
+		*ret_vlan = port->settings.vlan;
+		return !port->settings.trunk || port->settings.vlan != 0;
+	}
+	*ret_vlan = vlan;
+	return vlan < MAC_ANY_VLAN && port->settings.trunk && port_carries(port, vlan);
+}
+
+/* Remembers to learn, or that the address is still in use. */
+static bool learns(struct port_source *source, const struct packet *packet, unsigned vlan)
+{
+	const struct vswitch *vswitch = source->port->vswitch;
+	mac_key key = mac_key_of(packet_source(packet), vlan);
+	struct mac_entry *entry = mac_table_entry(&vswitch->table, key);
+
+	/* Another port's own address is not to be had. */
+	if (mac_table_entry(&vswitch->table, mac_key_of(packet_source(packet), MAC_ANY_VLAN)))
+		return false;
+	if (entry && entry->port == source->port)
+		__atomic_store_n(&entry->seen_ns, loop_now_ns(source->loop), __ATOMIC_RELAXED);
+	else
+		source->learn = key;
+	return true;
+}
+
+static bool source_is_allowed(struct port_source *source, const struct packet *packet, unsigned vlan)
+{
+	static const uint8_t none[FRAME_ADDRESS_BYTES];
+	const struct port *port = source->port;
+	const uint8_t *address = packet_source(packet);
+	const struct mac_entry *fixed;
+
+	if (is_multicast(address) || memcmp(address, none, sizeof(none)) == 0)
+		return false;
+	if (!port->card)
+		return memcmp(address, port->address, FRAME_ADDRESS_BYTES) == 0 ||
+		       (port->settings.learn && learns(source, packet, vlan));
+	/* A guest's own address does not come from outside: it would be an echo, or somebody's lie. */
+	fixed = mac_table_entry(&port->vswitch->table, mac_key_of(address, MAC_ANY_VLAN));
+	return !fixed || !__atomic_load_n(&fixed->port->link, __ATOMIC_RELAXED);
+}
+
+/* Returns PORT_DROPS when it may pass, with passage->vlan set. */
+static enum port_drop admit(struct port_source *source, struct passage *passage, struct packet *packet)
+{
+	const struct port *port = source->port;
+	enum packet_fault fault = packet_parse(passage->frame, packet);
+
+	if (fault != PACKET_FINE)
+		return fault == PACKET_LONG ? PORT_DROP_TOO_LARGE : PORT_DROP_MALFORMED;
+	if (!__atomic_load_n(&port->link, __ATOMIC_RELAXED))
+		return PORT_DROP_LINK;
+	if (!vlan_of(port, packet, &passage->vlan))
+		return PORT_DROP_VLAN;
+	if (!source_is_allowed(source, packet, passage->vlan))
+		return PORT_DROP_SOURCE;
+	if (port->settings.allowed_count > 0 && guard_refuses(&port->settings, packet))
+		return PORT_DROP_GUARD;
+	return PORT_DROPS;
+}
+
+static enum port_drop forward(struct port_source *source, struct passage *passage, struct packet *packet)
+{
+	enum port_drop drop = admit(source, passage, packet);
+
+	if (drop != PORT_DROPS)
+		return drop;
+	if (!is_multicast(packet_destination(packet)))
+		return to_one(source, passage);
+	if (is_link_local(packet_destination(packet)))
+		return PORT_DROP_UNKNOWN;
+	if (floods_too_much(source))
+		return PORT_DROP_FLOOD;
+	return to_many(source, passage, false, NULL) ? PORT_DROPS : PORT_DROP_UNKNOWN;
+}
+
+/* ---- sources ---- */
+
+static void learn(struct port_source *source)
+{
+	struct port *port = source->port;
+	struct vswitch *vswitch = port->vswitch;
+	struct mac_entry *entry;
+	struct port *before;
+
+	pthread_rwlock_wrlock(&vswitch->lock);
+	entry = mac_table_entry(&vswitch->table, source->learn);
+	before = entry ? entry->port : NULL;
+	/* An address that moves counts for its new port. */
+	if (before != port && port->learned < PORT_LEARNED_MAX &&
+	    mac_table_learn(&vswitch->table, source->learn, port, loop_now_ns(source->loop))) {
+		port->learned++;
+		if (before)
+			before->learned--;
+	}
+	pthread_rwlock_unlock(&vswitch->lock);
+	source->learn = 0;
+}
+
+void port_send(struct port_source *source, const struct frame *frames, unsigned count)
+{
+	struct vswitch *vswitch = source->port->vswitch;
+
+	assert(count <= PORT_BATCH && source->run.count == 0);
+	pthread_rwlock_rdlock(&vswitch->lock);
+	for (unsigned i = 0; i < count; i++) {
+		struct passage passage = { .frame = &frames[i], .packet = &source->packets[i] };
+		enum port_drop drop = forward(source, &passage, &source->packets[i]);
+
+		if (drop != PORT_DROPS) {
+			count_drop(source, drop);
+			continue;
+		}
+		counter_add(&source->sent_frames, 1);
+		counter_add(&source->sent_bytes, frames[i].bytes);
+	}
+	flush(source);
+	pthread_rwlock_unlock(&vswitch->lock);
+	if (source->learn)
+		learn(source);
+}
+
+void port_send_malformed(struct port_source *source, unsigned count)
+{
+	counter_add(&source->dropped[PORT_DROP_MALFORMED], count);
+}
+
+int port_source_open(struct port *port, struct loop *loop, struct port_source **ret_source)
+{
+	struct port_source *source = calloc(1, sizeof(*source));
+
+	if (!source)
+		return -ENOMEM;
+	source->port = port;
+	source->loop = loop;
+	pthread_rwlock_wrlock(&port->vswitch->lock);
+	source->next = port->sources;
+	port->sources = source;
+	pthread_rwlock_unlock(&port->vswitch->lock);
+	*ret_source = source;
+	return 0;
+}
+
+void port_source_close(struct port_source *source)
+{
+	struct port *port = source->port;
+	struct port_source **link = &port->sources;
+
+	pthread_rwlock_wrlock(&port->vswitch->lock);
+	while (*link != source)
+		link = &(*link)->next;
+	*link = source->next;
+	port->closed.sent_frames += counter_read(&source->sent_frames);
+	port->closed.sent_bytes += counter_read(&source->sent_bytes);
+	for (unsigned i = 0; i < PORT_DROPS; i++)
+		port->closed.dropped[i] += counter_read(&source->dropped[i]);
+	pthread_rwlock_unlock(&port->vswitch->lock);
+	free(source);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of the switch share; no other file includes this header.
+ *
+ *   vswitch.c    switches and ports as objects; control thread
+ *   forward.c    the way of a frame from its source to those it is for; on the source's worker
+ *   guard.c      may a port send from this IP address?
+ *   sink.c       receivers, and the memory in which frames wait for them
+ *   uplink.c     the port whose source and sink are a physical card
+ *   mac_table.c, packet.c, packet_cut.c    know no port
+ */
+#ifndef VIADUCT_ARBITER_SWITCH_VSWITCH_PRIVATE_H
+#define VIADUCT_ARBITER_SWITCH_VSWITCH_PRIVATE_H
+
+#include <pthread.h>
+
+#include "arbiter/share/scheduler_bucket.h"
+#include "arbiter/switch/mac_table.h"
+#include "arbiter/switch/packet.h"
+#include "arbiter/switch/vswitch.h"
+#include "core/loop.h"
+#include "host/host_nic.h"
+
+/* Memory in which frames wait for one sink. */
+#define BACKLOG_BYTES  (1u << 20)
+#define PORT_SINKS_MAX 64u
+
+struct vswitch {
+	char *name;
+	uint64_t ageing_ns;
+	/* Shared while frames are forwarded; alone for what changes below, and in ports but for their
+	 * counters. */
+	pthread_rwlock_t lock;
+	struct port *ports;
+	struct port *uplink; /* one of them, or NULL */
+	struct mac_table table;
+	unsigned promiscuous; /* ports that get every frame */
+};
+
+struct port {
+	struct port *next; /* in vswitch->ports */
+	struct vswitch *vswitch;
+	char *name;
+	uint8_t address[FRAME_ADDRESS_BYTES];
+	unsigned mtu;
+	struct port_settings settings;
+	bool link;	  /* atomic: of the settings */
+	unsigned learned; /* its entries in the table */
+
+	struct port_source *sources;
+	struct port_sink *sinks[PORT_SINKS_MAX];
+	unsigned sink_count;
+
+	pthread_mutex_t flood_lock; /* its sources share the limit */
+	struct scheduler_bucket flood;
+
+	struct port_totals closed; /* of sources and sinks that are closed */
+	uint64_t no_sink;	   /* atomic: frames to it while it had none */
+	struct uplink *card;	   /* the uplink's, else NULL */
+};
+
+/* Frames for one sink, delivered together. */
+struct forward_run {
+	struct port_sink *sink;
+	unsigned count, iov_used;
+	struct frame frames[PORT_BATCH];
+	struct iovec iov[PORT_BATCH * 4];
+};
+
+struct port_source {
+	struct port_source *next; /* in port->sources */
+	struct port *port;
+	struct loop *loop;
+	struct counter sent_frames, sent_bytes;
+	struct counter dropped[PORT_DROPS];
+	/* An address to learn after this batch; 0: none */
+	mac_key learn;
+	struct forward_run run;
+	struct packet_cut cut;
+	struct packet packets[PORT_BATCH];
+};
+
+/* A frame that waits, followed by its bytes, up to a multiple of 8. */
+struct backlog_record {
+	uint32_t room; /* of the record; with no frame: up to the end of the memory */
+	uint32_t bytes;
+	bool ready; /* atomic: the bytes are there */
+	bool skip;  /* no frame */
+	struct frame_offload offload;
+};
+
+/* Many threads put, the sink's worker takes. */
+struct backlog {
+	pthread_mutex_t lock;
+	uint8_t *memory;
+	uint32_t head, tail; /* offsets of the first record and of the next one */
+	uint32_t used;	     /* atomic; the lock for writing */
+};
+
+struct port_sink {
+	struct port *port;
+	struct loop *loop;
+	struct port_receiver *receiver;
+	struct frame_abilities abilities;
+	struct counter received_frames, received_bytes, too_large;
+	struct counter full; /* under the backlog's lock */
+	struct backlog backlog;
+	bool blocked;		     /* the receiver has no buffers; the sink's worker */
+	struct loop_message message; /* something waits */
+	bool posted;		     /* atomic: is on its way */
+	bool closing;		     /* freed when the message has come */
+};
+
+/* ---- sink.c: with the switch's lock held ---- */
+
+/* Delivers to a sink, from whatever worker. `loop`: of the calling worker. */
+void sink_deliver(struct port_sink *sink, struct loop *loop, const struct frame *frames, unsigned count);
+
+/* ---- guard.c ---- */
+
+/* Does the packet say that it is from an IP address that the port does not have? */
+bool guard_refuses(const struct port_settings *settings, const struct packet *packet);
+
+/* ---- uplink.c ---- */
+
+bool uplink_link(const struct port *uplink);
+void uplink_free(struct port *uplink);
+
+/* ---- vswitch.c ---- */
+
+int port_create_uplink(struct vswitch *vswitch, struct uplink *card, unsigned mtu,
+		       const struct port_settings *settings, struct port **ret_port);
+
+static inline bool port_carries(const struct port *port, unsigned vlan)
+{
+	if (port->card || vlan == port->settings.vlan)
+		return true;
+	return port->settings.trunk && port->settings.trunk_vlans[vlan / 64] >> vlan % 64 & 1;
+}
+
+#endif
