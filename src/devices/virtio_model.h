@@ -129,6 +129,11 @@ struct virtio_model_ops {
 
 	/* Device features offered, without ring and transport bits. Control thread; must not block. */
 	uint64_t (*features)(void *device);
+	/*
+	 * Device features that front ends add by themselves, because they do what those stand for: may be
+	 * acknowledged although they were not offered.
+	 */
+	uint64_t front_end_features;
 	/* Queues the device has at most. Control thread. */
 	unsigned (*queue_count)(void *device);
 	/*

@@ -30,6 +30,11 @@ uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint
 	       1ull << VHOST_F_LOG_ALL | 1ull << VHOST_USER_F_PROTOCOL_FEATURES;
 }
 
+uint64_t vhost_user_endpoint_accepted_features(const struct vhost_user_endpoint *endpoint)
+{
+	return vhost_user_endpoint_features(endpoint) | endpoint->options.model->front_end_features;
+}
+
 /* What the model does not have or cannot bear is not offered. */
 uint64_t vhost_user_endpoint_protocol_features(const struct vhost_user_endpoint *endpoint)
 {

@@ -46,7 +46,7 @@ enum vhost_user_outcome vhost_user_set_features(struct vhost_user_connection *co
 						struct vhost_user_message *message)
 {
 	uint64_t features = message->payload.u64, changed = features ^ connection->features;
-	uint64_t unknown = features & ~vhost_user_endpoint_features(connection->endpoint);
+	uint64_t unknown = features & ~vhost_user_endpoint_accepted_features(connection->endpoint);
 
 	if (unknown)
 		return vhost_user_refuse(connection, "features that were not offered", unknown);

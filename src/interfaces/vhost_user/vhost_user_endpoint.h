@@ -75,6 +75,8 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 
 /* What is offered: virtio's features with the transport's own, and vhost-user's protocol features. */
 uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint);
+/* These, and what a front end may acknowledge on its own account. */
+uint64_t vhost_user_endpoint_accepted_features(const struct vhost_user_endpoint *endpoint);
 uint64_t vhost_user_endpoint_protocol_features(const struct vhost_user_endpoint *endpoint);
 /* The account that pays for a ring on that worker; NULL when out of memory. */
 struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, struct loop *worker);

@@ -347,7 +347,7 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 	connection->protocol_features = handover_get_u64(handover);
 	connection->status = (uint8_t)handover_get_at_most(handover, UINT8_MAX);
 	vhost_user_backend_restore(connection, handover, version >= 2);
-	handover_fail_if(handover, connection->features & ~vhost_user_endpoint_features(endpoint));
+	handover_fail_if(handover, connection->features & ~vhost_user_endpoint_accepted_features(endpoint));
 	handover_fail_if(handover,
 			 connection->protocol_features & ~vhost_user_endpoint_protocol_features(endpoint));
 	handover_fail_if(handover, (is_owner && endpoint->owner) || (is_last_owner && endpoint->last_owner));
