@@ -61,8 +61,18 @@ def resolve(api, node):
     return node
 
 
+def of_kind(api, schema, value):
+    """The schema of the device's kind, where there is one for each."""
+    if "oneOf" not in schema:
+        return schema
+    found = [one for one in (resolve(api, one) for one in schema["oneOf"])
+             if value["kind"] in one["properties"]["kind"]["enum"]]
+    assert len(found) == 1, f"a device of kind {value['kind']} is not documented"
+    return found[0]
+
+
 def check(api, schema, value, where):
-    schema = resolve(api, schema)
+    schema = of_kind(api, resolve(api, schema), value)
     kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
     if value is None:
         assert schema.get("nullable"), f"{where} is null"
@@ -83,14 +93,15 @@ def check(api, schema, value, where):
 def test_answers_are_as_documented(make_daemon, tmp_path):
     whole = tmp_path / "whole.raw"
     whole.write_bytes(bytes(1 << 20))
-    daemon = make_daemon({**basic(tmp_path), "group gold": {}, "disk alice/whole": {"path": whole, "min_iops": 2000000}})
+    daemon = make_daemon({**basic(tmp_path), "group gold": {}, "disk alice/whole": {"path": whole, "min_iops": 2000000},
+                          "switch lan": {}, "nic alice/root": {"switch": "lan"}})
     assert "share_error" in daemon.api("GET", "/v1/disks/alice/whole")[1]
     api = yaml.safe_load((SOURCE / "docs/openapi.yaml").read_text())
     for path, item in api["paths"].items():
         if "get" not in item or path == "/metrics":
             continue
         url = path.replace("{pool}", "main").replace("{guest}", "alice").replace("{name}", "root")
-        url = url.replace("{group}", "gold").replace("{kind}", "disk")
-        status, answer = daemon.api("GET", url)
-        assert status == 200
-        check(api, item["get"]["responses"]["200"]["content"]["application/json"]["schema"], answer, path)
+        for kind in ("disk", "nic") if "{kind}" in url else ("disk",):
+            status, answer = daemon.api("GET", url.replace("{group}", "gold").replace("{kind}", kind))
+            assert status == 200
+            check(api, item["get"]["responses"]["200"]["content"]["application/json"]["schema"], answer, path)

@@ -21,6 +21,10 @@ from split_ring import SplitRing
 from vhost_user import PROTOCOL_WANTED, BackendChannel, Closed, Connection, Protocol
 
 
+# Device features that every start asks for when they are offered: flush, discard, write zeroes, config wce, queues.
+BLOCK_FEATURES = 1 << 9 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14
+
+
 @dataclasses.dataclass(frozen=True)
 class Setup:
     """What a front end wants. Features that the back end does not offer are an error: tests ask on purpose."""
@@ -33,6 +37,7 @@ class Setup:
     style: str = "qemu"                 # qemu | libblkio | spdk: order of messages, and how memory is told
     inflight: bool = False
     features: int = 0                   # device features wanted besides the ring's
+    asks: int = BLOCK_FEATURES          # wanted if they are offered
     protocol: int = int(PROTOCOL_WANTED)
     memory_bytes: int = 4 << 20
 
@@ -42,10 +47,6 @@ class Setup:
                            (self.event_idx, virtio.F_EVENT_IDX), (self.in_order, virtio.F_IN_ORDER)):
             wanted |= int(on) << number
         return wanted
-
-
-# Device features that every start asks for when they are offered: flush, discard, write zeroes, config wce, queues.
-BLOCK_FEATURES = 1 << 9 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14
 
 
 class FrontEnd:
@@ -131,7 +132,7 @@ class FrontEnd:
             c.set_owner()
         wanted = self.setup.ring_features() | self.setup.features
         assert wanted & ~offered == 0, f"back end offers {offered:#x}, test wants {wanted:#x}"
-        self.features = wanted | offered & (BLOCK_FEATURES | 1 << virtio.F_PROTOCOL)
+        self.features = wanted | offered & (self.setup.asks | 1 << virtio.F_PROTOCOL)
         if self.setup.style == "spdk":
             assert c.get_config(0, 256) is not None
         if self.protocol & Protocol.STATUS:

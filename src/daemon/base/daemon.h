@@ -30,6 +30,7 @@
 
 struct api;
 struct daemon_pool;
+struct daemon_switch;
 struct device;
 struct guest;
 struct setting;
@@ -70,6 +71,7 @@ struct daemon {
 	struct setting *settings;		/* share/: made at run time */
 	struct share_gate *gates;		/* share/ */
 	struct daemon_pool *pools;		/* disk/ */
+	struct daemon_switch *switches;		/* nic/ */
 	struct api *api;			/* api/ */
 	struct takeover *takeover;		/* device/ */
 

@@ -172,8 +172,9 @@ static struct loop *worker_for_queue(void *context, unsigned queue_index)
 {
 	const struct device *device = context;
 	const struct daemon *daemon = device->daemon;
+	unsigned together = device->kind->queues_together ? device->kind->queues_together : 1;
 
-	return daemon->workers[(device->first_worker + queue_index) % daemon->worker_count].loop;
+	return daemon->workers[(device->first_worker + queue_index / together) % daemon->worker_count].loop;
 }
 
 /* From the predecessor's hands, at a socket of the service manager, or at one of our own. */

@@ -28,6 +28,7 @@ struct device_kind {
 	const char *name;	/* "disk": its section, part of its sockets' names, the value of labels */
 	const struct config_section *section;
 	size_t device_bytes;	/* of the kind's struct, which begins with a struct device */
+	unsigned queues_together;	/* neighbouring queues that are served by one worker; 0: 1 */
 
 	/* ---- the kind as a whole; each may be NULL: nothing to do ---- */
 

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/nic/nic_config.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/crc32c.h"
+#include "daemon/config/config_values.h"
+#include "devices/nic/virtio_net.h"
+
+#define MTU_MIN	      68
+#define MTU_MAX	      65535
+#define FLOOD_MAX     10000000
+#define TEXT_PART_MAX 64u
+
+/* ---- texts ---- */
+
+bool nic_parse_mac(const char *text, uint8_t ret_address[FRAME_ADDRESS_BYTES])
+{
+	static const uint8_t none[FRAME_ADDRESS_BYTES];
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+	uint8_t address[FRAME_ADDRESS_BYTES];
+
+	for (unsigned i = 0; i < FRAME_ADDRESS_BYTES; i++, text += 3) {
+		const char *high = text[0] ? strchr(digits, text[0]) : NULL;
+		const char *low = high && text[1] ? strchr(digits, text[1]) : NULL;
+
+		if (!low || text[2] != (i == FRAME_ADDRESS_BYTES - 1 ? '\0' : ':'))
+			return false;
+		address[i] = (uint8_t)((high - digits) % 16 << 4 | (low - digits) % 16);
+	}
+	if (address[0] & 1 || memcmp(address, none, sizeof(none)) == 0)
+		return false;
+	memcpy(ret_address, address, sizeof(address));
+	return true;
+}
+
+void nic_address(const char *name, const struct config_nic *settings,
+		 uint8_t ret_address[FRAME_ADDRESS_BYTES])
+{
+	uint32_t one = crc32c(0, name, strlen(name)), other = crc32c(one, "nic", 3);
+	bool parsed = true;
+
+	if (settings && settings->mac) {
+		parsed = nic_parse_mac(settings->mac, ret_address);
+	} else {
+		/* Locally administered, unicast. */
+		ret_address[0] = 0x02;
+		ret_address[1] = (uint8_t)(other >> 24);
+		memcpy(ret_address + 2, &one, sizeof(one));
+	}
+	assert(parsed);
+}
+
+/* Cuts the next part off a list with commas; *list is NULL after the last. False: it is empty or too long. */
+static bool next_part(const char **list, char part[TEXT_PART_MAX])
+{
+	size_t length = strcspn(*list, ",");
+	const char *begin = *list;
+
+	*list = begin[length] == ',' ? begin + length + 1 : NULL;
+	while (length > 0 && *begin == ' ') {
+		begin++;
+		length--;
+	}
+	while (length > 0 && begin[length - 1] == ' ')
+		length--;
+	if (length == 0 || length >= TEXT_PART_MAX)
+		return false;
+	memcpy(part, begin, length);
+	part[length] = '\0';
+	return true;
+}
+
+bool nic_parse_vlans(const char *text, uint64_t ret_vlans[4096 / 64])
+{
+	uint64_t vlans[4096 / 64] = { 0 }, first, last;
+	char part[TEXT_PART_MAX], *dash;
+
+	do {
+		if (!next_part(&text, part))
+			return false;
+		dash = strchr(part, '-');
+		if (dash)
+			*dash++ = '\0';
+		if (value_parse_number(part, &first) != 0 ||
+		    value_parse_number(dash ? dash : part, &last) != 0 || first < 1 || last < first ||
+		    last > 4094)
+			return false;
+		for (uint64_t vlan = first; vlan <= last; vlan++)
+			vlans[vlan / 64] |= 1ull << vlan % 64;
+	} while (text);
+	memcpy(ret_vlans, vlans, sizeof(vlans));
+	return true;
+}
+
+static bool parse_prefix(char *text, struct ip_prefix *ret_prefix)
+{
+	char *slash = strchr(text, '/');
+	struct ip_prefix prefix = { .bits = 0 };
+	uint64_t bits;
+
+	if (slash)
+		*slash++ = '\0';
+	if (inet_pton(AF_INET, text, prefix.address + 12) == 1) {
+		prefix.address[10] = prefix.address[11] = 0xff;
+		bits = 32;
+	} else if (inet_pton(AF_INET6, text, prefix.address) == 1) {
+		bits = 128;
+	} else {
+		return false;
+	}
+	if (slash) {
+		uint64_t most = bits;
+
+		if (value_parse_number(slash, &bits) != 0 || bits > most)
+			return false;
+		bits += 128 - most;
+	} else {
+		bits = 128;
+	}
+	prefix.bits = (uint8_t)bits;
+	*ret_prefix = prefix;
+	return true;
+}
+
+bool nic_parse_ips(const char *text, struct ip_prefix ret_prefixes[PORT_ALLOWED_MAX], unsigned *ret_count)
+{
+	char part[TEXT_PART_MAX];
+	unsigned count = 0;
+
+	do {
+		if (count == PORT_ALLOWED_MAX || !next_part(&text, part) ||
+		    !parse_prefix(part, &ret_prefixes[count++]))
+			return false;
+	} while (text);
+	*ret_count = count;
+	return true;
+}
+
+struct port_settings nic_port_settings(const struct config_nic *settings)
+{
+	struct port_settings port = { .link = true, .flood_limit = PORT_FLOOD_LIMIT_DEFAULT };
+	bool parsed = true;
+
+	if (!settings)
+		return port;
+	port.vlan = (uint16_t)settings->vlan;
+	port.link = settings->link;
+	port.isolated = settings->isolated;
+	port.learn = settings->learn;
+	port.promiscuous = settings->promiscuous;
+	port.flood_limit = (uint32_t)settings->flood_limit;
+	port.trunk = settings->trunk != NULL;
+	if (settings->trunk)
+		parsed = nic_parse_vlans(settings->trunk, port.trunk_vlans);
+	if (settings->allowed_ips)
+		parsed = parsed && nic_parse_ips(settings->allowed_ips, port.allowed, &port.allowed_count);
+	assert(parsed);
+	return port;
+}
+
+bool nic_same_settings(const struct port_settings *one, const struct port_settings *other)
+{
+	return one->vlan == other->vlan && one->trunk == other->trunk && one->isolated == other->isolated &&
+	       one->learn == other->learn && one->promiscuous == other->promiscuous &&
+	       one->link == other->link && one->flood_limit == other->flood_limit &&
+	       memcmp(one->trunk_vlans, other->trunk_vlans, sizeof(one->trunk_vlans)) == 0 &&
+	       one->allowed_count == other->allowed_count &&
+	       memcmp(one->allowed, other->allowed, sizeof(one->allowed)) == 0;
+}
+
+/* ---- checks ---- */
+
+static const struct config_switch *find_switch(const struct config *config, const char *name)
+{
+	return (const struct config_switch *)config_find(config_list(config, &config_section_switch), name);
+}
+
+static void complain(const struct config_object *object, const char *key, struct config_messages *messages,
+		     const char *value, const char *wrong)
+{
+	const char *file;
+	unsigned line = config_line_of(object, key, &file);
+
+	config_message(messages, file, line, "%s = %s %s", key, value, wrong);
+}
+
+static void check_texts(const struct config_nic *nic, struct config_messages *messages)
+{
+	struct ip_prefix prefixes[PORT_ALLOWED_MAX];
+	uint8_t address[FRAME_ADDRESS_BYTES];
+	uint64_t vlans[4096 / 64];
+	unsigned count;
+
+	if (nic->mac && !nic_parse_mac(nic->mac, address))
+		complain(&nic->object, "mac", messages, nic->mac,
+			 "is no unicast Ethernet address, for example 52:54:00:12:34:56");
+	if (nic->trunk && !nic_parse_vlans(nic->trunk, vlans))
+		complain(&nic->object, "trunk", messages, nic->trunk,
+			 "is no list of VLANs from 1 to 4094, for example 10, 20-29");
+	if (nic->allowed_ips && !nic_parse_ips(nic->allowed_ips, prefixes, &count))
+		complain(&nic->object, "allowed_ips", messages, nic->allowed_ips,
+			 "is no list of at most 16 addresses and networks, for example 192.0.2.7, "
+			 "2001:db8::/64");
+}
+
+/* Two cards of one switch have different addresses. */
+static void check_address(const struct config *config, const struct config_nic *nic,
+			  struct config_messages *messages)
+{
+	uint8_t address[FRAME_ADDRESS_BYTES], other_address[FRAME_ADDRESS_BYTES];
+	char title[CONFIG_TITLE_SIZE];
+	const char *file;
+
+	if (nic->mac && !nic_parse_mac(nic->mac, address))
+		return;
+	nic_address(nic->object.name, nic, address);
+	for (const struct config_object *object = config_list(config, &config_section_nic);
+	     object != &nic->object; object = object->next) {
+		const struct config_nic *other = (const struct config_nic *)object;
+
+		if (!nic->vswitch || !other->vswitch || strcmp(nic->vswitch, other->vswitch) != 0 ||
+		    (other->mac && !nic_parse_mac(other->mac, other_address)))
+			continue;
+		nic_address(object->name, other, other_address);
+		if (memcmp(address, other_address, sizeof(address)) == 0)
+			config_message(messages, nic->object.file, config_line_of(&nic->object, "mac", &file),
+				       "%s has the address of %s:%u on the same switch; give it another mac",
+				       config_title(&nic->object, title), object->file, object->line);
+	}
+}
+
+static void check_nic(const struct config *config, const struct config_object *object,
+		      struct config_messages *messages)
+{
+	const struct config_nic *nic = (const struct config_nic *)object;
+	char title[CONFIG_TITLE_SIZE];
+
+	config_title(object, title);
+	if (!nic->vswitch)
+		config_message(messages, object->file, object->line,
+			       "%s has no switch; add for example switch = lan", title);
+	else if (!find_switch(config, nic->vswitch))
+		complain(object, "switch", messages, nic->vswitch,
+			 "is not declared; add a section [switch NAME]");
+	check_texts(nic, messages);
+	check_address(config, nic, messages);
+}
+
+static void check_switch(const struct config *config, const struct config_object *object,
+			 struct config_messages *messages)
+{
+	const struct config_switch *vswitch = (const struct config_switch *)object;
+
+	if (vswitch->uplink && strcmp(vswitch->uplink, "none") != 0)
+		complain(object, "uplink", messages, vswitch->uplink, "is no uplink: give none");
+}
+
+/* ---- the tables ---- */
+
+#define TEXT(field, key, ...)                                                                                \
+	{                                                                                                    \
+		.name = key, .type = CONFIG_TEXT, .offset = offsetof(struct config_nic, field), __VA_ARGS__  \
+	}
+#define FLAG(field, value, ...)                                                                              \
+	{                                                                                                    \
+		.name = #field, .type = CONFIG_BOOLEAN, .offset = offsetof(struct config_nic, field),        \
+		.initial = value, __VA_ARGS__                                                                \
+	}
+
+static const struct config_key switch_keys[] = {
+	{ .name = "uplink",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_switch, uplink),
+	  .initial = "none",
+	  .help = "The way to the world. none: the guests are among themselves." },
+	{ .name = "ageing",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_switch, ageing_s),
+	  .minimum = 10,
+	  .maximum = 1000000,
+	  .initial = "300",
+	  .help = "Seconds after which a learned address that is silent is forgotten." },
+};
+
+static const struct config_key nic_keys[] = {
+	TEXT(vswitch, "switch", .help = "Switch that the card is plugged into. Required."),
+	TEXT(mac, "mac",
+	     .help = "Ethernet address, also to be given to the VMM. Default: made of the card's name."),
+	{ .name = "mtu",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_nic, mtu),
+	  .minimum = MTU_MIN,
+	  .maximum = MTU_MAX,
+	  .initial = "1500",
+	  .help = "Largest packet in bytes, without the Ethernet header." },
+	{ .name = "queues",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_nic, queues),
+	  .minimum = 1,
+	  .maximum = VIRTIO_NET_PAIRS_MAX,
+	  .initial = "1",
+	  .help = "Pairs of queues that the guest may use at most." },
+	FLAG(packed, "yes", .help = "Offer packed rings too."),
+	FLAG(checksum, "yes", .help = "Offer checksum offload, both ways; no also switches tso and uso off."),
+	FLAG(tso, "yes", .help = "Offer TCP segmentation offload, both ways."),
+	FLAG(uso, "yes", .help = "Offer UDP segmentation offload, both ways."),
+	{ .name = "vlan",
+	  .type = CONFIG_NUMBER,
+	  .live = true,
+	  .offset = offsetof(struct config_nic, vlan),
+	  .maximum = 4094,
+	  .initial = "0",
+	  .help = "VLAN of the guest's untagged frames. 0: none." },
+	TEXT(trunk, "trunk", .live = true,
+	     .help = "VLANs whose tagged frames the guest sends and gets. Default: none."),
+	FLAG(link, "yes", .live = true, .help = "Whether a cable is plugged in, so to speak."),
+	FLAG(isolated, "no", .live = true, .help = "No frames between this card and other isolated ones."),
+	FLAG(learn, "no", .live = true,
+	     .help = "The guest may send from other Ethernet addresses, too (nested guests), up to 64 of "
+		     "them."),
+	FLAG(promiscuous, "no", .live = true, .help = "The guest gets all frames of its VLANs."),
+	{ .name = "flood_limit",
+	  .type = CONFIG_NUMBER,
+	  .live = true,
+	  .offset = offsetof(struct config_nic, flood_limit),
+	  .maximum = FLOOD_MAX,
+	  .initial = "1000",
+	  .help = "Broadcasts and multicasts a second that the guest may send. 0: no limit." },
+	TEXT(allowed_ips, "allowed_ips", .live = true,
+	     .help = "Addresses and networks that the guest may send from, in IP, ARP and neighbour "
+		     "discovery. "
+		     "Default: any."),
+	{ .name = "socket",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_nic, device.socket),
+	  .help = "Socket to listen on. Default: RUNTIME/GUEST/nic-NAME.sock." },
+	{ .name = "connect",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_nic, device.connect),
+	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
+};
+
+static_assert(sizeof(nic_keys) / sizeof(nic_keys[0]) <= CONFIG_KEYS_MAX, "struct config_object has room");
+
+const struct config_section config_section_switch = {
+	.name = "switch",
+	.naming = CONFIG_NAMED,
+	.example = "[switch lan]",
+	.object_bytes = sizeof(struct config_switch),
+	.keys = switch_keys,
+	.key_count = sizeof(switch_keys) / sizeof(switch_keys[0]),
+	.help = "A virtual switch, and the physical card that it is connected to the world with.",
+	.check = check_switch,
+};
+
+const struct config_section config_section_nic = {
+	.name = "nic",
+	.naming = CONFIG_NAMED_PAIR,
+	.example = "[nic alice/eth0]",
+	.object_bytes = sizeof(struct config_nic),
+	.keys = nic_keys,
+	.key_count = sizeof(nic_keys) / sizeof(nic_keys[0]),
+	.help = "A virtual network card of a guest.",
+	.device = true,
+	.check = check_nic,
+};
