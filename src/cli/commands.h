@@ -21,6 +21,8 @@ int command_disk_create(struct cli *cli, const struct cli_command *command, int 
 int command_disk_resize(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_rename(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_disk_delete(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* nic/nic_commands.c */
+int command_nic_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* disk/share_commands.c */
 int command_disk_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_guest_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);

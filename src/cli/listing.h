@@ -9,11 +9,12 @@
 #include "cli/table.h"
 
 struct listing {
-	const char *path;		/* of the API */
-	const char *key;		/* the array in the answer */
+	const char *path; /* of the API */
+	const char *key;  /* the array in the answer */
 	const struct table_column *columns;
 	size_t column_count;
 	void (*row)(struct table *table, const json_t *object);
+	const char *kind; /* only devices of it; NULL: all */
 };
 
 /* Takes no words. Returns what the command does. */

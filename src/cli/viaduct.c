@@ -47,6 +47,7 @@ const struct cli_command cli_commands[] = {
 	  "PATH is a block device or file; POOL is looked up in the configuration\n"
 	  "(default /etc/viaduct/viaduct.conf). Exit code 1 when anything is damaged.",
 	  command_pool_check },
+	{ "nic list", "[--json]", "the virtual network cards", NULL, command_nic_list },
 	{ "disk list", "[--json]", "the virtual disks", NULL, command_disk_list },
 	{ "disk create", "GUEST/NAME --pool POOL --size SIZE", "makes a virtual disk; it reads as zeroes",
 	  "SIZE: bytes, or 512M, 8G, 1.5T (powers of 1024).", command_disk_create },

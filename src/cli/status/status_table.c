@@ -36,11 +36,37 @@ static void state_cell(struct table *table, const json_t *disk)
 		table_cell(table, TABLE_DIM, "waiting");
 }
 
-static void bytes_cell(struct table *table, const json_t *disk, const char *name)
+/* What a guest read from a disk or received through a card, or wrote or sent. */
+static void bytes_cell(struct table *table, const json_t *device, const char *of_disk, const char *of_nic)
 {
+	const json_t *nic = json_object_get(device, of_nic);
 	char text[TEXT_NUMBER_MAX];
 
-	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(operation(disk, name), "bytes")));
+	table_cell(table, TABLE_PLAIN, "%s",
+		   text_size(text, api_number(nic ? nic : operation(device, of_disk), "bytes")));
+}
+
+/* A disk's size, or a card's MTU. */
+static void size_cell(struct table *table, const json_t *device)
+{
+	char text[TEXT_NUMBER_MAX];
+	uint64_t mtu = api_number(device, "mtu");
+
+	if (mtu)
+		table_cell(table, TABLE_PLAIN, "MTU %llu", (unsigned long long)mtu);
+	else
+		table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(device, "size_bytes")));
+}
+
+/* The pool, path or switch that it is a part of. */
+static const char *host_side(const json_t *device)
+{
+	static const char *const keys[] = { "pool", "switch", "path" };
+	const char *found = "";
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]) && !found[0]; i++)
+		found = api_text(device, keys[i]);
+	return found;
 }
 
 static void latency_cell(struct table *table, const json_t *disk, const char *name)
@@ -97,20 +123,17 @@ static void share_cell(struct table *table, const json_t *disk)
 
 static void device_row(struct table *table, const json_t *device, bool wide)
 {
-	char text[TEXT_NUMBER_MAX];
-	const char *pool = api_text(device, "pool");
-
 	table_row(table);
 	table_cell(table, TABLE_BOLD, "%s", api_text(device, "name"));
 	if (wide)
 		table_cell(table, TABLE_PLAIN, "%s", api_text(device, "kind"));
 	state_cell(table, device);
-	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(device, "size_bytes")));
+	size_cell(table, device);
 	if (wide)
-		table_cell(table, TABLE_PLAIN, "%s", pool[0] ? pool : api_text(device, "path"));
+		table_cell(table, TABLE_PLAIN, "%s", host_side(device));
 	share_cell(table, device);
-	bytes_cell(table, device, "read");
-	bytes_cell(table, device, "write");
+	bytes_cell(table, device, "read", "received");
+	bytes_cell(table, device, "write", "sent");
 	if (wide) {
 		latency_cell(table, device, "read");
 		latency_cell(table, device, "write");

@@ -137,6 +137,7 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 	if (result == CLI_OK)
 		result = choose_accel(command, qemu, &options, &accel);
 	if (result == CLI_OK) {
+		guest.no_msix = accel == VMM_TCG;
 		build(&guest, qemu, accel, &options, &arguments, &qemu_arguments);
 		if (options.print) {
 			vmm_print_shell(&qemu_arguments, stdout);

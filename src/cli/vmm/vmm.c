@@ -29,6 +29,22 @@ static bool load_disk(const json_t *device, struct vmm_disk *disk)
 	return true;
 }
 
+static bool load_nic(const json_t *device, struct vmm_nic *nic)
+{
+	const char *kind = api_text(device, "kind"), *name = api_text(device, "name");
+	const char *slash = strchr(name, '/');
+
+	if (strcmp(kind, "nic") != 0 || api_text(device, "socket")[0] == '\0')
+		return false;
+	snprintf(nic->name, sizeof(nic->name), "%s", slash ? slash + 1 : name);
+	snprintf(nic->socket, sizeof(nic->socket), "%s", api_text(device, "socket"));
+	snprintf(nic->mac, sizeof(nic->mac), "%s", api_text(device, "mac"));
+	nic->vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
+	nic->mtu = (unsigned)api_number(device, "mtu");
+	nic->queues = (unsigned)api_number(device, "queues");
+	return true;
+}
+
 int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name,
 		   struct vmm_guest *guest)
 {
@@ -46,26 +62,32 @@ int vmm_guest_load(struct cli *cli, const struct cli_command *command, const cha
 		guest->memory_bytes = api_number(answer, "memory_bytes");
 	devices = json_object_get(answer, "devices");
 	guest->disks = calloc(json_array_size(devices) + 1, sizeof(*guest->disks));
-	if (!guest->disks)
+	guest->nics = calloc(json_array_size(devices) + 1, sizeof(*guest->nics));
+	if (!guest->disks || !guest->nics)
 		abort();
 	json_array_foreach(devices, index, device) {
 		if (guest->disk_count < VMM_DISKS_MAX && load_disk(device, &guest->disks[guest->disk_count]))
 			guest->disk_count++;
+		else if (guest->nic_count < VMM_NICS_MAX && load_nic(device, &guest->nics[guest->nic_count]))
+			guest->nic_count++;
 	}
 	json_decref(answer);
-	if (guest->disk_count == 0)
-		return cli_fail(command,
-				"guest %s has no disk; `viaduct disk create %s/root --pool POOL --size SIZE` "
-				"makes one",
-				name, name);
+	if (guest->disk_count + guest->nic_count == 0)
+		return cli_fail(
+			command,
+			"guest %s has no device; `viaduct disk create %s/root --pool POOL --size SIZE` "
+			"makes a disk",
+			name, name);
 	return CLI_OK;
 }
 
 void vmm_guest_finish(struct vmm_guest *guest)
 {
 	free(guest->disks);
+	free(guest->nics);
 	guest->disks = NULL;
-	guest->disk_count = 0;
+	guest->nics = NULL;
+	guest->disk_count = guest->nic_count = 0;
 }
 
 /* ---- arguments ---- */
@@ -129,6 +151,43 @@ static void disk_arguments(const struct vmm_guest *guest, size_t index, struct v
 		     index, disk->name, queue_count(guest, disk), index + 1);
 }
 
+unsigned vmm_nic_queues(const struct vmm_guest *guest, const struct vmm_nic *nic)
+{
+	unsigned queues = nic->queues < guest->cpus ? nic->queues : guest->cpus;
+
+	return queues > 0 ? queues : 1;
+}
+
+/* QEMU counts pairs of queues; its devices need an interrupt for each queue and two more. */
+static void nic_arguments(const struct vmm_guest *guest, size_t index, struct vmm_arguments *arguments)
+{
+	const struct vmm_nic *nic = &guest->nics[index];
+	unsigned queues = vmm_nic_queues(guest, nic);
+	char socket[CLI_PATH_MAX];
+
+	double_commas(nic->socket, socket, sizeof(socket));
+	vmm_argument(arguments, "-chardev");
+	vmm_argument(arguments, "socket,id=viaduct-nic%zu,path=%s,%s", index, socket,
+		     nic->vmm_listens ? "server=on,wait=on" : "reconnect=1");
+	vmm_argument(arguments, "-netdev");
+	vmm_argument(arguments, "vhost-user,id=viaduct-net%zu,chardev=viaduct-nic%zu,queues=%u", index, index,
+		     queues);
+	vmm_argument(arguments, "-device");
+	if (guest->no_msix)
+		vmm_argument(
+			arguments,
+			"virtio-net-pci,netdev=viaduct-net%zu,id=nic-%s,mac=%s,host_mtu=%u,mq=%s,vectors=0",
+			index, nic->name, nic->mac, nic->mtu, queues > 1 ? "on" : "off");
+	else if (queues > 1)
+		vmm_argument(
+			arguments,
+			"virtio-net-pci,netdev=viaduct-net%zu,id=nic-%s,mac=%s,host_mtu=%u,mq=on,vectors=%u",
+			index, nic->name, nic->mac, nic->mtu, 2 * queues + 2);
+	else
+		vmm_argument(arguments, "virtio-net-pci,netdev=viaduct-net%zu,id=nic-%s,mac=%s,host_mtu=%u",
+			     index, nic->name, nic->mac, nic->mtu);
+}
+
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
 {
 	vmm_argument(arguments, "-m");
@@ -140,6 +199,8 @@ void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arg
 	vmm_argument(arguments, "memory-backend=viaduct-memory");
 	for (size_t i = 0; i < guest->disk_count; i++)
 		disk_arguments(guest, i, arguments);
+	for (size_t i = 0; i < guest->nic_count; i++)
+		nic_arguments(guest, i, arguments);
 }
 
 static void print_quoted(const char *text, FILE *out)

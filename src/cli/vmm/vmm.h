@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest as a VMM has to know it: its disks' sockets, and the arguments that attach them. One place builds
+ * A guest as a VMM has to know it: its devices' sockets, and the arguments that attach them. One place builds
  * QEMU's arguments for `run`, `qemu-args` and `demo`.
  */
 #ifndef VIADUCT_CLI_VMM_VMM_H
@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 
 #define VMM_DISKS_MAX 64
+#define VMM_NICS_MAX  16
 #define VMM_NAME_MAX  128
 
 struct vmm_disk {
@@ -24,12 +25,23 @@ struct vmm_disk {
 	unsigned queues;	/* that the disk offers */
 };
 
+struct vmm_nic {
+	char name[VMM_NAME_MAX];
+	char socket[CLI_PATH_MAX];
+	char mac[18];
+	bool vmm_listens;
+	unsigned mtu, queues; /* pairs of queues that the card offers */
+};
+
 struct vmm_guest {
 	char name[VMM_NAME_MAX];
 	uint64_t memory_bytes;	/* 0 before loading: what the configuration says */
 	unsigned cpus;
+	bool no_msix; /* QEMU before 8 crashes on a card's MSI-X when it emulates the CPU */
 	struct vmm_disk *disks;
 	size_t disk_count;
+	struct vmm_nic *nics;
+	size_t nic_count;
 };
 
 /*
@@ -51,8 +63,11 @@ void vmm_argument(struct vmm_arguments *arguments, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void vmm_arguments_finish(struct vmm_arguments *arguments);
 
-/* Memory that can be shared, and for each disk a socket with reconnect and a vhost-user-blk-pci device. */
+/* Memory that can be shared, and for each device a socket with reconnect and a PCI device. */
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
+
+/* Pairs of queues that a guest with so many CPUs is given. */
+unsigned vmm_nic_queues(const struct vmm_guest *guest, const struct vmm_nic *nic);
 
 /* Prints arguments as a shell would need them, one option with its value a line. */
 void vmm_print_shell(const struct vmm_arguments *arguments, FILE *out);

@@ -76,6 +76,19 @@ static void print_libvirt_disk(const struct vmm_disk *disk, size_t index)
 	puts("' bus='virtio'/>\n  </disk>");
 }
 
+static void print_libvirt_nic(const struct vmm_guest *guest, const struct vmm_nic *nic)
+{
+	printf("  <interface type='vhostuser'>\n    <mac address='%s'/>\n    <source type='unix' path='",
+	       nic->mac);
+	print_xml_escaped(nic->socket);
+	printf("' mode='%s'>\n", nic->vmm_listens ? "server" : "client");
+	if (!nic->vmm_listens)
+		puts("      <reconnect enabled='yes' timeout='1'/>");
+	printf("    </source>\n    <model type='virtio'/>\n    <driver queues='%u'/>\n    <mtu size='%u'/>\n"
+	       "  </interface>\n",
+	       vmm_nic_queues(guest, nic), nic->mtu);
+}
+
 int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	struct vmm_guest guest;
@@ -88,6 +101,8 @@ int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int 
 		     "<!-- inside <devices> -->\n<devices>");
 		for (size_t i = 0; i < guest.disk_count; i++)
 			print_libvirt_disk(&guest.disks[i], i);
+		for (size_t i = 0; i < guest.nic_count; i++)
+			print_libvirt_nic(&guest, &guest.nics[i]);
 		puts("</devices>");
 	}
 	vmm_guest_finish(&guest);
@@ -108,6 +123,16 @@ int command_ch_args(struct cli *cli, const struct cli_command *command, int argc
 			if (i == 0)
 				vmm_argument(&arguments, "--disk");
 			vmm_argument(&arguments, "vhost_user=on,socket=%s", guest.disks[i].socket);
+		}
+		/* Cloud Hypervisor counts queues, not pairs. */
+		for (size_t i = 0; i < guest.nic_count; i++) {
+			if (i == 0)
+				vmm_argument(&arguments, "--net");
+			vmm_argument(&arguments,
+				     "vhost_user=true,socket=%s,vhost_mode=%s,mac=%s,mtu=%u,num_queues=%u",
+				     guest.nics[i].socket, guest.nics[i].vmm_listens ? "server" : "client",
+				     guest.nics[i].mac, guest.nics[i].mtu,
+				     2 * vmm_nic_queues(&guest, &guest.nics[i]));
 		}
 		vmm_print_shell(&arguments, stdout);
 	}
