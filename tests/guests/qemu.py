@@ -43,6 +43,24 @@ class Disk:
         ]
 
 
+@dataclasses.dataclass
+class Nic:
+    """One vhost-user network card of a guest. QEMU 7.2 crashes on its MSI-X when it emulates the CPU: no vectors."""
+    path: str
+    mac: str
+    name: str = "nic0"
+    mtu: int = 1500
+
+    def arguments(self, index):
+        return [
+            "-chardev", f"socket,id=c-{self.name},path={self.path},reconnect=1",
+            "-netdev", f"vhost-user,id=n-{self.name},chardev=c-{self.name}",
+            "-device", f"pcie-root-port,id=port{index},chassis={index + 1},slot={index + 1}",
+            "-device", f"virtio-net-pci,id={self.name},bus=port{index},netdev=n-{self.name},mac={self.mac},"
+                       f"host_mtu={self.mtu},vectors=0",
+        ]
+
+
 class Monitor:
     """QMP: one command at a time; events are kept for whoever waits for them."""
 

@@ -70,10 +70,14 @@ class Viaductd:
     def status(self):
         return json.loads(self.command("status", "--json").stdout)
 
-    def socket(self, disk):
-        """Socket of "guest/disk"."""
-        guest, name = disk.split("/")
-        return self.runtime / guest / f"disk-{name}.sock"
+    def socket(self, device, kind="disk"):
+        """Socket of "guest/disk", or of a device of another kind."""
+        guest, name = device.split("/")
+        return self.runtime / guest / f"{kind}-{name}.sock"
+
+    def device(self, name, kind):
+        """What the status tells of a device."""
+        return next(one for one in self.status()["devices"] if (one["kind"], one["name"]) == (kind, name))
 
     def text(self):
         return self.log.read_text(errors="replace")
