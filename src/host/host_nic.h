@@ -10,6 +10,7 @@
 #define VIADUCT_HOST_HOST_NIC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/frame.h"
@@ -54,7 +55,7 @@ struct host_nic_ops {
 	void (*close)(struct host_nic *nic);
 };
 
-/* Written by workers, read by anyone. */
+/* Written by all channels' workers, through nic_count() (nic_offload.h); read by anyone. */
 struct host_nic_counters {
 	struct counter sent, sent_bytes, received, received_bytes;
 	struct counter no_link; /* frames to send while there was no link */
@@ -79,5 +80,46 @@ struct host_nic_channel {
 	const struct host_nic_ops *ops;
 	struct host_nic *nic;
 };
+
+/* ---- nic_memory.c: the in-memory twin ---- */
+
+struct nic_memory_options {
+	uint8_t address[FRAME_ADDRESS_BYTES];
+	struct frame_abilities sends; /* mtu 0: 1500 */
+	unsigned channels;	      /* 0: one */
+	/* Frames that wait to be taken, and for each channel those that wait for input(); 0: 256 */
+	unsigned room;
+};
+
+/*
+ * There is a link at first. A frame that needs more than options->sends says is the caller's mistake, and is
+ * asserted. Returns 0 and *ret_nic (closed with ops->close), or -errno: -EINVAL (more than 4096 frames of
+ * room, more than 64 channels, an MTU below 68), -ENOMEM.
+ */
+int nic_memory_open(const struct nic_memory_options *options, struct host_nic **ret_nic);
+
+/*
+ * A frame comes from the wire for channel `index` (one that opens gets the lowest that is free); `offload`
+ * NULL: nothing is left to do for it. Any thread. Returns 0 or -errno: -ENODEV (no link), -ENOTCONN (no such
+ * channel is open), -ENOBUFS (no room: counted as overrun), -EINVAL (counted as malformed).
+ */
+int nic_memory_inject(struct host_nic *nic, unsigned index, const void *bytes, size_t byte_count,
+		      const struct frame_offload *offload);
+
+/*
+ * Takes the oldest frame that was sent, and makes room for another. Copies `buffer_bytes` of it at most, and
+ * its offload header unless `ret_offload` is NULL. Any thread. Returns its length, 0 when there is none.
+ */
+size_t nic_memory_take(struct host_nic *nic, void *buffer, size_t buffer_bytes,
+		       struct frame_offload *ret_offload);
+
+/* Plugs the cable in or out. Any thread. */
+void nic_memory_link(struct host_nic *nic, bool up);
+
+/*
+ * From now on at most so many sent frames wait to be taken (0: send() takes none), and at most what was said
+ * at opening. Any thread.
+ */
+void nic_memory_room(struct host_nic *nic, unsigned frames);
 
 #endif
