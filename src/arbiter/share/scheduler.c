@@ -59,7 +59,6 @@ static struct scheduler_node *choose_leaf(struct scheduler_node *node)
  */
 static uint64_t spread(struct scheduler *scheduler, uint64_t cost_ns)
 {
-	assert(cost_ns <= COST_MAX_NS);
 	scheduler->spread += SPREAD_STEP;
 	return (cost_ns >> 4) * scheduler->spread >> 28;	/* COST_MAX_NS: no overflow */
 }
@@ -110,7 +109,6 @@ void scheduler_advance(struct scheduler *scheduler, uint64_t now_ns)
 	}
 	if (scheduler->clock_ns > earliest && scheduler->clock_ns - earliest > DUE_HORIZON_NS)
 		scheduler->clock_ns = earliest + DUE_HORIZON_NS;
-	assert(scheduler->clock_ns <= scheduler->now_ns);
 }
 
 /* ---- limits ---- */
@@ -261,7 +259,6 @@ static void charge(struct scheduler_node *leaf, const struct scheduler_request *
 
 	charge_owed(leaf->scheduler, reserved, request->cost_ns);
 	for (struct scheduler_node *node = leaf; node->parent; node = node->parent) {
-		assert(heap_holds(&node->by_tag));
 		charge_weight(node, request->cost_ns);
 		counts = counts || node == reserved;
 		if (counts && node->due_step > 0)
@@ -311,8 +308,6 @@ static struct scheduler_request *leaf_pop(struct scheduler_node *leaf)
 	uint64_t throttled_ns = node_throttled_ns(leaf) - request->throttled_ns;
 
 	assert(leaf->waiting > 0 && request->node == leaf);
-	assert(!leaf->throttled);
-	assert(leaf->scheduler->waiting >= leaf->waiting);
 	leaf->first = request->next;
 	leaf->waiting--;
 	leaf->scheduler->waiting--;

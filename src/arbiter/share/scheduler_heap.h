@@ -133,7 +133,6 @@ static inline void heap_sink(struct scheduler_heap *heap, uint32_t index, struct
 static inline void heap_insert(struct scheduler_heap *heap, struct heap_place *place, uint64_t key)
 {
 	assert(heap->count < heap->capacity && place->at == 0);
-	assert(key != HEAP_KEY_NONE);
 	heap_rise(heap, heap->count++, (struct heap_entry){ key, place });
 }
 
