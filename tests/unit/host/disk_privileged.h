@@ -7,50 +7,22 @@
 #define VIADUCT_TESTS_DISK_PRIVILEGED_H
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/loop.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 
 #include "disk_directory.h"
+#include "namespaces.h"
 
 /* Why mounting does not work here; 0 when it does. */
 static int privileged_error;
 
-static inline int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return written ? 0 : -1;
-}
-
-/* A plain user becomes root of a user namespace, where mounting a tmpfs is allowed (loop devices are not). */
-static inline int become_mounter(void)
-{
-	unsigned user = geteuid(), group = getegid();
-	char map[64];
-
-	if (unshare(CLONE_NEWNS | (user ? CLONE_NEWUSER : 0)) < 0)
-		return -1;
-	if (user == 0)
-		return 0;
-	snprintf(map, sizeof(map), "0 %u 1", user);
-	if (write_text("/proc/self/uid_map", map) || write_text("/proc/self/setgroups", "deny"))
-		return -1;
-	snprintf(map, sizeof(map), "0 %u 1", group);
-	return write_text("/proc/self/gid_map", map);
-}
-
-/* Group setup: the directory, with an empty tmpfs of 4 MiB on it. */
+/* Group setup: the directory, with an empty tmpfs of 4 MiB on it. A plain user gets no loop devices. */
 static inline int privileged_setup(void **state)
 {
 	if (directory_make(state))
 		return -1;
-	if (become_mounter() < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (namespaces_enter(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("viaduct-test", directory, "tmpfs", 0, "size=4m,mode=0700") < 0)
 		privileged_error = errno;
 	return 0;
