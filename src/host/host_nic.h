@@ -81,6 +81,36 @@ struct host_nic_channel {
 	struct host_nic *nic;
 };
 
+/* ---- nic_tap.c: an interface of the kernel whose other end is ours ---- */
+
+#define NIC_NAME_BYTES 16 /* of an interface, with the final zero */
+
+struct nic_tap_options {
+	const char *name;  /* NULL or "": the kernel chooses one; not used with fd */
+	int fd;		   /* >= 0: a tap that was handed over; -1: none */
+	unsigned channels; /* 0: one */
+	/*
+	 * Frames pass in either direction with checksums to fill in and segments to cut, and the kernel does
+	 * it for those of its receivers who need it. Without, neither the kernel nor send() has such frames.
+	 */
+	bool offload;
+};
+
+/*
+ * Makes the interface and sets it up, or takes one that is there and leaves its state as it is. With fd,
+ * which has IFF_TAP, IFF_NO_PI and IFF_VNET_HDR, and IFF_MULTI_QUEUE for more than one channel: takes the fd
+ * on success. One that is not persistent is made again when it is deleted; for another one the NIC waits.
+ * Lost frames (overrun) are counted by the interface only, as dropped.
+ *
+ * Returns 0 and *ret_nic (closed with ops->close), or -errno: -EINVAL (name too long; too many channels; an
+ * interface or fd of another kind), -EPERM (no right to make it), -EBUSY (another program has it), -ENODEV
+ * (fd is tied to no interface; no /dev/net/tun), as open(2) otherwise.
+ */
+int nic_tap_open(const struct nic_tap_options *options, struct host_nic **ret_nic);
+
+/* The interface's name at present. Any thread. */
+void nic_tap_name(struct host_nic *nic, char name[NIC_NAME_BYTES]);
+
 /* ---- nic_memory.c: the in-memory twin ---- */
 
 struct nic_memory_options {

@@ -128,12 +128,18 @@ static inline void received_free(struct received *received)
 	free(received);
 }
 
-/* Closes the channel and drops what was kept. */
+/* Drops what was kept. */
+static inline void port_drop(struct port *port)
+{
+	while (port->first)
+		received_free(port_take(port));
+}
+
+/* Closes the channel, too. */
 static inline void port_finish(struct port *port)
 {
 	port_close(port);
-	while (port->first)
-		received_free(port_take(port));
+	port_drop(port);
 }
 
 static inline struct loop *nic_loop(void)
