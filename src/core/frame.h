@@ -17,7 +17,9 @@
 #define FRAME_ADDRESS_BYTES 6u
 /* The largest one: IP's 64 KiB of a segmented packet behind two VLAN tags. */
 #define FRAME_BYTES_MAX (65535u + FRAME_HEADER_BYTES + 8u)
-#define FRAME_IOV_MAX	64u
+/* Iovecs of a frame that a port sends, and of one that it gets, with the switch's private head in front. */
+#define FRAME_IOV_MAX	  64u
+#define FRAME_CUT_IOV_MAX (FRAME_IOV_MAX + 1u)
 
 /* flags */
 /* The checksum at csum_start + csum_offset holds the pseudo header's sum only */
@@ -52,7 +54,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the header is used as 
 
 struct frame {
 	const struct iovec *iov;
-	unsigned iov_count; /* at most FRAME_IOV_MAX; one more when the switch has cut it */
+	unsigned iov_count; /* at most FRAME_IOV_MAX or FRAME_CUT_IOV_MAX */
 	uint32_t bytes;	    /* of all of them; FRAME_HEADER_BYTES to FRAME_BYTES_MAX */
 	struct frame_offload offload;
 };

@@ -205,7 +205,7 @@ static void send_one(struct nic_memory *nic, const struct frame *frame)
 {
 	struct memory_slot *slot;
 
-	assert(frame->iov_count <= FRAME_IOV_MAX);
+	assert(frame->iov_count <= FRAME_CUT_IOV_MAX);
 	assert(frame->bytes >= FRAME_HEADER_BYTES && frame->bytes <= FRAME_BYTES_MAX);
 	assert(iov_bytes(frame->iov, frame->iov_count) == frame->bytes);
 	assert(can_send(&nic->base.sends, &frame->offload));

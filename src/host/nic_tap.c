@@ -28,10 +28,10 @@ static bool tap_receive(struct nic_channel *channel)
 
 static ssize_t send_one(const struct nic_channel *channel, const struct frame *frame)
 {
-	struct iovec iov[FRAME_IOV_MAX + 1];
+	struct iovec iov[FRAME_CUT_IOV_MAX + 1];
 	ssize_t bytes;
 
-	assert(frame->iov_count <= FRAME_IOV_MAX);
+	assert(frame->iov_count <= FRAME_CUT_IOV_MAX);
 	assert(frame->bytes >= FRAME_HEADER_BYTES && frame->bytes <= FRAME_BYTES_MAX);
 	iov[0] = (struct iovec){ (void *)&frame->offload, sizeof(frame->offload) };
 	memcpy(iov + 1, frame->iov, frame->iov_count * sizeof(iov[0]));

@@ -199,7 +199,7 @@ static void check_cut(struct expected *expected)
 	while ((frame = packet_cut_next(&cut))) {
 		bool whole_gso = frame->offload.gso_type != FRAME_GSO_NONE;
 
-		check(frame->iov_count <= PACKET_CUT_IOV_MAX && frame->bytes <= FRAME_BYTES_MAX);
+		check(frame->iov_count <= FRAME_CUT_IOV_MAX && frame->bytes <= FRAME_BYTES_MAX);
 		check(iov_bytes(frame->iov, frame->iov_count) == frame->bytes);
 		iov_copy_out(frame->iov, frame->iov_count, 0, out, frame->bytes);
 		fuzz_trace(out, frame->bytes);

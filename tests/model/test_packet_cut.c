@@ -179,7 +179,7 @@ static void expect_frame(struct run *run, const struct frame *frame, struct fram
 	uint32_t bytes = frame_recipe_write(&recipe, expected);
 
 	assert_non_null(frame);
-	assert_true(frame->iov_count <= PACKET_CUT_IOV_MAX);
+	assert_true(frame->iov_count <= FRAME_CUT_IOV_MAX);
 	for (unsigned i = 0; i < frame->iov_count; i++)
 		assert_true(frame->iov[i].iov_len > 0);
 	assert_int_equal(frame->bytes, bytes);

@@ -104,9 +104,6 @@ enum packet_fault packet_parse(const struct frame *frame, struct packet *ret_pac
 
 #define PACKET_UNTAGGED (-1)
 
-/* Iovecs of a frame that was cut: the private head, then what is left of each iovec of the original. */
-#define PACKET_CUT_IOV_MAX (FRAME_IOV_MAX + 1u)
-
 /*
  * Cuts one frame into those that a receiver takes: the frame itself when it can do what is left to do, one
  * with its checksum filled in, or the segments of a GSO frame. Segments have their checksums filled in, too,
@@ -121,7 +118,7 @@ struct packet_cut {
 	const struct frame *frame;
 	/* private */
 	struct frame out;
-	struct iovec iov[PACKET_CUT_IOV_MAX];
+	struct iovec iov[FRAME_CUT_IOV_MAX];
 	uint8_t head[PACKET_HEAD_BYTES + PACKET_TAG_BYTES];
 	unsigned head_bytes;
 	int shift;	     /* of the headers behind the tag, against the original */
@@ -143,7 +140,7 @@ struct packet_cut {
 enum packet_fault packet_cut_begin(struct packet_cut *cut, const struct packet *packet,
 				   const struct frame *frame, const struct frame_abilities *receiver,
 				   int tag);
-/* The next frame, of PACKET_CUT_IOV_MAX iovecs at most, valid until the next call; NULL: that was all. */
+/* The next frame, of FRAME_CUT_IOV_MAX iovecs at most, valid until the next call; NULL: that was all. */
 const struct frame *packet_cut_next(struct packet_cut *cut);
 
 #endif

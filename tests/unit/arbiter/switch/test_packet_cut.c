@@ -194,7 +194,7 @@ static void test_slices(void **state)
 	fixture.frame.bytes = PACKET_HEAD_BYTES + 64;
 	assert_int_equal(begin(&all, PACKET_UNTAGGED), PACKET_FINE);
 	frame = next();
-	assert_int_equal(frame->iov_count, PACKET_CUT_IOV_MAX);
+	assert_int_equal(frame->iov_count, FRAME_CUT_IOV_MAX);
 	assert_memory_equal(fixture.out, fixture.bytes, PACKET_HEAD_BYTES + 64);
 }
 
