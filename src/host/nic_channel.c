@@ -46,8 +46,9 @@ void nic_channel_add(struct nic_channel *channel, const struct frame_offload *of
 	channel->frame_count++;
 }
 
-static void receive(struct nic_channel *channel)
+static void input_run(struct loop_task *task)
 {
+	struct nic_channel *channel = container_of(task, struct nic_channel, input_task);
 	struct host_nic_counters *counters = &channel->base.nic->counters;
 
 	channel->frame_count = 0;
@@ -59,11 +60,6 @@ static void receive(struct nic_channel *channel)
 	nic_count(&counters->received, channel->frame_count);
 	nic_count(&counters->received_bytes, channel->frame_bytes);
 	channel->receiver->input(channel->receiver, channel->frames, channel->frame_count);
-}
-
-static void input_run(struct loop_task *task)
-{
-	receive(container_of(task, struct nic_channel, input_task));
 }
 
 /* ---- room ---- */
@@ -255,9 +251,8 @@ static void input_ready(struct loop_watch *watch, unsigned events)
 {
 	struct nic_channel *channel = container_of(watch, struct nic_channel, input_watch);
 
-	/* Otherwise the task reads on in this turn. */
-	if (!channel->input_task.queued)
-		receive(channel);
+	/* At the end of the turn, with what else comes until then: one batch in each turn. */
+	loop_defer(channel->loop, &channel->input_task);
 	if (events & (POLLERR | POLLHUP))
 		look_and_tell(channel);
 }

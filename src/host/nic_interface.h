@@ -87,7 +87,7 @@ struct nic_channel {
 	bool up;	   /* what link() was called for last */
 
 	struct loop_watch events_watch, input_watch;
-	struct loop_task input_task;   /* there was more than one batch */
+	struct loop_task input_task;   /* reads a batch */
 	struct loop_timer retry_timer; /* while there is no interface */
 
 	bool waiting;		      /* for room */

@@ -19,8 +19,7 @@ static void test_link_goes_and_comes(void **state)
 	assert_int_equal(counter_read(&fixture.nic->counters.sent), 0);
 	command("ip link set %s up", fixture.name);
 	await_link(&fixture, 2, true);
-	peer_to_nic(&fixture, 60, 2);
-	nic_to_peer(&fixture, 60, 3);
+	meet(&fixture);
 	finish(&fixture);
 }
 
@@ -61,8 +60,7 @@ static void test_deleted_interface_is_made_again(void **state)
 		fixture.peer = peer_open("again0");
 		assert_int_equal(ioctl(fixture.peer, SIOCGIFHWADDR, &ifreq), 0);
 		assert_memory_equal(ifreq.ifr_hwaddr.sa_data, address, 6);
-		peer_to_nic(&fixture, 60, 2);
-		nic_to_peer(&fixture, 60, 3);
+		meet(&fixture);
 	}
 	finish(&fixture);
 }
@@ -82,7 +80,7 @@ static void test_persistent_interface_is_waited_for(void **state)
 	assert_false(nic_is_up(fixture.nic));
 	command("ip link set stay0 up");
 	await_link(&fixture, 1, true);
-	peer_to_nic(&fixture, 60, 1);
+	meet(&fixture);
 	command("ip link del stay0");
 	await_link(&fixture, 2, false);
 	assert_int_equal(if_nametoindex("stay0"), 0);
@@ -93,8 +91,7 @@ static void test_persistent_interface_is_waited_for(void **state)
 	await_link(&fixture, 3, true);
 	close(fixture.peer);
 	fixture.peer = peer_open("stay0");
-	peer_to_nic(&fixture, 60, 2);
-	nic_to_peer(&fixture, 60, 3);
+	meet(&fixture);
 	/* A channel that opens while there is none waits as well. */
 	command("ip link del stay0");
 	await_link(&fixture, 4, false);
@@ -119,7 +116,7 @@ static void test_renamed_interface_is_followed(void **state)
 	command("ip link set other0 up");
 	AWAIT(nic_is_up(fixture.nic) && (nic_tap_name(fixture.nic, name), strcmp(name, "other0") == 0),
 	      loop_turn(fixture.loop, TURN_NS));
-	peer_to_nic(&fixture, 60, 1);
+	meet(&fixture);
 	command("ip link set other0 down");
 	AWAIT(!nic_is_up(fixture.nic), loop_turn(fixture.loop, TURN_NS));
 	finish(&fixture);
