@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "arbiter/switch/vswitch_private.h"
-#include "core/clock.h"
+#include "core/crc32c.h"
 
 /* What a frame asks for beyond its bytes, and where it belongs. */
 struct passage {
@@ -80,24 +80,17 @@ static void append(struct forward_run *run, const struct passage *passage)
 	run->iov_used += count;
 }
 
-static uint32_t mix(uint32_t hash, const uint8_t *bytes, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++)
-		hash = (hash ^ bytes[i]) * 16777619u;
-	return hash;
-}
-
 /* The same for all frames of one flow. */
 static uint32_t flow_hash(const struct packet *packet)
 {
-	uint32_t hash = mix(2166136261u, packet->head, 2 * FRAME_ADDRESS_BYTES);
+	uint32_t hash = crc32c(0, packet->head, FRAME_HEADER_BYTES);
 
 	if (packet->network && packet->type == PACKET_IPV4)
-		hash = mix(hash, packet->head + packet->network + 12, 8);
+		hash = crc32c(hash, packet->head + packet->network + 12, 8);
 	else if (packet->network && packet->type == PACKET_IPV6)
-		hash = mix(hash, packet->head + packet->network + 8, 32);
+		hash = crc32c(hash, packet->head + packet->network + 8, 32);
 	if (packet->payload && !packet->fragment)
-		hash = mix(hash, packet->head + packet->transport, 4);
+		hash = crc32c(hash, packet->head + packet->transport, 4);
 	return hash;
 }
 
@@ -177,9 +170,12 @@ static bool may_reach(const struct port *from, const struct port *to, unsigned v
 	       !(from->settings.isolated && to->settings.isolated);
 }
 
-/* The limit of frames that go to many. */
-static bool floods_too_much(struct port_source *source)
+/* The limit of frames that go to many. One that may have to be cut for each of them counts as its segments.
+ */
+static bool floods_too_much(struct port_source *source, const struct frame *frame)
 {
+	const struct frame_offload *offload = &frame->offload;
+	uint64_t frames = offload->gso_type == FRAME_GSO_NONE ? 1 : frame->bytes / offload->gso_bytes + 1u;
 	struct port *port = source->port;
 	uint64_t now_ns = loop_now_ns(source->loop);
 	bool too_much;
@@ -187,9 +183,9 @@ static bool floods_too_much(struct port_source *source)
 	if (port->settings.flood_limit == 0)
 		return false;
 	pthread_mutex_lock(&port->flood_lock);
-	too_much = bucket_wait_ns(&port->flood, 1, now_ns) > 0;
+	too_much = bucket_wait_ns(&port->flood, frames, now_ns) > 0;
 	if (!too_much)
-		bucket_take(&port->flood, 1);
+		bucket_take(&port->flood, frames);
 	pthread_mutex_unlock(&port->flood_lock);
 	return too_much;
 }
@@ -324,7 +320,7 @@ static enum port_drop forward(struct port_source *source, struct passage *passag
 		return to_one(source, passage);
 	if (is_link_local(packet_destination(packet)))
 		return PORT_DROP_UNKNOWN;
-	if (floods_too_much(source))
+	if (floods_too_much(source, passage->frame))
 		return PORT_DROP_FLOOD;
 	return to_many(source, passage, false, NULL) ? PORT_DROPS : PORT_DROP_UNKNOWN;
 }

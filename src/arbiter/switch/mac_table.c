@@ -75,14 +75,14 @@ static bool make_room(struct mac_table *table)
 	return true;
 }
 
-/* The entry of a key, made when there is none. NULL: no room. */
-static struct mac_entry *make_entry(struct mac_table *table, mac_key key)
+/* The entry of a key, made when there is none and there are fewer than `most`. NULL: no room. */
+static struct mac_entry *make_entry(struct mac_table *table, mac_key key, unsigned most)
 {
 	struct mac_entry *entry = mac_table_entry(table, key);
 
 	if (entry)
 		return entry;
-	if (table->live == MAC_TABLE_ENTRIES || !make_room(table))
+	if (table->live >= most || !make_room(table))
 		return NULL;
 	entry = bucket_of(table, key);
 	if (entry->key == 0)
@@ -99,7 +99,7 @@ int mac_table_fix(struct mac_table *table, const uint8_t address[6], struct port
 
 	if (entry && entry->port != port)
 		return -EEXIST;
-	entry = make_entry(table, key);
+	entry = make_entry(table, key, MAC_TABLE_ENTRIES);
 	if (!entry)
 		return -ENOSPC;
 	entry->port = port;
@@ -109,7 +109,7 @@ int mac_table_fix(struct mac_table *table, const uint8_t address[6], struct port
 
 bool mac_table_learn(struct mac_table *table, mac_key key, struct port *port, uint64_t now_ns)
 {
-	struct mac_entry *entry = make_entry(table, key);
+	struct mac_entry *entry = make_entry(table, key, MAC_TABLE_ENTRIES - MAC_TABLE_FIXED);
 
 	if (!entry)
 		return false;

@@ -18,6 +18,8 @@ struct port;
 /* Buckets, a power of two; entries are at most half as many. */
 #define MAC_TABLE_SIZE	  8192u
 #define MAC_TABLE_ENTRIES (MAC_TABLE_SIZE / 2)
+/* Learned ones leave room for so many: a card can be plugged in whatever guests make up. */
+#define MAC_TABLE_FIXED (MAC_TABLE_ENTRIES / 4)
 
 /* An address and its VLAN in one word, never 0. */
 typedef uint64_t mac_key;
@@ -32,13 +34,6 @@ static inline mac_key mac_key_of(const uint8_t address[6], unsigned vlan)
 	for (unsigned i = 0; i < 6; i++)
 		key = key << 8 | address[i];
 	return key << 12 | vlan;
-}
-
-static inline void mac_key_parts(mac_key key, uint8_t ret_address[6], uint16_t *ret_vlan)
-{
-	for (unsigned i = 0; i < 6; i++)
-		ret_address[i] = (uint8_t)(key >> (52 - 8 * i));
-	*ret_vlan = key & 0xfff;
 }
 
 struct mac_entry {

@@ -8,7 +8,6 @@
 #include "core/container.h"
 
 struct uplink {
-	struct port *port;
 	struct host_nic *nic;
 	void (*link_changed)(void *context);
 	void *context;
@@ -70,8 +69,6 @@ int vswitch_uplink_create(struct vswitch *vswitch, struct host_nic *nic, const s
 	error = port_create_uplink(vswitch, uplink, nic->sends.mtu, settings, ret_port);
 	if (error)
 		free(uplink);
-	else
-		uplink->port = *ret_port;
 	return error;
 }
 

@@ -27,7 +27,7 @@ const char *port_drop_text(enum port_drop drop)
 
 /* ---- switches ---- */
 
-int vswitch_create(const char *name, unsigned ageing_s, struct vswitch **ret_vswitch)
+int vswitch_create(unsigned ageing_s, struct vswitch **ret_vswitch)
 {
 	struct vswitch *vswitch = calloc(1, sizeof(*vswitch));
 	pthread_rwlockattr_t attributes;
@@ -35,9 +35,7 @@ int vswitch_create(const char *name, unsigned ageing_s, struct vswitch **ret_vsw
 	if (!vswitch)
 		return -ENOMEM;
 	vswitch->ageing_ns = (ageing_s ? ageing_s : VSWITCH_AGEING_S_DEFAULT) * NS_PER_S;
-	vswitch->name = strdup(name);
-	if (!vswitch->name || mac_table_init(&vswitch->table) != 0) {
-		free(vswitch->name);
+	if (mac_table_init(&vswitch->table) != 0) {
 		free(vswitch);
 		return -ENOMEM;
 	}
@@ -57,7 +55,6 @@ void vswitch_destroy(struct vswitch *vswitch)
 	assert(!vswitch->ports && !vswitch->uplink);
 	pthread_rwlock_destroy(&vswitch->lock);
 	mac_table_finish(&vswitch->table);
-	free(vswitch->name);
 	free(vswitch);
 }
 
@@ -72,23 +69,6 @@ void vswitch_age(struct vswitch *vswitch, uint64_t now_ns)
 	pthread_rwlock_wrlock(&vswitch->lock);
 	if (now_ns > vswitch->ageing_ns)
 		mac_table_age(&vswitch->table, now_ns - vswitch->ageing_ns, forgotten);
-	pthread_rwlock_unlock(&vswitch->lock);
-}
-
-void vswitch_addresses(struct vswitch *vswitch,
-		       void (*tell)(void *context, const struct vswitch_address *address), void *context)
-{
-	pthread_rwlock_wrlock(&vswitch->lock);
-	for (unsigned i = 0; i < MAC_TABLE_SIZE; i++) {
-		const struct mac_entry *entry = &vswitch->table.entries[i];
-		struct vswitch_address address = { .port = entry->port, .seen_ns = entry->seen_ns };
-
-		if (!entry->port)
-			continue;
-		mac_key_parts(entry->key, address.address, &address.vlan);
-		address.learned = address.vlan != MAC_ANY_VLAN;
-		tell(context, &address);
-	}
 	pthread_rwlock_unlock(&vswitch->lock);
 }
 

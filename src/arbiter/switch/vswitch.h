@@ -76,8 +76,8 @@ struct port_totals {
 /* Ageing of learned addresses that are silent, in seconds. */
 #define VSWITCH_AGEING_S_DEFAULT 300u
 
-/* Returns 0 or -ENOMEM. `ageing_s` 0: the default. `name` is copied. */
-int vswitch_create(const char *name, unsigned ageing_s, struct vswitch **ret_vswitch);
+/* Returns 0 or -ENOMEM. `ageing_s` 0: the default. */
+int vswitch_create(unsigned ageing_s, struct vswitch **ret_vswitch);
 /* It has no ports and no uplink any more. NULL is allowed. */
 void vswitch_destroy(struct vswitch *vswitch);
 
@@ -102,17 +102,6 @@ int vswitch_uplink_create(struct vswitch *vswitch, struct host_nic *nic, const s
 int vswitch_uplink_start(struct port *uplink, struct loop *loop);
 void vswitch_uplink_stop(struct port *uplink);
 
-/* A learned or fixed address, for display. */
-struct vswitch_address {
-	const struct port *port;
-	uint8_t address[FRAME_ADDRESS_BYTES];
-	uint16_t vlan;
-	bool learned;
-	uint64_t seen_ns;
-};
-/* Calls tell() for each; the switch is locked meanwhile, for writing. */
-void vswitch_addresses(struct vswitch *vswitch,
-		       void (*tell)(void *context, const struct vswitch_address *address), void *context);
 /* Forgets what is too old. Called now and then. */
 void vswitch_age(struct vswitch *vswitch, uint64_t now_ns);
 

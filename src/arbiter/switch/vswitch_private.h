@@ -26,7 +26,6 @@
 #define PORT_SINKS_MAX 64u
 
 struct vswitch {
-	char *name;
 	uint64_t ageing_ns;
 	/* Shared while frames are forwarded; alone for what changes below, and in ports but for their
 	 * counters. */

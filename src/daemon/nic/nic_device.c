@@ -42,7 +42,7 @@ static struct daemon_switch *open_switch(struct daemon *daemon, const struct con
 	struct daemon_switch *made = calloc(1, sizeof(*made)), **link = &daemon->switches;
 
 	if (!made ||
-	    vswitch_create(settings->object.name, (unsigned)settings->ageing_s, &made->vswitch) != 0) {
+	    vswitch_create((unsigned)settings->ageing_s, &made->vswitch) != 0) {
 		free(made);
 		return NULL;
 	}

@@ -37,7 +37,7 @@ static void begin(unsigned room)
 	link_changes = 0;
 	assert_int_equal(loop_create(&loop_options, &loop), 0);
 	assert_int_equal(nic_memory_open(&options, &nic), 0);
-	assert_int_equal(vswitch_create("lan", 0, &vswitch), 0);
+	assert_int_equal(vswitch_create(0, &vswitch), 0);
 	assert_int_equal(vswitch_uplink_create(vswitch, nic, &up, link_changed, NULL, &uplink), 0);
 	assert_int_equal(vswitch_uplink_start(uplink, loop), 0);
 	for (unsigned i = 0; i < 3; i++) {

@@ -21,7 +21,7 @@ static void begin(unsigned count, const struct port_settings *settings)
 	struct loop_options options = { .name = "test" };
 
 	assert_int_equal(loop_create(&options, &loop), 0);
-	assert_int_equal(vswitch_create("lan", 0, &vswitch), 0);
+	assert_int_equal(vswitch_create(0, &vswitch), 0);
 	for (unsigned i = 0; i < count; i++) {
 		struct port_settings usual = settings_of_card();
 
@@ -272,6 +272,42 @@ static void test_flood_limit(void **state)
 	end();
 }
 
+/* A frame that may have to be cut for every receiver counts as its segments. */
+static void test_flood_limit_counts_segments(void **state)
+{
+	/* Ethernet, IPv4 and UDP headers of a datagram to all, with the checksum left open. */
+	static const uint8_t head[] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0,  0,  0,	0,    8,  0,
+		0x45, 0,    0x03, 0xe8, 0,    0,    0, 0, 64, 17, 0,	0,    10, 0,
+		0,    1,    255,  255,	255,  255,  0, 1, 0,  2,  0x03, 0xd4, 0,  0,
+	};
+	struct port_settings settings[2] = { settings_of_card(), settings_of_card() };
+	uint8_t bytes[1014] = { 0 };
+	struct iovec iov = { bytes, sizeof(bytes) };
+	struct frame frame = {
+		.iov = &iov,
+		.iov_count = 1,
+		.bytes = sizeof(bytes),
+		.offload = { .flags = FRAME_CSUM_NEEDED,
+			     .gso_type = FRAME_GSO_UDP,
+			     .gso_bytes = 10,
+			     .csum_start = 34,
+			     .csum_offset = 6 },
+	};
+
+	memcpy(bytes, head, sizeof(head));
+	settings[0].flood_limit = 1000;
+	begin(2, settings);
+	loop_turn(loop, 0);
+	for (unsigned i = 0; i < 10; i++)
+		port_send(cards[0]->source, &frame, 1);
+	assert_int_equal(dropped(cards[0], PORT_DROP_MALFORMED), 0);
+	/* 102 tokens for a bucket of 100: the first one leaves a debt. */
+	assert_int_equal(cards[1]->count, 1);
+	assert_int_equal(dropped(cards[0], PORT_DROP_FLOOD), 9);
+	end();
+}
+
 static void test_between_bridges_only(void **state)
 {
 	static const uint8_t bpdu[6] = { 0x01, 0x80, 0xc2, 0, 0, 0 };
@@ -371,6 +407,7 @@ int main(void)
 		cmocka_unit_test(test_tags_from_guests),
 		cmocka_unit_test(test_promiscuous),
 		cmocka_unit_test(test_flood_limit),
+		cmocka_unit_test(test_flood_limit_counts_segments),
 		cmocka_unit_test(test_between_bridges_only),
 		cmocka_unit_test(test_batch),
 		cmocka_unit_test(test_no_buffers),

@@ -256,7 +256,7 @@ static void test_frames_between_workers(void **state)
 	uint64_t seed = test_seed("vswitch"), sent = 0, got = 0;
 	struct vswitch *vswitch;
 
-	assert_int_equal(vswitch_create("lan", 0, &vswitch), 0);
+	assert_int_equal(vswitch_create(0, &vswitch), 0);
 	start(vswitch, seed);
 	while (!all_done())
 		change(vswitch, &seed);
