@@ -111,6 +111,25 @@ int nic_tap_open(const struct nic_tap_options *options, struct host_nic **ret_ni
 /* The interface's name at present. Any thread. */
 void nic_tap_name(struct host_nic *nic, char name[NIC_NAME_BYTES]);
 
+/* ---- nic_packet.c: an interface that the host has, a physical card for one ---- */
+
+struct nic_packet_options {
+	const char *name;  /* of the interface, which carries Ethernet */
+	unsigned channels; /* 0: one */
+};
+
+/*
+ * The host keeps the interface and its own addresses on it; the NIC gets a copy of every frame that comes in,
+ * whomever it is for, and none of those that the host sends. The interface's state, address and MTU are left
+ * as they are. When it disappears, the NIC waits for one of the same name; with several channels, and when a
+ * channel that was closed is opened again, that needs CAP_NET_RAW, as opening the NIC does. No descriptors
+ * are handed over.
+ *
+ * Returns 0 and *ret_nic (closed with ops->close), or -errno: -EINVAL (name too long; too many channels; not
+ * Ethernet), -ENODEV (no such interface), -EPERM (no right to packet sockets), as socket(2) otherwise.
+ */
+int nic_packet_open(const struct nic_packet_options *options, struct host_nic **ret_nic);
+
 /* ---- nic_memory.c: the in-memory twin ---- */
 
 struct nic_memory_options {

@@ -142,13 +142,19 @@ static inline void port_finish(struct port *port)
 	port_drop(port);
 }
 
-static inline struct loop *nic_loop(void)
+/* By these clocks; NULL: the real ones. */
+static inline struct loop *nic_loop_by(const struct loop_clocks *clocks)
 {
-	struct loop_options options = { .name = "test" };
+	struct loop_options options = { .name = "test", .clocks = clocks };
 	struct loop *loop = NULL;
 
 	assert_int_equal(loop_create(&options, &loop), 0);
 	return loop;
+}
+
+static inline struct loop *nic_loop(void)
+{
+	return nic_loop_by(NULL);
 }
 
 /* A frame of bytes that tell its number, to a broadcast address and of an experimental type. */
