@@ -23,6 +23,15 @@ int command_disk_rename(struct cli *cli, const struct cli_command *command, int 
 int command_disk_delete(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* nic/nic_commands.c */
 int command_nic_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* nic/nic_link.c */
+int command_nic_link(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* nic/switch_commands.c */
+int command_switch_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_switch_show(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* nic/forward_commands.c */
+int command_forward_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_forward_add(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_forward_remove(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* disk/share_commands.c */
 int command_disk_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_guest_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);

@@ -25,6 +25,12 @@ static const char set_details[] =
 	"effect at\n"
 	"once, under running guests, and holds over restarts. Without settings, they are printed.";
 
+static const char forward_details[] =
+	"For switches with uplink = user. PROTOCOL is tcp or udp, HOST an address of the host (left out:\n"
+	"its loopback), GUEST the guest's address. IPv6 addresses stand in brackets. Example:\n"
+	"    viaduct forward add lan tcp:127.0.0.1:2222-10.0.2.15:22\n"
+	"It holds over restarts. Connections that were made before stay when it is removed.";
+
 const struct cli_command cli_commands[] = {
 	{ "status", "[--json]", "every guest and disk: connected, traffic, latency, errors", NULL,
 	  command_status },
@@ -48,6 +54,19 @@ const struct cli_command cli_commands[] = {
 	  "(default /etc/viaduct/viaduct.conf). Exit code 1 when anything is damaged.",
 	  command_pool_check },
 	{ "nic list", "[--json]", "the virtual network cards", NULL, command_nic_list },
+	{ "nic link", "GUEST/NIC up|down|default", "plugs a card's cable in or out, so to speak",
+	  "The guest sees its link go up or down at once. It holds over restarts; default is what the\n"
+	  "configuration says.",
+	  command_nic_link },
+	{ "switch list", "[--json]", "the virtual switches and their uplinks", NULL, command_switch_list },
+	{ "switch show", "SWITCH [--json]", "ports, counters, drops by reason, and addresses of a switch",
+	  "SENT is what came from the port, RECEIVED what went out to it.", command_switch_show },
+	{ "forward list", "[SWITCH] [--json]", "connections to the host that lead to a guest", NULL,
+	  command_forward_list },
+	{ "forward add", "SWITCH PROTOCOL:[HOST]:PORT-GUEST:PORT", "makes one, under running guests",
+	  forward_details, command_forward_add },
+	{ "forward remove", "SWITCH PROTOCOL:[HOST]:PORT-GUEST:PORT", "ends one", forward_details,
+	  command_forward_remove },
 	{ "disk list", "[--json]", "the virtual disks", NULL, command_disk_list },
 	{ "disk create", "GUEST/NAME --pool POOL --size SIZE", "makes a virtual disk; it reads as zeroes",
 	  "SIZE: bytes, or 512M, 8G, 1.5T (powers of 1024).", command_disk_create },
@@ -100,7 +119,7 @@ static void print_usage(FILE *out)
 {
 	fputs("usage: viaduct [--runtime-dir DIR] [--json] [--no-color] COMMAND …\n\n", out);
 	for (const struct cli_command *command = cli_commands; command->name; command++)
-		fprintf(out, "  %-12s %s\n", command->name, command->help);
+		fprintf(out, "  %-14s %s\n", command->name, command->help);
 	fputs("\n`viaduct help COMMAND` says more. The daemon is found in --runtime-dir, by default "
 	      "/run/viaduct\n"
 	      "or, for a plain user, $XDG_RUNTIME_DIR/viaduct.\n",

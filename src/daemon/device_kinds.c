@@ -4,6 +4,7 @@
 #include "daemon/device/device_kind.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/nic/nic_device.h"
+#include "daemon/nic/switch_config.h"
 
 const struct config_section *const config_sections[] = {
 	&config_section_daemon, &config_section_pool, &config_section_switch, &config_section_group,

@@ -256,14 +256,19 @@ static int open_everything(struct daemon *daemon, bool takeover, struct error *e
 	return code;
 }
 
-static int give_up_privileges(const struct daemon *daemon, struct error *error)
+static int give_up_privileges(struct daemon *daemon, struct error *error)
 {
 	const struct config_daemon *settings = config_daemon(daemon->config);
 	int code = privileges_drop(settings->user, settings->group, error);
+	bool internet = false;
 
-	if (!code && settings->sandbox)
-		code = privileges_sandbox(error);
-	return code;
+	for (unsigned i = 0; device_kinds[i]; i++)
+		if (device_kinds[i]->needs_internet && device_kinds[i]->needs_internet(daemon->config))
+			internet = true;
+	if (code || !settings->sandbox)
+		return code;
+	daemon->no_internet = !internet;
+	return privileges_sandbox(internet, error);
 }
 
 static void say_ready(const struct daemon *daemon)

@@ -128,6 +128,8 @@ static const char *const allowed[] = {
 	"recvfrom",
 	"sendmsg",
 	"recvmsg",
+	"sendmmsg",
+	"recvmmsg",
 	"getsockopt",
 	"setsockopt",
 	"getsockname",
@@ -192,7 +194,21 @@ static const char *const allowed[] = {
 	"getrusage",
 };
 
-static int add_rules(scmp_filter_ctx filter)
+/* Streams and datagrams of a family; a datagram socket may be one of pings. */
+static int allow_sockets(scmp_filter_ctx filter, int family)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_DGRAM };
+	int error = 0;
+
+	for (unsigned i = 0; !error && i < sizeof(types) / sizeof(types[0]); i++)
+		error = seccomp_rule_add(
+			filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, (uint64_t)family),
+			SCMP_A1(SCMP_CMP_MASKED_EQ, ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK),
+				(uint64_t)types[i]));
+	return error;
+}
+
+static int add_rules(scmp_filter_ctx filter, bool internet)
 {
 	int error = 0;
 
@@ -212,12 +228,16 @@ static int add_rules(scmp_filter_ctx filter)
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 					 SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	if (!error && internet)
+		error = allow_sockets(filter, AF_INET);
+	if (!error && internet)
+		error = allow_sockets(filter, AF_INET6);
 	return error;
 }
 
 #endif
 
-int privileges_sandbox(struct error *error)
+int privileges_sandbox(bool internet, struct error *error)
 {
 #if SANITIZED
 	log_info(NULL, "sandbox: not in a build with a sanitizer");
@@ -233,7 +253,7 @@ int privileges_sandbox(struct error *error)
 		return error_set(error, -ENOMEM, "out of memory");
 	code = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (!code)
-		code = add_rules(filter);
+		code = add_rules(filter, internet);
 	if (!code)
 		code = seccomp_load(filter);
 	seccomp_release(filter);

@@ -3,6 +3,8 @@
 #ifndef VIADUCT_DAEMON_PRIVILEGES_H
 #define VIADUCT_DAEMON_PRIVILEGES_H
 
+#include <stdbool.h>
+
 struct error;
 
 /*
@@ -12,9 +14,10 @@ struct error;
 int privileges_drop(const char *user, const char *group, struct error *error);
 
 /*
- * Forbids gaining privileges, and every system call that is not on the list: it answers EPERM. In builds
- * with a sanitizer nothing is forbidden, because their run-time needs more. Returns 0 or -errno with *error.
+ * Forbids gaining privileges, and every system call that is not on the list: it answers EPERM. New sockets
+ * are of the family AF_UNIX, with `internet` also UDP and TCP ones. In builds with a sanitizer nothing is
+ * forbidden, because their run-time needs more. Returns 0 or -errno with *error.
  */
-int privileges_sandbox(struct error *error);
+int privileges_sandbox(bool internet, struct error *error);
 
 #endif

@@ -101,6 +101,7 @@ def test_answers_are_as_documented(make_daemon, tmp_path):
         if "get" not in item or path == "/metrics":
             continue
         url = path.replace("{pool}", "main").replace("{guest}", "alice").replace("{name}", "root")
+        url = url.replace("{switch}", "lan")
         for kind in ("disk", "nic") if "{kind}" in url else ("disk",):
             status, answer = daemon.api("GET", url.replace("{group}", "gold").replace("{kind}", kind))
             assert status == 200

@@ -72,6 +72,26 @@ void vswitch_age(struct vswitch *vswitch, uint64_t now_ns)
 	pthread_rwlock_unlock(&vswitch->lock);
 }
 
+void vswitch_each_address(struct vswitch *vswitch,
+			  void (*each)(void *context, const struct vswitch_address *address), void *context)
+{
+	pthread_rwlock_rdlock(&vswitch->lock);
+	for (unsigned i = 0; i < MAC_TABLE_SIZE; i++) {
+		const struct mac_entry *entry = &vswitch->table.entries[i];
+		struct vswitch_address address = { .port = entry->port };
+
+		if (!entry->port)
+			continue;
+		for (unsigned byte = 0; byte < FRAME_ADDRESS_BYTES; byte++)
+			address.address[byte] = (uint8_t)(entry->key >> (12 + 8 * (5 - byte)));
+		address.seen_ns = __atomic_load_n(&entry->seen_ns, __ATOMIC_RELAXED);
+		address.learned = address.seen_ns != UINT64_MAX;
+		address.vlan = address.learned ? entry->key & 4095 : 0;
+		each(context, &address);
+	}
+	pthread_rwlock_unlock(&vswitch->lock);
+}
+
 /* ---- ports ---- */
 
 /* With the lock held alone. */

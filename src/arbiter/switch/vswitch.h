@@ -102,6 +102,18 @@ int vswitch_uplink_create(struct vswitch *vswitch, struct host_nic *nic, const s
 int vswitch_uplink_start(struct port *uplink, struct loop *loop);
 void vswitch_uplink_stop(struct port *uplink);
 
+/* An address that the switch knows. */
+struct vswitch_address {
+	uint8_t address[FRAME_ADDRESS_BYTES];
+	uint16_t vlan; /* of a learned one: 0: no VLAN */
+	bool learned;  /* else a card's own, in every VLAN */
+	const struct port *port;
+	uint64_t seen_ns; /* learned: when a frame came from there last */
+};
+/* Tells of all, in no order. each() takes no lock of the switch, as its functions do, and is quick. */
+void vswitch_each_address(struct vswitch *vswitch,
+			  void (*each)(void *context, const struct vswitch_address *address), void *context);
+
 /* Forgets what is too old. Called now and then. */
 void vswitch_age(struct vswitch *vswitch, uint64_t now_ns);
 

@@ -13,6 +13,7 @@
 #include "daemon/device/device.h"
 #include "daemon/device/reload.h"
 #include "daemon/disk/disk_device.h"
+#include "daemon/nic/switch.h"
 
 /* ---- responses ---- */
 
@@ -162,6 +163,36 @@ static void delete_disk(struct route_call *call, struct api_response *response)
 	api_disks_delete(call->daemon, call->device_name, response);
 }
 
+static void patch_nic(struct route_call *call, struct api_response *response)
+{
+	api_nic_change(call->daemon, call->device_name, call->request, response);
+}
+
+static void get_switches(struct route_call *call, struct api_response *response)
+{
+	api_respond_json(response, 200, json_pack("{s:o}", "switches", switches_json(call->daemon)));
+}
+
+static void get_switch(struct route_call *call, struct api_response *response)
+{
+	api_switch_get(call->daemon, call->names[0], response);
+}
+
+static void get_forwards(struct route_call *call, struct api_response *response)
+{
+	api_forwards_get(call->daemon, call->names[0], response);
+}
+
+static void post_forwards(struct route_call *call, struct api_response *response)
+{
+	api_forwards_change(call->daemon, call->names[0], true, call->request, response);
+}
+
+static void delete_forwards(struct route_call *call, struct api_response *response)
+{
+	api_forwards_change(call->daemon, call->names[0], false, call->request, response);
+}
+
 static void get_guests(struct route_call *call, struct api_response *response)
 {
 	api_respond_json(response, 200, api_guests_json(call->daemon));
@@ -255,6 +286,12 @@ static const struct route {
 	{ "/v1/disks/*/*", "GET", get_disk },
 	{ "/v1/disks/*/*", "PATCH", patch_disk },
 	{ "/v1/disks/*/*", "DELETE", delete_disk },
+	{ "/v1/nics/*/*", "PATCH", patch_nic },
+	{ "/v1/switches", "GET", get_switches },
+	{ "/v1/switches/*", "GET", get_switch },
+	{ "/v1/switches/*/forwards", "GET", get_forwards },
+	{ "/v1/switches/*/forwards", "POST", post_forwards },
+	{ "/v1/switches/*/forwards", "DELETE", delete_forwards },
 	{ "/v1/guests", "GET", get_guests },
 	{ "/v1/guests/*", "GET", get_guest },
 	{ "/v1/guests/*", "PATCH", patch_guest },
@@ -302,15 +339,15 @@ static bool match(const char *pattern, const char *path, struct route_call *call
 }
 
 /* For the Allow header of a 405: what routes[] has for this path. */
-static const char *allowed_methods(const char *path)
+static void list_methods(const char *path, char *ret_methods, size_t size)
 {
-	if (strcmp(path, "/v1/disks") == 0)
-		return "GET, POST";
-	if (strcmp(path, "/v1/disks/*/*") == 0)
-		return "GET, PATCH, DELETE";
-	if (strcmp(path, "/v1/guests/*") == 0 || strcmp(path, "/v1/groups/*") == 0)
-		return "GET, PATCH";
-	return strcmp(path, "/v1/reload") == 0 ? "POST" : "GET";
+	size_t used = 0;
+
+	for (const struct route *route = routes; route < routes + ROUTES; route++)
+		if (strcmp(route->path, path) == 0)
+			used += (size_t)snprintf(ret_methods + used, size - used, "%s%s", used ? ", " : "",
+						 route->method);
+	assert(used < size);
 }
 
 void api_dispatch(struct daemon *daemon, const struct api_request *request, struct api_response *ret_response)
@@ -337,13 +374,13 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request, stru
 		other = route;
 	}
 	if (other) {
+		list_methods(other->path, ret_response->allow, sizeof(ret_response->allow));
 		api_respond_error(ret_response, 405, "%.16s is not possible here; possible: %s",
-				  request->method, allowed_methods(other->path));
-		ret_response->allow = allowed_methods(other->path);
+				  request->method, ret_response->allow);
 		return;
 	}
 	api_respond_error(ret_response, 404,
 			  "there is nothing at %.200s; see /v1/status, /v1/devices, /v1/pools, /v1/disks, "
-			  "/v1/guests, /v1/groups, /v1/reload, /metrics",
+			  "/v1/switches, /v1/guests, /v1/groups, /v1/reload, /metrics",
 			  request->path);
 }

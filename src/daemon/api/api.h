@@ -33,7 +33,7 @@ struct api_request {
 struct api_response {
 	unsigned status;
 	const char *content_type;
-	const char *allow;	/* of a 405: the methods there are; else NULL */
+	char allow[32];		/* of a 405: the methods there are; else "" */
 	char *body;		/* malloc'ed; NULL when out of memory: answer 500 */
 	size_t body_length;
 };
@@ -85,6 +85,15 @@ void api_disks_create(struct daemon *daemon, const struct api_request *request,
 void api_disks_change(struct daemon *daemon, const char *name, const struct api_request *request,
 		      struct api_response *response);
 void api_disks_delete(struct daemon *daemon, const char *name, struct api_response *response);
+
+/* Handlers of /v1/switches and of PATCH on /v1/nics. */
+void api_switch_get(struct daemon *daemon, const char *name, struct api_response *response);
+void api_forwards_get(struct daemon *daemon, const char *name, struct api_response *response);
+/* `add`: else removes. */
+void api_forwards_change(struct daemon *daemon, const char *name, bool add, const struct api_request *request,
+			 struct api_response *response);
+void api_nic_change(struct daemon *daemon, const char *name, const struct api_request *request,
+		    struct api_response *response);
 
 /* Handlers of PATCH on /v1/guests and /v1/groups. */
 void api_guests_change(struct daemon *daemon, const char *name, const struct api_request *request,

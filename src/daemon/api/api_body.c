@@ -43,7 +43,17 @@ static const char *type_name(const struct api_field *field)
 {
 	if (field->type == JSON_STRING)
 		return "a string";
+	if (field->type == JSON_TRUE)
+		return field->nullable ? "true, false, or null for what the configuration says"
+				       : "true or false";
 	return field->nullable ? "a whole number, or null for what the configuration says" : "a whole number";
+}
+
+static bool has_type(const json_t *value, const struct api_field *field)
+{
+	if (json_is_null(value))
+		return field->nullable;
+	return field->type == JSON_TRUE ? json_is_boolean(value) : json_typeof(value) == field->type;
 }
 
 static bool check_fields(json_t *body, const struct api_field *fields, unsigned count,
@@ -61,7 +71,7 @@ static bool check_fields(json_t *body, const struct api_field *fields, unsigned 
 			refuse_unknown(key, fields, count, response);
 			return false;
 		}
-		if (json_typeof(value) != fields[i].type && !(fields[i].nullable && json_is_null(value))) {
+		if (!has_type(value, &fields[i])) {
 			api_respond_error(response, 400, "%s must be %s", fields[i].name,
 					  type_name(&fields[i]));
 			return false;

@@ -73,7 +73,7 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, struct a
 		return MHD_NO;
 	MHD_add_response_header(out, MHD_HTTP_HEADER_CONTENT_TYPE,
 				response->content_type ? response->content_type : "application/json");
-	if (response->allow)
+	if (response->allow[0])
 		MHD_add_response_header(out, MHD_HTTP_HEADER_ALLOW, response->allow);
 	result = MHD_queue_response(connection, response->body ? response->status : 500, out);
 	MHD_destroy_response(out);

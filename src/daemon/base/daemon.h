@@ -61,6 +61,7 @@ struct daemon {
 	int api_fd;				/* the API's listening socket; the API owns it. -1: none */
 	bool serving;				/* the start is over */
 	bool stopping;
+	bool no_internet;			/* the sandbox allows no UDP and TCP sockets */
 	bool suspended;				/* a takeover is under way: pools may be closed */
 	uint64_t started_ns;
 	unsigned reloads;
@@ -72,6 +73,7 @@ struct daemon {
 	struct share_gate *gates;		/* share/ */
 	struct daemon_pool *pools;		/* disk/ */
 	struct daemon_switch *switches;		/* nic/ */
+	struct json_t *network_state;		/* nic/: set at run time */
 	struct api *api;			/* api/ */
 	struct takeover *takeover;		/* device/ */
 

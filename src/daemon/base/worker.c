@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -68,6 +69,33 @@ void worker_set_spin(struct worker *worker, uint64_t spin_max_ns)
 	__atomic_store_n(&worker->spin_max_ns, spin_max_ns, __ATOMIC_RELAXED);
 	if (!__atomic_exchange_n(&worker->spin_posted, true, __ATOMIC_ACQ_REL))
 		loop_post(worker->loop, &worker->spin_message);
+}
+
+struct worker_errand {
+	struct loop_message message;
+	void (*run)(void *context);
+	void *context;
+	sem_t done;
+};
+
+static void run_errand(struct loop_message *message)
+{
+	struct worker_errand *errand = container_of(message, struct worker_errand, message);
+
+	errand->run(errand->context);
+	sem_post(&errand->done);
+}
+
+void worker_call(struct worker *worker, void (*run)(void *context), void *context)
+{
+	struct worker_errand errand = { .message.run = run_errand, .run = run, .context = context };
+
+	assert(worker->running);
+	sem_init(&errand.done, 0, 0);
+	loop_post(worker->loop, &errand.message);
+	while (sem_wait(&errand.done) < 0)
+		;
+	sem_destroy(&errand.done);
 }
 
 int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns)

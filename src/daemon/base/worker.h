@@ -31,6 +31,12 @@ int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns);
 /* Control thread: changes the bound of the busy wait. */
 void worker_set_spin(struct worker *worker, uint64_t spin_max_ns);
 
+/*
+ * Runs run(context) on the worker's thread, between what else it does, and waits for its end. Control thread;
+ * workers never wait for that.
+ */
+void worker_call(struct worker *worker, void (*run)(void *context), void *context);
+
 /* Stops the loop, joins the thread, frees the loop. Nothing uses the loop any more. Zeroed is allowed. */
 void worker_stop(struct worker *worker);
 

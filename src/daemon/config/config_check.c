@@ -17,11 +17,13 @@ unsigned config_line_of(const struct config_object *object, const char *key, con
 	return object->line;
 }
 
-static bool given(const struct config_object *object, const char *key)
+bool config_given(const struct config_object *object, const char *key)
 {
-	const char *file;
-
-	return config_line_of(object, key, &file) != object->line;
+	for (unsigned i = 0; i < object->section->key_count; i++) {
+		if (strcmp(object->section->keys[i].name, key) == 0)
+			return object->key_line[i] > 0;
+	}
+	return false;
 }
 
 static const char *nearest_name(const struct config_object *list, const char *name)
@@ -41,11 +43,11 @@ void config_check_pool(const struct config *config, const struct config_object *
 	char title[CONFIG_TITLE_SIZE];
 
 	config_title(object, title);
-	if (!pool->path && !given(object, "path"))
+	if (!pool->path && !config_given(object, "path"))
 		config_message(messages, object->file, object->line,
 			       "%s has no path; add for example path = /var/lib/viaduct/%s.pool", title,
 			       object->name);
-	if (pool->path && strncmp(pool->path, "/dev/", 5) != 0 && !given(object, "size"))
+	if (pool->path && strncmp(pool->path, "/dev/", 5) != 0 && !config_given(object, "size"))
 		config_message(messages, object->file, object->line,
 			       "%s has no size; add for example size = 8G", title);
 }
@@ -125,10 +127,10 @@ static void check_disk_pool(const struct config *config, const struct config_dis
 			       disk->pool, title, near ? "did you mean pool = " : "add a section [pool ",
 			       near ? near : disk->pool, near ? "?" : "]");
 	}
-	if (!given(&disk->object, "size"))
+	if (!config_given(&disk->object, "size"))
 		config_message(messages, disk->object.file, disk->object.line,
 			       "%s has no size; add for example size = 4G", title);
-	if (given(&disk->object, "cache")) {
+	if (config_given(&disk->object, "cache")) {
 		line = config_line_of(&disk->object, "cache", &file);
 		config_message(messages, file, line,
 			       "cache belongs to the pool of %s; set it in [pool %s] and take it out here",
@@ -145,19 +147,19 @@ void config_check_disk(const struct config *config, const struct config_object *
 	unsigned line;
 
 	config_title(object, title);
-	if (given(object, "pool") && given(object, "path")) {
+	if (config_given(object, "pool") && config_given(object, "path")) {
 		line = config_line_of(object, "path", &file);
 		config_message(messages, file, line,
 			       "%s has both pool and path; keep pool for a part of a pool, or path for a "
 			       "file of its own",
 			       title);
-	} else if (!given(object, "pool") && !given(object, "path")) {
+	} else if (!config_given(object, "pool") && !config_given(object, "path")) {
 		config_message(messages, object->file, object->line,
 			       "%s has neither pool nor path; add for example pool = main", title);
-	} else if (given(object, "pool")) {
+	} else if (config_given(object, "pool")) {
 		if (disk->pool)
 			check_disk_pool(config, disk, messages);
-	} else if (given(object, "size")) {
+	} else if (config_given(object, "size")) {
 		line = config_line_of(object, "size", &file);
 		config_message(messages, file, line,
 			       "size does not go with path: %s is as large as its file; take size out",
@@ -171,7 +173,7 @@ static void check_two_sockets(const struct config_object *object, struct config_
 	const char *file;
 	unsigned line;
 
-	if (!given(object, "socket") || !given(object, "connect"))
+	if (!config_given(object, "socket") || !config_given(object, "connect"))
 		return;
 	line = config_line_of(object, "connect", &file);
 	config_message(messages, file, line,
@@ -192,7 +194,7 @@ static void check_socket(const struct config *config, const struct config_object
 			 struct config_messages *messages)
 {
 	const char *mine = socket_of(device), *file;
-	unsigned line = config_line_of(device, given(device, "socket") ? "socket" : "connect", &file);
+	unsigned line = config_line_of(device, config_given(device, "socket") ? "socket" : "connect", &file);
 	char title[CONFIG_TITLE_SIZE];
 
 	for (unsigned i = 0; config_sections[i]; i++) {

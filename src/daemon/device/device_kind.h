@@ -48,6 +48,8 @@ struct device_kind {
 	 * NULL.
 	 */
 	void (*reload)(struct daemon *daemon, const struct config *old, struct change_report *report);
+	/* Does it open UDP and TCP sockets after the start, for what the configuration says? NULL: never. */
+	bool (*needs_internet)(const struct config *config);
 	/* Metrics of its own, in Prometheus' text format; those of endpoints are told for all kinds. */
 	void (*print_metrics)(struct daemon *daemon, FILE *out);
 

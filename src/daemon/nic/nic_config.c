@@ -1,42 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/nic/nic_config.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/crc32c.h"
-#include "daemon/config/config_values.h"
+#include "daemon/nic/switch_config.h"
 #include "devices/nic/virtio_net.h"
 
-#define MTU_MIN	      68
-#define MTU_MAX	      65535
-#define FLOOD_MAX     10000000
-#define TEXT_PART_MAX 64u
+#define MTU_MIN	  68
+#define MTU_MAX	  65535
+#define FLOOD_MAX 10000000
 
-/* ---- texts ---- */
-
-bool nic_parse_mac(const char *text, uint8_t ret_address[FRAME_ADDRESS_BYTES])
-{
-	static const uint8_t none[FRAME_ADDRESS_BYTES];
-	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-	uint8_t address[FRAME_ADDRESS_BYTES];
-
-	for (unsigned i = 0; i < FRAME_ADDRESS_BYTES; i++, text += 3) {
-		const char *high = text[0] ? strchr(digits, text[0]) : NULL;
-		const char *low = high && text[1] ? strchr(digits, text[1]) : NULL;
-
-		if (!low || text[2] != (i == FRAME_ADDRESS_BYTES - 1 ? '\0' : ':'))
-			return false;
-		address[i] = (uint8_t)((high - digits) % 16 << 4 | (low - digits) % 16);
-	}
-	if (address[0] & 1 || memcmp(address, none, sizeof(none)) == 0)
-		return false;
-	memcpy(ret_address, address, sizeof(address));
-	return true;
-}
+/* ---- what the texts mean ---- */
 
 void nic_address(const char *name, const struct config_nic *settings,
 		 uint8_t ret_address[FRAME_ADDRESS_BYTES])
@@ -53,92 +31,6 @@ void nic_address(const char *name, const struct config_nic *settings,
 		memcpy(ret_address + 2, &one, sizeof(one));
 	}
 	assert(parsed);
-}
-
-/* Cuts the next part off a list with commas; *list is NULL after the last. False: it is empty or too long. */
-static bool next_part(const char **list, char part[TEXT_PART_MAX])
-{
-	size_t length = strcspn(*list, ",");
-	const char *begin = *list;
-
-	*list = begin[length] == ',' ? begin + length + 1 : NULL;
-	while (length > 0 && *begin == ' ') {
-		begin++;
-		length--;
-	}
-	while (length > 0 && begin[length - 1] == ' ')
-		length--;
-	if (length == 0 || length >= TEXT_PART_MAX)
-		return false;
-	memcpy(part, begin, length);
-	part[length] = '\0';
-	return true;
-}
-
-bool nic_parse_vlans(const char *text, uint64_t ret_vlans[4096 / 64])
-{
-	uint64_t vlans[4096 / 64] = { 0 }, first, last;
-	char part[TEXT_PART_MAX], *dash;
-
-	do {
-		if (!next_part(&text, part))
-			return false;
-		dash = strchr(part, '-');
-		if (dash)
-			*dash++ = '\0';
-		if (value_parse_number(part, &first) != 0 ||
-		    value_parse_number(dash ? dash : part, &last) != 0 || first < 1 || last < first ||
-		    last > 4094)
-			return false;
-		for (uint64_t vlan = first; vlan <= last; vlan++)
-			vlans[vlan / 64] |= 1ull << vlan % 64;
-	} while (text);
-	memcpy(ret_vlans, vlans, sizeof(vlans));
-	return true;
-}
-
-static bool parse_prefix(char *text, struct ip_prefix *ret_prefix)
-{
-	char *slash = strchr(text, '/');
-	struct ip_prefix prefix = { .bits = 0 };
-	uint64_t bits;
-
-	if (slash)
-		*slash++ = '\0';
-	if (inet_pton(AF_INET, text, prefix.address + 12) == 1) {
-		prefix.address[10] = prefix.address[11] = 0xff;
-		bits = 32;
-	} else if (inet_pton(AF_INET6, text, prefix.address) == 1) {
-		bits = 128;
-	} else {
-		return false;
-	}
-	if (slash) {
-		uint64_t most = bits;
-
-		if (value_parse_number(slash, &bits) != 0 || bits > most)
-			return false;
-		bits += 128 - most;
-	} else {
-		bits = 128;
-	}
-	prefix.bits = (uint8_t)bits;
-	*ret_prefix = prefix;
-	return true;
-}
-
-bool nic_parse_ips(const char *text, struct ip_prefix ret_prefixes[PORT_ALLOWED_MAX], unsigned *ret_count)
-{
-	char part[TEXT_PART_MAX];
-	unsigned count = 0;
-
-	do {
-		if (count == PORT_ALLOWED_MAX || !next_part(&text, part) ||
-		    !parse_prefix(part, &ret_prefixes[count++]))
-			return false;
-	} while (text);
-	*ret_count = count;
-	return true;
 }
 
 struct port_settings nic_port_settings(const struct config_nic *settings)
@@ -251,15 +143,6 @@ static void check_nic(const struct config *config, const struct config_object *o
 	check_address(config, nic, messages);
 }
 
-static void check_switch(const struct config *config, const struct config_object *object,
-			 struct config_messages *messages)
-{
-	const struct config_switch *vswitch = (const struct config_switch *)object;
-
-	if (vswitch->uplink && strcmp(vswitch->uplink, "none") != 0)
-		complain(object, "uplink", messages, vswitch->uplink, "is no uplink: give none");
-}
-
 /* ---- the tables ---- */
 
 #define TEXT(field, key, ...)                                                                                \
@@ -271,21 +154,6 @@ static void check_switch(const struct config *config, const struct config_object
 		.name = #field, .type = CONFIG_BOOLEAN, .offset = offsetof(struct config_nic, field),        \
 		.initial = value, __VA_ARGS__                                                                \
 	}
-
-static const struct config_key switch_keys[] = {
-	{ .name = "uplink",
-	  .type = CONFIG_TEXT,
-	  .offset = offsetof(struct config_switch, uplink),
-	  .initial = "none",
-	  .help = "The way to the world. none: the guests are among themselves." },
-	{ .name = "ageing",
-	  .type = CONFIG_NUMBER,
-	  .offset = offsetof(struct config_switch, ageing_s),
-	  .minimum = 10,
-	  .maximum = 1000000,
-	  .initial = "300",
-	  .help = "Seconds after which a learned address that is silent is forgotten." },
-};
 
 static const struct config_key nic_keys[] = {
 	TEXT(vswitch, "switch", .help = "Switch that the card is plugged into. Required."),
@@ -346,17 +214,6 @@ static const struct config_key nic_keys[] = {
 };
 
 static_assert(sizeof(nic_keys) / sizeof(nic_keys[0]) <= CONFIG_KEYS_MAX, "struct config_object has room");
-
-const struct config_section config_section_switch = {
-	.name = "switch",
-	.naming = CONFIG_NAMED,
-	.example = "[switch lan]",
-	.object_bytes = sizeof(struct config_switch),
-	.keys = switch_keys,
-	.key_count = sizeof(switch_keys) / sizeof(switch_keys[0]),
-	.help = "A virtual switch, and the physical card that it is connected to the world with.",
-	.check = check_switch,
-};
 
 const struct config_section config_section_nic = {
 	.name = "nic",

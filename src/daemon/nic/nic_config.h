@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The sections [switch NAME] and [nic GUEST/NAME], and what their texts mean. */
+/* The section [nic GUEST/NAME]. */
 #ifndef VIADUCT_DAEMON_NIC_NIC_CONFIG_H
 #define VIADUCT_DAEMON_NIC_NIC_CONFIG_H
 
 #include "arbiter/switch/vswitch.h"
 #include "daemon/config/config.h"
+#include "daemon/nic/nic_text.h"
 
-extern const struct config_section config_section_switch, config_section_nic;
-
-struct config_switch {
-	struct config_object object;
-	char *uplink; /* "none", … */
-	uint64_t ageing_s;
-};
+extern const struct config_section config_section_nic;
 
 struct config_nic {
 	union {
@@ -30,15 +25,9 @@ struct config_nic {
 	char *allowed_ips; /* NULL: any; "192.0.2.1, 2001:db8::/64" */
 };
 
-/* "52:54:00:12:34:56". False: it is no unicast address. */
-bool nic_parse_mac(const char *text, uint8_t ret_address[FRAME_ADDRESS_BYTES]);
 /* The address of a card: as configured, or locally administered, always the same for one name. */
 void nic_address(const char *name, const struct config_nic *settings,
 		 uint8_t ret_address[FRAME_ADDRESS_BYTES]);
-/* VLANs and ranges of them, 1 to 4094. */
-bool nic_parse_vlans(const char *text, uint64_t ret_vlans[4096 / 64]);
-/* Addresses and networks. False: one is neither, or there are more than PORT_ALLOWED_MAX. */
-bool nic_parse_ips(const char *text, struct ip_prefix ret_prefixes[PORT_ALLOWED_MAX], unsigned *ret_count);
 
 /* What the switch is told; NULL: the defaults. The texts were checked. */
 struct port_settings nic_port_settings(const struct config_nic *settings);

@@ -7,85 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/clock.h"
 #include "core/log.h"
 #include "daemon/device/report.h"
+#include "daemon/nic/switch.h"
 #include "devices/nic/virtio_net.h"
 #include "devices/nic/virtio_net_format.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/virtio/virtqueue.h"
 
-#define AGEING_LOOK_NS (5 * NS_PER_S)
-
-/* ---- switches ---- */
-
-struct daemon_switch *daemon_switch_find(const struct daemon *daemon, const char *name)
-{
-	struct daemon_switch *found = daemon->switches;
-
-	while (found && strcmp(found->name, name) != 0)
-		found = found->next;
-	return found;
-}
-
-static void age(struct loop_timer *timer)
-{
-	struct daemon_switch *aged = container_of(timer, struct daemon_switch, ageing);
-	uint64_t now_ns = clock_now_ns();
-
-	vswitch_age(aged->vswitch, now_ns);
-	loop_timer_start(aged->daemon->control, &aged->ageing, now_ns + AGEING_LOOK_NS);
-}
-
-static struct daemon_switch *open_switch(struct daemon *daemon, const struct config_switch *settings)
-{
-	struct daemon_switch *made = calloc(1, sizeof(*made)), **link = &daemon->switches;
-
-	if (!made ||
-	    vswitch_create((unsigned)settings->ageing_s, &made->vswitch) != 0) {
-		free(made);
-		return NULL;
-	}
-	made->daemon = daemon;
-	made->first_worker = daemon->next_worker++;
-	made->ageing.expired = age;
-	snprintf(made->name, sizeof(made->name), "%s", settings->object.name);
-	while (*link)
-		link = &(*link)->next;
-	*link = made;
-	loop_timer_start(daemon->control, &made->ageing, clock_now_ns() + AGEING_LOOK_NS);
-	return made;
-}
-
-static void close_switch(struct daemon_switch *closed)
-{
-	struct daemon_switch **link = &closed->daemon->switches;
-
-	assert(closed->cards == 0);
-	while (*link != closed)
-		link = &(*link)->next;
-	*link = closed->next;
-	loop_timer_stop(closed->daemon->control, &closed->ageing);
-	vswitch_destroy(closed->vswitch);
-	free(closed);
-}
-
-static void open_switches(struct daemon *daemon)
-{
-	config_for_each(config_list(daemon->config, &config_section_switch), config_switch, settings)
-	{
-		if (!open_switch(daemon, settings))
-			log_error(NULL, "switch %s: out of memory", settings->object.name);
-	}
-}
-
-static void close_switches(struct daemon *daemon)
-{
-	while (daemon->switches)
-		close_switch(daemon->switches);
-}
-
 /* ---- cards ---- */
+
+/* What was set at run time comes first. */
+static struct port_settings effective_settings(const struct daemon *daemon, const struct config_nic *settings)
+{
+	struct port_settings effective = nic_port_settings(settings);
+	enum link_choice link = network_state_link(daemon, settings->object.name);
+
+	if (link != LINK_AS_CONFIGURED)
+		effective.link = link == LINK_UP;
+	return effective;
+}
 
 static void configure(struct device *device, const struct config_object *object)
 {
@@ -103,7 +44,7 @@ static void configure(struct device *device, const struct config_object *object)
 	nic->checksum = settings->checksum;
 	nic->tso = settings->checksum && settings->tso;
 	nic->uso = settings->checksum && settings->uso;
-	nic->settings = nic_port_settings(settings);
+	nic->settings = effective_settings(device->daemon, settings);
 }
 
 static uint64_t features_off(const struct nic_device *nic)
@@ -189,9 +130,30 @@ static void open_nics(struct daemon *daemon)
 		else
 			log_error(NULL, "%s: out of memory", object->name);
 	}
+	switches_start(daemon);
 }
 
-/* ---- reload ---- */
+/* ---- changes under a running guest ---- */
+
+static void apply_settings(struct nic_device *nic, const struct port_settings *settings)
+{
+	nic->settings = *settings;
+	if (!nic->port)
+		return;
+	port_set(nic->port, settings);
+	device_config_changed(&nic->base);
+}
+
+void nic_set_link(struct nic_device *nic, enum link_choice choice)
+{
+	const struct config_object *section = device_settings(&nic->base);
+	struct port_settings settings = nic->settings;
+
+	network_state_set_link(nic->base.daemon, nic->base.name, choice);
+	if (section)
+		settings = effective_settings(nic->base.daemon, (const struct config_nic *)section);
+	apply_settings(nic, &settings);
+}
 
 static void apply_live(struct daemon *daemon, const struct config *old, struct change_report *report)
 {
@@ -205,40 +167,40 @@ static void apply_live(struct daemon *daemon, const struct config *old, struct c
 
 		if (!now || !before || !nic->port)
 			continue;
-		settings = nic_port_settings((const struct config_nic *)now);
+		settings = effective_settings(daemon, (const struct config_nic *)now);
 		if (nic_same_settings(&settings, &nic->settings))
 			continue;
-		nic->settings = settings;
-		port_set(nic->port, &settings);
-		device_config_changed(device);
+		apply_settings(nic, &settings);
 		report_applied(report, "nic %s: its port was changed", device->name);
 	}
 }
 
 static void reload(struct daemon *daemon, const struct config *old, struct change_report *report)
 {
-	config_for_each(config_list(daemon->config, &config_section_switch), config_switch, settings)
-	{
-		if (daemon_switch_find(daemon, settings->object.name))
-			continue;
-		if (open_switch(daemon, settings))
-			report_applied(report, "switch %s: added", settings->object.name);
-		else
-			report_refused(report, "switch %s: out of memory", settings->object.name);
-	}
+	switches_reload(daemon, old, report);
 	devices_reload(daemon, &nic_device_kind, old, report);
 	apply_live(daemon, old, report);
-	for (struct daemon_switch *plugged = daemon->switches, *next; plugged; plugged = next) {
-		next = plugged->next;
-		if (config_find(config_list(daemon->config, &config_section_switch), plugged->name))
-			continue;
-		if (plugged->cards > 0) {
-			report_refused(report, "switch %s: goes when its last card has gone", plugged->name);
-			continue;
-		}
-		report_applied(report, "switch %s: removed", plugged->name);
-		close_switch(plugged);
-	}
+	switches_remove(daemon, report);
+}
+
+/* ---- the kind ---- */
+
+static void open_resources(struct daemon *daemon)
+{
+	network_state_load(daemon);
+	switches_open(daemon);
+}
+
+static void print_metrics(struct daemon *daemon, FILE *out)
+{
+	nics_print_metrics(daemon, out);
+	switches_print_metrics(daemon, out);
+}
+
+static void close_resources(struct daemon *daemon)
+{
+	switches_close(daemon);
+	network_state_free(daemon);
 }
 
 const struct device_kind nic_device_kind = {
@@ -246,11 +208,16 @@ const struct device_kind nic_device_kind = {
 	.section = &config_section_nic,
 	.device_bytes = sizeof(struct nic_device),
 	.queues_together = 2,
-	.open_resources = open_switches,
+	.open_resources = open_resources,
 	.open_devices = open_nics,
-	.close_resources = close_switches,
+	.close_resources = close_resources,
+	.release = switches_release,
+	.reclaim = switches_reclaim,
+	.hand_over = switches_hand_over,
 	.reload = reload,
-	.print_metrics = nics_print_metrics,
+	.needs_internet = switches_need_internet,
+	.print_metrics = print_metrics,
+	.plan = switches_plan,
 	.configure = configure,
 	.open = open_nic,
 	.endpoint_create = endpoint_create,

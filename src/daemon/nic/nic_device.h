@@ -1,33 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Virtual network cards and the switches that they are plugged into. Control thread.
+ * Virtual network cards, plugged into switches (switch.h). Control thread.
  *
- *   nic_config.c   the sections [switch] and [nic]
- *   nic_device.c   the kind: cards, and its place in the daemon's life
- *   nic_report.c   what is told of cards and switches: status, metrics
+ *   nic_text.c        what users write: addresses, VLANs, uplinks, forwards
+ *   nic_config.c      the section [nic]
+ *   nic_device.c      the kind: cards, and its place in the daemon's life
+ *   network_state.c   what was set at run time
+ *   nic_report.c      what is told of cards: status, metrics
  */
 #ifndef VIADUCT_DAEMON_NIC_NIC_DEVICE_H
 #define VIADUCT_DAEMON_NIC_NIC_DEVICE_H
 
 #include "core/container.h"
-#include "core/loop.h"
 #include "daemon/device/device.h"
+#include "daemon/nic/network_state.h"
 #include "daemon/nic/nic_config.h"
 
+struct daemon_switch;
 struct virtio_net;
 
 extern const struct device_kind nic_device_kind;
-
-struct daemon_switch {
-	struct daemon_switch *next; /* in daemon.switches */
-	struct daemon *daemon;
-	char name[CONFIG_NAME_SIZE];
-	struct vswitch *vswitch;
-	/* Its cards' first queues are served here, so that frames between them are copied once */
-	unsigned first_worker;
-	unsigned cards; /* that are plugged in */
-	struct loop_timer ageing;
-};
 
 struct nic_device {
 	struct device base;
@@ -47,8 +39,8 @@ static inline struct nic_device *nic_device_of(const struct device *device)
 	return container_of((struct device *)device, struct nic_device, base);
 }
 
-/* NULL: there is none. */
-struct daemon_switch *daemon_switch_find(const struct daemon *daemon, const char *name);
+/* Plugs the cable in or out, so to speak; kept over restarts. */
+void nic_set_link(struct nic_device *nic, enum link_choice choice);
 
 /* ---- nic_report.c ---- */
 

@@ -115,7 +115,6 @@ static void test_sections(void **state)
 			       "x:5: trunk = 0 is no list"));
 	assert_non_null(strstr(complaint(HEAD "[nic alice/eth0]\nswitch = lan\nallowed_ips = 1\n"),
 			       "x:5: allowed_ips = 1 is no list"));
-	assert_non_null(strstr(complaint("[switch lan]\nuplink = dsl\n"), "x:2: uplink = dsl is no uplink"));
 	assert_non_null(strstr(complaint(HEAD "[nic alice/a]\nswitch = lan\nmac = 52:54:00:00:00:01\n"
 					      "[nic alice/b]\nswitch = lan\nmac = 52:54:00:00:00:01\n"),
 			       "x:8: [nic alice/b] has the address of x:3"));

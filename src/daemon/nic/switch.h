@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Switches as the daemon has them: an arbiter's switch, its uplink, and the forwards that lead through that.
+ * Control thread. (The first file is switch_life.c, because "switch" is a keyword.)
+ *
+ *   switch_config.c    the section [switch]
+ *   switch_life.c      switches come and go: start, reload, takeover, end
+ *   uplink.c           the physical card of a switch
+ *   forwards.c         connections to the host that lead to a guest
+ *   switch_report.c    what is told of switches: status, metrics
+ */
+#ifndef VIADUCT_DAEMON_NIC_SWITCH_H
+#define VIADUCT_DAEMON_NIC_SWITCH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "core/loop.h"
+#include "daemon/base/daemon.h"
+#include "daemon/nic/switch_config.h"
+
+struct change_report;
+struct handover;
+
+struct switch_uplink {
+	struct uplink_name name;
+	struct host_nic *nic; /* NULL: none is open */
+	struct port *port;
+	bool running;	    /* on the switch's worker */
+	struct error error; /* why there is none, although there should be one */
+};
+
+struct switch_forward {
+	struct switch_forward *next;
+	struct nic_user_forward forward;
+	bool configured; /* else added at run time */
+	int code;	 /* 0: it works, else -errno: why not */
+};
+
+struct daemon_switch {
+	struct daemon_switch *next; /* in daemon.switches */
+	struct daemon *daemon;
+	struct log_subject subject; /* "switch lan" */
+	char name[CONFIG_NAME_SIZE];
+	struct vswitch *vswitch;
+	/* Serves the uplink and its cards' first queues, so that frames between them are copied once */
+	unsigned first_worker;
+	unsigned cards; /* that are plugged in */
+	struct loop_timer ageing;
+	struct switch_uplink uplink;
+	struct switch_forward *forwards;
+};
+
+/* ---- switch_life.c ---- */
+
+/* NULL: there is none. */
+struct daemon_switch *daemon_switch_find(const struct daemon *daemon, const char *name);
+
+/* Start: with rights that are given up later, opens uplinks; then, when its cards are there, lets frames in.
+ */
+void switches_open(struct daemon *daemon);
+void switches_start(struct daemon *daemon);
+void switches_close(struct daemon *daemon);
+
+/* Reload: before and after that of the cards. */
+void switches_reload(struct daemon *daemon, const struct config *old, struct change_report *report);
+void switches_remove(struct daemon *daemon, struct change_report *report);
+
+/* Takeover: see struct device_kind. */
+void switches_release(struct daemon *daemon);
+void switches_reclaim(struct daemon *daemon);
+void switches_hand_over(struct daemon *daemon, struct handover *header);
+
+/* viaductd --check. */
+void switches_plan(const struct config *config, const char *force_format, FILE *out,
+		   struct config_messages *messages);
+/* Do switches need sockets of the internet families while they run? */
+bool switches_need_internet(const struct config *config);
+
+/* ---- uplink.c ---- */
+
+/*
+ * Opens the card that the section names ("none": no card), in place of the one that is there, which stays
+ * when this fails. Frames pass after uplink_start(). Returns 0, or -errno with *error.
+ */
+int uplink_open(struct daemon_switch *owner, const struct config_switch *settings, struct error *error);
+void uplink_close(struct daemon_switch *owner);
+/* Returns 0, or -errno with *error. Nothing to do: 0. */
+int uplink_start(struct daemon_switch *owner, struct error *error);
+void uplink_stop(struct daemon_switch *owner);
+
+/* ---- forwards.c ---- */
+
+/* Makes the list what the section and the state directory say. */
+void forwards_load(struct daemon_switch *owner, const struct config_switch *settings);
+/* Another section: adds and removes what differs. Returns how many changes there were. */
+unsigned forwards_reload(struct daemon_switch *owner, const struct config_switch *settings);
+/* The uplink was opened: tells it of all. */
+void forwards_apply(struct daemon_switch *owner);
+void forwards_free(struct daemon_switch *owner);
+
+/* At run time, and kept over restarts. Return 0, or -errno with *error. */
+int forward_add(struct daemon_switch *owner, const char *text, struct error *error);
+int forward_remove(struct daemon_switch *owner, const char *text, struct error *error);
+
+/* ---- switch_report.c ---- */
+
+/* `with_table`: with what it knows of addresses. */
+json_t *switch_json(const struct daemon_switch *reported, bool with_table);
+json_t *switches_json(const struct daemon *daemon);
+json_t *forwards_json(const struct daemon_switch *reported);
+void switches_print_metrics(struct daemon *daemon, FILE *out);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The physical card of a switch: opened and closed here, started and stopped on the switch's worker. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base/takeover_offer.h"
+#include "daemon/base/worker.h"
+#include "daemon/nic/switch.h"
+
+/* ---- opening a card ---- */
+
+static int open_user(struct daemon_switch *owner, const struct config_switch *settings,
+		     struct host_nic **ret_nic, struct error *error)
+{
+	struct nic_user_options options = switch_user_options(settings);
+	int code;
+
+	if (owner->daemon->no_internet)
+		return error_set(
+			error, -EPERM,
+			"uplink user: the sandbox of this start allows no sockets for it; restart, or "
+			"take over with viaductd --takeover");
+	options.name = owner->subject.name;
+	code = nic_user_open(&options, ret_nic);
+
+	return code ? error_set(error, code, "uplink user: %s", strerror(-code)) : 0;
+}
+
+static int open_tap(struct daemon_switch *owner, const struct config_switch *settings,
+		    const struct uplink_name *name, struct host_nic **ret_nic, struct error *error)
+{
+	struct nic_tap_options options = {
+		.name = name->interface,
+		.fd = takeover_offer_take(owner->daemon->offer, "uplink", owner->name),
+		.offload = settings->offload,
+	};
+	int code = nic_tap_open(&options, ret_nic);
+
+	if (code && options.fd >= 0)
+		close(options.fd);
+	switch (-code) {
+	case 0:
+		return 0;
+	case EPERM:
+	case EACCES:
+		return error_set(error, code,
+				 "uplink tap:%s: permission denied; start as root, or make the tap for the "
+				 "daemon's user before: ip tuntap add dev %s mode tap user USER vnet_hdr",
+				 name->interface, name->interface);
+	case EBUSY:
+		return error_set(error, code, "uplink tap:%s: another program has it open", name->interface);
+	case EINVAL:
+		return error_set(error, code, "uplink tap:%s: the interface of that name is no tap",
+				 name->interface);
+	default:
+		return error_set(error, code, "uplink tap:%s: %s", name->interface, strerror(-code));
+	}
+}
+
+static int open_packet(const struct uplink_name *name, struct host_nic **ret_nic, struct error *error)
+{
+	struct nic_packet_options options = { .name = name->interface };
+	int code = nic_packet_open(&options, ret_nic);
+
+	switch (-code) {
+	case 0:
+		return 0;
+	case EPERM:
+	case EACCES:
+		return error_set(error, code,
+				 "uplink packet:%s: permission denied; only root may open it, so start or "
+				 "take over as root",
+				 name->interface);
+	case ENODEV:
+		return error_set(error, code, "uplink packet:%s: there is no such interface",
+				 name->interface);
+	case EINVAL:
+		return error_set(error, code, "uplink packet:%s: it carries no Ethernet", name->interface);
+	default:
+		return error_set(error, code, "uplink packet:%s: %s", name->interface, strerror(-code));
+	}
+}
+
+static int open_card(struct daemon_switch *owner, const struct config_switch *settings,
+		     const struct uplink_name *name, struct host_nic **ret_nic, struct error *error)
+{
+	switch (name->kind) {
+	case UPLINK_NONE:
+		*ret_nic = NULL;
+		return 0;
+	case UPLINK_USER:
+		return open_user(owner, settings, ret_nic, error);
+	case UPLINK_TAP:
+		return open_tap(owner, settings, name, ret_nic, error);
+	case UPLINK_PACKET:
+		return open_packet(name, ret_nic, error);
+	}
+	return -EINVAL;
+}
+
+/* ---- the card of a switch ---- */
+
+/* On the worker. */
+static void link_changed(void *context)
+{
+	const struct daemon_switch *owner = context;
+
+	log_info(&owner->subject, "the uplink's link is %s", port_link(owner->uplink.port) ? "up" : "down");
+}
+
+void uplink_close(struct daemon_switch *owner)
+{
+	struct switch_uplink *uplink = &owner->uplink;
+
+	uplink_stop(owner);
+	port_destroy(uplink->port);
+	if (uplink->nic)
+		uplink->nic->ops->close(uplink->nic);
+	*uplink = (struct switch_uplink){ .name = uplink->name };
+}
+
+int uplink_open(struct daemon_switch *owner, const struct config_switch *settings, struct error *error)
+{
+	struct uplink_name name = switch_uplink_name(settings);
+	struct port_settings port = switch_uplink_settings(settings);
+	struct switch_uplink *uplink = &owner->uplink;
+	struct host_nic *nic = NULL;
+	int code;
+
+	/* Two NATs cannot have the same ports of the host. */
+	if (name.kind == UPLINK_USER && uplink->name.kind == UPLINK_USER)
+		uplink_close(owner);
+	code = open_card(owner, settings, &name, &nic, error);
+	if (code)
+		return code;
+	uplink_close(owner);
+	uplink->name = name;
+	if (!nic)
+		return 0;
+	code = vswitch_uplink_create(owner->vswitch, nic, &port, link_changed, owner, &uplink->port);
+	if (code) {
+		nic->ops->close(nic);
+		return error_set(error, code, "uplink %s: %s", settings->uplink, strerror(-code));
+	}
+	uplink->nic = nic;
+	forwards_apply(owner);
+	return 0;
+}
+
+/* ---- on the worker ---- */
+
+static struct worker *worker_of(const struct daemon_switch *owner)
+{
+	return &owner->daemon->workers[owner->first_worker % owner->daemon->worker_count];
+}
+
+struct starting {
+	struct daemon_switch *owner;
+	int code;
+};
+
+static void start_here(void *context)
+{
+	struct starting *starting = context;
+
+	starting->code = vswitch_uplink_start(starting->owner->uplink.port, worker_of(starting->owner)->loop);
+}
+
+static void stop_here(void *context)
+{
+	vswitch_uplink_stop(context);
+}
+
+int uplink_start(struct daemon_switch *owner, struct error *error)
+{
+	struct starting starting = { .owner = owner };
+
+	if (!owner->uplink.nic || owner->uplink.running)
+		return 0;
+	worker_call(worker_of(owner), start_here, &starting);
+	if (starting.code)
+		return error_set(error, starting.code, "the uplink cannot be started: %s",
+				 strerror(-starting.code));
+	owner->uplink.running = true;
+	log_info(&owner->subject, "uplink %s: the link is %s", owner->uplink.nic->ops->name,
+		 port_link(owner->uplink.port) ? "up" : "down");
+	return 0;
+}
+
+void uplink_stop(struct daemon_switch *owner)
+{
+	if (!owner->uplink.running)
+		return;
+	worker_call(worker_of(owner), stop_here, owner->uplink.port);
+	owner->uplink.running = false;
+}

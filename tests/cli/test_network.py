@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Commands about switches, cards and forwards, against the real daemon."""
+import json
+
+import pytest
+
+from conftest import BUILD
+from real_daemon import Daemon
+
+CONFIGURATION = """
+[guest alice]
+[switch lan]
+uplink = user
+[switch broken]
+uplink = packet:no-such-card
+[nic alice/eth0]
+switch = lan
+mac = 52:54:00:00:00:01
+vlan = 5
+"""
+
+
+@pytest.fixture
+def network(viaduct, short_dir):
+    daemon = Daemon(BUILD / "src/daemon/viaductd", short_dir, pool_size="64M", extra=CONFIGURATION).start()
+    yield viaduct
+    daemon.stop()
+
+
+def test_switches(network):
+    listed = network("switch", "list")
+    assert listed.code == 0
+    rows = {line.split()[0]: line for line in listed.out.splitlines()}
+    assert "user" in rows["lan"] and "up" in rows["lan"]
+    assert "uplink packet:no-such-card: " in rows["broken"]
+    shown = network("switch", "show", "lan")
+    assert shown.code == 0 and "switch lan, uplink user, MTU 1500" in shown.out
+    ports = [line.split() for line in shown.out.splitlines() if line.startswith(("uplink ", "alice/eth0 "))]
+    assert [port[0] for port in ports] == ["uplink", "alice/eth0"]
+    assert ports[1][1:4] == ["52:54:00:00:00:01", "5", "up"] and ports[1][-1] == "none"
+    assert "52:54:00:00:00:01  alice/eth0  configured" in shown.out
+    assert json.loads(network("switch", "show", "lan", "--json").out)["uplink"]["kind"] == "user"
+    unknown = network("switch", "show", "wan")
+    assert unknown.code == 1 and "there is no switch 'wan'" in unknown.err
+
+
+def test_forwards(network):
+    added = network("forward", "add", "lan", "udp:127.0.0.3:5301-10.0.2.15:53")
+    assert added.code == 0 and "udp:127.0.0.3:5301-10.0.2.15:53" in added.out and "works" in added.out
+    for words in ["forward", "list"], ["forward", "list", "lan"]:
+        assert network(*words).out == added.out
+    assert "10.0.2.15" not in network("forward", "list", "broken").out
+    again = network("forward", "add", "lan", "udp:127.0.0.3:5301-10.0.2.15:53")
+    assert again.code == 1 and "is there already" in again.err
+    wrong = network("forward", "add", "lan", "8080:80")
+    assert wrong.code == 1 and "is no forward; write for example tcp:" in wrong.err
+    removed = network("forward", "remove", "lan", "udp:127.0.0.3:5301-10.0.2.15:53")
+    assert removed.code == 0 and "5301" not in removed.out
+    assert network("forward", "add", "lan").code == 2
+
+
+def test_links(network):
+    down = network("nic", "link", "alice/eth0", "down")
+    assert down.code == 0 and down.out == "alice/eth0: the link is down\n"
+    assert "down" in network("nic", "list").out
+    assert network("nic", "link", "alice/eth0", "default").out == "alice/eth0: the link is up\n"
+    assert network("nic", "link", "alice/eth0", "sideways").code == 2
+    missing = network("nic", "link", "alice/eth9", "up")
+    assert missing.code == 1 and "there is no nic 'alice/eth9'" in missing.err
