@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Switches with an uplink: NAT, a tap, a real interface; how they are opened, shown, lost, changed and handed over."""
+import pathlib
 import subprocess
 
 import pytest
@@ -44,6 +45,13 @@ def make(make_daemon, net):
     """A daemon in a network namespace of its own, where the host has the address 192.0.2.1, too."""
     net.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
     return lambda uplink, **more: make_daemon(sections(uplink, **more), wrapper=net.wrapper)
+
+
+def keep_rights(daemon):
+    """Without the sandbox, a test that is root may open an uplink at a reload as well."""
+    daemon.sections["daemon"]["sandbox"] = "no"
+    daemon.write_config()
+    daemon.restart()
 
 
 def forward_texts(daemon):
@@ -183,11 +191,6 @@ def test_another_network(make):
 
 # ---- tap ----
 
-def address(net, interface, text="10.9.0.1/24"):
-    net.run("ip", "address", "add", text, "dev", interface)
-    net.run("ip", "link", "set", interface, "up")
-
-
 def call_card(net, host):
     """A program in the namespace sends the card a datagram."""
     net.run("python3", "-c", SEND, "10.9.0.5", "9", "anybody there?")
@@ -197,7 +200,7 @@ def call_card(net, host):
 def test_tap(make, net):
     """The daemon makes the interface, and it is there again when somebody deletes it."""
     daemon = make("tap:guests")
-    address(net, "guests")
+    net.address("guests", "10.9.0.1/24")
     with card(daemon) as guest:
         host = IpHost(guest, "10.9.0.5")
         host.ping("10.9.0.1")
@@ -210,7 +213,7 @@ def test_tap(make, net):
         net.run("ip", "link", "delete", "guests")
         wait_until(lambda: net.link("guests"), "the interface is there again")
         wait_until(lambda: link(daemon), "it has a link")
-        address(net, "guests")
+        net.address("guests", "10.9.0.1/24")
         host.neighbours.clear()
         host.ping("10.9.0.1")
         assert switch(daemon)["uplink"]["interface"] == "guests"
@@ -219,7 +222,7 @@ def test_tap(make, net):
 def test_tap_takeover(make, net):
     """The interface, with its address, outlives the daemon that made it."""
     daemon = make("tap:guests")
-    address(net, "guests")
+    net.address("guests", "10.9.0.1/24")
     before = net.link("guests")
     with card(daemon) as guest:
         host = IpHost(guest, "10.9.0.5")
@@ -235,8 +238,9 @@ def test_tap_takeover(make, net):
 def test_tap_that_is_taken(make, net):
     net.run("ip", "link", "add", "guests", "type", "bridge")
     daemon = make("tap:guests")
+    keep_rights(daemon)
     assert "is no tap" in switch(daemon)["uplink"]["error"]
-    assert any("is no tap" in line for _, line in daemon.lines)
+    daemon.wait_line("is no tap")
     net.run("ip", "link", "delete", "guests")
     assert reload(daemon) == (["switch lan: uplink = tap:guests"], [])
     assert "error" not in switch(daemon)["uplink"] and net.link("guests")
@@ -250,7 +254,7 @@ def veth(net):
     with NetNamespace() as peer:
         net.run("ip", "link", "add", "card0", "type", "veth", "peer", "name", "wire0", "netns", str(peer.pid))
         net.run("ip", "link", "set", "card0", "up")
-        address(peer, "wire0")
+        peer.address("wire0", "10.9.0.1/24")
         yield peer
 
 
@@ -267,10 +271,10 @@ def test_packet(make, net, veth):
         veth.run("ip", "link", "set", "wire0", "down")
         wait_until(lambda: not link(daemon), "the link is down")
         net.run("ip", "link", "delete", "card0")
-        wait_until(lambda: any("looking for it" in line for _, line in daemon.lines), "the loss is told")
+        daemon.wait_line("looking for it")
         net.run("ip", "link", "add", "card0", "type", "veth", "peer", "name", "wire0", "netns", str(veth.pid))
         net.run("ip", "link", "set", "card0", "up")
-        address(veth, "wire0")
+        veth.address("wire0", "10.9.0.1/24")
         wait_until(lambda: link(daemon), "the link is up")
         host.neighbours.clear()
         host.ping("10.9.0.1")
@@ -278,6 +282,7 @@ def test_packet(make, net, veth):
 
 def test_packet_without_interface(make, net, veth):
     daemon = make("packet:card9")
+    keep_rights(daemon)
     assert "there is no such interface" in switch(daemon)["uplink"]["error"]
     daemon.sections["switch lan"]["uplink"] = "packet:card0"
     assert reload(daemon) == (["switch lan: uplink = packet:card0"], [])
@@ -287,6 +292,24 @@ def test_packet_without_interface(make, net, veth):
     daemon.sections["switch lan"]["uplink"] = "packet:card9"
     changes, refused = reload(daemon)
     assert changes == [] and "there is no such interface" in refused[0]
+    with card(daemon) as guest:
+        IpHost(guest, "10.9.0.5").ping("10.9.0.1")
+
+
+def test_rights_are_given_up(make, net, veth):
+    """In builds with a sandbox, what needs rights cannot be opened later."""
+    daemon = make("none")
+    daemon.sections["switch lan"]["uplink"] = "packet:card0"
+    changes, refused = reload(daemon)
+    sandboxed = "Seccomp:\t2" in pathlib.Path(f"/proc/{daemon.pid}/status").read_text()
+    assert bool(refused) == sandboxed
+    if sandboxed:
+        assert "restart, or take over" in refused[0]
+        daemon.sections["switch lan"]["uplink"] = "user"
+        assert "allows no sockets" in reload(daemon)[1][0]
+        daemon.sections["switch lan"]["uplink"] = "packet:card0"
+        daemon.write_config()
+        take_over(daemon)
     with card(daemon) as guest:
         IpHost(guest, "10.9.0.5").ping("10.9.0.1")
 
@@ -318,7 +341,7 @@ def test_state_that_is_none(make_daemon):
     (daemon.folder / "state").mkdir()
     (daemon.folder / "state" / "network.json").write_text('{"links": [1]}')
     daemon.start()
-    assert any("network.json.bad" in line for _, line in daemon.lines)
+    daemon.wait_line("network.json.bad")
     assert daemon.api("GET", "/v1/devices/nic/alice/eth0")[1]["link"]
 
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fixtures of the tests with real guests."""
 import pathlib
+import sys
 import tempfile
 
 import pytest
 
 import qemu
 import viaductd as viaductd_module
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 
 @pytest.fixture

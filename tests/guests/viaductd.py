@@ -24,7 +24,8 @@ class Viaductd:
     FOLDER in a value stands for the daemon's own folder.
     """
 
-    def __init__(self, sections, files=None):
+    def __init__(self, sections, files=None, wrapper=()):
+        self._wrapper = wrapper
         # Not pytest's tmp_path: a socket's path has at most 107 characters.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="viaduct-"))
         for name, content in (files or {}).items():
@@ -49,7 +50,7 @@ class Viaductd:
     def start(self):
         program = build_folder() / "src/daemon/viaductd"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([program, "--config", self.config, "--runtime-dir", self.runtime],
+            self.process = subprocess.Popen([*self._wrapper, program, "--config", self.config, "--runtime-dir", self.runtime],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.command("status", "--json", check=False).returncode != 0:

@@ -2,9 +2,11 @@
 """The least of an IPv4 stack on a Card: it answers questions for its address, pings, and exchanges datagrams."""
 import socket
 import struct
+import time
 from collections import namedtuple
 
 from nic import BROADCAST
+from patience import PATIENCE_S
 
 ARP, IPV4 = 0x0806, 0x0800
 ICMP, UDP = 1, 17
@@ -58,7 +60,7 @@ class IpHost:
     # ---- what comes ----
 
     def turn(self):
-        """Takes one frame; waits for it."""
+        """Takes one frame."""
         data = self.card.receive()
         kind, body = struct.unpack(">H", data[12:14])[0], data[14:]
         if kind == ARP:
@@ -82,25 +84,34 @@ class IpHost:
         elif body[9] == ICMP and payload[0] == 0:
             self.replies.append(socket.inet_ntoa(source))
 
-    def until(self, holds):
+    def until(self, holds, ask=None):
+        """Takes frames until it holds. `ask` is repeated each second: a frame to a link that has just come up may be lost."""
+        asked, deadline = None, time.monotonic() + PATIENCE_S
         while not holds():
-            self.turn()
+            now = time.monotonic()
+            assert now < deadline, "no frame came that was waited for"
+            if ask and (asked is None or now > asked + 1):
+                ask()
+                asked = now
+            if self.card.is_empty():
+                time.sleep(0.001)
+            else:
+                self.turn()
 
     # ---- what goes ----
 
     def mac_of(self, gateway):
         gateway = socket.inet_aton(gateway)
         if gateway not in self.neighbours:
-            self._send(BROADCAST, ARP, arp(1, self.card.address, self.address, bytes(6), gateway))
-            self.until(lambda: gateway in self.neighbours)
+            question = arp(1, self.card.address, self.address, bytes(6), gateway)
+            self.until(lambda: gateway in self.neighbours, lambda: self._send(BROADCAST, ARP, question))
         return self.neighbours[gateway]
 
     def ping(self, address, gateway=None):
         """Returns when the reply is there."""
-        before = len(self.replies)
-        self._send(self.mac_of(gateway or address), IPV4,
-                   ipv4(ICMP, self.address, socket.inet_aton(address), echo_request(7, before, b"viaduct" * 8)))
-        self.until(lambda: address in self.replies[before:])
+        before, mac = len(self.replies), self.mac_of(gateway or address)
+        request = ipv4(ICMP, self.address, socket.inet_aton(address), echo_request(7, before, b"viaduct" * 8))
+        self.until(lambda: address in self.replies[before:], lambda: self._send(mac, IPV4, request))
 
     def send_datagram(self, address, port, payload, gateway=None, source_port=5000):
         self._send(self.mac_of(gateway or address), IPV4,

@@ -86,6 +86,8 @@ static int open_packet(const struct uplink_name *name, struct host_nic **ret_nic
 static int open_card(struct daemon_switch *owner, const struct config_switch *settings,
 		     const struct uplink_name *name, struct host_nic **ret_nic, struct error *error)
 {
+	int code = 0;
+
 	switch (name->kind) {
 	case UPLINK_NONE:
 		*ret_nic = NULL;
@@ -93,11 +95,18 @@ static int open_card(struct daemon_switch *owner, const struct config_switch *se
 	case UPLINK_USER:
 		return open_user(owner, settings, ret_nic, error);
 	case UPLINK_TAP:
-		return open_tap(owner, settings, name, ret_nic, error);
+		code = open_tap(owner, settings, name, ret_nic, error);
+		break;
 	case UPLINK_PACKET:
-		return open_packet(name, ret_nic, error);
+		code = open_packet(name, ret_nic, error);
+		break;
 	}
-	return -EINVAL;
+	if ((code == -EPERM || code == -EACCES) && owner->daemon->serving)
+		return error_set(error, code,
+				 "uplink %s: permission denied, because rights are given up after the start; "
+				 "restart, or take over with viaductd --takeover",
+				 settings->uplink);
+	return code;
 }
 
 /* ---- the card of a switch ---- */

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's own kernels and the world: through a NAT, a tap and a real interface, to a host in a network namespace."""
+import hashlib
+import random
+import subprocess
+
+import pytest
+
+import qemu
+from net_namespace import NetNamespace
+
+MAC = "52:54:00:00:00:01"
+FILE = random.Random(9).randbytes(4 << 20)
+DIGEST = hashlib.sha256(FILE).hexdigest()
+
+# A client of udhcpc that does what a system's would.
+DHCP_SCRIPT = """#!/bin/sh
+case $1 in bound | renew)
+    ip addr add $ip/$mask dev $interface
+    ip route add default via $router
+    echo nameserver $dns >/tmp/resolv ;;
+esac
+"""
+
+TAKE = """
+import hashlib, socket, sys
+server = socket.create_server((sys.argv[1], 4000))
+print("ready", flush=True)
+client, _ = server.accept()
+digest = hashlib.sha256()
+while data := client.recv(65536):
+    digest.update(data)
+print(digest.hexdigest(), flush=True)
+"""
+
+CALL = """
+import socket, sys
+client = socket.create_connection(("127.0.0.1", 2222))
+client.sendall(b"through a forward")
+client.shutdown(socket.SHUT_WR)
+print(client.makefile().read())
+"""
+
+
+@pytest.fixture
+def net(tmp_path):
+    """The host: 192.0.2.1 is its address to guests, and it serves FILE over HTTP on all that it has."""
+    (tmp_path / "file").write_bytes(FILE)
+    with NetNamespace() as namespace:
+        namespace.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+        server = subprocess.Popen([*namespace.wrapper, "python3", "-u", "-m", "http.server", "8080", "--directory", str(tmp_path)],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert b"Serving HTTP" in server.stdout.readline()
+        yield namespace
+        server.kill()
+        server.communicate()
+
+
+@pytest.fixture
+def boot(viaductd, machine, net):
+    """boot(uplink, **keys of the switch) -> the daemon, in the namespace, and Alice."""
+    def start(uplink, mtu=1500, **more):
+        daemon = viaductd({"guest alice": {}, "switch lan": {"uplink": uplink, **more},
+                           "nic alice/eth0": {"switch": "lan", "mac": MAC, "mtu": mtu}}, wrapper=net.wrapper)
+        guest = machine([qemu.Nic(daemon.socket("alice/eth0", "nic"), MAC, mtu=mtu)], name="alice")
+        guest.run("ip link set lo up; ip link set eth0 up")
+        return daemon, guest
+
+    return start
+
+
+def fetch(guest, host, expect=DIGEST):
+    assert guest.run(f"wget -q -O - http://{host}:8080/file | sha256sum").split()[0] == expect
+
+
+def upload(guest, net, host):
+    """From the guest to a program of the host."""
+    taker = subprocess.Popen([*net.wrapper, "python3", "-c", TAKE, host], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             text=True)
+    assert taker.stdout.readline() == "ready\n"
+    guest.run("dd if=/dev/urandom of=/tmp/up bs=1M count=8 2>/dev/null")
+    guest.run(f"nc {host} 4000 </tmp/up >/dev/null")
+    assert taker.communicate()[0].strip() == guest.run("sha256sum </tmp/up").split()[0]
+
+
+def test_nat_for_plain_users(boot, net):
+    """An address by DHCP, the host's HTTP server, IPv6, a forward to the guest; and no way to the host's loopback."""
+    daemon, alice = boot("user", mtu=9000)
+    alice.put("/tmp/dhcp", DHCP_SCRIPT)
+    alice.run("chmod +x /tmp/dhcp; udhcpc -q -n -t 30 -i eth0 -s /tmp/dhcp")
+    assert "10.0.2.15/24" in alice.run("ip addr show dev eth0")
+    assert alice.run("cat /tmp/resolv") == "nameserver 10.0.2.3"
+    alice.run("ping -q -c 3 -W 60 10.0.2.2")
+    alice.run("until ip -6 addr show dev eth0 | grep -q 'fd00:.*global'; do sleep 0.1; done; ping6 -q -c 3 -W 60 fd00::2")
+    fetch(alice, "192.0.2.1")
+    upload(alice, net, "192.0.2.1")
+    assert alice.try_run("wget -q -O - http://10.0.2.2:8080/file")[0] != 0
+    daemon.command("forward", "add", "lan", "tcp::2222-10.0.2.15:22")
+    alice.run("(nc -l -p 22 -e cat) >/dev/null 2>&1 & until netstat -ltn | grep -q ':22 '; do sleep 0.1; done")
+    assert net.run("python3", "-c", CALL).stdout == "through a forward\n"
+    uplink = daemon.status()["switches"][0]["uplink"]
+    assert uplink["received"]["bytes"] > 8 << 20 and uplink["dropped"]["malformed"] == 0
+
+
+def reach_host(guest):
+    guest.run("ip addr add 10.9.0.5/24 dev eth0; until ping -q -c 1 -W 1 10.9.0.1 >/dev/null; do sleep 0.1; done")
+
+
+@pytest.mark.parametrize("offload", ["yes", "no"])
+def test_tap(boot, net, offload):
+    daemon, alice = boot("tap:guests", offload=offload)
+    net.address("guests", "10.9.0.1/24")
+    reach_host(alice)
+    fetch(alice, "10.9.0.1")
+    upload(alice, net, "10.9.0.1")
+    sent = daemon.device("alice/eth0", "nic")["sent"]
+    out = daemon.status()["switches"][0]["uplink"]["received"]
+    # The guest leaves segments uncut in either case; the tap takes them so only with offload.
+    assert sent["bytes"] / sent["frames"] > 1514
+    assert (out["bytes"] / out["frames"] > 1514) == (offload == "yes")
+
+
+def test_interface(boot, net):
+    """A bridge to the LAN: the guest has an address of the wire's other end."""
+    with NetNamespace() as peer:
+        net.run("ip", "link", "add", "card0", "type", "veth", "peer", "name", "wire0", "netns", str(peer.pid))
+        net.run("ip", "link", "set", "card0", "up")
+        peer.address("wire0", "10.9.0.1/24")
+        _, alice = boot("packet:card0")
+        reach_host(alice)
+        upload(alice, peer, "10.9.0.1")
