@@ -129,3 +129,40 @@ def test_interface(boot, net):
         _, alice = boot("packet:card0")
         reach_host(alice)
         upload(alice, peer, "10.9.0.1")
+
+
+HEAR = """
+import socket
+heard = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x8035))
+heard.bind(("lan0", 0x8035))
+print("ready", flush=True)
+print(heard.recv(2048)[6:12].hex(":"), flush=True)
+"""
+
+
+def test_live_migration(viaductd, machine, net):
+    """A guest moves to another host's daemon while it pings. The network is told where it is now."""
+    net.run("ip", "link", "add", "lan0", "type", "bridge")
+    net.address("lan0", "10.9.0.1/24")
+    daemons = []
+    for name in ("left", "right"):
+        daemons.append(viaductd({"guest alice": {}, "switch lan": {"uplink": f"tap:{name}"},
+                                 "nic alice/eth0": {"switch": "lan", "mac": MAC}}, wrapper=net.wrapper))
+        net.run("ip", "link", "set", name, "master", "lan0")
+    left, right = (qemu.Nic(daemon.socket("alice/eth0", "nic"), MAC) for daemon in daemons)
+    source = machine([left], name="source")
+    source.run("ip link set lo up; ip link set eth0 up")
+    reach_host(source)
+    listener = subprocess.Popen([*net.wrapper, "python3", "-c", HEAR], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert listener.stdout.readline() == "ready\n"
+    source.run("ping 10.9.0.1 >/tmp/pings 2>&1 &")
+    uri = f"unix:{source.path('migration')}"
+    target = machine([right], name="target", incoming=uri)
+    source.migrate_to(uri)
+    target.number = source.number       # the guest's shell goes on counting
+    source.stop()
+    assert listener.communicate()[0] == f"{MAC}\n"
+    before = int(target.run("wc -l </tmp/pings"))
+    target.run(f"until [ $(wc -l </tmp/pings) -gt {before + 3} ]; do sleep 0.1; done")
+    fetch(target, "10.9.0.1")
+    assert daemons[1].device("alice/eth0", "nic")["sent"]["frames"] > 0

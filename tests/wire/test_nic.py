@@ -8,6 +8,7 @@ import pytest
 from daemon import Daemon
 from nic import BROADCAST, F_CTRL_VQ, F_GUEST_CSUM, HEADER, NEEDS_CSUM, NO_OFFLOAD, OFFLOADS, RECEIVE, Card, frame, mac
 from patience import wait_until
+from vhost_user import Protocol, Request
 from virtio import Buffer
 
 ALICE, BOB, CAROL = (mac(f"52:54:00:00:00:0{number}") for number in (1, 2, 3))
@@ -361,3 +362,22 @@ def test_cards_come_and_go(network, pair):
     assert network.reload()["changes"] == ["nic dave/eth0: removed"]
     alice.send(address, b"gone")
     assert network.dropped("alice") == {"unknown": 1}
+
+
+def test_a_guest_that_moved_here_is_announced(network):
+    """A front end that says so makes the switch tell all others, from the card's own address and no other."""
+    wanted = Protocol.RARP | Protocol.MTU | Protocol.REPLY_ACK | Protocol.MQ
+    with Card(network.socket("alice/eth0"), ALICE, protocol=int(wanted)) as alice, \
+            Card(network.socket("bob/eth0"), BOB) as bob:
+        bob.post(4)
+        assert alice.front.protocol == wanted
+        assert alice.front.connection.tell_u64(Request.SEND_RARP, int.from_bytes(ALICE, "little")) == 0
+        told = bob.receive()
+        assert told[:14] == BROADCAST + ALICE + b"\x80\x35"
+        assert told[14:] == b"\0\1\x08\0\6\4\0\3" + (ALICE + bytes(4)) * 2 + bytes(18)
+        for message, number in (Request.SEND_RARP, int.from_bytes(BOB, "little")), (Request.NET_SET_MTU, 9001):
+            assert alice.front.connection.tell_u64(message, number) != 0
+        assert alice.front.connection.tell_u64(Request.NET_SET_MTU, 9000) == 0
+        alice.send(bob, b"still here")
+        assert bob.receive()[14:24] == b"still here"
+        assert bob.is_empty()

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "arbiter/switch/vswitch_private.h"
+#include "core/clock.h"
 #include "core/crc32c.h"
 
 /* What a frame asks for beyond its bytes, and where it belongs. */
@@ -16,6 +17,11 @@ struct passage {
 	const struct packet *packet;
 	unsigned vlan;
 };
+
+static uint64_t now_ns_of(const struct port_source *source)
+{
+	return source->loop ? loop_now_ns(source->loop) : clock_now_ns();
+}
 
 static void count_drop(struct port_source *source, enum port_drop drop)
 {
@@ -177,7 +183,7 @@ static bool floods_too_much(struct port_source *source, const struct frame *fram
 	const struct frame_offload *offload = &frame->offload;
 	uint64_t frames = offload->gso_type == FRAME_GSO_NONE ? 1 : frame->bytes / offload->gso_bytes + 1u;
 	struct port *port = source->port;
-	uint64_t now_ns = loop_now_ns(source->loop);
+	uint64_t now_ns = now_ns_of(source);
 	bool too_much;
 
 	if (port->settings.flood_limit == 0)
@@ -268,7 +274,7 @@ static bool learns(struct port_source *source, const struct packet *packet, unsi
 	if (mac_table_entry(&vswitch->table, mac_key_of(packet_source(packet), MAC_ANY_VLAN)))
 		return false;
 	if (entry && entry->port == source->port)
-		__atomic_store_n(&entry->seen_ns, loop_now_ns(source->loop), __ATOMIC_RELAXED);
+		__atomic_store_n(&entry->seen_ns, now_ns_of(source), __ATOMIC_RELAXED);
 	else
 		source->learn = key;
 	return true;
@@ -339,7 +345,7 @@ static void learn(struct port_source *source)
 	before = entry ? entry->port : NULL;
 	/* An address that moves counts for its new port. */
 	if (before != port && port->learned < PORT_LEARNED_MAX &&
-	    mac_table_learn(&vswitch->table, source->learn, port, loop_now_ns(source->loop))) {
+	    mac_table_learn(&vswitch->table, source->learn, port, now_ns_of(source))) {
 		port->learned++;
 		if (before)
 			before->learned--;

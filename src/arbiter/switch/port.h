@@ -31,6 +31,12 @@ const uint8_t *port_address(const struct port *port); /* constant */
 unsigned port_mtu(const struct port *port);	      /* constant */
 bool port_link(const struct port *port);
 
+/*
+ * Tells the network that the guest is behind this port now: a broadcast from its address. Control thread.
+ * Returns 0 or -ENOMEM.
+ */
+int port_announce(struct port *port);
+
 /* ---- frames from the guest; on the source's worker ---- */
 
 /* May allocate. Returns 0 or -ENOMEM. */

@@ -4,6 +4,7 @@
  *
  *   vswitch.c    switches and ports as objects; control thread
  *   forward.c    the way of a frame from its source to those it is for; on the source's worker
+ *   announce.c   tells the network where a guest is
  *   guard.c      may a port send from this IP address?
  *   sink.c       receivers, and the memory in which frames wait for them
  *   uplink.c     the port whose source and sink are a physical card
@@ -69,7 +70,7 @@ struct forward_run {
 struct port_source {
 	struct port_source *next; /* in port->sources */
 	struct port *port;
-	struct loop *loop;
+	struct loop *loop; /* NULL: an announcement of the control thread's */
 	struct counter sent_frames, sent_bytes;
 	struct counter dropped[PORT_DROPS];
 	/* An address to learn after this batch; 0: none */

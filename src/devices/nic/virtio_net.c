@@ -405,11 +405,24 @@ static void net_config_read(void *opaque, size_t offset, void *buffer, size_t by
 	memcpy(buffer, (const uint8_t *)&config + offset, bytes);
 }
 
-/* Whatever MTU the driver is told by its front end: no larger than the port's. */
+/* The front end says that a guest has moved here. It speaks for the card's own address alone. */
+static int announce(const struct virtio_net *device, uint64_t address)
+{
+	const uint8_t *own = port_address(device->port);
+	uint8_t asked[FRAME_ADDRESS_BYTES];
+
+	for (unsigned i = 0; i < FRAME_ADDRESS_BYTES; i++)
+		asked[i] = (uint8_t)(address >> 8 * i);
+	return memcmp(asked, own, sizeof(asked)) == 0 ? port_announce(device->port) : -EINVAL;
+}
+
 static int net_message(void *opaque, enum virtio_model_message message, uint64_t number, int *fd)
 {
 	const struct virtio_net *device = opaque;
 
+	if (message == VIRTIO_MODEL_ANNOUNCE)
+		return announce(device, number);
+	/* Whatever MTU the driver is told by its front end: no larger than the port's. */
 	assert(message == VIRTIO_MODEL_MTU);
 	return number <= port_mtu(device->port) ? 0 : -EINVAL;
 }
@@ -431,7 +444,7 @@ const struct virtio_model_ops virtio_net_model = {
 	.queue_start = net_queue_start,
 	.queue_stop = net_queue_stop,
 	.ready = net_ready,
-	.messages = 1u << VIRTIO_MODEL_MTU,
+	.messages = 1u << VIRTIO_MODEL_MTU | 1u << VIRTIO_MODEL_ANNOUNCE,
 	.message = net_message,
 };
 
