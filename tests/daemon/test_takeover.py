@@ -6,6 +6,7 @@ import struct
 import subprocess
 
 from frontend import FrontEnd, Setup
+from guest_memory import Region
 from patience import PATIENCE_S
 
 
@@ -40,6 +41,18 @@ def test_connected_guests_go_on(daemon):
                 take_over(daemon)
                 assert front.disk().read(turn * 8, 8) == data
             assert daemon.api("GET", "/v1/disks/alice/root")[1]["connected"]
+
+
+def test_a_region_that_was_added_twice(daemon):
+    """The successor keeps it, too, until it was removed as often."""
+    with FrontEnd.start(daemon.socket("alice/root"), Setup(style="libblkio")) as front:
+        extra = Region(0x8000_0000, 1 << 20)
+        for _ in range(2):
+            assert front.connection.add_mem_reg(extra) == 0
+        take_over(daemon)
+        assert [front.connection.rem_mem_reg(extra) for _ in range(3)][:2] == [0, 0]
+        assert front.connection.add_mem_reg(extra) == 0
+        extra.close()
 
 
 def test_the_new_configuration_counts(daemon):

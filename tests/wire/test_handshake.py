@@ -8,7 +8,7 @@ import pytest
 import blk
 import virtio
 from frontend import FrontEnd, Setup
-from guest_memory import GuestMemory
+from guest_memory import GuestMemory, Region
 from vhost_user import INFLIGHT, Connection, Protocol, Request
 
 pytestmark = pytest.mark.usefixtures("daemon")
@@ -129,3 +129,36 @@ def test_reply_ack_only_when_asked(alice):
         front.connection.send(Request.SET_VRING_NUM, struct.pack("<2I", 0, 64))
         assert front.connection.get_features()
         assert front.connection.set_vring_num(0, 64) == 0
+
+
+def test_a_region_that_is_added_twice(alice):
+    """As QEMU before 8.0 does for each pair of a network card's queues: it goes when it was removed as often."""
+    memory = GuestMemory.simple()
+    with FrontEnd.start(alice, Setup(style="libblkio"), memory) as front:
+        extra, stranger = Region(0x8000_0000, 1 << 20), Region(0x8000_0000, 1 << 20)
+        for _ in range(3):
+            assert front.connection.add_mem_reg(extra) == 0
+        # Another file, or another place in it, is another region, and overlaps.
+        assert front.connection.add_mem_reg(stranger) != 0
+        memory.regions.append(extra)
+        for left in 2, 1, 0:
+            front.disk().write(7, bytes([left]) * 512)
+            assert front.disk().read(7, 1) == bytes([left]) * 512
+            assert front.connection.rem_mem_reg(extra) == 0
+        memory.regions.remove(extra)
+        assert front.connection.rem_mem_reg(extra) != 0
+        assert front.connection.add_mem_reg(stranger) == 0
+        for region in extra, stranger:
+            region.close()
+
+
+def test_a_region_that_is_added_again_and_again(alice):
+    """Repetitions count as slots."""
+    with FrontEnd.start(alice, Setup(style="libblkio")) as front:
+        added, maximum, extra = 1, front.connection.get_max_mem_slots(), Region(0x8000_0000, 4096)
+        while front.connection.add_mem_reg(extra) == 0:
+            added += 1
+            assert added <= maximum
+        assert added == maximum
+        front.disk().write(7, b"z" * 512)
+        extra.close()

@@ -149,11 +149,15 @@ static void save_message(struct handover *handover, const struct vhost_user_conn
 
 static void save_memory(struct handover *handover, const struct vhost_user_connection *connection)
 {
-	handover_put_u64(handover, connection->memory.set.file_count);
-	for (unsigned i = 0; i < connection->memory.set.file_count; i++) {
-		handover_put_bytes(handover, &connection->memory.set.files[i].region,
-				   sizeof(connection->memory.set.files[i].region));
-		handover_put_fd(handover, connection->memory.set.files[i].fd);
+	const struct vhost_user_memory_set *set = &connection->memory.set;
+
+	/* A region that was added twice stands here twice. */
+	handover_put_u64(handover, vhost_user_memory_times_added(set));
+	for (unsigned i = 0; i < set->file_count; i++) {
+		for (unsigned times = 0; times < set->files[i].added; times++) {
+			handover_put_bytes(handover, &set->files[i].region, sizeof(set->files[i].region));
+			handover_put_fd(handover, set->files[i].fd);
+		}
 	}
 	handover_put_fd(handover, connection->inflight ? connection->inflight->fd : -1);
 	if (connection->inflight)

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "core/fd.h"
 #include "core/guest_memory.h"
@@ -130,6 +131,15 @@ static void next_commit(struct vhost_user_memory *memory)
 	next_forget(memory);
 }
 
+unsigned vhost_user_memory_times_added(const struct vhost_user_memory_set *set)
+{
+	unsigned times = 0;
+
+	for (unsigned i = 0; i < set->file_count; i++)
+		times += set->files[i].added;
+	return times;
+}
+
 /* Takes `fd` on success. */
 static int next_add(struct vhost_user_connection *connection, const struct vhost_user_memory_region *region,
 		    int fd)
@@ -144,7 +154,7 @@ static int next_add(struct vhost_user_connection *connection, const struct vhost
 	struct guest_memory *guest;
 	int error;
 
-	if (next->file_count >= VHOST_USER_MEMORY_SLOTS || slots_left(connection) == 0 ||
+	if (vhost_user_memory_times_added(next) >= VHOST_USER_MEMORY_SLOTS || slots_left(connection) == 0 ||
 	    !admitted(connection, region->size))
 		return -ENOSPC;
 	error = guest_memory_add(next->guest, &description, fd, &guest);
@@ -153,7 +163,7 @@ static int next_add(struct vhost_user_connection *connection, const struct vhost
 	guest_memory_put(next->guest);
 	next->guest = guest;
 	next->files[next->file_count++] =
-		(struct vhost_user_memory_file){ .region = *region, .fd = fd, .fresh = true };
+		(struct vhost_user_memory_file){ .region = *region, .fd = fd, .added = 1, .fresh = true };
 	return 0;
 }
 
@@ -184,10 +194,58 @@ static int next_remove(struct vhost_user_memory *memory, const struct vhost_user
 	return 0;
 }
 
+/* ---- a region that is told of more than once ---- */
+
+static bool same_file(int one, int other)
+{
+	struct stat a, b;
+
+	return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static struct vhost_user_memory_file *find_file(struct vhost_user_memory_set *set,
+						const struct vhost_user_memory_region *region)
+{
+	for (unsigned i = 0; i < set->file_count; i++)
+		if (same_region(&set->files[i].region, region))
+			return &set->files[i];
+	return NULL;
+}
+
+/* True: the region is in the set already, from the same place of the same file. */
+static bool added_again(struct vhost_user_memory_set *set, const struct vhost_user_memory_region *region,
+			int fd)
+{
+	struct vhost_user_memory_file *file = find_file(set, region);
+
+	if (!file || file->region.file_offset != region->file_offset || !same_file(file->fd, fd) ||
+	    vhost_user_memory_times_added(set) >= VHOST_USER_MEMORY_SLOTS)
+		return false;
+	file->added++;
+	return true;
+}
+
+/* True: the region stays, because it was added more often than it was removed. */
+static bool removed_once(struct vhost_user_memory_set *set, const struct vhost_user_memory_region *region)
+{
+	struct vhost_user_memory_file *file = find_file(set, region);
+
+	if (!file || file->added < 2)
+		return false;
+	file->added--;
+	return true;
+}
+
 int vhost_user_memory_append(struct vhost_user_connection *connection,
 			     const struct vhost_user_memory_region *region, int fd)
 {
-	int error = next_begin(&connection->memory, true);
+	int error;
+
+	if (added_again(&connection->memory.set, region, fd)) {
+		fd_close(&fd);
+		return 0;
+	}
+	error = next_begin(&connection->memory, true);
 
 	if (!error)
 		error = next_add(connection, region, fd);
@@ -282,8 +340,11 @@ enum vhost_user_outcome vhost_user_add_mem_reg(struct vhost_user_connection *con
 					       struct vhost_user_message *message)
 {
 	const struct vhost_user_memory_region *region = &message->payload.region.region;
-	int error = next_begin(&connection->memory, true);
+	int error;
 
+	if (added_again(&connection->memory.set, region, message->fds[0]))
+		return VHOST_USER_DONE;
+	error = next_begin(&connection->memory, true);
 	if (!error)
 		error = next_add(connection, region, message->fds[0]);
 	if (error)
@@ -296,8 +357,11 @@ enum vhost_user_outcome vhost_user_rem_mem_reg(struct vhost_user_connection *con
 					       struct vhost_user_message *message)
 {
 	const struct vhost_user_memory_region *region = &message->payload.region.region;
-	int error = next_begin(&connection->memory, true);
+	int error;
 
+	if (removed_once(&connection->memory.set, region))
+		return VHOST_USER_DONE;
+	error = next_begin(&connection->memory, true);
 	if (!error)
 		error = next_remove(&connection->memory, region);
 	return error ? next_refuse(connection, error, region->guest_address) : next_use(connection);

@@ -20,6 +20,11 @@ struct vhost_user_connection;
 struct vhost_user_memory_file {
 	struct vhost_user_memory_region region;
 	int fd;					/* kept for a takeover */
+	/*
+	 * How often it was added: QEMU before 8.0 adds, and removes, each region once for each pair of a
+	 * network card's queues.
+	 */
+	unsigned added;
 	bool fresh;				/* of the next set: not in the set in use */
 };
 
@@ -42,9 +47,12 @@ int vhost_user_memory_init(struct vhost_user_memory *memory);
 /* No change is under way. Idempotent. */
 void vhost_user_memory_finish(struct vhost_user_memory *memory);
 
+/* At most VHOST_USER_MEMORY_SLOTS. */
+unsigned vhost_user_memory_times_added(const struct vhost_user_memory_set *set);
+
 /*
- * Appends one region at once, while no ring runs (a takeover). Returns 0 or -errno: guest_memory_add()'s
- * errors, or -ENOSPC. Takes `fd` on success.
+ * Appends one region at once, while no ring runs (a takeover); one that is there is there once more. Returns
+ * 0 or -errno: guest_memory_add()'s errors, or -ENOSPC. Takes `fd` on success.
  */
 int vhost_user_memory_append(struct vhost_user_connection *connection,
 			     const struct vhost_user_memory_region *region, int fd);
