@@ -50,14 +50,15 @@ class Nic:
     mac: str
     name: str = "nic0"
     mtu: int = 1500
+    queues: int = 1         # pairs
 
     def arguments(self, index):
         return [
             "-chardev", f"socket,id=c-{self.name},path={self.path},reconnect=1",
-            "-netdev", f"vhost-user,id=n-{self.name},chardev=c-{self.name}",
+            "-netdev", f"vhost-user,id=n-{self.name},chardev=c-{self.name},queues={self.queues}",
             "-device", f"pcie-root-port,id=port{index},chassis={index + 1},slot={index + 1}",
             "-device", f"virtio-net-pci,id={self.name},bus=port{index},netdev=n-{self.name},mac={self.mac},"
-                       f"host_mtu={self.mtu},vectors=0",
+                       f"host_mtu={self.mtu},vectors=0,mq={'on' if self.queues > 1 else 'off'}",
         ]
 
 

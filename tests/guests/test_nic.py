@@ -19,11 +19,13 @@ def sections(**more):
 @pytest.fixture
 def boot(viaductd, machine):
     """boot(**keys of the cards) -> the daemon, Alice and Bob, with their addresses."""
-    def start(kernel="cloud", mtu=1500, **more):
-        daemon = viaductd(sections(mtu=mtu, **more))
+    def start(kernel="cloud", mtu=1500, queues=1, **more):
+        daemon = viaductd({"daemon": {"state_dir": "FOLDER/state", "workers": queues},
+                           **sections(mtu=mtu, queues=queues, **more)})
         guests = []
         for name, mac in MACS.items():
-            guest = machine([qemu.Nic(daemon.socket(f"{name}/eth0", "nic"), mac, mtu=mtu)], name=name, kernel=kernel)
+            guest = machine([qemu.Nic(daemon.socket(f"{name}/eth0", "nic"), mac, mtu=mtu, queues=queues)], name=name,
+                            kernel=kernel, cpus=queues)
             set_address(guest)
             guests.append(guest)
         return daemon, *guests
@@ -68,6 +70,18 @@ def test_two_guests(boot, kernel, mtu, offload):
     assert card["sent"]["bytes"] > 8 << 20 and card["received"]["bytes"] > 8 << 20
     # A kernel's own multicasts find nobody, and a slow guest may lose frames; nothing else was refused.
     assert [reason for reason, count in card["dropped"].items() if count and reason not in ("unknown", "full")] == []
+
+
+def test_many_queues(boot):
+    """Each of the guest's processors has a pair of queues, on workers of their own; IPv6 works as well."""
+    daemon, alice, bob = boot(queues=2)
+    assert alice.run("ls /sys/class/net/eth0/queues").split() == ["rx-0", "rx-1", "tx-0", "tx-1"]
+    assert daemon.device("alice/eth0", "nic")["queues_running"] == 4
+    alice.run("until ping6 -q -c 1 -W 1 fe80::5054:ff:fe00:2%eth0 >/dev/null; do sleep 0.1; done; "
+              "ping6 -q -c 3 -W 60 fe80::5054:ff:fe00:2%eth0")
+    for _ in range(3):
+        assert send_file(alice, bob, 4)
+        assert send_file(bob, alice, 4)
 
 
 def test_false_names(boot):
