@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A physical network card, or what stands in for one: the interface its drivers implement (nic_tap.c,
- * nic_packet.c, nic_user.c; nic_memory.c is the twin for tests) and the arbiter calls.
+ * nic_packet.c, nic_user.c, nic_vxlan.c; nic_memory.c is the twin for tests) and the arbiter calls.
  *
  * A host_nic is shared by all threads; each worker that sends or receives opens a channel of its own, up to
  * nic->channels. Frames are copied before send() returns; those that come are lent to input() for the call.
