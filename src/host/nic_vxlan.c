@@ -107,6 +107,8 @@ static unsigned take_datagrams(struct vxlan_channel *channel, unsigned first, un
 				.iov = &channel->frame_iov[count],
 				.iov_count = 1,
 				.bytes = inner.bytes,
+				.offload =
+					vxlan_offload(inner.frame, inner.bytes, channel->base.nic->sends.mtu),
 			};
 			*bytes += inner.bytes;
 			count++;

@@ -12,8 +12,9 @@
  * right. The network between the hosts must not let others send with such addresses. Peers believe each
  * other: each can claim any guest's address of another host.
  *
- * The NIC has one channel, no address and no offloads. It has a link when it has peers, whether they answer
- * or not. Frames are refused and counted while there is no route, or while the local address is gone from the
+ * The NIC has one channel and no address. What it sends has no checksum to fill in and no segment to cut;
+ * what it receives may have (nic_vxlan_offload.h). It has a link when it has peers, whether they answer or
+ * not. Frames are refused and counted while there is no route, or while the local address is gone from the
  * host; when that is back, frames pass again.
  *
  * Two NICs need different ports or local addresses, also for different networks.

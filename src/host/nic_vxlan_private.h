@@ -5,6 +5,7 @@
  *   nic_vxlan_open.c    options and sockets
  *   nic_vxlan.c         the channel: what is received, and when there is room again
  *   nic_vxlan_send.c    which peers a frame goes to, and what becomes of its datagrams
+ *   nic_vxlan_offload.c what a frame's sender has left undone
  *   nic_vxlan_table.c   which peer an address is behind
  *   nic_vxlan_format.c  the header
  */
@@ -21,6 +22,7 @@
 #include "host/nic_offload.h"
 #include "host/nic_vxlan.h"
 #include "host/nic_vxlan_format.h"
+#include "host/nic_vxlan_offload.h"
 #include "host/nic_vxlan_table.h"
 
 /*
