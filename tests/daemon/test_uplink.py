@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Switches with an uplink: NAT, a tap, a real interface; how they are opened, shown, lost, changed and handed over."""
 import pathlib
+import socket as sockets
 import subprocess
 
 import pytest
 
+from daemon import Daemon
 from ip_host import IpHost
 from net_namespace import NetNamespace
 from nic import Card, mac
@@ -294,6 +296,67 @@ def test_packet_without_interface(make, net, veth):
     assert changes == [] and "there is no such interface" in refused[0]
     with card(daemon) as guest:
         IpHost(guest, "10.9.0.5").ping("10.9.0.1")
+
+
+# ---- vxlan ----
+
+BOB = mac("52:54:00:00:00:02")
+
+
+@pytest.fixture
+def two_hosts(net, veth, tmp_path):
+    """Two daemons, each in a namespace of its own, on one wire; Alice is on the first, Bob on the second."""
+    net.address("card0", "10.9.0.2/24")
+    made = []
+    try:
+        for guest, namespace, number, address in ("alice", net, 1, "10.9.0.2"), ("bob", veth, 2, "10.9.0.1"):
+            keys = {"uplink": "vxlan", "vni": 42, "local": address, "peers": "10.9.0.1, 10.9.0.2"}
+            (tmp_path / guest).mkdir()
+            made.append(Daemon({"daemon": {"workers": 1}, f"guest {guest}": {}, "switch lan": keys,
+                                f"nic {guest}/eth0": {"switch": "lan", "mac": f"52:54:00:00:00:0{number}"}},
+                               tmp_path / guest, wrapper=namespace.wrapper))
+            made[-1].start()
+        yield made
+    finally:
+        for instance in made:
+            instance.finish()
+
+
+def test_one_network_over_two_hosts(two_hosts):
+    first, second = two_hosts
+    with card(first) as alice, Card(second.runtime / "bob" / "nic-eth0.sock", BOB) as bob:
+        one, other = IpHost(alice, "10.1.0.1"), IpHost(bob, "10.1.0.2")
+
+        def exchange():
+            for source, target, name in (one, other, "10.1.0.2"), (other, one, "10.1.0.1"):
+                source.neighbours[sockets.inet_aton(name)] = target.card.address
+                source.send_datagram(name, 9, b"from the other host")
+                assert target.next_datagram().payload == b"from the other host"
+
+        exchange()
+        for daemon in first, second:
+            take_over(daemon)
+            exchange()
+        # Another network on the same port: the socket is kept, and the peer is in the other network now.
+        first.sections["switch lan"]["vni"] = 43
+        assert reload(first) == (["switch lan: uplink = vxlan"], [])
+        one.send_datagram("10.1.0.2", 9, b"lost")
+        wait_until(lambda: switch(second)["uplink"]["lost"]["other_vni"] > 0, "the frame came in the other network")
+        first.sections["switch lan"]["vni"] = 42
+        reload(first)
+        exchange()
+        assert not other.datagrams
+
+
+def test_vxlan_port_that_is_taken(make, net):
+    net.run("ip", "link", "add", "kernel0", "type", "vxlan", "id", "42", "dstport", "4789", "local", "192.0.2.1")
+    net.run("ip", "link", "set", "kernel0", "up")
+    daemon = make("vxlan", vni=42, peers="192.0.2.2")
+    assert "has UDP port 4789" in switch(daemon)["uplink"]["error"]
+    daemon.sections["switch lan"]["port"] = 4790
+    assert reload(daemon) == (["switch lan: uplink = vxlan"], [])
+    daemon.sections["switch lan"]["local"] = "192.0.2.77"
+    assert "does not have the address 192.0.2.77" in reload(daemon)[1][0]
 
 
 def test_rights_are_given_up(make, net, veth):

@@ -131,6 +131,20 @@ def test_interface(boot, net):
         upload(alice, peer, "10.9.0.1")
 
 
+def test_other_hosts(boot, net):
+    """The guest is in one network with a VXLAN device of Linux on another host."""
+    with NetNamespace() as peer:
+        net.run("ip", "link", "add", "card0", "type", "veth", "peer", "name", "wire0", "netns", str(peer.pid))
+        net.address("card0", "198.51.100.1/24")
+        peer.address("wire0", "198.51.100.2/24")
+        peer.run("ip", "link", "add", "vx0", "type", "vxlan", "id", "42", "local", "198.51.100.2", "remote", "198.51.100.1",
+                 "dstport", "4789", "dev", "wire0")
+        peer.address("vx0", "10.9.0.1/24")
+        _, alice = boot("vxlan", mtu=1450, vni=42, peers="198.51.100.2")
+        reach_host(alice)
+        upload(alice, peer, "10.9.0.1")
+
+
 HEAR = """
 import socket
 heard = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x8035))

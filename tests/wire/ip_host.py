@@ -52,7 +52,7 @@ class IpHost:
         self.card, self.address = card, socket.inet_aton(address)
         self.neighbours = {}            # IP address -> Ethernet address
         self.datagrams, self.replies = [], []
-        card.post(64)
+        card.post(64, kick=True)
 
     def _send(self, to, kind, payload):
         self.card.transmit(ethernet(to, self.card.address, kind, payload))

@@ -135,12 +135,14 @@ bool nic_parse_uplink(const char *text, struct uplink_name *ret_uplink)
 		enum uplink_kind kind;
 	} interfaces[] = { { "tap:", UPLINK_TAP }, { "packet:", UPLINK_PACKET } };
 	struct uplink_name uplink = { .kind = UPLINK_NONE };
-	bool known = strcmp(text, "none") == 0;
+	bool known = true;
 
-	if (strcmp(text, "user") == 0) {
+	if (strcmp(text, "user") == 0)
 		uplink.kind = UPLINK_USER;
-		known = true;
-	}
+	else if (strcmp(text, "vxlan") == 0)
+		uplink.kind = UPLINK_VXLAN;
+	else
+		known = strcmp(text, "none") == 0;
 	for (unsigned i = 0; i < sizeof(interfaces) / sizeof(interfaces[0]) && !known; i++) {
 		size_t length = strlen(interfaces[i].prefix);
 
@@ -192,6 +194,37 @@ bool nic_parse_network6(const char *text, struct in6_addr *ret_network)
 	    memcmp(network.s6_addr, zeroes, 8) == 0 || network.s6_addr[0] == 0xff)
 		return false;
 	*ret_network = network;
+	return true;
+}
+
+bool nic_parse_host(const char *text, union nic_vxlan_address *ret_address)
+{
+	union nic_vxlan_address address = { .any.sa_family = AF_UNSPEC };
+
+	if (inet_pton(AF_INET, text, &address.ipv4.sin_addr) == 1)
+		address.ipv4.sin_family = AF_INET;
+	else if (inet_pton(AF_INET6, text, &address.ipv6.sin6_addr) == 1)
+		address.ipv6.sin6_family = AF_INET6;
+	else
+		return false;
+	*ret_address = address;
+	return true;
+}
+
+bool nic_parse_peers(const char *text, union nic_vxlan_address ret_peers[NIC_VXLAN_PEERS_MAX],
+		     unsigned *ret_count)
+{
+	char part[TEXT_PART_MAX];
+	unsigned count = 0;
+
+	do {
+		if (count == NIC_VXLAN_PEERS_MAX || !next_part(&text, part, sizeof(part)) ||
+		    !nic_parse_host(part, &ret_peers[count]) ||
+		    ret_peers[count].any.sa_family != ret_peers[0].any.sa_family)
+			return false;
+		count++;
+	} while (text);
+	*ret_count = count;
 	return true;
 }
 

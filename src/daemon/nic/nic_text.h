@@ -9,6 +9,7 @@
 #include "arbiter/switch/vswitch.h"
 #include "host/host_nic.h"
 #include "host/nic_user.h"
+#include "host/nic_vxlan.h"
 
 /* "52:54:00:12:34:56". False: it is no unicast address. */
 bool nic_parse_mac(const char *text, uint8_t ret_address[FRAME_ADDRESS_BYTES]);
@@ -19,20 +20,26 @@ bool nic_parse_ips(const char *text, struct ip_prefix ret_prefixes[PORT_ALLOWED_
 
 /* ---- uplinks ---- */
 
-enum uplink_kind { UPLINK_NONE, UPLINK_USER, UPLINK_TAP, UPLINK_PACKET };
+enum uplink_kind { UPLINK_NONE, UPLINK_USER, UPLINK_TAP, UPLINK_PACKET, UPLINK_VXLAN, UPLINK_KINDS };
 
 struct uplink_name {
 	enum uplink_kind kind;
 	char interface[NIC_NAME_BYTES]; /* tap and packet */
 };
 
-/* "none", "user", "tap:NAME", "packet:NAME". */
+/* "none", "user", "vxlan", "tap:NAME", "packet:NAME". */
 bool nic_parse_uplink(const char *text, struct uplink_name *ret_uplink);
 
 /* "10.0.2.0/24": a network that the uplink `user` can have. */
 bool nic_parse_network(const char *text, struct in_addr *ret_network, unsigned *ret_bits);
 /* "fd00::/64". */
 bool nic_parse_network6(const char *text, struct in6_addr *ret_network);
+
+/* "192.0.2.1", "2001:db8::1". */
+bool nic_parse_host(const char *text, union nic_vxlan_address *ret_address);
+/* A list of them, all of one family. False also: there are more than NIC_VXLAN_PEERS_MAX. */
+bool nic_parse_peers(const char *text, union nic_vxlan_address ret_peers[NIC_VXLAN_PEERS_MAX],
+		     unsigned *ret_count);
 
 /* ---- forwards ---- */
 

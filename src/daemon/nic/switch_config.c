@@ -42,6 +42,24 @@ struct nic_user_options switch_user_options(const struct config_switch *settings
 	return options;
 }
 
+struct nic_vxlan_options switch_vxlan_options(const struct config_switch *settings,
+					      union nic_vxlan_address peers[NIC_VXLAN_PEERS_MAX])
+{
+	struct nic_vxlan_options options = {
+		.vni = (uint32_t)settings->vni,
+		.port = (uint16_t)settings->port,
+		.mtu = (uint16_t)settings->mtu,
+		.peers = peers,
+		.fd = -1,
+	};
+	bool parsed = nic_parse_peers(settings->peers, peers, &options.peer_count);
+
+	if (settings->local)
+		parsed = parsed && nic_parse_host(settings->local, &options.local);
+	assert(parsed);
+	return options;
+}
+
 struct port_settings switch_uplink_settings(const struct config_switch *settings)
 {
 	return (struct port_settings){ .link = true, .flood_limit = (uint32_t)settings->flood_limit };
@@ -58,7 +76,8 @@ bool switch_same_uplink(const struct config_switch *one, const struct config_swi
 	       same_text(one->network, other->network) && same_text(one->network6, other->network6) &&
 	       same_text(one->hostname, other->hostname) && one->mtu == other->mtu &&
 	       one->sockets == other->sockets && one->host_loopback == other->host_loopback &&
-	       one->restricted == other->restricted;
+	       one->restricted == other->restricted && one->vni == other->vni && one->port == other->port &&
+	       same_text(one->peers, other->peers) && same_text(one->local, other->local);
 }
 
 /* ---- checks ---- */
@@ -72,26 +91,39 @@ static void complain(const struct config_switch *settings, const char *key, stru
 	config_message(messages, file, line, "%s = %s %s", key, value, wrong);
 }
 
-/* A key that another uplink would read is a mistake: its value would not hold. */
+#define FOR(kind) (1u << UPLINK_##kind)
+
+/* Keys that some kinds of uplinks read. */
+static const struct {
+	const char *key, *uplinks;
+	unsigned kinds;
+} special_keys[] = {
+	{ "offload", "tap:NAME", FOR(TAP) },
+	{ "network", "user", FOR(USER) },
+	{ "network6", "user", FOR(USER) },
+	{ "hostname", "user", FOR(USER) },
+	{ "forward", "user", FOR(USER) },
+	{ "sockets", "user", FOR(USER) },
+	{ "host_loopback", "user", FOR(USER) },
+	{ "restricted", "user", FOR(USER) },
+	{ "vni", "vxlan", FOR(VXLAN) },
+	{ "peers", "vxlan", FOR(VXLAN) },
+	{ "local", "vxlan", FOR(VXLAN) },
+	{ "port", "vxlan", FOR(VXLAN) },
+	{ "mtu", "user and vxlan", FOR(USER) | FOR(VXLAN) },
+};
+
+/* One that this uplink does not read is a mistake: its value would not hold. */
 static void check_foreign_keys(const struct config_switch *settings, enum uplink_kind kind,
 			       struct config_messages *messages)
 {
-	static const struct {
-		const char *key;
-		enum uplink_kind kind;
-	} foreign[] = {
-		{ "offload", UPLINK_TAP },   { "network", UPLINK_USER },       { "network6", UPLINK_USER },
-		{ "hostname", UPLINK_USER }, { "forward", UPLINK_USER },       { "mtu", UPLINK_USER },
-		{ "sockets", UPLINK_USER },  { "host_loopback", UPLINK_USER }, { "restricted", UPLINK_USER },
-	};
+	for (unsigned i = 0; i < sizeof(special_keys) / sizeof(special_keys[0]); i++) {
+		const char *key = special_keys[i].key, *file;
+		unsigned line = config_line_of(&settings->object, key, &file);
 
-	for (unsigned i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
-		const char *file;
-		unsigned line = config_line_of(&settings->object, foreign[i].key, &file);
-
-		if (foreign[i].kind != kind && config_given(&settings->object, foreign[i].key))
-			config_message(messages, file, line, "%s is for uplink = %s only", foreign[i].key,
-				       foreign[i].kind == UPLINK_TAP ? "tap:NAME" : "user");
+		if (config_given(&settings->object, key) && !(special_keys[i].kinds >> kind & 1))
+			config_message(messages, file, line, "%s is for uplink = %s only", key,
+				       special_keys[i].uplinks);
 	}
 }
 
@@ -136,12 +168,24 @@ static void check_forward(void *context, const struct nic_user_forward *forward)
 			 "leads to an address outside of the switch's network and network6");
 }
 
+static void check_mtu(const struct config_switch *settings, unsigned least, unsigned most,
+		      struct config_messages *messages)
+{
+	const char *file;
+	unsigned line = config_line_of(&settings->object, "mtu", &file);
+
+	if (settings->mtu && (settings->mtu < least || settings->mtu > most))
+		config_message(messages, file, line, "mtu = %llu is out of range for uplink = %s: %u to %u",
+			       (unsigned long long)settings->mtu, settings->uplink, least, most);
+}
+
 static void check_user(const struct config_switch *settings, struct config_messages *messages)
 {
 	struct nic_user_options options;
 	struct forward_check check = { settings, &options, messages };
 	unsigned before = messages->count;
 
+	check_mtu(settings, NIC_USER_MTU_MIN, NIC_USER_MTU_MAX, messages);
 	if (!nic_parse_network(settings->network, &options.network, &options.network_bits))
 		complain(settings, "network", messages, settings->network,
 			 "is no IPv4 network of 8 to 27 bits, for example 10.0.2.0/24");
@@ -160,6 +204,36 @@ static void check_user(const struct config_switch *settings, struct config_messa
 			 "is no list of forwards, for example tcp:127.0.0.1:2222-10.0.2.15:22");
 }
 
+static void check_vxlan(const struct config_switch *settings, struct config_messages *messages)
+{
+	union nic_vxlan_address peers[NIC_VXLAN_PEERS_MAX] = { 0 }, local = { 0 };
+	const struct config_object *object = &settings->object;
+	bool peers_good, local_good = !settings->local || nic_parse_host(settings->local, &local);
+	unsigned count;
+
+	check_mtu(settings, NIC_VXLAN_MTU_MIN, NIC_VXLAN_MTU_MAX, messages);
+	if (!config_given(object, "vni"))
+		config_message(messages, object->file, object->line,
+			       "[switch %s] has no vni; add for example vni = 42, the same on all hosts",
+			       object->name);
+	if (!settings->peers) {
+		config_message(messages, object->file, object->line,
+			       "[switch %s] has no peers; add for example peers = 192.0.2.1, 192.0.2.2",
+			       object->name);
+		return;
+	}
+	peers_good = nic_parse_peers(settings->peers, peers, &count);
+	if (!peers_good)
+		complain(
+			settings, "peers", messages, settings->peers,
+			"is no list of at most 64 addresses of one family, for example 192.0.2.1, 192.0.2.2");
+	if (!local_good)
+		complain(settings, "local", messages, settings->local,
+			 "is no address, for example 192.0.2.1");
+	else if (settings->local && peers_good && local.any.sa_family != peers[0].any.sa_family)
+		complain(settings, "local", messages, settings->local, "is of another family than peers");
+}
+
 static void check_switch(const struct config *config, const struct config_object *object,
 			 struct config_messages *messages)
 {
@@ -168,7 +242,7 @@ static void check_switch(const struct config *config, const struct config_object
 
 	if (!nic_parse_uplink(settings->uplink, &uplink)) {
 		complain(settings, "uplink", messages, settings->uplink,
-			 "is no uplink: give none, user, tap:NAME or packet:INTERFACE");
+			 "is no uplink: give none, user, tap:NAME, packet:INTERFACE or vxlan");
 		return;
 	}
 	check_foreign_keys(settings, uplink.kind, messages);
@@ -176,6 +250,8 @@ static void check_switch(const struct config *config, const struct config_object
 		check_interface(config, settings, &uplink, messages);
 	if (uplink.kind == UPLINK_USER)
 		check_user(settings, messages);
+	if (uplink.kind == UPLINK_VXLAN)
+		check_vxlan(settings, messages);
 }
 
 /* ---- the table ---- */
@@ -195,7 +271,9 @@ static const struct config_key switch_keys[] = {
 	TEXT(uplink, .initial = "none",
 	     .help = "The way to the world. none: the guests are among themselves; user: a NAT that needs no "
 		     "rights; tap:NAME: an interface of the host's, made when it is missing; "
-		     "packet:INTERFACE: a physical card or another interface that the host has."),
+		     "packet:INTERFACE: a physical card or another interface that the host has; vxlan: a "
+		     "network "
+		     "that guests of several hosts share."),
 	{ .name = "ageing",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_switch, ageing_s),
@@ -221,10 +299,11 @@ static const struct config_key switch_keys[] = {
 	{ .name = "mtu",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_switch, mtu),
-	  .minimum = NIC_USER_MTU_MIN,
+	  .minimum = NIC_VXLAN_MTU_MIN,
 	  .maximum = NIC_USER_MTU_MAX,
-	  .initial = "1500",
-	  .help = "Uplink user: largest packet in bytes, without the Ethernet header." },
+	  .help = "Uplinks user and vxlan: largest packet in bytes, without the Ethernet header. Default: "
+		  "1500; "
+		  "vxlan 1450, or 1430 between hosts with IPv6." },
 	{ .name = "sockets",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_switch, sockets),
@@ -240,6 +319,24 @@ static const struct config_key switch_keys[] = {
 	     .help = "Uplink user: connections to the host that lead to a guest, a list of "
 		     "PROTOCOL:[HOST]:PORT-GUEST:PORT. Without HOST: the host's loopback. Example: "
 		     "tcp:127.0.0.1:2222-10.0.2.15:22. Default: none."),
+	{ .name = "vni",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_switch, vni),
+	  .maximum = NIC_VXLAN_VNI_MAX,
+	  .initial = "0",
+	  .help = "Uplink vxlan: number of the network, the same on all hosts. Required." },
+	TEXT(peers, .help = "Uplink vxlan: addresses of all the other hosts, a list of at most 64 of one "
+			    "family. With "
+			    "local, the own one may be among them. Required."),
+	TEXT(local,
+	     .help = "Uplink vxlan: the host's address that receives, and is sent from. Default: any."),
+	{ .name = "port",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_switch, port),
+	  .minimum = 1,
+	  .maximum = 65535,
+	  .initial = "4789",
+	  .help = "Uplink vxlan: UDP port, the same on all hosts." },
 };
 
 static_assert(sizeof(switch_keys) / sizeof(switch_keys[0]) <= CONFIG_KEYS_MAX,

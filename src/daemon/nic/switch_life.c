@@ -230,7 +230,7 @@ void switches_hand_over(struct daemon *daemon, struct handover *header)
 	for (const struct daemon_switch *owner = daemon->switches; owner; owner = owner->next) {
 		const struct switch_uplink *uplink = &owner->uplink;
 
-		if (uplink->nic && uplink->name.kind == UPLINK_TAP)
+		if (uplink->nic && uplink->nic->ops->channel_fd(uplink->nic, 0) >= 0)
 			takeover_put_fd(header, "uplink", owner->name,
 					uplink->nic->ops->channel_fd(uplink->nic, 0));
 	}
@@ -252,6 +252,10 @@ void switches_plan(const struct config *config, const char *force_format, FILE *
 			fprintf(out, "switch %s: NAT for %s%s%s\n", name, settings->network,
 				strcmp(settings->network6, "none") ? " and " : "",
 				strcmp(settings->network6, "none") ? settings->network6 : "");
+		else if (uplink.kind == UPLINK_VXLAN)
+			fprintf(out, "switch %s: VXLAN %llu with %s, UDP port %llu\n", name,
+				(unsigned long long)settings->vni, settings->peers,
+				(unsigned long long)settings->port);
 		else
 			fprintf(out, "switch %s: %s %s as uplink\n", name,
 				uplink.kind == UPLINK_TAP ? "take or make the tap" : "take the interface",
@@ -261,7 +265,13 @@ void switches_plan(const struct config *config, const char *force_format, FILE *
 
 bool switches_need_internet(const struct config *config)
 {
-	config_for_each(config_list(config, &config_section_switch), config_switch,
-			settings) if (switch_uplink_name(settings).kind == UPLINK_USER) return true;
+	config_for_each(config_list(config, &config_section_switch), config_switch, settings)
+	{
+		enum uplink_kind kind = switch_uplink_name(settings).kind;
+
+		/* VXLAN's sockets are made at the start, but a reload may make others. */
+		if (kind == UPLINK_USER || kind == UPLINK_VXLAN)
+			return true;
+	}
 	return false;
 }

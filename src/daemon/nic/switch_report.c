@@ -31,6 +31,7 @@ static const char *kind_text(enum uplink_kind kind)
 		[UPLINK_USER] = "user",
 		[UPLINK_TAP] = "tap",
 		[UPLINK_PACKET] = "packet",
+		[UPLINK_VXLAN] = "vxlan",
 	};
 
 	return texts[kind];
@@ -51,6 +52,16 @@ static json_t *losses_json(const struct switch_uplink *uplink)
 
 		set(object, "no_socket", counter_read(&user->no_socket));
 		set(object, "no_fragment", counter_read(&user->no_fragment));
+	}
+	if (uplink->name.kind == UPLINK_VXLAN) {
+		const struct nic_vxlan_counters *vxlan = nic_vxlan_get_counters(uplink->nic);
+
+		/* Some of these count above as well, by what became of the frame. */
+		set(object, "stranger", counter_read(&vxlan->strangers));
+		set(object, "other_vni", counter_read(&vxlan->other_vni));
+		set(object, "held_back", counter_read(&vxlan->held_back));
+		set(object, "no_room", counter_read(&vxlan->no_room));
+		set(object, "unreachable", counter_read(&vxlan->unreachable));
 	}
 	return object;
 }

@@ -11,6 +11,15 @@
 
 /* ---- opening a card ---- */
 
+static int fail_sandbox(const struct config_switch *settings, struct error *error)
+{
+	return error_set(
+		error, -EPERM,
+		"uplink %s: the sandbox of this start allows no sockets for it; restart, or take over "
+		"with viaductd --takeover",
+		settings->uplink);
+}
+
 static int open_user(struct daemon_switch *owner, const struct config_switch *settings,
 		     struct host_nic **ret_nic, struct error *error)
 {
@@ -83,6 +92,51 @@ static int open_packet(const struct uplink_name *name, struct host_nic **ret_nic
 	}
 }
 
+/* Another network on the port of the one that is there gets its socket. */
+static int socket_to_keep(const struct daemon_switch *owner)
+{
+	const struct switch_uplink *uplink = &owner->uplink;
+	int fd = takeover_offer_take(owner->daemon->offer, "uplink", owner->name);
+
+	if (fd < 0 && uplink->nic && uplink->name.kind == UPLINK_VXLAN)
+		fd = dup(uplink->nic->ops->channel_fd(uplink->nic, 0));
+	return fd;
+}
+
+static int open_vxlan(struct daemon_switch *owner, const struct config_switch *settings,
+		      struct host_nic **ret_nic, struct error *error)
+{
+	union nic_vxlan_address peers[NIC_VXLAN_PEERS_MAX];
+	struct nic_vxlan_options options = switch_vxlan_options(settings, peers);
+	int code;
+
+	if (owner->daemon->no_internet)
+		return fail_sandbox(settings, error);
+	options.fd = socket_to_keep(owner);
+	code = nic_vxlan_open(&options, ret_nic);
+	if (code && options.fd >= 0)
+		close(options.fd);
+	switch (-code) {
+	case 0:
+		return 0;
+	case EADDRINUSE:
+		return error_set(
+			error, code,
+			"uplink vxlan: another program, or a VXLAN device of the kernel, has UDP port "
+			"%u; give another port, or another local",
+			options.port);
+	case EADDRNOTAVAIL:
+		return error_set(error, code, "uplink vxlan: the host does not have the address %s",
+				 settings->local ? settings->local : "it is to send from");
+	case EINVAL:
+		return error_set(error, code,
+				 "uplink vxlan: peers = %s names a host twice, or what is no host",
+				 settings->peers);
+	default:
+		return error_set(error, code, "uplink vxlan: %s", strerror(-code));
+	}
+}
+
 static int open_card(struct daemon_switch *owner, const struct config_switch *settings,
 		     const struct uplink_name *name, struct host_nic **ret_nic, struct error *error)
 {
@@ -94,12 +148,16 @@ static int open_card(struct daemon_switch *owner, const struct config_switch *se
 		return 0;
 	case UPLINK_USER:
 		return open_user(owner, settings, ret_nic, error);
+	case UPLINK_VXLAN:
+		return open_vxlan(owner, settings, ret_nic, error);
 	case UPLINK_TAP:
 		code = open_tap(owner, settings, name, ret_nic, error);
 		break;
 	case UPLINK_PACKET:
 		code = open_packet(name, ret_nic, error);
 		break;
+	default:
+		assert(false);
 	}
 	if ((code == -EPERM || code == -EACCES) && owner->daemon->serving)
 		return error_set(error, code,

@@ -162,6 +162,15 @@ static void test_sections(void **state)
 		{ "uplink = user\nforward = tcp::1-10.0.3.15:1", "leads to an address outside" },
 		{ "uplink = user\nnetwork6 = none\nforward = tcp::1-[fd00::15]:1",
 		  "x:4: forward = tcp:[::1]:1-[fd00::15]:1 leads to an address outside" },
+		{ "uplink = vxlan\npeers = 192.0.2.1", "[switch lan] has no vni" },
+		{ "uplink = vxlan\nvni = 1", "[switch lan] has no peers" },
+		{ "uplink = vxlan\nvni = 1\npeers = 192.0.2.1, ::1", "peers = 192.0.2.1, ::1 is no list" },
+		{ "uplink = vxlan\nvni = 1\npeers = host", "peers = host is no list" },
+		{ "uplink = vxlan\nvni = 1\npeers = ::2\nlocal = 192.0.2.1", "is of another family" },
+		{ "uplink = vxlan\nvni = 1\npeers = ::2\nlocal = x", "local = x is no address" },
+		{ "uplink = vxlan\nvni = 1\npeers = ::2\nmtu = 65500", "out of range for uplink = vxlan" },
+		{ "uplink = user\nmtu = 1000", "mtu = 1000 is out of range for uplink = user" },
+		{ "uplink = user\nvni = 1", "vni is for uplink = vxlan only" },
 		{ "uplink = tap:a\n[switch wan]\nuplink = tap:a",
 		  "x:4: uplink = tap:a is the uplink of another switch" },
 	};
@@ -175,6 +184,27 @@ static void test_sections(void **state)
 		snprintf(text, sizeof(text), "[switch lan]\n%s\n", cases[i][0]);
 		assert_non_null(strstr(complaint(text), cases[i][1]));
 	}
+}
+
+static void test_vxlan_options(void **state)
+{
+	char uplink[] = "vxlan", list[] = "192.0.2.1,192.0.2.2", local[] = "192.0.2.2";
+	struct config_switch settings = {
+		.uplink = uplink, .peers = list, .local = local, .vni = 42, .port = 4790, .mtu = 9000
+	};
+	union nic_vxlan_address peers[NIC_VXLAN_PEERS_MAX];
+	struct nic_vxlan_options options = switch_vxlan_options(&settings, peers);
+
+	assert_int_equal(options.vni, 42);
+	assert_int_equal(options.port, 4790);
+	assert_int_equal(options.mtu, 9000);
+	assert_int_equal(options.peer_count, 2);
+	assert_int_equal(ntohl(options.peers[1].ipv4.sin_addr.s_addr), 0xc0000202);
+	assert_int_equal(options.local.ipv4.sin_addr.s_addr, options.peers[1].ipv4.sin_addr.s_addr);
+	assert_int_equal(options.fd, -1);
+	settings.local = NULL;
+	options = switch_vxlan_options(&settings, peers);
+	assert_int_equal(options.local.any.sa_family, AF_UNSPEC);
 }
 
 static void test_options(void **state)
@@ -207,9 +237,10 @@ static void test_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_uplinks),	 cmocka_unit_test(test_networks),
-		cmocka_unit_test(test_forwards), cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_sections), cmocka_unit_test(test_options),
+		cmocka_unit_test(test_uplinks),	      cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_forwards),      cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_sections),      cmocka_unit_test(test_options),
+		cmocka_unit_test(test_vxlan_options),
 	};
 
 	return cmocka_run_group_tests_name("switch_config", tests, NULL, NULL);
