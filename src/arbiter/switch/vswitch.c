@@ -262,7 +262,7 @@ void port_totals(const struct port *port, struct port_totals *ret_totals)
 	for (unsigned i = 0; i < port->sink_count; i++) {
 		sum.received_frames += counter_read(&port->sinks[i]->received_frames);
 		sum.received_bytes += counter_read(&port->sinks[i]->received_bytes);
-		sum.dropped[PORT_DROP_FULL] += counter_read(&port->sinks[i]->full);
+		sum.dropped[PORT_DROP_FULL] += counter_read(&port->sinks[i]->backlog.full);
 		sum.dropped[PORT_DROP_TOO_LARGE] += counter_read(&port->sinks[i]->too_large);
 	}
 	pthread_rwlock_unlock(&port->vswitch->lock);

@@ -8,7 +8,7 @@
  *   guard.c      may a port send from this IP address?
  *   sink.c       receivers, and the memory in which frames wait for them
  *   uplink.c     the port whose source and sink are a physical card
- *   mac_table.c, packet.c, packet_cut.c    know no port
+ *   backlog.c, mac_table.c, packet.c, packet_cut.c    know no port
  */
 #ifndef VIADUCT_ARBITER_SWITCH_VSWITCH_PRIVATE_H
 #define VIADUCT_ARBITER_SWITCH_VSWITCH_PRIVATE_H
@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #include "arbiter/share/scheduler_bucket.h"
+#include "arbiter/switch/backlog.h"
 #include "arbiter/switch/mac_table.h"
 #include "arbiter/switch/packet.h"
 #include "arbiter/switch/vswitch.h"
@@ -80,30 +81,12 @@ struct port_source {
 	struct packet packets[PORT_BATCH];
 };
 
-/* A frame that waits, followed by its bytes, up to a multiple of 8. */
-struct backlog_record {
-	uint32_t room; /* of the record; with no frame: up to the end of the memory */
-	uint32_t bytes;
-	bool ready; /* atomic: the bytes are there */
-	bool skip;  /* no frame */
-	struct frame_offload offload;
-};
-
-/* Many threads put, the sink's worker takes. */
-struct backlog {
-	pthread_mutex_t lock;
-	uint8_t *memory;
-	uint32_t head, tail; /* offsets of the first record and of the next one */
-	uint32_t used;	     /* atomic; the lock for writing */
-};
-
 struct port_sink {
 	struct port *port;
 	struct loop *loop;
 	struct port_receiver *receiver;
 	struct frame_abilities abilities;
 	struct counter received_frames, received_bytes, too_large;
-	struct counter full; /* under the backlog's lock */
 	struct backlog backlog;
 	bool blocked;		     /* the receiver has no buffers; the sink's worker */
 	struct loop_message message; /* something waits */
