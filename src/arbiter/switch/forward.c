@@ -354,16 +354,28 @@ static void learn(struct port_source *source)
 	source->learn = 0;
 }
 
+/* What the port sent, whatever became of it. What was not found to be a frame has no packet. */
+static void mirror_sent(struct port_source *source, const struct passage *passage, enum port_drop drop)
+{
+	bool read = drop != PORT_DROP_MALFORMED && drop != PORT_DROP_TOO_LARGE;
+
+	mirrors_put(source->port->mirrors, passage->frame, read ? passage->packet : NULL, true, drop);
+}
+
 void port_send(struct port_source *source, const struct frame *frames, unsigned count)
 {
 	struct vswitch *vswitch = source->port->vswitch;
+	bool mirrored;
 
 	assert(count <= PORT_BATCH && source->run.count == 0);
 	pthread_rwlock_rdlock(&vswitch->lock);
+	mirrored = source->port->mirrors;
 	for (unsigned i = 0; i < count; i++) {
 		struct passage passage = { .frame = &frames[i], .packet = &source->packets[i] };
 		enum port_drop drop = forward(source, &passage, &source->packets[i]);
 
+		if (mirrored)
+			mirror_sent(source, &passage, drop);
 		if (drop != PORT_DROPS) {
 			count_drop(source, drop);
 			continue;

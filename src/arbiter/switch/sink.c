@@ -100,10 +100,31 @@ static unsigned deliver(struct port_sink *sink, const struct frame *frames, unsi
 	return taken;
 }
 
+/* With the switch's lock held. */
+static void mirror_received(const struct port_sink *sink, const struct frame *frames, unsigned count,
+			    enum port_drop drop)
+{
+	for (unsigned i = 0; i < count; i++)
+		mirrors_put(sink->port->mirrors, &frames[i], NULL, false, drop);
+}
+
 static void tell(struct port_sink *sink)
 {
 	if (!__atomic_exchange_n(&sink->posted, true, __ATOMIC_ACQ_REL))
 		loop_post(sink->loop, &sink->message);
+}
+
+/* Without the switch's lock. */
+static unsigned deliver_waiting(struct port_sink *sink, const struct frame *frames, unsigned count)
+{
+	unsigned taken = deliver(sink, frames, count);
+
+	if (!__atomic_load_n(&sink->port->mirrors, __ATOMIC_RELAXED))
+		return taken;
+	pthread_rwlock_rdlock(&sink->port->vswitch->lock);
+	mirror_received(sink, frames, taken, PORT_DROPS);
+	pthread_rwlock_unlock(&sink->port->vswitch->lock);
+	return taken;
 }
 
 /* Delivers what waits, while the receiver takes it. */
@@ -121,7 +142,7 @@ static void drain(struct port_sink *sink)
 			tell(sink);
 			return;
 		}
-		release(&sink->backlog, deliver(sink, frames, count));
+		release(&sink->backlog, deliver_waiting(sink, frames, count));
 	}
 }
 
@@ -130,10 +151,16 @@ void sink_deliver(struct port_sink *sink, struct loop *loop, const struct frame 
 	unsigned taken = 0;
 	bool waits = false;
 
-	if (sink->loop == loop && !sink->blocked && backlog_empty(&sink->backlog))
+	if (sink->loop == loop && !sink->blocked && backlog_empty(&sink->backlog)) {
 		taken = deliver(sink, frames, count);
-	for (; taken < count; taken++)
-		waits |= wait_in_backlog(sink, &frames[taken]);
+		mirror_received(sink, frames, sink->port->mirrors ? taken : 0, PORT_DROPS);
+	}
+	for (; taken < count; taken++) {
+		if (wait_in_backlog(sink, &frames[taken]))
+			waits = true;
+		else
+			mirror_received(sink, &frames[taken], 1, PORT_DROP_FULL);
+	}
 	/* A receiver without buffers says itself when it has some. */
 	if (waits && (sink->loop != loop || !sink->blocked))
 		tell(sink);

@@ -206,6 +206,7 @@ void port_destroy(struct port *port)
 	vswitch = port->vswitch;
 	pthread_rwlock_wrlock(&vswitch->lock);
 	apply(port, &nothing);
+	mirrors_end(port);
 	mac_table_forget(&vswitch->table, port);
 	for (link = &vswitch->ports; *link != port;)
 		link = &(*link)->next;

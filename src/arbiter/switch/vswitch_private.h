@@ -7,6 +7,7 @@
  *   announce.c   tells the network where a guest is
  *   guard.c      may a port send from this IP address?
  *   sink.c       receivers, and the memory in which frames wait for them
+ *   mirror.c     copies of a port's frames for those who look on
  *   uplink.c     the port whose source and sink are a physical card
  *   backlog.c, mac_table.c, packet.c, packet_cut.c    know no port
  */
@@ -18,6 +19,7 @@
 #include "arbiter/share/scheduler_bucket.h"
 #include "arbiter/switch/backlog.h"
 #include "arbiter/switch/mac_table.h"
+#include "arbiter/switch/mirror.h"
 #include "arbiter/switch/packet.h"
 #include "arbiter/switch/vswitch.h"
 #include "core/loop.h"
@@ -51,6 +53,7 @@ struct port {
 	struct port_source *sources;
 	struct port_sink *sinks[PORT_SINKS_MAX];
 	unsigned sink_count;
+	struct port_mirror *mirrors; /* atomic: a drain looks at it without the lock */
 
 	pthread_mutex_t flood_lock; /* its sources share the limit */
 	struct scheduler_bucket flood;
