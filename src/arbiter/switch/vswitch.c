@@ -194,6 +194,11 @@ int port_create_uplink(struct vswitch *vswitch, struct uplink *card, unsigned mt
 	return 0;
 }
 
+struct port *vswitch_uplink(const struct vswitch *vswitch)
+{
+	return vswitch->uplink;
+}
+
 void port_destroy(struct port *port)
 {
 	struct port_settings nothing = { .link = false };

@@ -101,6 +101,8 @@ int vswitch_uplink_create(struct vswitch *vswitch, struct host_nic *nic, const s
 /* On that worker: opens and closes the NIC's channel. -errno of its driver, or -ENOMEM. */
 int vswitch_uplink_start(struct port *uplink, struct loop *loop);
 void vswitch_uplink_stop(struct port *uplink);
+/* NULL: there is none. */
+struct port *vswitch_uplink(const struct vswitch *vswitch);
 
 /* An address that the switch knows. */
 struct vswitch_address {

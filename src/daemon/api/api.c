@@ -138,6 +138,16 @@ static void get_device(struct route_call *call, struct api_response *response)
 		api_respond_error(response, 404, "there is no %s '%s'", kind->name, call->device_name);
 }
 
+static void post_nic_capture(struct route_call *call, struct api_response *response)
+{
+	api_capture_nic(call->daemon, call->device_name, call->request, response);
+}
+
+static void post_uplink_capture(struct route_call *call, struct api_response *response)
+{
+	api_capture_uplink(call->daemon, call->names[0], call->request, response);
+}
+
 static void post_disks(struct route_call *call, struct api_response *response)
 {
 	api_disks_create(call->daemon, call->request, response);
@@ -281,6 +291,8 @@ static const struct route {
 	{ "/v1/pools/*", "GET", get_pool },
 	{ "/v1/devices", "GET", get_devices },
 	{ "/v1/devices/*/*/*", "GET", get_device },
+	{ "/v1/nics/*/*/capture", "POST", post_nic_capture },
+	{ "/v1/switches/*/capture", "POST", post_uplink_capture },
 	{ "/v1/disks", "GET", get_disks },
 	{ "/v1/disks", "POST", post_disks },
 	{ "/v1/disks/*/*", "GET", get_disk },

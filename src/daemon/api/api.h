@@ -18,6 +18,7 @@ struct device_kind;
 struct error;
 struct api;
 struct api_field;
+struct api_stream;
 
 /* Bodies are small objects; more is refused with 413. */
 #define API_BODY_MAX  (64ul * 1024)
@@ -36,6 +37,7 @@ struct api_response {
 	char allow[32];		/* of a 405: the methods there are; else "" */
 	char *body;		/* malloc'ed; NULL when out of memory: answer 500 */
 	size_t body_length;
+	struct api_stream *stream;	/* instead of a body: the caller answers with it, or closes it */
 };
 
 /* Never fails; the caller frees response->body. Control thread. */
@@ -94,6 +96,12 @@ void api_forwards_change(struct daemon *daemon, const char *name, bool add, cons
 			 struct api_response *response);
 void api_nic_change(struct daemon *daemon, const char *name, const struct api_request *request,
 		    struct api_response *response);
+
+/* Handlers of POST on a card's and on a switch's /capture: the stream is pcapng. */
+void api_capture_nic(struct daemon *daemon, const char *name, const struct api_request *request,
+		     struct api_response *response);
+void api_capture_uplink(struct daemon *daemon, const char *name, const struct api_request *request,
+			struct api_response *response);
 
 /* Handlers of PATCH on /v1/guests and /v1/groups. */
 void api_guests_change(struct daemon *daemon, const char *name, const struct api_request *request,

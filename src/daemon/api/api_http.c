@@ -19,6 +19,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
+#include "daemon/api/api_stream.h"
 #include "daemon/base/daemon.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/unix_socket.h"
@@ -41,6 +42,7 @@ struct api {
 	struct loop_watch watch;
 	struct loop_timer timer;
 	struct loop_task again;
+	struct api_streams streams;
 	bool watching;
 	bool passed;			/* the service manager owns the socket file */
 };
@@ -78,6 +80,17 @@ static enum MHD_Result send_response(struct MHD_Connection *connection, struct a
 	result = MHD_queue_response(connection, response->body ? response->status : 500, out);
 	MHD_destroy_response(out);
 	return result;
+}
+
+static enum MHD_Result send_stream(struct api *api, struct MHD_Connection *connection,
+				   struct api_stream *stream)
+{
+	struct api_response response = { .status = 500 };
+
+	if (api_streams_answer(&api->streams, connection, stream))
+		return MHD_YES;
+	api_respond_error(&response, 503, "there are %u captures already; end one of them", API_STREAMS_MAX);
+	return send_response(connection, &response);
 }
 
 static enum MHD_Result refuse_large(struct MHD_Connection *connection)
@@ -135,7 +148,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	request.body = upload->body ? upload->body : "";
 	request.body_length = upload->length;
 	api_dispatch(api->daemon, &request, &response);
-	return send_response(connection, &response);
+	return response.stream ? send_stream(api, connection, response.stream)
+			       : send_response(connection, &response);
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection, void **connection_context,
@@ -258,12 +272,12 @@ static int start_server(struct api *api, struct error *error)
 {
 	const union MHD_DaemonInfo *info;
 
-	api->server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, api,
-				       MHD_OPTION_LISTEN_SOCKET, api->socket, MHD_OPTION_CONNECTION_LIMIT,
-				       (unsigned)API_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-				       (unsigned)API_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-				       (size_t)API_CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
-				       on_completed, NULL, MHD_OPTION_END);
+	api->server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+				       NULL, on_request, api, MHD_OPTION_LISTEN_SOCKET, api->socket,
+				       MHD_OPTION_CONNECTION_LIMIT, (unsigned)API_CONNECTIONS_MAX,
+				       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)API_TIMEOUT_S,
+				       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)API_CONNECTION_BYTES,
+				       MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
 	if (!api->server)
 		return error_set(error, -EIO, "cannot start the HTTP server");
 	info = MHD_get_daemon_info(api->server, MHD_DAEMON_INFO_EPOLL_FD);
@@ -271,6 +285,8 @@ static int start_server(struct api *api, struct error *error)
 	api->watch.ready = on_ready;
 	api->timer.expired = on_timer;
 	api->again.run = on_again;
+	api->streams.loop = api->daemon->control;
+	api->streams.run = &api->again;
 	if (loop_watch_start(api->daemon->control, &api->watch, api->epoll, POLLIN) < 0)
 		return error_set(error, -ENOMEM, "out of memory");
 	api->watching = true;
@@ -310,9 +326,10 @@ void api_destroy(struct api *api)
 	if (api->watching)
 		loop_watch_stop(api->daemon->control, &api->watch);
 	loop_timer_stop(api->daemon->control, &api->timer);
-	loop_defer_cancel(api->daemon->control, &api->again);
 	if (!api->passed)
 		unlink(api->socket_path);
+	api_streams_end(&api->streams);
+	loop_defer_cancel(api->daemon->control, &api->again);
 	if (api->server)
 		MHD_stop_daemon(api->server);
 	free(api);
