@@ -294,6 +294,88 @@ out:
 	return error;
 }
 
+/* ---- one answer that comes bit by bit ---- */
+
+struct stream {
+	struct api_client *client;
+	bool (*take)(void *context, const uint8_t *bytes, size_t count);
+	void *context;
+	bool ended; /* by take() */
+	struct answer refusal;
+};
+
+static long http_status(struct api_client *client)
+{
+	long status = 0;
+
+	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
+	return status;
+}
+
+static size_t pass_on(char *bytes, size_t size, size_t count, void *context)
+{
+	struct stream *stream = context;
+
+	if (http_status(stream->client) >= 400)
+		return collect(bytes, size, count, &stream->refusal);
+	stream->ended = !stream->take(stream->context, (const uint8_t *)bytes, size * count);
+	return stream->ended ? 0 : size * count;
+}
+
+/* Until it is over or stop_fd is readable (then CURLE_OK). */
+static CURLcode perform(CURLM *multi, CURL *curl, int stop_fd)
+{
+	struct curl_waitfd stop = { .fd = stop_fd, .events = CURL_WAIT_POLLIN };
+	CURLcode code = CURLE_FAILED_INIT;
+	int running = 1, left;
+	const CURLMsg *message;
+
+	if (curl_multi_add_handle(multi, curl) != CURLM_OK)
+		return code;
+	while (running && !stop.revents) {
+		if (curl_multi_perform(multi, &running) != CURLM_OK ||
+		    curl_multi_poll(multi, &stop, 1, 1000, NULL) != CURLM_OK)
+			break;
+	}
+	if (stop.revents)
+		code = CURLE_OK;
+	while ((message = curl_multi_info_read(multi, &left)))
+		code = message->data.result;
+	curl_multi_remove_handle(multi, curl);
+	return code;
+}
+
+int api_stream(struct api_client *client, const char *path, const json_t *body, int stop_fd,
+	       bool (*take)(void *context, const uint8_t *bytes, size_t count), void *context)
+{
+	struct stream stream = { .client = client, .take = take, .context = context };
+	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
+	char *url = NULL, *text = json_dumps(body, JSON_COMPACT);
+	CURLM *multi = curl_multi_init();
+	int error = probe_socket(client);
+	CURLcode code;
+
+	if (!error && (!multi || !text || asprintf(&url, "http://localhost%s", path) < 0))
+		error = fail(client, -ENOMEM, "out of memory");
+	if (!error) {
+		prepare(client, "POST", url, text, headers, NULL);
+		curl_easy_setopt(client->curl, CURLOPT_TIMEOUT, 0L);
+		curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, pass_on);
+		curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &stream);
+		code = perform(multi, client->curl, stop_fd);
+		if (code != CURLE_OK && !stream.ended)
+			error = fail(client, -EIO, "the daemon broke off: %s", curl_easy_strerror(code));
+		else if (http_status(client) >= 400)
+			error = judge(client, http_status(client), &stream.refusal, NULL);
+	}
+	curl_multi_cleanup(multi);
+	curl_slist_free_all(headers);
+	free(stream.refusal.bytes);
+	free(text);
+	free(url);
+	return error;
+}
+
 /* ---- reading answers ---- */
 
 const char *api_text(const json_t *object, const char *key)

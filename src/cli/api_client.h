@@ -33,6 +33,14 @@ int api_call(struct api_client *client, const char *method, const char *path, co
 void api_client_set_patience(struct api_client *client, long timeout_s, bool (*give_up)(void *context),
 			     void *context);
 
+/*
+ * One POST whose answer comes bit by bit, for as long as it takes. take() gets the pieces; it ends the call
+ * by returning false, and so does `stop_fd` when it becomes readable. Returns 0, also when the answer was
+ * over, or -errno as api_call() does, then -EIO also when the daemon broke off.
+ */
+int api_stream(struct api_client *client, const char *path, const json_t *body, int stop_fd,
+	       bool (*take)(void *context, const uint8_t *bytes, size_t count), void *context);
+
 /* The last failure, without a final dot or newline. */
 const char *api_client_error(const struct api_client *client);
 

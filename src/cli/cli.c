@@ -87,18 +87,24 @@ static const struct cli_option *find_option(const struct cli_option *options, co
 	return NULL;
 }
 
+static const char *dashes(const char *name)
+{
+	return name[1] ? "--" : "-";
+}
+
 static int unknown_option(const struct cli_command *command, const struct cli_option *options,
 			  const char *name)
 {
 	const char *names[OPTIONS_MAX + 1], *nearest;
-	size_t count = 0, dashes = strspn(name, "-");
+	size_t count = 0;
 
 	for (; options->name && count < OPTIONS_MAX; options++)
 		names[count++] = options->name;
 	names[count] = NULL;
-	nearest = cli_nearest(name + dashes, names);
+	nearest = cli_nearest(name + strspn(name, "-"), names);
 	if (nearest)
-		return cli_usage(command, "unknown option %s; did you mean --%s?", name, nearest);
+		return cli_usage(command, "unknown option %s; did you mean %s%s?", name, dashes(nearest),
+				 nearest);
 	return cli_usage(command, "unknown option %s", name);
 }
 
@@ -112,17 +118,18 @@ static int parse_option(const struct cli_command *command, const struct cli_opti
 
 	if (length > 2 && argument[1] == '-')
 		option = find_option(options, argument + 2, length - 2);
-
+	else if (length == 2)
+		option = find_option(options, argument + 1, 1);
 	if (!option)
 		return unknown_option(command, options, argument);
 	if (option->flag) {
 		if (equals)
-			return cli_usage(command, "--%s takes no value", option->name);
+			return cli_usage(command, "%s%s takes no value", dashes(option->name), option->name);
 		*option->flag = true;
 		return CLI_OK;
 	}
 	if (!equals && *index + 1 >= argc)
-		return cli_usage(command, "--%s needs a value", option->name);
+		return cli_usage(command, "%s%s needs a value", dashes(option->name), option->name);
 	*option->value = equals ? equals + 1 : argv[++*index];
 	return CLI_OK;
 }

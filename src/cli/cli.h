@@ -37,7 +37,7 @@ extern const struct cli_command cli_commands[];
 
 /* Exactly one of value and flag is set. */
 struct cli_option {
-	const char *name;	/* without its dashes: "size" */
+	const char *name;	/* without its dashes: "size", or one letter */
 	const char **value;
 	bool *flag;
 };

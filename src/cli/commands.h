@@ -23,6 +23,8 @@ int command_disk_rename(struct cli *cli, const struct cli_command *command, int 
 int command_disk_delete(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* nic/nic_commands.c */
 int command_nic_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* nic/capture.c */
+int command_capture(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* nic/nic_link.c */
 int command_nic_link(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* nic/switch_commands.c */

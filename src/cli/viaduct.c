@@ -67,6 +67,13 @@ const struct cli_command cli_commands[] = {
 	  forward_details, command_forward_add },
 	{ "forward remove", "SWITCH PROTOCOL:[HOST]:PORT-GUEST:PORT", "ends one", forward_details,
 	  command_forward_remove },
+	{ "capture", "GUEST/NIC|SWITCH [-w FILE|-] [-c N] [-s BYTES]",
+	  "shows the frames of a network card, or of a switch's uplink",
+	  "-w (--write) writes them as pcapng, for Wireshark, tshark and tcpdump; - is standard output:\n"
+	  "  viaduct capture alice/eth0 -w - | tshark -r -\n"
+	  "-c (--count) ends after N frames, -s (--snap) keeps the first bytes of each. Ctrl-C ends it.\n"
+	  "A frame that is still to be cut into segments is one large frame.",
+	  command_capture },
 	{ "disk list", "[--json]", "the virtual disks", NULL, command_disk_list },
 	{ "disk create", "GUEST/NAME --pool POOL --size SIZE", "makes a virtual disk; it reads as zeroes",
 	  "SIZE: bytes, or 512M, 8G, 1.5T (powers of 1024).", command_disk_create },

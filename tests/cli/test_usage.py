@@ -70,6 +70,14 @@ def test_typo_names_the_nearest_command(viaduct, words, suggestion):
     (["run", "g", "--memory", "12"], "less than 1 MiB"),
     (["demo", "--check-pool", "x"], "MAP.json"),
     (["demo", "--seconds", "none"], "--seconds"),
+    (["capture"], "an argument is missing"),
+    (["capture", "a/b", "-c"], "-c needs a value"),
+    (["capture", "a/b", "-c", "0"], '-c: "0" is no whole number from 1 to'),
+    (["capture", "a/b", "-c", "1x"], "no whole number"),
+    (["capture", "a/b", "--snap", "300000"], "from 1 to 262144"),
+    (["capture", "a/b", "-x"], "unknown option -x"),
+    (["capture", "a/b", "--wirte", "x"], "did you mean --write?"),
+    (["capture", "a/b", "--json"], "there is no JSON of frames"),
 ])
 def test_usage_errors(viaduct, words, sentence):
     result = viaduct(*words)

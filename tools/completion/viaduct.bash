@@ -12,7 +12,7 @@ _viaduct() {
 	1:*)
 		words=$("$command" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\).*/\1/p' | sort -u)
 		;;
-	2:pool | 2:disk | 2:guest | 2:group)
+	2:pool | 2:disk | 2:nic | 2:guest | 2:group)
 		words=$("$command" help "$first" 2>/dev/null | sed -n "s/^  viaduct $first \([a-z-]*\).*/\1/p")
 		;;
 	2:help)
@@ -20,6 +20,9 @@ _viaduct() {
 		;;
 	2:run | 2:qemu-args | 2:libvirt-xml | 2:ch-args)
 		words=$(_viaduct_names "$command" | sed 's|/.*||' | sort -u)
+		;;
+	2:capture)
+		words=$("$command" nic list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')
 		;;
 	3:guest)
 		words=$(_viaduct_names "$command" | sed 's|/.*||' | sort -u)
