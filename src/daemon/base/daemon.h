@@ -33,6 +33,7 @@ struct daemon_pool;
 struct daemon_switch;
 struct device;
 struct guest;
+struct nic_mirror;
 struct setting;
 struct share_gate;
 struct takeover;
@@ -74,6 +75,7 @@ struct daemon {
 	struct daemon_pool *pools;		/* disk/ */
 	struct daemon_switch *switches;		/* nic/ */
 	struct json_t *network_state;		/* nic/: set at run time */
+	struct nic_mirror *closing_mirrors;	/* nic/: with a write under way */
 	struct api *api;			/* api/ */
 	struct takeover *takeover;		/* device/ */
 

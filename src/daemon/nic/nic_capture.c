@@ -15,8 +15,9 @@ struct nic_capture {
 	char name[PCAPNG_TEXT_MAX], description[PCAPNG_TEXT_MAX];
 	uint32_t snap_bytes;
 	bool uplink;
-	uint64_t frames, lost;		/* written; told as lost */
-	struct mirrored_frame *pending; /* taken from the mirror, and not written yet */
+	uint64_t frames, lost;		     /* written; told as lost */
+	uint64_t frames_before, lost_before; /* of them, in the sections before */
+	struct mirrored_frame *pending;	     /* taken from the mirror, and not written yet */
 	bool begun, count, ended;
 };
 
@@ -103,8 +104,10 @@ static size_t write_frames(struct nic_capture *capture, uint8_t *to, size_t room
 
 static size_t write_counts(struct nic_capture *capture, uint8_t *to, size_t room)
 {
-	struct pcapng_counts counts = { .frames = capture->frames,
-					.lost = port_mirror_lost(capture->mirror) };
+	struct pcapng_counts counts = {
+		.frames = capture->frames - capture->frames_before,
+		.lost = port_mirror_lost(capture->mirror) - capture->lost_before,
+	};
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -136,6 +139,13 @@ size_t nic_capture_fill(struct nic_capture *capture, uint8_t *to, size_t room)
 void nic_capture_count(struct nic_capture *capture)
 {
 	capture->count = true;
+}
+
+void nic_capture_restart(struct nic_capture *capture)
+{
+	capture->begun = false;
+	capture->frames_before = capture->frames;
+	capture->lost_before = capture->lost;
 }
 
 bool nic_capture_ended(const struct nic_capture *capture)

@@ -36,6 +36,8 @@ void nic_capture_close(struct nic_capture *capture);
 size_t nic_capture_fill(struct nic_capture *capture, uint8_t *to, size_t room);
 /* The next fill has a block with the counts, whether or not there are frames. */
 void nic_capture_count(struct nic_capture *capture);
+/* What follows is a section of its own: for another file. */
+void nic_capture_restart(struct nic_capture *capture);
 /* The port has gone, and all was written. */
 bool nic_capture_ended(const struct nic_capture *capture);
 /* Frames written and lost until now. */

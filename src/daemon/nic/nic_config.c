@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/crc32c.h"
+#include "daemon/nic/nic_mirror.h"
 #include "daemon/nic/switch_config.h"
 #include "devices/nic/virtio_net.h"
 
@@ -141,6 +142,7 @@ static void check_nic(const struct config *config, const struct config_object *o
 			 "is not declared; add a section [switch NAME]");
 	check_texts(nic, messages);
 	check_address(config, nic, messages);
+	nic_mirror_check(config, nic, messages);
 }
 
 /* ---- the tables ---- */
@@ -203,6 +205,21 @@ static const struct config_key nic_keys[] = {
 	     .help = "Addresses and networks that the guest may send from, in IP, ARP and neighbour "
 		     "discovery. "
 		     "Default: any."),
+	{ .name = "mirror",
+	  .type = CONFIG_PATH,
+	  .live = true,
+	  .offset = offsetof(struct config_nic, mirror),
+	  .help = "File, which is appended to, or named pipe that gets the card's frames as pcapng. "
+		  "Default: none." },
+	{ .name = "mirror_limit",
+	  .type = CONFIG_SIZE,
+	  .live = true,
+	  .offset = offsetof(struct config_nic, mirror_limit),
+	  .minimum = NIC_MIRROR_LIMIT_MIN,
+	  .maximum = NIC_MIRROR_LIMIT_MAX,
+	  .initial = NIC_MIRROR_LIMIT_DEFAULT,
+	  .help = "Size at which the mirror's file becomes PATH.1, which is replaced, and a new one "
+		  "begins." },
 	{ .name = "socket",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_nic, device.socket),

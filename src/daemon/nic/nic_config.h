@@ -23,6 +23,8 @@ struct config_nic {
 	bool link, isolated, learn, promiscuous;
 	uint64_t flood_limit;
 	char *allowed_ips; /* NULL: any; "192.0.2.1, 2001:db8::/64" */
+	char *mirror;	   /* NULL: none */
+	uint64_t mirror_limit;
 };
 
 /* The address of a card: as configured, or locally administered, always the same for one name. */

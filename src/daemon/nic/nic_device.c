@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "daemon/device/report.h"
+#include "daemon/nic/nic_mirror.h"
 #include "daemon/nic/switch.h"
 #include "devices/nic/virtio_net.h"
 #include "devices/nic/virtio_net_format.h"
@@ -75,6 +76,7 @@ static int plug_in(struct nic_device *nic)
 	nic->plugged = plugged;
 	nic->base.first_worker = plugged->first_worker;
 	plugged->cards++;
+	nic_mirror_set(nic, (const struct config_nic *)device_settings(&nic->base));
 	return 0;
 }
 
@@ -112,6 +114,7 @@ static void close_nic(struct device *device)
 
 	virtio_net_destroy(nic->model);
 	nic->model = NULL;
+	nic_mirror_stop(nic);
 	port_destroy(nic->port);
 	nic->port = NULL;
 	if (nic->plugged)
@@ -167,6 +170,8 @@ static void apply_live(struct daemon *daemon, const struct config *old, struct c
 
 		if (!now || !before || !nic->port)
 			continue;
+		if (nic_mirror_set(nic, (const struct config_nic *)now))
+			report_applied(report, "nic %s: its mirror was changed", device->name);
 		settings = effective_settings(daemon, (const struct config_nic *)now);
 		if (nic_same_settings(&settings, &nic->settings))
 			continue;
@@ -199,6 +204,7 @@ static void print_metrics(struct daemon *daemon, FILE *out)
 
 static void close_resources(struct daemon *daemon)
 {
+	nic_mirrors_finish(daemon);
 	switches_close(daemon);
 	network_state_free(daemon);
 }

@@ -5,6 +5,8 @@
  *   nic_text.c        what users write: addresses, VLANs, uplinks, forwards
  *   nic_config.c      the section [nic]
  *   nic_device.c      the kind: cards, and its place in the daemon's life
+ *   nic_capture.c     a port's frames as pcapng
+ *   nic_mirror.c      the file or pipe that they go to as configured
  *   network_state.c   what was set at run time
  *   nic_report.c      what is told of cards: status, metrics
  */
@@ -17,6 +19,7 @@
 #include "daemon/nic/nic_config.h"
 
 struct daemon_switch;
+struct nic_mirror;
 struct virtio_net;
 
 extern const struct device_kind nic_device_kind;
@@ -26,6 +29,7 @@ struct nic_device {
 	struct daemon_switch *plugged; /* NULL: not served */
 	struct port *port;
 	struct virtio_net *model;
+	struct nic_mirror *mirror; /* NULL: none */
 	/* As configured */
 	char switch_name[CONFIG_NAME_SIZE];
 	uint8_t address[FRAME_ADDRESS_BYTES];

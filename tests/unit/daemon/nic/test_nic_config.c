@@ -118,6 +118,9 @@ static void test_sections(void **state)
 	assert_non_null(strstr(complaint(HEAD "[nic alice/a]\nswitch = lan\nmac = 52:54:00:00:00:01\n"
 					      "[nic alice/b]\nswitch = lan\nmac = 52:54:00:00:00:01\n"),
 			       "x:8: [nic alice/b] has the address of x:3"));
+	assert_non_null(strstr(complaint(HEAD "[nic alice/a]\nswitch = lan\nmirror = /a\n"
+					      "[nic alice/b]\nswitch = lan\nmirror = /a\n"),
+			       "x:8: mirror = /a is also the mirror of x:3; give [nic alice/b] another"));
 }
 
 static void test_settings(void **state)
