@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Network cards in the daemon's life: handed over to a successor under traffic, reloaded, and stopped."""
+import subprocess
+
 import pytest
 
 from conftest import basic
@@ -40,6 +42,28 @@ def test_takeover_under_traffic(network, packed):
             assert bob.is_empty()
         status, card = network.api("GET", "/v1/devices/nic/alice/eth0")
         assert status == 200 and card["connected"] and card["received"]["frames"] == 1
+
+
+def frames_in(path):
+    done = subprocess.run(["tshark", "-r", path, "-T", "fields", "-e", "frame.number"], capture_output=True, text=True, check=False)
+    return len(done.stdout.split()) if done.returncode == 0 else 0
+
+
+def test_mirror_goes_on_over_takeovers(network, tmp_path):
+    """In the same file: each daemon appends a section of its own."""
+    path = tmp_path / "alice.pcapng"
+    network.sections["nic alice/eth0"]["mirror"] = path
+    assert reload(network) == (["nic alice/eth0: its mirror was changed"], [])
+    network.wait_line(f"mirror {path}: begins")
+    with Card(socket(network, "alice"), ALICE) as alice, Card(socket(network, "bob"), BOB) as bob:
+        bob.post(32)
+        for turn in range(1, 4):
+            data = alice.send(bob, bytes([turn]) * 99)
+            assert bob.receive() == data
+            wait_until(lambda count=turn: frames_in(path) == count, "the frame is in the file")
+            since = len(network.lines)
+            take_over(network)
+            network.wait_line(f"mirror {path}: begins", since)
 
 
 def test_a_reload_moves_a_card_to_another_switch(network):
