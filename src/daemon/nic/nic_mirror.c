@@ -19,7 +19,7 @@
 #define BUFFER_BYTES ((size_t)4 * PCAPNG_BLOCK_MAX)
 /* A pipe waits for its reader, a file for room on the disk or for other rights. */
 #define RETRY_PIPE_NS (1 * NS_PER_S)
-#define RETRY_FILE_NS (10 * NS_PER_S)
+#define RETRY_FILE_NS (5 * NS_PER_S)
 /* Turns of the control loop at the daemon's end, of at most 100 ms each. */
 #define FINISH_TURNS   50
 #define FINISH_TURN_NS (100 * NS_PER_MS)
