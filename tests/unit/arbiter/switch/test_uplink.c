@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
+#include "arbiter/switch/mirror.h"
 #include "core/clock.h"
 #include "host/host_nic.h"
 #include "switch_bench.h"
@@ -196,6 +197,39 @@ static void test_one_uplink(void **state)
 	end();
 }
 
+static void nothing(void *context)
+{
+}
+
+/* What came from the world is what the uplink's port has sent, and what goes there is as the card gets it. */
+static void test_mirror(void **state)
+{
+	struct port_mirror *mirror;
+	struct mirrored_frame *frame;
+
+	begin(0);
+	assert_ptr_equal(vswitch_uplink(vswitch), uplink);
+	assert_int_equal(port_mirror_open(uplink,
+					  &(struct port_mirror_options){ .loop = loop, .ready = nothing },
+					  &mirror),
+			 0);
+	inject(port_address(cards[0]->port), world, 1);
+	turn();
+	frame = port_mirror_next(mirror);
+	assert_non_null(frame);
+	assert_true(frame->sent && frame->bytes[59] == 1);
+	/* Of VLAN 10, with its tag. */
+	send_to_world(cards[2], 2);
+	frame = port_mirror_next(mirror);
+	assert_non_null(frame);
+	assert_true(!frame->sent && frame->frame_bytes == 64 && frame->bytes[63] == 2);
+	/* Between guests: not the uplink's. */
+	send_to(cards[0], 1, 3);
+	assert_null(port_mirror_next(mirror));
+	port_mirror_close(mirror);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +239,7 @@ int main(void)
 		cmocka_unit_test(test_no_room_outside),
 		cmocka_unit_test(test_link),
 		cmocka_unit_test(test_one_uplink),
+		cmocka_unit_test(test_mirror),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
