@@ -4,6 +4,7 @@ import collections
 import random
 import re
 import signal
+import struct
 import subprocess
 
 import pytest
@@ -223,6 +224,29 @@ def test_the_daemon_ends_cleanly_under_captures(network, pair, tmp_path):
 def test_what_is_not_there(network, name, sentence):
     code, out, errors = Capture(network, name).end()
     assert code == 1 and out == "" and sentence in errors and "captured" not in errors
+
+
+@pytest.fixture
+def connected(tmp_path):
+    """A network with a NAT to the world."""
+    instance = NicDaemon({**sections(), "switch lan": {"uplink": "user"}}, tmp_path)
+    yield instance.start()
+    instance.finish()
+
+
+def test_uplink(connected, tmp_path):
+    """What goes to the world is outbound, its answer inbound; frames between guests are not the uplink's."""
+    path = tmp_path / "lan.pcapng"
+    with Card(connected.socket("alice/eth0"), ALICE) as alice, Card(connected.socket("bob/eth0"), BOB) as bob:
+        alice.post(4)
+        bob.post(4)
+        capture = Capture(connected, "lan", "-w", path, "-c", "2")
+        alice.send(bob, b"not for the world")
+        request = struct.pack(">HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, ALICE, bytes([10, 0, 2, 15]), bytes(6), bytes([10, 0, 2, 2]))
+        alice.transmit(frame(BROADCAST, ALICE, request, kind=0x0806))
+        assert alice.receive()[12:14] == b"\x08\x06"
+        assert capture.end()[0] == 0
+    assert [(one.flags, one.interface) for one in judge(path)] == [(OUT, "lan"), (IN, "lan")]
 
 
 # ---- the API itself ----
