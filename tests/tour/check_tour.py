@@ -1,21 +1,27 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Compares the table of docs/tour.md with a trace of one read (trace_read.c): the same functions, in the same order.
+"""Compares a table of docs/tour.md with a trace (trace_read.c, trace_frame.c): the same functions, in the same order.
 
 Counted is every function of the stages (interfaces, devices, arbiter, host) that is on the stack while the request is handed
-on: to the event loop, or to one of the functions in BY_RETURN, which do their part of the way and return it. A new function
+on: to the event loop, or to one of the functions in `by_return`, which do their part of the way and return it. A new function
 in between is on one of those stacks, so it cannot be left out.
 """
+import collections
 import pathlib
 import re
 import subprocess
 import sys
 import tempfile
 
-# The chain is found, the range is proven, the gate is asked, the answer is published.
-BY_RETURN = ["chain_append", "disk_place", "gate_enter", "split_publish"]
-# Kick to poller; request to kernel; answer to the end of the turn; call to the kernel.
-HANDS_MIN = 4
+Way = collections.namedtuple("Way", "heading by_return hands_min")
+WAYS = {
+    # The chain is found, the range is proven, the gate is asked, the answer is published. Handed to the loop: kick to
+    # poller; request to kernel; answer to the end of the turn; call to the kernel.
+    "read": Way("# Tour: one read request", ["chain_append", "disk_place", "gate_enter", "split_publish"], 4),
+    # The chain is found, the frame is read, admitted and addressed, the buffer is filled, the answer is published.
+    "frame": Way("## One frame, from guest to guest",
+                 ["chain_append", "frame_of", "packet_parse", "admit", "emit", "put_frame", "split_publish"], 3),
+}
 NO_STAGE = ("src/core/", "tests/", "/usr/include/")
 ROW = re.compile(r"^\| (\d+) \| `(\w+)` \| `([\w/.]+)` \|", re.M)
 
@@ -25,7 +31,7 @@ def trace(program):
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([program, pathlib.Path(folder) / "disk"], capture_output=True, text=True, timeout=120, check=False)
     if done.returncode != 0:
-        sys.exit(f"trace_read failed: {done.stderr.strip()}")
+        sys.exit(f"the trace failed: {done.stderr.strip()}")
     return [(words[0], words[1:]) for words in map(str.split, done.stdout.splitlines())]
 
 
@@ -43,27 +49,29 @@ def names(program, stacks):
     return found
 
 
-def way(stacks, known):
+def find_way(stacks, known, way):
     """The functions that hand the request on, in the order in which they begin."""
     named = [(kind, [known[address] for address in stack]) for kind, stack in stacks]
     counted = set()
     for kind, stack in named:
-        if kind == "hand" or stack[-1][0] in BY_RETURN:
+        if kind == "hand" or stack[-1][0] in way.by_return:
             counted.update(function for function in stack if not function[1].startswith(NO_STAGE))
     seen = [stack[-1][0] for kind, stack in named if kind == "enter"]
-    missing = [name for name in BY_RETURN if name not in seen]
+    missing = [name for name in way.by_return if name not in seen]
     hands = sum(kind == "hand" for kind, _ in named)
-    if missing or hands < HANDS_MIN:
-        sys.exit(f"the trace is not one of a read: it lacks {missing or 'a hand'}")
+    if missing or hands < way.hands_min:
+        sys.exit(f"the trace is not of this way: it lacks {missing or 'a hand'}")
     return list(dict.fromkeys(stack[-1] for kind, stack in named if kind == "enter" and stack[-1] in counted))
 
 
-def main(program, tour):
-    stacks = trace(program)
-    traced = way(stacks, names(program, stacks))
-    told = [(function, path) for _, function, path in ROW.findall(pathlib.Path(tour).read_text(encoding="utf-8"))]
+def main(name, program, tour):
+    way, stacks = WAYS[name], trace(program)
+    traced = find_way(stacks, names(program, stacks), way)
+    # Up to the next heading.
+    section = re.split(r"^#", pathlib.Path(tour).read_text(encoding="utf-8").split(way.heading + "\n")[1], maxsplit=1, flags=re.M)[0]
+    told = [(function, path) for _, function, path in ROW.findall(section)]
     holds = traced == told
-    print(f"1..1\n{'ok' if holds else 'not ok'} 1 - tour: {len(traced)} functions in {len({path for _, path in traced})} files")
+    print(f"1..1\n{'ok' if holds else 'not ok'} 1 - tour of a {name}: {len(traced)} functions in {len({path for _, path in traced})} files")
     if holds:
         return 0
     for number, (function, path) in enumerate(traced, 1):
