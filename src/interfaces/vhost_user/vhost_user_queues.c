@@ -56,6 +56,11 @@ void vhost_user_position_decode(bool packed, uint32_t base, struct virtqueue_pos
 		position.available_wrap = base & PACKED_WRAP;
 		position.used_idx = (uint16_t)(base >> 16 & ~PACKED_WRAP);
 		position.used_wrap = base >> 16 & PACKED_WRAP;
+		/* DPDK's virtio-user knows the lower half only. In a ring that rests both say the same. */
+		if (base >> 16 == 0) {
+			position.used_idx = position.available_idx;
+			position.used_wrap = position.available_wrap;
+		}
 	}
 	*ret_position = position;
 }

@@ -15,6 +15,7 @@
 #include "core/clock.h"
 #include "core/container.h"
 #include "core/memory_guard.h"
+#include "core/shared.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
 
@@ -28,7 +29,12 @@ static int map_ring(struct virtqueue *queue)
 	return queue->packed ? packed_map(queue) : split_map(queue);
 }
 
-/* Where the ring stands: what the front end says, corrected by what INFLIGHT recorded. */
+/*
+ * Nothing of a ring that starts is in flight: a predecessor completed all that it took, or was killed. So the
+ * next chain to take is the first that is not used, whatever the front end says of it: DPDK's virtio-user
+ * says 0 after a reconnect, when the indices of a split ring have long gone on. inflight_recover() corrects
+ * this by what a predecessor recorded.
+ */
 static int set_position(struct virtqueue *queue)
 {
 	const struct virtqueue_position *position = &queue->setup.position;
@@ -37,13 +43,11 @@ static int set_position(struct virtqueue *queue)
 	if (queue->packed) {
 		if (position->available_idx >= queue->size || position->used_idx >= queue->size)
 			return -EINVAL;
-		queue->pack.next = position->available_idx;
-		queue->pack.next_wrap = position->available_wrap;
-		queue->pack.used = position->used_idx;
-		queue->pack.used_wrap = position->used_wrap;
+		queue->pack.next = queue->pack.used = position->used_idx;
+		queue->pack.next_wrap = queue->pack.used_wrap = position->used_wrap;
 	} else {
-		queue->split.next = queue->split.seen = position->available_idx;
-		queue->split.used_idx = __atomic_load_n(&queue->split.used->idx, __ATOMIC_ACQUIRE);
+		queue->split.used_idx = shared_read_acquire(&queue->split.used->idx);
+		queue->split.next = queue->split.seen = queue->split.used_idx;
 		queue->split.signalled_idx = queue->split.used_idx;
 	}
 	queue->inflight = queue->setup.inflight;

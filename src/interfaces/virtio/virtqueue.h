@@ -43,10 +43,13 @@ struct virtqueue;
 	(1ull << VIRTIO_RING_F_INDIRECT | 1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_F_VERSION_1 |    \
 	 1ull << VIRTIO_F_RING_PACKED | 1ull << VIRTIO_F_IN_ORDER | 1ull << VIRTIO_F_RING_RESET)
 
-/* Where a ring stands: what vhost-user's GET/SET_VRING_BASE carry. */
+/*
+ * Where a ring stands: what vhost-user's GET/SET_VRING_BASE carry. A ring goes on behind what was used last:
+ * packed from used_idx, split from the used index in the ring itself.
+ */
 struct virtqueue_position {
 	uint16_t available_idx;		/* split: next index to take; packed: descriptor, 0 … size - 1 */
-	uint16_t used_idx;		/* packed only: descriptor; split rings read it from the ring */
+	uint16_t used_idx;		/* packed only: descriptor */
 	bool available_wrap, used_wrap;	/* packed only: wrap counters */
 };
 

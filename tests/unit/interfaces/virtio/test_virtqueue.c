@@ -322,6 +322,26 @@ static void stop_and_go_on(void **state)
 	}
 }
 
+/* What was used says where a ring goes on, and not the index of what its front end believes was taken. */
+static void a_wrong_position(void **state)
+{
+	for (int packed = 0; packed < 2; packed++) {
+		begin(packed, 5 - !packed, 0);
+		for (unsigned round = 0; round < 40; round++) {
+			bench_add(&bench, round);
+			kick();
+			bench_take(&bench, round);
+			bench_stop(&bench);
+			bench.setup.position = bench.position;
+			bench.setup.position.available_idx = (uint16_t)(round * 7 % 4);
+			bench.setup.position.available_wrap = round % 2;
+			bench_start(&bench);
+			assert_int_equal(bench.device.taken, round + 1);
+		}
+		end();
+	}
+}
+
 static void set_ups_that_are_refused(void **state)
 {
 	struct virtqueue *queue = NULL;
@@ -371,6 +391,7 @@ int main(void)
 		cmocka_unit_test(in_order_answers_wait_for_their_predecessors),
 		cmocka_unit_test(a_disabled_queue_takes_nothing),
 		cmocka_unit_test(stop_and_go_on),
+		cmocka_unit_test(a_wrong_position),
 		cmocka_unit_test(set_ups_that_are_refused),
 	};
 
