@@ -51,7 +51,7 @@ PLANNED_S = {
     "wire": 240,
     "daemon": 60,
     "cli": 130,
-    "guests": 330,
+    "guests": 360,
     "fuzz": 150,
 }
 # Kept free for what is to come.

@@ -47,11 +47,25 @@ class Viaductd:
             lines += [f"[{title}]", *(f"{key} = {value}" for key, value in keys.items()), ""]
         self.config.write_text("\n".join(lines).replace("FOLDER", str(self.folder)))
 
-    def start(self):
+    def spawn(self, *more):
         program = build_folder() / "src/daemon/viaductd"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*self._wrapper, program, "--config", self.config, "--runtime-dir", self.runtime],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            return subprocess.Popen([*self._wrapper, program, "--config", self.config, "--runtime-dir", self.runtime, *more],
+                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def start(self):
+        self.process = self.spawn()
+        return self.wait_ready()
+
+    def take_over(self):
+        """A successor goes on where this process stands."""
+        old = self.process
+        self.process = self.spawn("--takeover")
+        assert old.wait(PATIENCE_SECONDS) == 0, self.text()
+        return self.wait_ready()
+
+    def wait_ready(self):
+        """Until the API answers."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.command("status", "--json", check=False).returncode != 0:
             ended = self.process.poll()
