@@ -126,6 +126,11 @@ struct virtio_model_ops {
 	 * again that was in flight. False: what was in flight is lost, as when a cable is cut.
 	 */
 	bool repeatable;
+	/*
+	 * Chains of one queue that are offered at once, and in one turn of its worker. 0: what suits a disk,
+	 * 8 and 16. More for a model that is soon done with a chain and gains from many at once.
+	 */
+	unsigned turn_chains;
 
 	/* Device features offered, without ring and transport bits. Control thread; must not block. */
 	uint64_t (*features)(void *device);

@@ -430,6 +430,7 @@ static int net_message(void *opaque, enum virtio_model_message message, uint64_t
 const struct virtio_model_ops virtio_net_model = {
 	.name = "virtio-net",
 	.virtio_id = 1,
+	.turn_chains = PORT_BATCH,
 	.features = net_features,
 	.front_end_features = 1ull << VIRTIO_NET_F_CTRL_GUEST_OFFLOADS | 1ull << VIRTIO_NET_F_MTU |
 			      1ull << VIRTIO_NET_F_MAC | 1ull << VIRTIO_NET_F_STATUS |

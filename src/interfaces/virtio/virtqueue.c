@@ -114,6 +114,8 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->listening = true;
 	queue->loop = setup->loop;
 	queue->size = setup->size;
+	queue->take_batch = setup->model->turn_chains ? setup->model->turn_chains : TAKE_BATCH;
+	queue->take_timed = setup->model->turn_chains ? setup->model->turn_chains : TAKE_TIMED;
 	queue->model = setup->model;
 	queue->enabled = setup->enabled;
 	queue->packed = has(setup, VIRTIO_F_RING_PACKED);

@@ -27,14 +27,18 @@
 /* A descriptor across two regions of guest memory takes two elements. */
 #define CHAIN_ELEMENTS_MAX 264u
 /*
- * Chains taken from one queue in a turn: then others on the worker have theirs, and what was taken goes to
- * the disk. A driver's whole ring at once would leave the disk empty, and its driver asleep, while it is
- * prepared.
+ * Chains taken from one queue in a turn, unless the model says it: then others on the worker have theirs, and
+ * what was taken goes to the disk. A driver's whole ring at once would leave the disk empty, and its driver
+ * asleep, while it is prepared.
  */
 #define TAKE_BATCH 16u
-/* After so many chains, or one of so many bytes, the time decides whether the turn goes on. */
-#define TAKE_TIMED	 8u
-#define TAKE_TIMED_BYTES (64ull * 1024)
+/*
+ * After so many chains (the model may say it, too), or one of so many bytes, or several of so many, the time
+ * decides whether the turn goes on.
+ */
+#define TAKE_TIMED	    8u
+#define TAKE_TIMED_BYTES    (64ull * 1024)
+#define TAKE_TIMED_TOGETHER (TAKE_TIMED * TAKE_TIMED_BYTES)
 /*
  * Kicks on a queue that is polled and asked for none. An honest driver's last few cross our request; after
  * more, kicks are not listened to until the queue is parked.
@@ -91,6 +95,7 @@ struct queue_turn {
 	bool over;		/* the ring was found empty, or the time is up */
 	bool timed;		/* the time decides before more is taken */
 	unsigned taken;
+	unsigned untimed;	/* of them since the time was asked */
 };
 
 struct virtqueue {
@@ -104,6 +109,7 @@ struct virtqueue {
 	bool listening;				/* the model wants to know of chains */
 	enum queue_attention attention;
 	struct queue_turn turn;
+	unsigned take_batch, take_timed;	/* TAKE_BATCH and TAKE_TIMED, or what the model says */
 	unsigned size;
 	unsigned in_flight;
 	uint64_t taken;				/* chains since the start, less those given back */

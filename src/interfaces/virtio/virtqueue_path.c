@@ -92,18 +92,23 @@ static unsigned turn_allows(struct virtqueue *queue, unsigned count)
 		count = at_most(count, queue->resubmit_count - queue->resubmit_next);
 	if (!turn->on)
 		return count;
-	if (turn->timed && !turn->over)
-		turn->over = turn->taken >= TAKE_BATCH || loop_slice_over(queue->loop);
-	turn->timed = false;
-	return turn->over ? 0 : at_most(count, TAKE_TIMED - turn->taken % TAKE_TIMED);
+	if (turn->timed) {
+		turn->over = turn->over || turn->taken >= queue->take_batch || loop_slice_over(queue->loop);
+		turn->timed = false;
+		turn->untimed = 0;
+	}
+	return turn->over ? 0 : at_most(count, queue->take_timed - turn->untimed);
 }
 
-/* `empty`: there was no more to take; `large`: the last chain was. */
-static void turn_took(struct queue_turn *turn, unsigned taken, bool empty, bool large)
+/* `empty`: there was no more to take; `large`: the last chain was, or all together. */
+static void turn_took(struct virtqueue *queue, unsigned taken, bool empty, bool large)
 {
+	struct queue_turn *turn = &queue->turn;
+
 	turn->taken += taken;
+	turn->untimed += taken;
 	turn->over |= empty;
-	turn->timed = large || turn->taken % TAKE_TIMED == 0;
+	turn->timed = large || turn->untimed == queue->take_timed;
 }
 
 static void leave_view(struct virtqueue *queue, struct memory_view *view)
@@ -146,6 +151,7 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
 	unsigned limit = turn_allows(queue, count), taken = 0;
 	bool again = queue_recovers(queue), large = false;
+	uint64_t bytes = 0;
 
 	while (taken < limit && !large) {
 		struct queue_slot *slot;
@@ -158,9 +164,11 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 			break;
 		hold(queue, slot);
 		ret_chains[taken++] = &slot->chain;
-		large = queue->turn.on && chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES;
+		bytes += chain_bytes(&slot->chain);
+		large = queue->turn.on && (chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES ||
+					   bytes >= TAKE_TIMED_TOGETHER);
 	}
-	turn_took(&queue->turn, taken, taken < limit && !large, large);
+	turn_took(queue, taken, taken < limit && !large, large);
 	/* Inside ready() an empty ring is looked at behind it. */
 	if (taken > 0 || !queue->turn.on)
 		taken = drop_lost(queue, ret_chains, taken);

@@ -346,9 +346,37 @@ static void only_the_last_taken_goes_back(void **state)
 	bench_end(&bench);
 }
 
+/* A model says how many chains it wants in a turn; others wait for the next one. */
+static void chains_of_a_turn(void **state)
+{
+	struct virtio_model_ops eager = echo_model;
+
+	eager.turn_chains = 32;
+	for (int packed = 0; packed < 2; packed++) {
+		for (int more = 0; more < 2; more++) {
+			bench_begin(&bench, packed, 128, 0);
+			bench.device.at_once = true;
+			if (more)
+				bench.setup.model = &eager;
+			bench_start(&bench);
+			for (unsigned i = 0; i < 40; i++)
+				bench_add(&bench, i);
+			ring_driver_kick(&bench.driver);
+			AWAIT(bench.device.taken > 0,
+			      assert_int_equal(loop_turn(bench.loop, NS_PER_MS), 0));
+			/* Of the default the time may leave 8. */
+			assert_true(more ? bench.device.taken == 32 : bench.device.taken <= 16);
+			AWAIT(bench.device.taken == 40,
+			      assert_int_equal(loop_turn(bench.loop, NS_PER_MS), 0));
+			bench_end(&bench);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(chains_of_a_turn),
 		cmocka_unit_test(a_stop_does_not_wait),
 		cmocka_unit_test(memory_does_not_wait),
 		cmocka_unit_test(nothing_to_take),
