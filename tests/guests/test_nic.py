@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's own kernels on a switch: they reach each other, and nobody reaches them under a false name."""
+import os
+import re
+
 import pytest
 
 import qemu
+
+# How often the daemon is taken over, and killed; the promise is tested with 100, an ordinary run with fewer.
+TAKEOVERS = int(os.environ.get("VIADUCT_TAKEOVERS", "6"))
 
 MACS = {"alice": "52:54:00:00:00:01", "bob": "52:54:00:00:00:02"}
 ADDRESSES = {"alice": "10.9.0.1", "bob": "10.9.0.2"}
@@ -111,3 +117,35 @@ def test_reboot_and_restart(boot):
     reach(alice, "bob")
     reach(bob, "alice")
     assert send_file(bob, alice, 2)
+
+
+def replies(guest):
+    return int(guest.run("grep -c 'bytes from' /tmp/pings || true"))
+
+
+def wait_replies(guest, count):
+    guest.run(f"until [ $(grep -c 'bytes from' /tmp/pings) -ge {count} ]; do sleep 0.05; done")
+
+
+def test_takeovers_and_restarts_under_traffic(boot):
+    """A takeover is no more than a lost packet, and the link stays up; QEMU itself takes it down while there is no daemon."""
+    daemon, alice, bob = boot()
+    ping(alice, "bob", 1)
+    changes = alice.run("cat /sys/class/net/eth0/carrier_changes")
+    # The next goes out when the last one came back, or after the seconds that a takeover may take at most.
+    alice.run(f"ping -A -W 10 {ADDRESSES['bob']} >/tmp/pings 2>&1 & echo $! >/tmp/ping.pid")
+    for _ in range(TAKEOVERS):
+        daemon.take_over()
+        wait_replies(alice, replies(alice) + 5)
+    assert alice.run("cat /sys/class/net/eth0/carrier_changes") == changes
+    alice.run("kill -INT $(cat /tmp/ping.pid); until grep -q received /tmp/pings; do sleep 0.05; done")
+    sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) packets received",
+                                        alice.run("cat /tmp/pings | tail -3")).groups())
+    print(f"{TAKEOVERS} takeovers: {sent - received} of {sent} packets lost")
+    assert sent - received <= TAKEOVERS
+    for _ in range(max(1, TAKEOVERS // 3)):
+        daemon.kill()
+        daemon.start()
+        reach(alice, "bob")
+    reach(bob, "alice")
+    assert send_file(alice, bob, 2)
