@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fd.h"
 #include "core/clock.h"
 #include "host/nic_offload.h"
 #include "host/nic_user_filter.h"
@@ -119,7 +120,10 @@ static uint64_t *descriptor_word(struct nic_user *nic, int fd, uint64_t *ret_bit
 	return &nic->descriptors[fd / 64];
 }
 
-/* libslirp announces what it opens for a connection; the sockets that listen for forwards it only takes back.
+/*
+ * libslirp announces what it opens for a connection; the sockets that listen for forwards it only takes back.
+ * It leaves sockets for datagrams blocking: a guest that sends to neighbours which do not answer would fill
+ * one, and hold up this thread, and all that wait for it, until the kernel gives them up.
  */
 static void register_poll_fd(int fd, void *opaque)
 {
@@ -128,6 +132,7 @@ static void register_poll_fd(int fd, void *opaque)
 
 	if (!word || *word & bit)
 		return;
+	fd_set_nonblocking(fd, true);
 	*word |= bit;
 	nic->sockets++;
 }

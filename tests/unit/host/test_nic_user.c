@@ -281,6 +281,24 @@ static bool is_udp_reply(const struct peer_frame *frame)
 	return peer_is_ipv4(frame, IPPROTO_UDP) && frame->packet.ipv4.udp.dest == htons(PEER_PORT);
 }
 
+/* The NAT's socket at that port: it must not hold up the thread, whatever does not answer. */
+static void assert_nonblocking(const struct sockaddr_in *from)
+{
+	unsigned found = 0;
+
+	for (int fd = 0; fd < 1024; fd++) {
+		struct sockaddr_in name = { 0 };
+		socklen_t bytes = sizeof(name);
+
+		if (getsockname(fd, (struct sockaddr *)&name, &bytes) < 0 || name.sin_family != AF_INET ||
+		    name.sin_port != from->sin_port)
+			continue;
+		assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+		found++;
+	}
+	assert_int_equal(found, 1);
+}
+
 static void test_udp_to_the_loopback(void **state)
 {
 	struct nic_user_options options = { .name = "lan", .loopback = true };
@@ -300,6 +318,7 @@ static void test_udp_to_the_loopback(void **state)
 	      peer_turn(&peer));
 	assert_int_equal(bytes, 8);
 	assert_memory_equal(text, "question", 8);
+	assert_nonblocking(&from);
 	assert_int_equal(sendto(server, "answer", 6, 0, (struct sockaddr *)&from, from_bytes), 6);
 	reply = peer_wait(&peer, is_udp_reply);
 	assert_int_equal(reply.packet.ipv4.ip.saddr, htonl(GATEWAY));
