@@ -50,13 +50,23 @@ static const struct vhost_user_memory_set *set_of(const struct vhost_user_connec
 	return other == changing ? &other->memory.next : &other->memory.set;
 }
 
-static unsigned slots_left(const struct vhost_user_connection *connection)
+unsigned vhost_user_memory_times_added(const struct vhost_user_memory_set *set)
+{
+	unsigned times = 0;
+
+	for (unsigned i = 0; i < set->file_count; i++)
+		times += set->files[i].added;
+	return times;
+}
+
+/* `changing`: whose next set counts, or NULL. */
+static unsigned slots_left(const struct vhost_user_endpoint *endpoint,
+			   const struct vhost_user_connection *changing)
 {
 	unsigned used = 0;
 
-	for (const struct vhost_user_connection *other = connection->endpoint->connections; other;
-	     other = other->next)
-		used += set_of(other, connection)->file_count;
+	for (const struct vhost_user_connection *other = endpoint->connections; other; other = other->next)
+		used += vhost_user_memory_times_added(set_of(other, changing));
 	return used < VHOST_USER_ENDPOINT_SLOTS ? VHOST_USER_ENDPOINT_SLOTS - used : 0;
 }
 
@@ -131,15 +141,6 @@ static void next_commit(struct vhost_user_memory *memory)
 	next_forget(memory);
 }
 
-unsigned vhost_user_memory_times_added(const struct vhost_user_memory_set *set)
-{
-	unsigned times = 0;
-
-	for (unsigned i = 0; i < set->file_count; i++)
-		times += set->files[i].added;
-	return times;
-}
-
 /* Takes `fd` on success. */
 static int next_add(struct vhost_user_connection *connection, const struct vhost_user_memory_region *region,
 		    int fd)
@@ -154,7 +155,8 @@ static int next_add(struct vhost_user_connection *connection, const struct vhost
 	struct guest_memory *guest;
 	int error;
 
-	if (vhost_user_memory_times_added(next) >= VHOST_USER_MEMORY_SLOTS || slots_left(connection) == 0 ||
+	if (vhost_user_memory_times_added(next) >= VHOST_USER_MEMORY_SLOTS ||
+	    slots_left(connection->endpoint, connection) == 0 ||
 	    !admitted(connection, region->size))
 		return -ENOSPC;
 	error = guest_memory_add(next->guest, &description, fd, &guest);
@@ -213,13 +215,15 @@ static struct vhost_user_memory_file *find_file(struct vhost_user_memory_set *se
 }
 
 /* True: the region is in the set already, from the same place of the same file. */
-static bool added_again(struct vhost_user_memory_set *set, const struct vhost_user_memory_region *region,
-			int fd)
+static bool added_again(struct vhost_user_connection *connection,
+			const struct vhost_user_memory_region *region, int fd)
 {
+	struct vhost_user_memory_set *set = &connection->memory.set;
 	struct vhost_user_memory_file *file = find_file(set, region);
 
 	if (!file || file->region.file_offset != region->file_offset || !same_file(file->fd, fd) ||
-	    vhost_user_memory_times_added(set) >= VHOST_USER_MEMORY_SLOTS)
+	    vhost_user_memory_times_added(set) >= VHOST_USER_MEMORY_SLOTS ||
+	    slots_left(connection->endpoint, NULL) == 0)
 		return false;
 	file->added++;
 	return true;
@@ -241,7 +245,7 @@ int vhost_user_memory_append(struct vhost_user_connection *connection,
 {
 	int error;
 
-	if (added_again(&connection->memory.set, region, fd)) {
+	if (added_again(connection, region, fd)) {
 		fd_close(&fd);
 		return 0;
 	}
@@ -342,7 +346,7 @@ enum vhost_user_outcome vhost_user_add_mem_reg(struct vhost_user_connection *con
 	const struct vhost_user_memory_region *region = &message->payload.region.region;
 	int error;
 
-	if (added_again(&connection->memory.set, region, message->fds[0]))
+	if (added_again(connection, region, message->fds[0]))
 		return VHOST_USER_DONE;
 	error = next_begin(&connection->memory, true);
 	if (!error)
