@@ -181,6 +181,16 @@ static void frames_came(void *context)
 		pump(mirror);
 }
 
+/* Does a mirror that was stopped still write its last frames there? */
+static bool is_closing(const struct daemon *daemon, const char *path)
+{
+	const struct nic_mirror *closing = daemon->closing_mirrors;
+
+	while (closing && strcmp(closing->path, path) != 0)
+		closing = closing->next;
+	return closing;
+}
+
 static void begin(struct loop_timer *timer)
 {
 	struct nic_mirror *mirror = container_of(timer, struct nic_mirror, retry);
@@ -192,8 +202,14 @@ static void begin(struct loop_timer *timer)
 		.ready = frames_came,
 		.context = mirror,
 	};
-	int error = mirror_file_open(mirror->path, mirror->limit_bytes, &mirror->file);
+	int error;
 
+	/* Not two writers in one file. */
+	if (is_closing(mirror->daemon, mirror->path)) {
+		loop_timer_start(mirror->daemon->control, &mirror->retry, clock_now_ns() + RETRY_PIPE_NS);
+		return;
+	}
+	error = mirror_file_open(mirror->path, mirror->limit_bytes, &mirror->file);
 	snprintf(description, sizeof(description), "network card on switch %s", mirror->switch_name);
 	if (!error) {
 		error = nic_capture_open(mirror->port, &options, &mirror->capture);
@@ -245,6 +261,10 @@ bool nic_mirror_set(struct nic_device *nic, const struct config_nic *settings)
 {
 	if (!settings || is_as_configured(nic->mirror, settings))
 		return false;
+	if (nic->mirror && settings->mirror && strcmp(nic->mirror->path, settings->mirror) == 0) {
+		nic->mirror->limit_bytes = settings->mirror_limit;
+		return true;
+	}
 	nic_mirror_stop(nic);
 	if (!settings->mirror)
 		return true;
