@@ -183,6 +183,18 @@ def test_forwards_of_others_stay(make):
     assert daemon.api("GET", "/v1/switches/none/forwards")[0] == 404
 
 
+def test_forward_whose_port_is_free_again(make, net):
+    holder = subprocess.Popen([*net.wrapper, "python3", "-c", ECHO.replace("7))", "5001))"), "127.0.0.1"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"ready\n"
+    daemon = make("user", forward="udp:127.0.0.1:5001-10.0.2.15:9")
+    assert "in use" in switch(daemon)["forwards"][0]["error"]
+    holder.kill()
+    holder.communicate()
+    reload(daemon)
+    assert "error" not in switch(daemon)["forwards"][0]
+
+
 def test_another_network(make):
     daemon = make("user")
     daemon.sections["switch lan"]["network"] = "10.8.0.0/24"
@@ -235,6 +247,27 @@ def test_tap_takeover(make, net):
     assert net.link("guests").split(":")[0] == before.split(":")[0]
     daemon.stop()
     assert net.link("guests") == ""
+
+
+def test_takeover_onto_another_tap(make, net):
+    """What is handed over is the tap, not the switch's uplink, whatever that is."""
+    daemon = make("tap:guests")
+    daemon.sections["switch lan"]["uplink"] = "tap:others"
+    daemon.write_config()
+    take_over(daemon)
+    assert net.link("guests") == "" and net.link("others")
+    net.address("others", "10.9.0.1/24")
+    with card(daemon) as guest:
+        IpHost(guest, "10.9.0.5").ping("10.9.0.1")
+
+
+def test_another_offload_for_the_same_tap(make_daemon, net):
+    daemon = make_daemon({**sections("tap:guests"), "daemon": {"workers": 1, "sandbox": "no"}}, wrapper=net.wrapper)
+    net.address("guests", "10.9.0.1/24")
+    daemon.sections["switch lan"]["offload"] = "no"
+    assert reload(daemon) == (["switch lan: uplink = tap:guests"], [])
+    with card(daemon) as guest:
+        IpHost(guest, "10.9.0.5").ping("10.9.0.1")
 
 
 def test_tap_that_is_taken(make, net):
@@ -290,10 +323,12 @@ def test_packet_without_interface(make, net, veth):
     assert reload(daemon) == (["switch lan: uplink = packet:card0"], [])
     with card(daemon) as guest:
         IpHost(guest, "10.9.0.5").ping("10.9.0.1")
-    # What cannot be had does not cost what there is.
+    # What cannot be had does not cost what there is, and is said again until it is mended.
     daemon.sections["switch lan"]["uplink"] = "packet:card9"
-    changes, refused = reload(daemon)
-    assert changes == [] and "there is no such interface" in refused[0]
+    for _ in range(2):
+        changes, refused = reload(daemon)
+        assert changes == [] and "there is no such interface" in refused[0]
+    assert "there is no such interface" in switch(daemon)["uplink"]["error"]
     with card(daemon) as guest:
         IpHost(guest, "10.9.0.5").ping("10.9.0.1")
 
@@ -346,6 +381,48 @@ def test_one_network_over_two_hosts(two_hosts):
         reload(first)
         exchange()
         assert not other.datagrams
+
+
+def test_a_takeover_that_would_lose_the_uplink(make, net):
+    """The predecessor goes on."""
+    daemon = make("vxlan", vni=42, peers="192.0.2.2")
+    daemon.sections["switch lan"]["local"] = "192.0.2.77"
+    daemon.write_config()
+    successor = daemon.spawn("--takeover", stderr=subprocess.PIPE)
+    assert "does not have the address 192.0.2.77" in successor.communicate()[1].decode()
+    assert successor.returncode == 1
+    daemon.wait_line("going on")
+    wait_until(lambda: link(daemon), "the uplink is there")
+
+
+def test_vxlan_from_another_address(make, net):
+    daemon = make("vxlan", vni=42, peers="192.0.2.2")
+    daemon.sections["switch lan"]["local"] = "192.0.2.1"
+    assert reload(daemon) == (["switch lan: uplink = vxlan"], [])
+
+
+def test_switch_with_another_name(make, net):
+    """The port of the one that goes is free for the one that comes."""
+    daemon = make("vxlan", vni=42, peers="192.0.2.2")
+    daemon.sections["switch wan"] = daemon.sections.pop("switch lan")
+    daemon.sections["nic alice/eth0"]["switch"] = "wan"
+    changes, refused = reload(daemon)
+    assert refused == [] and {"switch wan: added", "switch lan: removed"} <= set(changes)
+    assert "error" not in switch(daemon, "wan")["uplink"]
+
+
+def test_switch_whose_section_comes_back(make, net):
+    daemon = make("user")
+    with card(daemon) as guest:
+        host = IpHost(guest, "10.0.2.15")
+        host.ping("10.0.2.2")
+        kept = {name: daemon.sections.pop(name) for name in ("switch lan", "nic alice/eth0")}
+        reload(daemon)
+        daemon.sections |= kept
+        changes, _ = reload(daemon)
+        assert "switch lan: uplink = user" in changes
+    with card(daemon) as guest:
+        IpHost(guest, "10.0.2.15").ping("10.0.2.2")
 
 
 def test_vxlan_port_that_is_taken(make, net):

@@ -129,6 +129,14 @@ int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_
 	return 0;
 }
 
+bool takeover_offer_has(const struct takeover_offer *offer, const char *kind, const char *name)
+{
+	for (const struct offer_fd *entry = offer ? offer->fds : NULL; entry; entry = entry->next)
+		if (strcmp(entry->kind, kind) == 0 && strcmp(entry->name, name) == 0)
+			return true;
+	return false;
+}
+
 int takeover_offer_take(struct takeover_offer *offer, const char *kind, const char *name)
 {
 	for (struct offer_fd *entry = offer ? offer->fds : NULL; entry; entry = entry->next) {

@@ -6,6 +6,8 @@
 #ifndef VIADUCT_DAEMON_BASE_TAKEOVER_OFFER_H
 #define VIADUCT_DAEMON_BASE_TAKEOVER_OFFER_H
 
+#include <stdbool.h>
+
 struct daemon;
 struct error;
 struct handover;
@@ -16,6 +18,9 @@ struct takeover_offer;
  * none runs there.
  */
 int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer, struct error *error);
+
+/* Is it in the offer, be it without a descriptor? */
+bool takeover_offer_has(const struct takeover_offer *offer, const char *kind, const char *name);
 
 /* A descriptor of the offer ("pool" main, "disk" alice/root, "api"), -1: not in it. The caller owns it. */
 int takeover_offer_take(struct takeover_offer *offer, const char *kind, const char *name);

@@ -85,6 +85,18 @@ void forwards_apply(struct daemon_switch *owner)
 			log_failure(owner, listed);
 }
 
+void forwards_retry(struct daemon_switch *owner)
+{
+	char text[FORWARD_TEXT_MAX];
+
+	if (!has_nat(owner))
+		return;
+	for (struct switch_forward *listed = owner->forwards; listed; listed = listed->next)
+		if (listed->code && apply(owner, listed) == 0)
+			log_info(&owner->subject, "forward %s: works now",
+				 nic_format_forward(&listed->forward, text));
+}
+
 /* ---- the section ---- */
 
 struct reading {
@@ -177,6 +189,7 @@ unsigned forwards_reload(struct daemon_switch *owner, const struct config_switch
 		reading.changes++;
 	}
 	read_section(&reading, settings);
+	forwards_retry(owner);
 	return reading.changes;
 }
 

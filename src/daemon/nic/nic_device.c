@@ -224,6 +224,7 @@ const struct device_kind nic_device_kind = {
 	.needs_internet = switches_need_internet,
 	.print_metrics = print_metrics,
 	.plan = switches_plan,
+	.check_open = switches_check_open,
 	.configure = configure,
 	.open = open_nic,
 	.endpoint_create = endpoint_create,

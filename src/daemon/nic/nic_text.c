@@ -157,6 +157,12 @@ bool nic_parse_uplink(const char *text, struct uplink_name *ret_uplink)
 	return known;
 }
 
+/* By the first byte: not this network, not loopback, nothing from multicast on. */
+static bool is_for_guests(uint32_t first)
+{
+	return first != 0 && first != 127 && first < 224;
+}
+
 bool nic_parse_network(const char *text, struct in_addr *ret_network, unsigned *ret_bits)
 {
 	char part[TEXT_PART_MAX];
@@ -173,7 +179,8 @@ bool nic_parse_network(const char *text, struct in_addr *ret_network, unsigned *
 	*slash++ = '\0';
 	if (inet_pton(AF_INET, part, &network) != 1 || value_parse_number(slash, &bits) != 0 ||
 	    bits < NIC_USER_NETWORK_BITS_MIN || bits > NIC_USER_NETWORK_BITS_MAX ||
-	    ntohl(network.s_addr) & ((1ull << (32 - bits)) - 1))
+	    ntohl(network.s_addr) & ((1ull << (32 - bits)) - 1) ||
+	    !is_for_guests(ntohl(network.s_addr) >> 24))
 		return false;
 	*ret_network = network;
 	*ret_bits = (unsigned)bits;
@@ -191,7 +198,7 @@ bool nic_parse_network6(const char *text, struct in6_addr *ret_network)
 		return false;
 	snprintf(part, sizeof(part), "%.*s", (int)length - 3, text);
 	if (inet_pton(AF_INET6, part, &network) != 1 || memcmp(network.s6_addr + 8, zeroes, 8) != 0 ||
-	    memcmp(network.s6_addr, zeroes, 8) == 0 || network.s6_addr[0] == 0xff)
+	    memcmp(network.s6_addr, zeroes, 2) == 0 || network.s6_addr[0] >= 0xfe)
 		return false;
 	*ret_network = network;
 	return true;

@@ -74,6 +74,10 @@ void switches_release(struct daemon *daemon);
 void switches_reclaim(struct daemon *daemon);
 void switches_hand_over(struct daemon *daemon, struct handover *header);
 
+/* In a takeover: an uplink that the predecessor had and we could not open is a message each. */
+void switches_check_open(const struct daemon *daemon, const struct config *config,
+			 struct config_messages *messages);
+
 /* viaductd --check. */
 void switches_plan(const struct config *config, const char *force_format, FILE *out,
 		   struct config_messages *messages);
@@ -88,6 +92,10 @@ bool switches_need_internet(const struct config *config);
  */
 int uplink_open(struct daemon_switch *owner, const struct config_switch *settings, struct error *error);
 void uplink_close(struct daemon_switch *owner);
+
+#define UPLINK_KEY_MAX (CONFIG_NAME_SIZE + 16)
+/* Under this name a descriptor is handed to a successor: another tap is another uplink. */
+void uplink_key(const struct daemon_switch *owner, const struct uplink_name *name, char key[UPLINK_KEY_MAX]);
 /* Returns 0, or -errno with *error. Nothing to do: 0. */
 int uplink_start(struct daemon_switch *owner, struct error *error);
 void uplink_stop(struct daemon_switch *owner);
@@ -100,6 +108,8 @@ void forwards_load(struct daemon_switch *owner, const struct config_switch *sett
 unsigned forwards_reload(struct daemon_switch *owner, const struct config_switch *settings);
 /* The uplink was opened: tells it of all. */
 void forwards_apply(struct daemon_switch *owner);
+/* What failed may be possible now: the host's port is free again. */
+void forwards_retry(struct daemon_switch *owner);
 void forwards_free(struct daemon_switch *owner);
 
 /* At run time, and kept over restarts. Return 0, or -errno with *error. */

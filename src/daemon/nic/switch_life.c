@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/container.h"
+#include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
 #include "daemon/device/report.h"
 #include "daemon/nic/switch.h"
@@ -28,13 +29,21 @@ static const struct config_switch *section_of(const struct config *config, const
 
 /* ---- one switch ---- */
 
+static void close_switch(struct daemon_switch *closed);
+
 static void age(struct loop_timer *timer)
 {
 	struct daemon_switch *aged = container_of(timer, struct daemon_switch, ageing);
 	uint64_t now_ns = clock_now_ns();
 
-	vswitch_age(aged->vswitch, now_ns);
 	loop_timer_start(aged->daemon->control, &aged->ageing, now_ns + AGEING_LOOK_NS);
+	vswitch_age(aged->vswitch, now_ns);
+	forwards_retry(aged);
+	/* Its last card has gone after its section had. */
+	if (aged->cards == 0 && !section_of(aged->daemon->config, aged->name)) {
+		log_info(&aged->subject, "removed");
+		close_switch(aged);
+	}
 }
 
 static struct daemon_switch *add_switch(struct daemon *daemon, const struct config_switch *settings)
@@ -128,7 +137,8 @@ static void add_at_reload(struct daemon *daemon, const struct config_switch *set
 		report_refused(report, "switch %s: %s", added->name, added->uplink.error.text);
 }
 
-/* Another uplink, or one that could not be opened before. */
+/* Another uplink, or one that could not be opened before. What is said of a failure stays until it is mended.
+ */
 static void reopen_uplink(struct daemon_switch *owner, const struct config_switch *settings,
 			  struct change_report *report)
 {
@@ -136,14 +146,14 @@ static void reopen_uplink(struct daemon_switch *owner, const struct config_switc
 
 	if (uplink_open(owner, settings, &error) == 0)
 		uplink_start(owner, &error);
-	if (!owner->uplink.nic)
-		owner->uplink.error = error;
+	owner->uplink.error = error;
 	if (error.code)
 		report_refused(report, "switch %s: %s", owner->name, error.text);
 	else
 		report_applied(report, "switch %s: uplink = %s", owner->name, settings->uplink);
 }
 
+/* `before`: its section until now; NULL: it had none, and was about to go. */
 static void change_switch(struct daemon_switch *owner, const struct config_switch *before,
 			  const struct config_switch *now, struct change_report *report)
 {
@@ -153,28 +163,36 @@ static void change_switch(struct daemon_switch *owner, const struct config_switc
 	if (changes > 0)
 		report_applied(report, "switch %s: %u forward%s changed", owner->name, changes,
 			       changes == 1 ? "" : "s");
-	if (!switch_same_uplink(before, now) || owner->uplink.error.code)
-		reopen_uplink(owner, now, report);
-	else if (owner->uplink.port && before->flood_limit != now->flood_limit) {
+	if (owner->uplink.port && before && before->flood_limit != now->flood_limit) {
 		port_set(owner->uplink.port, &settings);
 		report_applied(report, "switch %s: flood_limit = %llu", owner->name,
 			       (unsigned long long)now->flood_limit);
 	}
-	if (before->ageing_s != now->ageing_s)
+	if (!before || !switch_same_uplink(before, now) || owner->uplink.error.code)
+		reopen_uplink(owner, now, report);
+	if (before && before->ageing_s != now->ageing_s)
 		report_refused(report, "switch %s: ageing changes at the next restart", owner->name);
+}
+
+/* What they have on the host may be for others now. */
+static void close_uplinks_without_section(struct daemon *daemon)
+{
+	for (struct daemon_switch *known = daemon->switches; known; known = known->next)
+		if (!section_of(daemon->config, known->name))
+			uplink_close(known);
 }
 
 void switches_reload(struct daemon *daemon, const struct config *old, struct change_report *report)
 {
+	close_uplinks_without_section(daemon);
 	config_for_each(config_list(daemon->config, &config_section_switch), config_switch, now)
 	{
 		struct daemon_switch *known = daemon_switch_find(daemon, now->object.name);
-		const struct config_switch *before = section_of(old, now->object.name);
 
-		if (!known)
+		if (known)
+			change_switch(known, section_of(old, now->object.name), now, report);
+		else
 			add_at_reload(daemon, now, report);
-		else if (before)
-			change_switch(known, before, now, report);
 	}
 }
 
@@ -229,11 +247,23 @@ void switches_hand_over(struct daemon *daemon, struct handover *header)
 {
 	for (const struct daemon_switch *owner = daemon->switches; owner; owner = owner->next) {
 		const struct switch_uplink *uplink = &owner->uplink;
+		char key[UPLINK_KEY_MAX];
 
-		if (uplink->nic && uplink->nic->ops->channel_fd(uplink->nic, 0) >= 0)
-			takeover_put_fd(header, "uplink", owner->name,
-					uplink->nic->ops->channel_fd(uplink->nic, 0));
+		if (!uplink->nic)
+			continue;
+		uplink_key(owner, &uplink->name, key);
+		takeover_put_fd(header, "uplink", key, uplink->nic->ops->channel_fd(uplink->nic, 0));
+		takeover_put_fd(header, "switch", owner->name, -1);
 	}
+}
+
+void switches_check_open(const struct daemon *daemon, const struct config *config,
+			 struct config_messages *messages)
+{
+	for (const struct daemon_switch *opened = daemon->switches; opened; opened = opened->next)
+		if (opened->uplink.error.code && takeover_offer_has(daemon->offer, "switch", opened->name))
+			config_message(messages, NULL, 0, "switch %s: %s; the predecessor has an uplink",
+				       opened->name, opened->uplink.error.text);
 }
 
 /* ---- before a start ---- */

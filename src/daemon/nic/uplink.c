@@ -2,6 +2,7 @@
 /* The physical card of a switch: opened and closed here, started and stopped on the switch's worker. */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,12 +38,35 @@ static int open_user(struct daemon_switch *owner, const struct config_switch *se
 	return code ? error_set(error, code, "uplink user: %s", strerror(-code)) : 0;
 }
 
+void uplink_key(const struct daemon_switch *owner, const struct uplink_name *name, char key[UPLINK_KEY_MAX])
+{
+	if (name->kind == UPLINK_TAP)
+		snprintf(key, UPLINK_KEY_MAX, "tap:%s", name->interface);
+	else
+		snprintf(key, UPLINK_KEY_MAX, "%u %s", name->kind, owner->name);
+}
+
+/* A predecessor's descriptor of the same uplink, or one more of that which is to be replaced; -1: none. */
+static int descriptor_there(const struct daemon_switch *owner, const struct uplink_name *name)
+{
+	const struct switch_uplink *uplink = &owner->uplink;
+	char key[UPLINK_KEY_MAX];
+	int fd;
+
+	uplink_key(owner, name, key);
+	fd = takeover_offer_take(owner->daemon->offer, "uplink", key);
+	if (fd < 0 && uplink->nic && uplink->name.kind == name->kind &&
+	    strcmp(uplink->name.interface, name->interface) == 0)
+		fd = dup(uplink->nic->ops->channel_fd(uplink->nic, 0));
+	return fd;
+}
+
 static int open_tap(struct daemon_switch *owner, const struct config_switch *settings,
 		    const struct uplink_name *name, struct host_nic **ret_nic, struct error *error)
 {
 	struct nic_tap_options options = {
 		.name = name->interface,
-		.fd = takeover_offer_take(owner->daemon->offer, "uplink", owner->name),
+		.fd = descriptor_there(owner, name),
 		.offload = settings->offload,
 	};
 	int code = nic_tap_open(&options, ret_nic);
@@ -92,19 +116,8 @@ static int open_packet(const struct uplink_name *name, struct host_nic **ret_nic
 	}
 }
 
-/* Another network on the port of the one that is there gets its socket. */
-static int socket_to_keep(const struct daemon_switch *owner)
-{
-	const struct switch_uplink *uplink = &owner->uplink;
-	int fd = takeover_offer_take(owner->daemon->offer, "uplink", owner->name);
-
-	if (fd < 0 && uplink->nic && uplink->name.kind == UPLINK_VXLAN)
-		fd = dup(uplink->nic->ops->channel_fd(uplink->nic, 0));
-	return fd;
-}
-
 static int open_vxlan(struct daemon_switch *owner, const struct config_switch *settings,
-		      struct host_nic **ret_nic, struct error *error)
+		      const struct uplink_name *name, struct host_nic **ret_nic, struct error *error)
 {
 	union nic_vxlan_address peers[NIC_VXLAN_PEERS_MAX];
 	struct nic_vxlan_options options = switch_vxlan_options(settings, peers);
@@ -112,7 +125,7 @@ static int open_vxlan(struct daemon_switch *owner, const struct config_switch *s
 
 	if (owner->daemon->no_internet)
 		return fail_sandbox(settings, error);
-	options.fd = socket_to_keep(owner);
+	options.fd = descriptor_there(owner, name);
 	code = nic_vxlan_open(&options, ret_nic);
 	if (code && options.fd >= 0)
 		close(options.fd);
@@ -149,7 +162,7 @@ static int open_card(struct daemon_switch *owner, const struct config_switch *se
 	case UPLINK_USER:
 		return open_user(owner, settings, ret_nic, error);
 	case UPLINK_VXLAN:
-		return open_vxlan(owner, settings, ret_nic, error);
+		return open_vxlan(owner, settings, name, ret_nic, error);
 	case UPLINK_TAP:
 		code = open_tap(owner, settings, name, ret_nic, error);
 		break;
@@ -200,6 +213,12 @@ int uplink_open(struct daemon_switch *owner, const struct config_switch *setting
 	if (name.kind == UPLINK_USER && uplink->name.kind == UPLINK_USER)
 		uplink_close(owner);
 	code = open_card(owner, settings, &name, &nic, error);
+	/* Another address of the host on the same port: the socket that is there has to go first. */
+	if (code == -EADDRINUSE && name.kind == UPLINK_VXLAN && uplink->name.kind == UPLINK_VXLAN) {
+		uplink_close(owner);
+		*error = (struct error){ .code = 0 };
+		code = open_card(owner, settings, &name, &nic, error);
+	}
 	if (code)
 		return code;
 	uplink_close(owner);
