@@ -53,7 +53,7 @@ struct control {
 
 static const char usage_text[] =
 	"Usage: viaductd [OPTION]...\n"
-	"Shares the host's disks among virtual machines. Runs in the foreground.\n\n"
+	"Shares the host's disks and network cards among virtual machines. Runs in the foreground.\n\n"
 	"  --config FILE        configuration (default: /etc/viaduct/viaduct.conf; for a plain user\n"
 	"                       $XDG_CONFIG_HOME/viaduct/viaduct.conf)\n"
 	"  --runtime-dir DIR    directory of the sockets (default: /run/viaduct; for a plain user\n"

@@ -245,6 +245,9 @@ void config_check_sockets(const struct config *config, const char *runtime_dir,
 /* Where a key of the object was given, or the object's header. */
 unsigned config_line_of(const struct config_object *object, const char *key, const char **ret_file);
 bool config_given(const struct config_object *object, const char *key);
+/* "KEY = VALUE WRONG", where the key was given. */
+void config_complain(const struct config_object *object, const char *key, struct config_messages *messages,
+		     const char *value, const char *wrong);
 
 /* ---- shares: config_share.c ---- */
 

@@ -17,6 +17,15 @@ unsigned config_line_of(const struct config_object *object, const char *key, con
 	return object->line;
 }
 
+void config_complain(const struct config_object *object, const char *key, struct config_messages *messages,
+		     const char *value, const char *wrong)
+{
+	const char *file;
+	unsigned line = config_line_of(object, key, &file);
+
+	config_message(messages, file, line, "%s = %s %s", key, value, wrong);
+}
+
 bool config_given(const struct config_object *object, const char *key)
 {
 	for (unsigned i = 0; i < object->section->key_count; i++) {

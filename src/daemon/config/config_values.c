@@ -186,3 +186,8 @@ void value_nearest_offer(struct value_nearest *nearest, const char *candidate)
 	nearest->best = candidate;
 	nearest->best_distance = edits;
 }
+
+bool value_same_text(const char *one, const char *other)
+{
+	return one && other ? strcmp(one, other) == 0 : one == other;
+}

@@ -28,6 +28,9 @@ const char *value_format_size(uint64_t bytes, char buffer[VALUE_SIZE_TEXT]);
  */
 bool value_is_name(const char *text, size_t length, size_t max);
 
+/* Both may be NULL: no text. */
+bool value_same_text(const char *one, const char *other);
+
 /* The candidate that `text` was probably meant to be (few edits away), or NULL. */
 struct value_nearest {
 	const char *text, *best;

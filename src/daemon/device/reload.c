@@ -15,11 +15,6 @@
 #include "daemon/device/device.h"
 #include "daemon/share/shares.h"
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* ---- [daemon] ---- */
 
 static void apply_daemon(struct daemon *daemon, const struct config_daemon *old,
@@ -38,11 +33,11 @@ static void apply_daemon(struct daemon *daemon, const struct config_daemon *old,
 		report_refused(report, "[daemon]: workers changes at the next restart");
 	if (old->sandbox != new->sandbox)
 		report_refused(report, "[daemon]: sandbox changes at the next restart");
-	if (!same_text(old->user, new->user) || !same_text(old->group, new->group))
+	if (!value_same_text(old->user, new->user) || !value_same_text(old->group, new->group))
 		report_refused(report, "[daemon]: user and group change at the next restart");
-	if (!same_text(old->runtime_dir, new->runtime_dir))
+	if (!value_same_text(old->runtime_dir, new->runtime_dir))
 		report_refused(report, "[daemon]: runtime_dir changes at the next restart");
-	if (!same_text(old->state_dir, new->state_dir))
+	if (!value_same_text(old->state_dir, new->state_dir))
 		report_refused(report, "[daemon]: state_dir changes at the next restart");
 }
 
@@ -56,8 +51,8 @@ static void apply_guests(const struct config *old, const struct config *new, str
 
 		if (!before)
 			report_applied(report, "guest %s: added", guest->object.name);
-		else if (!same_text(before->socket_owner, guest->socket_owner) ||
-			 !same_text(before->socket_group, guest->socket_group) ||
+		else if (!value_same_text(before->socket_owner, guest->socket_owner) ||
+			 !value_same_text(before->socket_group, guest->socket_group) ||
 			 before->socket_mode != guest->socket_mode)
 			report_refused(report,
 				       "guest %s: the access to its sockets changes at the next restart",
@@ -131,7 +126,7 @@ static void apply_shares(struct daemon *daemon, const struct config *old, struct
 		const struct config_guest *was =
 			(const struct config_guest *)config_find(config_guests(old), guest->object.name);
 
-		if (was && !same_text(was->group, guest->group))
+		if (was && !value_same_text(was->group, guest->group))
 			report_applied(report, "guest %s: group = %s", guest->object.name,
 				guest->group ? guest->group : "none");
 	}

@@ -73,15 +73,6 @@ static const struct config_switch *find_switch(const struct config *config, cons
 	return (const struct config_switch *)config_find(config_list(config, &config_section_switch), name);
 }
 
-static void complain(const struct config_object *object, const char *key, struct config_messages *messages,
-		     const char *value, const char *wrong)
-{
-	const char *file;
-	unsigned line = config_line_of(object, key, &file);
-
-	config_message(messages, file, line, "%s = %s %s", key, value, wrong);
-}
-
 static void check_texts(const struct config_nic *nic, struct config_messages *messages)
 {
 	struct ip_prefix prefixes[PORT_ALLOWED_MAX];
@@ -90,15 +81,15 @@ static void check_texts(const struct config_nic *nic, struct config_messages *me
 	unsigned count;
 
 	if (nic->mac && !nic_parse_mac(nic->mac, address))
-		complain(&nic->object, "mac", messages, nic->mac,
-			 "is no unicast Ethernet address, for example 52:54:00:12:34:56");
+		config_complain(&nic->object, "mac", messages, nic->mac,
+				"is no unicast Ethernet address, for example 52:54:00:12:34:56");
 	if (nic->trunk && !nic_parse_vlans(nic->trunk, vlans))
-		complain(&nic->object, "trunk", messages, nic->trunk,
-			 "is no list of VLANs from 1 to 4094, for example 10, 20-29");
+		config_complain(&nic->object, "trunk", messages, nic->trunk,
+				"is no list of VLANs from 1 to 4094, for example 10, 20-29");
 	if (nic->allowed_ips && !nic_parse_ips(nic->allowed_ips, prefixes, &count))
-		complain(&nic->object, "allowed_ips", messages, nic->allowed_ips,
-			 "is no list of at most 16 addresses and networks, for example 192.0.2.7, "
-			 "2001:db8::/64");
+		config_complain(&nic->object, "allowed_ips", messages, nic->allowed_ips,
+				"is no list of at most 16 addresses and networks, for example 192.0.2.7, "
+				"2001:db8::/64");
 }
 
 /* Two cards of one switch have different addresses. */
@@ -138,8 +129,8 @@ static void check_nic(const struct config *config, const struct config_object *o
 		config_message(messages, object->file, object->line,
 			       "%s has no switch; add for example switch = lan", title);
 	else if (!find_switch(config, nic->vswitch))
-		complain(object, "switch", messages, nic->vswitch,
-			 "is not declared; add a section [switch NAME]");
+		config_complain(object, "switch", messages, nic->vswitch,
+				"is not declared; add a section [switch NAME]");
 	check_texts(nic, messages);
 	check_address(config, nic, messages);
 	nic_mirror_check(config, nic, messages);

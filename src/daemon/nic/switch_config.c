@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "daemon/config/config_values.h"
+
 #define FLOOD_MAX 10000000
 
 /* ---- what the texts mean ---- */
@@ -65,31 +67,18 @@ struct port_settings switch_uplink_settings(const struct config_switch *settings
 	return (struct port_settings){ .link = true, .flood_limit = (uint32_t)settings->flood_limit };
 }
 
-static bool same_text(const char *one, const char *other)
-{
-	return one && other ? strcmp(one, other) == 0 : one == other;
-}
-
 bool switch_same_uplink(const struct config_switch *one, const struct config_switch *other)
 {
-	return same_text(one->uplink, other->uplink) && one->offload == other->offload &&
-	       same_text(one->network, other->network) && same_text(one->network6, other->network6) &&
-	       same_text(one->hostname, other->hostname) && one->mtu == other->mtu &&
+	return value_same_text(one->uplink, other->uplink) && one->offload == other->offload &&
+	       value_same_text(one->network, other->network) &&
+	       value_same_text(one->network6, other->network6) &&
+	       value_same_text(one->hostname, other->hostname) && one->mtu == other->mtu &&
 	       one->sockets == other->sockets && one->host_loopback == other->host_loopback &&
 	       one->restricted == other->restricted && one->vni == other->vni && one->port == other->port &&
-	       same_text(one->peers, other->peers) && same_text(one->local, other->local);
+	       value_same_text(one->peers, other->peers) && value_same_text(one->local, other->local);
 }
 
 /* ---- checks ---- */
-
-static void complain(const struct config_switch *settings, const char *key, struct config_messages *messages,
-		     const char *value, const char *wrong)
-{
-	const char *file;
-	unsigned line = config_line_of(&settings->object, key, &file);
-
-	config_message(messages, file, line, "%s = %s %s", key, value, wrong);
-}
 
 #define FOR(kind) (1u << UPLINK_##kind)
 
@@ -138,8 +127,8 @@ static void check_interface(const struct config *config, const struct config_swi
 
 		if (nic_parse_uplink(before->uplink, &other) && other.interface[0] &&
 		    strcmp(other.interface, uplink->interface) == 0)
-			complain(settings, "uplink", messages, settings->uplink,
-				 "is the uplink of another switch already");
+			config_complain(&settings->object, "uplink", messages, settings->uplink,
+					"is the uplink of another switch already");
 	}
 }
 
@@ -164,8 +153,9 @@ static void check_forward(void *context, const struct nic_user_forward *forward)
 	char text[FORWARD_TEXT_MAX];
 
 	if (!is_inside(check->options, &forward->guest))
-		complain(check->settings, "forward", check->messages, nic_format_forward(forward, text),
-			 "leads to an address outside of the switch's network and network6");
+		config_complain(&check->settings->object, "forward", check->messages,
+				nic_format_forward(forward, text),
+				"leads to an address outside of the switch's network and network6");
 }
 
 static void check_mtu(const struct config_switch *settings, unsigned least, unsigned most,
@@ -187,21 +177,21 @@ static void check_user(const struct config_switch *settings, struct config_messa
 
 	check_mtu(settings, NIC_USER_MTU_MIN, NIC_USER_MTU_MAX, messages);
 	if (!nic_parse_network(settings->network, &options.network, &options.network_bits))
-		complain(settings, "network", messages, settings->network,
-			 "is no IPv4 network of 8 to 27 bits, for example 10.0.2.0/24");
+		config_complain(&settings->object, "network", messages, settings->network,
+				"is no IPv4 network of 8 to 27 bits, for example 10.0.2.0/24");
 	if (has_ipv6(settings) && !nic_parse_network6(settings->network6, &options.network6))
-		complain(settings, "network6", messages, settings->network6,
-			 "is no IPv6 network of 64 bits, for example fd00::/64, and not none");
+		config_complain(&settings->object, "network6", messages, settings->network6,
+				"is no IPv6 network of 64 bits, for example fd00::/64, and not none");
 	if (settings->hostname &&
 	    (strlen(settings->hostname) > NIC_USER_HOSTNAME_MAX || settings->hostname[0] == '\0'))
-		complain(settings, "hostname", messages, settings->hostname,
-			 "is no name of 1 to 32 characters");
+		config_complain(&settings->object, "hostname", messages, settings->hostname,
+				"is no name of 1 to 32 characters");
 	if (messages->count > before)
 		return;
 	options = switch_user_options(settings);
 	if (settings->forward && !nic_parse_forwards(settings->forward, check_forward, &check))
-		complain(settings, "forward", messages, settings->forward,
-			 "is no list of forwards, for example tcp:127.0.0.1:2222-10.0.2.15:22");
+		config_complain(&settings->object, "forward", messages, settings->forward,
+				"is no list of forwards, for example tcp:127.0.0.1:2222-10.0.2.15:22");
 }
 
 static void check_vxlan(const struct config_switch *settings, struct config_messages *messages)
@@ -224,14 +214,15 @@ static void check_vxlan(const struct config_switch *settings, struct config_mess
 	}
 	peers_good = nic_parse_peers(settings->peers, peers, &count);
 	if (!peers_good)
-		complain(
-			settings, "peers", messages, settings->peers,
+		config_complain(
+			&settings->object, "peers", messages, settings->peers,
 			"is no list of at most 64 addresses of one family, for example 192.0.2.1, 192.0.2.2");
 	if (!local_good)
-		complain(settings, "local", messages, settings->local,
-			 "is no address, for example 192.0.2.1");
+		config_complain(&settings->object, "local", messages, settings->local,
+				"is no address, for example 192.0.2.1");
 	else if (settings->local && peers_good && local.any.sa_family != peers[0].any.sa_family)
-		complain(settings, "local", messages, settings->local, "is of another family than peers");
+		config_complain(&settings->object, "local", messages, settings->local,
+				"is of another family than peers");
 }
 
 static void check_switch(const struct config *config, const struct config_object *object,
@@ -241,8 +232,8 @@ static void check_switch(const struct config *config, const struct config_object
 	struct uplink_name uplink;
 
 	if (!nic_parse_uplink(settings->uplink, &uplink)) {
-		complain(settings, "uplink", messages, settings->uplink,
-			 "is no uplink: give none, user, tap:NAME, packet:INTERFACE or vxlan");
+		config_complain(&settings->object, "uplink", messages, settings->uplink,
+				"is no uplink: give none, user, tap:NAME, packet:INTERFACE or vxlan");
 		return;
 	}
 	check_foreign_keys(settings, uplink.kind, messages);
