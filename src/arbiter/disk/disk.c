@@ -172,11 +172,7 @@ static void stats_merge(struct disk_stats *to, const struct disk_stats *from)
 	counter_add(&to->errors, counter_read(&from->errors));
 	counter_add(&to->refused, counter_read(&from->refused));
 	counter_add(&to->in_flight, counter_read(&from->in_flight));
-	counter_add(&to->gate.device_ns, counter_read(&from->gate.device_ns));
-	counter_add(&to->gate.throttled_ns, counter_read(&from->gate.throttled_ns));
-	counter_add(&to->gate.contended_ns, counter_read(&from->gate.contended_ns));
-	counter_add(&to->gate.waiting, counter_read(&from->gate.waiting));
-	histogram_merge(&to->gate.wait, &from->gate.wait);
+	gate_counters_add(&to->gate, &from->gate);
 }
 
 void disk_channel_close(struct disk_channel *channel)

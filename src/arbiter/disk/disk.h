@@ -25,7 +25,7 @@ enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_ZEROE
 /* "read", "write", "flush", "discard", "write-zeroes": for logs, JSON keys and metric labels. */
 const char *disk_op_text(enum disk_op op);
 
-#define DISK_REQUEST_PRIVATE_WORDS 56
+#define DISK_REQUEST_PRIVATE_WORDS 57
 
 /* Embedded in the model's request; alive until done() was called. */
 struct disk_request {

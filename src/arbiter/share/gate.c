@@ -70,8 +70,16 @@ static bool gate_room(const struct gate *gate)
 
 	if (!gate->on)
 		return true;
+	if (gate->closed)
+		return false;
 	gate_lease_inside(gate, &depth);
 	return depth_room(&depth);
+}
+
+/* How long the limit of what enters holds all back. A request that is let in may leave it in debt. */
+static uint64_t limit_wait_ns(struct gate *gate, uint64_t now_ns)
+{
+	return gate->on ? bucket_wait_ns(&gate->limit, 1, now_ns) : 0;
 }
 
 static void window_begin(struct gate *gate, uint64_t now_ns)
@@ -88,6 +96,7 @@ void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, s
 	assert(here->gate == gate);
 	while (scheduler_waiting(gate->scheduler) > 0) {
 		struct scheduler_request *request;
+		uint64_t limit_ns = limit_wait_ns(gate, now_ns);
 		struct gate_pass *pass;
 
 		if (!gate_room(gate)) {
@@ -103,9 +112,14 @@ void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, s
 			}
 			return;
 		}
+		if (limit_ns > 0) {
+			ready_ns = now_ns + limit_ns;
+			break;
+		}
 		request = scheduler_next(gate->scheduler, now_ns, &ready_ns);
 		if (!request)
 			break;
+		bucket_take(&gate->limit, request->bytes);
 		pass = pass_of(request);
 		assert(pass->port->gate == gate);
 		assert(!pass->inside);
@@ -290,4 +304,47 @@ void gate_leave(struct gate_pass *pass)
 		gate_lease_count(&pass->port->lease, -1, -(int64_t)pass->waiting.cost_ns);
 	else
 		leave_asking(pass);
+}
+
+void gate_cancel(struct gate_pass *pass)
+{
+	struct gate_port *port = pass->port;
+	struct gate *gate = port->gate;
+	struct gate_lane *tell = NULL;
+	uint64_t now_ns;
+
+	assert(!pass->inside && counter_read(&port->counters->waiting) > 0);
+	pthread_mutex_lock(&gate->lock);
+	now_ns = gate_now(gate, port->lane);
+	catch_up(port, NULL);
+	if (gate_lane_take(port->lane, pass)) {
+		port->inside--;
+		port->inside_ns -= pass->waiting.cost_ns;
+		depth_leave(&gate->depth, pass->waiting.cost_ns);
+	} else {
+		scheduler_cancel(&pass->waiting);
+	}
+	gate_dispatch(gate, port->lane, now_ns, &tell);
+	pthread_mutex_unlock(&gate->lock);
+	counter_add(&port->counters->waiting, (uint64_t)-1);
+	loop_account_put(port->lane->loop, pass->account);
+	gate_lane_tell(tell);
+	gate_lane_enter(port->lane);
+}
+
+uint64_t gate_take_limits(struct gate_port *port, uint64_t requests, uint64_t bytes)
+{
+	struct gate *gate = port->gate;
+	uint64_t now_ns, wait_ns;
+
+	/* A port with a lease has no limits. */
+	if (!__atomic_load_n(&gate->on, __ATOMIC_RELAXED) || lease_held(port))
+		return 0;
+	pthread_mutex_lock(&gate->lock);
+	now_ns = gate_now(gate, port->lane);
+	catch_up(port, NULL);
+	wait_ns = scheduler_take_limits(port->node->node, requests, bytes, now_ns);
+	gate_lease_consider(port, now_ns);
+	pthread_mutex_unlock(&gate->lock);
+	return wait_ns;
 }

@@ -95,6 +95,13 @@ void gate_destroy(struct gate *gate);
 void gate_costs_changed(struct gate *gate, uint32_t parallel, uint64_t request_ns);
 /* false: requests pass as they come (for comparisons). */
 void gate_set_on(struct gate *gate, bool on);
+/*
+ * The device takes nothing more now, by what its owner sees: until `open` again, requests wait for their
+ * turn, however few are inside. Any thread.
+ */
+void gate_set_open(struct gate *gate, bool open);
+/* So many bytes a second enter at most, of all guests together; 0: no limit. Control thread. */
+void gate_set_limit(struct gate *gate, uint64_t bandwidth);
 /* true: the requests of all guests are waited for, and no limit holds anything back. */
 void gate_drain(struct gate *gate, bool drain);
 
@@ -124,7 +131,7 @@ struct gate_port;
 
 /* Embedded in the request that passes. */
 struct gate_pass {
-	/* The caller sets waiting.cost_ns (> 0) and waiting.bytes: what moves */
+	/* The caller sets waiting.cost_ns (> 0), waiting.bytes: what moves, and waiting.more */
 	struct scheduler_request waiting;
 	/* Set by the caller: the device has room now. On the port's worker. */
 	void (*enter)(struct gate_pass *pass);
@@ -169,5 +176,16 @@ void gate_port_drain(struct gate_port *port, bool drain);
 bool gate_enter(struct gate_port *port, struct gate_pass *pass);
 /* The admitted request has left the device, whatever became of it. The pass may be used again. */
 void gate_leave(struct gate_pass *pass);
+/* One that asked for admission is given up: it has not entered, and enter() is not called any more. */
+void gate_cancel(struct gate_pass *pass);
+
+/*
+ * For what takes none of the device's time: see scheduler_take_limits(). Returns 0, or how long to wait
+ * before asking again.
+ */
+uint64_t gate_take_limits(struct gate_port *port, uint64_t requests, uint64_t bytes);
+
+/* Adds what `from` counted, for instance of another port, to `to`. */
+void gate_counters_add(struct gate_counters *to, const struct gate_counters *from);
 
 #endif

@@ -64,6 +64,25 @@ bool gate_lane_take_only(struct gate_lane *lane, const struct gate_pass *pass)
 	return true;
 }
 
+bool gate_lane_take(struct gate_lane *lane, struct gate_pass *pass)
+{
+	struct gate_pass *before = NULL, *granted = lane->granted;
+
+	while (granted && granted != pass) {
+		before = granted;
+		granted = pass_next(granted);
+	}
+	if (!granted)
+		return false;
+	if (before)
+		before->waiting.next = pass->waiting.next;
+	else
+		__atomic_store_n(&lane->granted, pass_next(pass), __ATOMIC_RELAXED);
+	if (lane->granted_last == pass)
+		lane->granted_last = before;
+	return true;
+}
+
 static struct gate_pass *take_granted(struct gate_lane *lane)
 {
 	struct gate_pass *granted;

@@ -9,6 +9,9 @@
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
 
+/* A worker that comes late to let something in makes up for it within this time. */
+#define LIMIT_BURST_NS (2 * NS_PER_MS)
+
 /* ---- ports ---- */
 
 int gate_port_open(struct gate_node *leaf, struct loop *loop, struct gate_counters *counters, void *owner,
@@ -167,4 +170,39 @@ void gate_set_on(struct gate *gate, bool on)
 	gate_lease_revoke(gate);
 	__atomic_store_n(&gate->on, on, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_set_open(struct gate *gate, bool open)
+{
+	pthread_mutex_lock(&gate->lock);
+	if (gate->closed && open)
+		gate->crowded_ns = gate->now_ns;
+	gate->closed = !open;
+	if (!open)
+		gate_lease_revoke(gate);
+	pthread_mutex_unlock(&gate->lock);
+	if (open)
+		gate_look_again(gate);
+}
+
+void gate_set_limit(struct gate *gate, uint64_t bandwidth)
+{
+	pthread_mutex_lock(&gate->lock);
+	assert(!gate->destroyed);
+	gate_lease_revoke(gate);
+	if (gate->limit.rate != bandwidth)
+		bucket_set(&gate->limit, bandwidth, LIMIT_BURST_NS, 1, gate->now_ns);
+	pthread_mutex_unlock(&gate->lock);
+	gate_look_again(gate);
+}
+
+/* ---- counters ---- */
+
+void gate_counters_add(struct gate_counters *to, const struct gate_counters *from)
+{
+	counter_add(&to->device_ns, counter_read(&from->device_ns));
+	counter_add(&to->throttled_ns, counter_read(&from->throttled_ns));
+	counter_add(&to->contended_ns, counter_read(&from->contended_ns));
+	counter_add(&to->waiting, counter_read(&from->waiting));
+	histogram_merge(&to->wait, &from->wait);
 }

@@ -16,6 +16,7 @@
 
 #include "arbiter/share/depth.h"
 #include "arbiter/share/gate.h"
+#include "arbiter/share/scheduler_bucket.h"
 #include "core/loop.h"
 #include "core/loop_account.h"
 
@@ -34,6 +35,8 @@ struct gate {
 	struct scheduler *scheduler;
 	struct depth depth;
 	uint64_t request_ns;			/* what a small request costs */
+	bool closed;				/* the device takes nothing more */
+	struct scheduler_bucket limit;		/* of what enters, in bytes */
 	unsigned cost_generation;		/* counts changes of the device's costs */
 
 	struct gate_port *holders;		/* ports that hold a lease, see gate_lease.c */
@@ -166,6 +169,8 @@ void gate_lane_later(struct gate_lane *lane, struct gate_lane **tell);
 void gate_lane_tell(struct gate_lane *tell);
 /* Under the lock, on the lane's worker: takes `pass` back when it is all that was granted. */
 bool gate_lane_take_only(struct gate_lane *lane, const struct gate_pass *pass);
+/* Under the lock, on the lane's worker: takes `pass` back if it was granted. */
+bool gate_lane_take(struct gate_lane *lane, struct gate_pass *pass);
 /* Without the lock, on the lane's worker: lets in what was granted. */
 void gate_lane_enter(struct gate_lane *lane);
 /* Any thread, without the lock: settings have changed, something may be allowed to enter now. */

@@ -158,6 +158,12 @@ static uint64_t limits_wait_ns(struct scheduler_node *node, uint64_t requests, u
 		     bucket_wait_ns(&node->bytes, bytes, now_ns));
 }
 
+static void limits_take(struct scheduler_node *node, uint64_t requests, uint64_t bytes)
+{
+	bucket_take(&node->requests, requests);
+	bucket_take(&node->bytes, bytes);
+}
+
 /* Do the leaf's own limits let it pass, because it is being drained? */
 static bool is_lenient(struct scheduler_node *leaf)
 {
@@ -181,7 +187,7 @@ static bool hold_back(struct scheduler_node *leaf)
 
 		if (!node->limited)
 			continue;
-		wait_ns = limits_wait_ns(node, 1, leaf->first->bytes);
+		wait_ns = limits_wait_ns(node, 1u + leaf->first->more, leaf->first->bytes);
 		if (wait_ns > 0) {
 			node_throttle(node->draining > 0 ? leaf : node, wait_ns);
 			return true;
@@ -263,10 +269,8 @@ static void charge(struct scheduler_node *leaf, const struct scheduler_request *
 		counts = counts || node == reserved;
 		if (counts && node->due_step > 0)
 			charge_reservation(node, request->cost_ns);
-		if (node->limited) {
-			bucket_take(&node->requests, 1);
-			bucket_take(&node->bytes, request->bytes);
-		}
+		if (node->limited)
+			limits_take(node, 1u + request->more, request->bytes);
 		node_update(node);
 	}
 }
@@ -358,6 +362,38 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
 	}
 	leaf->first = leaf->last = request;
 	node_update_up(leaf);
+}
+
+void scheduler_cancel(struct scheduler_request *request)
+{
+	struct scheduler_node *leaf = request->node;
+	struct scheduler_request **link = &leaf->first, *before = NULL;
+
+	assert(leaf->waiting > 0 && leaf->scheduler->waiting > 0);
+	for (; *link != request; link = &before->next)
+		before = *link;
+	*link = request->next;
+	if (leaf->last == request)
+		leaf->last = before;
+	leaf->waiting--;
+	leaf->scheduler->waiting--;
+	if (!leaf->first)
+		node_update_up(leaf);
+}
+
+uint64_t scheduler_take_limits(struct scheduler_node *leaf, uint64_t requests, uint64_t bytes,
+			       uint64_t now_ns)
+{
+	uint64_t wait_ns = 0;
+
+	scheduler_advance(leaf->scheduler, now_ns);
+	for (struct scheduler_node *node = leaf; node; node = node->parent)
+		if (node->limited && !leaf->scheduler->ignore_limits)
+			wait_ns = later(wait_ns, limits_wait_ns(node, requests, bytes));
+	for (struct scheduler_node *node = leaf; node && wait_ns == 0; node = node->parent)
+		if (node->limited)
+			limits_take(node, requests, bytes);
+	return wait_ns;
 }
 
 unsigned scheduler_waiting(const struct scheduler *scheduler)

@@ -50,6 +50,8 @@ struct scheduler_settings {
 struct scheduler_request {
 	uint64_t cost_ns;		/* set by the caller, > 0; cut to about a minute */
 	uint64_t bytes;			/* set by the caller: counts against max_bandwidth */
+	/* Set by the caller: so many more than one count against max_iops */
+	uint32_t more;
 	/* Filled in by scheduler_next(): how long it waited, and how much of that because of limits. */
 	uint64_t waited_ns, throttled_ns;
 
@@ -110,6 +112,16 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
  */
 struct scheduler_request *scheduler_next(struct scheduler *scheduler, uint64_t now_ns,
 					 uint64_t *ret_ready_ns);
+
+/* Takes back one that waits: it was never here. */
+void scheduler_cancel(struct scheduler_request *request);
+/*
+ * For what takes none of the device's time, and so waits for no turn: counts `requests` and `bytes` against
+ * the limits of the leaf and of those above it, and returns 0; or how many nanoseconds a limit still holds it
+ * back, and nothing was counted.
+ */
+uint64_t scheduler_take_limits(struct scheduler_node *leaf, uint64_t requests, uint64_t bytes,
+			       uint64_t now_ns);
 
 /* Requests waiting in all. */
 unsigned scheduler_waiting(const struct scheduler *scheduler);

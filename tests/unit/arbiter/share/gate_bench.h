@@ -18,12 +18,14 @@
 #include "arbiter/share/gate.h"
 #include "arbiter/share/gate_private.h"
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/loop.h"
 #include "gate_device.h"
 #include "stopped_clock.h"
 
 #define WORKERS 2
 #define PASSES	64
+#define REQUEST_BYTES 1000u
 #define MS	NS_PER_MS
 
 struct speed {
@@ -53,7 +55,7 @@ struct guest {
 
 static inline struct guest *guest_of(struct gate_pass *pass)
 {
-	return (struct guest *)pass->waiting.bytes;
+	return container_of((uint64_t *)pass->port->owner, struct guest, request_ns);
 }
 
 static inline void on_enter(struct gate_pass *pass)
@@ -129,7 +131,7 @@ static inline bool ask(struct guest *guest, unsigned i)
 	struct gate_pass *pass = &guest->pass[i];
 
 	pass->waiting.cost_ns = guest->request_ns;
-	pass->waiting.bytes = (uint64_t)guest;	/* no guest has a limit of bytes */
+	pass->waiting.bytes = REQUEST_BYTES;
 	pass->enter = on_enter;
 	if (!gate_enter(guest->port, pass))
 		return false;

@@ -34,14 +34,14 @@ static inline int setup(void **state)
 	return scheduler_create(&scheduler);
 }
 
-static struct scheduler_request *next(void)
+static inline struct scheduler_request *next(void)
 {
 	uint64_t ready_ns = 12345;
 
 	return scheduler_next(scheduler, now_ns, &ready_ns);
 }
 
-static int teardown(void **state)
+static inline int teardown(void **state)
 {
 	struct scheduler_request *request;
 	uint64_t ready_ns;
@@ -57,7 +57,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct scheduler_node *node(struct scheduler_node *parent, struct scheduler_settings settings)
+static inline struct scheduler_node *node(struct scheduler_node *parent, struct scheduler_settings settings)
 {
 	if (settings.weight == 0)
 		settings.weight = SCHEDULER_WEIGHT_DEFAULT;
@@ -66,7 +66,7 @@ static struct scheduler_node *node(struct scheduler_node *parent, struct schedul
 }
 #define NODE(parent, ...) node(parent, (struct scheduler_settings){ __VA_ARGS__ })
 
-static void set(struct scheduler_node *node_to_set, struct scheduler_settings settings)
+static inline void set(struct scheduler_node *node_to_set, struct scheduler_settings settings)
 {
 	if (settings.weight == 0)
 		settings.weight = SCHEDULER_WEIGHT_DEFAULT;
@@ -74,7 +74,7 @@ static void set(struct scheduler_node *node_to_set, struct scheduler_settings se
 }
 #define SET(node, ...) set(node, (struct scheduler_settings){ __VA_ARGS__ })
 
-static struct scheduler_request *put(struct scheduler_node *leaf, uint64_t cost_ns, uint64_t bytes)
+static inline struct scheduler_request *put(struct scheduler_node *leaf, uint64_t cost_ns, uint64_t bytes)
 {
 	struct scheduler_request *request = &requests[request_count++];
 
@@ -84,7 +84,7 @@ static struct scheduler_request *put(struct scheduler_node *leaf, uint64_t cost_
 	return request;
 }
 
-static void fill(struct scheduler_node *leaf, unsigned count)
+static inline void fill(struct scheduler_node *leaf, unsigned count)
 {
 	while (count-- > 0)
 		put(leaf, COST_NS, 4096);
@@ -94,7 +94,7 @@ static void fill(struct scheduler_node *leaf, unsigned count)
  * Takes `count` requests, each when the one before has had its time on the device; returns how many were the
  * leaf's.
  */
-static unsigned serve(unsigned count, const struct scheduler_node *leaf)
+static inline unsigned serve(unsigned count, const struct scheduler_node *leaf)
 {
 	unsigned of_leaf = 0;
 
@@ -108,7 +108,7 @@ static unsigned serve(unsigned count, const struct scheduler_node *leaf)
 	return of_leaf;
 }
 
-static void assert_ready_at(uint64_t expected_ns)
+static inline void assert_ready_at(uint64_t expected_ns)
 {
 	uint64_t ready_ns;
 

@@ -229,84 +229,6 @@ static void lead_of_a_reservation_is_forgotten(void **state)
 	assert_in_range(serve(40, a), 19, 22);
 }
 
-/* ---- limits ---- */
-
-static void limit_says_when(void **state)
-{
-	struct scheduler_node *leaf = NODE(NULL, .max_iops = 1000);
-	struct scheduler_request *second;
-
-	assert_true(scheduler_node_limited(leaf));
-	put(leaf, 1, 0);
-	second = put(leaf, 1, 0);
-	assert_ptr_equal(next(), &requests[0]);
-	assert_ready_at(NS_PER_S + NS_PER_MS);
-	now_ns += NS_PER_MS - 1;
-	assert_ready_at(NS_PER_S + NS_PER_MS);
-	now_ns++;
-	assert_ptr_equal(next(), second);
-	assert_int_equal(second->waited_ns, NS_PER_MS);
-	assert_int_equal(second->throttled_ns, NS_PER_MS);
-}
-
-static void bytes_are_limited(void **state)
-{
-	struct scheduler_node *leaf = NODE(NULL, .max_bandwidth = 1000000, .burst_ns = NS_PER_MS);
-
-	put(leaf, 1, 600);
-	put(leaf, 1, 600);
-	put(leaf, 1, 50000);
-	put(leaf, 1, 1);
-	assert_non_null(next());
-	assert_ready_at(now_ns + 200 * NS_PER_US);
-	now_ns += 200 * NS_PER_US;
-	assert_non_null(next());
-	/* Larger than all that may be saved up: passes from a full bucket, and the next one pays. */
-	assert_ready_at(now_ns + NS_PER_MS);
-	now_ns += NS_PER_MS;
-	assert_non_null(next());
-	assert_ready_at(now_ns + 49 * NS_PER_MS + NS_PER_US);
-}
-
-static void limit_of_a_group_holds_back_its_members_only(void **state)
-{
-	struct scheduler_node *group = NODE(NULL, .max_iops = 10), *other = NODE(NULL);
-	struct scheduler_node *member = NODE(group, .reserved_ppb = PPB / 2);
-
-	assert_true(scheduler_node_limited(member));
-	assert_false(scheduler_node_limited(other));
-	fill(member, 20);
-	fill(other, 100);
-	/* 10 a second, and one at the start: no reservation gets beyond it, and the others have the rest. */
-	assert_int_equal(serve(91, member), 1);
-	now_ns = 2 * NS_PER_S;
-	assert_int_equal(serve(1, member), 1);
-}
-
-static void lifted_limit_holds_no_longer(void **state)
-{
-	struct scheduler_node *leaf = NODE(NULL, .max_iops = 1);
-
-	fill(leaf, 5);
-	assert_non_null(next());
-	assert_ready_at(2 * NS_PER_S);
-	now_ns += 5000;
-	SET(leaf, .max_iops = 0);
-	assert_false(scheduler_node_limited(leaf));
-	assert_int_equal(serve(4, leaf), 4);
-	assert_int_equal(requests[1].throttled_ns, 5000);
-}
-
-static void new_limit_holds_what_waits(void **state)
-{
-	struct scheduler_node *leaf = NODE(NULL);
-
-	fill(leaf, 5);
-	SET(leaf, .max_iops = 1000);
-	assert_non_null(next());
-	assert_ready_at(now_ns + NS_PER_MS);
-}
-
 /* ---- the tree ---- */
 
 static void depth_is_bounded(void **state)
@@ -434,11 +356,6 @@ int main(void)
 		TEST(too_much_reserved_scales_down),
 		TEST(removed_reservation_leaves_no_debt),
 		TEST(lead_of_a_reservation_is_forgotten),
-		TEST(limit_says_when),
-		TEST(bytes_are_limited),
-		TEST(limit_of_a_group_holds_back_its_members_only),
-		TEST(lifted_limit_holds_no_longer),
-		TEST(new_limit_holds_what_waits),
 		TEST(depth_is_bounded),
 		TEST(move_takes_along_what_waits),
 		TEST(move_out_of_a_throttled_group),
