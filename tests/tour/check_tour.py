@@ -18,9 +18,10 @@ WAYS = {
     # The chain is found, the range is proven, the gate is asked, the answer is published. Handed to the loop: kick to
     # poller; request to kernel; answer to the end of the turn; call to the kernel.
     "read": Way("# Tour: one read request", ["chain_append", "disk_place", "gate_enter", "split_publish"], 4),
-    # The chain is found, the frame is read, admitted and addressed, the buffer is filled, the answer is published.
+    # The chain is found, the frame is read, admitted, addressed and paid for, the buffer is filled, the answer is published.
     "frame": Way("## One frame, from guest to guest",
-                 ["chain_append", "frame_of", "packet_parse", "admit", "emit", "put_frame", "split_publish"], 3),
+                 ["chain_append", "frame_of", "packet_parse", "admit", "find_one", "gate_take_limits", "emit", "put_frame",
+                  "split_publish"], 3),
 }
 NO_STAGE = ("src/core/", "tests/", "/usr/include/")
 ROW = re.compile(r"^\| (\d+) \| `(\w+)` \| `([\w/.]+)` \|", re.M)

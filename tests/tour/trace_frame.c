@@ -2,6 +2,8 @@
 /* Traces one frame from a guest to another on the same worker, from the kick to the call. */
 #include <string.h>
 
+#include "arbiter/share/gate.h"
+#include "arbiter/switch/uplink_meter.h"
 #include "arbiter/switch/vswitch.h"
 #include "core/clock.h"
 #include "devices/nic/virtio_net.h"
@@ -23,6 +25,7 @@ static struct vswitch *vswitch;
 static struct guest {
 	uint8_t address[FRAME_ADDRESS_BYTES];
 	struct port *port;
+	struct gate_node *share;
 	struct virtio_net *device;
 	struct ring_driver driver;
 	struct virtqueue *queue;
@@ -34,12 +37,17 @@ static struct guest {
 /* A card, and one of its queues: 0 receives, 1 transmits. */
 static UNTRACED void plug_in(struct guest *guest, unsigned index)
 {
+	const struct share_settings share = SHARE_SETTINGS_DEFAULT;
 	const struct port_settings settings = { .link = true };
 	struct virtio_net_options options = { .pairs = 1 };
 	struct virtqueue_setup setup;
 
 	trace_check(port_create(vswitch, "guest", guest->address, MTU, &settings, &guest->port) == 0,
 		    "no port");
+	trace_check(gate_node_create(uplink_meter_gate(vswitch_meter(vswitch)), NULL, &share, &guest->share,
+				     NULL) == 0,
+		    "no share");
+	port_set_share(guest->port, guest->share);
 	options.port = guest->port;
 	trace_check(virtio_net_create(&options, &guest->device) == 0, "no device");
 	ring_driver_init(&guest->driver, false, 16,

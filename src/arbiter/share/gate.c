@@ -70,9 +70,9 @@ static bool gate_room(const struct gate *gate)
 
 	if (!gate->on)
 		return true;
-	if (gate->closed)
-		return false;
 	gate_lease_inside(gate, &depth);
+	if (gate->room != GATE_ROOM_ENOUGH)
+		return gate->room == GATE_ROOM_ONE && depth.inside == 0;
 	return depth_room(&depth);
 }
 
@@ -304,6 +304,22 @@ void gate_leave(struct gate_pass *pass)
 		gate_lease_count(&pass->port->lease, -1, -(int64_t)pass->waiting.cost_ns);
 	else
 		leave_asking(pass);
+}
+
+void gate_leave_to_ask(struct gate_pass *pass)
+{
+	struct gate_port *port = pass->port;
+
+	if (pass->uncounted || lease_held(port)) {
+		gate_leave(pass);
+		return;
+	}
+	assert(pass->inside);
+	pass->inside = false;
+	pthread_mutex_lock(&port->gate->lock);
+	catch_up(port, NULL);
+	count_leave(pass, gate_now(port->gate, port->lane));
+	pthread_mutex_unlock(&port->gate->lock);
 }
 
 void gate_cancel(struct gate_pass *pass)

@@ -95,11 +95,14 @@ void gate_destroy(struct gate *gate);
 void gate_costs_changed(struct gate *gate, uint32_t parallel, uint64_t request_ns);
 /* false: requests pass as they come (for comparisons). */
 void gate_set_on(struct gate *gate, bool on);
-/*
- * The device takes nothing more now, by what its owner sees: until `open` again, requests wait for their
- * turn, however few are inside. Any thread.
- */
-void gate_set_open(struct gate *gate, bool open);
+/* What the device takes, by what its owner sees. */
+enum gate_room {
+	GATE_ROOM_ENOUGH, /* as much as keeps it busy */
+	GATE_ROOM_ONE,	  /* one request at a time: it is busy anyway, and the order is all that matters */
+	GATE_ROOM_NONE,	  /* nothing: requests wait for their turn, however few are inside */
+};
+/* Any thread. */
+void gate_set_room(struct gate *gate, enum gate_room room);
 /* So many bytes a second enter at most, of all guests together; 0: no limit. Control thread. */
 void gate_set_limit(struct gate *gate, uint64_t bandwidth);
 /* true: the requests of all guests are waited for, and no limit holds anything back. */
@@ -176,6 +179,12 @@ void gate_port_drain(struct gate_port *port, bool drain);
 bool gate_enter(struct gate_port *port, struct gate_pass *pass);
 /* The admitted request has left the device, whatever became of it. The pass may be used again. */
 void gate_leave(struct gate_pass *pass);
+/*
+ * The same, but lets nothing else in: for a caller that asks anew at once, perhaps with the same pass. Its
+ * next request then waits beside those of others when it is decided which one has its turn; or a port that
+ * asks for one request after the other would be left out of every second decision.
+ */
+void gate_leave_to_ask(struct gate_pass *pass);
 /* One that asked for admission is given up: it has not entered, and enter() is not called any more. */
 void gate_cancel(struct gate_pass *pass);
 

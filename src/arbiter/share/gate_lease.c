@@ -70,8 +70,10 @@ void gate_lease_revoke(struct gate *gate)
 
 static bool for_lease(const struct gate_port *port)
 {
-	return !port->gate->closed && port->gate->limit.rate == 0 && port->node->latency_target_ns == 0 &&
-	       !scheduler_node_limited(port->node->node);
+	const struct gate *gate = port->gate;
+
+	return gate->room == GATE_ROOM_ENOUGH && gate->limit.rate == 0 &&
+	       port->node->latency_target_ns == 0 && !scheduler_node_limited(port->node->node);
 }
 
 void gate_lease_ask(struct gate_port *port, uint64_t now_ns)

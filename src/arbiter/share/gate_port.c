@@ -172,16 +172,18 @@ void gate_set_on(struct gate *gate, bool on)
 	pthread_mutex_unlock(&gate->lock);
 }
 
-void gate_set_open(struct gate *gate, bool open)
+void gate_set_room(struct gate *gate, enum gate_room room)
 {
+	enum gate_room before;
+
 	pthread_mutex_lock(&gate->lock);
-	if (gate->closed && open)
-		gate->crowded_ns = gate->now_ns;
-	gate->closed = !open;
-	if (!open)
+	before = gate->room;
+	gate->room = room;
+	gate->crowded_ns = gate->now_ns;
+	if (room != GATE_ROOM_ENOUGH)
 		gate_lease_revoke(gate);
 	pthread_mutex_unlock(&gate->lock);
-	if (open)
+	if (room < before)
 		gate_look_again(gate);
 }
 

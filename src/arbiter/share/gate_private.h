@@ -35,7 +35,7 @@ struct gate {
 	struct scheduler *scheduler;
 	struct depth depth;
 	uint64_t request_ns;			/* what a small request costs */
-	bool closed;				/* the device takes nothing more */
+	enum gate_room room;			/* what the device's owner says */
 	struct scheduler_bucket limit;		/* of what enters, in bytes */
 	unsigned cost_generation;		/* counts changes of the device's costs */
 

@@ -38,7 +38,7 @@ int port_announce(struct port *port)
 	struct iovec iov = { bytes, sizeof(bytes) };
 	const struct frame frame = { .iov = &iov, .iov_count = 1, .bytes = sizeof(bytes) };
 	struct port_source *source;
-	int error = port_source_open(port, NULL, &source);
+	int error = port_source_open(port, NULL, NULL, &source);
 
 	if (error)
 		return error;

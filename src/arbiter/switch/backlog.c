@@ -106,7 +106,12 @@ void backlog_ready(void *record)
 
 bool backlog_empty(const struct backlog *backlog)
 {
-	return __atomic_load_n(&backlog->used, __ATOMIC_RELAXED) == 0;
+	return backlog_used(backlog) == 0;
+}
+
+uint32_t backlog_used(const struct backlog *backlog)
+{
+	return __atomic_load_n(&backlog->used, __ATOMIC_RELAXED);
 }
 
 /* ---- taking ---- */

@@ -42,6 +42,8 @@ void backlog_finish(struct backlog *backlog);
 void *backlog_reserve(struct backlog *backlog, uint32_t bytes);
 void backlog_ready(void *record);
 bool backlog_empty(const struct backlog *backlog);
+/* Bytes in use. */
+uint32_t backlog_used(const struct backlog *backlog);
 
 /* ---- the taker's thread ---- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The way of a frame: it is read (packet_parse), admitted (may this port send it?), its receivers are found,
- * and each gets what it can take (emit). Neighbouring frames for one receiver are delivered together.
+ * The way of a frame: it is read (packet_parse), admitted (may this port send it?), its receiver is found
+ * (forward_judge), and each receiver gets what it can take (forward_pass). Neighbouring frames for one
+ * receiver are delivered together.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -11,26 +12,10 @@
 #include "core/clock.h"
 #include "core/crc32c.h"
 
-/* What a frame asks for beyond its bytes, and where it belongs. */
-struct passage {
-	const struct frame *frame;
-	const struct packet *packet;
-	unsigned vlan;
-};
-
-static uint64_t now_ns_of(const struct port_source *source)
-{
-	return source->loop ? loop_now_ns(source->loop) : clock_now_ns();
-}
-
-static void count_drop(struct port_source *source, enum port_drop drop)
-{
-	counter_add(&source->dropped[drop], 1);
-}
 
 /* ---- delivering ---- */
 
-static void flush(struct port_source *source)
+void forward_flush(struct port_source *source)
 {
 	struct forward_run *run = &source->run;
 
@@ -125,7 +110,7 @@ static void emit_cut(struct port_source *source, struct port_sink *sink, const s
 
 	if (packet_cut_begin(&source->cut, passage->packet, passage->frame, &sink->abilities, tag) !=
 	    PACKET_FINE) {
-		count_drop(source, PORT_DROP_TOO_LARGE);
+		source_count_drop(source, PORT_DROP_TOO_LARGE);
 		return;
 	}
 	while ((piece = packet_cut_next(&source->cut)))
@@ -145,9 +130,9 @@ static void emit(struct port_source *source, struct port *port, const struct pas
 	sink = choose_sink(port, source, passage->packet);
 	if (run->sink != sink || run->count == PORT_BATCH ||
 	    run->iov_used + passage->frame->iov_count + 1 > sizeof(run->iov) / sizeof(run->iov[0]))
-		flush(source);
+		forward_flush(source);
 	if (!fits(passage, &sink->abilities, tag)) {
-		flush(source);
+		forward_flush(source);
 		emit_cut(source, sink, passage, tag);
 		return;
 	}
@@ -183,7 +168,7 @@ static bool floods_too_much(struct port_source *source, const struct frame *fram
 	const struct frame_offload *offload = &frame->offload;
 	uint64_t frames = offload->gso_type == FRAME_GSO_NONE ? 1 : frame->bytes / offload->gso_bytes + 1u;
 	struct port *port = source->port;
-	uint64_t now_ns = now_ns_of(source);
+	uint64_t now_ns = source_now_ns(source);
 	bool too_much;
 
 	if (port->settings.flood_limit == 0)
@@ -221,24 +206,18 @@ static enum port_drop refused_by(const struct port *from, const struct port *to,
 	return port_carries(to, vlan) ? PORT_DROP_ISOLATED : PORT_DROP_VLAN;
 }
 
-/* A frame to one receiver. Returns PORT_DROPS when it was forwarded. */
-static enum port_drop to_one(struct port_source *source, const struct passage *passage)
+/* The receiver of a frame that is for one alone; passage->drop is set when it may not have it. */
+static void find_one(const struct port_source *source, struct passage *passage)
 {
 	const struct vswitch *vswitch = source->port->vswitch;
 	const struct mac_entry *entry =
 		mac_table_find(&vswitch->table, packet_destination(passage->packet), passage->vlan);
-	struct port *port = entry ? entry->port : vswitch->uplink;
-	enum port_drop drop = PORT_DROPS;
 
-	if (!port)
-		drop = PORT_DROP_UNKNOWN;
-	else if (!may_reach(source->port, port, passage->vlan))
-		drop = refused_by(source->port, port, passage->vlan);
-	else
-		emit(source, port, passage);
-	if (vswitch->promiscuous > 0 && to_many(source, passage, true, port))
-		drop = PORT_DROPS;
-	return drop;
+	passage->to = entry ? entry->port : vswitch->uplink;
+	if (!passage->to)
+		passage->drop = PORT_DROP_UNKNOWN;
+	else if (!may_reach(source->port, passage->to, passage->vlan))
+		passage->drop = refused_by(source->port, passage->to, passage->vlan);
 }
 
 /* ---- may the port send it? ---- */
@@ -274,7 +253,7 @@ static bool learns(struct port_source *source, const struct packet *packet, unsi
 	if (mac_table_entry(&vswitch->table, mac_key_of(packet_source(packet), MAC_ANY_VLAN)))
 		return false;
 	if (entry && entry->port == source->port)
-		__atomic_store_n(&entry->seen_ns, now_ns_of(source), __ATOMIC_RELAXED);
+		__atomic_store_n(&entry->seen_ns, source_now_ns(source), __ATOMIC_RELAXED);
 	else
 		source->learn = key;
 	return true;
@@ -316,113 +295,31 @@ static enum port_drop admit(struct port_source *source, struct passage *passage,
 	return PORT_DROPS;
 }
 
-static enum port_drop forward(struct port_source *source, struct passage *passage, struct packet *packet)
+void forward_judge(struct port_source *source, struct passage *passage, struct packet *packet)
 {
-	enum port_drop drop = admit(source, passage, packet);
-
-	if (drop != PORT_DROPS)
-		return drop;
+	passage->to = NULL;
+	passage->drop = admit(source, passage, packet);
+	passage->admitted = passage->drop == PORT_DROPS;
+	if (!passage->admitted)
+		return;
 	if (!is_multicast(packet_destination(packet)))
-		return to_one(source, passage);
-	if (is_link_local(packet_destination(packet)))
-		return PORT_DROP_UNKNOWN;
-	if (floods_too_much(source, passage->frame))
-		return PORT_DROP_FLOOD;
-	return to_many(source, passage, false, NULL) ? PORT_DROPS : PORT_DROP_UNKNOWN;
+		find_one(source, passage);
+	else if (is_link_local(packet_destination(packet)))
+		passage->drop = PORT_DROP_UNKNOWN;
 }
 
-/* ---- sources ---- */
-
-static void learn(struct port_source *source)
+void forward_pass(struct port_source *source, struct passage *passage)
 {
-	struct port *port = source->port;
-	struct vswitch *vswitch = port->vswitch;
-	struct mac_entry *entry;
-	struct port *before;
+	bool many = passage->admitted && is_multicast(packet_destination(passage->packet));
 
-	pthread_rwlock_wrlock(&vswitch->lock);
-	entry = mac_table_entry(&vswitch->table, source->learn);
-	before = entry ? entry->port : NULL;
-	/* An address that moves counts for its new port. */
-	if (before != port && port->learned < PORT_LEARNED_MAX &&
-	    mac_table_learn(&vswitch->table, source->learn, port, now_ns_of(source))) {
-		port->learned++;
-		if (before)
-			before->learned--;
-	}
-	pthread_rwlock_unlock(&vswitch->lock);
-	source->learn = 0;
-}
-
-/* What the port sent, whatever became of it. What was not found to be a frame has no packet. */
-static void mirror_sent(struct port_source *source, const struct passage *passage, enum port_drop drop)
-{
-	bool read = drop != PORT_DROP_MALFORMED && drop != PORT_DROP_TOO_LARGE;
-
-	mirrors_put(source->port->mirrors, passage->frame, read ? passage->packet : NULL, true, drop);
-}
-
-void port_send(struct port_source *source, const struct frame *frames, unsigned count)
-{
-	struct vswitch *vswitch = source->port->vswitch;
-	bool mirrored;
-
-	assert(count <= PORT_BATCH && source->run.count == 0);
-	pthread_rwlock_rdlock(&vswitch->lock);
-	mirrored = source->port->mirrors;
-	for (unsigned i = 0; i < count; i++) {
-		struct passage passage = { .frame = &frames[i], .packet = &source->packets[i] };
-		enum port_drop drop = forward(source, &passage, &source->packets[i]);
-
-		if (mirrored)
-			mirror_sent(source, &passage, drop);
-		if (drop != PORT_DROPS) {
-			count_drop(source, drop);
-			continue;
-		}
-		counter_add(&source->sent_frames, 1);
-		counter_add(&source->sent_bytes, frames[i].bytes);
-	}
-	flush(source);
-	pthread_rwlock_unlock(&vswitch->lock);
-	if (source->learn)
-		learn(source);
-}
-
-void port_send_malformed(struct port_source *source, unsigned count)
-{
-	counter_add(&source->dropped[PORT_DROP_MALFORMED], count);
-}
-
-int port_source_open(struct port *port, struct loop *loop, struct port_source **ret_source)
-{
-	struct port_source *source = calloc(1, sizeof(*source));
-
-	if (!source)
-		return -ENOMEM;
-	source->port = port;
-	source->loop = loop;
-	pthread_rwlock_wrlock(&port->vswitch->lock);
-	source->next = port->sources;
-	port->sources = source;
-	pthread_rwlock_unlock(&port->vswitch->lock);
-	*ret_source = source;
-	return 0;
-}
-
-void port_source_close(struct port_source *source)
-{
-	struct port *port = source->port;
-	struct port_source **link = &port->sources;
-
-	pthread_rwlock_wrlock(&port->vswitch->lock);
-	while (*link != source)
-		link = &(*link)->next;
-	*link = source->next;
-	port->closed.sent_frames += counter_read(&source->sent_frames);
-	port->closed.sent_bytes += counter_read(&source->sent_bytes);
-	for (unsigned i = 0; i < PORT_DROPS; i++)
-		port->closed.dropped[i] += counter_read(&source->dropped[i]);
-	pthread_rwlock_unlock(&port->vswitch->lock);
-	free(source);
+	if (passage->drop == PORT_DROPS && many && floods_too_much(source, passage->frame))
+		passage->drop = PORT_DROP_FLOOD;
+	else if (passage->drop == PORT_DROPS && many && !to_many(source, passage, false, NULL))
+		passage->drop = PORT_DROP_UNKNOWN;
+	else if (passage->drop == PORT_DROPS && !many)
+		emit(source, passage->to, passage);
+	/* Also what its receiver may not have. */
+	if (passage->admitted && !many && source->port->vswitch->promiscuous > 0 &&
+	    to_many(source, passage, true, passage->to))
+		passage->drop = PORT_DROPS;
 }

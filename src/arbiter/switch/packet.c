@@ -332,3 +332,17 @@ const char *packet_fault_text(enum packet_fault fault)
 	assert(fault < PACKET_FAULTS);
 	return texts[fault];
 }
+
+void packet_wire_size(const struct packet *packet, const struct frame *frame, uint64_t *ret_frames,
+		      uint64_t *ret_bytes)
+{
+	uint32_t payload;
+
+	*ret_frames = 1;
+	*ret_bytes = frame->bytes;
+	if (frame->offload.gso_type == FRAME_GSO_NONE || frame->bytes <= packet->payload)
+		return;
+	payload = frame->bytes - packet->payload;
+	*ret_frames = (payload + frame->offload.gso_bytes - 1u) / frame->offload.gso_bytes;
+	*ret_bytes += (*ret_frames - 1) * packet->payload;
+}

@@ -100,6 +100,10 @@ static inline const uint8_t *packet_source(const struct packet *packet)
  */
 enum packet_fault packet_parse(const struct frame *frame, struct packet *ret_packet);
 
+/* What the frame is on a wire: how many frames when it is cut into segments, and all their bytes. */
+void packet_wire_size(const struct packet *packet, const struct frame *frame, uint64_t *ret_frames,
+		      uint64_t *ret_bytes);
+
 /* ---- what a receiver gets ---- */
 
 #define PACKET_UNTAGGED (-1)

@@ -5,9 +5,10 @@
  * and a sink on that of each receive queue.
  *
  * A frame that a source takes has been forwarded or dropped when port_send() returns: the sender's memory is
- * done with. Between queues of one worker it is copied once, straight into the receiver's buffer. Otherwise,
- * and while the receiver has no buffer, it waits in the sink's own bounded memory; when that is full the
- * frame is lost, and only that receiver notices.
+ * done with. A source that has had its share for now takes none: frames stay with their sender. Between
+ * queues of one worker a frame is copied once, straight into the receiver's buffer. Otherwise, and while the
+ * receiver has no buffer, it waits in the sink's own bounded memory; when that is full the frame is lost, and
+ * only that receiver notices.
  */
 #ifndef VIADUCT_ARBITER_SWITCH_PORT_H
 #define VIADUCT_ARBITER_SWITCH_PORT_H
@@ -39,12 +40,22 @@ int port_announce(struct port *port);
 
 /* ---- frames from the guest; on the source's worker ---- */
 
-/* May allocate. Returns 0 or -ENOMEM. */
-int port_source_open(struct port *port, struct loop *loop, struct port_source **ret_source);
+struct port_sender {
+	/* After port_send() has left frames: it is worth asking again. Calls nothing of the switch itself. */
+	void (*resume)(struct port_sender *sender);
+};
+
+/* May allocate. `sender` NULL: the port has no share, or is not held to it. Returns 0 or -ENOMEM. */
+int port_source_open(struct port *port, struct loop *loop, struct port_sender *sender,
+		     struct port_source **ret_source);
 void port_source_close(struct port_source *source);
 
-/* Takes frames, at most PORT_BATCH; what is not forwarded is counted by reason. */
-void port_send(struct port_source *source, const struct frame *frames, unsigned count);
+/*
+ * Takes frames, at most PORT_BATCH; what is not forwarded is counted by reason. Returns how many it took:
+ * fewer than `count` when it is not their turn yet. The sender keeps the others where they came from, and is
+ * called when it is to send them again.
+ */
+unsigned port_send(struct port_source *source, const struct frame *frames, unsigned count);
 /* The model drops what is no frame at all: a chain without room for a header, or outside of guest memory. */
 void port_send_malformed(struct port_source *source, unsigned count);
 

@@ -143,6 +143,8 @@ static void drain(struct port_sink *sink)
 			return;
 		}
 		release(&sink->backlog, deliver_waiting(sink, frames, count));
+		if (sink->port->card)
+			uplink_moved(sink->port);
 	}
 }
 
@@ -161,6 +163,8 @@ void sink_deliver(struct port_sink *sink, struct loop *loop, const struct frame 
 		else
 			mirror_received(sink, &frames[taken], 1, PORT_DROP_FULL);
 	}
+	if (waits && sink->port->card)
+		uplink_waits(sink->port);
 	/* A receiver without buffers says itself when it has some. */
 	if (waits && (sink->loop != loop || !sink->blocked))
 		tell(sink);

@@ -17,7 +17,51 @@ struct uplink {
 	struct port_source *source;
 	struct port_receiver to_nic;
 	struct port_sink *sink;
+	enum gate_room room; /* atomic: what its gate was told */
 };
+
+/*
+ * When so many bytes wait for the card, nothing more is let in, until so few do: enough to keep the card
+ * busy, and little beside what a guest has to wait for anyway. Until none waits, guests go one at a time.
+ */
+#define FULL_BYTES (128u << 10)
+#define LOW_BYTES  (64u << 10)
+
+/* ---- the card says how much it takes ---- */
+
+static void set_room(struct port *port, enum gate_room room)
+{
+	__atomic_store_n(&port->card->room, room, __ATOMIC_SEQ_CST);
+	gate_set_room(uplink_meter_gate(port->vswitch->meter), room);
+	/* Either we see what the card's worker takes meanwhile, or it sees what we said. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void uplink_moved(struct port *port)
+{
+	struct uplink *uplink = port->card;
+	uint32_t waiting;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&uplink->room, __ATOMIC_RELAXED) == GATE_ROOM_ENOUGH)
+		return;
+	waiting = backlog_used(&uplink->sink->backlog);
+	if (waiting == 0)
+		set_room(port, GATE_ROOM_ENOUGH);
+	else if (waiting <= LOW_BYTES && uplink->room == GATE_ROOM_NONE)
+		set_room(port, GATE_ROOM_ONE);
+}
+
+void uplink_waits(struct port *port)
+{
+	struct uplink *uplink = port->card;
+
+	if (backlog_used(&uplink->sink->backlog) < FULL_BYTES ||
+	    __atomic_load_n(&uplink->room, __ATOMIC_RELAXED) == GATE_ROOM_NONE)
+		return;
+	set_room(port, GATE_ROOM_NONE);
+	uplink_moved(port);
+}
 
 static unsigned deliver(struct port_receiver *receiver, const struct frame *frames, unsigned count)
 {
@@ -83,7 +127,7 @@ int vswitch_uplink_start(struct port *port, struct loop *loop)
 {
 	struct uplink *uplink = port->card;
 	struct host_nic *nic = uplink->nic;
-	int error = port_source_open(port, loop, &uplink->source);
+	int error = port_source_open(port, loop, NULL, &uplink->source);
 
 	if (error)
 		return error;
@@ -104,6 +148,8 @@ void vswitch_uplink_stop(struct port *port)
 	struct uplink *uplink = port->card;
 
 	port_sink_close(uplink->sink);
+	uplink->sink = NULL;
+	set_room(port, GATE_ROOM_ENOUGH);
 	uplink->channel->ops->channel_close(uplink->channel);
 	uplink->channel = NULL;
 	port_source_close(uplink->source);

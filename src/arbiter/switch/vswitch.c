@@ -35,7 +35,8 @@ int vswitch_create(unsigned ageing_s, struct vswitch **ret_vswitch)
 	if (!vswitch)
 		return -ENOMEM;
 	vswitch->ageing_ns = (ageing_s ? ageing_s : VSWITCH_AGEING_S_DEFAULT) * NS_PER_S;
-	if (mac_table_init(&vswitch->table) != 0) {
+	if (uplink_meter_create(&vswitch->meter) != 0 || mac_table_init(&vswitch->table) != 0) {
+		uplink_meter_destroy(vswitch->meter);
 		free(vswitch);
 		return -ENOMEM;
 	}
@@ -55,7 +56,13 @@ void vswitch_destroy(struct vswitch *vswitch)
 	assert(!vswitch->ports && !vswitch->uplink);
 	pthread_rwlock_destroy(&vswitch->lock);
 	mac_table_finish(&vswitch->table);
+	uplink_meter_destroy(vswitch->meter);
 	free(vswitch);
+}
+
+struct uplink_meter *vswitch_meter(const struct vswitch *vswitch)
+{
+	return vswitch->meter;
 }
 
 static void forgotten(struct port *port)
@@ -273,4 +280,22 @@ void port_totals(const struct port *port, struct port_totals *ret_totals)
 	}
 	pthread_rwlock_unlock(&port->vswitch->lock);
 	*ret_totals = sum;
+}
+
+/* ---- shares ---- */
+
+void port_set_share(struct port *port, struct gate_node *share)
+{
+	assert(!port->sources);
+	port->share = share;
+}
+
+void port_time(const struct port *port, struct gate_counters *ret_time)
+{
+	memset(ret_time, 0, sizeof(*ret_time));
+	pthread_rwlock_rdlock(&port->vswitch->lock);
+	gate_counters_add(ret_time, &port->closed_time);
+	for (const struct port_source *source = port->sources; source; source = source->next)
+		gate_counters_add(ret_time, &source->share.counters);
+	pthread_rwlock_unlock(&port->vswitch->lock);
 }

@@ -17,7 +17,10 @@
 #include "arbiter/switch/port.h"
 #include "core/stats.h"
 
+struct gate_counters;
+struct gate_node;
 struct host_nic;
+struct uplink_meter;
 struct vswitch;
 
 /* Learned addresses of one port at most. */
@@ -78,8 +81,10 @@ struct port_totals {
 
 /* Returns 0 or -ENOMEM. `ageing_s` 0: the default. */
 int vswitch_create(unsigned ageing_s, struct vswitch **ret_vswitch);
-/* It has no ports and no uplink any more. NULL is allowed. */
+/* It has no ports, no shares and no uplink any more. NULL is allowed. */
 void vswitch_destroy(struct vswitch *vswitch);
+/* What the uplink's time is shared out by; belongs to the switch, which has it also without an uplink. */
+struct uplink_meter *vswitch_meter(const struct vswitch *vswitch);
 
 /*
  * A port for a guest's card. `name` ("alice/eth0") is copied. Returns 0, -EEXIST (the address is another
@@ -91,6 +96,14 @@ int port_create(struct vswitch *vswitch, const char *name, const uint8_t address
 void port_destroy(struct port *port);
 void port_set(struct port *port, const struct port_settings *settings);
 void port_totals(const struct port *port, struct port_totals *ret_totals);
+
+/*
+ * The port's share of the uplink: a node of the gate of vswitch_meter(), which outlives the port. While no
+ * source is open.
+ */
+void port_set_share(struct port *port, struct gate_node *share);
+/* What became of it, joined over the port's sources. */
+void port_time(const struct port *port, struct gate_counters *ret_time);
 
 /*
  * The uplink: frames to the world go to `nic`, and come from it, on one worker; `nic` outlives it. Returns 0,

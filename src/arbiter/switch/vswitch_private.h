@@ -3,12 +3,15 @@
  * What the files of the switch share; no other file includes this header.
  *
  *   vswitch.c    switches and ports as objects; control thread
- *   forward.c    the way of a frame from its source to those it is for; on the source's worker
+ *   source.c     where frames come from; on the source's worker
+ *   source_share.c  what a source may send when
+ *   forward.c    the way of a frame from its source to those it is for
  *   announce.c   tells the network where a guest is
  *   guard.c      may a port send from this IP address?
  *   sink.c       receivers, and the memory in which frames wait for them
  *   mirror.c     copies of a port's frames for those who look on
  *   uplink.c     the port whose source and sink are a physical card
+ *   uplink_meter.c  what frames cost of its time
  *   backlog.c, mac_table.c, packet.c, packet_cut.c    know no port
  */
 #ifndef VIADUCT_ARBITER_SWITCH_VSWITCH_PRIVATE_H
@@ -21,7 +24,9 @@
 #include "arbiter/switch/mac_table.h"
 #include "arbiter/switch/mirror.h"
 #include "arbiter/switch/packet.h"
+#include "arbiter/switch/source_share.h"
 #include "arbiter/switch/vswitch.h"
+#include "core/clock.h"
 #include "core/loop.h"
 #include "host/host_nic.h"
 
@@ -38,6 +43,7 @@ struct vswitch {
 	struct port *uplink; /* one of them, or NULL */
 	struct mac_table table;
 	unsigned promiscuous; /* ports that get every frame */
+	struct uplink_meter *meter;
 };
 
 struct port {
@@ -61,6 +67,18 @@ struct port {
 	struct port_totals closed; /* of sources and sinks that are closed */
 	uint64_t no_sink;	   /* atomic: frames to it while it had none */
 	struct uplink *card;	   /* the uplink's, else NULL */
+	struct gate_node *share;   /* NULL: it has none; constant while sources are open */
+	struct gate_counters closed_time; /* of sources that are closed */
+};
+
+/* What is found out about a frame before anything is done with it. */
+struct passage {
+	const struct frame *frame;
+	const struct packet *packet;
+	unsigned vlan;
+	bool admitted;	     /* the port may send it; its packet is fine */
+	enum port_drop drop; /* PORT_DROPS: not dropped so far */
+	struct port *to;     /* the receiver; NULL: there is none, or there are many */
 };
 
 /* Frames for one sink, delivered together. */
@@ -81,8 +99,28 @@ struct port_source {
 	mac_key learn;
 	struct forward_run run;
 	struct packet_cut cut;
+	struct source_share share;
+	struct passage passages[PORT_BATCH];
 	struct packet packets[PORT_BATCH];
 };
+
+static inline uint64_t source_now_ns(const struct port_source *source)
+{
+	return source->loop ? loop_now_ns(source->loop) : clock_now_ns();
+}
+
+static inline void source_count_drop(struct port_source *source, enum port_drop drop)
+{
+	counter_add(&source->dropped[drop], 1);
+}
+
+/* ---- forward.c: with the switch's lock held ---- */
+
+/* Reads a frame (passage->frame, into `packet`) and fills in the rest of the passage. */
+void forward_judge(struct port_source *source, struct passage *passage, struct packet *packet);
+/* Gives the frame to its receivers, perhaps only at the next flush; passage->drop tells what became of it. */
+void forward_pass(struct port_source *source, struct passage *passage);
+void forward_flush(struct port_source *source);
 
 struct port_sink {
 	struct port *port;
@@ -108,6 +146,10 @@ void sink_deliver(struct port_sink *sink, struct loop *loop, const struct frame 
 bool guard_refuses(const struct port_settings *settings, const struct packet *packet);
 
 /* ---- uplink.c ---- */
+
+/* Frames wait for the card; some of those that waited do not any more. Any thread, and the card's worker. */
+void uplink_waits(struct port *uplink);
+void uplink_moved(struct port *uplink);
 
 bool uplink_link(const struct port *uplink);
 void uplink_free(struct port *uplink);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A frame is preceded by a header in both directions (virtio 1.2, 5.1.6). Transmit queues are listened to, as
- * always. A receive queue keeps the driver's buffers in the ring until there are frames to put into them; it
- * is listened to only while frames wait for buffers.
+ * A frame is preceded by a header in both directions (virtio 1.2, 5.1.6). A transmit queue is listened to
+ * unless it waits for its turn to send: then the driver's frames stay in the ring. A receive queue keeps the
+ * driver's buffers in the ring until there are frames to put into them; it is listened to only while frames
+ * wait for buffers.
  */
 #include "devices/nic/virtio_net.h"
 
@@ -37,6 +38,7 @@ struct net_queue {
 	/* What the driver may ask of us in a header */
 	struct frame_abilities asks;
 	struct port_source *source; /* of a transmit queue, else NULL */
+	struct port_sender sender;
 	struct port_sink *sink;	    /* of a receive queue, else NULL */
 	struct port_receiver receiver;
 	bool listening;
@@ -48,6 +50,14 @@ struct net_queue {
 static bool has(uint64_t features, unsigned bit)
 {
 	return features >> bit & 1;
+}
+
+static void listen(struct net_queue *queue, bool on)
+{
+	if (queue->listening == on)
+		return;
+	queue->listening = on;
+	queue->ring->ops->listen(queue->ring, on);
 }
 
 /* ---- transmitting ---- */
@@ -99,23 +109,46 @@ static bool frame_of(const struct net_queue *queue, struct virtio_chain *chain, 
 	return may_ask(queue, &ret_frame->offload);
 }
 
+/* Sends what chains hold. Returns how many of them are done with: fewer when one has to wait for its turn. */
+static unsigned send_chains(struct net_queue *queue, struct virtio_chain **chains, unsigned count)
+{
+	struct frame frames[PORT_BATCH];
+	unsigned holder[PORT_BATCH + 1], good = 0, sent, done;
+
+	for (unsigned i = 0; i < count; i++) {
+		chains[i]->written_bytes = 0;
+		holder[good] = i;
+		good += frame_of(queue, chains[i], &frames[good]);
+	}
+	sent = port_send(queue->source, frames, good);
+	done = sent < good ? holder[sent] : count;
+	if (sent < done)
+		port_send_malformed(queue->source, done - sent);
+	return done;
+}
+
 static void transmit(struct net_queue *queue)
 {
 	struct virtio_chain *chains[PORT_BATCH];
-	struct frame frames[PORT_BATCH];
-	unsigned count, good;
+	unsigned count, done;
 
 	while ((count = queue->ring->ops->take(queue->ring, chains, PORT_BATCH)) > 0) {
-		good = 0;
-		for (unsigned i = 0; i < count; i++) {
-			chains[i]->written_bytes = 0;
-			good += frame_of(queue, chains[i], &frames[good]);
+		done = send_chains(queue, chains, count);
+		if (done < count)
+			queue->ring->ops->give_back(queue->ring, chains + done, count - done);
+		if (done > 0)
+			queue->ring->ops->complete(queue->ring, chains, done);
+		if (done < count) {
+			listen(queue, false);
+			return;
 		}
-		port_send(queue->source, frames, good);
-		if (good < count)
-			port_send_malformed(queue->source, count - good);
-		queue->ring->ops->complete(queue->ring, chains, count);
 	}
+}
+
+/* It is the queue's turn, or may be. */
+static void resume(struct port_sender *sender)
+{
+	listen(container_of(sender, struct net_queue, sender), true);
 }
 
 /* ---- receiving ---- */
@@ -232,14 +265,6 @@ static void waste(struct net_queue *queue, unsigned count)
 	port_sink_too_large(queue->sink, 1);
 }
 
-static void listen(struct net_queue *queue, bool on)
-{
-	if (queue->listening == on)
-		return;
-	queue->listening = on;
-	queue->ring->ops->listen(queue->ring, on);
-}
-
 static unsigned deliver(struct port_receiver *receiver, const struct frame *frames, unsigned count)
 {
 	struct net_queue *queue = container_of(receiver, struct net_queue, receiver);
@@ -329,6 +354,7 @@ static int net_queue_start(void *opaque, const struct virtio_queue_setup *setup,
 	queue->device = device;
 	queue->ring = setup->queue;
 	queue->listening = true;
+	queue->sender.resume = resume;
 	queue->mergeable = has(features, VIRTIO_NET_F_MRG_RXBUF);
 	/* num_buffers is there in any case since virtio 1.0. */
 	queue->header_bytes = queue->mergeable || has(features, VIRTIO_NET_FEATURE_VERSION_1)
@@ -339,7 +365,7 @@ static int net_queue_start(void *opaque, const struct virtio_queue_setup *setup,
 	if (setup->index % 2 == 0)
 		error = open_sink(queue, setup);
 	else
-		error = port_source_open(device->port, setup->loop, &queue->source);
+		error = port_source_open(device->port, setup->loop, &queue->sender, &queue->source);
 	if (error) {
 		free(queue);
 		return error;

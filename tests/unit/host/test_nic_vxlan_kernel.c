@@ -77,7 +77,7 @@ static void guest_make(struct world *world)
 	world->to_tap.deliver = deliver;
 	assert_int_equal(
 		port_create(world->vswitch, "guest", world->tap->address, MTU, &settings, &world->port), 0);
-	assert_int_equal(port_source_open(world->port, world->loop, &world->source), 0);
+	assert_int_equal(port_source_open(world->port, world->loop, NULL, &world->source), 0);
 	assert_int_equal(
 		world->tap->ops->channel_open(world->tap, world->loop, &world->from_tap, &world->channel), 0);
 	assert_int_equal(

@@ -20,15 +20,55 @@ static void test_closed(void **state)
 	}
 	/* Also for a port with a lease. */
 	assert_true(guest.port->lease.held);
-	gate_set_open(fixture.gate, false);
+	gate_set_room(fixture.gate, GATE_ROOM_NONE);
 	assert_false(ask(&guest, 0));
 	turn_for(&fixture, 10 * MS);
 	assert_int_equal(guest.inside, 0);
-	gate_set_open(fixture.gate, true);
+	gate_set_room(fixture.gate, GATE_ROOM_ENOUGH);
 	turn(&fixture);
 	assert_int_equal(guest.inside, 1);
 	leave(&guest, 0);
 	part(&guest);
+	finish(&fixture);
+}
+
+/*
+ * One at a time, by weight: a port that asks for one request after the other has its part when it is beside
+ * the others at each decision.
+ */
+static void test_one_at_a_time(void **state)
+{
+	struct share_settings heavy = SHARE_SETTINGS_DEFAULT;
+	static struct guest guests[2];
+	unsigned next[2] = { 0, 0 };
+	struct fixture fixture;
+
+	start(&fixture, &quick);
+	heavy.weight = 300;
+	join(&fixture, &guests[0], 0, NULL);
+	join(&fixture, &guests[1], 0, &heavy);
+	gate_set_room(fixture.gate, GATE_ROOM_ONE);
+	assert_true(ask(&guests[0], 0));
+	assert_false(ask(&guests[1], 0));
+	for (unsigned i = 0; i < 400; i++) {
+		unsigned who = guests[1].inside;
+
+		assert_int_equal(guests[0].inside + guests[1].inside, 1);
+		guests[who].inside--;
+		gate_leave_to_ask(&guests[who].pass[next[who]]);
+		assert_int_equal(guests[0].inside + guests[1].inside, 0);
+		next[who] = !next[who];
+		ask(&guests[who], next[who]);
+	}
+	assert_in_range(guests[1].entered, 298, 302);
+	for (unsigned g = 0; g < 2; g++)
+		if (!guests[g].inside)
+			gate_cancel(&guests[g].pass[next[g]]);
+	for (unsigned g = 0; g < 2; g++)
+		if (guests[g].inside)
+			leave(&guests[g], next[g]);
+	for (unsigned g = 0; g < 2; g++)
+		part(&guests[g]);
 	finish(&fixture);
 }
 
@@ -78,7 +118,7 @@ static void test_limits_alone(void **state)
 	limited.max_iops = 1000;
 	join(&fixture, &guest, 0, &limited);
 	join(&fixture, &free_guest, 0, NULL);
-	gate_set_open(fixture.gate, false);
+	gate_set_room(fixture.gate, GATE_ROOM_NONE);
 	assert_false(ask(&guest, 0));
 	assert_false(ask(&free_guest, 0));
 	assert_int_equal(gate_take_limits(guest.port, 10, 0), 0);
@@ -133,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_one_at_a_time),
 		cmocka_unit_test(test_limited),
 		cmocka_unit_test(test_limits_alone),
 		cmocka_unit_test(test_cancelled),

@@ -81,7 +81,7 @@ static inline struct card *card_new(struct vswitch *vswitch, struct loop *loop, 
 	card->receiver.deliver = card_deliver;
 	card->abilities = (struct frame_abilities){ .csum = 1, .tso4 = 1, .tso6 = 1, .ecn = 1, .uso = 1 };
 	assert_int_equal(port_create(vswitch, name, address, 1500, settings, &card->port), 0);
-	assert_int_equal(port_source_open(card->port, loop, &card->source), 0);
+	assert_int_equal(port_source_open(card->port, loop, NULL, &card->source), 0);
 	assert_int_equal(port_sink_open(card->port, loop, &card->receiver, &card->abilities, &card->sink), 0);
 	return card;
 }

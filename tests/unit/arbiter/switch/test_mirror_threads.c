@@ -64,7 +64,7 @@ static void sender_turn(struct loop_task *task)
 	struct sender *sender = container_of(task, struct sender, task);
 
 	if (!sender->source)
-		assert_int_equal(port_source_open(sender->port, sender->loop, &sender->source), 0);
+		assert_int_equal(port_source_open(sender->port, sender->loop, NULL, &sender->source), 0);
 	for (unsigned i = 0; i < 10 && sender->number < FRAMES; i++)
 		send_one(sender);
 	if (sender->number < FRAMES) {

@@ -120,7 +120,7 @@ static void open_card(struct card *card)
 	const struct frame_abilities abilities = { .csum = 1 };
 
 	card->room = 0;
-	assert_int_equal(port_source_open(card->port, card->worker->loop, &card->source), 0);
+	assert_int_equal(port_source_open(card->port, card->worker->loop, NULL, &card->source), 0);
 	assert_int_equal(
 		port_sink_open(card->port, card->worker->loop, &card->receiver, &abilities, &card->sink), 0);
 }

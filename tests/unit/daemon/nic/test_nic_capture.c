@@ -41,7 +41,7 @@ static void begin(bool uplink)
 	assert_int_equal(loop_create(&loop_options, &loop), 0);
 	assert_int_equal(vswitch_create(0, &vswitch), 0);
 	assert_int_equal(port_create(vswitch, "alice/eth0", address, 1500, &settings, &port), 0);
-	assert_int_equal(port_source_open(port, loop, &source), 0);
+	assert_int_equal(port_source_open(port, loop, NULL, &source), 0);
 	options.loop = loop;
 	assert_int_equal(nic_capture_open(port, &options, &capture), 0);
 }

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "arbiter/switch/source_share.h"
+
+#include <assert.h>
+
+#include "arbiter/switch/port.h"
+#include "core/clock.h"
+#include "core/container.h"
+
+/* A limit that is lifted lets through what it held back this soon. */
+#define RETRY_NS (10 * NS_PER_MS)
+/* A guest that does not take its turn, because it stops its queue, keeps others waiting this long. */
+#define UNUSED_NS (200 * NS_PER_US)
+
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/* ---- waiting ---- */
+
+static void add_paid(struct source_share *share)
+{
+	share->paid.frames += share->asked.frames;
+	share->paid.bytes += share->asked.bytes;
+	share->paid.uplink_bytes += share->asked.uplink_bytes;
+}
+
+static void resume(struct source_share *share)
+{
+	share->waiting = false;
+	if (!share->asking)
+		share->sender->resume(share->sender);
+}
+
+static void leave(struct source_share *share)
+{
+	if (!share->inside)
+		return;
+	share->inside = false;
+	gate_leave(&share->pass);
+}
+
+static void turn_ended(struct loop_task *task)
+{
+	leave(container_of(task, struct source_share, task));
+}
+
+static void entered(struct gate_pass *pass)
+{
+	struct source_share *share = container_of(pass, struct source_share, pass);
+
+	share->inside = true;
+	add_paid(share);
+	/* Its turn has come: it begins now, and does not end with that of the worker. */
+	loop_defer_cancel(share->loop, &share->task);
+	if (!share->asking)
+		loop_timer_start(share->loop, &share->timer, loop_now_ns(share->loop) + UNUSED_NS);
+	resume(share);
+}
+
+static void timer_expired(struct loop_timer *timer)
+{
+	struct source_share *share = container_of(timer, struct source_share, timer);
+
+	if (share->waiting)
+		resume(share);
+	else
+		leave(share);
+}
+
+/* ---- paying ---- */
+
+/* Returns false when it has to wait. */
+static bool ask_gate(struct source_share *share)
+{
+	if (share->inside)
+		gate_leave_to_ask(&share->pass);
+	share->inside = false;
+	loop_timer_stop(share->loop, &share->timer);
+	share->price.asked_bytes = share->asked.uplink_bytes;
+	share->pass.waiting.cost_ns = uplink_cost_ns(&share->price, share->asked.uplink_bytes);
+	share->pass.waiting.bytes = share->asked.bytes;
+	share->pass.waiting.more = (uint32_t)minus(share->asked.frames, 1);
+	share->waiting = share->asking = true;
+	if (gate_enter(share->gate, &share->pass)) {
+		share->waiting = false;
+		share->inside = true;
+		add_paid(share);
+	}
+	share->asking = false;
+	return !share->waiting;
+}
+
+/* A limit holds the source for so long: frames to other guests wait for limits, and for nothing else. */
+static void hold(struct source_share *share, uint64_t wait_ns)
+{
+	uint64_t now_ns = loop_now_ns(share->loop);
+
+	if (share->held_since_ns == 0)
+		share->held_since_ns = now_ns;
+	share->waiting = true;
+	loop_timer_start(share->loop, &share->timer, now_ns + (wait_ns < RETRY_NS ? wait_ns : RETRY_NS));
+}
+
+static void count_held(struct source_share *share)
+{
+	uint64_t held_ns = loop_now_ns(share->loop) - share->held_since_ns;
+
+	if (share->held_since_ns == 0)
+		return;
+	counter_add(&share->counters.throttled_ns, held_ns);
+	histogram_add(&share->counters.wait, held_ns);
+	share->held_since_ns = 0;
+}
+
+bool source_share_pay(struct source_share *share, const struct frame_need *need)
+{
+	uint64_t wait_ns;
+
+	if (share->waiting)
+		return false;
+	share->asked = (struct frame_need){
+		.frames = minus(need->frames, share->paid.frames),
+		.bytes = minus(need->bytes, share->paid.bytes),
+		.uplink_bytes = minus(need->uplink_bytes, share->paid.uplink_bytes),
+	};
+	if (share->asked.bytes == 0)
+		return true;
+	if (share->asked.uplink_bytes > 0)
+		return ask_gate(share);
+	wait_ns = gate_take_limits(share->gate, share->asked.frames, share->asked.bytes);
+	if (wait_ns > 0) {
+		hold(share, wait_ns);
+		return false;
+	}
+	count_held(share);
+	add_paid(share);
+	return true;
+}
+
+void source_share_sent(struct source_share *share)
+{
+	share->paid = (struct frame_need){ .frames = 0 };
+	if (share->inside)
+		loop_defer(share->loop, &share->task);
+}
+
+/* ---- coming and going ---- */
+
+int source_share_open(struct source_share *share, struct gate_node *node, struct loop *loop,
+		      struct port_sender *sender)
+{
+	assert(!share->gate && sender);
+	share->loop = loop;
+	share->sender = sender;
+	share->pass.enter = entered;
+	share->task.run = turn_ended;
+	share->timer.expired = timer_expired;
+	return gate_port_open(node, loop, &share->counters, &share->price, &share->gate);
+}
+
+void source_share_close(struct source_share *share)
+{
+	if (!share->gate)
+		return;
+	loop_timer_stop(share->loop, &share->timer);
+	loop_defer_cancel(share->loop, &share->task);
+	leave(share);
+	if (share->waiting && counter_read(&share->counters.waiting) > 0)
+		gate_cancel(&share->pass);
+	gate_port_close(share->gate);
+	share->gate = NULL;
+}
