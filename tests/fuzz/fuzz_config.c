@@ -24,6 +24,19 @@ static void check_messages(struct config_messages *messages)
 	config_messages_finish(messages);
 }
 
+static bool same_parts(const struct setting *one, const struct setting *other)
+{
+	bool same = true;
+
+	for (unsigned i = 0; i < SHARE_RESOURCES; i++) {
+		const struct setting_part *part = &one->part[i], *other_part = &other->part[i];
+
+		same = same && memcmp(part->given, other_part->given, sizeof(part->given)) == 0 &&
+		       memcmp(&part->share, &other_part->share, sizeof(part->share)) == 0;
+	}
+	return same;
+}
+
 static void parse_settings(const char *bytes, size_t size)
 {
 	struct config_messages messages = { .count = 0 };
@@ -44,8 +57,7 @@ static void parse_settings(const char *bytes, size_t size)
 	for (struct setting *setting = list; setting; setting = setting->next) {
 		const struct setting *found = settings_find(again, setting->kind, setting->name);
 
-		if (!found || memcmp(found->given, setting->given, sizeof(found->given)) != 0 ||
-		    memcmp(&found->share, &setting->share, sizeof(found->share)) != 0)
+		if (!found || !same_parts(found, setting))
 			abort();
 	}
 	settings_free(list);

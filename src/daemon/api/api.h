@@ -108,7 +108,8 @@ void api_guests_change(struct daemon *daemon, const char *name, const struct api
 		       struct api_response *response);
 void api_groups_change(struct daemon *daemon, const char *name, const struct api_request *request,
 		       struct api_response *response);
-/* The settings of a share that a body may have, at most SHARE_KEYS; returns how many. */
+/* The settings of shares that a body may have; returns how many. */
+#define API_SHARE_FIELDS_MAX (SHARE_RESOURCES * SHARE_KEYS)
 unsigned api_share_fields(enum share_kind kind, struct api_field *ret_fields);
 /* Changes what the body names. False after answering. */
 bool api_share_change(struct daemon *daemon, enum share_kind kind, const char *name, const json_t *body,

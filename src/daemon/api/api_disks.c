@@ -83,7 +83,7 @@ static void grow_disk(struct disk_device *disk, uint64_t size_bytes, struct api_
 void api_disks_change(struct daemon *daemon, const char *name, const struct api_request *request,
 		      struct api_response *response)
 {
-	struct api_field fields[2 + SHARE_KEYS] = {
+	struct api_field fields[2 + API_SHARE_FIELDS_MAX] = {
 		{ .name = "size_bytes", .type = JSON_INTEGER }, { .name = "name", .type = JSON_STRING },
 	};
 	struct disk_device *disk = disk_device_find(daemon, name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Shares of the physical disks' time: as JSON, and changed by PATCH. */
+/* Shares of the physical devices' time: as JSON, and changed by PATCH. */
 #include <string.h>
 
 #include "daemon/api/api.h"
@@ -35,56 +35,74 @@ json_t *api_groups_json(struct daemon *daemon)
 
 unsigned api_share_fields(enum share_kind kind, struct api_field *ret_fields)
 {
-	const struct config_section *section = config_section_find(share_kind_text(kind));
+	const struct config_section *section = share_section(kind);
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < SHARE_KEYS; i++) {
-		const struct config_key *key = config_share_key(section, i);
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++) {
+		for (unsigned i = 0; i < SHARE_KEYS; i++) {
+			const struct config_key *key = config_share_key(section, resource, i);
 
-		if (key)
-			ret_fields[count++] = (struct api_field){
-				.name = share_field_name(key, i), .type = JSON_INTEGER, .nullable = true,
-			};
+			if (key)
+				ret_fields[count++] = (struct api_field){
+					.name = share_field_name(key, i),
+					.type = JSON_INTEGER,
+					.nullable = true,
+				};
+		}
 	}
 	return count;
 }
 
-/* The bounds of the configuration hold here too. False after answering 400. */
-static bool read_change(const struct config_section *section, const json_t *body,
-			struct share_change *ret_change, struct api_response *response)
+/*
+ * One setting, if the body names it. The bounds of the configuration hold here too. False after answering
+ * 400.
+ */
+static bool read_setting(const struct config_key *key, enum share_key setting, const json_t *body,
+			 struct share_change *change, struct api_response *response)
 {
-	for (unsigned i = 0; i < SHARE_KEYS; i++) {
-		const struct config_key *key = config_share_key(section, i);
-		const json_t *value = key ? json_object_get(body, share_field_name(key, i)) : NULL;
-		json_int_t given = json_integer_value(value);
+	const char *name = share_field_name(key, setting);
+	const json_t *value = json_object_get(body, name);
+	json_int_t given = json_integer_value(value);
 
-		if (!value)
-			continue;
-		ret_change->changed[i] = true;
-		ret_change->given[i] = !json_is_null(value);
-		ret_change->share.value[i] = (uint64_t)given;
-		if (ret_change->given[i] &&
-		    (given < (json_int_t)key->minimum || given > (json_int_t)key->maximum)) {
-			api_respond_error(response, 400,
-					  "%s = %lld is out of range: give a number from %llu to %llu",
-					  share_field_name(key, i), (long long)given,
-					  (unsigned long long)key->minimum, (unsigned long long)key->maximum);
-			return false;
-		}
+	if (!value)
+		return true;
+	change->changed[setting] = true;
+	change->given[setting] = !json_is_null(value);
+	change->share.value[setting] = (uint64_t)given;
+	if (!change->given[setting] ||
+	    (given >= (json_int_t)key->minimum && given <= (json_int_t)key->maximum))
+		return true;
+	api_respond_error(response, 400, "%s = %lld is out of range: give a number from %llu to %llu", name,
+			  (long long)given, (unsigned long long)key->minimum,
+			  (unsigned long long)key->maximum);
+	return false;
+}
+
+/* What the body changes of the share of one resource. False after answering 400. */
+static bool read_change(const struct config_section *section, enum share_resource resource,
+			const json_t *body, struct share_change *ret_change, struct api_response *response)
+{
+	bool good = true;
+
+	for (unsigned i = 0; i < SHARE_KEYS && good; i++) {
+		const struct config_key *key = config_share_key(section, resource, i);
+
+		good = !key || read_setting(key, i, body, ret_change, response);
 	}
-	return true;
+	return good;
 }
 
 bool api_share_change(struct daemon *daemon, enum share_kind kind, const char *name, const json_t *body,
 		      struct api_response *response)
 {
-	const struct config_section *section = config_section_find(share_kind_text(kind));
-	struct share_change change = { .changed = { false } };
+	struct share_change changes[SHARE_RESOURCES] = { { .changed = { false } } };
 	struct error error;
 
-	if (!read_change(section, body, &change, response))
-		return false;
-	if (share_set(daemon, kind, name, &change, &error) == 0)
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++) {
+		if (!read_change(share_section(kind), resource, body, &changes[resource], response))
+			return false;
+	}
+	if (shares_set(daemon, kind, name, changes, &error) == 0)
 		return true;
 	api_respond_failed(response, &error);
 	return false;
@@ -95,7 +113,7 @@ static void patch(struct daemon *daemon, enum share_kind kind, const char *name,
 {
 	json_t *now = kind == SHARE_OF_GROUP ? api_group_json(daemon, name) : api_guest_json(daemon, name),
 	       *body;
-	struct api_field fields[SHARE_KEYS];
+	struct api_field fields[API_SHARE_FIELDS_MAX];
 
 	if (!now) {
 		api_respond_error(response, 404, "there is no %s '%s'", share_kind_text(kind), name);

@@ -54,6 +54,9 @@ enum config_type {
 	CONFIG_SERIAL,	/* char *: 1 … 20 printable ASCII characters */
 };
 
+/* What guests share in time. A guest or group has a share of each, a device has one of its kind's. */
+enum share_resource { SHARE_DISKS, SHARE_NICS, SHARE_RESOURCES };
+
 struct config_key {
 	const char *name;
 	const char *old_name;		/* read too, with a warning, until 1.0; NULL: none */
@@ -65,6 +68,10 @@ struct config_key {
 	const char *help;
 	/* A reload applies a change of it under a running guest; others need a device that is served anew. */
 	bool live;
+	/* It is a setting of a share of this resource: config_share_keys.h */
+	bool is_share;
+	enum share_resource resource;
+	enum share_key share_key;
 };
 
 struct config;
@@ -97,7 +104,7 @@ extern const struct config_section *const config_sections[];
 extern const struct config_section config_section_daemon, config_section_pool, config_section_group,
 	config_section_guest, config_section_disk;
 
-/* The row of a section that there is. */
+/* The row of a section; NULL: there is none of this name. */
 const struct config_section *config_section_find(const char *name);
 
 /* The reference of all sections and keys, in Markdown, on `stream`. */
@@ -141,7 +148,7 @@ struct config_pool {
 
 struct config_group {
 	struct config_object object;
-	struct share_settings share;
+	struct share_settings share[SHARE_RESOURCES];
 };
 
 struct config_guest {
@@ -150,7 +157,7 @@ struct config_guest {
 	unsigned socket_mode;
 	uint64_t memory_bytes;
 	char *group;		/* NULL: none */
-	struct share_settings share;
+	struct share_settings share[SHARE_RESOURCES];
 };
 
 /* First member of every device's object. */
@@ -251,19 +258,21 @@ void config_complain(const struct config_object *object, const char *key, struct
 
 /* ---- shares: config_share.c ---- */
 
-/*
- * The row of a setting in [group], [guest] or [disk]; NULL when the section has none. A disk has one share
- * (weight), a guest or group one for each resource (disk_weight).
- */
-const struct config_key *config_share_key(const struct config_section *section, enum share_key key);
+/* The row of a setting of a share; NULL when objects of the section have no such setting. */
+const struct config_key *config_share_key(const struct config_section *section, enum share_resource resource,
+					  enum share_key key);
+/* Have objects of the section a share of the resource? Each share has a weight. */
+bool config_has_share(const struct config_section *section, enum share_resource resource);
 /* The settings of such an object; NULL: the defaults of the section. */
-struct share_settings config_share_of(const struct config_section *section,
+struct share_settings config_share_of(const struct config_section *section, enum share_resource resource,
 				      const struct config_object *object);
 /* The line at which the object was given a setting; 0: it was not. */
-unsigned config_share_line(const struct config_object *object, enum share_key key, const char **ret_file);
+unsigned config_share_line(const struct config_object *object, enum share_resource resource,
+			   enum share_key key, const char **ret_file);
 /* A limit below its reservation: true, with the limit's and the reservation's keys. */
 bool config_share_contradicts(const struct share_settings *share, enum share_key *ret_limit,
 			      enum share_key *ret_reservation);
+
 /* ---- checks of single sections: config_check.c ---- */
 
 void config_check_pool(const struct config *config, const struct config_object *object,

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "arbiter/share/gate.h"
 #include "core/log.h"
 #include "daemon/config/config.h"
+#include "daemon/config/config_share_keys.h"
 #include "daemon/config/config_values.h"
 #include "host/host_disk.h"
 
@@ -20,53 +20,22 @@ static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_ca
 
 #define MIB (1024ull * 1024)
 
-/* The settings of a share, which groups, guests and disks have alike. */
-#define SHARE_KEY(object, index) .live = true, .offset = offsetof(struct object, share.value[index])
-#define BANDWIDTH_MAX (1ull << 40)
-#define IOPS_MAX 1000000000ull
-#define WEIGHT_HELP "Share of the physical disk's time against the others' weights while it is contended."
-/* A disk's own share, and a guest's or group's share of disks, which was called like a disk's at first. */
-#define OF_DISK(key) .name = (key)
-#define OF_DISKS(key) .name = "disk_" key, .old_name = (key)
-#define WEIGHT_KEY(object, NAMED)                                                                            \
-	NAMED("weight"), .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_WEIGHT), .minimum = 1,               \
-			 .maximum = SCHEDULER_WEIGHT_MAX
-#define SHARE_KEYS_OF(object, NAMED)                                                                         \
-	{ NAMED("min_iops"), .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MIN_IOPS), .maximum = IOPS_MAX,  \
-	  .help = "Reservation: requests a second (4 KiB, random) that it gets whatever other guests want. " \
-		  "Default: none." },                                                                        \
-		{ NAMED("max_iops"), .type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_MAX_IOPS),               \
-		  .maximum = IOPS_MAX, .help = "Limit: requests a second. Default: none." },                 \
-		{ NAMED("min_bandwidth"), .type = CONFIG_SIZE, SHARE_KEY(object, SHARE_MIN_BANDWIDTH),       \
-		  .maximum = BANDWIDTH_MAX, .help = "Reservation: bytes a second. Default: none." },         \
-		{ NAMED("max_bandwidth"), .type = CONFIG_SIZE, SHARE_KEY(object, SHARE_MAX_BANDWIDTH),       \
-		  .maximum = BANDWIDTH_MAX, .help = "Limit: bytes a second. Default: none." },               \
-	{                                                                                                    \
-		NAMED("burst"),                                                                              \
-			.type = CONFIG_NUMBER, SHARE_KEY(object, SHARE_BURST),                               \
-			.maximum = SHARE_BURST_MS_MAX, .initial = "10",                                      \
-			.help = "So many milliseconds' worth of the limits may be saved up while idle."      \
-	}
-
 #define CAPACITY_KEYS_OF(object)                                                                             \
 	{ .name = "capacity_iops",                                                                           \
 	  .type = CONFIG_NUMBER,                                                                             \
 	  .live = true,                                                                                      \
 	  .offset = offsetof(struct object, capacity.iops),                                                  \
 	  .minimum = 1,                                                                                      \
-	  .maximum = IOPS_MAX,                                                                               \
+	  .maximum = SHARE_IOPS_MAX,                                                                         \
 	  .help = "Requests a second (4 KiB, random) that the physical disk carries out. Default: it is "    \
 		  "measured." },                                                                             \
 	{                                                                                                    \
 		.name = "capacity_bandwidth", .type = CONFIG_SIZE, .live = true,                             \
 		.offset = offsetof(struct object, capacity.bandwidth), .minimum = 4096,                      \
-		.maximum = BANDWIDTH_MAX,                                                                    \
+		.maximum = SHARE_BANDWIDTH_MAX,                                                              \
 		.help = "Bytes a second (sequential) that it carries out; given together with "              \
 			"capacity_iops."                                                                     \
 	}
-
-static_assert(SCHEDULER_WEIGHT_DEFAULT == 100 && SHARE_BURST_MS_DEFAULT == 10,
-	      "the defaults above are the arbiter's");
 
 static const struct config_key daemon_keys[] = {
 	{ .name = "runtime_dir",
@@ -136,8 +105,8 @@ static const struct config_key pool_keys[] = {
 };
 
 static const struct config_key group_keys[] = {
-	{ WEIGHT_KEY(config_group, OF_DISKS), .help = WEIGHT_HELP " Default: the sum of its guests'." },
-	SHARE_KEYS_OF(config_group, OF_DISKS),
+	{ WEIGHT_KEY(OF_DISKS, config_group), .help = DISK_WEIGHT_HELP " Default: the sum of its guests'." },
+	DISK_SHARE_KEYS(OF_DISKS, config_group),
 };
 
 static const struct config_key guest_keys[] = {
@@ -166,8 +135,8 @@ static const struct config_key guest_keys[] = {
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_guest, group),
 	  .help = "Group whose share the guest's is a part of. Default: none, beside the groups." },
-	{ WEIGHT_KEY(config_guest, OF_DISKS), .help = WEIGHT_HELP " Default: the sum of its disks'." },
-	SHARE_KEYS_OF(config_guest, OF_DISKS),
+	{ WEIGHT_KEY(OF_DISKS, config_guest), .help = DISK_WEIGHT_HELP " Default: the sum of its disks'." },
+	DISK_SHARE_KEYS(OF_DISKS, config_guest),
 };
 
 static const struct config_key disk_keys[] = {
@@ -225,11 +194,10 @@ static const struct config_key disk_keys[] = {
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_disk, device.connect),
 	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
-	{ WEIGHT_KEY(config_disk, OF_DISK), .initial = "100", .help = WEIGHT_HELP },
-	SHARE_KEYS_OF(config_disk, OF_DISK),
-	{ .name = "latency_target",
+	{ WEIGHT_KEY(OF_DISK, config_disk), .initial = "100", .help = DISK_WEIGHT_HELP },
+	DISK_SHARE_KEYS(OF_DISK, config_disk),
+	{ OF_DISK(config_disk, "latency_target", SHARE_LATENCY_TARGET),
 	  .type = CONFIG_NUMBER,
-	  SHARE_KEY(config_disk, SHARE_LATENCY_TARGET),
 	  .maximum = SHARE_LATENCY_US_MAX,
 	  .help = "Longest time in microseconds that 99 % of its requests should spend inside the "
 		  "physical disk; less is let in at once while they do not. Default: none." },

@@ -1,21 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Shares and capacities of the configuration: reading them by index, and whether they fit together. */
-#include <assert.h>
 #include <string.h>
 
 #include "daemon/config/config.h"
 #include "daemon/config/config_values.h"
-
-/* As a disk has them; the others have one for each resource (config_key_is()). */
-static const char *const names[SHARE_KEYS] = {
-	[SHARE_WEIGHT] = "weight",
-	[SHARE_MIN_IOPS] = "min_iops",
-	[SHARE_MAX_IOPS] = "max_iops",
-	[SHARE_MIN_BANDWIDTH] = "min_bandwidth",
-	[SHARE_MAX_BANDWIDTH] = "max_bandwidth",
-	[SHARE_BURST] = "burst",
-	[SHARE_LATENCY_TARGET] = "latency_target",
-};
 
 /* What capacity_iops counts. */
 #define CAPACITY_REQUEST_BYTES 4096
@@ -29,38 +17,37 @@ static const enum share_key pairs[PAIRS][2] = {
 
 const struct config_section *config_section_find(const char *name)
 {
-	unsigned index = 0;
-
-	while (strcmp(config_sections[index]->name, name) != 0) {
-		index++;
-		assert(config_sections[index]);
+	for (unsigned i = 0; config_sections[i]; i++) {
+		if (strcmp(config_sections[i]->name, name) == 0)
+			return config_sections[i];
 	}
-	return config_sections[index];
+	return NULL;
 }
 
-static unsigned key_index(const struct config_section *section, const char *name)
+const struct config_key *config_share_key(const struct config_section *section, enum share_resource resource,
+					  enum share_key key)
 {
-	unsigned index = 0;
+	for (unsigned i = 0; i < section->key_count; i++) {
+		const struct config_key *row = &section->keys[i];
 
-	while (index < section->key_count && !config_key_is(&section->keys[index], name))
-		index++;
-	return index;
+		if (row->is_share && row->resource == resource && row->share_key == key)
+			return row;
+	}
+	return NULL;
 }
 
-const struct config_key *config_share_key(const struct config_section *section, enum share_key key)
+bool config_has_share(const struct config_section *section, enum share_resource resource)
 {
-	unsigned index = key_index(section, names[key]);
-
-	return index < section->key_count ? &section->keys[index] : NULL;
+	return config_share_key(section, resource, SHARE_WEIGHT);
 }
 
-struct share_settings config_share_of(const struct config_section *section,
+struct share_settings config_share_of(const struct config_section *section, enum share_resource resource,
 				      const struct config_object *object)
 {
 	struct share_settings share = { .value = { 0 } };
 
 	for (unsigned i = 0; i < SHARE_KEYS; i++) {
-		const struct config_key *key = config_share_key(section, i);
+		const struct config_key *key = config_share_key(section, resource, i);
 
 		if (key && object)
 			share.value[i] = *(const uint64_t *)((const char *)object + key->offset);
@@ -70,26 +57,23 @@ struct share_settings config_share_of(const struct config_section *section,
 	return share;
 }
 
-static const char *name_in(const struct config_object *object, enum share_key key)
+static const char *name_in(const struct config_object *object, enum share_resource resource,
+			   enum share_key key)
 {
-	return config_share_key(object->section, key)->name;
+	return config_share_key(object->section, resource, key)->name;
 }
 
-/* Where a key was given; 0: nowhere. */
-static unsigned line_of(const struct config_object *object, const char *name, const char **ret_file)
+unsigned config_share_line(const struct config_object *object, enum share_resource resource,
+			   enum share_key key, const char **ret_file)
 {
-	unsigned index = key_index(object->section, name);
+	const struct config_key *row = config_share_key(object->section, resource, key);
+	size_t index = row ? (size_t)(row - object->section->keys) : 0;
 
 	*ret_file = object->file;
-	if (index == object->section->key_count || object->key_line[index] == 0)
+	if (!row || object->key_line[index] == 0)
 		return 0;
 	*ret_file = object->key_file[index];
 	return object->key_line[index];
-}
-
-unsigned config_share_line(const struct config_object *object, enum share_key key, const char **ret_file)
-{
-	return line_of(object, names[key], ret_file);
 }
 
 bool config_share_contradicts(const struct share_settings *share, enum share_key *ret_limit,
@@ -106,9 +90,10 @@ bool config_share_contradicts(const struct share_settings *share, enum share_key
 
 /* ---- checks ---- */
 
-static void check_share(const struct config_object *object, struct config_messages *messages)
+static void check_share(const struct config_object *object, enum share_resource resource,
+			struct config_messages *messages)
 {
-	const struct share_settings share = config_share_of(object->section, object);
+	const struct share_settings share = config_share_of(object->section, resource, object);
 	enum share_key limit, reservation;
 	char title[CONFIG_TITLE_SIZE];
 	const char *file;
@@ -116,19 +101,20 @@ static void check_share(const struct config_object *object, struct config_messag
 
 	if (!config_share_contradicts(&share, &limit, &reservation))
 		return;
-	line = config_share_line(object, limit, &file);
+	line = config_share_line(object, resource, limit, &file);
 	config_message(messages, file, line,
 		       "%s of %s is below its %s; raise the limit to at least the reservation, or take "
 		       "one of them out",
-		       name_in(object, limit), config_title(object, title), name_in(object, reservation));
+		       name_in(object, resource, limit), config_title(object, title),
+		       name_in(object, resource, reservation));
 }
 
 /* What is reserved for a part must fit through the whole's limit. */
-static void check_parent(const struct config_object *object, const struct config_object *parent,
-			 struct config_messages *messages)
+static void check_limits_of(const struct config_object *parent, const struct config_object *object,
+			    enum share_resource resource, struct config_messages *messages)
 {
-	const struct share_settings share = config_share_of(object->section, object),
-				    above = config_share_of(parent->section, parent);
+	const struct share_settings share = config_share_of(object->section, resource, object),
+				    above = config_share_of(parent->section, resource, parent);
 	char title[CONFIG_TITLE_SIZE], parent_title[CONFIG_TITLE_SIZE];
 
 	for (unsigned i = 0; i < PAIRS; i++) {
@@ -138,37 +124,64 @@ static void check_parent(const struct config_object *object, const struct config
 
 		if (limit == 0 || reserved <= limit)
 			continue;
-		line = config_share_line(object, pairs[i][0], &file);
+		line = config_share_line(object, resource, pairs[i][0], &file);
 		config_message(messages, file, line,
 			       "%s of %s is more than %s of %s lets through; lower it, or raise the limit",
-			       name_in(object, pairs[i][0]), config_title(object, title),
-			       name_in(parent, pairs[i][1]), config_title(parent, parent_title));
+			       name_in(object, resource, pairs[i][0]), config_title(object, title),
+			       name_in(parent, resource, pairs[i][1]), config_title(parent, parent_title));
 	}
+}
+
+/* The shares of an object, and whether they fit into those of what it is a part of (NULL: of nothing). */
+static void check_shares_of(const struct config_object *object, const struct config_object *parent,
+			    struct config_messages *messages)
+{
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++) {
+		if (!config_has_share(object->section, resource))
+			continue;
+		check_share(object, resource, messages);
+		if (parent)
+			check_limits_of(parent, object, resource, messages);
+	}
+}
+
+/* NULL: none. */
+static const struct config_object *group_of(const struct config *config, const struct config_guest *guest)
+{
+	return guest->group ? config_find(config_groups(config), guest->group) : NULL;
 }
 
 static void check_group(const struct config *config, const struct config_guest *guest,
 			struct config_messages *messages)
 {
-	const struct config_object *group =
-		guest->group ? config_find(config_groups(config), guest->group) : NULL;
 	char title[CONFIG_TITLE_SIZE];
 	struct value_nearest nearest;
 	const char *file;
 	unsigned line;
 
-	if (group)
-		check_parent(&guest->object, group, messages);
-	if (!guest->group || group)
+	if (!guest->group || group_of(config, guest))
 		return;
 	value_nearest_init(&nearest, guest->group);
 	for (const struct config_object *other = config_groups(config); other; other = other->next)
 		value_nearest_offer(&nearest, other->name);
-	line = line_of(&guest->object, "group", &file);
+	line = config_line_of(&guest->object, "group", &file);
 	config_message(messages, file, line, "the group '%s' of %s is not declared; %s%s%s", guest->group,
 		       config_title(&guest->object, title),
 		       nearest.best ? "did you mean group = " : "add a section [group ",
 		       nearest.best ? nearest.best : guest->group, nearest.best ? "?" : "]");
 }
+
+static void check_device(const struct config *config, const struct config_object *device,
+			 struct config_messages *messages)
+{
+	char guest[CONFIG_GUEST_MAX + 1];
+	const char *rest;
+	bool is_name = config_split_name(device->name, guest, &rest);
+
+	check_shares_of(device, is_name ? config_find(config_guests(config), guest) : NULL, messages);
+}
+
+/* ---- capacities ---- */
 
 /* One of the two says nothing about the other kind of request, and small ones move bytes too. */
 static void check_capacity(const struct config_object *object, const struct config_capacity *capacity,
@@ -177,7 +190,7 @@ static void check_capacity(const struct config_object *object, const struct conf
 	const char *given = capacity->iops ? "capacity_iops" : "capacity_bandwidth";
 	const char *missing = capacity->iops ? "capacity_bandwidth" : "capacity_iops", *file;
 	char title[CONFIG_TITLE_SIZE];
-	unsigned line = line_of(object, given, &file);
+	unsigned line = config_line_of(object, given, &file);
 
 	if (!capacity->iops != !capacity->bandwidth)
 		config_message(messages, file, line,
@@ -191,22 +204,15 @@ static void check_capacity(const struct config_object *object, const struct conf
 			       (unsigned long long)(capacity->bandwidth / CAPACITY_REQUEST_BYTES));
 }
 
-static void check_disk(const struct config *config, const struct config_disk *disk,
-		       struct config_messages *messages)
+static void check_capacity_of_disk(const struct config_disk *disk, struct config_messages *messages)
 {
-	char guest[CONFIG_GUEST_MAX + 1], title[CONFIG_TITLE_SIZE];
-	const struct config_object *owner = NULL;
-	const char *rest, *file;
+	char title[CONFIG_TITLE_SIZE];
+	const char *file;
 	unsigned line;
 
-	if (config_split_name(disk->object.name, guest, &rest))
-		owner = config_find(config_guests(config), guest);
-	check_share(&disk->object, messages);
-	if (owner)
-		check_parent(&disk->object, owner, messages);
 	if (disk->pool && (disk->capacity.iops || disk->capacity.bandwidth)) {
-		line = line_of(&disk->object, disk->capacity.iops ? "capacity_iops" : "capacity_bandwidth",
-			       &file);
+		line = config_line_of(&disk->object,
+				      disk->capacity.iops ? "capacity_iops" : "capacity_bandwidth", &file);
 		config_message(messages, file, line,
 			       "the capacity belongs to the pool of %s; set it in [pool %s] and take it out "
 			       "here",
@@ -221,11 +227,16 @@ void config_check_shares(const struct config *config, struct config_messages *me
 	config_for_each(config_pools(config), config_pool, pool)
 		check_capacity(&pool->object, &pool->capacity, messages);
 	config_for_each(config_groups(config), config_group, group)
-		check_share(&group->object, messages);
+		check_shares_of(&group->object, NULL, messages);
 	config_for_each(config_guests(config), config_guest, guest) {
-		check_share(&guest->object, messages);
+		check_shares_of(&guest->object, group_of(config, guest), messages);
 		check_group(config, guest, messages);
 	}
+	for (unsigned i = 0; config_sections[i]; i++) {
+		for (const struct config_object *object = config->lists[i];
+		     config_sections[i]->device && object; object = object->next)
+			check_device(config, object, messages);
+	}
 	config_for_each(config_disks(config), config_disk, disk)
-		check_disk(config, disk, messages);
+		check_capacity_of_disk(disk, messages);
 }

@@ -63,14 +63,15 @@ static void apply_guests(const struct config *old, const struct config *new, str
 /* ---- shares ---- */
 
 /* "weight = 300, max_iops = 2000": what differs. Empty: nothing. */
-static void list_changes(const struct config_object *object, const struct share_settings *old,
-			 const struct share_settings *new, char *text, size_t size)
+static void list_changes(const struct config_section *section, enum share_resource resource,
+			 const struct share_settings *old, const struct share_settings *new, char *text,
+			 size_t size)
 {
 	size_t used = 0;
 
 	text[0] = '\0';
 	for (unsigned i = 0; i < SHARE_KEYS && used < size; i++) {
-		const struct config_key *key = config_share_key(object->section, i);
+		const struct config_key *key = config_share_key(section, resource, i);
 		char value[VALUE_SIZE_TEXT];
 
 		if (!key || old->value[i] == new->value[i])
@@ -86,42 +87,50 @@ static void list_changes(const struct config_object *object, const struct share_
 	}
 }
 
-static void report_share(struct daemon *daemon, enum share_kind kind, const struct config_object *before,
+/* `before` may be NULL: the object is new. */
+static void report_share(struct daemon *daemon, struct share_id id, const struct config_object *before,
 			 const struct config_object *now, struct change_report *report)
 {
-	const struct share_settings old = config_share_of(now->section, before),
-				    new = config_share_of(now->section, now);
-	const char *text = share_kind_text(kind), *why;
+	const struct share_settings old = config_share_of(now->section, id.resource, before),
+				    new = config_share_of(now->section, id.resource, now);
+	const char *text = share_kind_text(id.kind), *why;
 	char changes[256];
 
-	list_changes(now, &old, &new, changes, sizeof(changes));
+	list_changes(now->section, id.resource, &old, &new, changes, sizeof(changes));
 	if (!changes[0])
 		return;
-	share_effective(daemon, kind, now->name, &why);
+	share_effective(daemon, id, &why);
 	if (why)
-		report_refused(report, "%s %s: %s: %s", text, now->name, changes, why);
+		report_refused(report, "%s %s: %s: %s", text, id.name, changes, why);
 	else
-		report_applied(report, "%s %s: %s%s", text, now->name, changes,
-			settings_find(daemon->settings, kind, now->name)
+		report_applied(report, "%s %s: %s%s", text, id.name, changes,
+			setting_has_part(settings_find(daemon->settings, id.kind, id.name), id.resource)
 				? " (what was set at run time comes first)"
 				: "");
+}
+
+static void report_shares(struct daemon *daemon, enum share_kind kind, const struct config *old,
+			  struct change_report *report)
+{
+	const struct config_section *section = share_section(kind);
+	const struct config_object *now = section ? config_list(daemon->config, section) : NULL;
+
+	for (; now; now = now->next) {
+		const struct config_object *before = config_find(config_list(old, section), now->name);
+
+		for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++)
+			report_share(daemon, (struct share_id){ kind, resource, now->name }, before, now,
+				     report);
+	}
 }
 
 static void apply_shares(struct daemon *daemon, const struct config *old, struct change_report *report)
 {
 	const struct config *new = daemon->config;
-	const struct config_object *const before[SHARE_KINDS] = { config_groups(old), config_guests(old),
-								  config_disks(old) };
-	const struct config_object *const now[SHARE_KINDS] = { config_groups(new), config_guests(new),
-							       config_disks(new) };
 
 	shares_update(daemon);
-	for (unsigned kind = 0; kind < SHARE_KINDS; kind++) {
-		for (const struct config_object *object = now[kind]; object; object = object->next)
-			report_share(daemon, kind,
-				     config_find((struct config_object *)before[kind], object->name), object,
-				     report);
-	}
+	for (unsigned kind = 0; kind < SHARE_KINDS; kind++)
+		report_shares(daemon, kind, old, report);
 	config_for_each(config_guests(new), config_guest, guest) {
 		const struct config_guest *was =
 			(const struct config_guest *)config_find(config_guests(old), guest->object.name);

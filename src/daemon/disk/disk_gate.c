@@ -272,6 +272,7 @@ struct disk_gate *disk_gate_open(struct daemon *daemon, const char *path, unsign
 	}
 	gate->base.gate = disk_meter_gate(gate->meter);
 	gate->base.keep = keep;
+	gate->base.resource = SHARE_DISKS;
 	share_gate_add(daemon, &gate->base);
 	keep(&gate->base, daemon);
 	return gate;

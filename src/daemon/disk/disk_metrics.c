@@ -33,12 +33,13 @@ static struct sample *take_samples(struct daemon *daemon, unsigned *ret_count)
 	*ret_count = count;
 	count = 0;
 	device_for_each(daemon, &disk_device_kind, device) {
+		const struct share_id id = { SHARE_OF_DISK, SHARE_DISKS, device->name };
 		const struct disk_device *disk = disk_device_of(device);
 		struct sample *sample = &samples[count++];
 
 		snprintf(sample->labels, sizeof(sample->labels), "guest=\"%s\",disk=\"%s\"",
 			 device->guest->name, device->short_name);
-		sample->share = share_effective(daemon, SHARE_OF_DISK, device->name, NULL);
+		sample->share = share_effective(daemon, id, NULL);
 		if (disk->disk) {
 			sample->size_bytes = disk_size_bytes(disk->disk);
 			disk_stats_read(disk->disk, &sample->stats);
@@ -160,16 +161,15 @@ static void print_numbers(FILE *out, const struct sample *samples, unsigned coun
 
 static void print_disk_shares(FILE *out, const struct sample *samples, unsigned count)
 {
-	for (unsigned i = 0; i < SHARE_KEYS; i++) {
-		const struct share_metric *metric = &share_metrics[i];
-		char name[64];
+	const struct share_id id = { SHARE_OF_DISK, SHARE_DISKS, NULL };
+	struct share_metric metric;
 
-		snprintf(name, sizeof(name), "viaduct_disk_%s", metric->name);
-		metrics_head(out, name, "gauge", metric->help);
-		for (const struct sample *sample = samples; sample < samples + count; sample++) {
-			fprintf(out, "%s{%s} %.12g\n", name, sample->labels,
-				(double)sample->share.value[i] * metric->unit);
-		}
+	for (unsigned i = 0; i < SHARE_KEYS; i++) {
+		if (!share_metric_head(out, id, i, &metric))
+			continue;
+		for (const struct sample *sample = samples; sample < samples + count; sample++)
+			fprintf(out, "%s{%s} %.12g\n", metric.name, sample->labels,
+				(double)sample->share.value[i] * metric.unit);
 	}
 }
 

@@ -15,9 +15,14 @@ static const char head[] =
 
 const char *share_kind_text(enum share_kind kind)
 {
-	static const char *const texts[SHARE_KINDS] = { "group", "guest", "disk" };
+	static const char *const texts[SHARE_KINDS] = { "group", "guest", "disk", "nic" };
 
 	return texts[kind];
+}
+
+const struct config_section *share_section(enum share_kind kind)
+{
+	return config_section_find(share_kind_text(kind));
 }
 
 struct setting *settings_find(struct setting *list, enum share_kind kind, const char *name)
@@ -25,6 +30,15 @@ struct setting *settings_find(struct setting *list, enum share_kind kind, const 
 	while (list && (list->kind != kind || strcmp(list->name, name) != 0))
 		list = list->next;
 	return list;
+}
+
+bool setting_has_part(const struct setting *setting, enum share_resource resource)
+{
+	bool any = false;
+
+	for (unsigned i = 0; setting && i < SHARE_KEYS; i++)
+		any = any || setting->part[resource].given[i];
+	return any;
 }
 
 void settings_free(struct setting *list)
@@ -39,22 +53,13 @@ void settings_free(struct setting *list)
 
 /* ---- reading ---- */
 
-static bool is_share_key(const struct config_section *section, const struct config_key *key)
-{
-	for (unsigned i = 0; i < SHARE_KEYS; i++) {
-		if (config_share_key(section, i) == key)
-			return true;
-	}
-	return false;
-}
-
 /* Other keys and other sections have no business here. */
 static void complain_foreign(const struct config_object *object, struct config_messages *messages)
 {
 	for (unsigned i = 0; i < object->section->key_count; i++) {
 		const struct config_key *key = &object->section->keys[i];
 
-		if (object->key_line[i] > 0 && !is_share_key(object->section, key))
+		if (object->key_line[i] > 0 && !key->is_share)
 			config_message(messages, object->key_file[i], object->key_line[i],
 				       "%s cannot be set at run time; set it in the configuration",
 				       key->name);
@@ -70,23 +75,28 @@ static struct setting *setting_from(const struct config_object *object, enum sha
 		return NULL;
 	setting->kind = kind;
 	snprintf(setting->name, sizeof(setting->name), "%s", object->name);
-	setting->share = config_share_of(object->section, object);
-	for (unsigned i = 0; i < SHARE_KEYS; i++)
-		setting->given[i] = config_share_line(object, i, &file) > 0;
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++) {
+		struct setting_part *part = &setting->part[resource];
+
+		part->share = config_share_of(object->section, resource, object);
+		for (unsigned i = 0; i < SHARE_KEYS; i++)
+			part->given[i] = config_share_line(object, resource, i, &file) > 0;
+	}
 	return setting;
 }
 
 static struct setting *from_config(const struct config *config, struct config_messages *messages)
 {
-	const struct config_object *lists[SHARE_KINDS] = { config_groups(config), config_guests(config),
-							   config_disks(config) };
 	struct setting *list = NULL, **end = &list;
 
 	complain_foreign(config_list(config, &config_section_daemon), messages);
 	for (const struct config_object *pool = config_pools(config); pool; pool = pool->next)
 		config_message(messages, pool->file, pool->line, "a pool cannot be set at run time");
 	for (unsigned kind = 0; kind < SHARE_KINDS; kind++) {
-		for (const struct config_object *object = lists[kind]; object; object = object->next) {
+		const struct config_section *section = share_section(kind);
+		const struct config_object *object = section ? config_list(config, section) : NULL;
+
+		for (; object; object = object->next) {
 			complain_foreign(object, messages);
 			*end = setting_from(object, kind);
 			if (*end)
@@ -143,25 +153,30 @@ struct setting *settings_load(const char *state_dir, struct config_messages *mes
 
 /* ---- writing ---- */
 
+static void print_part(const struct setting *setting, enum share_resource resource, FILE *out)
+{
+	const struct setting_part *part = &setting->part[resource];
+
+	for (unsigned i = 0; i < SHARE_KEYS; i++) {
+		const struct config_key *key = config_share_key(share_section(setting->kind), resource, i);
+		char size[VALUE_SIZE_TEXT];
+
+		if (!part->given[i])
+			continue;
+		if (key->type == CONFIG_SIZE)
+			fprintf(out, "%s = %s\n", key->name, value_format_size(part->share.value[i], size));
+		else
+			fprintf(out, "%s = %llu\n", key->name, (unsigned long long)part->share.value[i]);
+	}
+}
+
 void settings_print(const struct setting *list, FILE *out)
 {
 	fputs(head, out);
 	for (; list; list = list->next) {
-		const struct config_section *section = config_section_find(share_kind_text(list->kind));
-
-		fprintf(out, "\n[%s %s]\n", section->name, list->name);
-		for (unsigned i = 0; i < SHARE_KEYS; i++) {
-			char size[VALUE_SIZE_TEXT];
-
-			if (!list->given[i])
-				continue;
-			if (config_share_key(section, i)->type == CONFIG_SIZE)
-				fprintf(out, "%s = %s\n", config_share_key(section, i)->name,
-					value_format_size(list->share.value[i], size));
-			else
-				fprintf(out, "%s = %llu\n", config_share_key(section, i)->name,
-					(unsigned long long)list->share.value[i]);
-		}
+		fprintf(out, "\n[%s %s]\n", share_kind_text(list->kind), list->name);
+		for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++)
+			print_part(list, resource, out);
 	}
 }
 

@@ -15,21 +15,36 @@
 #define SETTINGS_FILE "settings.conf"
 
 /* What a share belongs to. */
-enum share_kind { SHARE_OF_GROUP, SHARE_OF_GUEST, SHARE_OF_DISK, SHARE_KINDS };
+enum share_kind { SHARE_OF_GROUP, SHARE_OF_GUEST, SHARE_OF_DISK, SHARE_OF_NIC, SHARE_KINDS };
 
-/* "group", "guest", "disk": as in the configuration. */
+/* One share. A disk has one of SHARE_DISKS and a card one of SHARE_NICS, a group or guest one of each. */
+struct share_id {
+	enum share_kind kind;
+	enum share_resource resource;
+	const char *name;
+};
+
+/* "group", "guest", "disk", "nic": as in the configuration. */
 const char *share_kind_text(enum share_kind kind);
+/* The section of that name; NULL: there is none. */
+const struct config_section *share_section(enum share_kind kind);
 
+/* What was set of one object, of its share of each resource. */
 struct setting {
 	struct setting *next;
 	enum share_kind kind;
 	char name[CONFIG_NAME_SIZE];
-	bool given[SHARE_KEYS];
-	struct share_settings share; /* where given */
+	struct setting_part {
+		bool given[SHARE_KEYS];
+		struct share_settings share; /* where given */
+	} part[SHARE_RESOURCES];
 };
 
 /* NULL: nothing was set. */
 struct setting *settings_find(struct setting *list, enum share_kind kind, const char *name);
+
+/* Was anything set of its share of the resource? `setting` may be NULL. */
+bool setting_has_part(const struct setting *setting, enum share_resource resource);
 
 /* Pure. Any mistake: NULL, and at least one message in *messages; `file` is for those. */
 struct setting *settings_parse(const char *file, const char *bytes, size_t length,

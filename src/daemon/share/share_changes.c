@@ -34,9 +34,19 @@ static void put_setting(struct daemon *daemon, struct setting *setting)
 	*link = setting;
 }
 
-/* A copy of `old` (may be NULL) with the change in it. */
+static void change_part(struct setting_part *part, const struct share_change *change)
+{
+	for (unsigned i = 0; i < SHARE_KEYS; i++) {
+		if (!change->changed[i])
+			continue;
+		part->given[i] = change->given[i];
+		part->share.value[i] = change->share.value[i];
+	}
+}
+
+/* A copy of `old` (may be NULL) with the changes in it. */
 static struct setting *changed_setting(enum share_kind kind, const char *name, const struct setting *old,
-				       const struct share_change *change)
+				       const struct share_change changes[SHARE_RESOURCES])
 {
 	struct setting *new = calloc(1, sizeof(*new));
 
@@ -47,12 +57,8 @@ static struct setting *changed_setting(enum share_kind kind, const char *name, c
 	new->next = NULL;
 	new->kind = kind;
 	snprintf(new->name, sizeof(new->name), "%s", name);
-	for (unsigned i = 0; i < SHARE_KEYS; i++) {
-		if (!change->changed[i])
-			continue;
-		new->given[i] = change->given[i];
-		new->share.value[i] = change->share.value[i];
-	}
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++)
+		change_part(&new->part[resource], &changes[resource]);
 	return new;
 }
 
@@ -60,33 +66,41 @@ static bool says_something(const struct setting *setting)
 {
 	bool any = false;
 
-	for (unsigned i = 0; i < SHARE_KEYS; i++)
-		any = any || setting->given[i];
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++)
+		any = any || setting_has_part(setting, resource);
 	return any;
 }
 
-/* A reservation is granted on every physical disk, or refused. */
-static int reserve(struct daemon *daemon, enum share_kind kind, const char *name, struct error *error)
+static bool changes_anything(const struct share_change *change)
 {
-	const struct share_settings settings = share_wanted(daemon, kind, name);
+	bool any = false;
+
+	for (unsigned i = 0; i < SHARE_KEYS; i++)
+		any = any || change->changed[i];
+	return any;
+}
+
+/* A reservation is granted on every physical device, or refused. */
+static int reserve(struct daemon *daemon, struct share_id id, struct error *error)
+{
+	const struct share_settings settings = share_wanted(daemon, id);
 
 	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
-		struct share_node *node = share_node_find(gate, kind, name);
+		struct share_node *node = share_node_find(gate, id);
 		struct error why = { .text = "" };
 		int code = node ? gate_node_set(node->node, &settings, &why) : 0;
 
 		if (code)
 			return error_set(error, code == -EINVAL ? -EINVAL : -EBUSY, "%s %s on %s: %s",
-					 share_kind_text(kind), name, gate->path, why.text);
+					 share_kind_text(id.kind), id.name, gate->path, why.text);
 	}
 	return 0;
 }
 
-static int check_wanted(const struct daemon *daemon, enum share_kind kind, const char *name,
-			struct error *error)
+static int check_wanted(const struct daemon *daemon, struct share_id id, struct error *error)
 {
-	const struct config_section *section = config_section_find(share_kind_text(kind));
-	const struct share_settings wanted = share_wanted(daemon, kind, name);
+	const struct config_section *section = share_section(id.kind);
+	const struct share_settings wanted = share_wanted(daemon, id);
 	enum share_key limit, reservation;
 
 	if (!config_share_contradicts(&wanted, &limit, &reservation))
@@ -94,21 +108,40 @@ static int check_wanted(const struct daemon *daemon, enum share_kind kind, const
 	return error_set(
 		error, -EINVAL,
 		"%s of %s would be below its %s (%llu and %llu); set both, or raise the limit first",
-		config_share_key(section, limit)->name, name, config_share_key(section, reservation)->name,
+		config_share_key(section, id.resource, limit)->name, id.name,
+		config_share_key(section, id.resource, reservation)->name,
 		(unsigned long long)wanted.value[limit], (unsigned long long)wanted.value[reservation]);
 }
 
-/* With the change in the list of settings: makes it true and keeps it. */
-static int carry_out(struct daemon *daemon, enum share_kind kind, const char *name,
-		     const struct share_change *change, struct error *error)
+static bool changes_reservation(const struct share_change *change)
 {
-	int code = check_wanted(daemon, kind, name, error);
+	return change->changed[SHARE_MIN_IOPS] || change->changed[SHARE_MIN_BANDWIDTH];
+}
 
-	if (!code && (change->changed[SHARE_MIN_IOPS] || change->changed[SHARE_MIN_BANDWIDTH]))
-		code = reserve(daemon, kind, name, error);
+static void settle_all(struct daemon *daemon, enum share_kind kind, const char *name)
+{
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++)
+		share_settle(daemon, (struct share_id){ kind, resource, name });
+}
+
+/* With the changes in the list of settings: makes them true and keeps them. */
+static int carry_out(struct daemon *daemon, enum share_kind kind, const char *name,
+		     const struct share_change changes[SHARE_RESOURCES], struct error *error)
+{
+	struct share_id id = { .kind = kind, .name = name };
+	int code = 0;
+
+	for (id.resource = 0; id.resource < SHARE_RESOURCES && !code; id.resource++) {
+		if (changes_anything(&changes[id.resource]))
+			code = check_wanted(daemon, id, error);
+	}
+	for (id.resource = 0; id.resource < SHARE_RESOURCES && !code; id.resource++) {
+		if (changes_reservation(&changes[id.resource]))
+			code = reserve(daemon, id, error);
+	}
 	if (code)
 		return code;
-	share_settle(daemon, kind, name);	/* at once; the disk with the settings may be slow */
+	settle_all(daemon, kind, name);	/* at once; the disk with the settings may be slow */
 	code = settings_save(daemon->state_dir, daemon->settings);
 	if (code)
 		return error_set(error, -EIO, "the settings cannot be kept in %s/%s: %s; nothing was changed",
@@ -116,11 +149,11 @@ static int carry_out(struct daemon *daemon, enum share_kind kind, const char *na
 	return 0;
 }
 
-int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
-	      const struct share_change *change, struct error *error)
+int shares_set(struct daemon *daemon, enum share_kind kind, const char *name,
+	       const struct share_change changes[SHARE_RESOURCES], struct error *error)
 {
 	struct setting *old = take_setting(daemon, kind, name);
-	struct setting *new = changed_setting(kind, name, old, change);
+	struct setting *new = changed_setting(kind, name, old, changes);
 	int code;
 
 	if (!new) {
@@ -133,11 +166,12 @@ int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
 		free(new);
 		new = NULL;
 	}
-	code = carry_out(daemon, kind, name, change, error);
+	code = carry_out(daemon, kind, name, changes, error);
 	if (code) {
 		free(take_setting(daemon, kind, name));
 		put_setting(daemon, old);
-		shares_update(daemon);	/* back to what it was */
+		/* Back to what it was, before another share gets what this one gave up for a moment. */
+		settle_all(daemon, kind, name);
 	} else {
 		free(old);
 		log_info(NULL, "%s %s: its share was changed at run time", share_kind_text(kind), name);

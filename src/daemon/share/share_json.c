@@ -2,8 +2,10 @@
 #include "daemon/share/share_json.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "arbiter/share/gate.h"
+#include "core/error.h"
 #include "daemon/base/daemon.h"
 #include "daemon/base/metrics.h"
 #include "daemon/share/shares.h"
@@ -18,21 +20,39 @@ const char *share_field_name(const struct config_key *key, enum share_key index)
 	return index == SHARE_LATENCY_TARGET ? "latency_target_us" : key->name;
 }
 
-void share_set_json(json_t *object, const struct daemon *daemon, enum share_kind kind, const char *name)
+/* Adds the settings of one share. Returns why it is not as it was asked for, or NULL. */
+static const char *add_settings(json_t *settings, const struct daemon *daemon, struct share_id id)
 {
-	const struct config_section *section = config_section_find(share_kind_text(kind));
+	const struct config_section *section = share_section(id.kind);
 	const char *refused;
-	const struct share_settings share = share_effective(daemon, kind, name, &refused);
-	json_t *settings = json_object();
+	const struct share_settings share = share_effective(daemon, id, &refused);
 
 	for (unsigned i = 0; i < SHARE_KEYS; i++) {
-		const struct config_key *key = config_share_key(section, i);
+		const struct config_key *key = config_share_key(section, id.resource, i);
 
 		if (key)
 			json_object_set_new(settings, share_field_name(key, i), number(share.value[i]));
 	}
+	return refused;
+}
+
+void share_set_json(json_t *object, const struct daemon *daemon, enum share_kind kind, const char *name)
+{
+	json_t *settings = json_object();
+	char refused[SHARE_RESOURCES * (ERROR_TEXT_MAX + 2)] = "";
+
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++) {
+		struct share_id id = { kind, resource, name };
+		const char *why = config_has_share(share_section(kind), resource)
+					  ? add_settings(settings, daemon, id)
+					  : NULL;
+		size_t used = strlen(refused);
+
+		if (why)
+			snprintf(refused + used, sizeof(refused) - used, "%s%s", used ? "; " : "", why);
+	}
 	json_object_set_new(object, "share", settings);
-	if (refused)
+	if (refused[0])
 		json_object_set_new(object, "share_error", json_string(refused));
 }
 
@@ -49,20 +69,59 @@ json_t *share_time_json(const struct gate_counters *gate, uint64_t cpu_ns)
 
 /* ---- metrics ---- */
 
-const struct share_metric share_metrics[SHARE_KEYS] = {
-	{ "weight", "Weight of its share of the physical disk's time.", 1 },
-	{ "min_iops", "Requests a second reserved.", 1 },
-	{ "max_iops", "Requests a second allowed; 0: no limit.", 1 },
-	{ "min_bandwidth_bytes", "Bytes a second reserved.", 1 },
-	{ "max_bandwidth_bytes", "Bytes a second allowed; 0: no limit.", 1 },
-	{ "burst_seconds", "So much of the limits may be saved up.", 1e-3 },
-	{ "latency_target_seconds", "Wished time inside the physical disk; 0: none.", 1e-6 },
+/* What a setting's metric is called after its key, the unit of the value, and the help for each resource. */
+static const struct {
+	const char *suffix;
+	double unit;
+	const char *help[SHARE_RESOURCES];
+} metrics[SHARE_KEYS] = {
+	[SHARE_WEIGHT] = { "", 1, { "Weight of its share of the physical disk's time." } },
+	[SHARE_MIN_IOPS] = { "", 1, { "Requests a second reserved." } },
+	[SHARE_MAX_IOPS] = { "", 1, { "Requests a second allowed; 0: no limit." } },
+	[SHARE_MIN_BANDWIDTH] = { "_bytes", 1, { "Bytes a second reserved." } },
+	[SHARE_MAX_BANDWIDTH] = { "_bytes", 1, { "Bytes a second allowed; 0: no limit." } },
+	[SHARE_BURST] = { "_seconds", 1e-3, { "So much of the limits may be saved up." } },
+	[SHARE_LATENCY_TARGET] = { "_seconds", 1e-6, { "Wished time inside the physical disk; 0: none." } },
 };
+
+bool share_metric_head(FILE *out, struct share_id id, enum share_key setting,
+		       struct share_metric *ret_metric)
+{
+	const struct config_key *key = config_share_key(share_section(id.kind), id.resource, setting);
+
+	if (!key)
+		return false;
+	snprintf(ret_metric->name, sizeof(ret_metric->name), "viaduct_%s_%s%s", share_kind_text(id.kind),
+		 key->name, metrics[setting].suffix);
+	ret_metric->unit = metrics[setting].unit;
+	metrics_head(out, ret_metric->name, "gauge", metrics[setting].help[id.resource]);
+	return true;
+}
+
+/* `shares`: room for those of all objects of the list. */
+static void print_shares(FILE *out, const struct daemon *daemon, struct share_id id,
+			 const struct config_object *list, struct share_settings *shares)
+{
+	struct share_metric metric;
+	size_t count = 0;
+
+	for (const struct config_object *object = list; object; object = object->next) {
+		id.name = object->name;
+		shares[count++] = share_effective(daemon, id, NULL);
+	}
+	for (unsigned i = 0; i < SHARE_KEYS; i++) {
+		if (!share_metric_head(out, id, i, &metric))
+			continue;
+		count = 0;
+		for (const struct config_object *object = list; object; object = object->next)
+			fprintf(out, "%s{%s=\"%s\"} %.12g\n", metric.name, share_kind_text(id.kind),
+				object->name, (double)shares[count++].value[i] * metric.unit);
+	}
+}
 
 void share_print_metrics(FILE *out, const struct daemon *daemon, enum share_kind kind)
 {
-	const struct config_object *list =
-		config_list(daemon->config, config_section_find(share_kind_text(kind)));
+	const struct config_object *list = config_list(daemon->config, share_section(kind));
 	struct share_settings *shares;
 	size_t count = 0;
 
@@ -71,20 +130,7 @@ void share_print_metrics(FILE *out, const struct daemon *daemon, enum share_kind
 	shares = calloc(count + 1, sizeof(*shares));
 	if (!shares)
 		return;
-	count = 0;
-	for (const struct config_object *object = list; object; object = object->next)
-		shares[count++] = share_effective(daemon, kind, object->name, NULL);
-	/* Groups and guests have no latency target. */
-	for (unsigned i = 0; i < SHARE_LATENCY_TARGET; i++) {
-		const struct share_metric *metric = &share_metrics[i];
-		char name[64];
-
-		snprintf(name, sizeof(name), "viaduct_%s_disk_%s", share_kind_text(kind), metric->name);
-		metrics_head(out, name, "gauge", metric->help);
-		count = 0;
-		for (const struct config_object *object = list; object; object = object->next)
-			fprintf(out, "%s{%s=\"%s\"} %.12g\n", name, share_kind_text(kind), object->name,
-				(double)shares[count++].value[i] * metric->unit);
-	}
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++)
+		print_shares(out, daemon, (struct share_id){ kind, resource, NULL }, list, shares);
 	free(shares);
 }

@@ -4,6 +4,7 @@
 #define VIADUCT_DAEMON_SHARE_SHARE_JSON_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -15,17 +16,25 @@ struct gate_counters;
 
 /* JSON tells the unit, which a key of the configuration leaves to its description. */
 const char *share_field_name(const struct config_key *key, enum share_key index);
-/* Sets "share", and "share_error" when it is not as it was asked for. */
+/*
+ * Sets "share" with the settings of the object's share of each resource, and "share_error" when one of them
+ * is not as it was asked for.
+ */
 void share_set_json(json_t *object, const struct daemon *daemon, enum share_kind kind, const char *name);
 /* What a device got of the physical device's time and of the workers'. NULL: out of memory. */
 json_t *share_time_json(const struct gate_counters *gate, uint64_t cpu_ns);
 
-/* In the order of enum share_key: name of the metric, its help, and the unit of the value. */
+/* A setting as a metric: its full name, and the unit of the value in that of the metric. */
 struct share_metric {
-	const char *name, *help;
+	char name[64];
 	double unit;
 };
-extern const struct share_metric share_metrics[SHARE_KEYS];
+/*
+ * Prints the head of a setting's metric for shares of this kind and resource, whichever object's they are.
+ * False: they have no such setting.
+ */
+bool share_metric_head(FILE *out, struct share_id id, enum share_key setting,
+		       struct share_metric *ret_metric);
 
 /* Settings of the declared groups or guests, in Prometheus' text format. */
 void share_print_metrics(FILE *out, const struct daemon *daemon, enum share_kind kind);

@@ -16,27 +16,16 @@
 
 /* ---- settings ---- */
 
-static const struct config_object *declared(const struct daemon *daemon, enum share_kind kind,
-					    const char *name)
+struct share_settings share_wanted(const struct daemon *daemon, struct share_id id)
 {
-	struct config_object *const lists[SHARE_KINDS] = {
-		[SHARE_OF_GROUP] = config_groups(daemon->config),
-		[SHARE_OF_GUEST] = config_guests(daemon->config),
-		[SHARE_OF_DISK] = config_disks(daemon->config),
-	};
-
-	return config_find(lists[kind], name);
-}
-
-struct share_settings share_wanted(const struct daemon *daemon, enum share_kind kind, const char *name)
-{
-	const struct config_section *section = config_section_find(share_kind_text(kind));
-	struct share_settings share = config_share_of(section, declared(daemon, kind, name));
-	const struct setting *setting = settings_find(daemon->settings, kind, name);
+	const struct config_section *section = share_section(id.kind);
+	const struct config_object *declared = config_find(config_list(daemon->config, section), id.name);
+	struct share_settings share = config_share_of(section, id.resource, declared);
+	const struct setting *setting = settings_find(daemon->settings, id.kind, id.name);
 
 	for (unsigned i = 0; setting && i < SHARE_KEYS; i++) {
-		if (setting->given[i])
-			share.value[i] = setting->share.value[i];
+		if (setting->part[id.resource].given[i])
+			share.value[i] = setting->part[id.resource].share.value[i];
 	}
 	return share;
 }
@@ -70,24 +59,29 @@ void shares_drain(struct daemon *daemon, bool drain)
 
 /* ---- the tree of one gate ---- */
 
-struct share_node *share_node_find(const struct share_gate *gate, enum share_kind kind, const char *name)
+struct share_node *share_node_find(const struct share_gate *gate, struct share_id id)
 {
-	struct share_node *node = gate->nodes;
+	struct share_node *node = gate->resource == id.resource ? gate->nodes : NULL;
 
-	while (node && (node->kind != kind || strcmp(node->name, name) != 0))
+	while (node && (node->kind != id.kind || strcmp(node->name, id.name) != 0))
 		node = node->next;
 	return node;
 }
 
-struct share_settings share_effective(const struct daemon *daemon, enum share_kind kind, const char *name,
+static struct share_id id_of(const struct share_node *node)
+{
+	return (struct share_id){ node->kind, node->gate->resource, node->name };
+}
+
+struct share_settings share_effective(const struct daemon *daemon, struct share_id id,
 				      const char **ret_refused)
 {
-	struct share_settings share = share_wanted(daemon, kind, name);
+	struct share_settings share = share_wanted(daemon, id);
 	const char *refused = NULL;
 	bool found = false;
 
 	for (const struct share_gate *gate = daemon->gates; gate && !refused; gate = gate->next) {
-		const struct share_node *node = share_node_find(gate, kind, name);
+		const struct share_node *node = share_node_find(gate, id);
 
 		if (node && node->refused.text[0])
 			refused = node->refused.text;
@@ -114,7 +108,7 @@ static void set_refused(struct share_node *node, const char *why)
 /* Creates it with as much of its settings as is possible. */
 static int create_in_gate(const struct daemon *daemon, struct share_node *node)
 {
-	struct share_settings settings = share_wanted(daemon, node->kind, node->name);
+	struct share_settings settings = share_wanted(daemon, id_of(node));
 	struct gate_node *parent = node->parent ? node->parent->node : NULL;
 	struct error why = { .text = "" };
 	int error = gate_node_create(node->gate->gate, parent, &settings, &node->node, &why);
@@ -130,7 +124,7 @@ static int create_in_gate(const struct daemon *daemon, struct share_node *node)
 static struct share_node *open_node(const struct daemon *daemon, struct share_gate *gate,
 				    enum share_kind kind, const char *name, struct share_node *parent)
 {
-	struct share_node *node = share_node_find(gate, kind, name);
+	struct share_node *node = share_node_find(gate, (struct share_id){ kind, gate->resource, name });
 
 	if (node)
 		return node;
@@ -177,14 +171,21 @@ static const char *group_of(const struct daemon *daemon, const char *guest)
 	return settings ? settings->group : NULL;
 }
 
-struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *disk)
+/* The virtual devices that have shares of a resource. */
+static const enum share_kind kind_of_device[SHARE_RESOURCES] = {
+	[SHARE_DISKS] = SHARE_OF_DISK,
+	[SHARE_NICS] = SHARE_OF_NIC,
+};
+
+struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *name)
 {
+	enum share_kind kind = kind_of_device[gate->resource];
 	struct share_node *group = NULL, *guest, *node = NULL;
 	char guest_name[CONFIG_GUEST_MAX + 1];
 	const char *group_name, *rest;
-	bool is_name = config_split_name(disk, guest_name, &rest);
+	bool is_name = config_split_name(name, guest_name, &rest);
 
-	assert(is_name && !share_node_find(gate, SHARE_OF_DISK, disk));
+	assert(is_name && !share_node_find(gate, (struct share_id){ kind, gate->resource, name }));
 	group_name = group_of(daemon, guest_name);
 	if (group_name) {
 		group = open_node(daemon, gate, SHARE_OF_GROUP, group_name, NULL);
@@ -193,16 +194,16 @@ struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, co
 	}
 	guest = open_node(daemon, gate, SHARE_OF_GUEST, guest_name, group);
 	if (guest)
-		node = open_node(daemon, gate, SHARE_OF_DISK, disk, guest);
+		node = open_node(daemon, gate, kind, name, guest);
 	if (!node)
 		close_node(guest ? guest : group);
 	return node;
 }
 
-void share_close(struct share_node *disk)
+void share_close(struct share_node *device)
 {
-	assert(!disk || disk->kind == SHARE_OF_DISK);
-	close_node(disk);
+	assert(!device || device->kind == kind_of_device[device->gate->resource]);
+	close_node(device);
 }
 
 /* ---- keeping it at what it is to be ---- */
@@ -250,7 +251,7 @@ static bool is_settled(const struct share_node *node, const struct share_setting
 
 static void settle_node(struct daemon *daemon, struct share_node *node)
 {
-	struct share_settings wanted = share_wanted(daemon, node->kind, node->name);
+	struct share_settings wanted = share_wanted(daemon, id_of(node));
 	struct error why = { .text = "" };
 	int error = node->kind == SHARE_OF_GUEST ? follow_group(daemon, node, &why) : 0;
 
@@ -289,10 +290,10 @@ void shares_update(struct daemon *daemon)
 	}
 }
 
-void share_settle(struct daemon *daemon, enum share_kind kind, const char *name)
+void share_settle(struct daemon *daemon, struct share_id id)
 {
 	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
-		struct share_node *node = share_node_find(gate, kind, name);
+		struct share_node *node = share_node_find(gate, id);
 
 		if (node)
 			settle_node(daemon, node);

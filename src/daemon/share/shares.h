@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How the physical devices' time is shared among guests. Each physical disk has a gate (arbiter/share/gate.h)
- * with a tree of shares of its own: groups, their guests, and the guests' disks, as far as they are on that
- * disk. The configuration says what a share is to be; what was set at run time (settings.h) replaces it key
- * by key.
+ * How the physical devices' time is shared among guests. Each physical device has a gate
+ * (arbiter/share/gate.h) with a tree of shares of its own: groups, their guests, and the guests' virtual
+ * devices, as far as they are on that physical one. A gate is of one resource, and so are its shares. The
+ * configuration says what a share is to be; what was set at run time (settings.h) replaces it key by key.
  *
- * A reservation that the physical disk cannot grant is refused when it is asked for at run time. One from the
- * configuration or from an earlier run does not keep a disk from being served: the share does without it,
- * says so in the log and the status, and gets it as soon as there is room. Control thread.
+ * A reservation that the physical device cannot grant is refused when it is asked for at run time. One from
+ * the configuration or from an earlier run does not keep a device from being served: the share does without
+ * it, says so in the log and the status, and gets it as soon as there is room. Control thread.
  */
 #ifndef VIADUCT_DAEMON_SHARE_SHARES_H
 #define VIADUCT_DAEMON_SHARE_SHARES_H
@@ -22,7 +22,7 @@
 struct daemon;
 struct error;
 
-/* One place in the tree of one physical disk. */
+/* One place in the tree of one physical device. */
 struct share_node {
 	struct share_node *next;	/* in share_gate.nodes */
 	struct share_gate *gate;
@@ -37,6 +37,7 @@ struct share_node {
 /* A physical device in time; embedded in what its owner knows of it. */
 struct share_gate {
 	struct share_gate *next;	/* in daemon.gates */
+	enum share_resource resource;	/* what shares of it are called */
 	struct gate *gate;
 	struct share_node *nodes;
 	char *path;			/* of the device, for sentences */
@@ -44,14 +45,14 @@ struct share_gate {
 	void (*keep)(struct share_gate *gate, const struct daemon *daemon);
 };
 
-/* What a share changes to at run time. */
+/* What a share of one resource changes to at run time. */
 struct share_change {
 	bool changed[SHARE_KEYS];
 	bool given[SHARE_KEYS];		/* false: back to what the configuration says */
 	struct share_settings share;
 };
 
-/* The gate is the owner's; when it is taken out it has no shares. */
+/* The gate is the owner's, who has set all but the lists; when it is taken out it has no shares. */
 void share_gate_add(struct daemon *daemon, struct share_gate *gate);
 void share_gate_remove(struct daemon *daemon, struct share_gate *gate);
 /*
@@ -60,23 +61,27 @@ void share_gate_remove(struct daemon *daemon, struct share_gate *gate);
  */
 void shares_drain(struct daemon *daemon, bool drain);
 
-/* The share of a disk, with those of its guest and group above it. NULL: out of memory. */
-struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *disk);
-/* NULL is allowed. */
-void share_close(struct share_node *disk);
+/*
+ * The share of a virtual device, "GUEST/NAME", with those of its guest and group above it. The device is a
+ * disk or a card, as the gate's resource says. NULL: out of memory.
+ */
+struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *name);
+/* Of a virtual device; NULL is allowed. */
+void share_close(struct share_node *device);
 
 /* What a share is to be. */
-struct share_settings share_wanted(const struct daemon *daemon, enum share_kind kind, const char *name);
+struct share_settings share_wanted(const struct daemon *daemon, struct share_id id);
 /* The same as the gates have it; *ret_refused (may be NULL): why that is another, or NULL. */
-struct share_settings share_effective(const struct daemon *daemon, enum share_kind kind, const char *name,
+struct share_settings share_effective(const struct daemon *daemon, struct share_id id,
 				      const char **ret_refused);
 
 /*
- * Changes a share at run time and keeps it. Returns 0, or with *error and nothing changed: -EINVAL (a setting
- * contradicts another), -EBUSY (the reservation is refused), -EIO (it cannot be kept), -ENOMEM.
+ * Changes the shares of an object at run time, one of each resource, and keeps that. Returns 0, or with
+ * *error and nothing changed: -EINVAL (a setting contradicts another), -EBUSY (the reservation is refused),
+ * -EIO (it cannot be kept), -ENOMEM.
  */
-int share_set(struct daemon *daemon, enum share_kind kind, const char *name,
-	      const struct share_change *change, struct error *error);
+int shares_set(struct daemon *daemon, enum share_kind kind, const char *name,
+	       const struct share_change changes[SHARE_RESOURCES], struct error *error);
 
 /* After another configuration: makes all shares what they are to be, as far as it goes. */
 void shares_update(struct daemon *daemon);

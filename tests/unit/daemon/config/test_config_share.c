@@ -128,9 +128,9 @@ static void test_good(void **state)
 	assert_int_equal(pool->capacity.iops, 5000);
 	assert_int_equal(pool->capacity.bandwidth, 200 << 20);
 	assert_string_equal(guest->group, "gold");
-	group = config_share_of(config_groups(config)->section, config_groups(config));
-	alice = config_share_of(config_guests(config)->section, config_guests(config));
-	root = config_share_of(config_disks(config)->section, config_disks(config));
+	group = config_share_of(config_groups(config)->section, SHARE_DISKS, config_groups(config));
+	alice = config_share_of(config_guests(config)->section, SHARE_DISKS, config_guests(config));
+	root = config_share_of(config_disks(config)->section, SHARE_DISKS, config_disks(config));
 	assert_int_equal(group.value[SHARE_WEIGHT], 400);
 	assert_int_equal(group.value[SHARE_MAX_BANDWIDTH], 1 << 30);
 	assert_int_equal(group.value[SHARE_BURST], SHARE_BURST_MS_DEFAULT);
@@ -142,8 +142,8 @@ static void test_good(void **state)
 	assert_int_equal(root.value[SHARE_MAX_IOPS], 2000);
 	assert_int_equal(root.value[SHARE_BURST], 0);
 	assert_int_equal(root.value[SHARE_LATENCY_TARGET], 800);
-	assert_int_equal(config_share_line(config_disks(config), SHARE_MIN_IOPS, &file), 17);
-	assert_int_equal(config_share_line(config_disks(config), SHARE_MIN_BANDWIDTH, &file), 0);
+	assert_int_equal(config_share_line(config_disks(config), SHARE_DISKS, SHARE_MIN_IOPS, &file), 17);
+	assert_int_equal(config_share_line(config_disks(config), SHARE_DISKS, SHARE_MIN_BANDWIDTH, &file), 0);
 	config_destroy(config);
 }
 
@@ -157,9 +157,9 @@ static void test_old_names(void **state)
 	const char *file;
 
 	assert_int_equal(messages.count, 0);
-	assert_int_equal(config_share_of(group->section, group).value[SHARE_WEIGHT], 400);
-	assert_int_equal(config_share_of(guest->section, guest).value[SHARE_MAX_IOPS], 7);
-	assert_int_equal(config_share_line(guest, SHARE_MAX_IOPS, &file), 4);
+	assert_int_equal(config_share_of(group->section, SHARE_DISKS, group).value[SHARE_WEIGHT], 400);
+	assert_int_equal(config_share_of(guest->section, SHARE_DISKS, guest).value[SHARE_MAX_IOPS], 7);
+	assert_int_equal(config_share_line(guest, SHARE_DISKS, SHARE_MAX_IOPS, &file), 4);
 	assert_int_equal(config->warnings.count, 2);
 	assert_string_equal(
 		config->warnings.text[0],
@@ -177,15 +177,16 @@ static void test_old_names(void **state)
 /* Every setting is a key of [disk], and all but the latency target of the others. */
 static void test_every_section_has_the_keys(void **state)
 {
-	const struct share_settings defaults = config_share_of(config_section_find("disk"), NULL);
+	const struct share_settings defaults =
+		config_share_of(config_section_find("disk"), SHARE_DISKS, NULL);
 
 	for (unsigned i = 0; i < SHARE_KEYS; i++) {
-		assert_non_null(config_share_key(config_section_find("disk"), i));
-		assert_true((config_share_key(config_section_find("guest"), i) != NULL) ==
+		assert_non_null(config_share_key(config_section_find("disk"), SHARE_DISKS, i));
+		assert_true((config_share_key(config_section_find("guest"), SHARE_DISKS, i) != NULL) ==
 			    (i != SHARE_LATENCY_TARGET));
-		assert_true((config_share_key(config_section_find("group"), i) != NULL) ==
+		assert_true((config_share_key(config_section_find("group"), SHARE_DISKS, i) != NULL) ==
 			    (i != SHARE_LATENCY_TARGET));
-		assert_null(config_share_key(config_section_find("pool"), i));
+		assert_null(config_share_key(config_section_find("pool"), SHARE_DISKS, i));
 	}
 	assert_int_equal(defaults.value[SHARE_WEIGHT], SCHEDULER_WEIGHT_DEFAULT);
 	assert_int_equal(defaults.value[SHARE_BURST], SHARE_BURST_MS_DEFAULT);

@@ -30,8 +30,8 @@ static struct setting *add(struct setting **list, enum share_kind kind, const ch
 
 static void give(struct setting *setting, enum share_key key, uint64_t value)
 {
-	setting->given[key] = true;
-	setting->share.value[key] = value;
+	setting->part[SHARE_DISKS].given[key] = true;
+	setting->part[SHARE_DISKS].share.value[key] = value;
 }
 
 static struct setting *sample(void)
@@ -54,10 +54,14 @@ static void assert_same(const struct setting *list, struct setting *other)
 		const struct setting *found = settings_find(other, setting->kind, setting->name);
 
 		assert_non_null(found);
-		for (unsigned i = 0; i < SHARE_KEYS; i++) {
-			assert_int_equal(found->given[i], setting->given[i]);
-			if (setting->given[i])
-				assert_int_equal(found->share.value[i], setting->share.value[i]);
+		for (unsigned i = 0; i < SHARE_RESOURCES * SHARE_KEYS; i++) {
+			const struct setting_part *part = &setting->part[i / SHARE_KEYS],
+						  *other_part = &found->part[i / SHARE_KEYS];
+			enum share_key key = i % SHARE_KEYS;
+
+			assert_int_equal(other_part->given[key], part->given[key]);
+			if (part->given[key])
+				assert_int_equal(other_part->share.value[key], part->share.value[key]);
 		}
 	}
 	for (const struct setting *setting = other; setting; setting = setting->next)
