@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Shares of the physical disks' time: set at run time, kept, reloaded, refused. How well they hold is bench-fair's."""
+"""Shares of the physical devices' time: set at run time, kept, reloaded, refused. How well they hold is bench-fair's."""
 import signal
 import threading
 
@@ -20,6 +20,8 @@ def sections(tmp_path):
     result["group gold"] = {"disk_weight": 400}
     result["guest bob"] = {}
     result["disk bob/root"] = {"pool": "main", "size": "8M", "weight": 200}
+    result["switch lan"] = {}
+    result["nic bob/eth0"] = {"switch": "lan", "weight": 50, "max_pps": 7000}
     return result
 
 
@@ -28,10 +30,15 @@ def daemon(make_daemon, sections):
     return make_daemon(sections)
 
 
-def share(daemon, name, kind="disks"):
-    status, answer = daemon.api("GET", f"/v1/{kind}/{name}")
+def get(daemon, name, kind="disks"):
+    """Cards are changed below /v1/nics and found below /v1/devices."""
+    status, answer = daemon.api("GET", f"/v1/{'devices/nic' if kind == 'nics' else kind}/{name}")
     assert status == 200, answer
-    return answer["share"]
+    return answer
+
+
+def share(daemon, name, kind="disks"):
+    return get(daemon, name, kind)["share"]
 
 
 def change(daemon, name, kind="disks", **settings):
@@ -61,6 +68,8 @@ def test_what_there_is(daemon):
                                            "burst": 10, "latency_target_us": 0}
     assert share(daemon, "bob/root")["weight"] == 200
     assert "latency_target_us" not in share(daemon, "alice", "guests")
+    assert share(daemon, "bob/eth0", "nics") == {"weight": 50, "min_bandwidth": 0, "max_bandwidth": 0, "max_pps": 7000,
+                                                        "burst": 10}
     status = daemon.api("GET", "/v1/status")[1]
     assert [(group["name"], group["share"]["disk_weight"]) for group in status["groups"]] == [("gold", 400)]
     assert [(guest["name"], guest["group"]) for guest in status["guests"]] == [("alice", None), ("bob", None)]
@@ -89,6 +98,41 @@ def test_set_at_run_time_and_kept(daemon):
     assert daemon.metrics()['viaduct_group_disk_weight{group="gold"}'] == 1000
 
 
+SET_OF_CARDS = [("bob/eth0", "nics", {"weight": 300, "min_bandwidth": 1 << 20, "max_bandwidth": 5 << 20, "max_pps": 9, "burst": 0}),
+                ("bob", "guests", {"nic_weight": 7, "nic_max_bandwidth": 9 << 20, "disk_max_iops": 800}),
+                ("gold", "groups", {"nic_max_pps": 70000, "nic_burst": 50})]
+
+
+def test_cards_are_set_at_run_time_and_kept(daemon):
+    for name, kind, settings in SET_OF_CARDS:
+        now = change(daemon, name, kind, **settings)
+        assert {key: now[key] for key in settings} == settings
+    wanted = [share(daemon, name, kind) for name, kind, _ in SET_OF_CARDS]
+    assert wanted[1]["disk_burst"] == wanted[1]["nic_burst"] == 10
+    assert settings_file(daemon).count("[guest bob]") == 1
+    for again in daemon.restart, lambda: (daemon.stop(), daemon.start()), lambda: take_over(daemon):
+        again()
+        assert [share(daemon, name, kind) for name, kind, _ in SET_OF_CARDS] == wanted
+    metrics, labels = daemon.metrics(), '{guest="bob",nic="eth0",switch="lan"}'
+    assert metrics["viaduct_nic_weight" + labels] == 300 and metrics["viaduct_nic_max_pps" + labels] == 9
+    assert metrics["viaduct_nic_min_bandwidth_bytes" + labels] == 1 << 20 and metrics["viaduct_nic_burst_seconds" + labels] == 0
+    assert metrics['viaduct_guest_nic_weight{guest="bob"}'] == 7 and metrics['viaduct_guest_disk_max_iops{guest="bob"}'] == 800
+    assert metrics['viaduct_group_nic_burst_seconds{group="gold"}'] == 0.05
+    assert not [name for name in metrics if "nic_min_iops" in name or "nic_latency" in name]
+    change(daemon, "bob/eth0", "nics", **dict.fromkeys(SET_OF_CARDS[0][2]))
+    assert share(daemon, "bob/eth0", "nics")["max_pps"] == 7000 and "[nic" not in settings_file(daemon)
+
+
+def test_a_link_and_a_share_in_one_change(daemon):
+    change(daemon, "bob/eth0", "nics", link=False, max_pps=100)
+    assert not get(daemon, "bob/eth0", "nics")["link"]
+    before = settings_file(daemon)
+    change(daemon, "bob/eth0", "nics", link=None)
+    assert get(daemon, "bob/eth0", "nics")["link"] and settings_file(daemon) == before
+    status, _ = refused(daemon, "nics/bob/eth0", {"link": False, "max_bandwidth": 1, "min_bandwidth": 2})
+    assert status == 400 and get(daemon, "bob/eth0", "nics")["link"]
+
+
 def test_default_is_what_the_configuration_says(daemon):
     change(daemon, "bob/root", weight=700, max_iops=50)
     assert change(daemon, "bob/root", weight=None) == {**share(daemon, "bob/root"), "weight": 200, "max_iops": 50}
@@ -107,6 +151,14 @@ REFUSED = [
     ("disks/alice/root", {"latency_target": 5}, 400, "unknown field 'latency_target'; possible: size_bytes, name, weight,"),
     ("disks/alice/root", {"weight": 5, "size_bytes": 1 << 24}, 400, "give either size_bytes"),
     ("disks/alice/root", {"min_iops": 500, "max_iops": 100}, 400, "max_iops of alice/root would be below its min_iops"),
+    ("nics/bob/eth0", {"max_iops": 5}, 400, "unknown field 'max_iops'; possible: link, weight, max_pps, min_bandwidth,"),
+    ("nics/bob/eth0", {"weight": 0, "link": False}, 400, "weight = 0 is out of range: give a number from 1 to 10000"),
+    ("nics/bob/eth0", {"max_pps": True}, 400, "max_pps must be a whole number, or null"),
+    ("nics/bob/eth0", {"link": 1}, 400, "link must be true, false, or null"),
+    ("nics/bob/eth0", {}, 400, "give link, or settings of the card's share, or both"),
+    ("guests/alice", {"disk_weight": 5, "nic_min_bandwidth": 9, "nic_max_bandwidth": 8}, 400,
+     "nic_max_bandwidth of alice would be below its nic_min_bandwidth (8 and 9)"),
+    ("guests/alice", {"nic_min_iops": 5}, 400, "unknown field 'nic_min_iops'"),
     ("guests/alice", {"latency_target_us": 5}, 400, "unknown field 'latency_target_us'"),
     ("groups/gold", {"name": "silver"}, 400, "unknown field 'name'"),
 ]
@@ -198,6 +250,25 @@ def test_reload_changes_running_shares(daemon):
     daemon.process.send_signal(signal.SIGHUP)
     assert daemon.wait_line("reload: group gold: disk_weight = 600")
     assert share(daemon, "gold", "groups")["disk_weight"] == 600
+
+
+def test_reload_changes_shares_of_cards(daemon):
+    daemon.sections["nic bob/eth0"].update(weight=60, max_bandwidth="20M", max_pps=8000)
+    daemon.sections["guest bob"].update(nic_min_bandwidth="1M", disk_max_iops=900)
+    daemon.sections["group gold"]["nic_weight"] = 40
+    changes, not_done = reload(daemon)
+    assert changes == ["group gold: nic_weight = 40", "guest bob: disk_max_iops = 900", "guest bob: nic_min_bandwidth = 1M",
+                       "nic bob/eth0: weight = 60, max_pps = 8000, max_bandwidth = 20M"]
+    assert not_done == [] and share(daemon, "bob/eth0", "nics")["weight"] == 60
+    change(daemon, "bob", "guests", nic_min_bandwidth=3)
+    daemon.sections["guest bob"].update(nic_min_bandwidth="2M", disk_max_iops=700)
+    changes, not_done = reload(daemon)
+    assert changes == ["guest bob: disk_max_iops = 700",
+                       "guest bob: nic_min_bandwidth = 2M (what was set at run time comes first)"] and not not_done
+    daemon.sections["nic bob/eth0"]["min_bandwidth"] = "30M"
+    daemon.write_config()
+    status, answer = daemon.api("POST", "/v1/reload")
+    assert status == 422 and "max_bandwidth of [nic bob/eth0] is below its min_bandwidth" in str(answer)
 
 
 def wait_waiting(daemon, disk):

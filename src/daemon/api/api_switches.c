@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Switches, their forwards, and the links of cards: bodies are read here, the rest is the room nic's. */
+/* Switches, their forwards, and changes of cards: bodies are read here, the rest is the room nic's. */
 #include <string.h>
 
 #include "daemon/api/api.h"
@@ -63,27 +63,46 @@ void api_forwards_change(struct daemon *daemon, const char *name, bool add, cons
 
 /* ---- cards ---- */
 
+static void change_link(struct device *device, const json_t *link)
+{
+	nic_set_link(nic_device_of(device), json_is_null(link)	 ? LINK_AS_CONFIGURED
+					    : json_is_true(link) ? LINK_UP
+								 : LINK_DOWN);
+}
+
+/* The body has a link (NULL: none), settings of the card's share, or both. */
+static bool carry_out(struct device *device, const json_t *link, const json_t *body,
+		      struct api_response *response)
+{
+	size_t settings = json_object_size(body) - (link ? 1 : 0);
+
+	if (settings > 0 && !api_share_change(device->daemon, SHARE_OF_NIC, device->name, body, response))
+		return false;
+	if (link)
+		change_link(device, link);
+	return true;
+}
+
 void api_nic_change(struct daemon *daemon, const char *name, const struct api_request *request,
 		    struct api_response *response)
 {
-	static const struct api_field fields[] = {
-		{ .name = "link", .type = JSON_TRUE, .required = true, .nullable = true },
+	struct api_field fields[1 + API_SHARE_FIELDS_MAX] = {
+		{ .name = "link", .type = JSON_TRUE, .nullable = true },
 	};
+	unsigned count = 1 + api_share_fields(SHARE_OF_NIC, fields + 1);
 	struct device *device = device_find(daemon, &nic_device_kind, name);
-	const json_t *link;
 	json_t *body;
 
 	if (!device) {
 		api_respond_error(response, 404, "there is no nic '%s'", name);
 		return;
 	}
-	body = api_body_parse(request, fields, 1, response);
+	body = api_body_parse(request, fields, count, response);
 	if (!body)
 		return;
-	link = json_object_get(body, "link");
-	nic_set_link(nic_device_of(device), json_is_null(link)	 ? LINK_AS_CONFIGURED
-					    : json_is_true(link) ? LINK_UP
-								 : LINK_DOWN);
-	api_respond_json(response, 200, api_device_json(device));
+	if (json_object_size(body) == 0)
+		api_respond_error(response, 400, "give link, or settings of the card's share, or both");
+	else if (carry_out(device, json_object_get(body, "link"), body, response))
+		api_respond_json(response, 200, api_device_json(device));
 	json_decref(body);
 }

@@ -22,7 +22,7 @@
 /* Guests and pools: leaves room for a disk's name and for the socket's path. */
 #define CONFIG_GUEST_MAX 63
 /* Keys of one section at most. */
-#define CONFIG_KEYS_MAX 24
+#define CONFIG_KEYS_MAX 32
 
 /* ---- messages ---- */
 

@@ -107,6 +107,8 @@ static const struct config_key pool_keys[] = {
 static const struct config_key group_keys[] = {
 	{ WEIGHT_KEY(OF_DISKS, config_group), .help = DISK_WEIGHT_HELP " Default: the sum of its guests'." },
 	DISK_SHARE_KEYS(OF_DISKS, config_group),
+	{ WEIGHT_KEY(OF_NICS, config_group), .help = NIC_WEIGHT_HELP " Default: the sum of its guests'." },
+	NIC_SHARE_KEYS(OF_NICS, config_group),
 };
 
 static const struct config_key guest_keys[] = {
@@ -137,6 +139,8 @@ static const struct config_key guest_keys[] = {
 	  .help = "Group whose share the guest's is a part of. Default: none, beside the groups." },
 	{ WEIGHT_KEY(OF_DISKS, config_guest), .help = DISK_WEIGHT_HELP " Default: the sum of its disks'." },
 	DISK_SHARE_KEYS(OF_DISKS, config_guest),
+	{ WEIGHT_KEY(OF_NICS, config_guest), .help = NIC_WEIGHT_HELP " Default: the sum of its cards'." },
+	NIC_SHARE_KEYS(OF_NICS, config_guest),
 };
 
 static const struct config_key disk_keys[] = {
@@ -233,7 +237,7 @@ const struct config_section config_section_group = {
 	.example = "[group gold]",
 	.object_bytes = sizeof(struct config_group),
 	KEYS(group_keys),
-	.help = "Guests that share a part of each physical disk's time.",
+	.help = "Guests that share a part of each physical device's time.",
 };
 
 const struct config_section config_section_guest = {

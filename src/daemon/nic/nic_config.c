@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/crc32c.h"
+#include "daemon/config/config_share_keys.h"
 #include "daemon/nic/nic_mirror.h"
 #include "daemon/nic/switch_config.h"
 #include "devices/nic/virtio_net.h"
@@ -219,6 +220,8 @@ static const struct config_key nic_keys[] = {
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_nic, device.connect),
 	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
+	{ WEIGHT_KEY(OF_NIC, config_nic), .initial = "100", .help = NIC_WEIGHT_HELP },
+	NIC_SHARE_KEYS(OF_NIC, config_nic),
 };
 
 static_assert(sizeof(nic_keys) / sizeof(nic_keys[0]) <= CONFIG_KEYS_MAX, "struct config_object has room");

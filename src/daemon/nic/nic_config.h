@@ -25,6 +25,7 @@ struct config_nic {
 	char *allowed_ips; /* NULL: any; "192.0.2.1, 2001:db8::/64" */
 	char *mirror;	   /* NULL: none */
 	uint64_t mirror_limit;
+	struct share_settings share;
 };
 
 /* The address of a card: as configured, or locally administered, always the same for one name. */

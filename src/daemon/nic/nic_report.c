@@ -4,6 +4,8 @@
 
 #include "daemon/nic/nic_device.h"
 #include "daemon/nic/port_report.h"
+#include "daemon/share/share_json.h"
+#include "daemon/share/shares.h"
 
 #define METRIC_PREFIX "viaduct_nic"
 #define LABELS_MAX    (2 * CONFIG_NAME_SIZE + 64)
@@ -28,9 +30,16 @@ void nic_describe(const struct device *device, json_t *object)
 void nic_status(const struct device *device, json_t *object)
 {
 	port_describe(nic_device_of(device)->port, object);
+	share_set_json(object, device->daemon, SHARE_OF_NIC, device->name);
 }
 
 /* ---- metrics ---- */
+
+static void format_labels(const struct device *device, char labels[LABELS_MAX])
+{
+	snprintf(labels, LABELS_MAX, "guest=\"%s\",nic=\"%s\",switch=\"%s\"", device->guest->name,
+		 device->short_name, nic_device_of(device)->switch_name);
+}
 
 static void print_row(struct daemon *daemon, FILE *out, unsigned row)
 {
@@ -39,9 +48,30 @@ static void print_row(struct daemon *daemon, FILE *out, unsigned row)
 		const struct nic_device *nic = nic_device_of(device);
 		char labels[LABELS_MAX];
 
-		snprintf(labels, sizeof(labels), "guest=\"%s\",nic=\"%s\",switch=\"%s\"", device->guest->name,
-			 device->short_name, nic->switch_name);
+		format_labels(device, labels);
 		port_metric_sample(out, METRIC_PREFIX, row, labels, nic->port);
+	}
+}
+
+static void print_shares(struct daemon *daemon, FILE *out)
+{
+	struct share_id id = { SHARE_OF_NIC, SHARE_NICS, NULL };
+	struct share_metric metric;
+
+	for (unsigned i = 0; i < SHARE_KEYS; i++) {
+		if (!share_metric_head(out, id, i, &metric))
+			continue;
+		device_for_each(daemon, &nic_device_kind, device)
+		{
+			struct share_settings share;
+			char labels[LABELS_MAX];
+
+			id.name = device->name;
+			share = share_effective(daemon, id, NULL);
+			format_labels(device, labels);
+			fprintf(out, "%s{%s} %.12g\n", metric.name, labels,
+				(double)share.value[i] * metric.unit);
+		}
 	}
 }
 
@@ -51,4 +81,5 @@ void nics_print_metrics(struct daemon *daemon, FILE *out)
 		return;
 	for (unsigned row = 0; port_metric_head(out, METRIC_PREFIX, row); row++)
 		print_row(daemon, out, row);
+	print_shares(daemon, out);
 }

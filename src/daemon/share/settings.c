@@ -11,7 +11,7 @@
 
 static const char head[] =
 	"# Made at run time by viaductd; overrides its configuration. Change it with `viaduct disk set`,\n"
-	"# `viaduct guest set` and `viaduct group set`; `KEY=default` takes a line out.\n";
+	"# `viaduct nic set`, `viaduct guest set` and `viaduct group set`; `KEY=default` takes a line out.\n";
 
 const char *share_kind_text(enum share_kind kind)
 {
@@ -53,6 +53,15 @@ void settings_free(struct setting *list)
 
 /* ---- reading ---- */
 
+static bool has_shares(const struct config_section *section)
+{
+	bool any = false;
+
+	for (unsigned resource = 0; resource < SHARE_RESOURCES; resource++)
+		any = any || config_has_share(section, resource);
+	return any;
+}
+
 /* Other keys and other sections have no business here. */
 static void complain_foreign(const struct config_object *object, struct config_messages *messages)
 {
@@ -63,6 +72,19 @@ static void complain_foreign(const struct config_object *object, struct config_m
 			config_message(messages, object->key_file[i], object->key_line[i],
 				       "%s cannot be set at run time; set it in the configuration",
 				       key->name);
+	}
+}
+
+/* [daemon] is always there. */
+static void complain_sections(const struct config *config, struct config_messages *messages)
+{
+	complain_foreign(config_list(config, &config_section_daemon), messages);
+	for (unsigned i = 1; config_sections[i]; i++) {
+		const struct config_object *object = has_shares(config_sections[i]) ? NULL : config->lists[i];
+
+		for (; object; object = object->next)
+			config_message(messages, object->file, object->line,
+				       "a %s cannot be set at run time", config_sections[i]->name);
 	}
 }
 
@@ -89,9 +111,7 @@ static struct setting *from_config(const struct config *config, struct config_me
 {
 	struct setting *list = NULL, **end = &list;
 
-	complain_foreign(config_list(config, &config_section_daemon), messages);
-	for (const struct config_object *pool = config_pools(config); pool; pool = pool->next)
-		config_message(messages, pool->file, pool->line, "a pool cannot be set at run time");
+	complain_sections(config, messages);
 	for (unsigned kind = 0; kind < SHARE_KINDS; kind++) {
 		const struct config_section *section = share_section(kind);
 		const struct config_object *object = section ? config_list(config, section) : NULL;

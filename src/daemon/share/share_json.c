@@ -75,13 +75,20 @@ static const struct {
 	double unit;
 	const char *help[SHARE_RESOURCES];
 } metrics[SHARE_KEYS] = {
-	[SHARE_WEIGHT] = { "", 1, { "Weight of its share of the physical disk's time." } },
+	[SHARE_WEIGHT] = { "", 1,
+		{ "Weight of its share of the physical disk's time.",
+		  "Weight of its share of the uplink's time and of the workers'." } },
 	[SHARE_MIN_IOPS] = { "", 1, { "Requests a second reserved." } },
-	[SHARE_MAX_IOPS] = { "", 1, { "Requests a second allowed; 0: no limit." } },
-	[SHARE_MIN_BANDWIDTH] = { "_bytes", 1, { "Bytes a second reserved." } },
-	[SHARE_MAX_BANDWIDTH] = { "_bytes", 1, { "Bytes a second allowed; 0: no limit." } },
-	[SHARE_BURST] = { "_seconds", 1e-3, { "So much of the limits may be saved up." } },
-	[SHARE_LATENCY_TARGET] = { "_seconds", 1e-6, { "Wished time inside the physical disk; 0: none." } },
+	[SHARE_MAX_IOPS] = { "", 1,
+		{ "Requests a second allowed; 0: no limit.", "Frames a second allowed; 0: no limit." } },
+	[SHARE_MIN_BANDWIDTH] = { "_bytes", 1,
+		{ "Bytes a second reserved.", "Bytes a second to the uplink reserved." } },
+	[SHARE_MAX_BANDWIDTH] = { "_bytes", 1,
+		{ "Bytes a second allowed; 0: no limit.", "Bytes a second allowed; 0: no limit." } },
+	[SHARE_BURST] = { "_seconds", 1e-3,
+		{ "So much of the limits may be saved up.", "So much of the limits may be saved up." } },
+	[SHARE_LATENCY_TARGET] = { "_seconds", 1e-6,
+		{ "Wished time inside the physical disk; 0: none." } },
 };
 
 bool share_metric_head(FILE *out, struct share_id id, enum share_key setting,

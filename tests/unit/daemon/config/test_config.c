@@ -63,7 +63,8 @@ static const struct mistake syntax_mistakes[] = {
 	{ GOOD_GUEST "colour = red\n",
 	  "t.conf:2: unknown key 'colour' in [guest alice]; known keys: socket_owner, "
 	  "socket_group, socket_mode, memory, group, disk_weight, disk_min_iops, "
-	  "disk_max_iops, disk_min_bandwidth, disk_max_bandwidth, disk_burst" },
+	  "disk_max_iops, disk_min_bandwidth, disk_max_bandwidth, disk_burst, nic_weight, "
+	  "nic_min_bandwidth, nic_max_bandwidth, nic_max_pps, nic_burst" },
 	{ "workers = 2\n",
 	  "t.conf:1: 'workers' stands before the first section; start with one, for example [daemon]" },
 	{ "[daemon\n", "t.conf:1: ']' is missing at the end of the section's name" },

@@ -15,6 +15,7 @@
 #define POOL  "[pool main]\npath = /p\nsize = 8G\n"
 #define GUEST "[guest alice]\n"
 #define DISK  "[disk alice/root]\npool = main\nsize = 4G\n"
+#define NIC   "[switch lan]\n[nic alice/eth0]\nswitch = lan\n"
 
 static struct config *parse(const char *text, struct config_messages *messages)
 {
@@ -47,7 +48,8 @@ static const struct {
 	{ GUEST "latency_target = 500\n",
 	  "t.conf:2: unknown key 'latency_target' in [guest alice]; known keys: socket_owner, "
 	  "socket_group, socket_mode, memory, group, disk_weight, disk_min_iops, disk_max_iops, "
-	  "disk_min_bandwidth, disk_max_bandwidth, disk_burst" },
+	  "disk_min_bandwidth, disk_max_bandwidth, disk_burst, nic_weight, nic_min_bandwidth, "
+	  "nic_max_bandwidth, nic_max_pps, nic_burst" },
 	{ GUEST "disk_wieght = 5\n",
 	  "t.conf:2: unknown key 'disk_wieght' in [guest alice]; did you mean 'disk_weight'?" },
 	{ GUEST "disk_min_iops = 500\ndisk_max_iops = 100\n",
@@ -69,6 +71,19 @@ static const struct {
 	  "lets through; "
 	  "lower it, or raise "
 	  "the limit" },
+	{ GUEST NIC "max_iops = 5\n",
+	  "t.conf:5: unknown key 'max_iops' in [nic alice/eth0]; did you mean 'max_pps'?" },
+	{ GUEST NIC "weight = 0\n",
+	  "t.conf:5: weight = 0 is out of range: give a number from 1 to 10000" },
+	{ GUEST NIC "max_bandwidth = 1M\nmin_bandwidth = 2M\n",
+	  "t.conf:5: max_bandwidth of [nic alice/eth0] is below its min_bandwidth; raise the limit to at "
+	  "least the reservation, or take one of them out" },
+	{ GUEST "nic_max_bandwidth = 1M\ndisk_max_bandwidth = 4M\n" NIC "min_bandwidth = 2M\n",
+	  "t.conf:7: min_bandwidth of [nic alice/eth0] is more than nic_max_bandwidth of [guest alice] lets "
+	  "through; lower it, or raise the limit" },
+	{ "[group gold]\nnic_max_bandwidth = 1M\n" GUEST "group = gold\nnic_min_bandwidth = 2M\n",
+	  "t.conf:5: nic_min_bandwidth of [guest alice] is more than nic_max_bandwidth of [group gold] lets "
+	  "through; lower it, or raise the limit" },
 	{ GUEST "group = gold\n",
 	  "t.conf:2: the group 'gold' of [guest alice] is not declared; add a section [group gold]" },
 	{ "[group gold]\n" GUEST "group = glod\n",
@@ -147,6 +162,36 @@ static void test_good(void **state)
 	config_destroy(config);
 }
 
+/* An object's shares of disks and of cards are two. */
+static void test_two_resources(void **state)
+{
+	static const char text[] = GUEST "nic_max_pps = 9\ndisk_max_iops = 7\nnic_burst = 50\n" NIC
+					 "weight = 300\nmin_bandwidth = 1M\nmax_pps = 5000\n";
+	struct config_messages messages = { .count = 0 };
+	struct config *config = parse(text, &messages);
+	const struct config_object *guest = config_guests(config),
+				   *nic = config_list(config, config_section_find("nic"));
+	struct share_settings disks, nics, card;
+	const char *file;
+
+	assert_int_equal(messages.count, 0);
+	disks = config_share_of(guest->section, SHARE_DISKS, guest);
+	nics = config_share_of(guest->section, SHARE_NICS, guest);
+	card = config_share_of(nic->section, SHARE_NICS, nic);
+	assert_int_equal(disks.value[SHARE_MAX_IOPS], 7);
+	assert_int_equal(disks.value[SHARE_BURST], SHARE_BURST_MS_DEFAULT);
+	assert_int_equal(nics.value[SHARE_MAX_IOPS], 9);
+	assert_int_equal(nics.value[SHARE_BURST], 50);
+	assert_int_equal(nics.value[SHARE_WEIGHT], 0);		/* what its cards weigh */
+	assert_int_equal(card.value[SHARE_WEIGHT], 300);
+	assert_int_equal(card.value[SHARE_MIN_BANDWIDTH], 1 << 20);
+	assert_int_equal(card.value[SHARE_MAX_IOPS], 5000);
+	assert_int_equal(config_share_line(guest, SHARE_NICS, SHARE_MAX_IOPS, &file), 2);
+	assert_int_equal(config_share_line(guest, SHARE_DISKS, SHARE_MAX_IOPS, &file), 3);
+	assert_int_equal(config_share_line(nic, SHARE_DISKS, SHARE_WEIGHT, &file), 0);
+	config_destroy(config);
+}
+
 /* The names that groups and guests had at first are read, with a warning each. */
 static void test_old_names(void **state)
 {
@@ -174,9 +219,13 @@ static void test_old_names(void **state)
 	config_destroy(config);
 }
 
-/* Every setting is a key of [disk], and all but the latency target of the others. */
+/*
+ * Every setting is a key of [disk], and all but the latency target of the others; cards have no reservation
+ * of requests either.
+ */
 static void test_every_section_has_the_keys(void **state)
 {
+	static const char *const cards[] = { "nic", "guest", "group" };
 	const struct share_settings defaults =
 		config_share_of(config_section_find("disk"), SHARE_DISKS, NULL);
 
@@ -187,6 +236,11 @@ static void test_every_section_has_the_keys(void **state)
 		assert_true((config_share_key(config_section_find("group"), SHARE_DISKS, i) != NULL) ==
 			    (i != SHARE_LATENCY_TARGET));
 		assert_null(config_share_key(config_section_find("pool"), SHARE_DISKS, i));
+		assert_null(config_share_key(config_section_find("disk"), SHARE_NICS, i));
+		assert_null(config_share_key(config_section_find("nic"), SHARE_DISKS, i));
+		for (unsigned j = 0; j < sizeof(cards) / sizeof(cards[0]); j++)
+			assert_int_equal(!config_share_key(config_section_find(cards[j]), SHARE_NICS, i),
+					 i == SHARE_LATENCY_TARGET || i == SHARE_MIN_IOPS);
 	}
 	assert_int_equal(defaults.value[SHARE_WEIGHT], SCHEDULER_WEIGHT_DEFAULT);
 	assert_int_equal(defaults.value[SHARE_BURST], SHARE_BURST_MS_DEFAULT);
@@ -197,7 +251,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mistakes), cmocka_unit_test(test_good),
-		cmocka_unit_test(test_old_names),
+		cmocka_unit_test(test_two_resources), cmocka_unit_test(test_old_names),
 		cmocka_unit_test(test_every_section_has_the_keys),
 	};
 

@@ -28,21 +28,27 @@ static struct setting *add(struct setting **list, enum share_kind kind, const ch
 	return setting;
 }
 
-static void give(struct setting *setting, enum share_key key, uint64_t value)
+static void give(struct setting *setting, enum share_resource resource, enum share_key key, uint64_t value)
 {
-	setting->part[SHARE_DISKS].given[key] = true;
-	setting->part[SHARE_DISKS].share.value[key] = value;
+	setting->part[resource].given[key] = true;
+	setting->part[resource].share.value[key] = value;
 }
 
 static struct setting *sample(void)
 {
 	struct setting *list = NULL, *setting = add(&list, SHARE_OF_DISK, "alice/root");
 
-	give(setting, SHARE_WEIGHT, 300);
-	give(setting, SHARE_MAX_BANDWIDTH, 1500000);	/* no whole KiB */
-	give(setting, SHARE_LATENCY_TARGET, 0);
-	give(add(&list, SHARE_OF_GUEST, "alice"), SHARE_MIN_BANDWIDTH, 10 << 20);
-	give(add(&list, SHARE_OF_GROUP, "alice"), SHARE_BURST, 60000);
+	give(setting, SHARE_DISKS, SHARE_WEIGHT, 300);
+	give(setting, SHARE_DISKS, SHARE_MAX_BANDWIDTH, 1500000);	/* no whole KiB */
+	give(setting, SHARE_DISKS, SHARE_LATENCY_TARGET, 0);
+	setting = add(&list, SHARE_OF_GUEST, "alice");
+	give(setting, SHARE_NICS, SHARE_MIN_BANDWIDTH, 20 << 20);
+	give(setting, SHARE_DISKS, SHARE_MIN_BANDWIDTH, 10 << 20);
+	give(add(&list, SHARE_OF_GUEST, "bob"), SHARE_NICS, SHARE_MAX_IOPS, 0);
+	give(add(&list, SHARE_OF_GROUP, "alice"), SHARE_DISKS, SHARE_BURST, 60000);
+	setting = add(&list, SHARE_OF_NIC, "alice/root");
+	give(setting, SHARE_NICS, SHARE_MAX_IOPS, 5000);
+	give(setting, SHARE_NICS, SHARE_WEIGHT, 1);
 	return list;
 }
 
@@ -88,6 +94,43 @@ static void test_written_is_read(void **state)
 	settings_free(list);
 }
 
+/* A section for each object, with the keys of both resources. */
+static void test_one_section_each(void **state)
+{
+	struct setting *list = NULL, *setting = add(&list, SHARE_OF_GUEST, "alice");
+	char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	assert_non_null(out);
+	give(setting, SHARE_NICS, SHARE_MAX_IOPS, 5000);
+	give(setting, SHARE_DISKS, SHARE_WEIGHT, 7);
+	settings_print(list, out);
+	assert_int_equal(fclose(out), 0);
+	assert_non_null(strstr(text, "\n[guest alice]\ndisk_weight = 7\nnic_max_pps = 5000\n"));
+	settings_free(list);
+	free(text);
+}
+
+/* As it was written before cards had shares, and before the keys of groups and guests named the resource. */
+static void test_old_files_are_read(void **state)
+{
+	static const char text[] = "[group gold]\nweight = 400\n[guest alice]\ndisk_min_iops = 5\n";
+	struct config_messages messages = { .count = 0 };
+	struct setting *list = settings_parse("s", text, strlen(text), &messages);
+	const struct setting *group = settings_find(list, SHARE_OF_GROUP, "gold"),
+			     *guest = settings_find(list, SHARE_OF_GUEST, "alice");
+
+	assert_int_equal(messages.count, 0);
+	assert_non_null(group);
+	assert_non_null(guest);
+	assert_int_equal(group->part[SHARE_DISKS].share.value[SHARE_WEIGHT], 400);
+	assert_true(guest->part[SHARE_DISKS].given[SHARE_MIN_IOPS]);
+	assert_true(setting_has_part(guest, SHARE_DISKS));
+	assert_false(setting_has_part(guest, SHARE_NICS));
+	settings_free(list);
+}
+
 static const struct {
 	const char *text, *message;
 } damages[] = {
@@ -100,6 +143,9 @@ static const struct {
 	  "s:2: group cannot be set at run time; set it in the configuration" },
 	{ "[daemon]\nworkers = 2\n", "s:2: workers cannot be set at run time; set it in the configuration" },
 	{ "[pool main]\n", "s:1: a pool cannot be set at run time" },
+	{ "[switch lan]\n", "s:1: a switch cannot be set at run time" },
+	{ "[nic alice/eth0]\nmax_pps = 1\nvlan = 5\n",
+	  "s:3: vlan cannot be set at run time; set it in the configuration" },
 	{ "\x7f"
 	  "ELF\n",
 	  "s:1: expected '[section name]' or 'key = value'" },
@@ -178,6 +224,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_written_is_read, make_directory, remove_directory),
+		cmocka_unit_test(test_one_section_each),
+		cmocka_unit_test(test_old_files_are_read),
 		cmocka_unit_test(test_damage_is_told),
 		cmocka_unit_test_setup_teardown(test_damaged_file_is_kept, make_directory, remove_directory),
 		cmocka_unit_test_setup_teardown(test_failed_write, make_directory, remove_directory),
