@@ -72,6 +72,7 @@ struct host_nic {
 	unsigned channels;		      /* at most so many at a time */
 	uint8_t address[FRAME_ADDRESS_BYTES]; /* its own; all zero: it has none */
 	struct frame_abilities sends;	      /* what send() takes */
+	uint64_t bandwidth;		      /* bytes a second, when it was opened; 0: unknown */
 	bool up;			      /* atomic: there is a link */
 	struct host_nic_counters counters;
 };

@@ -2,8 +2,10 @@
 #include "host/nic_interface.h"
 
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <net/if_arp.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -107,6 +109,16 @@ int nic_interface_mtu(const struct nic_interface *nic)
 	if (error)
 		return error;
 	return ifreq.ifr_mtu < UINT16_MAX ? ifreq.ifr_mtu : UINT16_MAX;
+}
+
+uint64_t nic_interface_bandwidth(const struct nic_interface *nic)
+{
+	/* The settings that every driver tells; those that came later say no more of the speed. */
+	struct ethtool_cmd settings = { .cmd = ETHTOOL_GSET };
+	struct ifreq ifreq = { .ifr_data = (void *)&settings };
+	uint32_t megabits = ask(nic, SIOCETHTOOL, &ifreq) == 0 ? ethtool_cmd_speed(&settings) : 0;
+
+	return megabits == (uint32_t)SPEED_UNKNOWN ? 0 : megabits * 125000ull;
 }
 
 int nic_interface_address(const struct nic_interface *nic, uint8_t address[FRAME_ADDRESS_BYTES])

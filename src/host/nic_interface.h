@@ -122,6 +122,8 @@ int nic_interface_set_name(struct nic_interface *nic, const char *name);
 int nic_interface_index(const struct nic_interface *nic);
 int nic_interface_link(const struct nic_interface *nic); /* 1: is up and has a link, 0: not */
 int nic_interface_mtu(const struct nic_interface *nic);	 /* cut at 65535 */
+/* Bytes a second, as the interface says that it has; 0: it does not say. */
+uint64_t nic_interface_bandwidth(const struct nic_interface *nic);
 int nic_interface_address(const struct nic_interface *nic, uint8_t address[FRAME_ADDRESS_BYTES]);
 int nic_interface_set_mtu(const struct nic_interface *nic, unsigned mtu);
 int nic_interface_set_address(const struct nic_interface *nic, const uint8_t address[FRAME_ADDRESS_BYTES]);

@@ -236,6 +236,7 @@ static int packet_describe(struct nic_packet *packet)
 		.uso = packet->segments_udp,
 		.mtu = (uint16_t)mtu,
 	};
+	nic->bandwidth = nic_interface_bandwidth(interface);
 	nic->up = nic_interface_link(interface) > 0;
 	log_subject_name(&interface->subject, "packet %s", interface->name);
 	return 0;

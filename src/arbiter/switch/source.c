@@ -111,6 +111,10 @@ unsigned port_send(struct port_source *source, const struct frame *frames, unsig
 
 	assert(count <= PORT_BATCH);
 	pthread_rwlock_rdlock(&vswitch->lock);
+	if (vswitch->still && share->gate) {
+		source_share_pause(share);
+		count = 0;
+	}
 	while (done < count) {
 		struct frame_need need;
 		unsigned group = judge_group(source, frames + done, count - done, &need);

@@ -9,6 +9,8 @@
 
 /* A limit that is lifted lets through what it held back this soon. */
 #define RETRY_NS (10 * NS_PER_MS)
+/* How soon a source asks again while the switch stands still. */
+#define PAUSE_NS NS_PER_MS
 /* A guest that does not take its turn, because it stops its queue, keeps others waiting this long. */
 #define UNUSED_NS (200 * NS_PER_US)
 
@@ -28,7 +30,7 @@ static void add_paid(struct source_share *share)
 
 static void resume(struct source_share *share)
 {
-	share->waiting = false;
+	share->waits = SOURCE_WAITS_NOT;
 	if (!share->asking)
 		share->sender->resume(share->sender);
 }
@@ -59,16 +61,6 @@ static void entered(struct gate_pass *pass)
 	resume(share);
 }
 
-static void timer_expired(struct loop_timer *timer)
-{
-	struct source_share *share = container_of(timer, struct source_share, timer);
-
-	if (share->waiting)
-		resume(share);
-	else
-		leave(share);
-}
-
 /* ---- paying ---- */
 
 /* Returns false when it has to wait. */
@@ -82,43 +74,69 @@ static bool ask_gate(struct source_share *share)
 	share->pass.waiting.cost_ns = uplink_cost_ns(&share->price, share->asked.uplink_bytes);
 	share->pass.waiting.bytes = share->asked.bytes;
 	share->pass.waiting.more = (uint32_t)minus(share->asked.frames, 1);
-	share->waiting = share->asking = true;
+	share->waits = SOURCE_WAITS_GATE;
+	share->asking = true;
 	if (gate_enter(share->gate, &share->pass)) {
-		share->waiting = false;
+		share->waits = SOURCE_WAITS_NOT;
 		share->inside = true;
 		add_paid(share);
 	}
 	share->asking = false;
-	return !share->waiting;
+	return share->waits == SOURCE_WAITS_NOT;
 }
 
-/* A limit holds the source for so long: frames to other guests wait for limits, and for nothing else. */
-static void hold(struct source_share *share, uint64_t wait_ns)
+/*
+ * Frames to other guests wait for limits, and for nothing else. Returns false when one holds the source; the
+ * timer asks again.
+ */
+static bool ask_limits(struct source_share *share)
 {
-	uint64_t now_ns = loop_now_ns(share->loop);
+	uint64_t wait_ns = gate_take_limits(share->gate, share->asked.frames, share->asked.bytes);
 
-	if (share->held_since_ns == 0)
-		share->held_since_ns = now_ns;
-	share->waiting = true;
-	loop_timer_start(share->loop, &share->timer, now_ns + (wait_ns < RETRY_NS ? wait_ns : RETRY_NS));
+	if (wait_ns == 0) {
+		add_paid(share);
+		return true;
+	}
+	loop_timer_start(share->loop, &share->timer,
+			 loop_now_ns(share->loop) + (wait_ns < RETRY_NS ? wait_ns : RETRY_NS));
+	return false;
 }
 
-static void count_held(struct source_share *share)
+static void hold(struct source_share *share)
+{
+	leave(share);
+	share->waits = SOURCE_WAITS_LIMIT;
+	share->held_since_ns = loop_now_ns(share->loop);
+	counter_add(&share->counters.waiting, 1);
+}
+
+static void let_go(struct source_share *share)
 {
 	uint64_t held_ns = loop_now_ns(share->loop) - share->held_since_ns;
 
-	if (share->held_since_ns == 0)
-		return;
+	counter_add(&share->counters.waiting, (uint64_t)-1);
 	counter_add(&share->counters.throttled_ns, held_ns);
 	histogram_add(&share->counters.wait, held_ns);
-	share->held_since_ns = 0;
+}
+
+static void timer_expired(struct loop_timer *timer)
+{
+	struct source_share *share = container_of(timer, struct source_share, timer);
+
+	if (share->waits == SOURCE_WAITS_LIMIT) {
+		if (!ask_limits(share))
+			return;
+		let_go(share);
+	}
+	if (share->waits == SOURCE_WAITS_NOT)
+		leave(share);
+	else
+		resume(share);
 }
 
 bool source_share_pay(struct source_share *share, const struct frame_need *need)
 {
-	uint64_t wait_ns;
-
-	if (share->waiting)
+	if (share->waits != SOURCE_WAITS_NOT)
 		return false;
 	share->asked = (struct frame_need){
 		.frames = minus(need->frames, share->paid.frames),
@@ -129,14 +147,19 @@ bool source_share_pay(struct source_share *share, const struct frame_need *need)
 		return true;
 	if (share->asked.uplink_bytes > 0)
 		return ask_gate(share);
-	wait_ns = gate_take_limits(share->gate, share->asked.frames, share->asked.bytes);
-	if (wait_ns > 0) {
-		hold(share, wait_ns);
-		return false;
-	}
-	count_held(share);
-	add_paid(share);
-	return true;
+	if (ask_limits(share))
+		return true;
+	hold(share);
+	return false;
+}
+
+void source_share_pause(struct source_share *share)
+{
+	if (share->waits != SOURCE_WAITS_NOT)
+		return;
+	leave(share);
+	share->waits = SOURCE_WAITS_PAUSE;
+	loop_timer_start(share->loop, &share->timer, loop_now_ns(share->loop) + PAUSE_NS);
 }
 
 void source_share_sent(struct source_share *share)
@@ -167,7 +190,9 @@ void source_share_close(struct source_share *share)
 	loop_timer_stop(share->loop, &share->timer);
 	loop_defer_cancel(share->loop, &share->task);
 	leave(share);
-	if (share->waiting && counter_read(&share->counters.waiting) > 0)
+	if (share->waits == SOURCE_WAITS_LIMIT)
+		let_go(share);
+	else if (share->waits == SOURCE_WAITS_GATE)
 		gate_cancel(&share->pass);
 	gate_port_close(share->gate);
 	share->gate = NULL;

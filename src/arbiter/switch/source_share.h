@@ -22,6 +22,14 @@ struct frame_need {
 	uint64_t uplink_bytes;	/* those of them that go to the uplink */
 };
 
+/* What a source waits for before it asks again. */
+enum source_wait {
+	SOURCE_WAITS_NOT,
+	SOURCE_WAITS_GATE,
+	SOURCE_WAITS_LIMIT, /* alone; the timer looks again */
+	SOURCE_WAITS_PAUSE, /* the switch stands still; the timer lets it ask again */
+};
+
 struct source_share {
 	struct gate_port *gate; /* NULL: there is no share, and nothing to pay */
 	struct loop *loop;
@@ -31,12 +39,12 @@ struct source_share {
 	struct gate_pass pass;
 	bool inside;	       /* of the gate */
 	struct loop_task task; /* at the end of the worker's turn: leaves the gate */
-	/* Until a limit lets something through, or until a turn that is not taken is over */
+	/* For a limit, for a pause, or until a turn that is not taken is over */
 	struct loop_timer timer;
 	struct frame_need paid, asked;
-	uint64_t held_since_ns; /* by a limit alone; 0: not held */
-	bool waiting;		/* for the gate or for the timer */
-	bool asking;		/* right now: the sender need not be called */
+	uint64_t held_since_ns; /* by a limit alone */
+	enum source_wait waits;
+	bool asking; /* right now: the sender need not be called */
 };
 
 /* `node`: of the uplink's gate. Returns 0 or -ENOMEM. */
@@ -50,6 +58,8 @@ void source_share_close(struct source_share *share);
  * sender is called when it is worth asking again.
  */
 bool source_share_pay(struct source_share *share, const struct frame_need *need);
+/* Nothing may be sent for the moment. */
+void source_share_pause(struct source_share *share);
 /* What was paid for is sent, or is not there any more. The source is about to ask again, or its turn ends. */
 void source_share_sent(struct source_share *share);
 

@@ -65,6 +65,13 @@ struct uplink_meter *vswitch_meter(const struct vswitch *vswitch)
 	return vswitch->meter;
 }
 
+void vswitch_stand_still(struct vswitch *vswitch, bool still)
+{
+	pthread_rwlock_wrlock(&vswitch->lock);
+	vswitch->still = still;
+	pthread_rwlock_unlock(&vswitch->lock);
+}
+
 static void forgotten(struct port *port)
 {
 	assert(port->learned > 0);

@@ -129,6 +129,12 @@ struct vswitch_address {
 void vswitch_each_address(struct vswitch *vswitch,
 			  void (*each)(void *context, const struct vswitch_address *address), void *context);
 
+/*
+ * Stands still: from the return on, no card with a share sends anything, and guests' frames stay in their
+ * rings until `still` is false.
+ */
+void vswitch_stand_still(struct vswitch *vswitch, bool still);
+
 /* Forgets what is too old. Called now and then. */
 void vswitch_age(struct vswitch *vswitch, uint64_t now_ns);
 

@@ -43,6 +43,7 @@ struct vswitch {
 	struct port *uplink; /* one of them, or NULL */
 	struct mac_table table;
 	unsigned promiscuous; /* ports that get every frame */
+	bool still;	      /* cards with shares send nothing */
 	struct uplink_meter *meter;
 };
 

@@ -38,6 +38,11 @@ struct device_kind {
 	void (*open_devices)(struct daemon *daemon);
 	/* End: no device of the kind is left. */
 	void (*close_resources)(struct daemon *daemon);
+	/*
+	 * Takeover: endpoints are about to stand still, one after the other. What passes from one guest to
+	 * another, or comes from the world, waits from now on, until `still` is false or a successor serves.
+	 */
+	void (*stand_still)(struct daemon *daemon, bool still);
 	/* Takeover: all endpoints stand still. Lets go of what a successor opens; reclaim: takes it back. */
 	void (*release)(struct daemon *daemon);
 	void (*reclaim)(struct daemon *daemon);

@@ -44,6 +44,13 @@ struct takeover {
 	struct loop_timer timer;
 };
 
+static void stand_still(struct daemon *daemon, bool still)
+{
+	for (unsigned i = 0; device_kinds[i]; i++)
+		if (device_kinds[i]->stand_still)
+			device_kinds[i]->stand_still(daemon, still);
+}
+
 /* ---- going on by ourselves ---- */
 
 static void drop_peer(struct takeover *takeover)
@@ -67,6 +74,7 @@ static void go_on(struct takeover *takeover, const char *why)
 				device_kinds[i]->reclaim(daemon);
 		takeover->released = false;
 	}
+	stand_still(daemon, false);
 	shares_drain(daemon, false);
 	daemon->suspended = false;
 	takeover->state = TAKEOVER_IDLE;
@@ -172,6 +180,7 @@ static void begin(struct takeover *takeover)
 	takeover->suspend_ns = clock_now_ns();
 	takeover->draining = 1;	/* not before all were asked */
 	daemon->suspended = true;
+	stand_still(daemon, true);
 	for (struct device *device = daemon->devices; device; device = device->next) {
 		if (!device->endpoint || device->suspending)
 			continue;

@@ -11,6 +11,7 @@
 #include "daemon/device/report.h"
 #include "daemon/nic/nic_mirror.h"
 #include "daemon/nic/switch.h"
+#include "daemon/share/shares.h"
 #include "devices/nic/virtio_net.h"
 #include "devices/nic/virtio_net_format.h"
 #include "interfaces/vhost_user/vhost_user.h"
@@ -73,6 +74,13 @@ static int plug_in(struct nic_device *nic)
 		return error_set(&nic->base.error, code, "cannot be plugged into the switch %s: %s",
 				 nic->switch_name,
 				 code == -EEXIST ? "another card there has its address" : strerror(-code));
+	nic->share = share_open(nic->base.daemon, &plugged->gate, nic->base.name);
+	if (!nic->share) {
+		port_destroy(nic->port);
+		nic->port = NULL;
+		return error_set(&nic->base.error, -ENOMEM, "out of memory");
+	}
+	port_set_share(nic->port, nic->share->node);
 	nic->plugged = plugged;
 	nic->base.first_worker = plugged->first_worker;
 	plugged->cards++;
@@ -117,6 +125,8 @@ static void close_nic(struct device *device)
 	nic_mirror_stop(nic);
 	port_destroy(nic->port);
 	nic->port = NULL;
+	share_close(nic->share);
+	nic->share = NULL;
 	if (nic->plugged)
 		nic->plugged->cards--;
 	nic->plugged = NULL;
@@ -217,8 +227,7 @@ const struct device_kind nic_device_kind = {
 	.open_resources = open_resources,
 	.open_devices = open_nics,
 	.close_resources = close_resources,
-	.release = switches_release,
-	.reclaim = switches_reclaim,
+	.stand_still = switches_stand_still,
 	.hand_over = switches_hand_over,
 	.reload = reload,
 	.needs_internet = switches_need_internet,

@@ -20,6 +20,7 @@
 
 struct daemon_switch;
 struct nic_mirror;
+struct share_node;
 struct virtio_net;
 
 extern const struct device_kind nic_device_kind;
@@ -28,6 +29,7 @@ struct nic_device {
 	struct device base;
 	struct daemon_switch *plugged; /* NULL: not served */
 	struct port *port;
+	struct share_node *share;
 	struct virtio_net *model;
 	struct nic_mirror *mirror; /* NULL: none */
 	/* As configured */

@@ -2,6 +2,8 @@
 /* What is told of network cards, as JSON and as metrics. */
 #include <stdio.h>
 
+#include "arbiter/share/gate.h"
+#include "daemon/base/metrics.h"
 #include "daemon/nic/nic_device.h"
 #include "daemon/nic/port_report.h"
 #include "daemon/share/share_json.h"
@@ -29,7 +31,13 @@ void nic_describe(const struct device *device, json_t *object)
 
 void nic_status(const struct device *device, json_t *object)
 {
-	port_describe(nic_device_of(device)->port, object);
+	const struct port *port = nic_device_of(device)->port;
+	struct gate_counters time = { .device_ns = { 0 } };
+
+	port_describe(port, object);
+	if (port)
+		port_time(port, &time);
+	json_object_set_new(object, "time", share_time_json(&time, device_status(device).cpu_ns));
 	share_set_json(object, device->daemon, SHARE_OF_NIC, device->name);
 }
 
@@ -50,6 +58,42 @@ static void print_row(struct daemon *daemon, FILE *out, unsigned row)
 
 		format_labels(device, labels);
 		port_metric_sample(out, METRIC_PREFIX, row, labels, nic->port);
+	}
+}
+
+/* Of a card's time: in seconds, or of frames that wait. */
+static const struct time_row {
+	const char *name, *type, *help;
+	size_t offset; /* of the counter in struct gate_counters */
+	bool ns;
+} time_rows[] = {
+	{ "uplink_seconds_total", "counter", "Time of the uplink that its frames took.",
+	  offsetof(struct gate_counters, device_ns), true },
+	{ "throttled_seconds_total", "counter", "Waits for limits, added up.",
+	  offsetof(struct gate_counters, throttled_ns), true },
+	{ "contended_seconds_total", "counter", "Waits for other cards' frames, added up.",
+	  offsetof(struct gate_counters, contended_ns), true },
+	{ "waiting", "gauge", "Queues that wait for their turn at the uplink.",
+	  offsetof(struct gate_counters, waiting), false },
+};
+
+static void print_time_row(struct daemon *daemon, FILE *out, const struct time_row *row)
+{
+	char name[LABELS_MAX], labels[LABELS_MAX];
+
+	snprintf(name, sizeof(name), METRIC_PREFIX "_%s", row->name);
+	metrics_head(out, name, row->type, row->help);
+	device_for_each(daemon, &nic_device_kind, device)
+	{
+		const struct port *port = nic_device_of(device)->port;
+		struct gate_counters time = { .device_ns = { 0 } };
+
+		if (port)
+			port_time(port, &time);
+		format_labels(device, labels);
+		metrics_sample(out, name, labels,
+			       counter_read((const struct counter *)((const char *)&time + row->offset)),
+			       row->ns);
 	}
 }
 
@@ -81,5 +125,7 @@ void nics_print_metrics(struct daemon *daemon, FILE *out)
 		return;
 	for (unsigned row = 0; port_metric_head(out, METRIC_PREFIX, row); row++)
 		print_row(daemon, out, row);
+	for (unsigned i = 0; i < sizeof(time_rows) / sizeof(time_rows[0]); i++)
+		print_time_row(daemon, out, &time_rows[i]);
 	print_shares(daemon, out);
 }

@@ -5,6 +5,7 @@
  *
  *   switch_config.c    the section [switch]
  *   switch_life.c      switches come and go: start, reload, takeover, end
+ *   switch_gate.c      the uplink's time, of which cards have shares
  *   uplink.c           the physical card of a switch
  *   forwards.c         connections to the host that lead to a guest
  *   switch_report.c    what is told of switches: status, metrics
@@ -21,6 +22,7 @@
 #include "core/loop.h"
 #include "daemon/base/daemon.h"
 #include "daemon/nic/switch_config.h"
+#include "daemon/share/shares.h"
 
 struct change_report;
 struct handover;
@@ -51,6 +53,7 @@ struct daemon_switch {
 	unsigned cards; /* that are plugged in */
 	struct loop_timer ageing;
 	struct switch_uplink uplink;
+	struct share_gate gate; /* also without an uplink: limits hold between guests, too */
 	struct switch_forward *forwards;
 };
 
@@ -70,8 +73,7 @@ void switches_reload(struct daemon *daemon, const struct config *old, struct cha
 void switches_remove(struct daemon *daemon, struct change_report *report);
 
 /* Takeover: see struct device_kind. */
-void switches_release(struct daemon *daemon);
-void switches_reclaim(struct daemon *daemon);
+void switches_stand_still(struct daemon *daemon, bool still);
 void switches_hand_over(struct daemon *daemon, struct handover *header);
 
 /* In a takeover: an uplink that the predecessor had and we could not open is a message each. */
@@ -83,6 +85,15 @@ void switches_plan(const struct config *config, const char *force_format, FILE *
 		   struct config_messages *messages);
 /* Do switches need sockets of the internet families while they run? */
 bool switches_need_internet(const struct config *config);
+
+/* ---- switch_gate.c ---- */
+
+/* Returns 0 or -ENOMEM. */
+int switch_gate_open(struct daemon_switch *owner);
+/* No card has a share of it any more. */
+void switch_gate_close(struct daemon_switch *owner);
+/* The section is another, or the uplink. */
+void switch_gate_update(struct daemon_switch *owner, const struct config_switch *settings);
 
 /* ---- uplink.c ---- */
 

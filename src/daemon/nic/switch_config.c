@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "arbiter/switch/uplink_meter.h"
 #include "daemon/config/config_values.h"
 
 #define FLOOD_MAX 10000000
@@ -279,6 +280,15 @@ static const struct config_key switch_keys[] = {
 	  .maximum = FLOOD_MAX,
 	  .initial = "10000",
 	  .help = "Broadcasts and multicasts a second that come in through the uplink. 0: no limit." },
+	{ .name = "capacity_bandwidth",
+	  .type = CONFIG_SIZE,
+	  .live = true,
+	  .offset = offsetof(struct config_switch, capacity_bandwidth),
+	  .minimum = UPLINK_BANDWIDTH_MIN,
+	  .maximum = UPLINK_BANDWIDTH_MAX,
+	  .help = "What the uplink carries, in bytes a second: guests send no more than that together. "
+		  "Default: the speed of its interface, or 10 Gbit/s for one that has none, as the measure of "
+		  "reservations only." },
 	FLAG(offload, "yes",
 	     .help = "Uplink tap: frames pass it unsegmented and without checksums, where either side can."),
 	TEXT(network, .initial = "10.0.2.0/24",

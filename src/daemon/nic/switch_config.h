@@ -13,6 +13,7 @@ struct config_switch {
 	struct config_object object;
 	char *uplink; /* "none", "user", "vxlan", "tap:NAME", "packet:NAME" */
 	uint64_t ageing_s, flood_limit;
+	uint64_t capacity_bandwidth; /* 0: as the card says */
 	bool offload; /* tap */
 	/* user */
 	char *network, *network6; /* "10.0.2.0/24"; "fd00::/64" or "none" */

@@ -8,6 +8,7 @@
 #include "core/container.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
+#include "daemon/base/worker.h"
 #include "daemon/device/report.h"
 #include "daemon/nic/switch.h"
 
@@ -59,9 +60,16 @@ static struct daemon_switch *add_switch(struct daemon *daemon, const struct conf
 	made->ageing.expired = age;
 	snprintf(made->name, sizeof(made->name), "%s", settings->object.name);
 	log_subject_name(&made->subject, "switch %s", made->name);
+	if (switch_gate_open(made) != 0) {
+		vswitch_destroy(made->vswitch);
+		free(made);
+		return NULL;
+	}
 	while (*link)
 		link = &(*link)->next;
 	*link = made;
+	/* Until the predecessor's cards are all there: a guest's frames are for others, too. */
+	vswitch_stand_still(made->vswitch, daemon->offer != NULL);
 	loop_timer_start(daemon->control, &made->ageing, clock_now_ns() + AGEING_LOOK_NS);
 	return made;
 }
@@ -75,6 +83,7 @@ static struct daemon_switch *open_switch(struct daemon *daemon, const struct con
 		return NULL;
 	forwards_load(opened, settings);
 	uplink_open(opened, settings, &opened->uplink.error);
+	switch_gate_update(opened, settings);
 	return opened;
 }
 
@@ -89,6 +98,7 @@ static void close_switch(struct daemon_switch *closed)
 	uplink_close(closed);
 	forwards_free(closed);
 	loop_timer_stop(closed->daemon->control, &closed->ageing);
+	switch_gate_close(closed);
 	vswitch_destroy(closed->vswitch);
 	free(closed);
 }
@@ -108,11 +118,20 @@ void switches_open(struct daemon *daemon)
 	}
 }
 
+static void do_nothing(void *context)
+{
+}
+
 void switches_start(struct daemon *daemon)
 {
-	for (struct daemon_switch *started = daemon->switches; started; started = started->next)
+	/* What workers were told before, they have done then: queues that were handed over run. */
+	for (unsigned i = 0; daemon->offer && i < daemon->worker_count; i++)
+		worker_call(&daemon->workers[i], do_nothing, NULL);
+	for (struct daemon_switch *started = daemon->switches; started; started = started->next) {
 		if (uplink_start(started, &started->uplink.error))
 			log_error(&started->subject, "%s", started->uplink.error.text);
+		vswitch_stand_still(started->vswitch, false);
+	}
 }
 
 void switches_close(struct daemon *daemon)
@@ -170,6 +189,10 @@ static void change_switch(struct daemon_switch *owner, const struct config_switc
 	}
 	if (!before || !switch_same_uplink(before, now) || owner->uplink.error.code)
 		reopen_uplink(owner, now, report);
+	if (before && before->capacity_bandwidth != now->capacity_bandwidth)
+		report_applied(report, "switch %s: capacity_bandwidth = %llu", owner->name,
+			       (unsigned long long)now->capacity_bandwidth);
+	switch_gate_update(owner, now);
 	if (before && before->ageing_s != now->ageing_s)
 		report_refused(report, "switch %s: ageing changes at the next restart", owner->name);
 }
@@ -215,31 +238,39 @@ void switches_remove(struct daemon *daemon, struct change_report *report)
 
 /*
  * The successor makes its own NAT, whose forwards need the host's ports. Other cards stay open, because we
- * may have no rights to open them again.
+ * may have no rights to open them again; what comes from the world waits in their descriptors.
  */
-void switches_release(struct daemon *daemon)
+static void release(struct daemon_switch *released)
 {
-	for (struct daemon_switch *released = daemon->switches; released; released = released->next) {
-		if (released->uplink.name.kind == UPLINK_USER)
-			uplink_close(released);
-		else
-			uplink_stop(released);
-	}
+	vswitch_stand_still(released->vswitch, true);
+	if (released->uplink.name.kind == UPLINK_USER)
+		uplink_close(released);
+	else
+		uplink_stop(released);
 }
 
-void switches_reclaim(struct daemon *daemon)
+static void reclaim(struct daemon_switch *owner)
+{
+	const struct config_switch *settings = section_of(owner->daemon->config, owner->name);
+	struct error *error = &owner->uplink.error;
+	int code = 0;
+
+	if (!owner->uplink.nic && settings)
+		code = uplink_open(owner, settings, error);
+	if (!code)
+		code = uplink_start(owner, error);
+	if (code)
+		log_error(&owner->subject, "%s", error->text);
+	vswitch_stand_still(owner->vswitch, false);
+}
+
+void switches_stand_still(struct daemon *daemon, bool still)
 {
 	for (struct daemon_switch *owner = daemon->switches; owner; owner = owner->next) {
-		const struct config_switch *settings = section_of(daemon->config, owner->name);
-		struct error *error = &owner->uplink.error;
-		int code = 0;
-
-		if (!owner->uplink.nic && settings)
-			code = uplink_open(owner, settings, error);
-		if (!code)
-			code = uplink_start(owner, error);
-		if (code)
-			log_error(&owner->subject, "%s", error->text);
+		if (still)
+			release(owner);
+		else
+			reclaim(owner);
 	}
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arbiter/switch/uplink_meter.h"
 #include "core/clock.h"
 #include "daemon/base/metrics.h"
 #include "daemon/nic/nic_device.h"
@@ -158,6 +159,8 @@ json_t *switch_json(const struct daemon_switch *reported, bool with_table)
 	json_t *object = json_pack("{s:s, s:i, s:o}", "name", reported->name, "cards", (int)reported->cards,
 				   "uplink", uplink_json(&reported->uplink));
 
+	set(object, "capacity_bandwidth", uplink_meter_bandwidth(vswitch_meter(reported->vswitch)));
+	set(object, "reserved_ppb", gate_reserved_ppb(reported->gate.gate));
 	json_object_set_new(object, "ports", ports_json(reported));
 	json_object_set_new(object, "forwards", forwards_json(reported));
 	if (with_table)
@@ -193,6 +196,24 @@ static void print_links(struct daemon *daemon, FILE *out)
 		print_labels(labels, reported);
 		metrics_sample(out, UPLINK_PREFIX "_up", labels,
 			       reported->uplink.port && port_link(reported->uplink.port), false);
+	}
+}
+
+static void print_capacities(struct daemon *daemon, FILE *out)
+{
+	const char *bandwidth = UPLINK_PREFIX "_capacity_bandwidth_bytes", *reserved = UPLINK_PREFIX "_capacity_reserved_ratio";
+	char labels[LABELS_MAX];
+
+	metrics_head(out, bandwidth, "gauge", "Bytes a second that the uplink carries.");
+	for (const struct daemon_switch *reported = daemon->switches; reported; reported = reported->next) {
+		print_labels(labels, reported);
+		metrics_sample(out, bandwidth, labels,
+			       uplink_meter_bandwidth(vswitch_meter(reported->vswitch)), false);
+	}
+	metrics_head(out, reserved, "gauge", "Part of the uplink's time that is reserved.");
+	for (const struct daemon_switch *reported = daemon->switches; reported; reported = reported->next) {
+		print_labels(labels, reported);
+		metrics_sample(out, reserved, labels, gate_reserved_ppb(reported->gate.gate), true);
 	}
 }
 
@@ -236,4 +257,5 @@ void switches_print_metrics(struct daemon *daemon, FILE *out)
 		}
 	}
 	print_losses(daemon, out);
+	print_capacities(daemon, out);
 }

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gate of a switch: which guest's frames go to the uplink when, and how fast the uplink is. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arbiter/switch/uplink_meter.h"
+#include "daemon/nic/switch.h"
+
+int switch_gate_open(struct daemon_switch *owner)
+{
+	char path[CONFIG_NAME_SIZE + 32];
+
+	snprintf(path, sizeof(path), "the uplink of switch %s", owner->name);
+	owner->gate.path = strdup(path);
+	if (!owner->gate.path)
+		return -ENOMEM;
+	owner->gate.resource = SHARE_NICS;
+	owner->gate.gate = uplink_meter_gate(vswitch_meter(owner->vswitch));
+	share_gate_add(owner->daemon, &owner->gate);
+	return 0;
+}
+
+void switch_gate_close(struct daemon_switch *owner)
+{
+	share_gate_remove(owner->daemon, &owner->gate);
+	free(owner->gate.path);
+}
+
+void switch_gate_update(struct daemon_switch *owner, const struct config_switch *settings)
+{
+	const struct host_nic *nic = owner->uplink.nic;
+	uint64_t bandwidth = settings->capacity_bandwidth;
+
+	if (bandwidth == 0 && nic)
+		bandwidth = nic->bandwidth;
+	if (bandwidth == 0)
+		bandwidth = UPLINK_BANDWIDTH_DEFAULT;
+	uplink_meter_set_bandwidth(vswitch_meter(owner->vswitch), bandwidth,
+				   settings->capacity_bandwidth > 0);
+}
