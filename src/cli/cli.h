@@ -42,7 +42,8 @@ struct cli_option {
 	bool *flag;
 };
 
-#define CLI_WORDS_MAX 8
+/* A guest, and each setting of its shares. */
+#define CLI_WORDS_MAX 16
 
 struct cli_arguments {
 	const char *words[CLI_WORDS_MAX];	/* those that are not options */

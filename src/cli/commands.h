@@ -36,6 +36,7 @@ int command_forward_add(struct cli *cli, const struct cli_command *command, int 
 int command_forward_remove(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* share/share_commands.c */
 int command_disk_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_nic_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_guest_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_group_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* disk/disk_import.c, disk/disk_export.c */

@@ -16,14 +16,19 @@
 
 static int command_help(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 
-static const char set_details[] =
-	"KEY: weight, min_iops, max_iops, min_bandwidth, max_bandwidth, burst (ms), and latency_target (us); "
-	"of "
-	"guests\n"
-	"and groups disk_weight and so on, without a latency target.\n"
-	"VALUE: a number (bandwidths like 50M), none, or default for what the configuration says. It takes "
-	"effect at\n"
-	"once, under running guests, and holds over restarts. Without settings, they are printed.";
+#define SET_VALUE_DETAILS                                                                                    \
+	"VALUE: a number (bandwidths like 50M), none, or default for what the configuration says.\n"         \
+	"It takes effect at once, under running guests, and holds over restarts. Without settings, they\n"   \
+	"are printed."
+static const char disk_set_details[] =
+	"KEY: weight, min_iops, max_iops, min_bandwidth, max_bandwidth, burst (ms), and latency_target "
+	"(us).\n" SET_VALUE_DETAILS;
+static const char nic_set_details[] =
+	"KEY: weight, min_bandwidth (to the uplink), max_bandwidth, max_pps (frames a second) and burst "
+	"(ms),\nall of what the guest sends.\n" SET_VALUE_DETAILS;
+static const char guest_set_details[] =
+	"KEY: those of `disk set` with disk_ in front, as disk_weight, without a latency target; those of\n"
+	"`nic set` with nic_ in front, as nic_max_pps.\n" SET_VALUE_DETAILS;
 
 static const char forward_details[] =
 	"For switches with uplink = user. PROTOCOL is tcp or udp, HOST an address of the host (left out:\n"
@@ -58,6 +63,8 @@ const struct cli_command cli_commands[] = {
 	  "The guest sees its link go up or down at once. It holds over restarts; default is what the\n"
 	  "configuration says.",
 	  command_nic_link },
+	{ "nic set", "GUEST/NIC [KEY=VALUE …]", "shows or changes a card's share of its switch's uplink",
+	  nic_set_details, command_nic_set },
 	{ "switch list", "[--json]", "the virtual switches and their uplinks", NULL, command_switch_list },
 	{ "switch show", "SWITCH [--json]", "ports, counters, drops by reason, and addresses of a switch",
 	  "SENT is what came from the port, RECEIVED what went out to it.", command_switch_show },
@@ -82,11 +89,11 @@ const struct cli_command cli_commands[] = {
 	{ "disk rename", "GUEST/NAME GUEST/NEW", "gives a virtual disk another name or owner", NULL,
 	  command_disk_rename },
 	{ "disk set", "GUEST/NAME [KEY=VALUE …]", "shows or changes a disk's share of the physical disk",
-	  set_details, command_disk_set },
-	{ "guest set", "GUEST [KEY=VALUE …]", "the same for all disks of a guest together", set_details,
-	  command_guest_set },
-	{ "group set", "GROUP [KEY=VALUE …]", "the same for the guests of a group together", set_details,
-	  command_group_set },
+	  disk_set_details, command_disk_set },
+	{ "guest set", "GUEST [KEY=VALUE …]", "the same for all disks and cards of a guest together",
+	  guest_set_details, command_guest_set },
+	{ "group set", "GROUP [KEY=VALUE …]", "the same for the guests of a group together",
+	  guest_set_details, command_group_set },
 	{ "disk delete", "GUEST/NAME --yes", "deletes a virtual disk that no guest uses", NULL,
 	  command_disk_delete },
 	{ "disk import", "GUEST/NAME FILE [--pool POOL] [--size SIZE] [--format raw|qcow2] [--overwrite]",

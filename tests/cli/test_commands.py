@@ -22,6 +22,7 @@ DISK = {
     },
 }
 IDLE = {**DISK, "name": "bob/data", "connected": False, "refused": 0, "violations": {}}
+NIC = {"name": "bob/eth0", "guest": "bob", "kind": "nic", "switch": "lan", "mtu": 1500, "connected": True}
 BROKEN = {**DISK, "name": "carol/x", "broken": True}
 MISSING = {**DISK, "name": "dave/x", "connected": False, "error": "the pool is damaged"}
 POOL = {
@@ -62,12 +63,14 @@ SHARE = {"weight": 300, "min_iops": 500, "max_iops": 2000, "min_bandwidth": 0, "
 def test_status_shows_shares(viaduct, api):
     api.answer("GET", "/v1/status", {"devices": [
         {**DISK, "share": SHARE}, {**IDLE, "share": {**SHARE, "min_iops": 0, "max_iops": 0}},
+        {**NIC, "share": {"weight": 50, "min_bandwidth": 1 << 20, "max_bandwidth": 0, "max_pps": 7000}},
         {**IDLE, "share": {"weight": 100}, "share_error": "the reservation is 50 % of the disk's time"},
     ]})
     lines = viaduct("status").out.splitlines()
     assert " 300 min 500/s max 2 000/s, 10 MiB/s " in lines[1]
     assert " 300 max 10 MiB/s " in lines[2]
-    assert " 100, no reservation " in lines[3]
+    assert " 50 min 1 MiB/s max 7 000/s " in lines[3]
+    assert " 100, no reservation " in lines[4]
 
 
 SHOWN = """\
@@ -105,6 +108,42 @@ def test_guest_and_group_set(viaduct, api):
         old = viaduct(kind, "set", "x", "weight=6")
         assert old.code == 0 and "weight is called disk_weight now" in old.err
     assert [request[2] for request in api.requests] == [{"disk_weight": 5}, {"disk_weight": 6}] * 2
+
+
+SHARE_OF_NIC = {"weight": 50, "min_bandwidth": 0, "max_bandwidth": 10 << 20, "max_pps": 70000, "burst": 10}
+SHOWN_NIC = """\
+SETTING           VALUE
+weight               50
+min_bandwidth      none
+max_bandwidth  10 MiB/s
+max_pps          70 000
+burst             10 ms
+"""
+
+
+def test_nic_set(viaduct, api):
+    nic = {"name": "alice/eth0", "share": SHARE_OF_NIC}
+    api.answer("GET", "/v1/devices/nic/alice/eth0", nic)
+    api.answer("PATCH", "/v1/nics/alice/eth0", nic)
+    assert viaduct("nic", "set", "alice/eth0").out == SHOWN_NIC
+    assert json.loads(viaduct("nic", "set", "alice/eth0", "--json").out) == SHARE_OF_NIC
+    words = ["weight=default", "min_bandwidth=1.5M", "max_bandwidth=none", "max_pps=70000", "burst=0"]
+    assert viaduct("nic", "set", "alice/eth0", *words).out == SHOWN_NIC
+    assert api.requests[-1] == ("PATCH", "/v1/nics/alice/eth0", {"weight": None, "min_bandwidth": 3 << 19, "max_bandwidth": 0,
+                                                                 "max_pps": 70000, "burst": 0})
+
+
+def test_a_guest_has_two_shares(viaduct, api):
+    """Every setting of both in one command."""
+    share = {f"disk_{key}": value for key, value in SHARE.items() if key != "latency_target_us"}
+    share.update({f"nic_{key}": value for key, value in SHARE_OF_NIC.items()})
+    api.answer("PATCH", "/v1/guests/x", {"name": "x", "share": share})
+    result = viaduct("guest", "set", "x", *(f"{key}={value}" for key, value in share.items()))
+    assert result.code == 0 and not result.err
+    assert [line.split()[0] for line in result.out.splitlines()[1:]] == [
+        "disk_weight", "disk_min_iops", "disk_max_iops", "disk_min_bandwidth", "disk_max_bandwidth", "disk_burst",
+        "nic_weight", "nic_min_bandwidth", "nic_max_bandwidth", "nic_max_pps", "nic_burst"]
+    assert api.requests[-1][2] == share
 
 
 def test_json_is_the_api_answer(viaduct, api):

@@ -59,6 +59,18 @@ def test_forwards(network):
     assert network("forward", "add", "lan").code == 2
 
 
+def test_shares_of_cards(network):
+    assert "none" in network("nic", "set", "alice/eth0").out
+    done = network("nic", "set", "alice/eth0", "max_pps=7000", "max_bandwidth=1M")
+    assert done.code == 0 and "7 000" in done.out and "1 MiB/s" in done.out
+    assert network("nic", "set", "alice/eth0").out == done.out
+    done = network("guest", "set", "alice", "nic_weight=7", "disk_max_iops=9")
+    assert done.code == 0 and "nic_weight" in done.out and "disk_max_iops" in done.out
+    assert " max 7 000/s, 1 MiB/s " in network("status").out
+    missing = network("nic", "set", "alice/eth9", "weight=1")
+    assert missing.code == 1 and "there is no nic 'alice/eth9'" in missing.err
+
+
 def test_links(network):
     down = network("nic", "link", "alice/eth0", "down")
     assert down.code == 0 and down.out == "alice/eth0: the link is down\n"

@@ -12,7 +12,7 @@ _viaduct() {
 	1:*)
 		words=$("$command" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\).*/\1/p' | sort -u)
 		;;
-	2:pool | 2:disk | 2:nic | 2:guest | 2:group)
+	2:pool | 2:disk | 2:nic | 2:switch | 2:forward | 2:guest | 2:group)
 		words=$("$command" help "$first" 2>/dev/null | sed -n "s/^  viaduct $first \([a-z-]*\).*/\1/p")
 		;;
 	2:help)
@@ -21,7 +21,7 @@ _viaduct() {
 	2:run | 2:qemu-args | 2:libvirt-xml | 2:ch-args)
 		words=$(_viaduct_names "$command" | sed 's|/.*||' | sort -u)
 		;;
-	2:capture)
+	2:capture | 3:nic)
 		words=$("$command" nic list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')
 		;;
 	3:guest)
@@ -37,9 +37,14 @@ _viaduct() {
 		[[ ${COMP_WORDS[2]-} == set ]] &&
 			words="weight= min_iops= max_iops= min_bandwidth= max_bandwidth= burst= latency_target="
 		;;
+	*:nic)
+		[[ ${COMP_WORDS[2]-} == set ]] && words="weight= min_bandwidth= max_bandwidth= max_pps= burst="
+		[[ ${COMP_WORDS[2]-} == link ]] && words="up down default"
+		;;
 	*:guest | *:group)
 		[[ ${COMP_WORDS[2]-} == set ]] &&
-			words="disk_weight= disk_min_iops= disk_max_iops= disk_min_bandwidth= disk_max_bandwidth= disk_burst="
+			words="disk_weight= disk_min_iops= disk_max_iops= disk_min_bandwidth= disk_max_bandwidth= disk_burst=
+				nic_weight= nic_min_bandwidth= nic_max_bandwidth= nic_max_pps= nic_burst="
 		;;
 	esac
 	if [[ $current == -* ]]; then

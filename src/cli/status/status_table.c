@@ -88,29 +88,31 @@ static void count_cell(struct table *table, uint64_t count, enum table_style sty
 	table_cell(table, count > 0 ? style : TABLE_DIM, "%s", text_count(text, count));
 }
 
-/* "300 min 500/s max 2 000/s, 10 MiB/s": the weight, and what else is set. */
-static void append_rate(char *text, size_t size, const char *word, uint64_t iops, uint64_t bandwidth)
+/* "300 min 500/s max 2 000/s, 10 MiB/s": the weight, and what else is set; requests, or a card's frames. */
+static void append_rate(char *text, size_t size, const char *word, uint64_t count, uint64_t bandwidth)
 {
-	char count[TEXT_NUMBER_MAX], bytes[TEXT_NUMBER_MAX];
+	char count_text[TEXT_NUMBER_MAX], bytes[TEXT_NUMBER_MAX];
 	size_t used = strlen(text);
 
-	if (iops > 0)
-		used += (size_t)snprintf(text + used, size - used, " %s %s/s", word, text_count(count, iops));
+	if (count > 0)
+		used += (size_t)snprintf(text + used, size - used, " %s %s/s", word,
+					 text_count(count_text, count));
 	if (bandwidth > 0)
-		snprintf(text + used, size - used, "%s%s %s/s", iops ? "," : " ", iops ? "" : word,
+		snprintf(text + used, size - used, "%s%s %s/s", count ? "," : " ", count ? "" : word,
 			 text_size(bytes, bandwidth));
 }
 
-static void share_cell(struct table *table, const json_t *disk)
+static void share_cell(struct table *table, const json_t *device)
 {
-	const json_t *share = json_object_get(disk, "share");
-	bool refused = api_text(disk, "share_error")[0] != '\0';
+	const json_t *share = json_object_get(device, "share");
+	bool refused = api_text(device, "share_error")[0] != '\0';
 	char text[192];
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)api_number(share, "weight"));
 	append_rate(text, sizeof(text), "min", api_number(share, "min_iops"),
 		    api_number(share, "min_bandwidth"));
-	append_rate(text, sizeof(text), "max", api_number(share, "max_iops"),
+	append_rate(text, sizeof(text), "max",
+		    api_number(share, json_object_get(share, "max_pps") ? "max_pps" : "max_iops"),
 		    api_number(share, "max_bandwidth"));
 	if (refused)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text), ", no reservation");
