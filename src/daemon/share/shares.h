@@ -37,7 +37,7 @@ struct share_node {
 /* A physical device in time; embedded in what its owner knows of it. */
 struct share_gate {
 	struct share_gate *next;	/* in daemon.gates */
-	enum share_resource resource;	/* what shares of it are called */
+	enum share_resource resource;	/* its shares are of this */
 	struct gate *gate;
 	struct share_node *nodes;
 	char *path;			/* of the device, for sentences */
@@ -52,7 +52,7 @@ struct share_change {
 	struct share_settings share;
 };
 
-/* The gate is the owner's, who has set all but the lists; when it is taken out it has no shares. */
+/* The gate is its owner's, with all set but `next` and `nodes`; when it is taken out it has no shares. */
 void share_gate_add(struct daemon *daemon, struct share_gate *gate);
 void share_gate_remove(struct daemon *daemon, struct share_gate *gate);
 /*
