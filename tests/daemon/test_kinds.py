@@ -103,7 +103,7 @@ def test_it_is_told_of(toy):
         assert metrics[f"viaduct_device_connections{{{LABELS}}}"] == 1
         assert metrics[f"viaduct_device_chains_total{{{LABELS}}}"] >= 2
         assert metrics['viaduct_echo_frames_total{guest="alice",echo="0"}'] == 1
-    assert toy.lines_about("alice/echo-0")
+    assert toy.wait_line("alice/echo-0")
 
 
 def test_a_reload_changes_it(toy):
