@@ -287,8 +287,8 @@ static const struct config_key switch_keys[] = {
 	  .minimum = UPLINK_BANDWIDTH_MIN,
 	  .maximum = UPLINK_BANDWIDTH_MAX,
 	  .help = "What the uplink carries, in bytes a second: guests send no more than that together. "
-		  "Default: the speed of its interface, or 10 Gbit/s for one that has none, as the measure of "
-		  "reservations only." },
+		  "Default: the speed of its interface, or 10 Gbit/s for one that has none, as the measure "
+		  "of reservations only." },
 	FLAG(offload, "yes",
 	     .help = "Uplink tap: frames pass it unsegmented and without checksums, where either side can."),
 	TEXT(network, .initial = "10.0.2.0/24",

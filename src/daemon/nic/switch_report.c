@@ -201,7 +201,8 @@ static void print_links(struct daemon *daemon, FILE *out)
 
 static void print_capacities(struct daemon *daemon, FILE *out)
 {
-	const char *bandwidth = UPLINK_PREFIX "_capacity_bandwidth_bytes", *reserved = UPLINK_PREFIX "_capacity_reserved_ratio";
+	const char *bandwidth = UPLINK_PREFIX "_capacity_bandwidth_bytes";
+	const char *reserved = UPLINK_PREFIX "_capacity_reserved_ratio";
 	char labels[LABELS_MAX];
 
 	metrics_head(out, bandwidth, "gauge", "Bytes a second that the uplink carries.");
