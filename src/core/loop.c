@@ -84,6 +84,7 @@ int loop_create(const struct loop_options *options, struct loop **ret_loop)
 	loop->clocks = options->clocks;
 	loop->own.share = &loop->own_share;
 	loop->own.users = 1;
+	loop->own.price = LOOP_PRICE_ONE;
 	loop->payer = &loop->own;
 	loop->mark_ns = loop_clock_ns(loop);
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -131,6 +131,7 @@ struct loop_account *loop_account_create(struct loop_guest *guest, struct loop *
 	account->loop = loop;
 	account->share = &share->share;
 	account->closed.run = on_closed;
+	account->price = LOOP_PRICE_ONE;
 	account->users = 1;
 	return account;
 }
@@ -187,7 +188,6 @@ void loop_put_accounts(struct loop *loop)
 }
 
 /* ---- charging ---- */
-
 /* What of the thread's CPU time is not yet accounted for. */
 uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns)
 {

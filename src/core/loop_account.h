@@ -9,8 +9,8 @@
  *
  * While several guests have pollers awake, the one that has had the least goes first, and none gets more than
  * LOOP_SLICE_NS ahead of the least of those that found work. All guests count the same, whatever the number
- * of their devices, queues and kicks. Of its share a guest saves up LOOP_CREDIT_NS at most; one alone takes
- * all it wants.
+ * of their devices, queues and kicks, unless an account says that its time counts for more or less. Of its
+ * share a guest saves up LOOP_CREDIT_NS at most; one alone takes all it wants.
  */
 #ifndef VIADUCT_CORE_LOOP_ACCOUNT_H
 #define VIADUCT_CORE_LOOP_ACCOUNT_H
@@ -49,6 +49,8 @@ struct loop_account {
 	struct loop *loop;
 	struct loop_share *share;
 	struct counter used_ns;		/* any thread may read it */
+	/* Atomic: so much of the share, in 1 / LOOP_PRICE_ONE, does a nanosecond take */
+	uint32_t price;
 	struct loop_message closed;
 	/* the loop's */
 	unsigned users;
@@ -56,6 +58,20 @@ struct loop_account {
 	unsigned entries;		/* prepared and not yet submitted */
 	struct loop_account *next;	/* of those with such entries */
 };
+
+#define LOOP_PRICE_ONE	    65536u
+#define LOOP_WEIGHT_DEFAULT 100u
+
+/*
+ * Work that this account pays for counts LOOP_WEIGHT_DEFAULT / weight of its time against the guest's share:
+ * with three times the weight, a guest that has only such work gets three times another's time. Any thread.
+ */
+static inline void loop_account_set_weight(struct loop_account *account, uint32_t weight)
+{
+	uint32_t price = weight > 0 ? LOOP_PRICE_ONE * LOOP_WEIGHT_DEFAULT / weight : LOOP_PRICE_ONE;
+
+	__atomic_store_n(&account->price, price > 0 ? price : 1, __ATOMIC_RELAXED);
+}
 
 /* One guest, over all loops. Control thread. Counted, also by its accounts; put accepts NULL. */
 struct loop_guest *loop_guest_create(void);

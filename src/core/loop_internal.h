@@ -102,7 +102,7 @@ static inline void loop_charge(struct loop *loop, struct loop_account *account, 
 	struct loop_share *share = account->share;
 
 	counter_add(&account->used_ns, ns);
-	share->virtual_ns += ns;
+	share->virtual_ns += ns * __atomic_load_n(&account->price, __ATOMIC_RELAXED) / LOOP_PRICE_ONE;
 	if (share->virtual_ns > loop->most_ns)
 		loop->most_ns = share->virtual_ns;
 }

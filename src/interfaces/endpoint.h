@@ -70,6 +70,7 @@ struct endpoint_ops {
 	void (*destroy)(struct endpoint *endpoint, void (*gone)(void *context), void *context);
 	void (*status)(const struct endpoint *endpoint, struct endpoint_status *ret_status);
 	void (*config_changed)(struct endpoint *endpoint);
+	void (*set_weight)(struct endpoint *endpoint, uint32_t weight);
 	void (*suspend)(struct endpoint *endpoint, void (*suspended)(void *context), void *context);
 	void (*save)(struct endpoint *endpoint, struct handover *handover);
 	void (*resume)(struct endpoint *endpoint);
@@ -99,6 +100,12 @@ static inline void endpoint_status(const struct endpoint *endpoint, struct endpo
 static inline void endpoint_config_changed(struct endpoint *endpoint)
 {
 	endpoint->ops->config_changed(endpoint);
+}
+
+/* What the workers' time for this device counts: see loop_account_set_weight(). */
+static inline void endpoint_set_weight(struct endpoint *endpoint, uint32_t weight)
+{
+	endpoint->ops->set_weight(endpoint, weight);
 }
 
 /*

@@ -112,8 +112,12 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 		.features_off = nic->packed ? 0 : 1ull << VIRTIO_F_RING_PACKED,
 	};
 
-	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
-		      : vhost_user_create(&options, ret_endpoint);
+	int code = handed ? vhost_user_restore(&options, handed, ret_endpoint)
+			  : vhost_user_create(&options, ret_endpoint);
+
+	if (!code)
+		endpoint_set_weight(*ret_endpoint, share_guest_weight(nic->share));
+	return code;
 }
 
 static void close_nic(struct device *device)

@@ -6,7 +6,22 @@
 #include <string.h>
 
 #include "arbiter/switch/uplink_meter.h"
+#include "daemon/nic/nic_device.h"
 #include "daemon/nic/switch.h"
+
+/* The workers' time for a card's frames is shared out by the same weights. */
+static void weights_changed(struct share_gate *gate)
+{
+	const struct daemon_switch *owner = container_of(gate, struct daemon_switch, gate);
+
+	device_for_each(owner->daemon, &nic_device_kind, device)
+	{
+		const struct nic_device *nic = nic_device_of(device);
+
+		if (nic->plugged == owner && nic->share && device->endpoint)
+			endpoint_set_weight(device->endpoint, share_guest_weight(nic->share));
+	}
+}
 
 int switch_gate_open(struct daemon_switch *owner)
 {
@@ -17,6 +32,7 @@ int switch_gate_open(struct daemon_switch *owner)
 	if (!owner->gate.path)
 		return -ENOMEM;
 	owner->gate.resource = SHARE_NICS;
+	owner->gate.changed = weights_changed;
 	owner->gate.gate = uplink_meter_gate(vswitch_meter(owner->vswitch));
 	share_gate_add(owner->daemon, &owner->gate);
 	return 0;

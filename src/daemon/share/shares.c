@@ -177,6 +177,12 @@ static const enum share_kind kind_of_device[SHARE_RESOURCES] = {
 	[SHARE_NICS] = SHARE_OF_NIC,
 };
 
+static void tell_changed(struct share_gate *gate)
+{
+	if (gate->changed)
+		gate->changed(gate);
+}
+
 struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *name)
 {
 	enum share_kind kind = kind_of_device[gate->resource];
@@ -197,13 +203,34 @@ struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, co
 		node = open_node(daemon, gate, kind, name, guest);
 	if (!node)
 		close_node(guest ? guest : group);
+	else
+		tell_changed(gate);
 	return node;
 }
 
 void share_close(struct share_node *device)
 {
-	assert(!device || device->kind == kind_of_device[device->gate->resource]);
+	struct share_gate *gate = device ? device->gate : NULL;
+
+	if (!device)
+		return;
+	assert(device->kind == kind_of_device[gate->resource]);
 	close_node(device);
+	tell_changed(gate);
+}
+
+uint32_t share_guest_weight(const struct share_node *device)
+{
+	const struct share_node *guest = device->parent;
+	uint64_t weight = gate_node_weight(guest->node), sum = 0;
+
+	if (!guest->parent)
+		return (uint32_t)weight;
+	for (const struct share_node *other = device->gate->nodes; other; other = other->next)
+		if (other->parent == guest->parent)
+			sum += gate_node_weight(other->node);
+	weight = gate_node_weight(guest->parent->node) * weight / sum;
+	return weight > 0 ? (uint32_t)weight : 1;
 }
 
 /* ---- keeping it at what it is to be ---- */
@@ -287,6 +314,7 @@ void shares_update(struct daemon *daemon)
 				settle_node(daemon, node);
 		}
 		sweep(gate);
+		tell_changed(gate);
 	}
 }
 
@@ -295,8 +323,10 @@ void share_settle(struct daemon *daemon, struct share_id id)
 	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next) {
 		struct share_node *node = share_node_find(gate, id);
 
-		if (node)
-			settle_node(daemon, node);
+		if (!node)
+			continue;
+		settle_node(daemon, node);
+		tell_changed(gate);
 	}
 }
 

@@ -43,6 +43,8 @@ struct share_gate {
 	char *path;			/* of the device, for sentences */
 	/* Writes down what was learnt of the device, or NULL */
 	void (*keep)(struct share_gate *gate, const struct daemon *daemon);
+	/* Weights are others now, or NULL */
+	void (*changed)(struct share_gate *gate);
 };
 
 /* What a share of one resource changes to at run time. */
@@ -68,6 +70,12 @@ void shares_drain(struct daemon *daemon, bool drain);
 struct share_node *share_open(struct daemon *daemon, struct share_gate *gate, const char *name);
 /* Of a virtual device; NULL is allowed. */
 void share_close(struct share_node *device);
+
+/*
+ * The weight of a virtual device's guest among all guests: where groups divide by weight first, its part of
+ * its group's.
+ */
+uint32_t share_guest_weight(const struct share_node *device);
 
 /* What a share is to be. */
 struct share_settings share_wanted(const struct daemon *daemon, struct share_id id);

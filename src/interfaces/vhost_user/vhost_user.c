@@ -182,10 +182,20 @@ struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *end
 		free(account);
 		return NULL;
 	}
+	loop_account_set_weight(account->account, endpoint->weight);
 	account->worker = worker;
 	account->next = endpoint->accounts;
 	endpoint->accounts = account;
 	return account->account;
+}
+
+static void set_weight(struct endpoint *base, uint32_t weight)
+{
+	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
+
+	endpoint->weight = weight;
+	for (struct vhost_user_account *account = endpoint->accounts; account; account = account->next)
+		loop_account_set_weight(account->account, weight);
 }
 
 /* ---- the connection whose rings run ---- */
@@ -310,6 +320,7 @@ static const struct endpoint_ops vhost_user_endpoint_ops = {
 	.destroy = destroy,
 	.status = read_status,
 	.config_changed = config_changed,
+	.set_weight = set_weight,
 	.suspend = vhost_user_suspend,
 	.save = vhost_user_save,
 	.resume = vhost_user_resume,

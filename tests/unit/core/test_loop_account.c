@@ -22,6 +22,27 @@ static void test_guests_share_equally_whatever_their_queues_and_polls(void **sta
 	loop_destroy(loop);
 }
 
+/* A weight of three times the usual one gets three times the time, a small one little but something. */
+static void test_weights_of_accounts(void **state)
+{
+	struct loop *loop = make_loop();
+	struct fake_guest heavy, usual, light;
+
+	begin(loop, &heavy, 1, 2000);
+	begin(loop, &usual, 32, 10000);
+	begin(loop, &light, 1, 500);
+	loop_account_set_weight(heavy.account, 300);
+	loop_account_set_weight(light.account, 1);
+	turn_until(loop, NS_PER_S + 2000 * NS_PER_MS);
+	assert_near(used(&heavy), 3 * used(&usual), used(&heavy) / 200);
+	assert_near(used(&light), used(&usual) / 100, AHEAD_NS(10000));
+	assert_true(used(&light) > 0);
+	end(loop, &heavy);
+	end(loop, &usual);
+	end(loop, &light);
+	loop_destroy(loop);
+}
+
 static void test_devices_of_a_guest_share_its_share(void **state)
 {
 	struct loop *loop = make_loop();
@@ -310,6 +331,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_guests_share_equally_whatever_their_queues_and_polls),
+		cmocka_unit_test(test_weights_of_accounts),
 		cmocka_unit_test(test_devices_of_a_guest_share_its_share),
 		cmocka_unit_test(test_a_turn_holds_one_slice_of_each),
 		cmocka_unit_test(test_a_slice_goes_round_the_queues),
