@@ -103,6 +103,19 @@ def test_missing_files(pool):
 
 # ---- the whole ----
 
+# Lines of the network's steps, besides those of the captures.
+NETWORK = (
+    r"ping: alice to bob, 10 of 10 came back, on average after [\d.]+ ms",
+    r"ping: bob to the gateway, 10 of 10 came back, on average after [\d.]+ ms",
+    r"60 frames from another's Ethernet address were sent by mallory's card, the daemon counted 60 dropped: source",
+    r"60 frames from another's IP address were sent by mallory's card, the daemon counted 60 dropped: guard",
+    r"TCP: alice sent bob 4 MiB in \d+ ms; its MD5 sum is ([0-9a-f]{8}), that of what bob received \1",
+    r"HTTP: the host fetched 282.1 KiB of bob's from 127.0.0.1:\d+ in .*, all as expected",
+    r"HTTP: alice fetched 282.1 KiB of the host's from 10.0.2.2:\d+ in \d+ ms; MD5 sum ([0-9a-f]{8}), expected \1",
+    r"captured at mallory's card: 120 dropped frames, with the reason, and 120 that passed",
+    r"captured at alice's card: 120 frames of mallory's, which sent 120 honest ones",
+    r"mallory's card received [1-9]\d* frames, of which 0 were for another card",
+)
 TIMED = ("weights 100 and 300: ", "erin, weight 100, 4 KiB at a time", "carol disk_weight=900")
 
 
@@ -115,19 +128,45 @@ def outcome(result):
     return int(counted.group(1)), failed
 
 
+def check_network(output):
+    for words in NETWORK:
+        assert re.search(rf"^  ok     {words}$", output, re.MULTILINE), (words, output)
+    assert re.search(r"^mallory/eth0 .* source 60, guard 60$", output, re.MULTILINE), output
+
+
+def check_capture(output, file, guest):
+    """What the demo tells of its capture is what tshark finds in the file."""
+    told = re.search(rf"^  ok     `viaduct capture {guest}/eth0`: ([\d ]+) frames, .*, where the card counted ([\d ]+): (.*)$",
+                     output, re.MULTILINE)
+    assert told, output
+    frames, counted = (int(number.replace(" ", "")) for number in told.group(1, 2))
+    rows = subprocess.run(["tshark", "-r", file, "-T", "fields", "-e", "frame.protocols"], capture_output=True, text=True,
+                          check=True).stdout.splitlines()
+    assert frames == len(rows) >= counted
+    protocols = dict(re.findall(r"(\w+) ([\d ]*\d)", told.group(3)))
+    for name, layer in (("ARP", "arp"), ("ICMP", "icmp"), ("TCP", "tcp"), ("UDP", "udp")):
+        found = sum(layer in row.split(":") for row in rows)
+        assert int(protocols.get(name, "0").replace(" ", "")) == found, (name, told.group(0))
+    return protocols
+
+
 def test_demo_holds_and_its_last_check_bites(short_dir):
     result = run_demo(short_dir, "--keep", "--seconds", 800)
     held, failed = outcome(result)
     # What is compared in time may be short on a busy machine.
     assert all(any(re.search(timed, text) for timed in TIMED) for text in failed), result.stdout + result.stderr
-    assert held + len(failed) >= 30 and "\033" not in result.stdout
+    assert held + len(failed) >= 42 and "\033" not in result.stdout
     for word in ("Who owns which part", "Counters of each guest", "Refused requests", "Pause seen by", "kill -9",
                  "takeover: the connection stayed open", "pool check", "weights 100 and 300", "next to both floods",
                  "weight=900"):
         assert word in result.stdout
     assert re.search(r"^\+ dave .* [#\[]+[.\]]* ", result.stdout, re.MULTILINE)
     assert re.search(r"^\+ carol .* [#\[]+[.\]]+ ", result.stdout, re.MULTILINE)
+    check_network(result.stdout)
     kept, = short_dir.iterdir()
+    alice = check_capture(result.stdout, kept / "alice.pcapng", "alice")
+    assert alice["ICMP"] == "20" and "TCP" in alice
+    check_capture(result.stdout, kept / "mallory.pcapng", "mallory")
     pool, map_path = kept / "main.pool", kept / "map.json"
     assert run_demo(short_dir, "--check-pool", pool, map_path).returncode == 0
     token = re.search(rb"@viaduct-demo:([0-9a-f]+)\.", subprocess.run(
@@ -142,14 +181,16 @@ def test_what_does_not_hold_is_noticed(short_dir):
     """
     The hostile guest takes its disk for half as large as it is: what it asks for beyond is served. The floods have
     equal weights, and the weight is not changed. The victim's limit is noticed when the machine is not as slow as it.
+    Mallory's card may use IP addresses as it likes, and Ethernet addresses that no card has.
     """
-    result = run_demo(short_dir, "--without-guests", "--break-bound", "--break-shares", "--seconds", 800)
+    result = run_demo(short_dir, "--without-guests", "--break-bound", "--break-shares", "--break-guard", "--seconds", 800)
     _, failed = outcome(result)
     failed = [text for text in failed if "erin, weight 100, 4 KiB at a time" not in text]
     for words in ("before the kill: .* requests outside mallory's disk were sent", "before the takeover: .* were sent",
                   "at the end: .* were sent", "requests outside its disk were refused", "no refused read changed a byte",
                   "weights 100 and 300: carol was served", "weights 100 and 300: the daemon charged",
-                  "carol disk_weight=900.* did not follow"):
+                  "carol disk_weight=900.* did not follow", "from another's Ethernet address .* counted 40 dropped",
+                  "from another's IP address .* counted 0 dropped", "captured at mallory's card: 40 .* 200 that passed"):
         assert sum(bool(re.search(words, text)) for text in failed) == 1, (words, failed)
-    assert len(failed) == 8, failed
+    assert len(failed) == 11, failed
     assert list(short_dir.iterdir()) == []

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `viaduct demo`: two stock guests and a hostile one on one physical disk. The daemon is killed and replaced
- * under them; what is claimed is checked, and each check can fail.
+ * `viaduct demo`: two stock guests and a hostile one on one physical disk and one switch. The daemon is
+ * killed and replaced under them; what is claimed is checked, and each check can fail.
  */
 #include <errno.h>
 #include <ftw.h>
@@ -19,6 +19,7 @@
 #include "cli/cli_api.h"
 #include "cli/commands.h"
 #include "cli/demo/demo.h"
+#include "cli/demo/demo_card.h"
 #include "cli/demo/demo_report.h"
 #include "cli/demo/demo_scan.h"
 #include "cli/disk/disk_stream.h"
@@ -96,8 +97,7 @@ static int fail_phase(struct demo *demo, const char *what)
 	return CLI_FAILED;
 }
 
-/* Turns the wheel until `reached` says so. */
-static int run_until(struct demo *demo, bool (*reached)(const struct demo *demo), const char *what)
+int demo_run_until(struct demo *demo, bool (*reached)(const struct demo *demo), const char *what)
 {
 	uint64_t look_ns = 0;
 
@@ -108,6 +108,7 @@ static int run_until(struct demo *demo, bool (*reached)(const struct demo *demo)
 			cli_fail(demo->command, "the hostile front end: %s", strerror(-error));
 			return fail_phase(demo, what);
 		}
+		demo_card_receive(demo->card);
 		if (stream_interrupted())
 			return cli_fail(demo->command, "interrupted");
 		usleep(STEP_US);
@@ -127,10 +128,14 @@ static int run_until(struct demo *demo, bool (*reached)(const struct demo *demo)
 	}
 }
 
+/*
+ * Both guests need their addresses before the first kill: a killed daemon's NAT forgets which addresses it
+ * gave, and its successor could give one of them to the other guest.
+ */
 static bool goal_reached(const struct demo *demo)
 {
 	for (unsigned i = 0; i < demo->guest_count; i++) {
-		if (demo->guests[i].rounds < demo->guests[i].goal)
+		if (demo->guests[i].rounds < demo->guests[i].goal || !demo->guests[i].address[0])
 			return false;
 	}
 	return hostile_counters(demo->hostile)->sent >= demo->counted_sent + STEPS;
@@ -151,7 +156,7 @@ static int run_phase(struct demo *demo, const char *what)
 		demo_guest_look(&demo->guests[i]);
 		demo->guests[i].goal = demo->guests[i].rounds + ROUNDS;
 	}
-	return run_until(demo, goal_reached, what);
+	return demo_run_until(demo, goal_reached, what);
 }
 
 /* Did this daemon count what was sent to it since the last comparison? */
@@ -287,7 +292,7 @@ static void check_end(struct demo *demo)
 	const uint64_t lines_per_mib = (1 << 20) / SCAN_PATTERN_BYTES;
 	struct demo_expected expected[DEMO_GUESTS + 1];
 	unsigned count = 0;
-	json_t *disks = json_object_get(demo->status, "devices");
+	const json_t *devices = json_object_get(demo->status, "devices");
 	int status;
 
 	for (unsigned i = 0; i < demo->guest_count; i++) {
@@ -305,13 +310,13 @@ static void check_end(struct demo *demo)
 	demo_check(&demo->checks, WIFEXITED(status) && WEXITSTATUS(status) == 0, "viaductd ended cleanly");
 	demo_check_metadata(&demo->checks, demo->pool_path);
 	demo_check_map(&demo->checks, demo->pool);
-	demo_check_sizes(&demo->checks, demo->pool, disks);
+	demo_check_sizes(&demo->checks, demo->pool, devices);
 	demo_check_pool_file(&demo->checks, demo->pool_path, demo->pool, demo->token, expected, count);
 }
 
 static int run_phases(struct demo *demo)
 {
-	int result = run_phase(demo, "both guests verify their first rounds");
+	int result = run_phase(demo, "both guests get an address by DHCP and verify their first rounds");
 
 	if (result == CLI_OK) {
 		if (demo->guest_count > 0)
@@ -325,13 +330,15 @@ static int run_phases(struct demo *demo)
 		if (result == CLI_OK)
 			result = run_phase(demo, "both guests go on after the takeover");
 	}
+	if (result == CLI_OK)
+		result = demo_network(demo);
 	if (result != CLI_OK)
 		return result;
 	if (demo->guest_count > 0)
 		demo_say(demo, "the guests verify everything once more and end");
 	for (unsigned i = 0; i < demo->guest_count; i++)
 		demo_guest_stop(&demo->guests[i]);
-	result = run_until(demo, all_ended, "both guests end");
+	result = demo_run_until(demo, all_ended, "both guests end");
 	if (result == CLI_OK)
 		result = demo_share_time(demo);
 	return result == CLI_OK ? collect(demo) : result;
@@ -371,6 +378,7 @@ static int run(struct demo *demo, const char *image)
 	if (result != CLI_OK)
 		return result;
 	demo_report_print(demo->pool, demo->status, demo->hostile, &demo->pauses, demo->cli->colour);
+	demo_network_report(demo);
 	puts("\nWhat was proven at the end:");
 	check_end(demo);
 	return demo->checks.failed == 0 ? CLI_OK : CLI_FAILED;
@@ -407,6 +415,7 @@ int command_demo(struct cli *cli, const struct cli_command *command, int argc, c
 		{ "without-guests", NULL, &demo.without_guests },
 		{ "break-bound", NULL, &demo.break_bound },
 		{ "break-shares", NULL, &demo.break_shares },
+		{ "break-guard", NULL, &demo.break_guard },
 		{ 0 },
 	};
 	struct cli_arguments arguments;

@@ -17,6 +17,7 @@
 #include "cli/vmm/vmm.h"
 
 #define DEMO_TOKEN_MAX 20
+#define DEMO_WORD_MAX  40	/* a checksum, and more than an address */
 
 /* ---- checks (demo_checks.c) ---- */
 
@@ -31,8 +32,8 @@ bool demo_check(struct demo_checks *checks, bool ok, const char *format, ...)
 
 /* No two runs of the map overlap. */
 void demo_check_map(struct demo_checks *checks, const json_t *pool);
-/* Each of the disks has as many bytes of the map as its size needs. */
-void demo_check_sizes(struct demo_checks *checks, const json_t *pool, const json_t *disks);
+/* Each of the devices that is a disk has as many bytes of the map as its size needs. */
+void demo_check_sizes(struct demo_checks *checks, const json_t *pool, const json_t *devices);
 
 /* `viaduct pool check` on the file, after the daemon ended. */
 void demo_check_metadata(struct demo_checks *checks, const char *path);
@@ -84,6 +85,9 @@ struct demo_guest {
 	unsigned mib, files;		/* of the "end" line, as are these: */
 	unsigned errors, kernel_errors, pause_ms;
 	bool rebooted;			/* the boot id changed */
+	char address[16];		/* of its card, by DHCP; "": none yet */
+	unsigned asked, answered;	/* numbers of the last question and of the last answer */
+	char answer[192];
 };
 
 struct demo_image {
@@ -95,6 +99,15 @@ int demo_guest_start(struct demo_guest *guest, struct cli *cli, const struct cli
 		     const struct demo_image *image, const char *token);
 /* Reads the console again from the start. */
 void demo_guest_look(struct demo_guest *guest);
+/*
+ * Asks for something that the guest's network can do: a verb and its operands, as in tools/guest-image. The
+ * answer is there when guest->answered is guest->asked. It never comes when the guest has ended.
+ */
+void demo_guest_ask(struct demo_guest *guest, const char *verb, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* What the answer has behind `key`, which is for instance " sent=". */
+unsigned demo_guest_number(const struct demo_guest *guest, const char *key);
+char *demo_guest_word(const struct demo_guest *guest, const char *key, char word[DEMO_WORD_MAX]);
 /* Tells it to verify everything and to end. */
 void demo_guest_stop(struct demo_guest *guest);
 /* Has QEMU ended? Collects it. */
@@ -103,6 +116,7 @@ void demo_guest_kill(struct demo_guest *guest);
 
 /* ---- the hostile guest (demo_hostile.c) ---- */
 
+struct demo_card;
 struct hostile;
 
 struct hostile_counters {
@@ -136,7 +150,7 @@ void hostile_reset_longest(struct hostile *hostile);
 bool hostile_kind(const struct hostile *hostile, size_t index, const char **ret_what, uint64_t *ret_sent,
 		  uint64_t *ret_refused);
 
-/* ---- the whole (demo.c, demo_prepare.c, demo_sharing.c) ---- */
+/* ---- the whole (demo.c, demo_prepare.c, demo_network.c, demo_sharing.c) ---- */
 
 #define DEMO_GUESTS 2u
 
@@ -147,18 +161,26 @@ struct demo {
 	char directory[CLI_PATH_MAX / 4], pool_path[CLI_PATH_MAX];
 	char token[DEMO_TOKEN_MAX];
 	bool keep;
-	bool without_guests, break_bound, break_shares;	/* for tests that see the checks fail */
+	/* For tests that see the checks fail */
+	bool without_guests, break_bound, break_shares, break_guard;
 	uint64_t start_ns, deadline_ns;
 	struct demo_image image;
 	struct demo_daemon daemon;
 	struct demo_guest guests[DEMO_GUESTS];
 	unsigned guest_count;
 	struct hostile *hostile;
+	struct demo_card *card;		/* mallory's, while the network is tried */
 	struct demo_checks checks;
 	uint64_t counted_sent;		/* hostile requests of the phases that were compared */
 	struct demo_pauses pauses;
 	json_t *pool, *status;		/* at the end */
 };
+
+/*
+ * Turns the wheel until `reached` says so: the hostile guest's disk goes on, and the guests' consoles are
+ * read. Returns an exit code; what was to be reached is `what`.
+ */
+int demo_run_until(struct demo *demo, bool (*reached)(const struct demo *demo), const char *what);
 
 /* A line with the time since the start. */
 void demo_say(const struct demo *demo, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -168,6 +190,16 @@ void demo_say(const struct demo *demo, const char *format, ...) __attribute__((f
  * directory, NULL for the cache). Returns an exit code.
  */
 int demo_prepare(struct demo *demo, const char *image);
+
+/*
+ * The network: the guests reach each other and the world, and mallory sends what it may not. Returns an exit
+ * code.
+ */
+int demo_network(struct demo *demo);
+/* The ports of the switch, their counters, and what was dropped for which reason. */
+void demo_network_report(const struct demo *demo);
+/* Writes the switch and the cards of the guests that take part. */
+void demo_network_config(const struct demo *demo, FILE *config);
 
 /*
  * Sharing in time: floods by weight, a victim's latency, another weight while they run. Takes 6 seconds, and

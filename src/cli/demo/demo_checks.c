@@ -71,16 +71,19 @@ void demo_check_map(struct demo_checks *checks, const json_t *pool)
 			   (unsigned long long)overlap);
 }
 
-void demo_check_sizes(struct demo_checks *checks, const json_t *pool, const json_t *disks)
+void demo_check_sizes(struct demo_checks *checks, const json_t *pool, const json_t *devices)
 {
-	const json_t *disk;
-	size_t index, complete = 0;
+	const json_t *device;
+	size_t index, disks = 0, complete = 0;
 
-	json_array_foreach(disks, index, disk)
-		complete += owned_bytes(pool, api_text(disk, "name")) >= api_number(disk, "size_bytes");
-	demo_check(checks, complete == json_array_size(disks) && complete > 0,
-		   "map: %zu of %zu disks have extents for their whole size", complete,
-		   json_array_size(disks));
+	json_array_foreach(devices, index, device) {
+		if (strcmp(api_text(device, "kind"), "disk") != 0)
+			continue;
+		disks++;
+		complete += owned_bytes(pool, api_text(device, "name")) >= api_number(device, "size_bytes");
+	}
+	demo_check(checks, complete == disks && complete > 0,
+		   "map: %zu of %zu disks have extents for their whole size", complete, disks);
 }
 
 /* ---- the pool's file ---- */

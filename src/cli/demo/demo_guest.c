@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,11 @@ static int spawn(struct demo_guest *guest, const struct vmm_arguments *arguments
 int demo_guest_start(struct demo_guest *guest, struct cli *cli, const struct cli_command *command,
 		     const struct demo_image *image, const char *token)
 {
-	struct vmm_guest vmm = { .memory_bytes = MEMORY_BYTES, .cpus = 1 };
+	struct vmm_guest vmm = {
+		.memory_bytes = MEMORY_BYTES,
+		.cpus = 1,
+		.no_msix = image->accel == VMM_TCG,
+	};
 	struct vmm_arguments arguments = { 0 };
 	int result = vmm_guest_load(cli, command, guest->name, &vmm);
 
@@ -100,6 +105,13 @@ static void take_boot(struct demo_guest *guest, const char *line)
 	snprintf(guest->boot, sizeof(guest->boot), "%s", boot);
 }
 
+/* "NUMBER key=value …", of the last question or of one before. */
+static void take_answer(struct demo_guest *guest, const char *line)
+{
+	guest->answered = (unsigned)strtoul(line, NULL, 10);
+	snprintf(guest->answer, sizeof(guest->answer), "%s", line);
+}
+
 static void take_line(struct demo_guest *guest, const char *line)
 {
 	if (strncmp(line, "up ", 3) == 0) {
@@ -112,6 +124,10 @@ static void take_line(struct demo_guest *guest, const char *line)
 		guest->rounds++;
 	} else if (strncmp(line, "error", 5) == 0) {
 		guest->error_lines++;
+	} else if (strncmp(line, "address ", 8) == 0) {
+		word_of(line, "address ", guest->address, sizeof(guest->address));
+	} else if (strncmp(line, "answer ", 7) == 0) {
+		take_answer(guest, line + 7);
 	} else if (strncmp(line, "end ", 4) == 0) {
 		guest->ended = true;
 		take_boot(guest, line);
@@ -138,6 +154,32 @@ void demo_guest_look(struct demo_guest *guest)
 	}
 	if (log)
 		fclose(log);
+}
+
+void demo_guest_ask(struct demo_guest *guest, const char *verb, const char *format, ...)
+{
+	char operands[256], line[320];
+	va_list arguments;
+	int length;
+
+	va_start(arguments, format);
+	vsnprintf(operands, sizeof(operands), format, arguments);
+	va_end(arguments);
+	length = snprintf(line, sizeof(line), "%s %u %s\n", verb, ++guest->asked, operands);
+	if (write(guest->input, line, (size_t)length) != length)
+		kill(guest->pid, SIGTERM);
+}
+
+unsigned demo_guest_number(const struct demo_guest *guest, const char *key)
+{
+	return number_of(guest->answer, key);
+}
+
+char *demo_guest_word(const struct demo_guest *guest, const char *key, char word[DEMO_WORD_MAX])
+{
+	word[0] = '\0';
+	word_of(guest->answer, key, word, DEMO_WORD_MAX);
+	return word;
 }
 
 void demo_guest_stop(struct demo_guest *guest)
