@@ -14,8 +14,8 @@
 #include "cli/cli_api.h"
 #include "cli/commands.h"
 #include "cli/terminal.h"
-#include "cli/top/top_columns.h"
 #include "cli/top/top_json.h"
+#include "cli/top/top_resource.h"
 #include "cli/top/top_screen.h"
 #include "core/clock.h"
 
@@ -209,9 +209,17 @@ static void change_interval(struct top *top, bool longer)
  */
 static void step_sort(struct top_screen *screen, unsigned step)
 {
+	const struct top_shown *shown = top_resources[top_kinds[screen->kind].resource]->shown;
+	unsigned count = 0, place = 0;
+
+	for (; !top_shown_ends(&shown[count]); count++) {
+		if (shown[count].column == screen->sort)
+			place = count;
+	}
 	do
-		screen->sort = (screen->sort + TOP_COLUMNS + step) % TOP_COLUMNS;
-	while (screen->sort == TOP_COLUMN_BAR);
+		place = (place + count + step) % count;
+	while (shown[place].column == TOP_COLUMN_BAR);
+	screen->sort = shown[place].column;
 }
 
 /* false: the end. */
@@ -224,7 +232,7 @@ static bool obey(struct top *top, int key)
 	case KEY_ENDED:
 		return false;
 	case 'g':
-		screen->kind = (screen->kind + 1) % TOP_KINDS;
+		screen->kind = top_next_level(screen->kind);
 		screen->scroll = 0;
 		break;
 	case 's':
@@ -308,15 +316,19 @@ static int parse_interval(const struct cli_command *command, const char *text, u
 	return CLI_OK;
 }
 
-static int parse_sort(const struct cli_command *command, const char *key, unsigned *ret_column)
+static int parse_sort(const struct cli_command *command, const char *key, struct top_screen *screen)
 {
+	enum top_resource resource = top_kinds[screen->kind].resource;
 	const char *keys[TOP_COLUMNS + 1] = { NULL }, *nearest;
+	unsigned count = 0;
 
-	*ret_column = top_column_find(key);
-	if (*ret_column != TOP_NO_COLUMN)
+	screen->sort = top_column_find(key);
+	if (screen->sort != TOP_COLUMNS && top_resource_shows(resource, screen->sort))
 		return CLI_OK;
-	for (unsigned i = 0; i < TOP_COLUMNS; i++)
-		keys[i] = top_columns[i].key;
+	for (enum top_column_id id = 0; id < TOP_COLUMNS; id++) {
+		if (top_resource_shows(resource, id))
+			keys[count++] = top_columns[id].key;
+	}
 	nearest = cli_nearest(key, keys);
 	return cli_usage(command, "--sort: there is no column \"%s\"; %s%s", key,
 			 nearest ? "did you mean " : "`viaduct help top` lists them", nearest ? nearest : "");
@@ -336,11 +348,11 @@ int command_top(struct cli *cli, const struct cli_command *command, int argc, ch
 
 	if (result == CLI_OK)
 		result = parse_interval(command, interval, &top.screen.interval_ns);
+	top.screen.kind = groups ? TOP_GROUPS : guests ? TOP_GUESTS : TOP_DISKS;
 	if (result == CLI_OK)
-		result = parse_sort(command, sort, &top.screen.sort);
+		result = parse_sort(command, sort, &top.screen);
 	if (result != CLI_OK)
 		return result;
-	top.screen.kind = groups ? TOP_GROUPS : guests ? TOP_GUESTS : TOP_DISKS;
 	top.screen.colour = cli->colour;
 	if (api_client_create(cli->runtime_dir, &top.client))
 		return cli_fail(command, "%s: this path is too long for a socket", cli->runtime_dir);

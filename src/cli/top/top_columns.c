@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/top/top_columns.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,14 +56,14 @@ static void print_count(char cell[TOP_CELL_MAX], size_t width, double value)
 	top_number(cell, width, value, 0);
 }
 
-static void print_megabytes(char cell[TOP_CELL_MAX], size_t width, double value)
+static void print_megabytes(char cell[TOP_CELL_MAX], size_t width, double bytes)
 {
-	top_number(cell, width, value / 1e6, 1);
+	top_number(cell, width, bytes / 1e6, 1);
 }
 
-static void print_percent(char cell[TOP_CELL_MAX], size_t width, double value)
+static void print_percent(char cell[TOP_CELL_MAX], size_t width, double part)
 {
-	top_number(cell, width, value * 100, value > 0 && value < 0.0995 ? 1 : 0);
+	top_number(cell, width, part * 100, part > 0 && part < 0.0995 ? 1 : 0);
 }
 
 static void print_nothing(char cell[TOP_CELL_MAX])
@@ -103,122 +104,35 @@ static void print_limit(char cell[TOP_CELL_MAX], size_t width, double value)
 		print_nothing(cell);
 }
 
-/* ---- values ---- */
+/* ---- the columns ---- */
 
-static double value_iops(const struct top_row *row)
-{
-	return row->iops;
-}
-
-static double value_bytes(const struct top_row *row)
-{
-	return row->read_bytes + row->written_bytes;
-}
-
-static double value_read(const struct top_row *row)
-{
-	return row->read_bytes;
-}
-
-static double value_written(const struct top_row *row)
-{
-	return row->written_bytes;
-}
-
-static double value_device(const struct top_row *row)
-{
-	return row->device;
-}
-
-static double value_got(const struct top_row *row)
-{
-	return row->got;
-}
-
-static double value_due(const struct top_row *row)
-{
-	return row->due;
-}
-
-static double value_cpu(const struct top_row *row)
-{
-	return row->cpu;
-}
-
-static double value_throttled(const struct top_row *row)
-{
-	return row->throttled;
-}
-
-static double value_contended(const struct top_row *row)
-{
-	return row->contended;
-}
-
-static double value_p99(const struct top_row *row)
-{
-	return (double)row->p99_ns;
-}
-
-static double value_bad(const struct top_row *row)
-{
-	return (double)row->errors + (double)row->refused;
-}
-
-static double value_refused(const struct top_row *row)
-{
-	return (double)row->refused;
-}
-
-static double value_waiting(const struct top_row *row)
-{
-	return (double)row->waiting;
-}
-
-static double value_weight(const struct top_row *row)
-{
-	return (double)row->share.weight;
-}
-
-static double value_min(const struct top_row *row)
-{
-	return (double)row->share.min_iops;
-}
-
-static double value_max(const struct top_row *row)
-{
-	return (double)row->share.max_iops;
-}
-
-/* On 80 columns the numbers and the gaps take 56; 24 are left for the name and the bar. */
-const struct top_column top_columns[TOP_COLUMNS + 1] = {
-	{ "name", "NAME", 10, 0, NULL, NULL, false, TABLE_PLAIN },
-	{ "iops", "IOPS", 5, 0, value_iops, print_count, true, TABLE_PLAIN },
-	{ "mbs", "MB/s", 5, 0, value_bytes, print_megabytes, true, TABLE_PLAIN },
-	{ "dev", "DEV%", 4, 0, value_device, print_percent, true, TABLE_PLAIN },
-	{ "bar", "[min  max]", 10, 0, value_device, NULL, true, TABLE_PLAIN },
-	{ "got", "GOT%", 4, 0, value_got, print_percent, true, TABLE_PLAIN },
-	{ "due", "DUE%", 4, 0, value_due, print_percent, true, TABLE_PLAIN },
-	{ "cpu", "CPU%", 4, 0, value_cpu, print_percent, true, TABLE_PLAIN },
-	{ "thr", "THR%", 4, 0, value_throttled, print_percent, true, TABLE_WARNING },
-	{ "con", "CON%", 4, 0, value_contended, print_percent, true, TABLE_PLAIN },
-	{ "p99", "P99", 5, 0, value_p99, print_duration, true, TABLE_PLAIN },
-	{ "err", "ERR", 4, 0, value_bad, print_count, false, TABLE_BAD },
-	{ "ref", "REF", 4, 100, value_refused, print_count, false, TABLE_WARNING },
-	{ "wait", "WAIT", 5, 100, value_waiting, print_count, false, TABLE_PLAIN },
-	{ "weight", "WEIGHT", 6, 100, value_weight, print_count, false, TABLE_PLAIN },
-	{ "min", "MIN", 5, 120, value_min, print_limit, false, TABLE_PLAIN },
-	{ "max", "MAX", 5, 120, value_max, print_limit, false, TABLE_PLAIN },
-	{ "read", "RD MB/s", 7, 132, value_read, print_megabytes, true, TABLE_PLAIN },
-	{ "write", "WR MB/s", 7, 132, value_written, print_megabytes, true, TABLE_PLAIN },
-	{ 0 },
+const struct top_column top_columns[TOP_COLUMNS] = {
+	[TOP_COLUMN_NAME] = { "name", "NAME", 10, TOP_BY_NAME, NULL, false },
+	[TOP_COLUMN_IOPS] = { "iops", "IOPS", 5, TOP_MEMBER(operations), print_count, true },
+	[TOP_COLUMN_MBS] = { "mbs", "MB/s", 5, TOP_MEMBER(bytes), print_megabytes, true },
+	[TOP_COLUMN_DEV] = { "dev", "DEV%", 4, TOP_MEMBER(device), print_percent, true },
+	[TOP_COLUMN_BAR] = { "bar", "[min  max]", 10, TOP_MEMBER(device), NULL, true },
+	[TOP_COLUMN_GOT] = { "got", "GOT%", 4, TOP_MEMBER(got), print_percent, true },
+	[TOP_COLUMN_DUE] = { "due", "DUE%", 4, TOP_MEMBER(due), print_percent, true },
+	[TOP_COLUMN_CPU] = { "cpu", "CPU%", 4, TOP_MEMBER(cpu), print_percent, true },
+	[TOP_COLUMN_THR] = { "thr", "THR%", 4, TOP_MEMBER(throttled), print_percent, true, TABLE_WARNING },
+	[TOP_COLUMN_CON] = { "con", "CON%", 4, TOP_MEMBER(contended), print_percent, true },
+	[TOP_COLUMN_P99] = { "p99", "P99", 5, TOP_MEMBER(p99_ns), print_duration, true },
+	[TOP_COLUMN_ERR] = { "err", "ERR", 4, TOP_MEMBER(bad), print_count, false, TABLE_BAD },
+	[TOP_COLUMN_REF] = { "ref", "REF", 4, TOP_MEMBER(refused), print_count, false, TABLE_WARNING },
+	[TOP_COLUMN_WAIT] = { "wait", "WAIT", 5, TOP_MEMBER(waiting), print_count, false },
+	[TOP_COLUMN_WEIGHT] = { "weight", "WEIGHT", 6, TOP_MEMBER(share.weight), print_count, false },
+	[TOP_COLUMN_MIN] = { "min", "MIN", 5, TOP_MEMBER(share.min_operations), print_limit, false },
+	[TOP_COLUMN_MAX] = { "max", "MAX", 5, TOP_MEMBER(share.max_operations), print_limit, false },
+	[TOP_COLUMN_READ] = { "read", "RD MB/s", 7, TOP_MEMBER(in_bytes), print_megabytes, true },
+	[TOP_COLUMN_WRITE] = { "write", "WR MB/s", 7, TOP_MEMBER(out_bytes), print_megabytes, true },
 };
 
-unsigned top_column_find(const char *key)
+enum top_column_id top_column_find(const char *key)
 {
-	for (unsigned i = 0; i < TOP_COLUMNS; i++) {
-		if (strcmp(top_columns[i].key, key) == 0)
-			return i;
-	}
-	return TOP_NO_COLUMN;
+	enum top_column_id id = 0;
+
+	while (id < TOP_COLUMNS && strcmp(top_columns[id].key, key) != 0)
+		id++;
+	return id;
 }

@@ -8,31 +8,61 @@
 
 #define TOP_CELL_MAX 64	/* room for every cell but names */
 
+/* Those of all resources. Which ones a resource has, and where: struct top_shown. */
+enum top_column_id {
+	TOP_COLUMN_NAME,
+	TOP_COLUMN_IOPS,
+	TOP_COLUMN_MBS,
+	TOP_COLUMN_DEV,
+	TOP_COLUMN_BAR,
+	TOP_COLUMN_GOT,
+	TOP_COLUMN_DUE,
+	TOP_COLUMN_CPU,
+	TOP_COLUMN_THR,
+	TOP_COLUMN_CON,
+	TOP_COLUMN_P99,
+	TOP_COLUMN_ERR,
+	TOP_COLUMN_REF,
+	TOP_COLUMN_WAIT,
+	TOP_COLUMN_WEIGHT,
+	TOP_COLUMN_MIN,
+	TOP_COLUMN_MAX,
+	TOP_COLUMN_READ,
+	TOP_COLUMN_WRITE,
+	TOP_COLUMNS
+};
+
 struct top_column {
 	const char *key;	/* for --sort */
 	const char *title;
 	size_t width;		/* the least that it needs; exact for numbers */
-	size_t from_width;	/* shown on screens as wide as this */
-	/* What is sorted by; NULL: names. */
-	double (*value)(const struct top_row *row);
+	size_t member;		/* what is sorted by: TOP_MEMBER() or TOP_BY_NAME */
 	/*
 	 * Writes the cell, at most `width` characters, all ASCII. NULL: the bar and the name, whose width
 	 * varies.
 	 */
 	void (*print)(char cell[TOP_CELL_MAX], size_t width, double value);
 	bool rate;		/* unknown until measured */
-	enum table_style alarm;	/* style of a value above 0 */
+	enum table_style alarm;	/* style of a value above 0; 0 is plain */
 };
 
-#define TOP_COLUMNS    19
-#define TOP_COLUMN_BAR 4
+#define TOP_BY_NAME SIZE_MAX
 
-/* In the order of the screen, the name first; ended by a zero entry. */
-extern const struct top_column top_columns[TOP_COLUMNS + 1];
+extern const struct top_column top_columns[TOP_COLUMNS];
 
-/* The column that --sort calls `key`, or TOP_NO_COLUMN. */
-#define TOP_NO_COLUMN ((unsigned)-1)
-unsigned top_column_find(const char *key);
+/* A column on the screen. Tables of these are in the screen's order. */
+struct top_shown {
+	enum top_column_id column;	/* TOP_COLUMNS ends a table */
+	size_t from_width;		/* on screens as wide as this */
+};
+
+static inline bool top_shown_ends(const struct top_shown *shown)
+{
+	return shown->column == TOP_COLUMNS;
+}
+
+/* The column that --sort calls `key`, or TOP_COLUMNS: there is none. */
+enum top_column_id top_column_find(const char *key);
 
 /* "98765", "1234k", "12M": `width` characters at most (4 or more), `decimals` when there is room. */
 void top_number(char *cell, size_t width, double value, unsigned decimals);

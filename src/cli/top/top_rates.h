@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What happened between two looks at the daemon (top_sample.h), a row for each disk, guest or group, and for
- * each physical disk. Pure.
+ * What happened between two looks at the daemon (top_sample.h) to one resource: a row for each leaf,
+ * guest or group, and for each physical device. Pure.
  *
  * Device time is the scheduler's currency: what the cost model says a request takes of a device that is fully
  * busy. Parts of a device are parts of what it carries out now, so they add up to 1 also when it is slower
@@ -12,29 +12,44 @@
 
 #include "cli/top/top_sample.h"
 
+/* What a row stands for: each is of one resource and one level. Their words are in top_resource.h. */
 enum top_kind { TOP_DISKS, TOP_GUESTS, TOP_GROUPS, TOP_KINDS };
+enum top_level { TOP_LEVEL_LEAF, TOP_LEVEL_GUEST, TOP_LEVEL_GROUP, TOP_LEVELS };
 
+/* Numbers are double, also counts: columns and JSON are tables of members. */
 struct top_row {
 	char name[TOP_NAME_MAX];
-	enum top_state state;	/* of guests and groups: of their disks, the most remarkable */
+	enum top_state state;	/* of guests and groups: of their leaves, the most remarkable */
 	struct top_share share;
 	/*
 	 * Marks: which part of the device is reserved for it, and is its limit, for requests as it makes now.
 	 * 0: none.
 	 */
 	double reservation, limit;
-	double iops, read_bytes, written_bytes;	/* a second */
+	double operations, bytes;	/* a second; bytes of both directions */
+	double in_bytes, out_bytes;
 	double device;		/* part of the device's time, 0..1 (more for a guest on several devices) */
 	double got;		/* part of what the device did for all */
 	double due;		/* … and what its weight entitles it to among those that want something now */
 	double cpu;		/* of one processor */
-	double throttled, contended;	/* part of its requests' time spent waiting for a limit, for others */
-	uint64_t waiting, p99_ns, errors, refused;
+	/* Part of the time spent waiting for a limit, for others: waits() of top_resource.h */
+	double throttled, contended;
+	double waiting, p99_ns, errors, refused;
+	double bad;		/* errors and refused requests */
 };
+
+/* A number of a row as a table names it. */
+#define TOP_MEMBER(member) offsetof(struct top_row, member)
+
+static inline double top_row_value(const struct top_row *row, size_t member)
+{
+	return *(const double *)((const char *)row + member);
+}
 
 struct top_device_row {
 	const struct top_device *device;	/* of the newer sample */
-	double busy, iops, bytes;
+	double busy, operations;
+	double in_bytes, out_bytes;		/* a second */
 };
 
 struct top_view {
@@ -44,8 +59,8 @@ struct top_view {
 	struct top_row *rows;
 	struct top_device_row *devices;
 	size_t row_count, device_count;
-	size_t disk_count, connected_count;	/* whatever the kind */
-	double cpu;
+	size_t leaf_count, connected_count;	/* whatever the kind */
+	double cpu;		/* of one processor, for all leaves */
 };
 
 /*

@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "cli/api_client.h"
+#include "cli/top/top_resource.h"
 #include "core/clock.h"
 
 #define WEIGHT_DEFAULT 100
-#define RATE_MIN       0.001	/* a rate is divided by */
-#define RATE_MAX       1000.0
 
 /* One more zeroed entry at the end of an array. */
 static void *grow(void *array, size_t *count, size_t entry_bytes)
@@ -24,8 +23,7 @@ static void *grow(void *array, size_t *count, size_t entry_bytes)
 	return grown;
 }
 
-/* Terminals obey control characters and draw some others two columns wide: only plain ASCII passes. */
-static void copy_name(char name[TOP_NAME_MAX], const char *text)
+void top_copy_name(char name[TOP_NAME_MAX], const char *text)
 {
 	size_t length = 0;
 
@@ -34,31 +32,36 @@ static void copy_name(char name[TOP_NAME_MAX], const char *text)
 	name[length] = '\0';
 }
 
-static double real(const json_t *object, const char *key)
+/* ---- shares ---- */
+
+static double share_number(const json_t *settings, const char *prefix, const char *bound, const char *unit)
 {
-	return json_number_value(json_object_get(object, key));
+	char field[64];
+
+	snprintf(field, sizeof(field), "%s%s%s", prefix, bound, unit);
+	return (double)api_number(settings, field);
 }
 
-static uint64_t share_number(const json_t *share, const char *prefix, const char *name)
-{
-	char field[32];
-
-	snprintf(field, sizeof(field), "%s%s", prefix, name);
-	return api_number(share, field);
-}
-
-/* prefix "": of a disk; "disk_": a guest's or group's share of disks. */
-static void parse_share(struct top_share *share, const json_t *object, const char *prefix)
+/* prefix "": of a leaf; "disk_": a guest's or group's share of disks. */
+static void parse_share(struct top_share *share, enum top_resource resource, const json_t *object,
+			const char *prefix)
 {
 	const json_t *settings = json_object_get(object, "share");
+	const char *unit = top_resources[resource]->rate_unit;
 
-	share->weight = share_number(settings, prefix, "weight");
-	if (share->weight == 0)
+	share->weight = share_number(settings, prefix, "", "weight");
+	if (!(share->weight > 0))
 		share->weight = WEIGHT_DEFAULT;
-	share->min_iops = share_number(settings, prefix, "min_iops");
-	share->max_iops = share_number(settings, prefix, "max_iops");
-	share->min_bandwidth = share_number(settings, prefix, "min_bandwidth");
-	share->max_bandwidth = share_number(settings, prefix, "max_bandwidth");
+	share->min_operations = share_number(settings, prefix, "min_", unit);
+	share->max_operations = share_number(settings, prefix, "max_", unit);
+	share->min_bandwidth = share_number(settings, prefix, "min_", "bandwidth");
+	share->max_bandwidth = share_number(settings, prefix, "max_", "bandwidth");
+}
+
+static void parse_shares(struct top_share share[TOP_RESOURCES], const json_t *object)
+{
+	for (enum top_resource resource = 0; resource < TOP_RESOURCES; resource++)
+		parse_share(&share[resource], resource, object, top_resources[resource]->share_prefix);
 }
 
 /* ---- the tree of shares ---- */
@@ -78,8 +81,8 @@ static void parse_group(struct top_sample *sample, const json_t *object)
 
 	sample->groups = grow(sample->groups, &sample->group_count, sizeof(*group));
 	group = &sample->groups[sample->group_count - 1];
-	copy_name(group->name, api_text(object, "name"));
-	parse_share(&group->share, object, "disk_");
+	top_copy_name(group->name, api_text(object, "name"));
+	parse_shares(group->share, object);
 }
 
 static void parse_guest(struct top_sample *sample, const char *name, const json_t *object)
@@ -89,21 +92,21 @@ static void parse_guest(struct top_sample *sample, const char *name, const json_
 
 	sample->guests = grow(sample->guests, &sample->guest_count, sizeof(*guest));
 	guest = &sample->guests[sample->guest_count - 1];
-	copy_name(guest->name, name);
-	copy_name(group, api_text(object, "group"));
+	top_copy_name(guest->name, name);
+	top_copy_name(group, api_text(object, "group"));
 	guest->group = find_group(sample, group);
-	parse_share(&guest->share, object, "disk_");
+	parse_shares(guest->share, object);
 }
 
 /*
- * A disk's guest, made when it is not declared. Disks of one guest mostly follow each other, so the search
+ * A leaf's guest, made when it is not declared. Leaves of one guest mostly follow each other, so the search
  * begins with the newest guest.
  */
 static size_t need_guest(struct top_sample *sample, const char *name)
 {
 	char plain[TOP_NAME_MAX];
 
-	copy_name(plain, name);
+	top_copy_name(plain, name);
 	for (size_t i = sample->guest_count; i-- > 0;) {
 		if (strcmp(sample->guests[i].name, plain) == 0)
 			return i;
@@ -112,124 +115,95 @@ static size_t need_guest(struct top_sample *sample, const char *name)
 	return sample->guest_count - 1;
 }
 
-/* ---- physical disks ---- */
+/* ---- devices and leaves ---- */
 
-static size_t parse_device(struct top_sample *sample, const json_t *object)
+static size_t parse_device(struct top_listing *listing, const struct top_resource_ops *ops,
+			   const json_t *object)
 {
-	const json_t *capacity = json_object_get(object, "capacity");
-	double rate = real(capacity, "rate");
 	struct top_device *device;
 
-	sample->devices = grow(sample->devices, &sample->device_count, sizeof(*device));
-	device = &sample->devices[sample->device_count - 1];
-	copy_name(device->name, api_text(object, "name"));
-	device->capacity_iops = api_number(capacity, "iops");
-	device->capacity_bandwidth = api_number(capacity, "bandwidth");
-	device->reserved_ppb = api_number(capacity, "reserved_ppb");
-	device->rate = rate >= RATE_MIN && rate <= RATE_MAX ? rate : 1;
-	device->failed = api_text(object, "error")[0] != '\0';
-	return sample->device_count - 1;
+	listing->devices = grow(listing->devices, &listing->device_count, sizeof(*device));
+	device = &listing->devices[listing->device_count - 1];
+	top_copy_name(device->name, api_text(object, "name"));
+	device->rate = 1;
+	ops->parse_device(device, object);
+	return listing->device_count - 1;
 }
 
-static size_t need_device(struct top_sample *sample, const json_t *disk)
+/* The leaf's physical device; a leaf that names none of those listed has one of its own. */
+static size_t need_device(struct top_listing *listing, const struct top_resource_ops *ops, const json_t *leaf)
 {
-	char pool[TOP_NAME_MAX];
+	char name[TOP_NAME_MAX];
 
-	copy_name(pool, api_text(disk, "pool"));
-	for (size_t i = 0; pool[0] && i < sample->device_count; i++) {
-		if (strcmp(sample->devices[i].name, pool) == 0)
+	top_copy_name(name, api_text(leaf, ops->device_member));
+	for (size_t i = 0; name[0] && i < listing->device_count; i++) {
+		if (strcmp(listing->devices[i].name, name) == 0)
 			return i;
 	}
-	return parse_device(sample, disk);
+	return parse_device(listing, ops, leaf);
 }
 
-/* ---- disks ---- */
-
-/* [[limit_ns, count], …]: how many requests took less than limit_ns, and not less than the entry before. */
-static void parse_histogram(struct histogram *histogram, const json_t *buckets)
+static enum top_state parse_state(const json_t *object)
 {
-	const json_t *entry;
-	size_t index;
-
-	json_array_foreach(buckets, index, entry) {
-		json_int_t limit_ns = json_integer_value(json_array_get(entry, 0));
-		json_int_t count = json_integer_value(json_array_get(entry, 1));
-
-		if (limit_ns > 0 && count > 0)
-			counter_add(&histogram->bucket[histogram_bucket((uint64_t)limit_ns - 1)],
-				    (uint64_t)count);
-	}
+	if (api_flag(object, "broken") || api_text(object, "error")[0])
+		return TOP_BROKEN;
+	return api_flag(object, "connected") ? TOP_CONNECTED : TOP_IDLE;
 }
 
-/* Sums over all kinds of operations; *ret_p99_ns is the worst of them. */
-static void parse_operations(struct top_counters *counters, const json_t *disk, uint64_t *ret_p99_ns)
+/* What is counted alike of every resource. */
+static void parse_counters(struct top_counters *counters, const json_t *object)
 {
-	json_t *operations = json_object_get(disk, "operations");
-	const char *kind;
-	json_t *operation;
-
-	*ret_p99_ns = 0;
-	json_object_foreach(operations, kind, operation) {
-		const json_t *latency = json_object_get(operation, "latency_ns");
-		uint64_t p99_ns = api_number(latency, "p99");
-
-		counters->operations += api_number(operation, "operations");
-		counters->latency_ns += api_number(latency, "sum");
-		parse_histogram(&counters->latency, json_object_get(latency, "buckets"));
-		if (strcmp(kind, "read") == 0)
-			counters->read_bytes = api_number(operation, "bytes");
-		else if (strcmp(kind, "write") == 0)
-			counters->written_bytes = api_number(operation, "bytes");
-		if (p99_ns > *ret_p99_ns)
-			*ret_p99_ns = p99_ns;
-	}
-}
-
-static void parse_counters(struct top_counters *counters, const json_t *disk)
-{
-	const json_t *time = json_object_get(disk, "time");
-	json_t *violations = json_object_get(disk, "violations"), *value;
+	const json_t *time = json_object_get(object, "time");
+	json_t *violations = json_object_get(object, "violations"), *value;
 	const char *reason;
 
 	counters->device_ns = api_number(time, "device_ns");
 	counters->cpu_ns = api_number(time, "cpu_ns");
 	counters->throttled_ns = api_number(time, "throttled_ns");
 	counters->contended_ns = api_number(time, "contended_ns");
-	counters->errors = api_number(disk, "errors");
-	counters->refused = api_number(disk, "refused");
+	counters->errors = api_number(object, "errors");
+	counters->refused = api_number(object, "refused");
 	json_object_foreach(violations, reason, value)
 		counters->refused += api_number(violations, reason);
 }
 
-static enum top_state parse_state(const json_t *disk)
+static void parse_leaf(struct top_sample *sample, enum top_resource resource, const json_t *object)
 {
-	if (api_flag(disk, "broken") || api_text(disk, "error")[0])
-		return TOP_BROKEN;
-	return api_flag(disk, "connected") ? TOP_CONNECTED : TOP_IDLE;
+	struct top_listing *listing = &sample->listings[resource];
+	size_t guest = need_guest(sample, api_text(object, "guest"));
+	size_t device = need_device(listing, top_resources[resource], object);
+	struct top_leaf *leaf;
+
+	listing->leaves = grow(listing->leaves, &listing->leaf_count, sizeof(*leaf));
+	leaf = &listing->leaves[listing->leaf_count - 1];
+	top_copy_name(leaf->name, api_text(object, "name"));
+	leaf->guest = guest;
+	leaf->device = device;
+	leaf->state = parse_state(object);
+	leaf->waiting = api_number(json_object_get(object, "time"), "waiting");
+	parse_share(&leaf->share, resource, object, "");
+	parse_counters(&leaf->counters, object);
+	top_resources[resource]->parse_leaf(leaf, object);
 }
 
-static void parse_disk(struct top_sample *sample, const json_t *object)
+static void parse_listing(struct top_sample *sample, enum top_resource resource, const json_t *status)
 {
-	size_t guest = need_guest(sample, api_text(object, "guest")), device = need_device(sample, object);
-	struct top_disk *disk;
+	const json_t *entry;
+	size_t index;
 
-	sample->disks = grow(sample->disks, &sample->disk_count, sizeof(*disk));
-	disk = &sample->disks[sample->disk_count - 1];
-	copy_name(disk->name, api_text(object, "name"));
-	disk->guest = guest;
-	disk->device = device;
-	disk->state = parse_state(object);
-	disk->waiting = api_number(json_object_get(object, "time"), "waiting");
-	parse_share(&disk->share, object, "");
-	parse_operations(&disk->counters, object, &disk->p99_ns);
-	parse_counters(&disk->counters, object);
+	json_array_foreach(json_object_get(status, top_resources[resource]->device_list), index, entry)
+		parse_device(&sample->listings[resource], top_resources[resource], entry);
+	json_array_foreach(json_object_get(status, "devices"), index, entry) {
+		if (strcmp(api_text(entry, "kind"), top_resources[resource]->name) == 0)
+			parse_leaf(sample, resource, entry);
+	}
 }
 
 /* ---- the whole ---- */
 
 static uint64_t parse_uptime_ns(const json_t *status)
 {
-	double seconds = real(status, "uptime_s");
+	double seconds = json_number_value(json_object_get(status, "uptime_s"));
 	uint64_t ns = api_number(status, "uptime_ns");
 
 	if (ns == 0 && seconds > 0 && seconds < 1e9)
@@ -262,12 +236,8 @@ struct top_sample *top_sample_parse(const json_t *status, const json_t *guests, 
 		parse_group(sample, entry);
 	json_array_foreach(list(status, guests, "guests"), index, entry)
 		parse_guest(sample, api_text(entry, "name"), entry);
-	json_array_foreach(json_object_get(status, "pools"), index, entry)
-		parse_device(sample, entry);
-	json_array_foreach(json_object_get(status, "devices"), index, entry) {
-		if (strcmp(api_text(entry, "kind"), "disk") == 0)
-			parse_disk(sample, entry);
-	}
+	for (enum top_resource resource = 0; resource < TOP_RESOURCES; resource++)
+		parse_listing(sample, resource, status);
 	return sample;
 }
 
@@ -277,7 +247,9 @@ void top_sample_destroy(struct top_sample *sample)
 		return;
 	free(sample->groups);
 	free(sample->guests);
-	free(sample->devices);
-	free(sample->disks);
+	for (enum top_resource resource = 0; resource < TOP_RESOURCES; resource++) {
+		free(sample->listings[resource].devices);
+		free(sample->listings[resource].leaves);
+	}
 	free(sample);
 }

@@ -17,16 +17,24 @@
 #define TOP_NAME_MAX 128	/* longer names are cut */
 #define TOP_NONE     SIZE_MAX	/* no such index */
 
-/* Effective settings; 0: none. */
+/* What guests share. What each is like: top_resource.h. */
+enum top_resource { TOP_RESOURCE_DISK, TOP_RESOURCES };
+
+/* Effective settings; 0: none. Rates are a second's. */
 struct top_share {
-	uint64_t weight;
-	uint64_t min_iops, max_iops;		/* a second */
-	uint64_t min_bandwidth, max_bandwidth;	/* bytes a second */
+	double weight;
+	double min_operations, max_operations;
+	double min_bandwidth, max_bandwidth;	/* bytes */
+};
+
+struct top_traffic {
+	uint64_t count, bytes;
 };
 
 /* Since the daemon's start. */
 struct top_counters {
-	uint64_t operations, read_bytes, written_bytes;
+	uint64_t operations;		/* requests of any sort, not only those in `in` and `out` */
+	struct top_traffic in, out;	/* what the guest read, and what it wrote */
 	uint64_t device_ns, cpu_ns;
 	uint64_t throttled_ns, contended_ns, latency_ns;	/* of all requests, added up */
 	uint64_t errors, refused;	/* refused: violations of the protocol included */
@@ -37,24 +45,25 @@ enum top_state { TOP_IDLE, TOP_CONNECTED, TOP_BROKEN };
 
 struct top_group {
 	char name[TOP_NAME_MAX];
-	struct top_share share;
+	struct top_share share[TOP_RESOURCES];
 };
 
 struct top_guest {
 	char name[TOP_NAME_MAX];
-	struct top_share share;
+	struct top_share share[TOP_RESOURCES];
 	size_t group;			/* TOP_NONE: none */
 };
 
 /* A physical disk: a pool, or that of a disk with a path of its own, which then has the disk's name. */
 struct top_device {
 	char name[TOP_NAME_MAX];
-	uint64_t capacity_iops, capacity_bandwidth, reserved_ppb;	/* 0: unknown */
+	uint64_t capacity_operations, capacity_bandwidth, reserved_ppb;	/* 0: unknown */
 	double rate;			/* cost carried out a second against the model; > 0 */
 	bool failed;
 };
 
-struct top_disk {
+/* What a guest has of a physical device, and a leaf of the tree of shares: a virtual disk. */
+struct top_leaf {
 	char name[TOP_NAME_MAX];
 	size_t guest, device;
 	enum top_state state;
@@ -64,15 +73,21 @@ struct top_disk {
 	uint64_t p99_ns;		/* since the start: for want of a histogram */
 };
 
+/* What the daemon has of one resource. */
+struct top_listing {
+	struct top_device *devices;
+	struct top_leaf *leaves;
+	size_t device_count, leaf_count;
+};
+
 struct top_sample {
 	uint64_t now_ns;		/* the daemon's clock, or the caller's */
 	uint64_t uptime_ns;
 	uint64_t pid;
 	struct top_group *groups;
 	struct top_guest *guests;
-	struct top_device *devices;
-	struct top_disk *disks;
-	size_t group_count, guest_count, device_count, disk_count;
+	size_t group_count, guest_count;
+	struct top_listing listings[TOP_RESOURCES];
 };
 
 /*
@@ -82,5 +97,11 @@ struct top_sample {
 struct top_sample *top_sample_parse(const json_t *status, const json_t *guests, uint64_t now_ns);
 /* NULL is allowed. */
 void top_sample_destroy(struct top_sample *sample);
+
+/*
+ * Terminals obey control characters and draw some others two columns wide: every byte that is no plain ASCII
+ * becomes '?'.
+ */
+void top_copy_name(char name[TOP_NAME_MAX], const char *text);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "cli/table.h"
 #include "cli/text.h"
-#include "cli/top/top_columns.h"
+#include "cli/top/top_resource.h"
 #include "core/clock.h"
 
 #define NAME_MIN   10u
@@ -15,7 +15,7 @@
 #define BAR_MIN	   12u
 #define BAR_MAX	   40u
 #define MARK_WIDTH 2u	/* before a name: "+ " connected, "- " idle, "! " broken */
-#define BAR_LESS   4u	/* bars of physical disks are shorter: there is more to say of them */
+#define BAR_LESS   4u	/* bars of physical devices are shorter: there is more to say of them */
 #define TEXT_MAX   512
 
 /* ---- order ---- */
@@ -28,15 +28,17 @@ static int descending(double a, double b)
 static int compare_rows(const void *left, const void *right, void *context)
 {
 	const struct top_screen *screen = context;
-	const struct top_column *column = &top_columns[screen->sort];
+	size_t member = top_columns[screen->sort].member;
 	const struct top_row *a = left, *b = right;
-	int by_name = strcmp(a->name, b->name);
-	int order = column->value ? descending(column->value(a), column->value(b)) : by_name;
+	int by_name = strcmp(a->name, b->name), order = by_name;
+
+	if (member != TOP_BY_NAME)
+		order = descending(top_row_value(a, member), top_row_value(b, member));
 
 	if (screen->reverse)
 		order = -order;
 	if (order == 0)
-		order = descending(a->iops, b->iops);
+		order = descending(a->operations, b->operations);
 	return order ? order : by_name;
 }
 
@@ -93,8 +95,17 @@ static void end_line(struct pen *pen)
 
 struct layout {
 	size_t name, bar;
-	unsigned columns;	/* bit i: column i is shown */
 };
+
+static const struct top_resource_ops *ops_of(const struct top_view *view)
+{
+	return top_resources[top_kinds[view->kind].resource];
+}
+
+static bool has_room(const struct top_screen *screen, const struct top_shown *shown)
+{
+	return screen->width == 0 || screen->width >= shown->from_width;
+}
 
 static size_t longest_name(const struct top_view *view)
 {
@@ -117,16 +128,15 @@ static size_t clamp(size_t value, size_t min, size_t max)
 /* The name grows first, then the bar; the numbers are as wide as they are. */
 static struct layout lay_out(const struct top_view *view, const struct top_screen *screen)
 {
-	struct layout layout = { .columns = 0 };
+	struct layout layout;
+	const struct top_shown *first = ops_of(view)->shown;
 	size_t used = MARK_WIDTH, left, longest = longest_name(view);
 
-	for (unsigned i = 0; top_columns[i].key; i++) {
-		bool elastic = !top_columns[i].print;
+	for (const struct top_shown *shown = first; !top_shown_ends(shown); shown++) {
+		const struct top_column *column = &top_columns[shown->column];
 
-		if (screen->width && screen->width < top_columns[i].from_width)
-			continue;
-		layout.columns |= 1u << i;
-		used += (i > 0) + (elastic ? 0 : top_columns[i].width);
+		if (has_room(screen, shown))
+			used += (shown > first) + (column->print ? column->width : 0);
 	}
 	if (screen->width == 0) {
 		layout.name = longest;
@@ -145,13 +155,14 @@ static struct layout lay_out(const struct top_view *view, const struct top_scree
 static void draw_title(struct pen *pen, const struct top_view *view)
 {
 	const struct top_screen *screen = pen->screen;
+	const struct top_resource_ops *ops = ops_of(view);
 
 	put(pen, TABLE_BOLD, "viaduct top");
 	if (screen->trouble) {
 		put(pen, TABLE_BAD, "  reconnecting: %s", screen->trouble);
 	} else {
-		put(pen, TABLE_PLAIN, "  %zu disk%s, %zu connected  CPU %.0f%%  every %g s  by %s%s",
-		    view->disk_count, view->disk_count == 1 ? "" : "s", view->connected_count,
+		put(pen, TABLE_PLAIN, "  %zu %s, %zu connected  CPU %.0f%%  every %g s  by %s%s",
+		    view->leaf_count, view->leaf_count == 1 ? ops->one : ops->many, view->connected_count,
 		    view->cpu * 100, (double)screen->interval_ns / (double)NS_PER_S,
 		    top_columns[screen->sort].key, screen->reverse ? " reversed" : "");
 		if (screen->paused)
@@ -162,37 +173,24 @@ static void draw_title(struct pen *pen, const struct top_view *view)
 	end_line(pen);
 }
 
-/* "52310/60000 IOPS": with what the device is said to be capable of, when that is known. */
-static void put_of(struct pen *pen, double value, double capacity, const char *unit)
-{
-	char done[TOP_CELL_MAX], possible[TOP_CELL_MAX];
-
-	top_number(done, 5, value, 0);
-	top_number(possible, 5, capacity, 0);
-	if (capacity > 0)
-		put(pen, TABLE_PLAIN, "  %s/%s %s", done, possible, unit);
-	else
-		put(pen, TABLE_PLAIN, "  %s %s", done, unit);
-}
-
-static void draw_device(struct pen *pen, const struct top_device_row *row, const struct layout *layout)
+static void draw_device(struct pen *pen, const struct top_view *view, const struct top_device_row *row,
+			const struct layout *layout)
 {
 	const struct top_device *device = row->device;
-	char bar[TOP_CELL_MAX];
+	char bar[TOP_CELL_MAX], figures[TOP_TEXT_MAX], remark[TOP_TEXT_MAX];
 
 	top_bar(bar, layout->bar - BAR_LESS, row->busy, (double)device->reserved_ppb / 1e9, 0);
 	put(pen, device->failed ? TABLE_BAD : TABLE_BOLD, "%-*.*s", (int)(layout->name + MARK_WIDTH),
 	    (int)(layout->name + MARK_WIDTH), device->name);
 	put(pen, TABLE_PLAIN, " %3.0f%% busy ", row->busy * 100);
 	put(pen, row->busy > 0.95 ? TABLE_WARNING : TABLE_GOOD, "%s", bar);
-	put_of(pen, row->iops, (double)device->capacity_iops, "IOPS");
-	put_of(pen, row->bytes / 1e6, (double)device->capacity_bandwidth / 1e6, "MB/s");
-	if (device->capacity_iops)
-		put(pen, TABLE_DIM, "  rate %.2f", device->rate);
+	ops_of(view)->print_device(row, figures, remark);
+	put(pen, TABLE_PLAIN, "%s", figures);
+	put(pen, TABLE_DIM, "%s", remark);
 	end_line(pen);
 }
 
-/* A fifth of the screen is for physical disks, the busiest first. */
+/* A fifth of the screen is for physical devices, the busiest first. */
 static size_t device_lines(const struct top_view *view, const struct top_screen *screen)
 {
 	return screen->height ? clamp(view->device_count, 0, 1 + screen->height / 5) : view->device_count;
@@ -200,22 +198,20 @@ static size_t device_lines(const struct top_view *view, const struct top_screen 
 
 /* ---- rows ---- */
 
-static void draw_titles(struct pen *pen, const struct layout *layout)
+static void draw_titles(struct pen *pen, const struct top_view *view, const struct layout *layout)
 {
-	static const char *const kind[TOP_KINDS] = { "DISK", "GUEST", "GROUP" };
+	put(pen, TABLE_BOLD, "%*s%-*s", (int)MARK_WIDTH, "", (int)layout->name, top_kinds[view->kind].title);
+	for (const struct top_shown *shown = ops_of(view)->shown + 1; !top_shown_ends(shown); shown++) {
+		const struct top_column *column = &top_columns[shown->column];
 
-	put(pen, TABLE_BOLD, "%*s%-*s", (int)MARK_WIDTH, "", (int)layout->name, kind[pen->screen->kind]);
-	for (unsigned i = 1; top_columns[i].key; i++) {
-		const struct top_column *column = &top_columns[i];
-
-		if (!(layout->columns & 1u << i))
+		if (!has_room(pen->screen, shown))
 			continue;
 		put(pen, TABLE_PLAIN, " ");
-		if (i == TOP_COLUMN_BAR)
+		if (shown->column == TOP_COLUMN_BAR)
 			put(pen, TABLE_DIM, "%-*s", (int)layout->bar, column->title);
 		else
-			put(pen, i == pen->screen->sort ? TABLE_GOOD : TABLE_BOLD, "%*s", (int)column->width,
-			    column->title);
+			put(pen, shown->column == pen->screen->sort ? TABLE_GOOD : TABLE_BOLD, "%*s",
+			    (int)column->width, column->title);
 	}
 	end_line(pen);
 }
@@ -243,7 +239,7 @@ static void draw_bar(struct pen *pen, const struct top_row *row, size_t width)
 static void draw_cell(struct pen *pen, const struct top_row *row, const struct top_column *column,
 		      bool measured)
 {
-	double value = column->value(row);
+	double value = top_row_value(row, column->member);
 	char cell[TOP_CELL_MAX] = "-";
 
 	if (measured || !column->rate)
@@ -255,13 +251,13 @@ static void draw_row(struct pen *pen, const struct top_view *view, const struct 
 		     const struct layout *layout)
 {
 	draw_name(pen, row, layout->name);
-	for (unsigned i = 1; top_columns[i].key; i++) {
-		if (!(layout->columns & 1u << i))
+	for (const struct top_shown *shown = ops_of(view)->shown + 1; !top_shown_ends(shown); shown++) {
+		if (!has_room(pen->screen, shown))
 			continue;
-		if (i == TOP_COLUMN_BAR)
+		if (shown->column == TOP_COLUMN_BAR)
 			draw_bar(pen, row, layout->bar);
 		else
-			draw_cell(pen, row, &top_columns[i], view->measured);
+			draw_cell(pen, row, &top_columns[shown->column], view->measured);
 	}
 	end_line(pen);
 }
@@ -279,10 +275,10 @@ size_t top_rows_shown(const struct top_view *view, const struct top_screen *scre
 
 static void draw_keys(struct pen *pen, const struct top_view *view, size_t first, size_t shown)
 {
-	static const char *const other_kind[TOP_KINDS] = { "guests", "groups", "disks" };
+	enum top_kind next = top_next_level(view->kind);
 	const char *const keys[][2] = {
-		{ "q", "quit" },    { "g", other_kind[view->kind] }, { "s", "sort" },
-		{ "r", "reverse" }, { "p", "pause" },		     { "+-", "interval" },
+		{ "q", "quit" },    { "g", top_kinds[next].many }, { "s", "sort" },
+		{ "r", "reverse" }, { "p", "pause" },		   { "+-", "interval" },
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -304,8 +300,8 @@ void top_draw(const struct top_view *view, const struct top_screen *screen, FILE
 
 	draw_title(&pen, view);
 	for (size_t i = 0; i < device_lines(view, screen); i++)
-		draw_device(&pen, &view->devices[i], &layout);
-	draw_titles(&pen, &layout);
+		draw_device(&pen, view, &view->devices[i], &layout);
+	draw_titles(&pen, view, &layout);
 	for (size_t i = first; i < first + shown; i++)
 		draw_row(&pen, view, &view->rows[i], &layout);
 	if (screen->height == 0)

@@ -5,14 +5,14 @@
 
 #include <stdio.h>
 
-#include "cli/top/top_rates.h"
+#include "cli/top/top_columns.h"
 
 struct top_screen {
 	size_t width;		/* no line is wider; 0: as wide as everything needs */
 	size_t height;		/* as many lines, the last one with the keys; 0: all rows and no keys */
 	bool colour;
 	enum top_kind kind;
-	unsigned sort;		/* a column: top_column_find() of top_columns.h */
+	enum top_column_id sort;
 	bool reverse;
 	size_t scroll;		/* rows above the first one shown */
 	bool paused;

@@ -20,32 +20,37 @@ static struct top_sample *parse(const char *status_text)
 	return sample;
 }
 
+static const struct top_listing *listing(const struct top_sample *sample)
+{
+	return &sample->listings[TOP_RESOURCE_DISK];
+}
+
 static void test_everything_is_read(void **state)
 {
 	struct top_sample *sample = top_look(0);
-	const struct top_disk *disk = &sample->disks[3];
+	const struct top_leaf *first = &listing(sample)->leaves[0], *disk = &listing(sample)->leaves[3];
 
 	assert_int_equal(sample->now_ns, 5000000000);
 	assert_int_equal(sample->pid, 77);
 	assert_int_equal(sample->group_count, 1);
 	assert_int_equal(sample->guest_count, 3);
-	assert_int_equal(sample->device_count, 1);
-	assert_int_equal(sample->disk_count, 4);
-	assert_int_equal(sample->groups[0].share.weight, 200);
+	assert_int_equal(listing(sample)->device_count, 1);
+	assert_int_equal(listing(sample)->leaf_count, 4);
+	assert_true(sample->groups[0].share[TOP_RESOURCE_DISK].weight == 200);
 	assert_int_equal(sample->guests[0].group, 0);
-	assert_int_equal(sample->guests[0].share.min_iops, 3000);
+	assert_true(sample->guests[0].share[TOP_RESOURCE_DISK].min_operations == 3000);
 	assert_true(sample->guests[2].group == TOP_NONE);
-	assert_int_equal(sample->devices[0].capacity_iops, 10000);
+	assert_int_equal(listing(sample)->devices[0].capacity_operations, 10000);
 	assert_string_equal(disk->name, "carol/root");
 	assert_int_equal(disk->guest, 2);
 	assert_int_equal(disk->state, TOP_CONNECTED);
-	assert_int_equal(disk->share.max_iops, 2000);
+	assert_true(disk->share.max_operations == 2000);
 	assert_int_equal(disk->waiting, 64);
 	assert_int_equal(disk->counters.errors, 1);
 	assert_int_equal(disk->counters.refused, 320);
-	assert_int_equal(sample->disks[0].counters.operations, 100);
-	assert_int_equal(sample->disks[0].counters.read_bytes, 409600);
-	assert_int_equal(sample->disks[0].counters.latency.bucket[histogram_bucket(262143)].value, 90);
+	assert_int_equal(first->counters.operations, 100);
+	assert_int_equal(first->counters.in.bytes, 409600);
+	assert_int_equal(first->counters.latency.bucket[histogram_bucket(262143)].value, 90);
 	top_sample_destroy(sample);
 }
 
@@ -59,12 +64,12 @@ static void test_absent_members(void **state)
 		      "{\"kind\": \"disk\"}], \"uptime_s\": 2.5}");
 
 	assert_int_equal(sample->now_ns, 2500000000);
-	assert_int_equal(sample->disk_count, 3);
+	assert_int_equal(listing(sample)->leaf_count, 3);
 	assert_int_equal(sample->guest_count, 2);
-	assert_int_equal(sample->disks[0].guest, sample->disks[1].guest);
-	assert_string_equal(sample->devices[sample->disks[0].device].name, "a/b");
-	assert_int_equal(sample->disks[0].share.weight, 100);
-	assert_true(sample->devices[0].rate == 1);
+	assert_int_equal(listing(sample)->leaves[0].guest, listing(sample)->leaves[1].guest);
+	assert_string_equal(listing(sample)->devices[listing(sample)->leaves[0].device].name, "a/b");
+	assert_true(listing(sample)->leaves[0].share.weight == 100);
+	assert_true(listing(sample)->devices[0].rate == 1);
 	top_sample_destroy(sample);
 	sample = parse("{}");
 	assert_int_equal(sample->now_ns, 42);
@@ -97,8 +102,8 @@ static void test_wrong_types(void **state)
 		struct top_sample *sample = parse(answers[i]), *again = parse(answers[i]);
 		struct top_view *view = top_view_create(sample, again, TOP_GUESTS);
 
-		for (size_t d = 0; d < sample->device_count; d++)
-			assert_true(sample->devices[d].rate == 1);
+		for (size_t d = 0; d < listing(sample)->device_count; d++)
+			assert_true(listing(sample)->devices[d].rate == 1);
 		top_view_destroy(view);
 		top_sample_destroy(sample);
 		top_sample_destroy(again);
@@ -120,9 +125,9 @@ static void test_hostile_names(void **state)
 		 "\"%s\"}]}",
 		 longest);
 	sample = parse(status);
-	assert_string_equal(sample->disks[0].name, "a?[2Jb??");
-	assert_string_equal(sample->disks[1].name, "??");
-	assert_int_equal(strlen(sample->disks[2].name), TOP_NAME_MAX - 1);
+	assert_string_equal(listing(sample)->leaves[0].name, "a?[2Jb??");
+	assert_string_equal(listing(sample)->leaves[1].name, "??");
+	assert_int_equal(strlen(listing(sample)->leaves[2].name), TOP_NAME_MAX - 1);
 	top_sample_destroy(sample);
 	top_sample_destroy(NULL);
 }
