@@ -39,14 +39,14 @@ static const char forward_details[] =
 const struct cli_command cli_commands[] = {
 	{ "status", "[--json]", "every guest and disk: connected, traffic, latency, errors", NULL,
 	  command_status },
-	{ "top", "[--once] [--json] [--interval S] [--sort KEY] [--guests|--groups]",
-	  "who uses the disks now: rates, shares, waiting; live",
-	  "Keys: q quits, g shows guests or groups instead of disks, s or the left and right arrows choose "
-	  "the\n"
-	  "column to sort by, r reverses, p pauses, + and - change the interval, the other arrows scroll.\n"
-	  "--once prints one interval and ends; so does --json. KEY is a column: name, iops, mbs, dev, got, "
-	  "due,\n"
-	  "cpu, thr, con, p99, err, ref, wait, weight, min, max, read or write. viaduct(1) explains them.",
+	{ "top", "[--once] [--json] [--interval S] [--sort KEY] [--nics] [--guests|--groups]",
+	  "who uses the disks or network cards now: rates, shares, waiting; live",
+	  "Keys: q quits, n goes from disks to network cards and back, g from these to guests and groups,\n"
+	  "s or the left and right arrows choose the column to sort by, r reverses, p pauses, + and -\n"
+	  "change the interval, the other arrows scroll. --once prints one interval and ends; so does\n"
+	  "--json, which has disks and network cards. KEY is a column: name, dev, got, due, cpu, thr,\n"
+	  "con, p99, wait or weight; of disks also iops, mbs, err, ref, min, max, read or write; of\n"
+	  "network cards also tx, rx, txmb, rxmb, drop, minmb, maxmb or pps. viaduct(1) explains them.",
 	  command_top },
 	{ "pool list", "[--json]", "the physical disks and how much of them is free", NULL,
 	  command_pool_list },

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -15,12 +16,21 @@ from conftest import BUILD, ROOT
 from pty_screen import ENTER, LEAVE, PATIENCE, PtyScreen
 from real_daemon import Daemon
 
+sys.path.append(str(ROOT / "tests/wire"))
+from nic import Card, mac  # noqa: E402
+
 
 def disk(name, operations, device_ns, waiting=0, **more):
     return {"name": name, "kind": "disk", "guest": name.split("/")[0], "pool": "main", "connected": operations > 0,
             "share": {"weight": 100}, "time": {"device_ns": device_ns, "waiting": waiting},
             "operations": {"read": {"operations": operations, "bytes": operations * 4096,
                                     "latency_ns": {"sum": operations * 1000, "buckets": [[2048, operations]]}}}, **more}
+
+
+def nic(name, frames, device_ns, **more):
+    return {"name": name, "kind": "nic", "guest": name.split("/")[0], "switch": "lan", "connected": frames > 0,
+            "share": {"weight": 100}, "time": {"device_ns": device_ns}, "sent": {"frames": frames, "bytes": 1000 * frames},
+            "received": {"frames": frames // 2, "bytes": 50 * frames}, "dropped": {"full": frames // 100, "guard": 0}, **more}
 
 
 class Model:
@@ -36,8 +46,12 @@ class Model:
             self.hang.wait()
         self.looks += 1
         disks = [disk(f"guest{i}/root", 1000 * (i + 1) * self.looks, 10**8 * (i + 1) * self.looks) for i in range(self.disks)]
-        return 200, {"pid": self.pid, "now_ns": self.looks * 10**9, "devices": disks, "groups": [{"name": "gold"}],
-                     "guests": [{"name": "guest0", "group": "gold", "share": {"disk_weight": 300}}],
+        nics = [nic(f"guest{i}/eth0", 2000 * (i + 1) * self.looks, 10**8 * (i + 2) * self.looks) for i in range(2)]
+        uplink = {"kind": "tap", "interface": "vtap0", "link": True, "sent": {"frames": 3000 * self.looks, "bytes": 0},
+                  "received": {"frames": 6000 * self.looks, "bytes": 6000000 * self.looks}}
+        return 200, {"pid": self.pid, "now_ns": self.looks * 10**9, "devices": disks + nics, "groups": [{"name": "gold"}],
+                     "guests": [{"name": "guest0", "group": "gold", "share": {"disk_weight": 300, "nic_weight": 400}}],
+                     "switches": [{"name": "lan", "capacity_bandwidth": 125000000, "uplink": uplink}],
                      "pools": [{"name": "main", "capacity": {"iops": 10000, "bandwidth": 10**9, "rate": 1}}]}
 
 
@@ -84,6 +98,17 @@ def test_once_sorts_and_shows_guests_and_groups(viaduct, model):
     assert lines[2].startswith("  GROUP") and lines[3].split()[:3] == ["+", "gold", "1000"] and len(lines) == 4
 
 
+def test_once_shows_network_cards(viaduct, model):
+    lines = viaduct("top", "--once", "--interval", "0.1", "--nics").out.splitlines()
+    assert lines[0].startswith("viaduct top  2 cards, 2 connected") and lines[1].split()[:3] == ["lan", "50%", "busy"]
+    assert "  up  out 6000/s 6.0 MB/s  in 3000/s 0.0 MB/s  of 125 MB/s  tap:vtap0" in lines[1]
+    assert lines[2].split()[:5] == ["CARD", "TX/s", "RX/s", "TX", "MB"]
+    assert lines[3].split()[:7] == ["+", "guest1/eth0", "4000", "2000", "4.0", "0.2", "30"]
+    assert lines[4].split()[:7] == ["+", "guest0/eth0", "2000", "1000", "2.0", "0.1", "20"]
+    lines = viaduct("top", "--once", "--interval", "0.1", "--nics", "--groups", "--sort", "drop").out.splitlines()
+    assert lines[2].startswith("  GROUP  ") and lines[3].split()[:3] == ["+", "gold", "2000"] and len(lines) == 4
+
+
 def test_json(viaduct, model):
     answer = json.loads(viaduct("top", "--once", "--json", "--interval", "0.1").out)
     first = answer["disks"][0]
@@ -93,12 +118,18 @@ def test_json(viaduct, model):
     assert first["due_part"] == pytest.approx(0.5) and first["p99_ns"] == 2048  # gold 100, guest1 100
     assert [row["name"] for row in answer["guests"]] == ["guest0", "guest1"] and answer["guests"][0]["weight"] == 300
     assert [row["name"] for row in answer["groups"]] == ["gold"]
+    card = answer["nics"][1]
+    assert card["name"] == "guest1/eth0" and card["sent_pps"] == 4000 and card["sent_bandwidth"] == 4000000
+    assert card["received_pps"] == 2000 and card["dropped_pps"] == 40 and card["got_part"] == pytest.approx(0.6)
+    assert answer["switches"][0]["link"] == "up" and answer["switches"][0]["to_uplink_bandwidth"] == 6000000
+    assert answer["nic_guests"][0]["weight"] == 400 and [row["name"] for row in answer["nic_groups"]] == ["gold"]
 
 
-@pytest.mark.parametrize("answer", [{}, [], 5, None, {"devices": 5}, {"devices": [None, 3, {}], "pools": [[]], "guests": 1}])
+@pytest.mark.parametrize("answer", [{}, [], 5, None, {"devices": 5}, {"devices": [None, 3, {}], "pools": [[]], "guests": 1},
+                                    {"switches": [None, 5, {"uplink": []}], "devices": [{"kind": "nic", "sent": 1, "dropped": []}]}])
 def test_odd_answers(viaduct, api, answer):
     api.answer("GET", "/v1/status", answer)
-    for arguments in (), ("--json",), ("--guests",):
+    for arguments in (), ("--json",), ("--guests",), ("--nics",), ("--nics", "--groups"):
         assert viaduct("top", "--once", "--interval", "0.1", *arguments).code == 0
 
 
@@ -111,7 +142,9 @@ def test_no_json(viaduct, api):
 @pytest.mark.parametrize("words, sentence", [
     (["--interval", "0"], "from 0.1 to 3600"), (["--interval", "nan"], "from 0.1 to 3600"),
     (["--interval", "1s"], "no number of seconds"), (["--sort", "cpus"], "did you mean cpu"),
-    (["--sort", "colour"], "there is no column"), (["x"], "one argument too many"), ([], "--once prints"),
+    (["--sort", "colour"], "there is no column"), (["--nics", "--sort", "iops"], "there is no column"),
+    (["--nics", "--sort", "txmn"], "did you mean txmb"), (["--sort", "txmb"], "there is no column"),
+    (["x"], "one argument too many"), ([], "--once prints"),
 ])
 def test_usage_errors(viaduct, model, words, sentence):
     result = viaduct("top", *words)
@@ -125,8 +158,9 @@ def test_without_a_daemon(viaduct):
 
 def test_every_column_is_documented(viaduct):
     named = re.search(r"KEY is a column: (.*?)\.", viaduct("help", "top").out, re.S).group(1)
+    named = re.sub(r";\s+of\s+(disks|network\s+cards)\s+also\s+", ", ", named)
     keys = set(re.split(r",\s+|\s+or\s+", named))
-    assert "dev" in keys and len(keys) == 18
+    assert {"dev", "iops", "pps"} <= keys and len(keys) == 26
     page = (ROOT / "docs/top.md").read_text()
     manual = (ROOT / "docs/man/viaduct.1").read_text()
     for key in keys - {"name"}:
@@ -154,6 +188,13 @@ def test_keys_and_the_way_back(top):
     screen.until("every 0.2 s")
     screen.type("--p")
     screen.until("every 0.1 s  by mbs reversed  paused")
+    screen.type("n")
+    assert screen.until("  CARD ")[0].endswith("by dev reversed  paused")     # cards have no column mbs
+    screen.type("gs")
+    screen.until("  GUEST       TX/s")
+    assert screen.until("by got")[0].endswith("by got reversed  paused")
+    screen.type("n")
+    assert screen.until("  GUEST       IOPS")[0].endswith("by got reversed  paused")
     screen.type("\001\033[99;99Zq")     # nothing, nothing, quit
     assert screen.end() == 0 and screen.is_as_found()
     assert b"\033[1m" not in screen.written and b"\033[32m" not in screen.written
@@ -165,8 +206,8 @@ def test_pause_stops_looking(top, model):
     screen.type("p")
     screen.until("paused")
     looks = model.looks
-    screen.type("gggg")
-    screen.until("  GUEST ")
+    screen.type("ggggn")
+    screen.until("  GUEST       TX/s")
     assert model.looks == looks
     screen.type("p")
     screen.until(lambda text: "paused" not in text and model.looks > looks + 1)
@@ -273,6 +314,17 @@ size = 16M
 pool = main
 size = 16M
 max_iops = 50
+[switch lan]
+[switch world]
+uplink = user
+[nic alice/eth0]
+switch = lan
+mac = 52:54:00:00:00:01
+[nic bob/eth0]
+switch = lan
+mac = 52:54:00:00:00:02
+[nic bob/eth1]
+switch = world
 """
 
 
@@ -310,3 +362,40 @@ def test_real_daemon_under_load(viaduct, loads):
     assert bob["throttled_part"] > 0 and bob["limit_part"] > 0
     text = viaduct("top", "--once", "--interval", "0.2").out
     assert "+ alice/root" in text and "+ bob/root" in text
+
+
+@pytest.fixture
+def traffic(daemon):
+    """Alice's card sends to bob's all the time; bob's has room for four frames only, so that the others are dropped."""
+    paths = [daemon.directory / name / "nic-eth0.sock" for name in ("alice", "bob")]
+    over = threading.Event()
+    with Card(paths[0], mac("52:54:00:00:00:01")) as alice, Card(paths[1], mac("52:54:00:00:00:02")) as bob:
+        bob.post(4)
+
+        def send():
+            while not over.is_set():
+                alice.send(bob, b"x" * 986)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        yield
+        over.set()
+        sender.join()
+
+
+def test_real_daemon_under_traffic(viaduct, traffic):
+    deadline = time.monotonic() + PATIENCE
+    while True:             # the first frames take their time
+        answer = json.loads(viaduct("top", "--json", "--interval", "0.5").out)
+        alice, bob, other = answer["nics"]
+        if alice["sent_pps"] > 0 and bob["dropped_pps"] > 0:
+            break
+        assert time.monotonic() < deadline, answer
+    assert [row["name"] for row in answer["nics"]] == ["alice/eth0", "bob/eth0", "bob/eth1"]
+    assert [row["state"] for row in answer["nics"]] == ["connected", "connected", "idle"]
+    assert alice["sent_bandwidth"] == pytest.approx(1000 * alice["sent_pps"]) and bob["sent_pps"] == other["sent_pps"] == 0
+    links = {row["name"]: (row["uplink"], row["link"]) for row in answer["switches"]}
+    assert links == {"lan": ("none", "none"), "world": ("user", "up")}
+    text = viaduct("top", "--once", "--interval", "0.2", "--nics", "--sort", "name").out.splitlines()
+    assert text[0].startswith("viaduct top  3 cards, 2 connected")
+    assert text[4].startswith("+ alice/eth0") and text[5].startswith("+ bob/eth0") and text[6].startswith("- bob/eth1")

@@ -222,6 +222,15 @@ static void step_sort(struct top_screen *screen, unsigned step)
 	screen->sort = shown[place].column;
 }
 
+/* The order stays when there is such a column. */
+static void show_kind(struct top_screen *screen, enum top_kind kind)
+{
+	screen->kind = kind;
+	screen->scroll = 0;
+	if (!top_resource_shows(top_kinds[kind].resource, screen->sort))
+		screen->sort = TOP_COLUMN_DEV;
+}
+
 /* false: the end. */
 static bool obey(struct top *top, int key)
 {
@@ -232,8 +241,10 @@ static bool obey(struct top *top, int key)
 	case KEY_ENDED:
 		return false;
 	case 'g':
-		screen->kind = top_next_level(screen->kind);
-		screen->scroll = 0;
+		show_kind(screen, top_next_level(screen->kind));
+		break;
+	case 'n':
+		show_kind(screen, top_next_resource(screen->kind));
 		break;
 	case 's':
 	case KEY_RIGHT:
@@ -338,17 +349,19 @@ int command_top(struct cli *cli, const struct cli_command *command, int argc, ch
 {
 	struct top top = { .screen = { .colour = cli->colour } };
 	const char *interval = "1", *sort = "dev";
-	bool once = false, guests = false, groups = false;
+	bool once = false, nics = false, guests = false, groups = false;
 	const struct cli_option options[] = {
-		{ "once", NULL, &once },     { "interval", &interval, NULL }, { "sort", &sort, NULL },
-		{ "guests", NULL, &guests }, { "groups", NULL, &groups },     { 0 },
+		{ "once", NULL, &once }, { "interval", &interval, NULL }, { "sort", &sort, NULL },
+		{ "nics", NULL, &nics }, { "guests", NULL, &guests },	  { "groups", NULL, &groups },
+		{ 0 },
 	};
 	struct cli_arguments arguments;
 	int result = cli_parse(cli, command, argc, argv, options, 0, 0, &arguments);
 
 	if (result == CLI_OK)
 		result = parse_interval(command, interval, &top.screen.interval_ns);
-	top.screen.kind = groups ? TOP_GROUPS : guests ? TOP_GUESTS : TOP_DISKS;
+	top.screen.kind = top_kind_of(nics ? TOP_RESOURCE_NIC : TOP_RESOURCE_DISK,
+				      groups ? TOP_LEVEL_GROUP : guests ? TOP_LEVEL_GUEST : TOP_LEVEL_LEAF);
 	if (result == CLI_OK)
 		result = parse_sort(command, sort, &top.screen);
 	if (result != CLI_OK)

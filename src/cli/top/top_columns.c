@@ -56,6 +56,12 @@ static void print_count(char cell[TOP_CELL_MAX], size_t width, double value)
 	top_number(cell, width, value, 0);
 }
 
+/* Of something that matters also when it is rare. */
+static void print_rare(char cell[TOP_CELL_MAX], size_t width, double value)
+{
+	top_number(cell, width, value, value > 0 && value < 9.95 ? 1 : 0);
+}
+
 static void print_megabytes(char cell[TOP_CELL_MAX], size_t width, double bytes)
 {
 	top_number(cell, width, bytes / 1e6, 1);
@@ -104,12 +110,24 @@ static void print_limit(char cell[TOP_CELL_MAX], size_t width, double value)
 		print_nothing(cell);
 }
 
+static void print_limit_megabytes(char cell[TOP_CELL_MAX], size_t width, double bytes)
+{
+	if (bytes > 0)
+		print_megabytes(cell, width, bytes);
+	else
+		print_nothing(cell);
+}
+
 /* ---- the columns ---- */
 
 const struct top_column top_columns[TOP_COLUMNS] = {
 	[TOP_COLUMN_NAME] = { "name", "NAME", 10, TOP_BY_NAME, NULL, false },
 	[TOP_COLUMN_IOPS] = { "iops", "IOPS", 5, TOP_MEMBER(operations), print_count, true },
 	[TOP_COLUMN_MBS] = { "mbs", "MB/s", 5, TOP_MEMBER(bytes), print_megabytes, true },
+	[TOP_COLUMN_TX] = { "tx", "TX/s", 5, TOP_MEMBER(out_count), print_count, true },
+	[TOP_COLUMN_RX] = { "rx", "RX/s", 5, TOP_MEMBER(in_count), print_count, true },
+	[TOP_COLUMN_TXMB] = { "txmb", "TX MB", 5, TOP_MEMBER(out_bytes), print_megabytes, true },
+	[TOP_COLUMN_RXMB] = { "rxmb", "RX MB", 5, TOP_MEMBER(in_bytes), print_megabytes, true },
 	[TOP_COLUMN_DEV] = { "dev", "DEV%", 4, TOP_MEMBER(device), print_percent, true },
 	[TOP_COLUMN_BAR] = { "bar", "[min  max]", 10, TOP_MEMBER(device), NULL, true },
 	[TOP_COLUMN_GOT] = { "got", "GOT%", 4, TOP_MEMBER(got), print_percent, true },
@@ -120,10 +138,16 @@ const struct top_column top_columns[TOP_COLUMNS] = {
 	[TOP_COLUMN_P99] = { "p99", "P99", 5, TOP_MEMBER(p99_ns), print_duration, true },
 	[TOP_COLUMN_ERR] = { "err", "ERR", 4, TOP_MEMBER(bad), print_count, false, TABLE_BAD },
 	[TOP_COLUMN_REF] = { "ref", "REF", 4, TOP_MEMBER(refused), print_count, false, TABLE_WARNING },
+	[TOP_COLUMN_DROP] = { "drop", "DROP", 4, TOP_MEMBER(dropped), print_rare, true, TABLE_WARNING },
 	[TOP_COLUMN_WAIT] = { "wait", "WAIT", 5, TOP_MEMBER(waiting), print_count, false },
 	[TOP_COLUMN_WEIGHT] = { "weight", "WEIGHT", 6, TOP_MEMBER(share.weight), print_count, false },
 	[TOP_COLUMN_MIN] = { "min", "MIN", 5, TOP_MEMBER(share.min_operations), print_limit, false },
 	[TOP_COLUMN_MAX] = { "max", "MAX", 5, TOP_MEMBER(share.max_operations), print_limit, false },
+	[TOP_COLUMN_MINMB] = { "minmb", "MIN MB", 6, TOP_MEMBER(share.min_bandwidth), print_limit_megabytes,
+			       false },
+	[TOP_COLUMN_MAXMB] = { "maxmb", "MAX MB", 6, TOP_MEMBER(share.max_bandwidth), print_limit_megabytes,
+			       false },
+	[TOP_COLUMN_PPS] = { "pps", "MAX/s", 5, TOP_MEMBER(share.max_operations), print_limit, false },
 	[TOP_COLUMN_READ] = { "read", "RD MB/s", 7, TOP_MEMBER(in_bytes), print_megabytes, true },
 	[TOP_COLUMN_WRITE] = { "write", "WR MB/s", 7, TOP_MEMBER(out_bytes), print_megabytes, true },
 };

@@ -56,12 +56,13 @@ static double wall_ns(const struct rates *rates)
 /* The same device in the sample before, or NULL. */
 static const struct top_device *find_device(const struct rates *rates, size_t device)
 {
-	const struct top_device *now = &rates->listing->devices[device];
+	const char *name = rates->listing->devices[device].name;
 
-	if (!rates->before || device >= rates->before->device_count ||
-	    strcmp(rates->before->devices[device].name, now->name) != 0)
-		return NULL;
-	return &rates->before->devices[device];
+	for (size_t i = 0; rates->before && i < rates->before->device_count; i++) {
+		if (strcmp(rates->before->devices[i].name, name) == 0)
+			return &rates->before->devices[i];
+	}
+	return NULL;
 }
 
 /*
@@ -154,6 +155,8 @@ static void gather_leaf(struct rates *rates, size_t index)
 		usage->device = leaf->device;
 	if ((double)leaf->p99_ns > row->p99_ns)
 		row->p99_ns = (double)leaf->p99_ns;
+	if ((double)leaf->largest_bytes > row->largest_bytes)
+		row->largest_bytes = (double)leaf->largest_bytes;
 	if (leaf->state > row->state)
 		row->state = leaf->state;
 	row->waiting += (double)leaf->waiting;
@@ -164,8 +167,11 @@ static void gather_leaf(struct rates *rates, size_t index)
 static void finish_traffic(struct top_row *row, const struct top_counters *delta, double seconds)
 {
 	row->operations = ratio((double)delta->operations, seconds);
+	row->in_count = ratio((double)delta->in.count, seconds);
 	row->in_bytes = ratio((double)delta->in.bytes, seconds);
+	row->out_count = ratio((double)delta->out.count, seconds);
 	row->out_bytes = ratio((double)delta->out.bytes, seconds);
+	row->dropped = ratio((double)delta->dropped, seconds);
 	row->bytes = row->in_bytes + row->out_bytes;
 }
 
@@ -193,22 +199,56 @@ static void finish_row(struct rates *rates, size_t index)
 
 /* ---- physical devices ---- */
 
+/* What the leaves of a device moved. */
+static void add_traffic(struct top_counters *sum, const struct top_counters *delta)
+{
+	sum->operations += delta->operations;
+	top_traffic_add(&sum->in, &delta->in);
+	top_traffic_add(&sum->out, &delta->out);
+}
+
+/* A device that counts for itself. */
+static void count_traffic(const struct rates *rates, struct top_counters *delta, size_t device)
+{
+	const struct top_device *before = find_device(rates, device);
+	const struct top_device *now = &rates->listing->devices[device];
+
+	if (!before)
+		return;
+	top_traffic_subtract(&delta->in, &before->in, &now->in);
+	top_traffic_subtract(&delta->out, &before->out, &now->out);
+	delta->operations = delta->in.count + delta->out.count;
+}
+
+static void measure_device(struct rates *rates, size_t device, const struct top_counters *moved)
+{
+	struct top_device_row *row = &rates->view->devices[device];
+	double seconds = rates->view->seconds;
+
+	row->device = &rates->listing->devices[device];
+	row->busy = ratio(rates->device_ns[device], possible_ns(rates, device));
+	row->operations = ratio((double)moved->operations, seconds);
+	row->in_count = ratio((double)moved->in.count, seconds);
+	row->in_bytes = ratio((double)moved->in.bytes, seconds);
+	row->out_count = ratio((double)moved->out.count, seconds);
+	row->out_bytes = ratio((double)moved->out.bytes, seconds);
+}
+
 static void measure_devices(struct rates *rates)
 {
-	struct top_view *view = rates->view;
+	size_t count = rates->view->device_count;
+	struct top_counters *moved = rates_need(count, sizeof(*moved));
 
-	for (size_t i = 0; i < view->device_count; i++) {
-		view->devices[i].device = &rates->listing->devices[i];
-		view->devices[i].busy = ratio(rates->device_ns[i], possible_ns(rates, i));
+	if (rates->ops->devices_count) {
+		for (size_t i = 0; i < count; i++)
+			count_traffic(rates, &moved[i], i);
+	} else {
+		for (size_t i = 0; i < rates->view->leaf_count; i++)
+			add_traffic(&moved[rates->listing->leaves[i].device], &rates->deltas[i]);
 	}
-	for (size_t i = 0; i < view->leaf_count; i++) {
-		struct top_device_row *row = &view->devices[rates->listing->leaves[i].device];
-		const struct top_counters *delta = &rates->deltas[i];
-
-		row->operations += ratio((double)delta->operations, view->seconds);
-		row->in_bytes += ratio((double)delta->in.bytes, view->seconds);
-		row->out_bytes += ratio((double)delta->out.bytes, view->seconds);
-	}
+	for (size_t i = 0; i < count; i++)
+		measure_device(rates, i, &moved[i]);
+	free(moved);
 }
 
 static int compare_devices(const void *left, const void *right)

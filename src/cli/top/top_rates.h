@@ -13,7 +13,15 @@
 #include "cli/top/top_sample.h"
 
 /* What a row stands for: each is of one resource and one level. Their words are in top_resource.h. */
-enum top_kind { TOP_DISKS, TOP_GUESTS, TOP_GROUPS, TOP_KINDS };
+enum top_kind {
+	TOP_DISKS,
+	TOP_GUESTS,
+	TOP_GROUPS,
+	TOP_NICS,
+	TOP_NIC_GUESTS,
+	TOP_NIC_GROUPS,
+	TOP_KINDS
+};
 enum top_level { TOP_LEVEL_LEAF, TOP_LEVEL_GUEST, TOP_LEVEL_GROUP, TOP_LEVELS };
 
 /* Numbers are double, also counts: columns and JSON are tables of members. */
@@ -22,12 +30,13 @@ struct top_row {
 	enum top_state state;	/* of guests and groups: of their leaves, the most remarkable */
 	struct top_share share;
 	/*
-	 * Marks: which part of the device is reserved for it, and is its limit, for requests as it makes now.
-	 * 0: none.
+	 * Marks: which part of the device is reserved for it, and is its limit, for requests and frames as
+	 * they are now. 0: none.
 	 */
 	double reservation, limit;
-	double operations, bytes;	/* a second; bytes of both directions */
-	double in_bytes, out_bytes;
+	/* A second; `bytes` are those of both directions */
+	double operations, bytes;
+	double in_count, in_bytes, out_count, out_bytes, dropped;
 	double device;		/* part of the device's time, 0..1 (more for a guest on several devices) */
 	double got;		/* part of what the device did for all */
 	double due;		/* … and what its weight entitles it to among those that want something now */
@@ -35,6 +44,7 @@ struct top_row {
 	/* Part of the time spent waiting for a limit, for others: waits() of top_resource.h */
 	double throttled, contended;
 	double waiting, p99_ns, errors, refused;
+	double largest_bytes;	/* of one operation on the device; 0: not known */
 	double bad;		/* errors and refused requests */
 };
 
@@ -48,8 +58,8 @@ static inline double top_row_value(const struct top_row *row, size_t member)
 
 struct top_device_row {
 	const struct top_device *device;	/* of the newer sample */
-	double busy, operations;
-	double in_bytes, out_bytes;		/* a second */
+	double busy;
+	double operations, in_count, in_bytes, out_count, out_bytes;	/* a second */
 };
 
 struct top_view {

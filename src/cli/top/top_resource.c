@@ -5,12 +5,16 @@
 
 const struct top_resource_ops *const top_resources[TOP_RESOURCES] = {
 	[TOP_RESOURCE_DISK] = &top_disks,
+	[TOP_RESOURCE_NIC] = &top_nics,
 };
 
 const struct top_kind_words top_kinds[TOP_KINDS] = {
 	[TOP_DISKS] = { TOP_RESOURCE_DISK, TOP_LEVEL_LEAF, "DISK", "disks", "disks" },
 	[TOP_GUESTS] = { TOP_RESOURCE_DISK, TOP_LEVEL_GUEST, "GUEST", "guests", "guests" },
 	[TOP_GROUPS] = { TOP_RESOURCE_DISK, TOP_LEVEL_GROUP, "GROUP", "groups", "groups" },
+	[TOP_NICS] = { TOP_RESOURCE_NIC, TOP_LEVEL_LEAF, "CARD", "cards", "nics" },
+	[TOP_NIC_GUESTS] = { TOP_RESOURCE_NIC, TOP_LEVEL_GUEST, "GUEST", "guests", "nic_guests" },
+	[TOP_NIC_GROUPS] = { TOP_RESOURCE_NIC, TOP_LEVEL_GROUP, "GROUP", "groups", "nic_groups" },
 };
 
 enum top_kind top_kind_of(enum top_resource resource, enum top_level level)
@@ -25,6 +29,11 @@ enum top_kind top_kind_of(enum top_resource resource, enum top_level level)
 enum top_kind top_next_level(enum top_kind kind)
 {
 	return top_kind_of(top_kinds[kind].resource, (top_kinds[kind].level + 1) % TOP_LEVELS);
+}
+
+enum top_kind top_next_resource(enum top_kind kind)
+{
+	return top_kind_of((top_kinds[kind].resource + 1) % TOP_RESOURCES, top_kinds[kind].level);
 }
 
 bool top_resource_shows(enum top_resource resource, enum top_column_id column)

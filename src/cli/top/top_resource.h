@@ -43,6 +43,8 @@ struct top_resource_ops {
 	void (*parse_device)(struct top_device *device, const json_t *object);
 	void (*parse_leaf)(struct top_leaf *leaf, const json_t *object);
 
+	/* true: devices count what they move; false: it is what their leaves moved. */
+	bool devices_count;
 	/* What a leaf waited between two samples, wall_ns apart. */
 	struct top_waits (*waits)(const struct top_counters *delta, double wall_ns);
 	/* Of a row whose rates are known: which part of the device is reserved for it, and is its limit. */
@@ -60,7 +62,7 @@ struct top_resource_ops {
 	json_t *(*device_json)(const struct top_device_row *row);
 };
 
-extern const struct top_resource_ops top_disks;
+extern const struct top_resource_ops top_disks, top_nics;
 extern const struct top_resource_ops *const top_resources[TOP_RESOURCES];
 
 /* ---- kinds of rows ---- */
@@ -77,6 +79,8 @@ extern const struct top_kind_words {
 enum top_kind top_kind_of(enum top_resource resource, enum top_level level);
 /* The kind that follows at the next level, around the end. */
 enum top_kind top_next_level(enum top_kind kind);
+/* The kind of the same level of the next resource, around the end. */
+enum top_kind top_next_resource(enum top_kind kind);
 
 /* Whether the columns of the resource include `column`. */
 bool top_resource_shows(enum top_resource resource, enum top_column_id column);

@@ -18,7 +18,7 @@
 #define TOP_NONE     SIZE_MAX	/* no such index */
 
 /* What guests share. What each is like: top_resource.h. */
-enum top_resource { TOP_RESOURCE_DISK, TOP_RESOURCES };
+enum top_resource { TOP_RESOURCE_DISK, TOP_RESOURCE_NIC, TOP_RESOURCES };
 
 /* Effective settings; 0: none. Rates are a second's. */
 struct top_share {
@@ -33,11 +33,12 @@ struct top_traffic {
 
 /* Since the daemon's start. */
 struct top_counters {
-	uint64_t operations;		/* requests of any sort, not only those in `in` and `out` */
-	struct top_traffic in, out;	/* what the guest read, and what it wrote */
+	uint64_t operations;		/* frames; requests of any sort, not only those in `in` and `out` */
+	struct top_traffic in, out;	/* what the guest read or received, and what it wrote or sent */
 	uint64_t device_ns, cpu_ns;
-	uint64_t throttled_ns, contended_ns, latency_ns;	/* of all requests, added up */
+	uint64_t throttled_ns, contended_ns, latency_ns;	/* of all requests or frames, added up */
 	uint64_t errors, refused;	/* refused: violations of the protocol included */
+	uint64_t dropped;		/* frames, for whatever reason */
 	struct histogram latency;
 };
 
@@ -54,23 +55,32 @@ struct top_guest {
 	size_t group;			/* TOP_NONE: none */
 };
 
-/* A physical disk: a pool, or that of a disk with a path of its own, which then has the disk's name. */
+enum top_link { TOP_LINK_NONE, TOP_LINK_UP, TOP_LINK_DOWN, TOP_LINK_FAILED, TOP_LINKS };
+
+/*
+ * A physical disk: a pool, or that of a disk with a path of its own, which then has the disk's name. Or the
+ * uplink of a switch, which has the switch's name.
+ */
 struct top_device {
 	char name[TOP_NAME_MAX];
 	uint64_t capacity_operations, capacity_bandwidth, reserved_ppb;	/* 0: unknown */
 	double rate;			/* cost carried out a second against the model; > 0 */
-	bool failed;
+	bool failed;			/* it carries out nothing now */
+	enum top_link link;		/* of an uplink */
+	char uplink[TOP_NAME_MAX];	/* "tap:NAME" */
+	struct top_traffic in, out;	/* from the uplink and to it, since the daemon's start */
 };
 
-/* What a guest has of a physical device, and a leaf of the tree of shares: a virtual disk. */
+/* What a guest has of a physical device, and a leaf of the tree of shares: a virtual disk or network card. */
 struct top_leaf {
 	char name[TOP_NAME_MAX];
 	size_t guest, device;
 	enum top_state state;
 	struct top_share share;
 	struct top_counters counters;
-	uint64_t waiting;
-	uint64_t p99_ns;		/* since the start: for want of a histogram */
+	uint64_t waiting;		/* requests, or queues of a card */
+	uint64_t largest_bytes;		/* of one operation on the device; 0: not known */
+	uint64_t p99_ns;		/* since the start, for want of a histogram; a card's: of waits */
 };
 
 /* What the daemon has of one resource. */

@@ -275,18 +275,24 @@ size_t top_rows_shown(const struct top_view *view, const struct top_screen *scre
 
 static void draw_keys(struct pen *pen, const struct top_view *view, size_t first, size_t shown)
 {
-	enum top_kind next = top_next_level(view->kind);
+	enum top_kind resource = top_next_resource(view->kind), level = top_next_level(view->kind);
 	const char *const keys[][2] = {
-		{ "q", "quit" },    { "g", top_kinds[next].many }, { "s", "sort" },
-		{ "r", "reverse" }, { "p", "pause" },		   { "+-", "interval" },
+		{ "q", "quit" },
+		{ "n", top_resources[top_kinds[resource].resource]->many },
+		{ "g", top_kinds[level].many },
+		{ "s", "sort" },
+		{ "r", "reverse" },
+		{ "p", "pause" },
+		{ "+-", "pace" },
 	};
 
+	/* The place comes first: on a narrow screen a key may be missing, but no digit. */
+	if (shown < view->row_count)
+		put(pen, TABLE_PLAIN, "↑↓ %zu-%zu of %zu  ", first + 1, first + shown, view->row_count);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		put(pen, TABLE_BOLD, "%s%s", i > 0 ? "  " : "", keys[i][0]);
 		put(pen, TABLE_PLAIN, " %s", keys[i][1]);
 	}
-	if (shown < view->row_count)
-		put(pen, TABLE_PLAIN, "  ↑↓ %zu-%zu of %zu", first + 1, first + shown, view->row_count);
 }
 
 /* ---- the whole ---- */

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "cli/text.h"
-#include "cli/top/top_columns.h"
+#include "cli/top/top_resource.h"
 #include "cli/top/top_screen.h"
 #include "core/clock.h"
 #include "top_fixture.h"
@@ -101,7 +101,7 @@ static void test_80_columns(void **state)
 	       "+ bob/root    1500   6.1   15 ##............   18   17  1.5    0  5.0 4.2ms  321\n"
 	       "- alice/data     0   0.0    0 ..............    0    0    0    0  5.0     -  321\n"
 	       "\n"
-	       "q quit  g guests  s sort  r reverse  p pause  +- interval\n");
+	       "q quit  n cards  g guests  s sort  r reverse  p pause  +- pace\n");
 }
 
 static void test_132_columns(void **state)
@@ -126,7 +126,7 @@ static void test_132_columns(void **state)
 			"321  320    32    100"
 			"     -     -     6.1     0.0\n"
 			"\n"
-			"q quit  g groups  s sort  r reverse  p pause  +- interval\n");
+			"q quit  n cards  g groups  s sort  r reverse  p pause  +- pace\n");
 }
 
 /* For scripts: every column and row, nothing of the keyboard. */
@@ -172,12 +172,12 @@ static void test_scrolling(void **state)
 	text = draw(&screen);
 	assert_null(strstr(text, "alice/root"));
 	assert_non_null(strstr(text, "carol/root"));
-	assert_non_null(strstr(text, "  ↑↓ 2-3 of 4\n"));
+	assert_non_null(strstr(text, "↑↓ 2-3 of 4  q quit"));
 	free(text);
 	screen.scroll = SIZE_MAX;	/* rows have gone since */
 	text = draw(&screen);
 	assert_non_null(strstr(text, "alice/data"));
-	assert_non_null(strstr(text, "  ↑↓ 3-4 of 4\n"));
+	assert_non_null(strstr(text, "↑↓ 3-4 of 4  q quit"));
 	free(text);
 }
 
@@ -199,6 +199,10 @@ static void test_order(void **state)
 		assert_string_equal(view->rows[0].name, rules[i].first);
 	}
 	assert_int_equal(top_column_find("nonsense"), TOP_COLUMNS);
+	assert_int_equal(top_column_find("tx"), TOP_COLUMN_TX);
+	assert_true(top_resource_shows(TOP_RESOURCE_NIC, TOP_COLUMN_TX));
+	assert_false(top_resource_shows(TOP_RESOURCE_DISK, TOP_COLUMN_TX));
+	assert_false(top_resource_shows(TOP_RESOURCE_NIC, TOP_COLUMN_IOPS));
 }
 
 /* Every column's value. */
@@ -211,23 +215,33 @@ static void fill_row(struct top_row *row, double value)
 	}
 }
 
+/* The columns of each resource. */
+static const struct { enum top_kind kind; const char *titles; } resources[] = {
+	{ TOP_DISKS, "  DISK" },
+	{ TOP_NICS, "  CARD" },
+};
+#define RESOURCES (sizeof(resources) / sizeof(resources[0]))
+
 /* The right edge of every row stays where the titles end. */
 static void test_huge_values_keep_their_columns(void **state)
 {
 	static const size_t widths[] = { 80, 100, 120, 132, 250 };
-	static const double values[] = { 1e-9, 0.0994, 0.0999, 0.9996, 9.995, 99999.7, 1e9, 1e18, 1e300 };
+	static const double values[] = { 1e-9,  0.0994,	0.0999, 0.9996, 9.949,
+					9.995, 99999.7, 1e9,	1e18,	1e300 };
 
-	for (size_t v = 0; v < sizeof(values) / sizeof(values[0]); v++) {
+	for (size_t v = 0; v < RESOURCES * sizeof(values) / sizeof(values[0]); v++) {
 		struct top_row *row = &view->rows[0];
+		const char *titles = resources[v % RESOURCES].titles;
 
-		fill_row(row, values[v]);
+		fill_row(row, values[v / RESOURCES]);
 		memset(row->name, 'x', sizeof(row->name) - 1);
+		view->kind = resources[v % RESOURCES].kind;
 		for (size_t w = 0; w < sizeof(widths) / sizeof(widths[0]); w++) {
 			struct top_screen screen = screen_of(widths[w], 0);
 			char *text = draw(&screen);
 
-			assert_int_equal(line_columns(text, "- xxxx"), line_columns(text, "  DISK"));
-			assert_true(line_columns(text, "  DISK") <= widths[w]);
+			assert_int_equal(line_columns(text, "- xxxx"), line_columns(text, titles));
+			assert_true(line_columns(text, titles) <= widths[w]);
 			free(text);
 		}
 	}
@@ -235,14 +249,15 @@ static void test_huge_values_keep_their_columns(void **state)
 
 static void test_small_screens(void **state)
 {
-	for (size_t height = 1; height < 12; height++) {
-		for (size_t width = 1; width < 90; width += 8) {
-			struct top_screen screen = screen_of(width, height);
-			char *text = draw(&screen);
+	for (size_t size = 0; size < RESOURCES * 12 * 12; size++) {
+		size_t height = 1 + size / RESOURCES / 12, width = 1 + 8 * (size / RESOURCES % 12);
+		struct top_screen screen = screen_of(width, height);
+		char *text;
 
-			assert_int_equal(check_lines(text, width), height);
-			free(text);
-		}
+		view->kind = resources[size % RESOURCES].kind;
+		text = draw(&screen);
+		assert_int_equal(check_lines(text, width), height);
+		free(text);
 	}
 }
 
