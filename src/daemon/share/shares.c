@@ -229,6 +229,7 @@ uint32_t share_guest_weight(const struct share_node *device)
 	for (const struct share_node *other = device->gate->nodes; other; other = other->next)
 		if (other->parent == guest->parent)
 			sum += gate_node_weight(other->node);
+	assert(sum >= weight && weight > 0);
 	weight = gate_node_weight(guest->parent->node) * weight / sum;
 	return weight > 0 ? (uint32_t)weight : 1;
 }
