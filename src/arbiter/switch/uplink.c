@@ -17,7 +17,8 @@ struct uplink {
 	struct port_source *source;
 	struct port_receiver to_nic;
 	struct port_sink *sink;
-	enum gate_room room; /* atomic: what its gate was told */
+	pthread_mutex_t room_lock;
+	enum gate_room room; /* atomic; the lock for writing: what the gate was told */
 };
 
 /*
@@ -29,38 +30,47 @@ struct uplink {
 
 /* ---- the card says how much it takes ---- */
 
-static void set_room(struct port *port, enum gate_room room)
+/* What the gate is to be told, by what waits and by what it was told last. */
+static enum gate_room room_now(const struct uplink *uplink)
 {
-	__atomic_store_n(&port->card->room, room, __ATOMIC_SEQ_CST);
-	gate_set_room(uplink_meter_gate(port->vswitch->meter), room);
-	/* Either we see what the card's worker takes meanwhile, or it sees what we said. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	uint32_t waiting = backlog_used(&uplink->sink->backlog);
+
+	if (waiting == 0)
+		return GATE_ROOM_ENOUGH;
+	if (waiting >= FULL_BYTES)
+		return GATE_ROOM_NONE;
+	return waiting <= LOW_BYTES && uplink->room == GATE_ROOM_NONE ? GATE_ROOM_ONE : uplink->room;
+}
+
+/* Until it is true: what waits may change meanwhile, and those who change it see what is said here. */
+static void update_room(struct port *port)
+{
+	struct uplink *uplink = port->card;
+	enum gate_room room;
+
+	pthread_mutex_lock(&uplink->room_lock);
+	while ((room = room_now(uplink)) != uplink->room) {
+		__atomic_store_n(&uplink->room, room, __ATOMIC_RELAXED);
+		gate_set_room(uplink_meter_gate(port->vswitch->meter), room);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	}
+	pthread_mutex_unlock(&uplink->room_lock);
 }
 
 void uplink_moved(struct port *port)
 {
-	struct uplink *uplink = port->card;
-	uint32_t waiting;
-
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&uplink->room, __ATOMIC_RELAXED) == GATE_ROOM_ENOUGH)
-		return;
-	waiting = backlog_used(&uplink->sink->backlog);
-	if (waiting == 0)
-		set_room(port, GATE_ROOM_ENOUGH);
-	else if (waiting <= LOW_BYTES && uplink->room == GATE_ROOM_NONE)
-		set_room(port, GATE_ROOM_ONE);
+	if (__atomic_load_n(&port->card->room, __ATOMIC_RELAXED) != GATE_ROOM_ENOUGH)
+		update_room(port);
 }
 
 void uplink_waits(struct port *port)
 {
-	struct uplink *uplink = port->card;
+	const struct uplink *uplink = port->card;
 
-	if (backlog_used(&uplink->sink->backlog) < FULL_BYTES ||
-	    __atomic_load_n(&uplink->room, __ATOMIC_RELAXED) == GATE_ROOM_NONE)
-		return;
-	set_room(port, GATE_ROOM_NONE);
-	uplink_moved(port);
+	if (backlog_used(&uplink->sink->backlog) >= FULL_BYTES &&
+	    __atomic_load_n(&uplink->room, __ATOMIC_RELAXED) != GATE_ROOM_NONE)
+		update_room(port);
 }
 
 static unsigned deliver(struct port_receiver *receiver, const struct frame *frames, unsigned count)
@@ -110,15 +120,19 @@ int vswitch_uplink_create(struct vswitch *vswitch, struct host_nic *nic, const s
 				   .context = context,
 				   .from_nic = { input, writable, link_came_or_went },
 				   .to_nic = { deliver } };
+	pthread_mutex_init(&uplink->room_lock, NULL);
 	error = port_create_uplink(vswitch, uplink, nic->sends.mtu, settings, ret_port);
-	if (error)
+	if (error) {
+		pthread_mutex_destroy(&uplink->room_lock);
 		free(uplink);
+	}
 	return error;
 }
 
 void uplink_free(struct port *port)
 {
 	assert(!port->card->channel);
+	pthread_mutex_destroy(&port->card->room_lock);
 	free(port->card);
 	port->card = NULL;
 }
@@ -149,7 +163,8 @@ void vswitch_uplink_stop(struct port *port)
 
 	port_sink_close(uplink->sink);
 	uplink->sink = NULL;
-	set_room(port, GATE_ROOM_ENOUGH);
+	uplink->room = GATE_ROOM_ENOUGH;
+	gate_set_room(uplink_meter_gate(port->vswitch->meter), GATE_ROOM_ENOUGH);
 	uplink->channel->ops->channel_close(uplink->channel);
 	uplink->channel = NULL;
 	port_source_close(uplink->source);
