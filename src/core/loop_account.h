@@ -32,10 +32,13 @@ struct loop_guest;
  */
 #define LOOP_CREDIT_NS 100000u
 
+#define LOOP_PRICE_ONE 65536u
+
 /* One guest on one loop. All fields are the loop's. */
 struct loop_share {
 	/* Time had; lifted to the others', less the credit, when it was idle */
 	uint64_t virtual_ns;
+	uint32_t virtual_part;		/* of a nanosecond more, in 1 / LOOP_PRICE_ONE */
 	uint64_t stop_ns;		/* value of virtual_ns at which the slice is over */
 	uint64_t phase;			/* of the loop, for which stop_ns was set */
 	struct loop_poller *pollers;	/* awake ones */
@@ -59,7 +62,6 @@ struct loop_account {
 	struct loop_account *next;	/* of those with such entries */
 };
 
-#define LOOP_PRICE_ONE	    65536u
 #define LOOP_WEIGHT_DEFAULT 100u
 
 /*

@@ -100,9 +100,12 @@ static inline uint64_t loop_take_time(struct loop *loop, uint64_t now_ns)
 static inline void loop_charge(struct loop *loop, struct loop_account *account, uint64_t ns)
 {
 	struct loop_share *share = account->share;
+	uint64_t virtual;
 
 	counter_add(&account->used_ns, ns);
-	share->virtual_ns += ns * __atomic_load_n(&account->price, __ATOMIC_RELAXED) / LOOP_PRICE_ONE;
+	virtual = ns * __atomic_load_n(&account->price, __ATOMIC_RELAXED) + share->virtual_part;
+	share->virtual_ns += virtual / LOOP_PRICE_ONE;
+	share->virtual_part = virtual % LOOP_PRICE_ONE;
 	if (share->virtual_ns > loop->most_ns)
 		loop->most_ns = share->virtual_ns;
 }

@@ -246,8 +246,7 @@ def test_tap_takeover(make, net):
             call_card(net, host)
     assert net.link("guests").split(":")[0] == before.split(":")[0]
     daemon.stop()
-    # The kernel lets go of what io_uring held a moment after the process has ended.
-    wait_until(lambda: net.link("guests") == "", "the tap is gone")
+    wait_until(lambda: net.link("guests") == "", "the kernel took the tap from io_uring, too")
 
 
 def test_takeover_onto_another_tap(make, net):
