@@ -45,13 +45,17 @@ static enum gate_room room_now(const struct uplink *uplink)
 /* Until it is true: what waits may change meanwhile, and those who change it see what is said here. */
 static void update_room(struct port *port)
 {
+	struct gate *gate = uplink_meter_gate(port->vswitch->meter);
 	struct uplink *uplink = port->card;
 	enum gate_room room;
 
 	pthread_mutex_lock(&uplink->room_lock);
 	while ((room = room_now(uplink)) != uplink->room) {
-		__atomic_store_n(&uplink->room, room, __ATOMIC_RELAXED);
-		gate_set_room(uplink_meter_gate(port->vswitch->meter), room);
+		/* The gate is never wider open than others may read here, or they would not close it. */
+		if (room > uplink->room)
+			gate_set_room(gate, room);
+		__atomic_store_n(&uplink->room, room, __ATOMIC_SEQ_CST);
+		gate_set_room(gate, room);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	}
 	pthread_mutex_unlock(&uplink->room_lock);

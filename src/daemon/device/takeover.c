@@ -74,7 +74,6 @@ static void go_on(struct takeover *takeover, const char *why)
 				device_kinds[i]->reclaim(daemon);
 		takeover->released = false;
 	}
-	stand_still(daemon, false);
 	shares_drain(daemon, false);
 	daemon->suspended = false;
 	takeover->state = TAKEOVER_IDLE;
@@ -85,6 +84,7 @@ static void go_on(struct takeover *takeover, const char *why)
 		device->suspending = device->suspended = false;
 		endpoint_resume(device->endpoint);
 	}
+	stand_still(daemon, false);
 	log_info(NULL, "takeover: guests stood still for %.1f ms",
 		 (double)(clock_now_ns() - takeover->suspend_ns) / (double)NS_PER_MS);
 }

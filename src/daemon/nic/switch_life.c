@@ -122,11 +122,17 @@ static void do_nothing(void *context)
 {
 }
 
+/* What workers were told before, they have done then: queues that stood still run. */
+static void await_queues(struct daemon *daemon)
+{
+	for (unsigned i = 0; i < daemon->worker_count; i++)
+		worker_call(&daemon->workers[i], do_nothing, NULL);
+}
+
 void switches_start(struct daemon *daemon)
 {
-	/* What workers were told before, they have done then: queues that were handed over run. */
-	for (unsigned i = 0; daemon->offer && i < daemon->worker_count; i++)
-		worker_call(&daemon->workers[i], do_nothing, NULL);
+	if (daemon->offer)
+		await_queues(daemon);
 	for (struct daemon_switch *started = daemon->switches; started; started = started->next) {
 		if (uplink_start(started, &started->uplink.error))
 			log_error(&started->subject, "%s", started->uplink.error.text);
@@ -266,6 +272,8 @@ static void reclaim(struct daemon_switch *owner)
 
 void switches_stand_still(struct daemon *daemon, bool still)
 {
+	if (!still)
+		await_queues(daemon);
 	for (struct daemon_switch *owner = daemon->switches; owner; owner = owner->next) {
 		if (still)
 			release(owner);

@@ -277,19 +277,47 @@ static bool is_settled(const struct share_node *node, const struct share_setting
 	return !node->refused.text[0] && memcmp(wanted, gate_node_settings(node->node), sizeof(*wanted)) == 0;
 }
 
+static void note_outcome(struct share_node *node, int error, const struct error *why)
+{
+	set_refused(node, !error ? NULL : why->text[0] ? why->text : strerror(-error));
+}
+
+/* As far as it goes. */
+static void set_share(struct share_node *node, struct share_settings wanted)
+{
+	struct error why = { .text = "" };
+	int error = gate_node_set(node->node, &wanted, &why);
+
+	if (error)
+		apply_rest(node, &wanted);
+	note_outcome(node, error, &why);
+}
+
 static void settle_node(struct daemon *daemon, struct share_node *node)
 {
 	struct share_settings wanted = share_wanted(daemon, id_of(node));
 	struct error why = { .text = "" };
 	int error = node->kind == SHARE_OF_GUEST ? follow_group(daemon, node, &why) : 0;
 
-	if (!error && is_settled(node, &wanted))
-		return;
-	if (!error)
-		error = gate_node_set(node->node, &wanted, &why);
-	if (error)
+	if (error) {
 		apply_rest(node, &wanted);
-	set_refused(node, !error ? NULL : why.text[0] ? why.text : strerror(-error));
+		note_outcome(node, error, &why);
+	} else if (!is_settled(node, &wanted)) {
+		set_share(node, wanted);
+	}
+}
+
+void share_gate_reserve_anew(struct daemon *daemon, struct share_gate *gate)
+{
+	/* Twice: what one gives up, another may get. */
+	for (unsigned round = 0; round < 2; round++) {
+		for (struct share_node *node = gate->nodes; node; node = node->next) {
+			const struct share_settings *settings = gate_node_settings(node->node);
+
+			if (settings->min_iops > 0 || settings->min_bandwidth > 0 || node->refused.text[0])
+				set_share(node, share_wanted(daemon, id_of(node)));
+		}
+	}
 }
 
 /* Groups that lost their last guest. */

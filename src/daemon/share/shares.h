@@ -57,6 +57,8 @@ struct share_change {
 /* The gate is its owner's, with all set but `next` and `nodes`; when it is taken out it has no shares. */
 void share_gate_add(struct daemon *daemon, struct share_gate *gate);
 void share_gate_remove(struct daemon *daemon, struct share_gate *gate);
+/* The device carries more or less than before: reservations are granted anew, as far as it goes. */
+void share_gate_reserve_anew(struct daemon *daemon, struct share_gate *gate);
 /*
  * Guests are waited for: no limit holds anything back until `drain` is false. What was learnt of the devices
  * is written down first, as a successor starts from it.
