@@ -252,6 +252,7 @@ static struct gate_pass *pass_for(struct disk_channel *channel, struct disk_requ
 	pass->flush = request->through && request->op != DISK_READ && request->op != DISK_FLUSH;
 	pass->gate.waiting.bytes = moves_bytes(channel->disk, request) ? request->length_bytes : 0;
 	pass->gate.waiting.more = 0;
+	pass->gate.waiting.light = false;
 	pass->gate.enter = entered;
 	return disk_meter_price(&channel->port, pass);
 }

@@ -71,15 +71,18 @@ static bool gate_room(const struct gate *gate)
 	if (!gate->on)
 		return true;
 	gate_lease_inside(gate, &depth);
-	if (gate->room != GATE_ROOM_ENOUGH)
-		return gate->room == GATE_ROOM_ONE && depth.inside == 0;
+	if (gate->room == GATE_ROOM_NONE)
+		return false;
+	/* Where the pace decides how much enters, the order is all that matters, too. */
+	if (gate->room == GATE_ROOM_ONE || gate->pace.rate > 0)
+		return depth.inside == 0;
 	return depth_room(&depth);
 }
 
-/* How long the limit of what enters holds all back. A request that is let in may leave it in debt. */
-static uint64_t limit_wait_ns(struct gate *gate, uint64_t now_ns)
+/* How long the pace holds all back. A request that is let in may leave it in debt. */
+static uint64_t pace_wait_ns(struct gate *gate, uint64_t now_ns)
 {
-	return gate->on ? bucket_wait_ns(&gate->limit, 1, now_ns) : 0;
+	return gate->on ? bucket_wait_ns(&gate->pace, 1, now_ns) : 0;
 }
 
 static void window_begin(struct gate *gate, uint64_t now_ns)
@@ -89,47 +92,67 @@ static void window_begin(struct gate *gate, uint64_t now_ns)
 	gate->device->ops->window_begin(gate->device);
 }
 
+/* The device is full: what follows when it has room again? */
+static void wait_for_room(struct gate *gate, struct gate_lane *here, uint64_t now_ns, uint64_t ready_ns,
+			  struct gate_lane **tell)
+{
+	gate_lease_tell(gate, here, tell);
+	if (!gate->busy) {
+		gate->busy = true;
+		window_begin(gate, now_ns);
+	}
+	/* Others wait for a request that leaves. */
+	if (scheduler_light_waiting(gate->scheduler) > 0)
+		gate_lane_wake_at(here, ready_ns);
+}
+
+static void admit(struct gate *gate, struct gate_pass *pass, struct gate_lane *here, struct gate_lane **tell)
+{
+	assert(pass->port->gate == gate);
+	assert(!pass->inside);
+	if (!pass->waiting.light) {
+		bucket_take(&gate->pace, pass->waiting.cost_ns);
+		pass->port->inside++;
+		pass->port->inside_ns += pass->waiting.cost_ns;
+		depth_enter(&gate->depth, pass->waiting.cost_ns);
+	}
+	gate_lane_grant(pass, here, tell);
+}
+
 void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, struct gate_lane **tell)
 {
+	struct scheduler *scheduler = gate->scheduler;
 	uint64_t ready_ns = UINT64_MAX;
 
 	assert(here->gate == gate);
-	while (scheduler_waiting(gate->scheduler) > 0) {
-		struct scheduler_request *request;
-		uint64_t limit_ns = limit_wait_ns(gate, now_ns);
-		struct gate_pass *pass;
+	while (scheduler_waiting(scheduler) > 0) {
+		struct scheduler_request *request = NULL;
+		uint64_t pace_ns = pace_wait_ns(gate, now_ns);
+		bool room = gate_room(gate);
 
-		if (!gate_room(gate)) {
-			if (gate->holders) {
-				/* A request that leaves without the lock would let in none that waits. */
-				gate_lease_revoke(gate);
-				continue;
-			}
-			gate_lease_tell(gate, here, tell);
-			if (!gate->busy) {
-				gate->busy = true;
-				window_begin(gate, now_ns);
-			}
+		if (!room && gate->holders) {
+			/* A request that leaves without the lock would let in none that waits. */
+			gate_lease_revoke(gate);
+			continue;
+		}
+		if (room && pace_ns == 0)
+			request = scheduler_next(scheduler, now_ns, &ready_ns);
+		else if (scheduler_light_waiting(scheduler) > 0)
+			request = scheduler_next_light(scheduler, now_ns, &ready_ns);
+		if (request) {
+			admit(gate, pass_of(request), here, tell);
+			continue;
+		}
+		if (!room) {
+			wait_for_room(gate, here, now_ns, ready_ns, tell);
 			return;
 		}
-		if (limit_ns > 0) {
-			ready_ns = now_ns + limit_ns;
-			break;
-		}
-		request = scheduler_next(gate->scheduler, now_ns, &ready_ns);
-		if (!request)
-			break;
-		bucket_take(&gate->limit, request->bytes);
-		pass = pass_of(request);
-		assert(pass->port->gate == gate);
-		assert(!pass->inside);
-		pass->port->inside++;
-		pass->port->inside_ns += request->cost_ns;
-		depth_enter(&gate->depth, request->cost_ns);
-		gate_lane_grant(pass, here, tell);
+		if (pace_ns > 0 && now_ns + pace_ns < ready_ns)
+			ready_ns = now_ns + pace_ns;
+		break;
 	}
 	/* What still waits, waits for a limit. */
-	assert(scheduler_waiting(gate->scheduler) == 0 || !gate->holders);
+	assert(scheduler_waiting(scheduler) == 0 || !gate->holders);
 	gate->busy = false;
 	gate_lane_wake_at(here, ready_ns);
 }
@@ -250,7 +273,7 @@ static __attribute__((noinline)) bool enter_asking(struct gate_port *port, struc
 	if (ask(port, pass)) {
 		pass->inside = true;
 		pass->entered_ns = loop_now_ns(port->lane->loop);
-		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
+		counter_add(&port->counters->device_ns, pass->waiting.light ? 0 : pass->waiting.cost_ns);
 		return true;
 	}
 	counter_add(&port->counters->waiting, 1);
@@ -258,15 +281,34 @@ static __attribute__((noinline)) bool enter_asking(struct gate_port *port, struc
 	return false;
 }
 
+/* True: no limit may hold the port's light passes back. */
+static bool is_free(struct gate_port *port)
+{
+	struct gate *gate = port->gate;
+	bool unlimited;
+
+	/* A port with a lease has no limits. */
+	if (lease_held(port))
+		return true;
+	pthread_mutex_lock(&gate->lock);
+	unlimited = !scheduler_node_limited(port->node->node);
+	if (unlimited) {
+		catch_up(port, NULL);
+		gate_lease_consider(port, gate_now(gate, port->lane));
+	}
+	pthread_mutex_unlock(&gate->lock);
+	return unlimited;
+}
+
 bool gate_enter(struct gate_port *port, struct gate_pass *pass)
 {
 	assert(pass->waiting.cost_ns > 0);
 	pass->port = port;
 	pass->inside = true;
-	pass->uncounted = !__atomic_load_n(&port->gate->on, __ATOMIC_RELAXED);
-	if (pass->uncounted)
+	pass->uncounted = pass->waiting.light || !__atomic_load_n(&port->gate->on, __ATOMIC_RELAXED);
+	if (pass->uncounted && (!pass->waiting.light || is_free(port)))
 		return true;
-	if (lease_held(port) && lease_room(&port->lease, pass->waiting.cost_ns)) {
+	if (!pass->waiting.light && lease_held(port) && lease_room(&port->lease, pass->waiting.cost_ns)) {
 		pass->entered_ns = 0;
 		gate_lease_count(&port->lease, 1, (int64_t)pass->waiting.cost_ns);
 		counter_add(&port->counters->device_ns, pass->waiting.cost_ns);
@@ -333,12 +375,12 @@ void gate_cancel(struct gate_pass *pass)
 	pthread_mutex_lock(&gate->lock);
 	now_ns = gate_now(gate, port->lane);
 	catch_up(port, NULL);
-	if (gate_lane_take(port->lane, pass)) {
+	if (!gate_lane_take(port->lane, pass)) {
+		scheduler_cancel(&pass->waiting);
+	} else if (!pass->waiting.light) {
 		port->inside--;
 		port->inside_ns -= pass->waiting.cost_ns;
 		depth_leave(&gate->depth, pass->waiting.cost_ns);
-	} else {
-		scheduler_cancel(&pass->waiting);
 	}
 	gate_dispatch(gate, port->lane, now_ns, &tell);
 	pthread_mutex_unlock(&gate->lock);
@@ -346,21 +388,4 @@ void gate_cancel(struct gate_pass *pass)
 	loop_account_put(port->lane->loop, pass->account);
 	gate_lane_tell(tell);
 	gate_lane_enter(port->lane);
-}
-
-uint64_t gate_take_limits(struct gate_port *port, uint64_t requests, uint64_t bytes)
-{
-	struct gate *gate = port->gate;
-	uint64_t now_ns, wait_ns;
-
-	/* A port with a lease has no limits. */
-	if (!__atomic_load_n(&gate->on, __ATOMIC_RELAXED) || lease_held(port))
-		return 0;
-	pthread_mutex_lock(&gate->lock);
-	now_ns = gate_now(gate, port->lane);
-	catch_up(port, NULL);
-	wait_ns = scheduler_take_limits(port->node->node, requests, bytes, now_ns);
-	gate_lease_consider(port, now_ns);
-	pthread_mutex_unlock(&gate->lock);
-	return wait_ns;
 }

@@ -103,8 +103,11 @@ enum gate_room {
 };
 /* Any thread. */
 void gate_set_room(struct gate *gate, enum gate_room room);
-/* So many bytes a second enter at most, of all guests together; 0: no limit. Control thread. */
-void gate_set_limit(struct gate *gate, uint64_t bandwidth);
+/*
+ * true: no more enters a second than a second's worth of cost, of all guests together, and one request at a
+ * time. Control thread.
+ */
+void gate_set_paced(struct gate *gate, bool paced);
 /* true: the requests of all guests are waited for, and no limit holds anything back. */
 void gate_drain(struct gate *gate, bool drain);
 
@@ -134,7 +137,7 @@ struct gate_port;
 
 /* Embedded in the request that passes. */
 struct gate_pass {
-	/* The caller sets waiting.cost_ns (> 0), waiting.bytes: what moves, and waiting.more */
+	/* The caller sets waiting.cost_ns (> 0), waiting.bytes: what moves, waiting.more and waiting.light */
 	struct scheduler_request waiting;
 	/* Set by the caller: the device has room now. On the port's worker. */
 	void (*enter)(struct gate_pass *pass);
@@ -174,7 +177,7 @@ void gate_port_drain(struct gate_port *port, bool drain);
 
 /*
  * Asks for admission. True: admitted, the caller goes on. False: pass->enter() is called once, maybe before
- * the return, and goes on. Never blocks.
+ * the return, and goes on. Never blocks. A light pass waits for limits only, however full the device is.
  */
 bool gate_enter(struct gate_port *port, struct gate_pass *pass);
 /* The admitted request has left the device, whatever became of it. The pass may be used again. */
@@ -187,12 +190,6 @@ void gate_leave(struct gate_pass *pass);
 void gate_leave_to_ask(struct gate_pass *pass);
 /* One that asked for admission is given up: it has not entered, and enter() is not called any more. */
 void gate_cancel(struct gate_pass *pass);
-
-/*
- * For what takes none of the device's time: see scheduler_take_limits(). Returns 0, or how long to wait
- * before asking again.
- */
-uint64_t gate_take_limits(struct gate_port *port, uint64_t requests, uint64_t bytes);
 
 /* Adds what `from` counted, for instance of another port, to `to`. */
 void gate_counters_add(struct gate_counters *to, const struct gate_counters *from);

@@ -106,7 +106,7 @@ static void enter(struct gate_pass *pass)
 
 	assert(counter_read(&counters->waiting) > 0);
 	counter_add(&counters->waiting, (uint64_t)-1);
-	counter_add(&counters->device_ns, pass->waiting.cost_ns);
+	counter_add(&counters->device_ns, pass->waiting.light ? 0 : pass->waiting.cost_ns);
 	if (waited_ns > 0) {
 		assert(throttled_ns <= waited_ns);
 		counter_add(&counters->throttled_ns, throttled_ns);

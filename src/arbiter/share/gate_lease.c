@@ -72,7 +72,7 @@ static bool for_lease(const struct gate_port *port)
 {
 	const struct gate *gate = port->gate;
 
-	return gate->room == GATE_ROOM_ENOUGH && gate->limit.rate == 0 &&
+	return gate->room == GATE_ROOM_ENOUGH && gate->pace.rate == 0 &&
 	       port->node->latency_target_ns == 0 && !scheduler_node_limited(port->node->node);
 }
 

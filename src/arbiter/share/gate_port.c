@@ -10,7 +10,7 @@
 #include "core/clock.h"
 
 /* A worker that comes late to let something in makes up for it within this time. */
-#define LIMIT_BURST_NS (2 * NS_PER_MS)
+#define PACE_BURST_NS (2 * NS_PER_MS)
 
 /* ---- ports ---- */
 
@@ -187,13 +187,15 @@ void gate_set_room(struct gate *gate, enum gate_room room)
 		gate_look_again(gate);
 }
 
-void gate_set_limit(struct gate *gate, uint64_t bandwidth)
+void gate_set_paced(struct gate *gate, bool paced)
 {
+	uint64_t rate = paced ? NS_PER_S : 0;
+
 	pthread_mutex_lock(&gate->lock);
 	assert(!gate->destroyed);
 	gate_lease_revoke(gate);
-	if (gate->limit.rate != bandwidth)
-		bucket_set(&gate->limit, bandwidth, LIMIT_BURST_NS, 1, gate->now_ns);
+	if (gate->pace.rate != rate)
+		bucket_set(&gate->pace, rate, PACE_BURST_NS, 1, gate->now_ns);
 	pthread_mutex_unlock(&gate->lock);
 	gate_look_again(gate);
 }

@@ -36,7 +36,7 @@ struct gate {
 	struct depth depth;
 	uint64_t request_ns;			/* what a small request costs */
 	enum gate_room room;			/* what the device's owner says */
-	struct scheduler_bucket limit;		/* of what enters, in bytes */
+	struct scheduler_bucket pace;		/* of what enters: cost in ns; no limit unless paced */
 	unsigned cost_generation;		/* counts changes of the device's costs */
 
 	struct gate_port *holders;		/* ports that hold a lease, see gate_lease.c */

@@ -52,6 +52,15 @@ static struct scheduler_node *choose_leaf(struct scheduler_node *node)
 }
 
 /*
+ * What the request costs the node among its siblings. A light one costs nothing where the device's time is
+ * what they compete for; below a limit, they compete for what that lets through.
+ */
+static uint64_t turn_cost_ns(const struct scheduler_node *node, const struct scheduler_request *request)
+{
+	return request->light && !scheduler_node_limited(node->parent) ? 0 : request->cost_ns;
+}
+
+/*
  * Siblings with the same tag would keep in step for ever: a node that is one small request ahead of them
  * would wait until each of them has had one large request. So a part of its first request's cost is added to
  * the tag of a node that wakes, another part for each node: after that request, or already before it when a
@@ -72,8 +81,8 @@ static void node_wake(struct scheduler_node *node)
 		node->tag = parent->virtual;
 		node->woken = parent->woken_virtual != parent->virtual;
 		if (!node->woken)
-			node->tag +=
-				spread(node->scheduler, choose_leaf(node)->first->cost_ns) * node->tag_step;
+			node->tag += spread(node->scheduler, turn_cost_ns(node, choose_leaf(node)->first)) *
+				     node->tag_step;
 		parent->woken_virtual = parent->virtual;
 	}
 	node->due_ns = later(node->due_ns, node->scheduler->clock_ns);
@@ -263,9 +272,10 @@ static void charge(struct scheduler_node *leaf, const struct scheduler_request *
 {
 	bool counts = false;
 
-	charge_owed(leaf->scheduler, reserved, request->cost_ns);
+	if (!request->light)
+		charge_owed(leaf->scheduler, reserved, request->cost_ns);
 	for (struct scheduler_node *node = leaf; node->parent; node = node->parent) {
-		charge_weight(node, request->cost_ns);
+		charge_weight(node, turn_cost_ns(node, request));
 		counts = counts || node == reserved;
 		if (counts && node->due_step > 0)
 			charge_reservation(node, request->cost_ns);
@@ -315,29 +325,50 @@ static struct scheduler_request *leaf_pop(struct scheduler_node *leaf)
 	leaf->first = request->next;
 	leaf->waiting--;
 	leaf->scheduler->waiting--;
+	leaf->scheduler->light_waiting -= request->light;
 	request->waited_ns = now_ns - request->added_ns;
 	request->throttled_ns = throttled_ns < request->waited_ns ? throttled_ns : request->waited_ns;
 	return request;
 }
 
-struct scheduler_request *scheduler_next(struct scheduler *scheduler, uint64_t now_ns, uint64_t *ret_ready_ns)
+/* By weight, and only when it is a light one's turn. Reservations are of the device's time. */
+static struct scheduler_node *choose_light(struct scheduler *scheduler)
 {
-	struct scheduler_node *leaf, *reserved;
+	struct scheduler_node *leaf = scheduler->root.tags.count > 0 ? choose_leaf(&scheduler->root) : NULL;
+
+	return leaf && leaf->first->light ? leaf : NULL;
+}
+
+static struct scheduler_request *take_next(struct scheduler *scheduler, uint64_t now_ns, bool light_only,
+					   uint64_t *ret_ready_ns)
+{
+	struct scheduler_node *leaf, *reserved = NULL;
 	struct scheduler_request *request;
 
 	scheduler_advance(scheduler, now_ns);
 	while (heap_least(&scheduler->throttled) <= scheduler->now_ns)
 		node_release(node_of(scheduler->throttled.entries[0].place, by_ready));
 	do {
-		leaf = choose(scheduler, &reserved);
+		leaf = light_only ? choose_light(scheduler) : choose(scheduler, &reserved);
 		if (!leaf) {
 			*ret_ready_ns = heap_least(&scheduler->throttled);
 			return NULL;
 		}
 	} while (hold_back(leaf));
 	request = leaf_pop(leaf);
-	charge(leaf, request, reserved);
+	charge(leaf, request, request->light ? NULL : reserved);
 	return request;
+}
+
+struct scheduler_request *scheduler_next(struct scheduler *scheduler, uint64_t now_ns, uint64_t *ret_ready_ns)
+{
+	return take_next(scheduler, now_ns, false, ret_ready_ns);
+}
+
+struct scheduler_request *scheduler_next_light(struct scheduler *scheduler, uint64_t now_ns,
+					       uint64_t *ret_ready_ns)
+{
+	return take_next(scheduler, now_ns, true, ret_ready_ns);
 }
 
 void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *request, uint64_t now_ns)
@@ -355,6 +386,7 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
 	request->next = NULL;
 	leaf->waiting++;
 	scheduler->waiting++;
+	scheduler->light_waiting += request->light;
 	assert(!leaf->first == (leaf->waiting == 1));
 	if (leaf->first) {
 		leaf->last = leaf->last->next = request;
@@ -377,26 +409,17 @@ void scheduler_cancel(struct scheduler_request *request)
 		leaf->last = before;
 	leaf->waiting--;
 	leaf->scheduler->waiting--;
+	leaf->scheduler->light_waiting -= request->light;
 	if (!leaf->first)
 		node_update_up(leaf);
-}
-
-uint64_t scheduler_take_limits(struct scheduler_node *leaf, uint64_t requests, uint64_t bytes,
-			       uint64_t now_ns)
-{
-	uint64_t wait_ns = 0;
-
-	scheduler_advance(leaf->scheduler, now_ns);
-	for (struct scheduler_node *node = leaf; node; node = node->parent)
-		if (node->limited && !leaf->scheduler->ignore_limits)
-			wait_ns = later(wait_ns, limits_wait_ns(node, requests, bytes));
-	for (struct scheduler_node *node = leaf; node && wait_ns == 0; node = node->parent)
-		if (node->limited)
-			limits_take(node, requests, bytes);
-	return wait_ns;
 }
 
 unsigned scheduler_waiting(const struct scheduler *scheduler)
 {
 	return scheduler->waiting;
+}
+
+unsigned scheduler_light_waiting(const struct scheduler *scheduler)
+{
+	return scheduler->light_waiting;
 }

@@ -52,6 +52,11 @@ struct scheduler_request {
 	uint64_t bytes;			/* set by the caller: counts against max_bandwidth */
 	/* Set by the caller: so many more than one count against max_iops */
 	uint32_t more;
+	/*
+	 * Set by the caller: it takes none of the device's time, and waits for limits only. Its cost counts
+	 * for its turn among those that a limit holds back together.
+	 */
+	bool light;
 	/* Filled in by scheduler_next(): how long it waited, and how much of that because of limits. */
 	uint64_t waited_ns, throttled_ns;
 
@@ -116,12 +121,12 @@ struct scheduler_request *scheduler_next(struct scheduler *scheduler, uint64_t n
 /* Takes back one that waits: it was never here. */
 void scheduler_cancel(struct scheduler_request *request);
 /*
- * For what takes none of the device's time, and so waits for no turn: counts `requests` and `bytes` against
- * the limits of the leaf and of those above it, and returns 0; or how many nanoseconds a limit still holds it
- * back, and nothing was counted.
+ * The same as scheduler_next() while the device has no room: takes a light request, if it is the turn of one.
  */
-uint64_t scheduler_take_limits(struct scheduler_node *leaf, uint64_t requests, uint64_t bytes,
-			       uint64_t now_ns);
+struct scheduler_request *scheduler_next_light(struct scheduler *scheduler, uint64_t now_ns,
+					       uint64_t *ret_ready_ns);
+/* Light ones that wait. */
+unsigned scheduler_light_waiting(const struct scheduler *scheduler);
 
 /* Requests waiting in all. */
 unsigned scheduler_waiting(const struct scheduler *scheduler);

@@ -99,7 +99,7 @@ struct scheduler {
 	uint64_t clock_ns;			/* the reservation clock */
 	int64_t owed_ns;			/* to weights, by reservations */
 	uint32_t spread;			/* last fraction of spread(), in 2^-32 */
-	unsigned waiting;
+	unsigned waiting, light_waiting;
 	uint32_t node_count;
 	bool ignore_limits;
 	struct scheduler_heap throttled;	/* nodes, by when they will be ready again */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "arbiter/switch/vswitch_private.h"
+#include "core/loop_account.h"
 
 static void learn(struct port_source *source)
 {
@@ -33,8 +34,8 @@ static void learn(struct port_source *source)
 /* What the port sent, whatever became of it. What was not found to be a frame has no packet. */
 static void mirror_sent(struct port_source *source, const struct passage *passage)
 {
-	bool read = passage->admitted || (passage->drop != PORT_DROP_MALFORMED &&
-					  passage->drop != PORT_DROP_TOO_LARGE);
+	bool read = passage->admitted ||
+		    (passage->drop != PORT_DROP_MALFORMED && passage->drop != PORT_DROP_TOO_LARGE);
 
 	mirrors_put(source->port->mirrors, passage->frame, read ? passage->packet : NULL, true,
 		    passage->drop);
@@ -122,9 +123,15 @@ unsigned port_send(struct port_source *source, const struct frame *frames, unsig
 		if (share->gate && !source_share_pay(share, &need))
 			break;
 		pass_group(source, group);
+		done += group;
 		if (share->gate)
 			source_share_sent(share);
-		done += group;
+		/* A group may have thousands of segments: what else the worker serves has its turn in
+		 * between. */
+		if (share->gate && done < count && loop_slice_over(source->loop)) {
+			source_share_yield(share);
+			break;
+		}
 	}
 	pthread_rwlock_unlock(&vswitch->lock);
 	if (source->learn)

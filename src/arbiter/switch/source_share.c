@@ -7,8 +7,6 @@
 #include "core/clock.h"
 #include "core/container.h"
 
-/* A limit that is lifted lets through what it held back this soon. */
-#define RETRY_NS (10 * NS_PER_MS)
 /* How soon a source asks again while the switch stands still. */
 #define PAUSE_NS NS_PER_MS
 /* A guest that does not take its turn, because it stops its queue, keeps others waiting this long. */
@@ -45,7 +43,11 @@ static void leave(struct source_share *share)
 
 static void turn_ended(struct loop_task *task)
 {
-	leave(container_of(task, struct source_share, task));
+	struct source_share *share = container_of(task, struct source_share, task);
+
+	leave(share);
+	if (share->waits == SOURCE_WAITS_TURN)
+		resume(share);
 }
 
 static void entered(struct gate_pass *pass)
@@ -61,19 +63,32 @@ static void entered(struct gate_pass *pass)
 	resume(share);
 }
 
+static void timer_expired(struct loop_timer *timer)
+{
+	struct source_share *share = container_of(timer, struct source_share, timer);
+
+	if (share->waits == SOURCE_WAITS_NOT)
+		leave(share);
+	else
+		resume(share);
+}
+
 /* ---- paying ---- */
 
 /* Returns false when it has to wait. */
-static bool ask_gate(struct source_share *share)
+static bool ask(struct source_share *share, bool light)
 {
+	struct scheduler_request *request = &share->pass.waiting;
+
 	if (share->inside)
 		gate_leave_to_ask(&share->pass);
 	share->inside = false;
 	loop_timer_stop(share->loop, &share->timer);
-	share->price.asked_bytes = share->asked.uplink_bytes;
-	share->pass.waiting.cost_ns = uplink_cost_ns(&share->price, share->asked.uplink_bytes);
-	share->pass.waiting.bytes = share->asked.bytes;
-	share->pass.waiting.more = (uint32_t)minus(share->asked.frames, 1);
+	share->price.asked_bytes = light ? share->asked.bytes : share->asked.uplink_bytes;
+	request->cost_ns = uplink_cost_ns(&share->price, share->price.asked_bytes);
+	request->bytes = share->asked.bytes;
+	request->more = (uint32_t)minus(share->asked.frames, 1);
+	request->light = light;
 	share->waits = SOURCE_WAITS_GATE;
 	share->asking = true;
 	if (gate_enter(share->gate, &share->pass)) {
@@ -85,57 +100,10 @@ static bool ask_gate(struct source_share *share)
 	return share->waits == SOURCE_WAITS_NOT;
 }
 
-/*
- * Frames to other guests wait for limits, and for nothing else. Returns false when one holds the source; the
- * timer asks again.
- */
-static bool ask_limits(struct source_share *share)
-{
-	uint64_t wait_ns = gate_take_limits(share->gate, share->asked.frames, share->asked.bytes);
-
-	if (wait_ns == 0) {
-		add_paid(share);
-		return true;
-	}
-	loop_timer_start(share->loop, &share->timer,
-			 loop_now_ns(share->loop) + (wait_ns < RETRY_NS ? wait_ns : RETRY_NS));
-	return false;
-}
-
-static void hold(struct source_share *share)
-{
-	leave(share);
-	share->waits = SOURCE_WAITS_LIMIT;
-	share->held_since_ns = loop_now_ns(share->loop);
-	counter_add(&share->counters.waiting, 1);
-}
-
-static void let_go(struct source_share *share)
-{
-	uint64_t held_ns = loop_now_ns(share->loop) - share->held_since_ns;
-
-	counter_add(&share->counters.waiting, (uint64_t)-1);
-	counter_add(&share->counters.throttled_ns, held_ns);
-	histogram_add(&share->counters.wait, held_ns);
-}
-
-static void timer_expired(struct loop_timer *timer)
-{
-	struct source_share *share = container_of(timer, struct source_share, timer);
-
-	if (share->waits == SOURCE_WAITS_LIMIT) {
-		if (!ask_limits(share))
-			return;
-		let_go(share);
-	}
-	if (share->waits == SOURCE_WAITS_NOT)
-		leave(share);
-	else
-		resume(share);
-}
-
 bool source_share_pay(struct source_share *share, const struct frame_need *need)
 {
+	bool light = need->uplink_bytes == 0;
+
 	if (share->waits != SOURCE_WAITS_NOT)
 		return false;
 	share->asked = (struct frame_need){
@@ -143,14 +111,20 @@ bool source_share_pay(struct source_share *share, const struct frame_need *need)
 		.bytes = minus(need->bytes, share->paid.bytes),
 		.uplink_bytes = minus(need->uplink_bytes, share->paid.uplink_bytes),
 	};
-	if (share->asked.bytes == 0)
+	/* A turn at the uplink that was not taken in time is over: what was paid stays so, and waits again.
+	 */
+	if (share->asked.frames == 0 && share->asked.bytes == 0 && share->asked.uplink_bytes == 0 &&
+	    (light || (share->inside && !share->pass.waiting.light)))
 		return true;
-	if (share->asked.uplink_bytes > 0)
-		return ask_gate(share);
-	if (ask_limits(share))
-		return true;
-	hold(share);
-	return false;
+	return ask(share, light);
+}
+
+void source_share_yield(struct source_share *share)
+{
+	if (share->waits != SOURCE_WAITS_NOT)
+		return;
+	share->waits = SOURCE_WAITS_TURN;
+	loop_defer(share->loop, &share->task);
 }
 
 void source_share_pause(struct source_share *share)
@@ -165,7 +139,9 @@ void source_share_pause(struct source_share *share)
 void source_share_sent(struct source_share *share)
 {
 	share->paid = (struct frame_need){ .frames = 0 };
-	if (share->inside)
+	if (share->inside && share->pass.waiting.light)
+		leave(share);
+	else if (share->inside)
 		loop_defer(share->loop, &share->task);
 }
 
@@ -190,9 +166,7 @@ void source_share_close(struct source_share *share)
 	loop_timer_stop(share->loop, &share->timer);
 	loop_defer_cancel(share->loop, &share->task);
 	leave(share);
-	if (share->waits == SOURCE_WAITS_LIMIT)
-		let_go(share);
-	else if (share->waits == SOURCE_WAITS_GATE)
+	if (share->waits == SOURCE_WAITS_GATE)
 		gate_cancel(&share->pass);
 	gate_port_close(share->gate);
 	share->gate = NULL;

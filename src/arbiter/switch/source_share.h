@@ -26,7 +26,7 @@ struct frame_need {
 enum source_wait {
 	SOURCE_WAITS_NOT,
 	SOURCE_WAITS_GATE,
-	SOURCE_WAITS_LIMIT, /* alone; the timer looks again */
+	SOURCE_WAITS_TURN,  /* of its worker; the task lets it ask again */
 	SOURCE_WAITS_PAUSE, /* the switch stands still; the timer lets it ask again */
 };
 
@@ -39,10 +39,9 @@ struct source_share {
 	struct gate_pass pass;
 	bool inside;	       /* of the gate */
 	struct loop_task task; /* at the end of the worker's turn: leaves the gate */
-	/* For a limit, for a pause, or until a turn that is not taken is over */
+	/* For a pause, or until a turn that is not taken is over */
 	struct loop_timer timer;
 	struct frame_need paid, asked;
-	uint64_t held_since_ns; /* by a limit alone */
 	enum source_wait waits;
 	bool asking; /* right now: the sender need not be called */
 };
@@ -58,6 +57,8 @@ void source_share_close(struct source_share *share);
  * sender is called when it is worth asking again.
  */
 bool source_share_pay(struct source_share *share, const struct frame_need *need);
+/* Enough for this turn of the worker: the sender is called at its end. */
+void source_share_yield(struct source_share *share);
 /* Nothing may be sent for the moment. */
 void source_share_pause(struct source_share *share);
 /* What was paid for is sent, or is not there any more. The source is about to ask again, or its turn ends. */

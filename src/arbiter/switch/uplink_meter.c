@@ -10,8 +10,11 @@
 #include "core/clock.h"
 #include "core/container.h"
 
-/* Requests that may be on their way to the card at once; each leaves as soon as its frames are there. */
-#define PARALLEL 16u
+/*
+ * Requests that may be on their way to the card at once; each leaves as soon as its frames are there. Few, or
+ * those that are let in when the card has room again would overfill it together.
+ */
+#define PARALLEL 4u
 /* What counts as a small request for the gate: a full frame. */
 #define SMALL_BYTES 1514u
 /* What asks together holds up others for this long at most, but is one frame at least. */
@@ -133,5 +136,5 @@ void uplink_meter_set_bandwidth(struct uplink_meter *meter, uint64_t bandwidth, 
 		__atomic_store_n(&meter->bandwidth, bandwidth, __ATOMIC_RELAXED);
 		gate_costs_changed(meter->gate, PARALLEL, bytes_ns(meter, SMALL_BYTES));
 	}
-	gate_set_limit(meter->gate, limit ? bandwidth : 0);
+	gate_set_paced(meter->gate, limit);
 }

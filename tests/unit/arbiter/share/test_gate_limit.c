@@ -4,7 +4,7 @@
 #include "gate_bench.h"
 
 /* Quick, and with room for all. */
-static const struct speed quick = { 1000, PASSES };
+static const struct speed quick = { 1000, PASSES }, millisecond = { NS_PER_MS, PASSES };
 
 static void test_closed(void **state)
 {
@@ -73,17 +73,17 @@ static void test_one_at_a_time(void **state)
 }
 
 /* All guests of all workers together, each by its weight. */
-static void test_limited(void **state)
+static void test_paced(void **state)
 {
 	struct share_settings heavy = SHARE_SETTINGS_DEFAULT;
 	static struct guest guests[2];
 	struct fixture fixture;
 
-	start(&fixture, &quick);
+	start(&fixture, &millisecond);
 	heavy.weight = 300;
 	join(&fixture, &guests[0], 0, NULL);
 	join(&fixture, &guests[1], 1, &heavy);
-	gate_set_limit(fixture.gate, 1000 * REQUEST_BYTES);
+	gate_set_paced(fixture.gate, true);
 	for (unsigned g = 0; g < 2; g++) {
 		guests[g].at_once = true;
 		for (unsigned i = 0; i < PASSES; i++)
@@ -98,7 +98,7 @@ static void test_limited(void **state)
 	}
 	assert_in_range(guests[0].entered, 14, 16);
 	assert_in_range(guests[1].entered, 44, 46);
-	gate_set_limit(fixture.gate, 0);
+	gate_set_paced(fixture.gate, false);
 	turn(&fixture);
 	for (unsigned g = 0; g < 2; g++) {
 		assert_int_equal(counter_read(&guests[g].counters.waiting), 0);
@@ -108,7 +108,7 @@ static void test_limited(void **state)
 }
 
 /* What does not use the device waits for limits only: not for room, nor for what waits there. */
-static void test_limits_alone(void **state)
+static void test_light(void **state)
 {
 	struct share_settings limited = SHARE_SETTINGS_DEFAULT;
 	static struct guest guest, free_guest;
@@ -116,15 +116,30 @@ static void test_limits_alone(void **state)
 
 	start(&fixture, &quick);
 	limited.max_iops = 1000;
+	limited.burst_ms = 1;
 	join(&fixture, &guest, 0, &limited);
 	join(&fixture, &free_guest, 0, NULL);
 	gate_set_room(fixture.gate, GATE_ROOM_NONE);
-	assert_false(ask(&guest, 0));
 	assert_false(ask(&free_guest, 0));
-	assert_int_equal(gate_take_limits(guest.port, 10, 0), 0);
-	assert_int_equal(gate_take_limits(guest.port, 1, 0), MS);
-	assert_int_equal(gate_take_limits(free_guest.port, 1000000, 1u << 30), 0);
-	gate_cancel(&guest.pass[0]);
+	for (unsigned i = 1; i < 10; i++) {
+		free_guest.pass[i].waiting.light = guest.pass[i].waiting.light = true;
+		free_guest.pass[i].waiting.more = 1000;
+		assert_true(ask(&free_guest, i));
+		assert_int_equal(ask(&guest, i), i == 1);
+	}
+	turn_for(&fixture, 5 * MS);
+	assert_in_range(guest.entered, 5, 7);
+	for (unsigned i = 1; i < 10; i++) {
+		leave(&free_guest, i);
+		if (guest.pass[i].inside)
+			leave(&guest, i);
+		else
+			gate_cancel(&guest.pass[i]);
+	}
+	assert_int_equal(free_guest.entered, 9);
+	assert_int_equal(counter_read(&guest.counters.device_ns), 0);
+	assert_true(counter_read(&guest.counters.throttled_ns) > 0);
+	assert_int_equal(fixture.gate->depth.inside, 0);
 	gate_cancel(&free_guest.pass[0]);
 	part(&guest);
 	part(&free_guest);
@@ -172,10 +187,8 @@ static void test_cancelled(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_closed),
-		cmocka_unit_test(test_one_at_a_time),
-		cmocka_unit_test(test_limited),
-		cmocka_unit_test(test_limits_alone),
+		cmocka_unit_test(test_closed),	  cmocka_unit_test(test_one_at_a_time),
+		cmocka_unit_test(test_paced),	  cmocka_unit_test(test_light),
 		cmocka_unit_test(test_cancelled),
 	};
 

@@ -35,21 +35,73 @@ static void several_in_one_count_each(void **state)
 	assert_ptr_equal(next(), &requests[1]);
 }
 
-/* What needs no turn is counted at each level, or not at all. */
-static void limits_alone_are_taken(void **state)
+static struct scheduler_request *put_light(struct scheduler_node *leaf, uint64_t bytes)
 {
-	struct scheduler_node *guest = NODE(NULL, .max_iops = 1000, .burst_ns = 10 * NS_PER_MS);
-	struct scheduler_node *leaf = NODE(guest, .max_bandwidth = 1000000, .burst_ns = NS_PER_MS);
+	struct scheduler_request *request = &requests[request_count++];
 
-	assert_int_equal(scheduler_take_limits(leaf, 5, 600, now_ns), 0);
-	assert_int_equal(scheduler_take_limits(leaf, 5, 600, now_ns), 200 * NS_PER_US);
-	assert_int_equal(scheduler_take_limits(leaf, 6, 400, now_ns), NS_PER_MS);
-	assert_int_equal(scheduler_take_limits(leaf, 5, 400, now_ns), 0);
-	put(leaf, 1, 0);
-	assert_ready_at(now_ns + NS_PER_MS);
-	scheduler_ignore_limits(scheduler, true, now_ns);
-	assert_int_equal(scheduler_take_limits(leaf, 100, 100000, now_ns), 0);
-	assert_ptr_equal(next(), &requests[0]);
+	*request = (struct scheduler_request){ .cost_ns = bytes, .bytes = bytes, .light = true };
+	scheduler_add(leaf, request, now_ns);
+	return request;
+}
+
+static struct scheduler_request *next_light(void)
+{
+	uint64_t ready_ns;
+
+	return scheduler_next_light(scheduler, now_ns, &ready_ns);
+}
+
+/* What needs none of the device's time waits for limits only, and takes no turn there. */
+static void light_ones_wait_for_limits_only(void **state)
+{
+	struct scheduler_node *limited = NODE(NULL, .max_iops = 1000), *busy = NODE(NULL);
+	struct scheduler_request *light;
+
+	fill(busy, 3);
+	light = put_light(limited, 1000000);
+	assert_int_equal(scheduler_light_waiting(scheduler), 1);
+	assert_ptr_equal(next_light(), light);
+	assert_null(next_light());
+	assert_int_equal(scheduler_light_waiting(scheduler), 0);
+	light = put_light(limited, 1000000);
+	assert_null(next_light());
+	now_ns += NS_PER_MS;
+	assert_ptr_equal(next_light(), light);
+	/* However many passed: for the device, the leaf is not behind. */
+	put(limited, COST_NS, 0);
+	now_ns += NS_PER_MS;
+	assert_int_equal(serve(2, limited), 1);
+	assert_int_equal(serve(2, busy), 2);
+}
+
+/* Below a limit they share what it lets through by weight, with those that go to the device, too. */
+static void light_ones_share_a_limit(void **state)
+{
+	struct scheduler_node *guest = NODE(NULL, .max_bandwidth = 1000000, .burst_ns = NS_PER_MS);
+	struct scheduler_node *little = NODE(guest), *much = NODE(guest, .weight = 300);
+	uint64_t little_bytes = 0, much_bytes = 0;
+	struct scheduler_request asks[2];
+
+	for (unsigned i = 0; i < 20000; i++) {
+		struct scheduler_request *request;
+
+		if (scheduler_node_waiting(little) == 0) {
+			asks[0] = (struct scheduler_request){ .cost_ns = 60, .bytes = 60, .light = true };
+			scheduler_add(little, &asks[0], now_ns);
+		}
+		if (scheduler_node_waiting(much) == 0) {
+			asks[1] = (struct scheduler_request){ .cost_ns = 1500, .bytes = 1500 };
+			scheduler_add(much, &asks[1], now_ns);
+		}
+		request = next();
+		little_bytes += request == &asks[0] ? 60 : 0;
+		much_bytes += request == &asks[1] ? 1500 : 0;
+		now_ns += request ? 0 : 50 * NS_PER_US;
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (scheduler_node_waiting(asks[i].node) > 0)
+			scheduler_cancel(&asks[i]);
+	assert_in_range(much_bytes, little_bytes * 29 / 10, little_bytes * 31 / 10);
 }
 
 static void cancelled_was_never_here(void **state)
@@ -144,7 +196,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(limit_says_when),
 		TEST(several_in_one_count_each),
-		TEST(limits_alone_are_taken),
+		TEST(light_ones_wait_for_limits_only),
+		TEST(light_ones_share_a_limit),
 		TEST(cancelled_was_never_here),
 		TEST(bytes_are_limited),
 		TEST(limit_of_a_group_holds_back_its_members_only),
