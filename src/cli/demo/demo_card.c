@@ -8,21 +8,14 @@
 
 #include "core/big_endian.h"
 #include "core/internet_sum.h"
-#include "frontend/frontend.h"
 
-#define QUEUE_RECEIVE  0u /* virtio 1.2, 5.1.2 */
-#define QUEUE_TRANSMIT 1u
-#define QUEUE_SIZE     64u
-#define HEADER_BYTES   12u /* virtio 1.2, 5.1.6 */
-#define FRAME_BYTES    64u
-#define BUFFER_BYTES   2048u
-#define MEMORY_BYTES   (1u << 20)
-#define ANSWER_MS      20000
+#define RING_SIZE   64u
+#define FRAME_BYTES 64u
 
 /* Offsets in a frame. */
 #define SOURCE	   6u
 #define TYPE	   12u
-#define BODY	   14u
+#define BODY	   DEMO_ETHERNET_BYTES
 #define MARK	   48u /* behind ARP, and in UDP's payload */
 #define MARK_BYTES 16u /* of the token */
 #define IPV4_BYTES 20u
@@ -44,54 +37,28 @@ static const struct lie honest = { OWN, OWN, true };
 
 struct demo_card {
 	struct demo_card_options options;
-	struct frontend *frontend;
-	struct frontend_queue *receive, *transmit;
-	uint8_t *buffers; /* QUEUE_SIZE to receive with, then one to send */
+	struct demo_nic *nic;
 	struct demo_card_counters counters;
 };
 
 /* ---- opening ---- */
 
-static void post(struct demo_card *card, uint8_t *buffer)
-{
-	const struct frontend_buffer element = {
-		.guest_address = frontend_guest_address(card->frontend, buffer),
-		.length = BUFFER_BYTES,
-		.device_writes = true,
-	};
-
-	frontend_add(card->receive, &element, 1, buffer);
-}
-
 int demo_card_open(const struct demo_card_options *options, struct demo_card **ret_card,
 		   const char **ret_error)
 {
-	const struct frontend_options frontend = {
-		.path = options->socket,
-		.queues = 2,
-		.queue_size = QUEUE_SIZE,
-		.memory_bytes = MEMORY_BYTES,
-	};
+	const struct demo_nic_options nic = { .socket = options->socket, .ring_size = RING_SIZE };
 	struct demo_card *card = calloc(1, sizeof(*card));
-	size_t room = 0;
 	int error;
 
 	*ret_error = "out of memory";
 	if (!card)
 		return -ENOMEM;
 	card->options = *options;
-	error = frontend_connect(&frontend, &card->frontend, ret_error);
+	error = demo_nic_open(&nic, &card->nic, ret_error);
 	if (error) {
 		free(card);
 		return error;
 	}
-	card->receive = frontend_queue(card->frontend, QUEUE_RECEIVE);
-	card->transmit = frontend_queue(card->frontend, QUEUE_TRANSMIT);
-	card->buffers = frontend_memory(card->frontend, &room);
-	assert(room >= (size_t)(QUEUE_SIZE + 1) * BUFFER_BYTES);
-	for (unsigned i = 0; i < QUEUE_SIZE; i++)
-		post(card, card->buffers + (size_t)i * BUFFER_BYTES);
-	frontend_kick(card->receive);
 	*ret_card = card;
 	return 0;
 }
@@ -100,7 +67,7 @@ void demo_card_close(struct demo_card *card)
 {
 	if (!card)
 		return;
-	frontend_close(card->frontend);
+	demo_nic_close(card->nic);
 	free(card);
 }
 
@@ -167,16 +134,9 @@ static void put_udp(const struct demo_card *card, uint8_t *frame, const struct l
 /* Sends a frame to alice, and waits until the switch has dealt with it. 0 or -errno. */
 static int send_frame(struct demo_card *card, const struct lie *lie)
 {
-	uint8_t *buffer = card->buffers + (size_t)QUEUE_SIZE * BUFFER_BYTES, *frame = buffer + HEADER_BYTES;
-	const struct frontend_buffer element = {
-		.guest_address = frontend_guest_address(card->frontend, buffer),
-		.length = HEADER_BYTES + FRAME_BYTES,
-	};
-	uint32_t written;
-	void *token;
-	int error;
+	uint8_t *frame = demo_nic_frame(card->nic);
 
-	memset(buffer, 0, HEADER_BYTES + FRAME_BYTES);
+	memset(frame, 0, FRAME_BYTES);
 	memcpy(frame, card->options.alice_mac, DEMO_MAC_BYTES);
 	put_mac(card, frame + SOURCE, lie->mac);
 	if (lie->arp)
@@ -184,14 +144,7 @@ static int send_frame(struct demo_card *card, const struct lie *lie)
 	else
 		put_udp(card, frame, lie);
 	memcpy(frame + MARK, card->options.token, MARK_BYTES);
-	error = frontend_add(card->transmit, &element, 1, buffer);
-	if (error)
-		return error;
-	frontend_kick(card->transmit);
-	error = frontend_wait(card->transmit, ANSWER_MS);
-	if (error <= 0)
-		return error ? error : -ETIMEDOUT;
-	return frontend_take(card->transmit, &token, &written) ? 0 : -EPROTO;
+	return demo_nic_send(card->nic, FRAME_BYTES);
 }
 
 bool demo_card_marks(const uint8_t *frame, size_t bytes, const char *token)
@@ -223,22 +176,18 @@ int demo_card_lie(struct demo_card *card)
 
 void demo_card_receive(struct demo_card *card)
 {
-	uint32_t written;
-	void *buffer;
+	const uint8_t *frame;
+	size_t bytes;
 
 	if (!card)
 		return;
-	while (frontend_take(card->receive, &buffer, &written)) {
-		const uint8_t *frame = (const uint8_t *)buffer + HEADER_BYTES;
+	while ((frame = demo_nic_receive(card->nic, &bytes))) {
 		bool group = frame[0] & 1;
 
 		card->counters.received++;
-		if (written < HEADER_BYTES + BODY ||
-		    (!group && memcmp(frame, card->options.mac, DEMO_MAC_BYTES) != 0))
+		if (bytes < BODY || (!group && memcmp(frame, card->options.mac, DEMO_MAC_BYTES) != 0))
 			card->counters.foreign++;
-		post(card, buffer);
 	}
-	frontend_kick(card->receive);
 }
 
 const struct demo_card_counters *demo_card_counters(const struct demo_card *card)

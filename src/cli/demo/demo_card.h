@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEMO_MAC_BYTES 6u
+#include "cli/demo/demo_nic.h"
 
 struct demo_card;
 
