@@ -30,6 +30,9 @@ struct demo_checks {
 bool demo_check(struct demo_checks *checks, bool ok, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Of an odd number of values, which are sorted by it. */
+double demo_median(double *values, size_t count);
+
 /* No two runs of the map overlap. */
 void demo_check_map(struct demo_checks *checks, const json_t *pool);
 /* Each of the devices that is a disk has as many bytes of the map as its size needs. */

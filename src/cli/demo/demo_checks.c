@@ -30,6 +30,19 @@ bool demo_check(struct demo_checks *checks, bool ok, const char *format, ...)
 	return ok;
 }
 
+static int compare_doubles(const void *left, const void *right)
+{
+	const double *a = left, *b = right;
+
+	return (*a > *b) - (*a < *b);
+}
+
+double demo_median(double *values, size_t count)
+{
+	qsort(values, count, sizeof(values[0]), compare_doubles);
+	return values[count / 2];
+}
+
 /* ---- the map ---- */
 
 /* Offset of the first byte that two runs share, or UINT64_MAX. */

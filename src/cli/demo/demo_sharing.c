@@ -188,20 +188,6 @@ static int change(const struct sharing *sharing, unsigned which, const char *key
 
 /* ---- the parts ---- */
 
-static int compare_doubles(const void *left, const void *right)
-{
-	const double *a = left, *b = right;
-
-	return (*a > *b) - (*a < *b);
-}
-
-/* Of an odd number of values. */
-static double median(double *values, size_t count)
-{
-	qsort(values, count, sizeof(values[0]), compare_doubles);
-	return values[count / 2];
-}
-
 static void check_shares(struct demo *demo, const struct moment moments[WINDOWS + 1])
 {
 	const struct moment *first = &moments[0], *last = &moments[WINDOWS];
@@ -215,18 +201,18 @@ static void check_shares(struct demo *demo, const struct moment moments[WINDOWS 
 		device[i] = ratio_of(to->device_ns[DAVE] - from->device_ns[DAVE],
 				     to->device_ns[CAROL] - from->device_ns[CAROL]);
 	}
-	demo_check(&demo->checks, ratio_holds(median(done, WINDOWS)),
+	demo_check(&demo->checks, ratio_holds(demo_median(done, WINDOWS)),
 		   "weights 100 and 300: carol was served %s reads in %.1f s, dave %s: 1 : %.2f in the "
 		   "median 200 ms",
 		   text_count(carol, done_between(first, last, CAROL)),
 		   (double)(last->ns - first->ns) / (double)NS_PER_S,
-		   text_count(dave, done_between(first, last, DAVE)), median(done, WINDOWS));
-	demo_check(&demo->checks, ratio_holds(median(device, WINDOWS)),
+		   text_count(dave, done_between(first, last, DAVE)), demo_median(done, WINDOWS));
+	demo_check(&demo->checks, ratio_holds(demo_median(device, WINDOWS)),
 		   "weights 100 and 300: the daemon charged them %s and %s of the device's time: 1 : %.2f "
 		   "(within 10 %%)",
 		   text_duration(carol, last->device_ns[CAROL] - first->device_ns[CAROL]),
 		   text_duration(dave, last->device_ns[DAVE] - first->device_ns[DAVE]),
-		   median(device, WINDOWS));
+		   demo_median(device, WINDOWS));
 }
 
 static int flood(struct sharing *sharing)
@@ -389,7 +375,7 @@ static int change_weights(struct sharing *sharing)
 		result = change_weight(sharing, i % 2 == 0, &took_ms[i]);
 	if (result != CLI_OK)
 		return result;
-	middle_ms = median(took_ms, CHANGES);
+	middle_ms = demo_median(took_ms, CHANGES);
 	if (middle_ms == INFINITY)
 		demo_check(&sharing->demo->checks, false,
 			   "`viaduct guest set carol disk_weight=900`: the shares did not follow");
