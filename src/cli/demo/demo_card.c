@@ -9,7 +9,6 @@
 #include "core/big_endian.h"
 #include "core/internet_sum.h"
 
-#define RING_SIZE   64u
 #define FRAME_BYTES 64u
 
 /* Offsets in a frame. */
@@ -46,7 +45,7 @@ struct demo_card {
 int demo_card_open(const struct demo_card_options *options, struct demo_card **ret_card,
 		   const char **ret_error)
 {
-	const struct demo_nic_options nic = { .socket = options->socket, .ring_size = RING_SIZE };
+	const struct demo_nic_options nic = { .socket = options->socket, .pairs = 1 };
 	struct demo_card *card = calloc(1, sizeof(*card));
 	int error;
 

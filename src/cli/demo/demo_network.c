@@ -40,6 +40,7 @@ void demo_network_config(const struct demo *demo, FILE *config)
 		fprintf(config, "\n[nic %s]\nswitch = " NETWORK_SWITCH "\n", network_card_name(i));
 	/* The last section is mallory's. */
 	fputs(demo->break_guard ? "learn = yes\n" : "allowed_ips = " MALLORY_ADDRESS "\n", config);
+	network_share_config(demo, config);
 }
 
 json_t *network_card_status(const struct network *network, enum network_card card)
@@ -117,7 +118,7 @@ static int begin(struct network *network)
 
 /* ---- the whole ---- */
 
-/* In this order; what is told of captures comes last. */
+/* In this order; what is told of captures comes behind all that they see. */
 static const struct step {
 	int (*run)(struct network *network); /* an exit code */
 	bool needs_guests;
@@ -128,6 +129,7 @@ static const struct step {
 	{ network_serve_host, true },
 	{ network_fetch_from_host, true },
 	{ network_end_looks, false },
+	{ network_share, false },
 };
 
 int demo_network(struct demo *demo)

@@ -57,4 +57,8 @@ int network_lie(struct network *network);
 int network_begin_look(struct network *network, enum network_card card, struct network_look *look);
 int network_end_looks(struct network *network);
 
+/* Floods and a ping share the uplink of another switch (demo_network_share.c), which is written by: */
+int network_share(struct network *network);
+void network_share_config(const struct demo *demo, FILE *config);
+
 #endif

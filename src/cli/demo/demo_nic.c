@@ -5,27 +5,38 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/clock.h"
+#include "core/stats.h"
 #include "frontend/frontend.h"
 
-#define QUEUE_RECEIVE	0u /* virtio 1.2, 5.1.2 */
-#define QUEUE_TRANSMIT	1u
-#define HEADER_BYTES	12u /* virtio 1.2, 5.1.6 */
-#define BUFFER_BYTES	2048u
-#define RECEIVE_BUFFERS 64u
-#define RING_SIZE_MAX	1024u
-#define MEMORY_BYTES	(1u << 20)
-#define ANSWER_MS	20000
+/* Of pair `i` (virtio 1.2, 5.1.2). */
+#define QUEUE_RECEIVE(i)  (2 * (i))
+#define QUEUE_TRANSMIT(i) (2 * (i) + 1)
+#define HEADER_BYTES	  12u /* virtio 1.2, 5.1.6 */
+#define BUFFER_BYTES	  2048u
+#define MEMORY_BYTES	  (4u << 20)
+#define ANSWER_MS	  20000
+
+struct pair {
+	struct frontend_queue *receive, *transmit;
+	/* The frame that was added first of those on the ring, and the next; modulo DEMO_NIC_RING */
+	uint64_t first, next;
+	uint64_t added_ns[DEMO_NIC_RING];
+};
 
 struct demo_nic {
 	struct frontend *frontend;
-	struct frontend_queue *receive, *transmit;
+	struct pair pair[DEMO_NIC_PAIRS_MAX];
+	unsigned pairs;
 	uint8_t *frame; /* its header, then the frame */
-	uint8_t *lent;	/* the buffer of the frame that was received last; NULL: none */
+	/* The buffer of the frame that was received last, and where it belongs; NULL: none */
+	uint8_t *lent;
+	struct pair *lender;
 };
 
 /* ---- opening ---- */
 
-static void post(struct demo_nic *nic, uint8_t *buffer)
+static void post(struct demo_nic *nic, struct pair *pair, uint8_t *buffer)
 {
 	const struct frontend_buffer element = {
 		.guest_address = frontend_guest_address(nic->frontend, buffer),
@@ -33,24 +44,41 @@ static void post(struct demo_nic *nic, uint8_t *buffer)
 		.device_writes = true,
 	};
 
-	frontend_add(nic->receive, &element, 1, buffer);
+	frontend_add(pair->receive, &element, 1, buffer);
+}
+
+/* The memory has the frame to send, and then the buffers to receive with. */
+static void prepare(struct demo_nic *nic)
+{
+	size_t room = 0;
+	uint8_t *buffer = frontend_memory(nic->frontend, &room);
+
+	assert(room >= (size_t)(nic->pairs * DEMO_NIC_RING + 1) * BUFFER_BYTES);
+	nic->frame = buffer;
+	for (unsigned i = 0; i < nic->pairs; i++) {
+		struct pair *pair = &nic->pair[i];
+
+		pair->receive = frontend_queue(nic->frontend, QUEUE_RECEIVE(i));
+		pair->transmit = frontend_queue(nic->frontend, QUEUE_TRANSMIT(i));
+		for (unsigned k = 0; k < DEMO_NIC_RING; k++)
+			post(nic, pair, buffer += BUFFER_BYTES);
+		frontend_kick(pair->receive);
+	}
 }
 
 int demo_nic_open(const struct demo_nic_options *options, struct demo_nic **ret_nic, const char **ret_error)
 {
 	const struct frontend_options frontend = {
 		.path = options->socket,
-		.queues = 2,
-		.queue_size = options->ring_size,
+		.queues = 2 * options->pairs,
+		.queue_size = DEMO_NIC_RING,
 		.memory_bytes = MEMORY_BYTES,
 		.poll = options->polled,
 	};
 	struct demo_nic *nic = calloc(1, sizeof(*nic));
-	unsigned buffers = options->ring_size < RECEIVE_BUFFERS ? options->ring_size : RECEIVE_BUFFERS;
-	size_t room = 0;
 	int error;
 
-	assert(options->ring_size <= RING_SIZE_MAX);
+	assert(options->pairs >= 1 && options->pairs <= DEMO_NIC_PAIRS_MAX);
 	*ret_error = "out of memory";
 	if (!nic)
 		return -ENOMEM;
@@ -59,13 +87,8 @@ int demo_nic_open(const struct demo_nic_options *options, struct demo_nic **ret_
 		free(nic);
 		return error;
 	}
-	nic->receive = frontend_queue(nic->frontend, QUEUE_RECEIVE);
-	nic->transmit = frontend_queue(nic->frontend, QUEUE_TRANSMIT);
-	nic->frame = frontend_memory(nic->frontend, &room);
-	assert(room >= (size_t)(buffers + 1) * BUFFER_BYTES);
-	for (unsigned i = 1; i <= buffers; i++)
-		post(nic, nic->frame + (size_t)i * BUFFER_BYTES);
-	frontend_kick(nic->receive);
+	nic->pairs = options->pairs;
+	prepare(nic);
 	*ret_nic = nic;
 	return 0;
 }
@@ -85,54 +108,84 @@ uint8_t *demo_nic_frame(struct demo_nic *nic)
 	return nic->frame + HEADER_BYTES;
 }
 
-static int add(struct demo_nic *nic, size_t bytes)
+/* Returns 0 or -EAGAIN: the ring is full. */
+static int add(struct demo_nic *nic, struct pair *pair, size_t bytes)
 {
 	const struct frontend_buffer element = {
 		.guest_address = frontend_guest_address(nic->frontend, nic->frame),
 		.length = (uint32_t)(HEADER_BYTES + bytes),
 	};
+	int error;
 
 	assert(bytes <= DEMO_FRAME_BYTES_MAX);
-	return frontend_add(nic->transmit, &element, 1, nic);
+	error = frontend_add(pair->transmit, &element, 1, nic);
+	if (!error)
+		pair->added_ns[pair->next++ % DEMO_NIC_RING] = clock_now_ns();
+	return error;
 }
 
 int demo_nic_send(struct demo_nic *nic, size_t bytes)
 {
-	int result = add(nic, bytes);
+	struct pair *pair = &nic->pair[0];
+	struct histogram waits = { .count = { 0 } };
+	int result = add(nic, pair, bytes);
 
 	if (result)
 		return result;
-	frontend_kick(nic->transmit);
-	result = frontend_wait(nic->transmit, ANSWER_MS);
+	frontend_kick(pair->transmit);
+	result = frontend_wait(pair->transmit, ANSWER_MS);
 	if (result <= 0)
 		return result ? result : -ETIMEDOUT;
-	return demo_nic_take_sent(nic) == 1 ? 0 : -EPROTO;
+	return demo_nic_take_sent(nic, &waits) == 1 ? 0 : -EPROTO;
 }
 
-unsigned demo_nic_fill(struct demo_nic *nic, size_t bytes)
+void demo_nic_fill(struct demo_nic *nic, size_t bytes)
 {
-	unsigned added = 0;
-
-	while (add(nic, bytes) == 0)
-		added++;
-	frontend_kick(nic->transmit);
-	return added;
+	for (unsigned i = 0; i < nic->pairs; i++) {
+		while (add(nic, &nic->pair[i], bytes) == 0)
+			;
+		frontend_kick(nic->pair[i].transmit);
+	}
 }
 
-unsigned demo_nic_take_sent(struct demo_nic *nic)
+/* The switch deals with a ring's frames in their order. */
+static unsigned take_sent(struct pair *pair, struct histogram *waits)
 {
+	uint64_t now_ns = clock_now_ns();
 	unsigned taken = 0;
 	uint32_t written;
 	void *token;
 
-	while (frontend_take(nic->transmit, &token, &written))
-		taken++;
+	for (; frontend_take(pair->transmit, &token, &written); taken++)
+		histogram_add(waits, now_ns - pair->added_ns[pair->first++ % DEMO_NIC_RING]);
+	return taken;
+}
+
+unsigned demo_nic_take_sent(struct demo_nic *nic, struct histogram *waits)
+{
+	unsigned taken = 0;
+
+	for (unsigned i = 0; i < nic->pairs; i++)
+		taken += take_sent(&nic->pair[i], waits);
 	return taken;
 }
 
 unsigned demo_nic_waiting(const struct demo_nic *nic)
 {
-	return frontend_in_flight(nic->transmit);
+	unsigned waiting = 0;
+
+	for (unsigned i = 0; i < nic->pairs; i++)
+		waiting += frontend_in_flight(nic->pair[i].transmit);
+	return waiting;
+}
+
+bool demo_nic_ran_dry(const struct demo_nic *nic)
+{
+	for (unsigned i = 0; i < nic->pairs; i++) {
+		if (frontend_in_flight(nic->pair[i].transmit) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* ---- receiving ---- */
@@ -143,18 +196,22 @@ const uint8_t *demo_nic_receive(struct demo_nic *nic, size_t *ret_bytes)
 	void *buffer;
 
 	if (nic->lent)
-		post(nic, nic->lent);
+		post(nic, nic->lender, nic->lent);
 	nic->lent = NULL;
-	if (!frontend_take(nic->receive, &buffer, &written)) {
-		frontend_kick(nic->receive);
-		return NULL;
+	for (unsigned i = 0; i < nic->pairs; i++) {
+		if (!frontend_take(nic->pair[i].receive, &buffer, &written)) {
+			frontend_kick(nic->pair[i].receive);
+			continue;
+		}
+		nic->lent = buffer;
+		nic->lender = &nic->pair[i];
+		*ret_bytes = written > HEADER_BYTES ? written - HEADER_BYTES : 0;
+		return nic->lent + HEADER_BYTES;
 	}
-	nic->lent = buffer;
-	*ret_bytes = written > HEADER_BYTES ? written - HEADER_BYTES : 0;
-	return nic->lent + HEADER_BYTES;
+	return NULL;
 }
 
 int demo_nic_await(struct demo_nic *nic, unsigned timeout_ms)
 {
-	return frontend_wait(nic->receive, (int)timeout_ms);
+	return frontend_wait(nic->pair[0].receive, (int)timeout_ms);
 }
