@@ -4,7 +4,8 @@
 
 Two virtio-user clients in one testpmd, on one core, send each other a fixed number of frames, which go round; the
 switch has one worker on the other core. Each round starts every switch anew and measures all rows; printed are medians
-over the rounds, and for ratios the median of the ratios within a round. Nothing fails for a figure.
+over the rounds, and for ratios the median of the ratios within a round. Nothing fails for a figure. The rows of card_rows.py
+follow: latency, fairness and hostility.
 """
 import argparse
 import json
@@ -19,6 +20,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "tests" / "guests"))
 
+import card_rows  # noqa: E402
 from switches import CLIENT_CPU, MACS, BenchError, OpenVswitch, Viaduct, cpu_seconds, have_client  # noqa: E402
 from testpmd import Port, Testpmd  # noqa: E402
 
@@ -178,7 +180,7 @@ def main(arguments=None):
     print(f"idle, two connected clients: {idle:.2f} % of a core (target < 0.5 %)")
     if options.json:
         options.json.write_text(json.dumps({"samples": samples, "idle_percent": idle}, indent=1) + "\n")
-    return 0
+    return card_rows.report(options, options.json and options.json.with_suffix(".cards.json"))
 
 
 if __name__ == "__main__":
