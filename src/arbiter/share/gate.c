@@ -364,6 +364,11 @@ void gate_leave_to_ask(struct gate_pass *pass)
 	pthread_mutex_unlock(&port->gate->lock);
 }
 
+bool gate_port_asks(const struct gate_port *port)
+{
+	return !lease_held(port);
+}
+
 void gate_cancel(struct gate_pass *pass)
 {
 	struct gate_port *port = pass->port;

@@ -56,6 +56,8 @@ void port_source_close(struct port_source *source);
  * called when it is to send them again.
  */
 unsigned port_send(struct port_source *source, const struct frame *frames, unsigned count);
+/* The sender has no more frames for now: it gives up its place among those that take turns. */
+void port_source_rest(struct port_source *source);
 /* The model drops what is no frame at all: a chain without room for a header, or outside of guest memory. */
 void port_send_malformed(struct port_source *source, unsigned count);
 

@@ -139,6 +139,12 @@ unsigned port_send(struct port_source *source, const struct frame *frames, unsig
 	return done;
 }
 
+void port_source_rest(struct port_source *source)
+{
+	if (source->share.gate)
+		source_share_rest(&source->share);
+}
+
 void port_send_malformed(struct port_source *source, unsigned count)
 {
 	counter_add(&source->dropped[PORT_DROP_MALFORMED], count);

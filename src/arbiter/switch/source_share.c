@@ -9,7 +9,7 @@
 
 /* How soon a source asks again while the switch stands still. */
 #define PAUSE_NS NS_PER_MS
-/* A guest that does not take its turn, because it stops its queue, keeps others waiting this long. */
+/* A source that does not come back, because its queue stops, keeps its place for this long. */
 #define UNUSED_NS (200 * NS_PER_US)
 
 static uint64_t minus(uint64_t a, uint64_t b)
@@ -41,11 +41,16 @@ static void leave(struct source_share *share)
 	gate_leave(&share->pass);
 }
 
+/* The source keeps its place while it has more to send: it asks again before another is chosen. */
+static void stay(struct source_share *share)
+{
+	loop_timer_start(share->loop, &share->timer, loop_now_ns(share->loop) + UNUSED_NS);
+}
+
 static void turn_ended(struct loop_task *task)
 {
 	struct source_share *share = container_of(task, struct source_share, task);
 
-	leave(share);
 	if (share->waits == SOURCE_WAITS_TURN)
 		resume(share);
 }
@@ -56,10 +61,8 @@ static void entered(struct gate_pass *pass)
 
 	share->inside = true;
 	add_paid(share);
-	/* Its turn has come: it begins now, and does not end with that of the worker. */
-	loop_defer_cancel(share->loop, &share->task);
 	if (!share->asking)
-		loop_timer_start(share->loop, &share->timer, loop_now_ns(share->loop) + UNUSED_NS);
+		stay(share);
 	resume(share);
 }
 
@@ -139,10 +142,20 @@ void source_share_pause(struct source_share *share)
 void source_share_sent(struct source_share *share)
 {
 	share->paid = (struct frame_need){ .frames = 0 };
-	if (share->inside && share->pass.waiting.light)
+	if (!share->inside)
+		return;
+	if (share->pass.waiting.light || !gate_port_asks(share->gate))
 		leave(share);
-	else if (share->inside)
-		loop_defer(share->loop, &share->task);
+	else
+		stay(share);
+}
+
+void source_share_rest(struct source_share *share)
+{
+	if (!share->inside || share->paid.frames > 0)
+		return;
+	loop_timer_stop(share->loop, &share->timer);
+	leave(share);
 }
 
 /* ---- coming and going ---- */

@@ -38,8 +38,8 @@ struct source_share {
 	struct gate_counters counters;
 	struct gate_pass pass;
 	bool inside;	       /* of the gate */
-	struct loop_task task; /* at the end of the worker's turn: leaves the gate */
-	/* For a pause, or until a turn that is not taken is over */
+	struct loop_task task; /* the next turn of the worker */
+	/* For a pause, or until a place at the gate that is not used is given up */
 	struct loop_timer timer;
 	struct frame_need paid, asked;
 	enum source_wait waits;
@@ -61,8 +61,10 @@ bool source_share_pay(struct source_share *share, const struct frame_need *need)
 void source_share_yield(struct source_share *share);
 /* Nothing may be sent for the moment. */
 void source_share_pause(struct source_share *share);
-/* What was paid for is sent, or is not there any more. The source is about to ask again, or its turn ends. */
+/* What was paid for is sent, or is not there any more. */
 void source_share_sent(struct source_share *share);
+/* There is nothing more to send for now. */
+void source_share_rest(struct source_share *share);
 
 /* Would one more frame be too much for those that ask together? The first one never is. */
 static inline bool source_share_enough(const struct source_share *share, const struct frame_need *so_far,

@@ -13,9 +13,8 @@
 #include "core/stats.h"
 
 /*
- * Each queue has one request for its turn. With one queue, a card whose worker gets the processor late asks
- * late, and its turn goes to another; of eight queues, some have asked. Their rings last for longer than a
- * thread waits for its processor, as a rule.
+ * As of a guest with eight processors. Together the rings last for longer than a thread waits for its
+ * processor, as a rule.
  */
 #define DEMO_FLOOD_PAIRS 8u
 

@@ -143,6 +143,8 @@ static void transmit(struct net_queue *queue)
 			return;
 		}
 	}
+	if (!queue->ring->ops->pending(queue->ring))
+		port_source_rest(queue->source);
 }
 
 /* It is the queue's turn, or may be. */

@@ -131,6 +131,8 @@ static inline unsigned send_some(struct guest *guest, unsigned most)
 	guest->held = taken < count;
 	guest->wanted -= taken;
 	guest->sent += taken;
+	if (guest->wanted == 0)
+		port_source_rest(guest->card->source);
 	return taken;
 }
 
