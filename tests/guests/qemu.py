@@ -173,7 +173,8 @@ class Guest:
             "-nodefaults", "-no-user-config", "-display", "none",
             "-kernel", str(guest_image.kernel(self.kernel)),
             "-initrd", str(guest_image.initramfs(self.kernel)),
-            "-append", "console=ttyS0 quiet loglevel=1 panic=-1 tsc=reliable",
+            # On a busy host the kernel may see no timer tick within the time that it counts in loops, and give up.
+            "-append", "console=ttyS0 quiet loglevel=1 panic=-1 tsc=reliable no_timer_check",
             "-chardev", f"socket,id=console,path={self.path('console')},server=on,wait=off",
             "-serial", "chardev:console",
             "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
