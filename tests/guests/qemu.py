@@ -141,7 +141,7 @@ class Guest:
     """A virtual machine whose console obeys tests/guests/init's protocol. Use as a context manager."""
 
     def __init__(self, folder, disks, name="guest", kernel="cloud", memory_mib=192, cpus=1, incoming=None,
-                 share_memory=True):
+                 share_memory=True, initramfs=None, wrapper=()):
         self.folder = pathlib.Path(folder)
         self.name = name
         self.disks = list(disks)
@@ -150,6 +150,8 @@ class Guest:
         self.cpus = cpus
         self.incoming = incoming
         self.share_memory = share_memory
+        self.initramfs = initramfs  # default: the image's
+        self.wrapper = wrapper      # what stands before QEMU's command
         self.process = None
         self.console = None
         self.monitor = None
@@ -166,13 +168,13 @@ class Guest:
     def _arguments(self):
         share = "on" if self.share_memory else "off"
         arguments = [
-            QEMU, "-accel", guest_image.accel(), "-M", "q35", "-cpu", "max", "-smp", str(self.cpus),
+            *self.wrapper, QEMU, "-accel", guest_image.accel(), "-M", "q35", "-cpu", "max", "-smp", str(self.cpus),
             "-m", f"{self.memory_mib}M",
             "-object", f"memory-backend-memfd,id=memory,size={self.memory_mib}M,share={share}",
             "-machine", "memory-backend=memory",
             "-nodefaults", "-no-user-config", "-display", "none",
             "-kernel", str(guest_image.kernel(self.kernel)),
-            "-initrd", str(guest_image.initramfs(self.kernel)),
+            "-initrd", str(self.initramfs or guest_image.initramfs(self.kernel)),
             # On a busy host the kernel may see no timer tick within the time that it counts in loops, and give up.
             "-append", "console=ttyS0 quiet loglevel=1 panic=-1 tsc=reliable no_timer_check",
             "-chardev", f"socket,id=console,path={self.path('console')},server=on,wait=off",

@@ -24,8 +24,9 @@ class Viaductd:
     FOLDER in a value stands for the daemon's own folder.
     """
 
-    def __init__(self, sections, files=None, wrapper=()):
+    def __init__(self, sections, files=None, wrapper=(), build=None):
         self._wrapper = wrapper
+        self._build = build or build_folder()
         # Not pytest's tmp_path: a socket's path has at most 107 characters.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="viaduct-"))
         for name, content in (files or {}).items():
@@ -48,7 +49,7 @@ class Viaductd:
         self.config.write_text("\n".join(lines).replace("FOLDER", str(self.folder)))
 
     def spawn(self, *more):
-        program = build_folder() / "src/daemon/viaductd"
+        program = self._build / "src/daemon/viaductd"
         with open(self.log, "ab") as log:
             return subprocess.Popen([*self._wrapper, program, "--config", self.config, "--runtime-dir", self.runtime, *more],
                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -76,7 +77,7 @@ class Viaductd:
 
     def command(self, *words, check=True):
         """Runs `viaduct WORDS` against this daemon."""
-        program = build_folder() / "src/cli/viaduct"
+        program = self._build / "src/cli/viaduct"
         done = subprocess.run([program, "--runtime-dir", self.runtime, *words], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
         assert not check or done.returncode == 0, f"viaduct {' '.join(words)}: {done.stdout}{done.stderr}"

@@ -2,19 +2,21 @@
 """A network namespace for a daemon and its peers, in which a test may make interfaces; nothing of it is left behind."""
 import subprocess
 
-import pytest
-
 
 class NetNamespace:
     def __init__(self):
         self._holder = None
 
+    def refused(self, reason):
+        """Does not return. A program that is no test does something else here."""
+        import pytest  # pylint: disable=import-outside-toplevel
+        pytest.skip(f"no right to make a network namespace: {reason}")
+
     def __enter__(self):
         self._holder = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo ready; exec cat"], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if self._holder.stdout.readline() != b"ready\n":
-            reason = self._holder.communicate()[1].decode().strip()
-            pytest.skip(f"no right to make a network namespace: {reason}")
+            self.refused(self._holder.communicate()[1].decode().strip())
         self.run("ip", "link", "set", "lo", "up")
         return self
 
