@@ -4,8 +4,8 @@
 
 Two virtio-user clients in one testpmd, on one core, send each other a fixed number of frames, which go round; the
 switch has one worker on the other core. Each round starts every switch anew and measures all rows; printed are medians
-over the rounds, and for ratios the median of the ratios within a round. Nothing fails for a figure. The rows of card_rows.py
-follow: latency, fairness and hostility.
+over the rounds, and for ratios the median of the ratios within a round. Nothing fails for a figure. Then come streams
+of emulated guests (guests.py), and latency, fairness and hostility (card_rows.py).
 """
 import argparse
 import json
@@ -21,6 +21,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "tests" / "guests"))
 
 import card_rows  # noqa: E402
+import guests  # noqa: E402
 from switches import CLIENT_CPU, MACS, BenchError, OpenVswitch, Viaduct, cpu_seconds, have_client  # noqa: E402
 from testpmd import Port, Testpmd  # noqa: E402
 
@@ -43,6 +44,7 @@ def parse(arguments):
     parser.add_argument("--seconds", type=float, help="measured seconds of each sample")
     parser.add_argument("--against", type=pathlib.Path, metavar="BUILD", help="another build of Viaduct as a peer")
     parser.add_argument("--no-ovs", action="store_true", help="without OVS-DPDK")
+    parser.add_argument("--no-guests", action="store_true", help="without the streams of emulated guests")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write every sample to FILE")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (2 if options.quick else 5)
@@ -178,9 +180,10 @@ def main(arguments=None):
           f"{options.seconds:g} s each; OVS-DPDK: {reason or 'measured'}")
     print(table(samples))
     print(f"idle, two connected clients: {idle:.2f} % of a core (target < 0.5 %)")
+    status, streams = (0, {}) if options.no_guests else guests.run(options)
     if options.json:
-        options.json.write_text(json.dumps({"samples": samples, "idle_percent": idle}, indent=1) + "\n")
-    return card_rows.report(options, options.json and options.json.with_suffix(".cards.json"))
+        options.json.write_text(json.dumps({"samples": samples, "idle_percent": idle, "guests": streams}, indent=1) + "\n")
+    return card_rows.report(options, options.json and options.json.with_suffix(".cards.json")) or status
 
 
 if __name__ == "__main__":
