@@ -21,6 +21,7 @@
 #include <sys/eventfd.h>
 
 #include "core/fd.h"
+#include "core/internet_sum.h"
 #include "core/iov.h"
 #include "host/nic_offload.h"
 #include "host/nic_user_filter.h"
@@ -31,6 +32,36 @@
 
 /* ---- from the worker to libslirp ---- */
 
+/*
+ * May libslirp get it? A segment that its guest left uncut may be as large as IP allows: libslirp takes what
+ * its connection has room for, as it would of many.
+ */
+static bool has_length(const struct nic_user *nic, const struct frame *frame)
+{
+	bool uncut = frame->offload.gso_type != FRAME_GSO_NONE;
+
+	return frame->bytes >= FRAME_HEADER_BYTES &&
+	       frame->bytes <= (uncut ? FRAME_BYTES_MAX : nic->frame_bytes_max) &&
+	       nic_offload_fits(&frame->offload, frame->bytes);
+}
+
+/* libslirp checks it, and knows no frame without. In its place is the sum of the pseudo header. */
+static void fill_checksum(uint8_t *bytes, uint32_t count, const struct frame_offload *offload)
+{
+	uint8_t *place = bytes + offload->csum_start + offload->csum_offset;
+	struct internet_sum sum = { .words = 0 };
+	uint16_t check;
+
+	if (!(offload->flags & FRAME_CSUM_NEEDED))
+		return;
+	internet_sum_add(&sum, bytes + offload->csum_start, count - offload->csum_start);
+	check = (uint16_t)~internet_sum_fold(&sum);
+	/* 0 would be "none" in UDP, and is the same as this in TCP. */
+	if (check == 0)
+		check = UINT16_MAX;
+	memcpy(place, &check, sizeof(check));
+}
+
 /* False: there is no room. */
 static bool take_frame(struct nic_user *nic, const struct frame *frame)
 {
@@ -39,8 +70,7 @@ static bool take_frame(struct nic_user *nic, const struct frame *frame)
 	unsigned verdict;
 	uint8_t *room;
 
-	assert(frame->offload.gso_type == FRAME_GSO_NONE && !(frame->offload.flags & FRAME_CSUM_NEEDED));
-	if (frame->bytes < FRAME_HEADER_BYTES || frame->bytes > nic->frame_bytes_max) {
+	if (!has_length(nic, frame)) {
 		nic_count(&counters->refused, 1);
 		return true;
 	}
@@ -49,6 +79,7 @@ static bool take_frame(struct nic_user *nic, const struct frame *frame)
 		return false;
 	copied = iov_copy_out(frame->iov, frame->iov_count, 0, room, frame->bytes);
 	assert(copied == frame->bytes);
+	fill_checksum(room, frame->bytes, &frame->offload);
 	verdict = nic_user_frame_verdict(room, frame->bytes);
 	if (!(verdict & USER_FRAME_PASS)) {
 		nic_count(&counters->refused, 1);
@@ -258,7 +289,9 @@ static int set_options(struct nic_user *nic, const struct nic_user_options *opti
 		return -EINVAL;
 	nic->base.ops = &user_ops;
 	nic->base.channels = 1;
-	nic->base.sends.mtu = (uint16_t)mtu;
+	nic->base.sends = (struct frame_abilities){
+		.csum = 1, .tso4 = 1, .tso6 = 1, .ecn = 1, .mtu = (uint16_t)mtu,
+	};
 	nic->base.up = true;
 	/* One VLAN tag more than libslirp knows: such frames are refused as frames, not as too long ones. */
 	nic->frame_bytes_max = FRAME_HEADER_BYTES + 4 + mtu;

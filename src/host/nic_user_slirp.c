@@ -183,7 +183,7 @@ static bool take_fragment(struct nic_user *nic)
 
 void user_slirp_input(struct nic_user *nic, const uint8_t *frame, uint32_t bytes, unsigned verdict)
 {
-	assert(verdict & USER_FRAME_PASS && bytes <= nic->frame_bytes_max);
+	assert(verdict & USER_FRAME_PASS && bytes <= FRAME_BYTES_MAX);
 	if (verdict & USER_FRAME_OPENS && nic->sockets >= nic->sockets_max) {
 		counter_add(&nic->counters.no_socket, 1);
 		log_guest(&nic->subject, "%u connections are open, and no more are allowed", nic->sockets);

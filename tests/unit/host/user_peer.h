@@ -108,6 +108,16 @@ static inline unsigned peer_send_bytes(struct peer *peer, const void *bytes, uin
 	return peer->channel->ops->send(peer->channel, &frame, 1);
 }
 
+/* As a guest does that leaves cutting and the checksum to the device. */
+static inline unsigned peer_send_uncut(struct peer *peer, const void *bytes, uint32_t length,
+				       const struct frame_offload *offload)
+{
+	struct iovec iov = { (void *)bytes, length };
+	struct frame frame = { .iov = &iov, .iov_count = 1, .bytes = length, .offload = *offload };
+
+	return peer->channel->ops->send(peer->channel, &frame, 1);
+}
+
 static inline void peer_send(struct peer *peer, struct peer_frame *frame, uint16_t type, size_t packet_bytes)
 {
 	static const uint8_t gateway_mac[6] = { 0x52, 0x55, 10, 0, 2, 2 };
