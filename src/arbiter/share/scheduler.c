@@ -55,9 +55,10 @@ static struct scheduler_node *choose_leaf(struct scheduler_node *node)
  * What the request costs the node among its siblings. A light one costs nothing where the device's time is
  * what they compete for; below a limit, they compete for what that lets through.
  */
-static uint64_t turn_cost_ns(const struct scheduler_node *node, const struct scheduler_request *request)
+static __attribute__((noinline, cold)) uint64_t light_cost_ns(const struct scheduler_node *node,
+							      const struct scheduler_request *request)
 {
-	return request->light && !scheduler_node_limited(node->parent) ? 0 : request->cost_ns;
+	return scheduler_node_limited(node->parent) ? request->cost_ns : 0;
 }
 
 /*
@@ -72,6 +73,14 @@ static uint64_t spread(struct scheduler *scheduler, uint64_t cost_ns)
 	return (cost_ns >> 4) * scheduler->spread >> 28;	/* COST_MAX_NS: no overflow */
 }
 
+/* Of the request below the node whose turn is first. */
+static uint64_t first_cost_ns(struct scheduler_node *node)
+{
+	const struct scheduler_request *first = choose_leaf(node)->first;
+
+	return __builtin_expect(first->light, 0) ? light_cost_ns(node, first) : first->cost_ns;
+}
+
 /* Idleness, and being held back by a limit, save up nothing. */
 static void node_wake(struct scheduler_node *node)
 {
@@ -81,8 +90,7 @@ static void node_wake(struct scheduler_node *node)
 		node->tag = parent->virtual;
 		node->woken = parent->woken_virtual != parent->virtual;
 		if (!node->woken)
-			node->tag += spread(node->scheduler, turn_cost_ns(node, choose_leaf(node)->first)) *
-				     node->tag_step;
+			node->tag += spread(node->scheduler, first_cost_ns(node)) * node->tag_step;
 		parent->woken_virtual = parent->virtual;
 	}
 	node->due_ns = later(node->due_ns, node->scheduler->clock_ns);
@@ -270,12 +278,12 @@ static void charge_owed(struct scheduler *scheduler, const struct scheduler_node
 static void charge(struct scheduler_node *leaf, const struct scheduler_request *request,
 		   const struct scheduler_node *reserved)
 {
-	bool counts = false;
+	bool counts = false, light = __builtin_expect(request->light, 0);
 
-	if (!request->light)
+	if (!light)
 		charge_owed(leaf->scheduler, reserved, request->cost_ns);
 	for (struct scheduler_node *node = leaf; node->parent; node = node->parent) {
-		charge_weight(node, turn_cost_ns(node, request));
+		charge_weight(node, light ? light_cost_ns(node, request) : request->cost_ns);
 		counts = counts || node == reserved;
 		if (counts && node->due_step > 0)
 			charge_reservation(node, request->cost_ns);
@@ -325,7 +333,8 @@ static struct scheduler_request *leaf_pop(struct scheduler_node *leaf)
 	leaf->first = request->next;
 	leaf->waiting--;
 	leaf->scheduler->waiting--;
-	leaf->scheduler->light_waiting -= request->light;
+	if (__builtin_expect(request->light, 0))
+		leaf->scheduler->light_waiting--;
 	request->waited_ns = now_ns - request->added_ns;
 	request->throttled_ns = throttled_ns < request->waited_ns ? throttled_ns : request->waited_ns;
 	return request;
@@ -339,8 +348,9 @@ static struct scheduler_node *choose_light(struct scheduler *scheduler)
 	return leaf && leaf->first->light ? leaf : NULL;
 }
 
-static struct scheduler_request *take_next(struct scheduler *scheduler, uint64_t now_ns, bool light_only,
-					   uint64_t *ret_ready_ns)
+/* Inline, so that each of the two below has what it needs and no more. */
+static inline __attribute__((always_inline)) struct scheduler_request *
+take_next(struct scheduler *scheduler, uint64_t now_ns, bool light_only, uint64_t *ret_ready_ns)
 {
 	struct scheduler_node *leaf, *reserved = NULL;
 	struct scheduler_request *request;
@@ -356,7 +366,7 @@ static struct scheduler_request *take_next(struct scheduler *scheduler, uint64_t
 		}
 	} while (hold_back(leaf));
 	request = leaf_pop(leaf);
-	charge(leaf, request, request->light ? NULL : reserved);
+	charge(leaf, request, __builtin_expect(request->light, 0) ? NULL : reserved);
 	return request;
 }
 
@@ -386,7 +396,8 @@ void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *reques
 	request->next = NULL;
 	leaf->waiting++;
 	scheduler->waiting++;
-	scheduler->light_waiting += request->light;
+	if (__builtin_expect(request->light, 0))
+		scheduler->light_waiting++;
 	assert(!leaf->first == (leaf->waiting == 1));
 	if (leaf->first) {
 		leaf->last = leaf->last->next = request;
