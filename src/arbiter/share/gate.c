@@ -369,6 +369,11 @@ bool gate_port_asks(const struct gate_port *port)
 	return !lease_held(port);
 }
 
+bool gate_port_shut(const struct gate_port *port)
+{
+	return __atomic_load_n(&port->gate->room, __ATOMIC_RELAXED) == GATE_ROOM_NONE;
+}
+
 void gate_cancel(struct gate_pass *pass)
 {
 	struct gate_port *port = pass->port;

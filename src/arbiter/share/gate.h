@@ -190,6 +190,8 @@ void gate_leave(struct gate_pass *pass);
 void gate_leave_to_ask(struct gate_pass *pass);
 /* Is the gate told of each of the port's requests? Else nothing waits, and they leave at no cost. */
 bool gate_port_asks(const struct gate_port *port);
+/* Has the device's owner said that it takes nothing? A look without the lock: it may be another now. */
+bool gate_port_shut(const struct gate_port *port);
 /* One that asked for admission is given up: it has not entered, and enter() is not called any more. */
 void gate_cancel(struct gate_pass *pass);
 

@@ -178,7 +178,7 @@ void gate_set_room(struct gate *gate, enum gate_room room)
 
 	pthread_mutex_lock(&gate->lock);
 	before = gate->room;
-	gate->room = room;
+	__atomic_store_n(&gate->room, room, __ATOMIC_RELAXED);
 	gate->crowded_ns = gate->now_ns;
 	if (room != GATE_ROOM_ENOUGH)
 		gate_lease_revoke(gate);

@@ -35,7 +35,7 @@ struct gate {
 	struct scheduler *scheduler;
 	struct depth depth;
 	uint64_t request_ns;			/* what a small request costs */
-	enum gate_room room;			/* what the device's owner says */
+	enum gate_room room;			/* what the device's owner says; also read without the lock */
 	struct scheduler_bucket pace;		/* of what enters: cost in ns; no limit unless paced */
 	unsigned cost_generation;		/* counts changes of the device's costs */
 

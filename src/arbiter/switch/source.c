@@ -126,8 +126,7 @@ unsigned port_send(struct port_source *source, const struct frame *frames, unsig
 		done += group;
 		if (share->gate)
 			source_share_sent(share);
-		/* A group may have thousands of segments: what else the worker serves has its turn in
-		 * between. */
+		/* A group may have thousands of segments: others of this worker go in between. */
 		if (share->gate && done < count && loop_slice_over(source->loop)) {
 			source_share_yield(share);
 			break;

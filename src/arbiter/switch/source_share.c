@@ -103,6 +103,15 @@ static bool ask(struct source_share *share, bool light)
 	return share->waits == SOURCE_WAITS_NOT;
 }
 
+/*
+ * A turn that its worker takes late is over, and another has its own: what is paid goes all the same, or a
+ * worker with many guests would never send anything; but not into a card that is full.
+ */
+static bool may_send_paid(const struct source_share *share)
+{
+	return share->inside || !gate_port_shut(share->gate);
+}
+
 bool source_share_pay(struct source_share *share, const struct frame_need *need)
 {
 	bool light = need->uplink_bytes == 0;
@@ -114,10 +123,8 @@ bool source_share_pay(struct source_share *share, const struct frame_need *need)
 		.bytes = minus(need->bytes, share->paid.bytes),
 		.uplink_bytes = minus(need->uplink_bytes, share->paid.uplink_bytes),
 	};
-	/* A turn at the uplink that was not taken in time is over: what was paid stays so, and waits again.
-	 */
 	if (share->asked.frames == 0 && share->asked.bytes == 0 && share->asked.uplink_bytes == 0 &&
-	    (light || (share->inside && !share->pass.waiting.light)))
+	    (light || may_send_paid(share)))
 		return true;
 	return ask(share, light);
 }

@@ -33,8 +33,7 @@ struct gate *uplink_meter_gate(const struct uplink_meter *meter);
 void uplink_meter_set_bandwidth(struct uplink_meter *meter, uint64_t bandwidth, bool limit);
 uint64_t uplink_meter_bandwidth(const struct uplink_meter *meter);
 
-/* What a port of the gate knows of prices: a copy that needs no lock. Its owner is given to gate_port_open().
- */
+/* What a port of the gate knows of prices: a copy without a lock, which gate_port_open() gets as owner. */
 struct uplink_price {
 	uint64_t ns_per_byte; /* in 2^-20 */
 	/* Frames that ask together have this many bytes at most: little beside what others wait for */

@@ -46,22 +46,19 @@ void switch_gate_close(struct daemon_switch *owner)
 
 void switch_gate_update(struct daemon_switch *owner, const struct config_switch *settings)
 {
+	struct uplink_meter *meter = vswitch_meter(owner->vswitch);
 	const struct host_nic *nic = owner->uplink.nic;
-	uint64_t bandwidth = settings->capacity_bandwidth;
-	bool anew = false;
+	uint64_t bandwidth = settings->capacity_bandwidth, before = uplink_meter_bandwidth(meter);
 
 	if (bandwidth == 0 && nic)
 		bandwidth = nic->bandwidth;
+	/* An interface may say anything. */
 	if (bandwidth < UPLINK_BANDWIDTH_MIN)
 		bandwidth = UPLINK_BANDWIDTH_DEFAULT;
-	/* An interface may say anything. */
 	if (bandwidth > UPLINK_BANDWIDTH_MAX)
 		bandwidth = UPLINK_BANDWIDTH_MAX;
-	if (bandwidth != uplink_meter_bandwidth(vswitch_meter(owner->vswitch)))
-		anew = true;
-	uplink_meter_set_bandwidth(vswitch_meter(owner->vswitch), bandwidth,
-				   settings->capacity_bandwidth > 0);
+	uplink_meter_set_bandwidth(meter, bandwidth, settings->capacity_bandwidth > 0);
 	/* Bytes a second that are reserved are another part of it now. */
-	if (anew)
+	if (bandwidth != before)
 		share_gate_reserve_anew(owner->daemon, &owner->gate);
 }

@@ -261,6 +261,34 @@ static void test_other_frames_than_asked_for(void **state)
 	end();
 }
 
+/* A worker with many guests comes to each of them late: their turns are over then, and yet all is carried. */
+static void test_late_worker(void **state)
+{
+	uint64_t sent = 0;
+
+	begin(0);
+	for (unsigned i = 0; i < GUESTS; i++) {
+		join(&guests[i], i, NULL);
+		guests[i].wanted = 1000000;
+	}
+	uplink_meter_set_bandwidth(vswitch_meter(vswitch), 12500000, true);
+	for (unsigned t = 0; t < 20000; t++) {
+		struct guest *guest = &guests[t % GUESTS];
+
+		while (!guest->held)
+			send_some(guest, PORT_BATCH);
+		drain_nic();
+		assert_int_equal(loop_turn(loop, 0), 0);
+		stopped_clock_ns += 50 * NS_PER_US;
+	}
+	for (unsigned i = 0; i < GUESTS; i++)
+		sent += guests[i].sent;
+	assert_part((double)sent * 1000, 12.5e6);
+	for (unsigned i = 0; i < GUESTS; i++)
+		assert_part((double)guests[i].sent * GUESTS / (double)sent, 1);
+	end();
+}
+
 /* While the switch stands still nothing is sent and nothing is lost; then all goes on. */
 static void test_standing_still(void **state)
 {
@@ -325,6 +353,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_segments_count),
 		cmocka_unit_test(test_other_frames_than_asked_for),
+		cmocka_unit_test(test_late_worker),
 		cmocka_unit_test(test_standing_still),
 		cmocka_unit_test(test_stop_at_any_moment),
 	};
