@@ -5,7 +5,8 @@
  * libslirp runs on a thread of its own: it makes system calls for each packet, which a worker must not wait
  * for, and keeps lists that it walks. Frames go to it and back through two rings (frame_ring.h). send()
  * copies a frame into the first, where it is judged (nic_user_filter.h): from then on no guest can change
- * it. The receiver is lent frames as they lie in the second.
+ * it. The receiver is lent frames as they lie in the second, a batch at a time: all that is there, in which
+ * segments of one connection are joined (nic_user_join.h). Nothing waits for more to come.
  *
  *   worker        send() -> [to_slirp] -> libslirp -> sockets        thread "user-net"
  *                input() <- [to_guests] <- libslirp <- sockets
@@ -27,7 +28,9 @@
 #include "host/nic_user_filter.h"
 #include "host/nic_user_private.h"
 
-#define RING_BYTES   (1u << 20)
+#define RING_BYTES (1u << 20)
+/* A batch ends when it has so many: four of the largest frames. */
+#define BATCH_BYTES  (256u << 10)
 #define NAME_DEFAULT "user"
 
 /* ---- from the worker to libslirp ---- */
@@ -111,36 +114,28 @@ static unsigned user_send(struct host_nic_channel *base, const struct frame *fra
 
 /* ---- from libslirp to the worker ---- */
 
-/* Returns how many frames were handed on. */
-static unsigned hand_on(struct nic_user *nic)
+static void hand_on(struct nic_user *nic)
 {
 	struct host_nic_counters *counters = &nic->base.counters;
-	struct frame frames[NIC_BATCH_MAX];
-	struct iovec iov[NIC_BATCH_MAX];
-	uint64_t cursor = nic->to_guests.tail, total_bytes = 0;
+	uint64_t cursor = nic->to_guests.tail;
+	struct user_join *join = &nic->join;
 	uint32_t bytes, tag;
-	unsigned count = 0;
 
-	while (count < NIC_BATCH_MAX) {
+	user_join_begin(join);
+	while (!user_join_full(join) && join->bytes < BATCH_BYTES) {
 		uint8_t *frame = frame_ring_next(&nic->to_guests, &cursor, &bytes, &tag);
 
 		if (!frame)
 			break;
-		iov[count] = (struct iovec){ .iov_base = frame, .iov_len = bytes };
-		frames[count] = (struct frame){ .iov = &iov[count],
-						.iov_count = 1,
-						.bytes = bytes,
-						.offload = { .flags = FRAME_CSUM_VALID } };
-		total_bytes += bytes;
-		count++;
+		user_join_add(join, frame, bytes);
 	}
-	if (count == 0)
-		return 0;
-	nic_count(&counters->received, count);
-	nic_count(&counters->received_bytes, total_bytes);
-	nic->channel.receiver->input(nic->channel.receiver, frames, count);
+	if (join->count == 0)
+		return;
+	user_join_end(join);
+	nic_count(&counters->received, join->count);
+	nic_count(&counters->received_bytes, join->bytes);
+	nic->channel.receiver->input(nic->channel.receiver, join->frames, join->count);
 	frame_ring_release(&nic->to_guests, cursor);
-	return count;
 }
 
 /* One batch at a time: what else the worker has to do goes between. */

@@ -2,7 +2,8 @@
 /*
  * The uplink `user`: a NAT that needs no privileges. libslirp ends the guests' connections and opens
  * sockets of the daemon's user instead; guests get addresses by DHCP and router advertisements
- * (docs/decisions/0010). The NIC has one channel, no address, and no offloads.
+ * (docs/decisions/0010). The NIC has one channel and no address. TCP segments pass uncut in either direction:
+ * a guest's as it left them, and libslirp's joined again (nic_user_join.h).
  *
  *   10.0.2.2   the gateway; answers pings, and stands for the host's loopback if options.loopback says so
  *   10.0.2.3   forwards DNS to the first server of the host's /etc/resolv.conf

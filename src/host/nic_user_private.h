@@ -7,6 +7,7 @@
  *   nic_user_slirp.c    what libslirp is told, and what it calls
  *   nic_user_forward.c  forwards
  *   nic_user_filter.c   which frames libslirp gets to see
+ *   nic_user_join.c     joins segments that it sends
  *   frame_ring.c        the way between the two threads
  */
 #ifndef VIADUCT_HOST_NIC_USER_PRIVATE_H
@@ -27,6 +28,7 @@
 #include "host/frame_ring.h"
 #include "host/host_nic.h"
 #include "host/nic_user.h"
+#include "host/nic_user_join.h"
 
 #define USER_TIMERS_MAX 4
 /* Descriptors beyond are not counted; it is the kernel's default for fs.nr_open. */
@@ -91,6 +93,7 @@ struct nic_user {
 	struct user_bell room_bell;   /* the worker waits until the thread has taken frames */
 
 	struct user_channel channel; /* the worker's */
+	struct user_join join;	     /* the worker's */
 
 	/* The thread's */
 	pthread_t thread;
