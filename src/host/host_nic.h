@@ -117,14 +117,21 @@ void nic_tap_name(struct host_nic *nic, char name[NIC_NAME_BYTES]);
 struct nic_packet_options {
 	const char *name;  /* of the interface, which carries Ethernet */
 	unsigned channels; /* 0: one */
+	int fd;		   /* >= 0: of nic_packet_socket(); -1: one is made */
 };
+
+/*
+ * A socket for nic_packet_open() later, when there may be no right to make one; it gets no frames. Returns
+ * the descriptor, which is the caller's, or -errno as socket(2).
+ */
+int nic_packet_socket(void);
 
 /*
  * The host keeps the interface and its own addresses on it; the NIC gets a copy of every frame that comes in,
  * whomever it is for, and none of those that the host sends. The interface's state, address and MTU are left
- * as they are. When it disappears, the NIC waits for one of the same name; with several channels, and when a
- * channel that was closed is opened again, that needs CAP_NET_RAW, as opening the NIC does. No descriptors
- * are handed over.
+ * as they are. When it disappears, the NIC waits for one of the same name. Opening a NIC without fd needs
+ * CAP_NET_RAW; with several channels, so do waiting and opening a channel again. No descriptors are handed
+ * over. With fd: takes it on success.
  *
  * Returns 0 and *ret_nic (closed with ops->close), or -errno: -EINVAL (name too long; too many channels; not
  * Ethernet), -ENODEV (no such interface), -EPERM (no right to packet sockets), as socket(2) otherwise.

@@ -4,7 +4,8 @@
  *
  * Theory of operation. A socket is made with the NIC, which needs CAP_NET_RAW, and is of no protocol, so that
  * it gets nothing. When its channel opens, it is bound to the interface that has the name then. A socket
- * whose interface is gone can be bound to another, without rights.
+ * whose interface is gone can be bound to another, without rights; one whose channel is closed is kept for
+ * the next channel, and a filter refuses all frames meanwhile.
  *
  * The sockets of several channels form a group, over which the kernel spreads frames by their flow. A socket
  * that is in a group can neither be bound again nor leave it: it is closed, and a new one is made, which
@@ -61,15 +62,21 @@ static int set_offload_header(struct nic_packet *packet, int fd)
 	return packet->segments_udp ? 0 : set_option(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
 }
 
-/* A socket that gets nothing yet. */
-static int packet_socket(struct nic_packet *packet, struct nic_slot *slot)
+int nic_packet_socket(void)
 {
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int error;
 
 	if (fd < 0)
 		return -errno;
 	set_buffers(fd);
+	return fd;
+}
+
+/* As the frames are to look. */
+static int packet_configure(struct nic_packet *packet, int fd)
+{
+	int error;
+
 	error = set_offload_header(packet, fd);
 	if (!error)
 		error = set_option(fd, SOL_PACKET, PACKET_AUXDATA, 1);
@@ -77,8 +84,20 @@ static int packet_socket(struct nic_packet *packet, struct nic_slot *slot)
 		error = set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
 	if (!error)
 		error = set_option(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+	return error;
+}
+
+/* A socket that gets nothing yet: `given`, or a new one when that is -1. Takes it on success. */
+static int packet_socket(struct nic_packet *packet, struct nic_slot *slot, int given)
+{
+	int fd = given < 0 ? nic_packet_socket() : given, error;
+
+	if (fd < 0)
+		return fd;
+	error = packet_configure(packet, fd);
 	if (error) {
-		close(fd);
+		if (given < 0)
+			close(fd);
 		return error;
 	}
 	slot->fd = fd;
@@ -182,11 +201,14 @@ static int packet_tie(struct nic_packet *packet, struct nic_slot *slot, int inde
 	if (slot->fd >= 0 && slot->group_index != 0 && slot->group_index != index)
 		fd_close(&slot->fd);
 	if (slot->fd < 0)
-		error = packet_socket(packet, slot);
+		error = packet_socket(packet, slot, -1);
 	if (!error && bound_index(slot->fd) != index)
 		error = packet_bind(slot, index, grouped);
 	if (!error && grouped && up && slot->group_index != index)
 		error = packet_join(packet, slot, index);
+	/* The filter of a channel that was closed; mostly there is none. */
+	if (!error && !grouped)
+		set_option(slot->fd, SOL_SOCKET, SO_DETACH_FILTER, 0);
 	/* What is half in a group is not kept. */
 	if (error && grouped)
 		fd_close(&slot->fd);
@@ -208,12 +230,26 @@ int nic_packet_attach(struct nic_interface *interface, struct nic_slot *slot)
 	return link;
 }
 
+/* Refuses what comes, and drops what came. */
+static int packet_silence(int fd)
+{
+	int error = refuse_frames(fd);
+	uint8_t byte;
+
+	while (!error && (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) >= 0 || errno == EINTR))
+		;
+	return error;
+}
+
 void nic_packet_detach(struct nic_interface *interface, struct nic_slot *slot)
 {
+	/* The next channel may open after rights were given up. */
+	if (slot->fd >= 0 && !packet_is_grouped(interface) && packet_silence(slot->fd) == 0)
+		return;
 	fd_close(&slot->fd);
 	slot->group_index = 0;
 	/* If that fails, the channel cannot be opened again, and says why. */
-	packet_socket(nic_packet(interface), slot);
+	packet_socket(nic_packet(interface), slot, -1);
 }
 
 /* ---- opening ---- */
@@ -263,10 +299,12 @@ int nic_packet_open(const struct nic_packet_options *options, struct host_nic **
 	if (!error)
 		error = nic_interface_set_name(interface, options->name);
 	for (unsigned i = 0; i < interface->base.channels && !error; i++)
-		error = packet_socket(packet, &interface->slots[i]);
+		error = packet_socket(packet, &interface->slots[i], i == 0 ? options->fd : -1);
 	if (!error)
 		error = packet_describe(packet);
 	if (error) {
+		if (options->fd >= 0)
+			interface->slots[0].fd = -1;
 		nic_packet_close(&interface->base);
 		return error;
 	}

@@ -94,7 +94,7 @@ static int open_tap(struct daemon_switch *owner, const struct config_switch *set
 
 static int open_packet(const struct uplink_name *name, struct host_nic **ret_nic, struct error *error)
 {
-	struct nic_packet_options options = { .name = name->interface };
+	struct nic_packet_options options = { .name = name->interface, .fd = -1 };
 	int code = nic_packet_open(&options, ret_nic);
 
 	switch (-code) {

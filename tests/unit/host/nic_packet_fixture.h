@@ -13,7 +13,7 @@ static inline void pair_make(void)
 
 static inline void start_by(struct fixture *fixture, unsigned channels, const struct loop_clocks *clocks)
 {
-	struct nic_packet_options options = { .name = "near0", .channels = channels };
+	struct nic_packet_options options = { .name = "near0", .channels = channels, .fd = -1 };
 
 	need_namespace();
 	pair_make();

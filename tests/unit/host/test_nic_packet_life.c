@@ -1,6 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Packet sockets whose interface goes and comes back, and several of them on one interface. */
+#include <linux/capability.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sys/syscall.h>
+
 #include "nic_packet_fixture.h"
+
+/* The thread's right to make packet sockets; returns whether it had it. */
+static bool right_to_sockets(bool have)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+	const uint32_t right = 1u << CAP_NET_RAW;
+	bool had;
+
+	assert_int_equal(syscall(SYS_capget, &header, data), 0);
+	had = data[0].effective & right;
+	data[0].effective = have ? data[0].effective | right : data[0].effective & ~right;
+	assert_int_equal(syscall(SYS_capset, &header, data), 0);
+	return had;
+}
 
 static void peer_again(struct fixture *fixture)
 {
@@ -14,11 +34,11 @@ static void test_open_refuses_wrong_options(void **state)
 		struct nic_packet_options options;
 		int error;
 	} wrong[] = {
-		{ { .name = "a-name-that-is-too-long" }, -EINVAL },
-		{ { .name = "lo", .channels = 65 }, -EINVAL },
-		{ { .name = "lo" }, -EINVAL },
-		{ { .name = "" }, -ENODEV },
-		{ { .name = "none0" }, -ENODEV },
+		{ { .name = "a-name-that-is-too-long", .fd = -1 }, -EINVAL },
+		{ { .name = "lo", .channels = 65, .fd = -1 }, -EINVAL },
+		{ { .name = "lo", .fd = -1 }, -EINVAL },
+		{ { .name = "", .fd = -1 }, -ENODEV },
+		{ { .name = "none0", .fd = -1 }, -ENODEV },
 	};
 	struct host_nic *nic = NULL;
 
@@ -30,7 +50,7 @@ static void test_open_refuses_wrong_options(void **state)
 
 static void test_mtu(void **state)
 {
-	struct nic_packet_options options = { .name = "near0" };
+	struct nic_packet_options options = { .name = "near0", .fd = -1 };
 	struct host_nic *nic = NULL;
 
 	need_namespace();
@@ -112,6 +132,74 @@ static void test_deleted_interface_is_waited_for(void **state)
 	peer_again(&fixture);
 	await_link(&fixture, 1, true);
 	meet(&fixture);
+	finish(&fixture);
+}
+
+/* Sockets of one type of frame get those after all sockets that get every type. */
+#define WITNESS_TYPE 0x88b5
+
+static int witness_open(void)
+{
+	struct sockaddr_ll address = {
+		.sll_family = AF_PACKET,
+		.sll_protocol = htons(WITNESS_TYPE),
+		.sll_ifindex = (int)if_nametoindex("near0"),
+	};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* A takeover that fails closes and opens the channel of a daemon that has given up its rights. */
+static void test_reopening_needs_no_rights(void **state)
+{
+	struct fixture fixture;
+	uint8_t frame[60], seen[60];
+	int witness;
+
+	start(&fixture);
+	witness = witness_open();
+	assert_true(right_to_sockets(false));
+	for (unsigned round = 0; round < 3; round++) {
+		port_finish(&fixture.port);
+		/* Nobody is there to take it, and it does not wait for the next channel. */
+		frame_fill(frame, sizeof(frame), 99);
+		memcpy(frame + 12, (const uint8_t[]){ WITNESS_TYPE >> 8, WITNESS_TYPE & 0xff }, 2);
+		peer_send(fixture.peer, frame, sizeof(frame), NULL);
+		assert_int_equal(recv(witness, seen, sizeof(seen), 0), sizeof(frame));
+		port_open(&fixture.port, fixture.loop, fixture.nic);
+		assert_true(nic_is_up(fixture.nic));
+		peer_to_nic(&fixture, 60, round);
+		nic_to_peer(&fixture, 60, round);
+	}
+	right_to_sockets(true);
+	close(witness);
+	finish(&fixture);
+}
+
+static void test_socket_that_was_made_before(void **state)
+{
+	struct nic_packet_options options = { .name = "near0" };
+	struct fixture fixture;
+	struct host_nic *nic = NULL;
+
+	start(&fixture);
+	port_finish(&fixture.port);
+	fixture.nic->ops->close(fixture.nic);
+	options.fd = nic_packet_socket();
+	assert_true(options.fd >= 0);
+	right_to_sockets(false);
+	assert_int_equal(nic_packet_socket(), -EPERM);
+	command("ip link set near0 name away0");
+	assert_int_equal(nic_packet_open(&options, &nic), -ENODEV);
+	command("ip link set away0 name near0");
+	assert_int_equal(nic_packet_open(&options, &fixture.nic), 0);
+	port_open(&fixture.port, fixture.loop, fixture.nic);
+	AWAIT(nic_is_up(fixture.nic), loop_turn(fixture.loop, TURN_NS));
+	meet(&fixture);
+	right_to_sockets(true);
 	finish(&fixture);
 }
 
@@ -231,6 +319,8 @@ int main(void)
 		cmocka_unit_test(test_link_goes_and_comes),
 		cmocka_unit_test(test_frames_for_an_interface_that_is_down),
 		cmocka_unit_test(test_deleted_interface_is_waited_for),
+		cmocka_unit_test(test_reopening_needs_no_rights),
+		cmocka_unit_test(test_socket_that_was_made_before),
 		cmocka_unit_test(test_interface_is_replaced),
 		cmocka_unit_test(test_channels),
 	};
