@@ -260,15 +260,18 @@ static int give_up_privileges(struct daemon *daemon, struct error *error)
 {
 	const struct config_daemon *settings = config_daemon(daemon->config);
 	int code = privileges_drop(settings->user, settings->group, error);
-	bool internet = false;
+	bool internet = false, interfaces = false;
 
-	for (unsigned i = 0; device_kinds[i]; i++)
+	for (unsigned i = 0; device_kinds[i]; i++) {
 		if (device_kinds[i]->needs_internet && device_kinds[i]->needs_internet(daemon->config))
 			internet = true;
+		if (device_kinds[i]->needs_interfaces && device_kinds[i]->needs_interfaces(daemon->config))
+			interfaces = true;
+	}
 	if (code || !settings->sandbox)
 		return code;
 	daemon->no_internet = !internet;
-	return privileges_sandbox(internet, error);
+	return privileges_sandbox(internet, interfaces, error);
 }
 
 static void say_ready(const struct daemon *daemon)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/netlink.h>
 #include <pwd.h>
 #include <sched.h>
 #include <string.h>
@@ -208,7 +209,16 @@ static int allow_sockets(scmp_filter_ctx filter, int family)
 	return error;
 }
 
-static int add_rules(scmp_filter_ctx filter, bool internet)
+/* rtnetlink, from which uplinks that come and go are learned. */
+static int allow_interfaces(scmp_filter_ctx filter)
+{
+	return seccomp_rule_add(
+		filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 3, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+		SCMP_A1(SCMP_CMP_MASKED_EQ, ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK), SOCK_RAW),
+		SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE));
+}
+
+static int add_rules(scmp_filter_ctx filter, bool internet, bool interfaces)
 {
 	int error = 0;
 
@@ -232,12 +242,14 @@ static int add_rules(scmp_filter_ctx filter, bool internet)
 		error = allow_sockets(filter, AF_INET);
 	if (!error && internet)
 		error = allow_sockets(filter, AF_INET6);
+	if (!error && interfaces)
+		error = allow_interfaces(filter);
 	return error;
 }
 
 #endif
 
-int privileges_sandbox(bool internet, struct error *error)
+int privileges_sandbox(bool internet, bool interfaces, struct error *error)
 {
 #if SANITIZED
 	log_info(NULL, "sandbox: not in a build with a sanitizer");
@@ -253,7 +265,7 @@ int privileges_sandbox(bool internet, struct error *error)
 		return error_set(error, -ENOMEM, "out of memory");
 	code = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (!code)
-		code = add_rules(filter, internet);
+		code = add_rules(filter, internet, interfaces);
 	if (!code)
 		code = seccomp_load(filter);
 	seccomp_release(filter);

@@ -74,6 +74,7 @@ struct host_nic {
 	struct frame_abilities sends;	      /* what send() takes */
 	uint64_t bandwidth;		      /* bytes a second, when it was opened; 0: unknown */
 	bool up;			      /* atomic: there is a link */
+	int missing; /* atomic: 0, or why there is no interface at present, which is looked for: -errno */
 	struct host_nic_counters counters;
 };
 

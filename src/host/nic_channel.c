@@ -182,6 +182,7 @@ static int attach(struct nic_channel *channel)
 /* There is no interface: without it the descriptor would be ready, in error, for ever. */
 static void set_missing(struct nic_channel *channel, int error)
 {
+	__atomic_store_n(&channel->base.nic->missing, error, __ATOMIC_RELAXED);
 	if (error != channel->missing)
 		log_warning(&channel->nic->subject, "no interface: %s; looking for it", strerror(-error));
 	channel->missing = error;
@@ -193,6 +194,7 @@ static void set_missing(struct nic_channel *channel, int error)
 
 static void set_present(struct nic_channel *channel)
 {
+	__atomic_store_n(&channel->base.nic->missing, 0, __ATOMIC_RELAXED);
 	if (channel->missing)
 		log_info(&channel->nic->subject, "the interface is back");
 	channel->missing = 0;

@@ -170,6 +170,8 @@ static void print_uplink(const json_t *shown)
 	puts("");
 	if (api_text(uplink, "error")[0])
 		printf("%s\n", api_text(uplink, "error"));
+	if (api_number(uplink, "retry_s"))
+		printf("it is tried again in %llu s\n", (unsigned long long)api_number(uplink, "retry_s"));
 }
 
 int command_switch_show(struct cli *cli, const struct cli_command *command, int argc, char **argv)

@@ -55,6 +55,8 @@ struct device_kind {
 	void (*reload)(struct daemon *daemon, const struct config *old, struct change_report *report);
 	/* Does it open UDP and TCP sockets after the start, for what the configuration says? NULL: never. */
 	bool (*needs_internet)(const struct config *config);
+	/* The same for what asks the kernel about interfaces. */
+	bool (*needs_interfaces)(const struct config *config);
 	/* Metrics of its own, in Prometheus' text format; those of endpoints are told for all kinds. */
 	void (*print_metrics)(struct daemon *daemon, FILE *out);
 

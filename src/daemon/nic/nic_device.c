@@ -235,6 +235,7 @@ const struct device_kind nic_device_kind = {
 	.hand_over = switches_hand_over,
 	.reload = reload,
 	.needs_internet = switches_need_internet,
+	.needs_interfaces = switches_need_interfaces,
 	.print_metrics = print_metrics,
 	.plan = switches_plan,
 	.check_open = switches_check_open,

@@ -7,6 +7,7 @@
  *   switch_life.c      switches come and go: start, reload, takeover, end
  *   switch_gate.c      the uplink's time, of which cards have shares
  *   uplink.c           the physical card of a switch
+ *   uplink_retry.c     one that could not be opened is tried again
  *   forwards.c         connections to the host that lead to a guest
  *   switch_report.c    what is told of switches: status, metrics
  */
@@ -35,6 +36,14 @@ struct switch_uplink {
 	struct error error; /* why there is none, although there should be one */
 };
 
+/* While the uplink has an error that time may mend. */
+struct switch_retry {
+	struct loop_timer timer;
+	unsigned tries; /* how often it was tried again */
+	uint64_t at_ns; /* the next time; 0: never */
+	int socket_fd;	/* made while there was a right to it: for an interface that is not there. -1: none */
+};
+
 struct switch_forward {
 	struct switch_forward *next;
 	struct nic_user_forward forward;
@@ -53,6 +62,7 @@ struct daemon_switch {
 	unsigned cards; /* that are plugged in */
 	struct loop_timer ageing;
 	struct switch_uplink uplink;
+	struct switch_retry retry;
 	struct share_gate gate; /* also without an uplink: limits hold between guests, too */
 	struct switch_forward *forwards;
 };
@@ -85,6 +95,8 @@ void switches_plan(const struct config *config, const char *force_format, FILE *
 		   struct config_messages *messages);
 /* Do switches need sockets of the internet families while they run? */
 bool switches_need_internet(const struct config *config);
+/* Do they have interfaces of the host's as uplinks? */
+bool switches_need_interfaces(const struct config *config);
 
 /* ---- switch_gate.c ---- */
 
@@ -110,6 +122,22 @@ void uplink_key(const struct daemon_switch *owner, const struct uplink_name *nam
 /* Returns 0, or -errno with *error. Nothing to do: 0. */
 int uplink_start(struct daemon_switch *owner, struct error *error);
 void uplink_stop(struct daemon_switch *owner);
+
+/* "packet:card0". */
+#define UPLINK_TEXT_MAX (NIC_NAME_BYTES + 8)
+const char *uplink_text(const struct uplink_name *name, char text[UPLINK_TEXT_MAX]);
+
+/* ---- uplink_retry.c ---- */
+
+void uplink_retry_init(struct daemon_switch *owner);
+/* uplink.error was set or cleared, as far as it says of the section: it is tried again from now on, or not.
+ */
+void uplink_retry_update(struct daemon_switch *owner);
+/* No more tries, until the next update. */
+void uplink_retry_stop(struct daemon_switch *owner);
+void uplink_retry_finish(struct daemon_switch *owner);
+/* Seconds until the next try, 1 at least; 0: there is none. */
+unsigned uplink_retry_seconds(const struct daemon_switch *owner);
 
 /* ---- forwards.c ---- */
 

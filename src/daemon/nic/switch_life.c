@@ -60,6 +60,7 @@ static struct daemon_switch *add_switch(struct daemon *daemon, const struct conf
 	made->ageing.expired = age;
 	snprintf(made->name, sizeof(made->name), "%s", settings->object.name);
 	log_subject_name(&made->subject, "switch %s", made->name);
+	uplink_retry_init(made);
 	if (switch_gate_open(made) != 0) {
 		vswitch_destroy(made->vswitch);
 		free(made);
@@ -95,6 +96,7 @@ static void close_switch(struct daemon_switch *closed)
 	while (*link != closed)
 		link = &(*link)->next;
 	*link = closed->next;
+	uplink_retry_finish(closed);
 	uplink_close(closed);
 	forwards_free(closed);
 	loop_timer_stop(closed->daemon->control, &closed->ageing);
@@ -136,6 +138,7 @@ void switches_start(struct daemon *daemon)
 	for (struct daemon_switch *started = daemon->switches; started; started = started->next) {
 		if (uplink_start(started, &started->uplink.error))
 			log_error(&started->subject, "%s", started->uplink.error.text);
+		uplink_retry_update(started);
 		vswitch_stand_still(started->vswitch, false);
 	}
 }
@@ -160,6 +163,7 @@ static void add_at_reload(struct daemon *daemon, const struct config_switch *set
 	report_applied(report, "switch %s: added", added->name);
 	if (added->uplink.error.code || uplink_start(added, &added->uplink.error))
 		report_refused(report, "switch %s: %s", added->name, added->uplink.error.text);
+	uplink_retry_update(added);
 }
 
 /* Another uplink, or one that could not be opened before. What is said of a failure stays until it is mended.
@@ -172,6 +176,7 @@ static void reopen_uplink(struct daemon_switch *owner, const struct config_switc
 	if (uplink_open(owner, settings, &error) == 0)
 		uplink_start(owner, &error);
 	owner->uplink.error = error;
+	uplink_retry_update(owner);
 	if (error.code)
 		report_refused(report, "switch %s: %s", owner->name, error.text);
 	else
@@ -207,8 +212,10 @@ static void change_switch(struct daemon_switch *owner, const struct config_switc
 static void close_uplinks_without_section(struct daemon *daemon)
 {
 	for (struct daemon_switch *known = daemon->switches; known; known = known->next)
-		if (!section_of(daemon->config, known->name))
+		if (!section_of(daemon->config, known->name)) {
 			uplink_close(known);
+			uplink_retry_update(known);
+		}
 }
 
 void switches_reload(struct daemon *daemon, const struct config *old, struct change_report *report)
@@ -249,6 +256,7 @@ void switches_remove(struct daemon *daemon, struct change_report *report)
 static void release(struct daemon_switch *released)
 {
 	vswitch_stand_still(released->vswitch, true);
+	uplink_retry_stop(released);
 	if (released->uplink.name.kind == UPLINK_USER)
 		uplink_close(released);
 	else
@@ -267,6 +275,7 @@ static void reclaim(struct daemon_switch *owner)
 		code = uplink_start(owner, error);
 	if (code)
 		log_error(&owner->subject, "%s", error->text);
+	uplink_retry_update(owner);
 	vswitch_stand_still(owner->vswitch, false);
 }
 
@@ -292,7 +301,9 @@ void switches_hand_over(struct daemon *daemon, struct handover *header)
 			continue;
 		uplink_key(owner, &uplink->name, key);
 		takeover_put_fd(header, "uplink", key, uplink->nic->ops->channel_fd(uplink->nic, 0));
-		takeover_put_fd(header, "switch", owner->name, -1);
+		/* One whose interface is gone is no uplink that a successor has to have. */
+		if (!__atomic_load_n(&uplink->nic->missing, __ATOMIC_RELAXED))
+			takeover_put_fd(header, "switch", owner->name, -1);
 	}
 }
 
@@ -340,6 +351,16 @@ bool switches_need_internet(const struct config *config)
 
 		/* VXLAN's sockets are made at the start, but a reload may make others. */
 		if (kind == UPLINK_USER || kind == UPLINK_VXLAN)
+			return true;
+	}
+	return false;
+}
+
+bool switches_need_interfaces(const struct config *config)
+{
+	config_for_each(config_list(config, &config_section_switch), config_switch, settings)
+	{
+		if (switch_uplink_name(settings).interface[0])
 			return true;
 	}
 	return false;

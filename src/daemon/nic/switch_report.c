@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is told of switches, as JSON and as metrics. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,11 +29,8 @@ static void set(json_t *object, const char *key, uint64_t value)
 static const char *kind_text(enum uplink_kind kind)
 {
 	static const char *const texts[] = {
-		[UPLINK_NONE] = "none",
-		[UPLINK_USER] = "user",
-		[UPLINK_TAP] = "tap",
-		[UPLINK_PACKET] = "packet",
-		[UPLINK_VXLAN] = "vxlan",
+		[UPLINK_NONE] = "none",	    [UPLINK_USER] = "user",   [UPLINK_TAP] = "tap",
+		[UPLINK_PACKET] = "packet", [UPLINK_VXLAN] = "vxlan",
 	};
 
 	return texts[kind];
@@ -67,8 +65,31 @@ static json_t *losses_json(const struct switch_uplink *uplink)
 	return object;
 }
 
-static json_t *uplink_json(const struct switch_uplink *uplink)
+/* Why guests have no way to the world, unless that is a link; and whether it is looked for. */
+static void add_failure(json_t *object, const struct daemon_switch *reported)
 {
+	const struct switch_uplink *uplink = &reported->uplink;
+	int missing = uplink->nic ? __atomic_load_n(&uplink->nic->missing, __ATOMIC_RELAXED) : 0;
+	unsigned retry_s = uplink_retry_seconds(reported);
+	char name[UPLINK_TEXT_MAX];
+
+	if (uplink->error.code) {
+		json_object_set_new(object, "error", json_string(uplink->error.text));
+	} else if (missing) {
+		json_object_set_new(
+			object, "error",
+			json_sprintf("uplink %s: %s", uplink_text(&uplink->name, name),
+				     missing == -ENODEV ? "the interface is gone" : strerror(-missing)));
+		/* The driver looks every second. */
+		retry_s = 1;
+	}
+	if (retry_s)
+		set(object, "retry_s", retry_s);
+}
+
+static json_t *uplink_json(const struct daemon_switch *reported)
+{
+	const struct switch_uplink *uplink = &reported->uplink;
 	json_t *object = json_pack("{s:s}", "kind", kind_text(uplink->name.kind));
 
 	if (uplink->name.interface[0])
@@ -78,8 +99,7 @@ static json_t *uplink_json(const struct switch_uplink *uplink)
 		port_describe(uplink->port, object);
 		json_object_set_new(object, "lost", losses_json(uplink));
 	}
-	if (uplink->error.code)
-		json_object_set_new(object, "error", json_string(uplink->error.text));
+	add_failure(object, reported);
 	return object;
 }
 
@@ -157,7 +177,7 @@ json_t *forwards_json(const struct daemon_switch *reported)
 json_t *switch_json(const struct daemon_switch *reported, bool with_table)
 {
 	json_t *object = json_pack("{s:s, s:i, s:o}", "name", reported->name, "cards", (int)reported->cards,
-				   "uplink", uplink_json(&reported->uplink));
+				   "uplink", uplink_json(reported));
 
 	set(object, "capacity_bandwidth", uplink_meter_bandwidth(vswitch_meter(reported->vswitch)));
 	set(object, "reserved_ppb", gate_reserved_ppb(reported->gate.gate));

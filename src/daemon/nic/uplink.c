@@ -21,6 +21,18 @@ static int fail_sandbox(const struct config_switch *settings, struct error *erro
 		settings->uplink);
 }
 
+const char *uplink_text(const struct uplink_name *name, char text[UPLINK_TEXT_MAX])
+{
+	static const char *const kinds[] = {
+		[UPLINK_NONE] = "none",	    [UPLINK_USER] = "user",   [UPLINK_TAP] = "tap",
+		[UPLINK_PACKET] = "packet", [UPLINK_VXLAN] = "vxlan",
+	};
+
+	snprintf(text, UPLINK_TEXT_MAX, "%s%s%s", kinds[name->kind], name->interface[0] ? ":" : "",
+		 name->interface);
+	return text;
+}
+
 static int open_user(struct daemon_switch *owner, const struct config_switch *settings,
 		     struct host_nic **ret_nic, struct error *error)
 {
@@ -79,8 +91,9 @@ static int open_tap(struct daemon_switch *owner, const struct config_switch *set
 	case EPERM:
 	case EACCES:
 		return error_set(error, code,
-				 "uplink tap:%s: permission denied; start as root, or make the tap for the "
-				 "daemon's user before: ip tuntap add dev %s mode tap user USER vnet_hdr",
+				 "uplink tap:%s: permission denied; make the tap for the daemon's user (ip "
+				 "tuntap add dev %s mode tap user USER vnet_hdr), or start or take over as "
+				 "root",
 				 name->interface, name->interface);
 	case EBUSY:
 		return error_set(error, code, "uplink tap:%s: another program has it open", name->interface);
@@ -92,13 +105,19 @@ static int open_tap(struct daemon_switch *owner, const struct config_switch *set
 	}
 }
 
-static int open_packet(const struct uplink_name *name, struct host_nic **ret_nic, struct error *error)
+static int open_packet(struct daemon_switch *owner, const struct uplink_name *name, struct host_nic **ret_nic,
+		       struct error *error)
 {
-	struct nic_packet_options options = { .name = name->interface, .fd = -1 };
+	struct switch_retry *retry = &owner->retry;
+	struct nic_packet_options options = { .name = name->interface, .fd = retry->socket_fd };
 	int code = nic_packet_open(&options, ret_nic);
 
+	/* For when the interface is there and the rights are given up. */
+	if (code && retry->socket_fd < 0)
+		retry->socket_fd = nic_packet_socket();
 	switch (-code) {
 	case 0:
+		retry->socket_fd = -1;
 		return 0;
 	case EPERM:
 	case EACCES:
@@ -164,10 +183,9 @@ static int open_card(struct daemon_switch *owner, const struct config_switch *se
 	case UPLINK_VXLAN:
 		return open_vxlan(owner, settings, name, ret_nic, error);
 	case UPLINK_TAP:
-		code = open_tap(owner, settings, name, ret_nic, error);
-		break;
+		return open_tap(owner, settings, name, ret_nic, error);
 	case UPLINK_PACKET:
-		code = open_packet(name, ret_nic, error);
+		code = open_packet(owner, name, ret_nic, error);
 		break;
 	default:
 		assert(false);
@@ -262,6 +280,7 @@ static void stop_here(void *context)
 int uplink_start(struct daemon_switch *owner, struct error *error)
 {
 	struct starting starting = { .owner = owner };
+	char text[UPLINK_TEXT_MAX];
 
 	if (!owner->uplink.nic || owner->uplink.running)
 		return 0;
@@ -270,7 +289,7 @@ int uplink_start(struct daemon_switch *owner, struct error *error)
 		return error_set(error, starting.code, "the uplink cannot be started: %s",
 				 strerror(-starting.code));
 	owner->uplink.running = true;
-	log_info(&owner->subject, "uplink %s: the link is %s", owner->uplink.nic->ops->name,
+	log_info(&owner->subject, "uplink %s: the link is %s", uplink_text(&owner->uplink.name, text),
 		 port_link(owner->uplink.port) ? "up" : "down");
 	return 0;
 }
