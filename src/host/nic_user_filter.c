@@ -2,6 +2,7 @@
 #include "host/nic_user_filter.h"
 
 #include <net/ethernet.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
@@ -78,4 +79,25 @@ unsigned nic_user_frame_verdict(const uint8_t *frame, size_t bytes)
 	default:
 		return 0;
 	}
+}
+
+bool nic_user_is_ping6_abroad(const uint8_t *frame, size_t bytes, const struct in6_addr *network6)
+{
+	static const uint8_t link_local[8] = { 0xfe, 0x80 };
+	struct ether_header header;
+	struct ip6_hdr ip;
+	const uint8_t *to = ip.ip6_dst.s6_addr;
+	uint8_t host;
+
+	if (bytes <= sizeof(header) + sizeof(ip))
+		return false;
+	memcpy(&header, frame, sizeof(header));
+	memcpy(&ip, frame + sizeof(header), sizeof(ip));
+	if (header.ether_type != htons(ETHERTYPE_IPV6) || ip.ip6_nxt != IPPROTO_ICMPV6 ||
+	    frame[sizeof(header) + sizeof(ip)] != ICMP6_ECHO_REQUEST)
+		return false;
+	host = to[15];
+	if (ip.ip6_dst.s6_addr32[2] != 0 || ntohl(ip.ip6_dst.s6_addr32[3]) != host || host < 2 || host > 3)
+		return true;
+	return memcmp(to, network6, 8) != 0 && memcmp(to, link_local, 8) != 0;
 }

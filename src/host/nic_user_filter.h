@@ -7,6 +7,8 @@
 #ifndef VIADUCT_HOST_NIC_USER_FILTER_H
 #define VIADUCT_HOST_NIC_USER_FILTER_H
 
+#include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +24,11 @@
  *   ff00::/8				the same; the guest's neighbour discovery and DHCPv6 aside
  */
 unsigned nic_user_frame_verdict(const uint8_t *frame, size_t bytes);
+
+/*
+ * Is it an ICMPv6 echo request to another address than the gateway's and the name server's, ::2 and ::3 of
+ * `network6` and fe80::/64? libslirp answers no others.
+ */
+bool nic_user_is_ping6_abroad(const uint8_t *frame, size_t bytes, const struct in6_addr *network6);
 
 #endif

@@ -189,6 +189,11 @@ void user_slirp_input(struct nic_user *nic, const uint8_t *frame, uint32_t bytes
 		log_guest(&nic->subject, "%u connections are open, and no more are allowed", nic->sockets);
 		return;
 	}
+	/* libslirp would write a line for each of them to standard error. */
+	if (nic_user_is_ping6_abroad(frame, bytes, &nic->network6)) {
+		nic_count(&nic->base.counters.refused, 1);
+		return;
+	}
 	if (verdict & USER_FRAME_FRAGMENT && !take_fragment(nic)) {
 		counter_add(&nic->counters.no_fragment, 1);
 		return;

@@ -184,6 +184,35 @@ static void test_every_length(void **state)
 	}
 }
 
+static void test_pings_of_ipv6(void **state)
+{
+	static const struct {
+		const char *to;
+		bool abroad;
+	} pings[] = {
+		{ "fd00::2", false },  { "fd00::3", false },  { "fe80::2", false },
+		{ "fe80::3", false },  { "fd00::1", true },   { "fd00::4", true },
+		{ "fd00::1:2", true }, { "fd01::2", true },   { "2001:db8::2", true },
+		{ "ff02::1", true },   { "fe80:1::2", true }, { "fd00::100:0:0:2", true },
+	};
+	struct in6_addr network6;
+	uint8_t frame[74];
+
+	assert_int_equal(inet_pton(AF_INET6, "fd00::", &network6), 1);
+	for (size_t i = 0; i < sizeof(pings) / sizeof(pings[0]); i++) {
+		fill_ipv6(frame, pings[i].to, IPPROTO_ICMPV6, 0);
+		frame[54] = 128;
+		assert_int_equal(nic_user_is_ping6_abroad(frame, 74, &network6), pings[i].abroad);
+		assert_int_equal(nic_user_is_ping6_abroad(frame, 55, &network6), pings[i].abroad);
+		assert_false(nic_user_is_ping6_abroad(frame, 54, &network6));
+		frame[54] = 135;
+		assert_false(nic_user_is_ping6_abroad(frame, 74, &network6));
+		frame[54] = 128;
+		frame[20] = UDP;
+		assert_false(nic_user_is_ping6_abroad(frame, 74, &network6));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +222,7 @@ int main(void)
 		cmocka_unit_test(test_what_opens_a_socket),
 		cmocka_unit_test(test_options_and_fragments),
 		cmocka_unit_test(test_every_length),
+		cmocka_unit_test(test_pings_of_ipv6),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
