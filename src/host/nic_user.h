@@ -10,8 +10,8 @@
  *   10.0.2.15  the first of 16 addresses that DHCP gives
  *   fd00::/64  the same for IPv6: ::2 and ::3; guests choose their addresses
  *
- * libslirp has no fixed leases: a guest that forwards lead to has its address set by hand, or is the first to
- * ask. libslirp tells guests no MTU; a virtual NIC can.
+ * libslirp keeps the address that a guest asked for first: nic_user_lease() asks in a guest's name before the
+ * guest does. libslirp tells guests no MTU; a virtual NIC can.
  *
  * Pings of other hosts work for IPv4 only, and where the user may open ping sockets (the host's
  * net.ipv4.ping_group_range) or the process has CAP_NET_RAW.
@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/frame.h"
 #include "core/stats.h"
 
 struct host_nic;
@@ -75,6 +76,19 @@ int nic_user_open(const struct nic_user_options *options, struct host_nic **ret_
 
 /* Any thread. */
 const struct nic_user_counters *nic_user_get_counters(const struct host_nic *nic);
+
+/* ---- leases: the addresses that DHCP gives ---- */
+
+#define NIC_USER_LEASE_FIRST 15u /* in the network */
+#define NIC_USER_LEASES_MAX  16u /* libslirp's */
+
+/*
+ * From now on DHCP gives the guest with the Ethernet address `mac` the network's address NIC_USER_LEASE_FIRST
+ * + index (below NIC_USER_LEASES_MAX), if addresses before that are other guests', and nobody else. A guest
+ * may still ask for another one that is nobody's. There is no way to take it back. Control thread; waits for
+ * the NIC's thread. Returns 0 or -EADDRINUSE: it is another guest's.
+ */
+int nic_user_lease(struct host_nic *nic, const uint8_t mac[FRAME_ADDRESS_BYTES], unsigned index);
 
 /* ---- forwards: connections to the host that lead to a guest ---- */
 

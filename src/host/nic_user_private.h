@@ -6,6 +6,7 @@
  *   nic_user_thread.c   the thread that runs libslirp
  *   nic_user_slirp.c    what libslirp is told, and what it calls
  *   nic_user_forward.c  forwards
+ *   nic_user_lease.c    addresses that DHCP gives
  *   nic_user_filter.c   which frames libslirp gets to see
  *   nic_user_join.c     joins segments that it sends
  *   frame_ring.c        the way between the two threads
@@ -61,8 +62,8 @@ struct user_timer {
 
 /* What another thread wants the NIC's thread to do. */
 struct user_command {
-	int (*run)(struct nic_user *nic, const struct nic_user_forward *forward);
-	const struct nic_user_forward *forward;
+	int (*run)(struct nic_user *nic, const void *argument);
+	const void *argument;
 	int result;
 	bool done;
 };
@@ -106,6 +107,8 @@ struct nic_user {
 	unsigned fragments_left;
 	uint64_t fragments_until_ns;
 	uint64_t error_logged_ns;
+	struct in_addr
+		*offer; /* not NULL: what is sent now goes no farther; an offer's address is put here */
 	struct nic_user_counters counters;
 
 	/* Between the control thread and this one */
@@ -130,9 +133,13 @@ static inline struct nic_user *nic_user_of(const struct host_nic *nic)
 int user_thread_start(struct nic_user *nic);
 void user_thread_stop(struct nic_user *nic);
 /* Control thread: runs it on the NIC's thread and returns what it returned. */
-int user_thread_call(struct nic_user *nic,
-		     int (*run)(struct nic_user *nic, const struct nic_user_forward *forward),
-		     const struct nic_user_forward *forward);
+int user_thread_call(struct nic_user *nic, int (*run)(struct nic_user *nic, const void *argument),
+		     const void *argument);
+
+/* ---- nic_user_lease.c ---- */
+
+/* While libslirp is asked for an address (nic->offer is set): is this the answer? Then it is for no guest. */
+bool user_lease_is_offer(struct nic_user *nic, const uint8_t *frame, size_t bytes);
 
 /* ---- nic_user_slirp.c ---- */
 
@@ -148,7 +155,7 @@ uint32_t user_slirp_prepare(struct nic_user *nic);
 /* After the wait; `sockets`: nic->polls say what is ready. */
 void user_slirp_poll(struct nic_user *nic, bool sockets);
 /* 0 or -errno */
-int user_slirp_forward_add(struct nic_user *nic, const struct nic_user_forward *forward);
-int user_slirp_forward_remove(struct nic_user *nic, const struct nic_user_forward *forward);
+int user_slirp_forward_add(struct nic_user *nic, const void *forward);
+int user_slirp_forward_remove(struct nic_user *nic, const void *forward);
 
 #endif

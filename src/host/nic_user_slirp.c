@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/fd.h"
 #include "core/clock.h"
+#include "core/fd.h"
 #include "host/nic_offload.h"
 #include "host/nic_user_filter.h"
 #include "host/nic_user_private.h"
@@ -54,6 +54,8 @@ static ssize_t send_packet(const void *bytes, size_t length, void *opaque)
 	struct nic_user *nic = opaque;
 	uint8_t *room;
 
+	if (nic->offer && user_lease_is_offer(nic, bytes, length))
+		return (ssize_t)length;
 	/* It does not cut IPv6 datagrams into fragments. */
 	if (length < FRAME_HEADER_BYTES || length > nic->frame_bytes_max) {
 		nic_count(&nic->base.counters.malformed, 1);
@@ -300,8 +302,10 @@ static int forward_flags(const struct nic_user_forward *forward)
 	return forward->host.any.sa_family == AF_INET6 ? flags | SLIRP_HOSTFWD_V6ONLY : flags;
 }
 
-int user_slirp_forward_add(struct nic_user *nic, const struct nic_user_forward *forward)
+int user_slirp_forward_add(struct nic_user *nic, const void *argument)
 {
+	const struct nic_user_forward *forward = argument;
+
 	errno = 0;
 	if (slirp_add_hostxfwd(nic->slirp, &forward->host.any, address_bytes(&forward->host),
 			       &forward->guest.any, address_bytes(&forward->guest),
@@ -310,8 +314,9 @@ int user_slirp_forward_add(struct nic_user *nic, const struct nic_user_forward *
 	return errno > 0 ? -errno : -EIO;
 }
 
-int user_slirp_forward_remove(struct nic_user *nic, const struct nic_user_forward *forward)
+int user_slirp_forward_remove(struct nic_user *nic, const void *argument)
 {
+	const struct nic_user_forward *forward = argument;
 	int result = slirp_remove_hostxfwd(nic->slirp, &forward->host.any, address_bytes(&forward->host),
 					   forward_flags(forward));
 

@@ -98,7 +98,7 @@ static void run_command(struct nic_user *nic)
 	pthread_mutex_lock(&nic->lock);
 	command = nic->command;
 	if (command) {
-		command->result = command->run(nic, command->forward);
+		command->result = command->run(nic, command->argument);
 		command->done = true;
 		nic->command = NULL;
 		pthread_cond_signal(&nic->command_done);
@@ -160,11 +160,10 @@ void user_thread_stop(struct nic_user *nic)
 	pthread_join(nic->thread, NULL);
 }
 
-int user_thread_call(struct nic_user *nic,
-		     int (*run)(struct nic_user *nic, const struct nic_user_forward *forward),
-		     const struct nic_user_forward *forward)
+int user_thread_call(struct nic_user *nic, int (*run)(struct nic_user *nic, const void *argument),
+		     const void *argument)
 {
-	struct user_command command = { .run = run, .forward = forward };
+	struct user_command command = { .run = run, .argument = argument };
 
 	pthread_mutex_lock(&nic->lock);
 	assert(!nic->command);

@@ -31,11 +31,11 @@ static void keep_bad_file(const struct daemon *daemon, const char *why)
 static bool is_ours(const json_t *root)
 {
 	const json_t *forwards = json_object_get(root, "forwards"), *links = json_object_get(root, "links"),
-		     *value;
+		     *leases = json_object_get(root, "leases"), *value;
 	const char *name;
 
 	if (!json_is_object(root) || (forwards && !json_is_object(forwards)) ||
-	    (links && !json_is_object(links)))
+	    (links && !json_is_object(links)) || (leases && !json_is_object(leases)))
 		return false;
 	json_object_foreach((json_t *)forwards, name, value) if (!json_is_array(value)) return false;
 	return true;
@@ -121,6 +121,30 @@ void network_state_set_forward(struct daemon *daemon, const char *switch_name, c
 	}
 	if (present)
 		json_array_append_new(list, json_string(text));
+	save(daemon);
+}
+
+/* ---- leases ---- */
+
+int network_state_lease(const struct daemon *daemon, const char *switch_name, const char *nic_name)
+{
+	const json_t *leases = json_object_get(json_object_get(daemon->network_state, "leases"), switch_name);
+	const json_t *index = json_object_get(leases, nic_name);
+
+	if (!json_is_integer(index) || json_integer_value(index) < 0 || json_integer_value(index) > INT_MAX)
+		return -ENOENT;
+	return (int)json_integer_value(index);
+}
+
+void network_state_set_leases(struct daemon *daemon, const char *switch_name, json_t *leases)
+{
+	json_t *all = member(daemon->network_state, "leases", json_object);
+
+	if (json_equal(json_object_get(all, switch_name), leases)) {
+		json_decref(leases);
+		return;
+	}
+	json_object_set_new(all, switch_name, leases);
 	save(daemon);
 }
 

@@ -2,7 +2,8 @@
 /*
  * What was set of cards and switches at run time and holds over restarts: STATE/network.json,
  *
- *     { "forwards": { "lan": ["tcp:127.0.0.1:2222-10.0.2.15:22"] }, "links": { "alice/eth0": false } }
+ *     { "forwards": { "lan": ["tcp:127.0.0.1:2222-10.0.2.15:22"] }, "links": { "alice/eth0": false },
+ *       "leases": { "lan": { "alice/eth0": 0 } } }
  *
  * Control thread. What cannot be kept is a line in the log; it holds until the daemon ends.
  */
@@ -22,6 +23,11 @@ void network_state_free(struct daemon *daemon);
 const json_t *network_state_forwards(const struct daemon *daemon, const char *switch_name);
 void network_state_set_forward(struct daemon *daemon, const char *switch_name, const char *text,
 			       bool present);
+
+/* The index of the address that DHCP gave the card of that name; negative: none is known. */
+int network_state_lease(const struct daemon *daemon, const char *switch_name, const char *nic_name);
+/* Those of all cards of the switch, by name; takes `leases`. */
+void network_state_set_leases(struct daemon *daemon, const char *switch_name, json_t *leases);
 
 enum link_choice { LINK_AS_CONFIGURED, LINK_UP, LINK_DOWN };
 

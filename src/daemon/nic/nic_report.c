@@ -6,6 +6,7 @@
 #include "daemon/base/metrics.h"
 #include "daemon/nic/nic_device.h"
 #include "daemon/nic/port_report.h"
+#include "daemon/nic/switch.h"
 #include "daemon/share/share_json.h"
 #include "daemon/share/shares.h"
 
@@ -20,10 +21,12 @@ static json_t *number(uint64_t value)
 void nic_describe(const struct device *device, json_t *object)
 {
 	const struct nic_device *nic = nic_device_of(device);
-	char mac[MAC_TEXT];
+	char mac[MAC_TEXT], dhcp[INET_ADDRSTRLEN];
 
 	json_object_set_new(object, "switch", json_string(nic->switch_name));
 	json_object_set_new(object, "mac", json_string(port_format_mac(nic->address, mac)));
+	if (nic->plugged && lease_text(nic->plugged, nic->address, dhcp))
+		json_object_set_new(object, "dhcp_address", json_string(dhcp));
 	json_object_set_new(object, "mtu", number(nic->mtu));
 	json_object_set_new(object, "queues", number(nic->queues));
 	json_object_set_new(object, "packed", json_boolean(nic->packed));

@@ -9,12 +9,14 @@
  *   uplink.c           the physical card of a switch
  *   uplink_retry.c     one that could not be opened is tried again
  *   forwards.c         connections to the host that lead to a guest
+ *   leases.c           addresses that DHCP gives cards
  *   switch_report.c    what is told of switches: status, metrics
  */
 #ifndef VIADUCT_DAEMON_NIC_SWITCH_H
 #define VIADUCT_DAEMON_NIC_SWITCH_H
 
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -65,6 +67,8 @@ struct daemon_switch {
 	struct switch_retry retry;
 	struct share_gate gate; /* also without an uplink: limits hold between guests, too */
 	struct switch_forward *forwards;
+	/* Uplink user: which card has which address of DHCP; zero: nobody */
+	uint8_t leases[NIC_USER_LEASES_MAX][FRAME_ADDRESS_BYTES];
 };
 
 /* ---- switch_life.c ---- */
@@ -154,6 +158,16 @@ void forwards_free(struct daemon_switch *owner);
 /* At run time, and kept over restarts. Return 0, or -errno with *error. */
 int forward_add(struct daemon_switch *owner, const char *text, struct error *error);
 int forward_remove(struct daemon_switch *owner, const char *text, struct error *error);
+
+/* ---- leases.c ---- */
+
+/* The uplink was opened: tells it which card has which address. */
+void leases_apply(struct daemon_switch *owner);
+/* There may be other cards: those that have none get an address. */
+void leases_update(struct daemon_switch *owner);
+/* The address that DHCP gives the card with that Ethernet address; false: none. */
+bool lease_text(const struct daemon_switch *owner, const uint8_t address[FRAME_ADDRESS_BYTES],
+		char text[INET_ADDRSTRLEN]);
 
 /* ---- switch_report.c ---- */
 

@@ -293,8 +293,7 @@ static const struct config_key switch_keys[] = {
 	     .help = "Uplink tap: frames pass it unsegmented and without checksums, where either side can."),
 	TEXT(network, .initial = "10.0.2.0/24",
 	     .help = "Uplink user: IPv4 network of the guests. The gateway has its address 2, the name "
-		     "server "
-		     "3; DHCP gives 15 to 30."),
+		     "server 3; DHCP gives each card one of 15 to 30 that it keeps."),
 	TEXT(network6, .initial = "fd00::/64", .help = "Uplink user: the same for IPv6. none: no IPv6."),
 	TEXT(hostname, .help = "Uplink user: the name that DHCP gives guests. Default: none."),
 	{ .name = "mtu",

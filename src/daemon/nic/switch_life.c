@@ -200,6 +200,7 @@ static void change_switch(struct daemon_switch *owner, const struct config_switc
 	}
 	if (!before || !switch_same_uplink(before, now) || owner->uplink.error.code)
 		reopen_uplink(owner, now, report);
+	leases_update(owner);
 	if (before && before->capacity_bandwidth != now->capacity_bandwidth)
 		report_applied(report, "switch %s: capacity_bandwidth = %llu", owner->name,
 			       (unsigned long long)now->capacity_bandwidth);

@@ -249,6 +249,7 @@ int uplink_open(struct daemon_switch *owner, const struct config_switch *setting
 		return error_set(error, code, "uplink %s: %s", settings->uplink, strerror(-code));
 	}
 	uplink->nic = nic;
+	leases_apply(owner);
 	forwards_apply(owner);
 	return 0;
 }

@@ -199,6 +199,31 @@ static void test_dhcp(void **state)
 	}
 }
 
+/* Addresses that are told before the guests ask, among them one that is not theirs to have. */
+static void test_leases(void **state)
+{
+	static const uint8_t alice[6] = { 2, 0, 0, 0, 0, 1 }, bob[6] = { 2, 0, 0, 0, 0, 2 };
+	struct nic_user_options options = { .name = "lan" };
+	struct peer peer;
+	struct dhcp dhcp;
+
+	peer_start(&peer, &options);
+	assert_int_equal(nic_user_lease(peer.nic, alice, 0), 0);
+	assert_int_equal(nic_user_lease(peer.nic, peer_mac, 1), 0);
+	assert_int_equal(nic_user_lease(peer.nic, peer_mac, 1), 0);
+	assert_int_equal(nic_user_lease(peer.nic, bob, 1), -EADDRINUSE);
+	for (unsigned i = 0; i < 2; i++) {
+		dhcp = dhcp_ask(&peer, 1, i > 0 ? htonl(0x0a00020f) : 0);
+		assert_int_equal(dhcp_option(&dhcp, 53)[0], 2);
+		assert_int_equal(ntohl(dhcp.yours), 0x0a000210);
+	}
+	dhcp = dhcp_ask(&peer, 3, htonl(0x0a00020f));
+	assert_int_equal(dhcp_option(&dhcp, 53)[0], 6);
+	dhcp = dhcp_ask(&peer, 3, htonl(0x0a000210));
+	assert_int_equal(dhcp_option(&dhcp, 53)[0], 5);
+	peer_finish(&peer);
+}
+
 static bool is_router_advert(const struct peer_frame *frame)
 {
 	return peer_is_icmp6(frame, ND_ROUTER_ADVERT);
@@ -394,6 +419,7 @@ int main(void)
 		cmocka_unit_test(test_a_new_channel_begins_empty),
 		cmocka_unit_test(test_gateway_and_dns_answer_arp),
 		cmocka_unit_test(test_dhcp),
+		cmocka_unit_test(test_leases),
 		cmocka_unit_test(test_ipv6_router_and_neighbour),
 		cmocka_unit_test(test_ipv4_only),
 		cmocka_unit_test(test_ping_of_the_gateway),
