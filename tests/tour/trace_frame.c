@@ -70,14 +70,13 @@ static UNTRACED void post_buffer(struct guest *guest)
 
 static UNTRACED void send_frame(struct guest *from, const struct guest *to)
 {
-	const struct driver_element elements[] = { { ADDRESS, HEADER_BYTES, false },
-						   { ADDRESS + 4096, FRAME_BYTES, false } };
-	uint8_t *frame = ring_driver_at(&from->driver, ADDRESS + 4096);
+	const struct driver_element element = { ADDRESS, HEADER_BYTES + FRAME_BYTES, false };
+	uint8_t *frame = ring_driver_at(&from->driver, ADDRESS + HEADER_BYTES);
 
 	memset(ring_driver_at(&from->driver, ADDRESS), 0, HEADER_BYTES);
 	memcpy(frame, to->address, FRAME_ADDRESS_BYTES);
 	memcpy(frame + FRAME_ADDRESS_BYTES, from->address, FRAME_ADDRESS_BYTES);
-	trace_check(ring_driver_add(&from->driver, elements, 2, false) >= 0, "no room in the ring");
+	trace_check(ring_driver_add(&from->driver, &element, 1, false) >= 0, "no room in the ring");
 	ring_driver_kick(&from->driver);
 }
 

@@ -65,6 +65,11 @@ static enum virtqueue_violation copy_chain(struct virtqueue *queue, struct packe
 	return VIOLATION_LOOP;
 }
 
+static struct descriptor descriptor_of(const struct packed_descriptor *copy)
+{
+	return (struct descriptor){ copy->address, copy->length, copy->flags, 0 };
+}
+
 /* Turns a private copy of a chain into a claimed slot; NULL when the ring just broke. */
 static struct queue_slot *chain_slot(struct virtqueue *queue, const struct packed_descriptor *chain,
 				     unsigned count)
@@ -77,11 +82,14 @@ static struct queue_slot *chain_slot(struct virtqueue *queue, const struct packe
 		return NULL;
 	}
 	slot->descriptors = (uint16_t)count;
+	if (count == 1 && chain_single(queue, slot, descriptor_of(chain)))
+		return slot;
+	chain_begin(queue, &slot->chain);
 	for (unsigned i = 0; i < count; i++) {
-		struct descriptor d = { chain[i].address, chain[i].length, chain[i].flags, 0 };
+		struct descriptor d = descriptor_of(&chain[i]);
 		enum virtqueue_violation violation = d.flags & DESCRIPTOR_INDIRECT
-							     ? chain_append_table(queue, slot, &d)
-							     : chain_append(queue, slot, &d);
+							     ? chain_append_table(queue, slot, d)
+							     : chain_append(queue, slot, d);
 
 		if (violation) {
 			queue_break(queue, violation, d.address);

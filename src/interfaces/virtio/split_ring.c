@@ -77,15 +77,19 @@ static struct queue_slot *broken(struct virtqueue *queue, enum virtqueue_violati
 static struct queue_slot *split_gather(struct virtqueue *queue, unsigned head)
 {
 	struct queue_slot *slot = head < queue->size ? queue_claim(queue, head) : NULL;
-	unsigned index = head;
+	struct descriptor d;
+	unsigned index;
 
 	if (!slot)
 		return broken(queue, VIOLATION_HEAD, head);
-	for (unsigned walked = 0; walked < CHAIN_DESCRIPTORS_MAX && walked < queue->size; walked++) {
-		struct descriptor d = descriptor_read(&queue->split.descriptors[index]);
+	d = descriptor_read(&queue->split.descriptors[head]);
+	if (chain_single(queue, slot, d))
+		return slot;
+	chain_begin(queue, &slot->chain);
+	for (unsigned walked = 1;; walked++) {
 		bool table = d.flags & DESCRIPTOR_INDIRECT;
 		enum virtqueue_violation violation =
-			table ? chain_append_table(queue, slot, &d) : chain_append(queue, slot, &d);
+			table ? chain_append_table(queue, slot, d) : chain_append(queue, slot, d);
 
 		if (violation)
 			return broken(queue, violation, d.address);
@@ -94,8 +98,10 @@ static struct queue_slot *split_gather(struct virtqueue *queue, unsigned head)
 		index = d.next;
 		if (index >= queue->size)
 			return broken(queue, VIOLATION_NEXT, index);
+		if (walked == CHAIN_DESCRIPTORS_MAX || walked == queue->size)
+			return broken(queue, VIOLATION_LOOP, index);
+		d = descriptor_read(&queue->split.descriptors[index]);
 	}
-	return broken(queue, VIOLATION_LOOP, index);
 }
 
 struct queue_slot *split_take(struct virtqueue *queue)

@@ -65,7 +65,7 @@ static int allocate(struct virtqueue *queue)
 	queue->slot_bytes =
 		align_up(sizeof(struct queue_slot), 64) + align_up(queue->model->request_bytes, 64);
 	queue->slots = aligned_alloc(64, queue->size * queue->slot_bytes);
-	/* Untouched pages cost nothing: most chains have three elements. */
+	/* Untouched pages cost nothing: most chains have one element, which is in their slot, or three. */
 	queue->elements = malloc((size_t)queue->size * CHAIN_ELEMENTS_MAX * sizeof(struct iovec));
 	queue->done = calloc(queue->size, sizeof(*queue->done));
 	queue->order = calloc(queue->size, sizeof(*queue->order));
@@ -77,7 +77,6 @@ static int allocate(struct virtqueue *queue)
 		struct queue_slot *slot = queue_slot(queue, i);
 
 		slot->chain.slot = (uint16_t)i;
-		slot->chain.iov = queue->elements + (size_t)i * CHAIN_ELEMENTS_MAX;
 		slot->chain.request = (uint8_t *)slot + align_up(sizeof(*slot), 64);
 	}
 	return 0;

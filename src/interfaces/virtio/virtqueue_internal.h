@@ -54,6 +54,7 @@ struct memory_view {
 /* A chain in flight and what the ring needs to answer it. */
 struct queue_slot {
 	struct virtio_chain chain;
+	struct iovec single;		/* the element of a chain that has one; near the rest of the slot */
 	struct memory_view *view;
 	uint64_t number;		/* of virtqueue.taken when the chain was taken */
 	uint16_t descriptors;		/* packed: ring descriptors that the chain occupies */
@@ -124,7 +125,7 @@ struct virtqueue {
 	void *model_queue;
 	uint8_t *slots;				/* size * slot_bytes */
 	size_t slot_bytes;
-	struct iovec *elements;			/* size * CHAIN_ELEMENTS_MAX */
+	struct iovec *elements;			/* size * CHAIN_ELEMENTS_MAX: of chains with several */
 	uint16_t *done;				/* slots to publish at the end of the turn */
 	unsigned done_count;
 	uint16_t *order;			/* IN_ORDER: slots in the order taken, a ring of `size` */
