@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/frame.h"
+
 /* Feature bits (5.1.3). HOST_: what the driver may leave to the device; GUEST_: what it takes from the
  * device. */
 #define VIRTIO_NET_F_CSUM		 0
@@ -52,7 +54,12 @@ struct virtio_net_config {
 static_assert(sizeof(struct virtio_net_config) == VIRTIO_NET_CONFIG_BYTES, "5.1.4");
 static_assert(offsetof(struct virtio_net_config, mtu) == 10, "5.1.4");
 
-/* Of num_buffers in the header (5.1.6), behind the fields of struct frame_offload; absent in old drivers. */
-#define VIRTIO_NET_NUM_BUFFERS_AT 10u
+/* In front of each frame (5.1.6). Drivers of before virtio 1.0 have num_buffers with MRG_RXBUF only. */
+struct virtio_net_header {
+	struct frame_offload offload;
+	uint16_t num_buffers;
+};
+
+static_assert(sizeof(struct virtio_net_header) == 12, "5.1.6");
 
 #endif
