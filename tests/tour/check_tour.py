@@ -20,7 +20,7 @@ WAYS = {
     "read": Way("# Tour: one read request", ["chain_append", "disk_place", "gate_enter", "split_publish"], 4),
     # The chain is found, the frame is read, admitted, addressed and paid for, the buffer is filled, the answer is published.
     "frame": Way("## One frame, from guest to guest",
-                 ["chain_single", "frame_of", "packet_parse", "admit", "find_one", "gate_enter", "emit", "put_frame",
+                 ["chain_single", "frame_of", "packet_parse_begin", "admit", "find_one", "gate_enter", "emit", "put_frame",
                   "split_publish"], 3),
 }
 NO_STAGE = ("src/core/", "tests/", "/usr/include/")

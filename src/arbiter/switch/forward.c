@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The way of a frame: it is read (packet_parse), admitted (may this port send it?), its receiver is found
+ * The way of a frame: it is read (packet.c), admitted (may this port send it?), its receiver is found
  * (forward_judge), and each receiver gets what it can take (forward_pass). Neighbouring frames for one
  * receiver are delivered together.
  */
@@ -11,7 +11,6 @@
 #include "arbiter/switch/vswitch_private.h"
 #include "core/clock.h"
 #include "core/crc32c.h"
-
 
 /* ---- delivering ---- */
 
@@ -72,10 +71,12 @@ static void append(struct forward_run *run, const struct passage *passage)
 }
 
 /* The same for all frames of one flow. */
-static uint32_t flow_hash(const struct packet *packet)
+static uint32_t flow_hash(const struct passage *passage)
 {
+	struct packet *packet = passage->packet;
 	uint32_t hash = crc32c(0, packet->head, FRAME_HEADER_BYTES);
 
+	packet_parse_rest(passage->frame, packet);
 	if (packet->network && packet->type == PACKET_IPV4)
 		hash = crc32c(hash, packet->head + packet->network + 12, 8);
 	else if (packet->network && packet->type == PACKET_IPV6)
@@ -87,7 +88,7 @@ static uint32_t flow_hash(const struct packet *packet)
 
 /* One on the same worker when there is any, so that the frame is copied once. */
 static struct port_sink *choose_sink(const struct port *port, const struct port_source *source,
-				     const struct packet *packet)
+				     const struct passage *passage)
 {
 	unsigned near = 0, chosen;
 
@@ -95,7 +96,7 @@ static struct port_sink *choose_sink(const struct port *port, const struct port_
 		return port->sinks[0];
 	for (unsigned i = 0; i < port->sink_count; i++)
 		near += port->sinks[i]->loop == source->loop;
-	chosen = flow_hash(packet) % (near > 0 ? near : port->sink_count);
+	chosen = flow_hash(passage) % (near > 0 ? near : port->sink_count);
 	if (near == 0)
 		return port->sinks[chosen];
 	for (unsigned i = 0;; i++)
@@ -127,7 +128,7 @@ static void emit(struct port_source *source, struct port *port, const struct pas
 		__atomic_fetch_add(&port->no_sink, 1, __ATOMIC_RELAXED);
 		return;
 	}
-	sink = choose_sink(port, source, passage->packet);
+	sink = choose_sink(port, source, passage);
 	if (run->sink != sink || run->count == PORT_BATCH ||
 	    run->iov_used + passage->frame->iov_count + 1 > sizeof(run->iov) / sizeof(run->iov[0]))
 		forward_flush(source);
@@ -266,11 +267,12 @@ static bool source_is_allowed(struct port_source *source, const struct packet *p
 	const uint8_t *address = packet_source(packet);
 	const struct mac_entry *fixed;
 
+	if (!port->card && memcmp(address, port->address, FRAME_ADDRESS_BYTES) == 0)
+		return true;
 	if (is_multicast(address) || memcmp(address, none, sizeof(none)) == 0)
 		return false;
 	if (!port->card)
-		return memcmp(address, port->address, FRAME_ADDRESS_BYTES) == 0 ||
-		       (port->settings.learn && learns(source, packet, vlan));
+		return port->settings.learn && learns(source, packet, vlan);
 	/* A guest's own address does not come from outside: it would be an echo, or somebody's lie. */
 	fixed = mac_table_entry(&port->vswitch->table, mac_key_of(address, MAC_ANY_VLAN));
 	return !fixed || !__atomic_load_n(&fixed->port->link, __ATOMIC_RELAXED);
@@ -280,7 +282,7 @@ static bool source_is_allowed(struct port_source *source, const struct packet *p
 static enum port_drop admit(struct port_source *source, struct passage *passage, struct packet *packet)
 {
 	const struct port *port = source->port;
-	enum packet_fault fault = packet_parse(passage->frame, packet);
+	enum packet_fault fault = packet_parse_begin(passage->frame, packet);
 
 	if (fault != PACKET_FINE)
 		return fault == PACKET_LONG ? PORT_DROP_TOO_LARGE : PORT_DROP_MALFORMED;
@@ -290,9 +292,10 @@ static enum port_drop admit(struct port_source *source, struct passage *passage,
 		return PORT_DROP_VLAN;
 	if (!source_is_allowed(source, packet, passage->vlan))
 		return PORT_DROP_SOURCE;
-	if (port->settings.allowed_count > 0 && guard_refuses(&port->settings, packet))
-		return PORT_DROP_GUARD;
-	return PORT_DROPS;
+	if (port->settings.allowed_count == 0)
+		return PORT_DROPS;
+	packet_parse_rest(passage->frame, packet);
+	return guard_refuses(&port->settings, packet) ? PORT_DROP_GUARD : PORT_DROPS;
 }
 
 void forward_judge(struct port_source *source, struct passage *passage, struct packet *packet)

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/big_endian.h"
+
 struct port;
 
 /* Buckets, a power of two; entries are at most half as many. */
@@ -29,10 +31,8 @@ typedef uint64_t mac_key;
 
 static inline mac_key mac_key_of(const uint8_t address[6], unsigned vlan)
 {
-	uint64_t key = 1;
+	uint64_t key = 1ull << 48 | (uint64_t)big32_get(address) << 16 | big16_get(address + 4);
 
-	for (unsigned i = 0; i < 6; i++)
-		key = key << 8 | address[i];
 	return key << 12 | vlan;
 }
 

@@ -76,9 +76,8 @@ static void copy_head(const struct frame *frame, struct packet *packet)
 }
 
 /* False: the frame ends inside a tag. */
-static bool read_tags(struct reader *reader)
+static bool read_tags(struct packet *packet)
 {
-	struct packet *packet = reader->packet;
 	unsigned at = TYPE_OFFSET;
 
 	packet->tags = 0;
@@ -93,7 +92,6 @@ static bool read_tags(struct reader *reader)
 		at += PACKET_TAG_BYTES;
 		packet->type = big16_get(packet->head + at);
 	}
-	reader->at = at + 2;
 	return true;
 }
 
@@ -221,6 +219,7 @@ static void read_arp(struct reader *reader)
 
 static void read_network(struct reader *reader)
 {
+	reader->packet->read = true;
 	reader->free = PACKET_HEAD_BYTES;
 	switch (reader->packet->type) {
 	case PACKET_IPV4:
@@ -295,29 +294,69 @@ static bool gso_is_sound(const struct reader *reader)
 	       offload->gso_bytes != 0;
 }
 
-enum packet_fault packet_parse(const struct frame *frame, struct packet *ret_packet)
+/* Of a frame whose tags are read. */
+static struct reader behind_type(const struct frame *frame, struct packet *packet)
 {
-	struct reader reader = { .frame = frame, .packet = ret_packet };
+	return (struct reader){
+		.frame = frame,
+		.packet = packet,
+		.at = TYPE_OFFSET + packet->tags * PACKET_TAG_BYTES + 2,
+		.end = packet->head_bytes,
+	};
+}
 
-	assert(frame->iov_count <= FRAME_IOV_MAX);
-	if (frame->bytes < FRAME_HEADER_BYTES)
-		return PACKET_SHORT;
-	copy_head(frame, ret_packet);
-	if (frame->bytes > FRAME_BYTES_MAX)
-		return PACKET_LONG;
-	if (!read_tags(&reader))
-		return PACKET_SHORT;
-	reader.end = ret_packet->head_bytes;
-	ret_packet->network = ret_packet->transport = ret_packet->payload = 0;
-	ret_packet->protocol = 0;
-	ret_packet->fragment = false;
-	ret_packet->later = false;
+static bool asks_for_offload(const struct frame *frame)
+{
+	return frame->offload.flags & FRAME_CSUM_NEEDED || frame->offload.gso_type != FRAME_GSO_NONE;
+}
+
+static enum packet_fault read_asking(const struct frame *frame, struct packet *packet)
+{
+	struct reader reader = behind_type(frame, packet);
+
 	read_network(&reader);
 	if ((frame->offload.flags & FRAME_CSUM_NEEDED) && !checksum_is_sound(&reader))
 		return PACKET_BAD_OFFLOAD;
 	if (frame->offload.gso_type != FRAME_GSO_NONE && !gso_is_sound(&reader))
 		return PACKET_BAD_OFFLOAD;
 	return PACKET_FINE;
+}
+
+enum packet_fault packet_parse_begin(const struct frame *frame, struct packet *ret_packet)
+{
+	assert(frame->iov_count <= FRAME_IOV_MAX);
+	if (frame->bytes < FRAME_HEADER_BYTES)
+		return PACKET_SHORT;
+	copy_head(frame, ret_packet);
+	if (frame->bytes > FRAME_BYTES_MAX)
+		return PACKET_LONG;
+	if (!read_tags(ret_packet))
+		return PACKET_SHORT;
+	ret_packet->network = ret_packet->transport = ret_packet->payload = 0;
+	ret_packet->protocol = 0;
+	ret_packet->fragment = false;
+	ret_packet->later = false;
+	ret_packet->read = false;
+	return asks_for_offload(frame) ? read_asking(frame, ret_packet) : PACKET_FINE;
+}
+
+void packet_parse_rest(const struct frame *frame, struct packet *packet)
+{
+	struct reader reader;
+
+	if (packet->read)
+		return;
+	reader = behind_type(frame, packet);
+	read_network(&reader);
+}
+
+enum packet_fault packet_parse(const struct frame *frame, struct packet *ret_packet)
+{
+	enum packet_fault fault = packet_parse_begin(frame, ret_packet);
+
+	if (fault == PACKET_FINE)
+		packet_parse_rest(frame, ret_packet);
+	return fault;
 }
 
 const char *packet_fault_text(enum packet_fault fault)

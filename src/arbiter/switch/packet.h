@@ -71,6 +71,7 @@ struct packet {
 	bool later;	    /* a fragment behind the first */
 	unsigned transport; /* the TCP header (complete with options), UDP, ICMP or ICMPv6 header */
 	unsigned payload;   /* behind TCP's or UDP's header; 0: neither */
+	bool read;	    /* private: what is behind `type` is there */
 	uint8_t head[PACKET_HEAD_BYTES];
 };
 
@@ -99,6 +100,14 @@ static inline const uint8_t *packet_source(const struct packet *packet)
  * checksum to fill in (FRAME_CSUM_NEEDED) is the transport header's.
  */
 enum packet_fault packet_parse(const struct frame *frame, struct packet *ret_packet);
+
+/*
+ * packet_parse() in two steps, because most frames go their way by Ethernet's header alone. The first finds
+ * all faults; of a frame that asks for no offload it reads no further than the type. The second, on a frame
+ * that is fine, reads the rest from the private head, once.
+ */
+enum packet_fault packet_parse_begin(const struct frame *frame, struct packet *ret_packet);
+void packet_parse_rest(const struct frame *frame, struct packet *packet);
 
 /* What the frame is on a wire: how many frames when it is cut into segments, and all their bytes. */
 void packet_wire_size(const struct packet *packet, const struct frame *frame, uint64_t *ret_frames,

@@ -75,7 +75,7 @@ struct port {
 /* What is found out about a frame before anything is done with it. */
 struct passage {
 	const struct frame *frame;
-	const struct packet *packet;
+	struct packet *packet;
 	unsigned vlan;
 	bool admitted;	     /* the port may send it; its packet is fine */
 	enum port_drop drop; /* PORT_DROPS: not dropped so far */

@@ -347,6 +347,46 @@ static void test_pieces(void **state)
 	}
 }
 
+/* What is put off is read from the private head, whatever has become of the frame. */
+static void test_two_steps(void **state)
+{
+	const struct frame_recipe *recipe = &tcp6;
+	uint8_t bytes[2048];
+	struct iovec iov = { bytes, frame_recipe_write(recipe, bytes) };
+	struct frame frame = { .iov = &iov, .iov_count = 1, .bytes = (uint32_t)iov.iov_len };
+	struct packet packet;
+
+	assert_int_equal(packet_parse_begin(&frame, &packet), PACKET_FINE);
+	assert_int_equal(packet.type, PACKET_IPV6);
+	assert_int_equal(packet.network, 0);
+	assert_int_equal(packet.transport, 0);
+	memset(bytes, 0xff, sizeof(bytes));
+	packet_parse_rest(&frame, &packet);
+	assert_found(&packet, recipe);
+	packet_parse_rest(&frame, &packet);
+	assert_found(&packet, recipe);
+}
+
+/* An offload is checked against the headers at once. */
+static void test_offload_in_first_step(void **state)
+{
+	uint8_t bytes[2048];
+	struct iovec iov = { bytes, frame_recipe_write(&tcp6, bytes) };
+	struct frame frame = {
+		.iov = &iov,
+		.iov_count = 1,
+		.bytes = (uint32_t)iov.iov_len,
+		.offload = { .flags = FRAME_CSUM_NEEDED, .csum_start = 14, .csum_offset = 2 },
+	};
+	struct packet packet;
+
+	assert_int_equal(packet_parse_begin(&frame, &packet), PACKET_BAD_OFFLOAD);
+	frame.offload.csum_start = (uint16_t)frame_recipe_transport(&tcp6);
+	frame.offload.csum_offset = 16;
+	assert_int_equal(packet_parse_begin(&frame, &packet), PACKET_FINE);
+	assert_found(&packet, &tcp6);
+}
+
 static void test_words(void **state)
 {
 	assert_string_equal(packet_fault_text(PACKET_FINE), "fine");
@@ -370,6 +410,8 @@ int main(void)
 		cmocka_unit_test(test_extensions),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_two_steps),
+		cmocka_unit_test(test_offload_in_first_step),
 		cmocka_unit_test(test_words),
 	};
 
