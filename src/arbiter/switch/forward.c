@@ -44,15 +44,11 @@ static bool fits(const struct passage *passage, const struct frame_abilities *ab
 	       passage->frame->bytes <= (uint32_t)abilities->mtu + FRAME_HEADER_BYTES;
 }
 
-/* The frame with the private copy of its head, and the rest where it is. */
-static void append(struct forward_run *run, const struct passage *passage)
+/* What of a frame is behind its first `skip` bytes. Returns the elements written. */
+static unsigned behind(const struct frame *frame, size_t skip, struct iovec *iov)
 {
-	const struct frame *frame = passage->frame;
-	struct iovec *iov = run->iov + run->iov_used;
-	size_t skip = passage->packet->head_bytes;
-	unsigned count = 1;
+	unsigned count = 0;
 
-	iov[0] = (struct iovec){ (void *)passage->packet->head, skip };
 	for (unsigned i = 0; i < frame->iov_count; i++) {
 		size_t there = frame->iov[i].iov_len;
 
@@ -61,13 +57,25 @@ static void append(struct forward_run *run, const struct passage *passage)
 				(struct iovec){ (uint8_t *)frame->iov[i].iov_base + skip, there - skip };
 		skip -= there < skip ? there : skip;
 	}
-	run->frames[run->count++] = (struct frame){
-		.iov = iov,
-		.iov_count = count,
-		.bytes = frame->bytes,
-		.offload = frame->offload,
-	};
-	run->iov_used += count;
+	return count;
+}
+
+/* The frame with the private copy of its head, and the rest where it is. */
+static void append(struct forward_run *run, const struct passage *passage)
+{
+	const struct frame *frame = passage->frame;
+	const struct packet *packet = passage->packet;
+	struct iovec *iov = run->iov + run->iov_used;
+	struct frame *appended = &run->frames[run->count++];
+
+	iov[0] = (struct iovec){ (void *)packet->head, packet->head_bytes };
+	appended->iov = iov;
+	appended->iov_count = 1;
+	appended->bytes = frame->bytes;
+	appended->offload = frame->offload;
+	if (frame->bytes > packet->head_bytes)
+		appended->iov_count += behind(frame, packet->head_bytes, iov + 1);
+	run->iov_used += appended->iov_count;
 }
 
 /* The same for all frames of one flow. */
@@ -86,14 +94,15 @@ static uint32_t flow_hash(const struct passage *passage)
 	return hash;
 }
 
-/* One on the same worker when there is any, so that the frame is copied once. */
-static struct port_sink *choose_sink(const struct port *port, const struct port_source *source,
-				     const struct passage *passage)
+/*
+ * Of several sinks: one on the same worker when there is any, so that the frame is copied once. Not inline,
+ * as what few frames need costs all of them otherwise.
+ */
+static __attribute__((noinline)) struct port_sink *
+choose_sink(const struct port *port, const struct port_source *source, const struct passage *passage)
 {
 	unsigned near = 0, chosen;
 
-	if (port->sink_count == 1)
-		return port->sinks[0];
 	for (unsigned i = 0; i < port->sink_count; i++)
 		near += port->sinks[i]->loop == source->loop;
 	chosen = flow_hash(passage) % (near > 0 ? near : port->sink_count);
@@ -104,8 +113,9 @@ static struct port_sink *choose_sink(const struct port *port, const struct port_
 			return port->sinks[i];
 }
 
-static void emit_cut(struct port_source *source, struct port_sink *sink, const struct passage *passage,
-		     int tag)
+/* Not inline for the same reason. */
+static __attribute__((noinline)) void emit_cut(struct port_source *source, struct port_sink *sink,
+					       const struct passage *passage, int tag)
 {
 	const struct frame *piece;
 
@@ -128,7 +138,7 @@ static void emit(struct port_source *source, struct port *port, const struct pas
 		__atomic_fetch_add(&port->no_sink, 1, __ATOMIC_RELAXED);
 		return;
 	}
-	sink = choose_sink(port, source, passage);
+	sink = port->sink_count == 1 ? port->sinks[0] : choose_sink(port, source, passage);
 	if (run->sink != sink || run->count == PORT_BATCH ||
 	    run->iov_used + passage->frame->iov_count + 1 > sizeof(run->iov) / sizeof(run->iov[0]))
 		forward_flush(source);

@@ -73,18 +73,17 @@ static struct queue_slot *broken(struct virtqueue *queue, enum virtqueue_violati
 	return NULL;
 }
 
-/* Claims the slot of the chain that begins at `head` and follows it. NULL: the ring just broke. */
-static struct queue_slot *split_gather(struct virtqueue *queue, unsigned head)
+/* The slot of the chain that begins at `head`. NULL: the ring just broke. */
+static struct queue_slot *split_claim(struct virtqueue *queue, unsigned head)
 {
 	struct queue_slot *slot = head < queue->size ? queue_claim(queue, head) : NULL;
-	struct descriptor d;
-	unsigned index;
 
-	if (!slot)
-		return broken(queue, VIOLATION_HEAD, head);
-	d = descriptor_read(&queue->split.descriptors[head]);
-	if (chain_single(queue, slot, d))
-		return slot;
+	return slot ? slot : broken(queue, VIOLATION_HEAD, head);
+}
+
+/* Follows the chain whose first descriptor is `d`. NULL: the ring just broke. */
+static struct queue_slot *split_gather(struct virtqueue *queue, struct queue_slot *slot, struct descriptor d)
+{
 	chain_begin(queue, &slot->chain);
 	for (unsigned walked = 1;; walked++) {
 		bool table = d.flags & DESCRIPTOR_INDIRECT;
@@ -95,12 +94,11 @@ static struct queue_slot *split_gather(struct virtqueue *queue, unsigned head)
 			return broken(queue, violation, d.address);
 		if (table || !(d.flags & DESCRIPTOR_NEXT))
 			return slot;
-		index = d.next;
-		if (index >= queue->size)
-			return broken(queue, VIOLATION_NEXT, index);
+		if (d.next >= queue->size)
+			return broken(queue, VIOLATION_NEXT, d.next);
 		if (walked == CHAIN_DESCRIPTORS_MAX || walked == queue->size)
-			return broken(queue, VIOLATION_LOOP, index);
-		d = descriptor_read(&queue->split.descriptors[index]);
+			return broken(queue, VIOLATION_LOOP, d.next);
+		d = descriptor_read(&queue->split.descriptors[d.next]);
 	}
 }
 
@@ -108,14 +106,18 @@ struct queue_slot *split_take(struct virtqueue *queue)
 {
 	struct split_ring *ring = &queue->split;
 	struct queue_slot *slot;
+	struct descriptor d;
 	unsigned head;
 
 	if (!split_pending(queue))
 		return NULL;
 	head = shared_read(&ring->available->ring[ring->next & (queue->size - 1)]);
 	trace_mark(TRACE_TAKEN);
-	slot = split_gather(queue, head);
+	slot = split_claim(queue, head);
 	if (!slot)
+		return NULL;
+	d = descriptor_read(&ring->descriptors[head]);
+	if (!chain_single(queue, slot, d) && !split_gather(queue, slot, d))
 		return NULL;
 	if (queue->inflight)
 		inflight_split_take(queue, head);
@@ -135,7 +137,9 @@ void split_give_back(struct virtqueue *queue, const struct queue_slot *slot)
 
 struct queue_slot *split_retake(struct virtqueue *queue, unsigned head)
 {
-	return split_gather(queue, head);
+	struct queue_slot *slot = split_claim(queue, head);
+
+	return slot ? split_gather(queue, slot, descriptor_read(&queue->split.descriptors[head])) : NULL;
 }
 
 static void log_used(struct virtqueue *queue, uint64_t offset, uint64_t length)
