@@ -313,6 +313,15 @@ def test_run_becomes_qemu(viaduct, guest, tmp_path):
     assert "vhost-user-blk-pci" in result.out
 
 
+def test_run_without_access_to_a_socket(viaduct, api, tmp_path):
+    """QEMU would wait for it for ever."""
+    (tmp_path / "file").write_text("")
+    nic = {"kind": "nic", "name": "alice/eth0", "socket": str(tmp_path / "file" / "nic.sock"), "mac": "52:54:00:00:00:01"}
+    api.answer("GET", "/v1/guests/alice", {"name": "alice", "memory_bytes": 1 << 29, "devices": [nic]})
+    result = viaduct("run", "alice", "--accel", "tcg")
+    assert result.code == 1 and f"{nic['socket']}: Not a directory" in result.err
+
+
 # ---- the terminal ----
 
 def on_terminal(viaduct, *arguments, columns=80, env=None):

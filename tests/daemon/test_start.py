@@ -208,6 +208,8 @@ def test_user_is_changed():
             new = {"name": "bob/a", "pool": "main", "size_bytes": 4096}
             status, answer = daemon.api("POST", "/v1/disks", new)
             assert status == 201, answer
+            # Made before and after the change.
+            assert [os.stat(daemon.socket(disk)).st_uid for disk in ("alice/root", "bob/a")] == [65534, 65534]
         finally:
             daemon.finish()
         assert not daemon.socket("alice/root").exists() and not daemon.socket("bob/a").exists()

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `viaduct run`: becomes QEMU with the guest's disks attached. */
+/* `viaduct run`: becomes QEMU with the guest's disks and network cards attached. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +116,32 @@ static int check_file(const struct cli_command *command, const char *option, con
 	return CLI_OK;
 }
 
+/* QEMU would wait for a socket that it may not use, for ever and with the guest switched off. */
+static int check_socket(const struct cli_command *command, const char *guest, const char *path)
+{
+	if (access(path, R_OK | W_OK) == 0 || errno == ENOENT)
+		return CLI_OK;
+	if (errno == EACCES)
+		return cli_fail(command,
+				"%s: permission denied; give it to yourself with socket_owner or "
+				"socket_group in [guest %s]",
+				path, guest);
+	return cli_fail(command, "%s: %s", path, strerror(errno));
+}
+
+static int check_sockets(const struct cli_command *command, const struct vmm_guest *guest)
+{
+	int result = CLI_OK;
+
+	for (size_t i = 0; i < guest->disk_count && result == CLI_OK; i++)
+		if (!guest->disks[i].vmm_listens)
+			result = check_socket(command, guest->name, guest->disks[i].socket);
+	for (size_t i = 0; i < guest->nic_count && result == CLI_OK; i++)
+		if (!guest->nics[i].vmm_listens)
+			result = check_socket(command, guest->name, guest->nics[i].socket);
+	return result;
+}
+
 int command_run(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	struct run_options options = { 0 };
@@ -141,7 +167,7 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 		build(&guest, qemu, accel, &options, &arguments, &qemu_arguments);
 		if (options.print) {
 			vmm_print_shell(&qemu_arguments, stdout);
-		} else {
+		} else if ((result = check_sockets(command, &guest)) == CLI_OK) {
 			fflush(stdout);
 			execv(qemu, qemu_arguments.argv);
 			result = cli_fail(command, "%s: %s", qemu, strerror(errno));

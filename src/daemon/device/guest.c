@@ -85,10 +85,25 @@ void guests_remove_directories(const struct daemon *daemon)
 {
 	char directory[DIRECTORY_SIZE];
 
-	config_for_each(config_guests(daemon->config), config_guest, guest) {
+	config_for_each(config_guests(daemon->config), config_guest, guest)
+	{
 		snprintf(directory, sizeof(directory), "%s/%s", daemon->runtime_dir, guest->object.name);
 		rmdir(directory);
 	}
+}
+
+/* What root makes before it changes to the daemon's account is that account's, too; else -1: as it is made.
+ */
+static void own_account(const struct daemon *daemon, uid_t *ret_owner, gid_t *ret_group)
+{
+	const struct config_daemon *settings = config_daemon(daemon->config);
+	const struct passwd *user = settings->user ? getpwnam(settings->user) : NULL;
+	const struct group *group = settings->group ? getgrnam(settings->group) : NULL;
+
+	*ret_owner = geteuid() == 0 && user ? user->pw_uid : (uid_t)-1;
+	*ret_group = (gid_t)-1;
+	if (geteuid() == 0 && (group || user))
+		*ret_group = group ? group->gr_gid : user->pw_gid;
 }
 
 void guest_socket_access(const struct daemon *daemon, const char *name, struct endpoint_options *options)
@@ -99,8 +114,11 @@ void guest_socket_access(const struct daemon *daemon, const char *name, struct e
 	const struct group *group =
 		settings && settings->socket_group ? getgrnam(settings->socket_group) : NULL;
 
-	options->owner = owner ? owner->pw_uid : (uid_t)-1;
-	options->group = group ? group->gr_gid : (gid_t)-1;
+	own_account(daemon, &options->owner, &options->group);
+	if (owner)
+		options->owner = owner->pw_uid;
+	if (group)
+		options->group = group->gr_gid;
 	options->mode = settings ? settings->socket_mode : 0600;
 }
 
