@@ -26,6 +26,7 @@ int command_nic_list(struct cli *cli, const struct cli_command *command, int arg
 /* nic/capture.c */
 int command_capture(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* nic/nic_link.c */
+int command_nic_show(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_nic_link(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* nic/switch_commands.c */
 int command_switch_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);

@@ -30,14 +30,21 @@ static const char guest_set_details[] =
 	"KEY: those of `disk set` with disk_ in front, as disk_weight, without a latency target; those of\n"
 	"`nic set` with nic_ in front, as nic_max_pps.\n" SET_VALUE_DETAILS;
 
+static const char nic_show_details[] =
+	"DHCP is the address that the switch's uplink user gives the guest: the one to name in a forward.\n"
+	"SENT is what the guest sent, RECEIVED what it got. The man page explains the reasons of\n"
+	"dropped frames. WATCHED BY: the configured mirror, and captures that run; a mirror in\n"
+	"brackets cannot be written at present.";
+
 static const char forward_details[] =
 	"For switches with uplink = user. PROTOCOL is tcp or udp, HOST an address of the host (left out:\n"
-	"its loopback), GUEST the guest's address. IPv6 addresses stand in brackets. Example:\n"
+	"its loopback), GUEST the guest's address, which `viaduct nic list` shows. IPv6 addresses stand in\n"
+	"brackets. Example:\n"
 	"    viaduct forward add lan tcp:127.0.0.1:2222-10.0.2.15:22\n"
 	"It holds over restarts. Connections that were made before stay when it is removed.";
 
 const struct cli_command cli_commands[] = {
-	{ "status", "[--json]", "every guest and disk: connected, traffic, latency, errors", NULL,
+	{ "status", "[--json]", "every disk and network card: connected, traffic, latency, errors", NULL,
 	  command_status },
 	{ "top", "[--once] [--json] [--interval S] [--sort KEY] [--nics] [--guests|--groups]",
 	  "who uses the disks or network cards now: rates, shares, waiting; live",
@@ -59,6 +66,8 @@ const struct cli_command cli_commands[] = {
 	  "(default /etc/viaduct/viaduct.conf). Exit code 1 when anything is damaged.",
 	  command_pool_check },
 	{ "nic list", "[--json]", "the virtual network cards", NULL, command_nic_list },
+	{ "nic show", "GUEST/NIC [--json]", "one card: addresses, counters, drops by reason, who looks on",
+	  nic_show_details, command_nic_show },
 	{ "nic link", "GUEST/NIC up|down|default", "plugs a card's cable in or out, so to speak",
 	  "The guest sees its link go up or down at once. It holds over restarts; default is what the\n"
 	  "configuration says.",
@@ -67,7 +76,9 @@ const struct cli_command cli_commands[] = {
 	  nic_set_details, command_nic_set },
 	{ "switch list", "[--json]", "the virtual switches and their uplinks", NULL, command_switch_list },
 	{ "switch show", "SWITCH [--json]", "ports, counters, drops by reason, and addresses of a switch",
-	  "SENT is what came from the port, RECEIVED what went out to it.", command_switch_show },
+	  "SENT is what came from the port, RECEIVED what went out to it. WATCHED BY: the configured\n"
+	  "mirror, and captures that run; a mirror in brackets cannot be written at present.",
+	  command_switch_show },
 	{ "forward list", "[SWITCH] [--json]", "connections to the host that lead to a guest", NULL,
 	  command_forward_list },
 	{ "forward add", "SWITCH PROTOCOL:[HOST]:PORT-GUEST:PORT", "makes one, under running guests",
@@ -110,7 +121,8 @@ const struct cli_command cli_commands[] = {
 	  command_disk_export },
 	{ "run",
 	  "GUEST [--memory SIZE] [--cpus N] [--kernel FILE --initrd FILE --append TEXT] [-- QEMU-ARGS]",
-	  "starts QEMU with the guest's disks", "Uses KVM where it works, else software emulation.",
+	  "starts QEMU with the guest's disks and network cards",
+	  "Uses KVM where it works, else software emulation.",
 	  command_run },
 	{ "qemu-args", "GUEST [--memory SIZE]", "prints what to add to a QEMU command line", NULL,
 	  command_qemu_args },
@@ -280,6 +292,8 @@ int main(int argc, char **argv)
 		return CLI_OK;
 	}
 	command = find_command(argc, argv, &words);
+	if (!command && wants_help(argc - 1, argv + 1) && print_family(argv[0], stdout))
+		return CLI_OK;
 	if (!command)
 		return unknown_command(argc, argv);
 	if (command->run != command_help && wants_help(argc - words, argv + words))

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Commands about switches, cards and forwards, against the real daemon."""
 import json
+import subprocess
+import time
 
 import pytest
 
 from conftest import BUILD
-from real_daemon import Daemon
+from real_daemon import PATIENCE, Daemon
 
 CONFIGURATION = """
 [guest alice]
@@ -17,6 +19,7 @@ uplink = packet:no-such-card
 switch = lan
 mac = 52:54:00:00:00:01
 vlan = 5
+mirror = /missing/mirror
 """
 
 
@@ -37,11 +40,42 @@ def test_switches(network):
     assert shown.code == 0 and "switch lan, uplink user, MTU 1500" in shown.out
     ports = [line.split() for line in shown.out.splitlines() if line.startswith(("uplink ", "alice/eth0 "))]
     assert [port[0] for port in ports] == ["uplink", "alice/eth0"]
-    assert ports[1][1:4] == ["52:54:00:00:00:01", "5", "up"] and ports[1][-1] == "none"
+    assert ports[1][1:4] == ["52:54:00:00:00:01", "5", "up"] and ports[1][-2:] == ["none", "[mirror]"]
     assert "52:54:00:00:00:01  alice/eth0  configured" in shown.out
     assert json.loads(network("switch", "show", "lan", "--json").out)["uplink"]["kind"] == "user"
     unknown = network("switch", "show", "wan")
     assert unknown.code == 1 and "there is no switch 'wan'" in unknown.err
+
+
+def await_shown(network, is_there):
+    deadline = time.monotonic() + PATIENCE
+    while not is_there(network("nic", "show", "alice/eth0").out):
+        assert time.monotonic() < deadline, network("nic", "show", "alice/eth0").out
+        time.sleep(0.01)
+
+
+def test_who_looks_on(viaduct, network, short_dir):
+    shown = network("nic", "show", "alice/eth0")
+    assert shown.code == 0
+    rows = {line.split("  ")[0]: line.split("  ", 1)[1].strip() for line in shown.out.splitlines()}
+    assert rows["NIC"] == "alice/eth0" and rows["DHCP"] == "10.0.2.15" and rows["WATCHED BY"] == "[mirror]"
+    assert rows["MIRROR"].endswith("/missing/mirror") and rows["SWITCH"] == "lan"
+    capture = subprocess.Popen([viaduct.program, "--runtime-dir", viaduct.runtime_dir, "capture", "alice/eth0", "-w",
+                                short_dir / "captured"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    await_shown(network, lambda out: "[mirror], 1 capture" in out)
+    assert "[mirror], 1 capture" in network("nic", "list").out
+    assert "[mirror], 1 capture" in network("switch", "show", "lan").out
+    capture.terminate()
+    capture.wait()
+    await_shown(network, lambda out: "capture" not in out)
+    missing = network("nic", "show", "alice/eth9")
+    assert missing.code == 1 and "alice/eth9" in missing.err
+
+
+@pytest.mark.parametrize("words", [("nic", "show"), ("nic", "set"), ("nic", "link", "eth0", "up")])
+def test_names_of_cards(network, words):
+    wrong = network(*words[:2], "eth0", *words[3:])
+    assert wrong.code == 2 and "write GUEST/NIC" in wrong.err
 
 
 def test_forwards(network):

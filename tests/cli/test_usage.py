@@ -97,6 +97,12 @@ def test_usage_errors(viaduct, words, sentence):
     assert result.out == ""
 
 
+def test_help_option_of_a_family(viaduct):
+    result = viaduct("nic", "--help")
+    assert result.code == 0 and "viaduct nic list" in result.out and "viaduct nic link" in result.out
+    assert viaduct("nics", "--help").code == 2
+
+
 def test_family_without_command(viaduct):
     result = viaduct("disk")
     assert result.code == 2

@@ -5,6 +5,13 @@ _viaduct_names() {
 	"$1" disk list --no-color 2>/dev/null | sed -n '2,$s/ .*//p'
 }
 
+_viaduct_guests() {
+	{
+		_viaduct_names "$1"
+		"$1" nic list --no-color 2>/dev/null | sed -n '2,$s/ .*//p'
+	} | sed 's|/.*||' | sort -u
+}
+
 _viaduct() {
 	local current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[0]} words="" first=${COMP_WORDS[1]-}
 
@@ -19,13 +26,16 @@ _viaduct() {
 		words=$("$command" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\).*/\1/p' | sort -u)
 		;;
 	2:run | 2:qemu-args | 2:libvirt-xml | 2:ch-args)
-		words=$(_viaduct_names "$command" | sed 's|/.*||' | sort -u)
+		words=$(_viaduct_guests "$command")
 		;;
 	2:capture | 3:nic)
 		words=$("$command" nic list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')
 		;;
 	3:guest)
-		words=$(_viaduct_names "$command" | sed 's|/.*||' | sort -u)
+		words=$(_viaduct_guests "$command")
+		;;
+	3:switch | 3:forward)
+		words=$("$command" switch list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')
 		;;
 	3:disk)
 		words=$(_viaduct_names "$command")

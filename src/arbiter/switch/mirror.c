@@ -177,6 +177,17 @@ void port_mirror_close(struct port_mirror *mirror)
 		mirror_free(mirror);
 }
 
+unsigned port_mirror_count(struct port *port)
+{
+	unsigned count = 0;
+
+	pthread_rwlock_rdlock(&port->vswitch->lock);
+	for (const struct port_mirror *mirror = port->mirrors; mirror; mirror = mirror->next)
+		count++;
+	pthread_rwlock_unlock(&port->vswitch->lock);
+	return count;
+}
+
 void mirrors_end(struct port *port)
 {
 	while (port->mirrors) {

@@ -61,6 +61,8 @@ struct mirrored_frame *port_mirror_next(struct port_mirror *mirror);
 uint64_t port_mirror_lost(const struct port_mirror *mirror);
 /* The port does not exist any more, and all its frames were taken. */
 bool port_mirror_ended(const struct port_mirror *mirror);
+/* How many are open, of all readers. Any thread but workers. */
+unsigned port_mirror_count(struct port *port);
 
 /* Writes the checksum that a frame leaves to its receiver (FRAME_CSUM_NEEDED), unless a part was not kept. */
 void mirrored_frame_finish(struct mirrored_frame *frame);

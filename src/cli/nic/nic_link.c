@@ -7,6 +7,7 @@
 #include "cli/api_client.h"
 #include "cli/cli_api.h"
 #include "cli/commands.h"
+#include "cli/nic/nic_names.h"
 
 int command_nic_link(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
@@ -15,6 +16,8 @@ int command_nic_link(struct cli *cli, const struct cli_command *command, int arg
 	int result = cli_parse(cli, command, argc, argv, NULL, 2, 2, &arguments);
 	char *path;
 
+	if (result == CLI_OK)
+		result = nic_name_check(command, arguments.words[0]);
 	if (result != CLI_OK)
 		return result;
 	if (strcmp(arguments.words[1], "default") == 0)

@@ -9,6 +9,7 @@
 #include "cli/cli_api.h"
 #include "cli/commands.h"
 #include "cli/listing.h"
+#include "cli/nic/port_cells.h"
 #include "cli/text.h"
 
 /* ---- list ---- */
@@ -27,16 +28,6 @@ static void uplink_cell(struct table *table, const json_t *uplink)
 		   interface);
 }
 
-static void link_cell(struct table *table, const json_t *port)
-{
-	if (!json_object_get(port, "link"))
-		table_cell(table, TABLE_DIM, "-");
-	else if (api_flag(port, "link"))
-		table_cell(table, TABLE_GOOD, "up");
-	else
-		table_cell(table, TABLE_WARNING, "down");
-}
-
 static void switch_row(struct table *table, const json_t *shown)
 {
 	const json_t *uplink = json_object_get(shown, "uplink");
@@ -46,7 +37,7 @@ static void switch_row(struct table *table, const json_t *shown)
 	table_cell(table, TABLE_BOLD, "%s", api_text(shown, "name"));
 	table_cell(table, TABLE_PLAIN, "%s", text_count(text, api_number(shown, "cards")));
 	uplink_cell(table, uplink);
-	link_cell(table, uplink);
+	port_link_cell(table, uplink);
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, traffic(uplink, "received")));
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, traffic(uplink, "sent")));
 	table_cell(table, TABLE_BAD, "%s", api_text(uplink, "error"));
@@ -68,24 +59,6 @@ int command_switch_list(struct cli *cli, const struct cli_command *command, int 
 
 /* ---- show ---- */
 
-/* "source 12, flood 3": what is not zero. */
-static void drops_cell(struct table *table, const json_t *drops)
-{
-	char text[256] = "", number[TEXT_NUMBER_MAX];
-	const json_t *count;
-	const char *reason;
-	size_t used = 0;
-
-	json_object_foreach((json_t *)drops, reason, count)
-	{
-		if (json_integer_value(count) > 0 && used < sizeof(text))
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %s",
-						 used ? ", " : "", reason,
-						 text_count(number, (uint64_t)json_integer_value(count)));
-	}
-	table_cell(table, used ? TABLE_WARNING : TABLE_DIM, "%s", used ? text : "none");
-}
-
 static void port_row(struct table *table, const char *name, const json_t *port)
 {
 	const json_t *sent = json_object_get(port, "sent"), *received = json_object_get(port, "received");
@@ -98,12 +71,13 @@ static void port_row(struct table *table, const char *name, const json_t *port)
 		table_cell(table, TABLE_PLAIN, "%llu", (unsigned long long)api_number(port, "vlan"));
 	else
 		table_cell(table, TABLE_DIM, "-");
-	link_cell(table, port);
+	port_link_cell(table, port);
 	table_cell(table, TABLE_PLAIN, "%s", text_count(text, api_number(sent, "frames")));
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(sent, "bytes")));
 	table_cell(table, TABLE_PLAIN, "%s", text_count(text, api_number(received, "frames")));
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(received, "bytes")));
-	drops_cell(table, json_object_get(port, "dropped"));
+	port_drops_cell(table, port);
+	port_watch_cell(table, port);
 }
 
 static void print_table(struct cli *cli, struct table *table)
@@ -115,9 +89,10 @@ static void print_table(struct cli *cli, struct table *table)
 static void print_ports(struct cli *cli, const json_t *shown)
 {
 	static const struct table_column columns[] = {
-		{ "PORT", false, false },    { "MAC", false, false },  { "VLAN", true, false },
-		{ "LINK", false, false },    { "SENT", true, false },  { "BYTES", true, false },
-		{ "RECEIVED", true, false }, { "BYTES", true, false }, { "DROPPED", false, true },
+		{ "PORT", false, false },      { "MAC", false, false },	 { "VLAN", true, false },
+		{ "LINK", false, false },      { "SENT", true, false },	 { "BYTES", true, false },
+		{ "RECEIVED", true, false },   { "BYTES", true, false }, { "DROPPED", false, true },
+		{ "WATCHED BY", false, true },
 	};
 	struct table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
 	const json_t *uplink = json_object_get(shown, "uplink"), *port;

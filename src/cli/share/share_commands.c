@@ -12,6 +12,7 @@
 #include "cli/cli_api.h"
 #include "cli/commands.h"
 #include "cli/disk/disk_names.h"
+#include "cli/nic/nic_names.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -276,9 +277,8 @@ int command_nic_set(struct cli *cli, const struct cli_command *command, int argc
 	struct cli_arguments arguments;
 	int result = cli_parse(cli, command, argc, argv, NULL, 1, CLI_WORDS_MAX, &arguments);
 
-	if (result == CLI_OK && !strchr(arguments.words[0], '/'))
-		return cli_usage(command, "\"%s\" is no card's name; write GUEST/NIC, for example alice/eth0",
-				 arguments.words[0]);
+	if (result == CLI_OK)
+		result = nic_name_check(command, arguments.words[0]);
 	return result == CLI_OK ? set(cli, command, &of_nic, &arguments) : result;
 }
 

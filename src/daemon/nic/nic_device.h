@@ -51,6 +51,8 @@ void nic_set_link(struct nic_device *nic, enum link_choice choice);
 /* ---- nic_report.c ---- */
 
 void nic_describe(const struct device *device, json_t *object);
+/* Of its port: the traffic, and who looks on. */
+void nic_describe_port(const struct nic_device *nic, json_t *object);
 void nic_status(const struct device *device, json_t *object);
 void nics_print_metrics(struct daemon *daemon, FILE *out);
 

@@ -277,6 +277,20 @@ bool nic_mirror_set(struct nic_device *nic, const struct config_nic *settings)
 }
 
 /* From now on a pipe gets what it has room for: a reader that does not read would hold up the end. */
+json_t *nic_mirror_json(const struct nic_device *nic, bool *ret_open)
+{
+	const struct nic_mirror *mirror = nic->mirror;
+	uint64_t frames = 0, lost = 0;
+
+	*ret_open = mirror && mirror->active;
+	if (!mirror)
+		return NULL;
+	if (mirror->active)
+		nic_capture_totals(mirror->capture, &frames, &lost);
+	return json_pack("{s:s, s:b, s:I, s:I}", "path", mirror->path, "open", mirror->active, "frames",
+			 (json_int_t)frames, "lost", (json_int_t)lost);
+}
+
 static void hurry(struct nic_mirror *mirror)
 {
 	struct io_uring_sqe *sqe;

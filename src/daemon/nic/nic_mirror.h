@@ -7,6 +7,7 @@
 #ifndef VIADUCT_DAEMON_NIC_NIC_MIRROR_H
 #define VIADUCT_DAEMON_NIC_NIC_MIRROR_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 struct config;
@@ -25,6 +26,8 @@ struct nic_device;
  * are given up then. Returns whether that is another mirror than before.
  */
 bool nic_mirror_set(struct nic_device *nic, const struct config_nic *settings);
+/* What is told of it; NULL: the card has none. *ret_open: whether it is one of the port's mirrors now. */
+json_t *nic_mirror_json(const struct nic_device *nic, bool *ret_open);
 /* Before the port goes. What was captured is still written. */
 void nic_mirror_stop(struct nic_device *nic);
 /* At the daemon's end: until all is written, or the disk does not answer. */

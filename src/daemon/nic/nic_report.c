@@ -3,8 +3,10 @@
 #include <stdio.h>
 
 #include "arbiter/share/gate.h"
+#include "arbiter/switch/mirror.h"
 #include "daemon/base/metrics.h"
 #include "daemon/nic/nic_device.h"
+#include "daemon/nic/nic_mirror.h"
 #include "daemon/nic/port_report.h"
 #include "daemon/nic/switch.h"
 #include "daemon/share/share_json.h"
@@ -32,12 +34,24 @@ void nic_describe(const struct device *device, json_t *object)
 	json_object_set_new(object, "packed", json_boolean(nic->packed));
 }
 
+void nic_describe_port(const struct nic_device *nic, json_t *object)
+{
+	bool open;
+	json_t *mirror = nic_mirror_json(nic, &open);
+
+	port_describe(nic->port, object);
+	if (open)
+		json_object_set_new(object, "captures", number(port_mirror_count(nic->port) - 1));
+	if (mirror)
+		json_object_set_new(object, "mirror", mirror);
+}
+
 void nic_status(const struct device *device, json_t *object)
 {
 	const struct port *port = nic_device_of(device)->port;
 	struct gate_counters time = { .device_ns = { 0 } };
 
-	port_describe(port, object);
+	nic_describe_port(nic_device_of(device), object);
 	if (port)
 		port_time(port, &time);
 	json_object_set_new(object, "time", share_time_json(&time, device_status(device).cpu_ns));

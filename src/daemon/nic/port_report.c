@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "arbiter/switch/mirror.h"
 #include "daemon/base/metrics.h"
 
 #define METRIC_NAME_MAX 96
@@ -29,7 +30,7 @@ static json_t *traffic_json(uint64_t frames, uint64_t bytes)
 	return json_pack("{s:o, s:o}", "frames", number(frames), "bytes", number(bytes));
 }
 
-void port_describe(const struct port *port, json_t *object)
+void port_describe(struct port *port, json_t *object)
 {
 	struct port_totals totals = { .learned = 0 };
 	json_t *drops = json_object();
@@ -43,6 +44,7 @@ void port_describe(const struct port *port, json_t *object)
 	for (unsigned i = 0; i < PORT_DROPS; i++)
 		json_object_set_new(drops, port_drop_text(i), number(totals.dropped[i]));
 	json_object_set_new(object, "dropped", drops);
+	json_object_set_new(object, "captures", number(port ? port_mirror_count(port) : 0));
 }
 
 /* ---- metrics ---- */

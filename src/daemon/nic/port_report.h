@@ -14,7 +14,7 @@
 const char *port_format_mac(const uint8_t address[FRAME_ADDRESS_BYTES], char text[MAC_TEXT]);
 
 /* Adds link, sent, received, learned and dropped. `port` may be NULL: no port, all zero. */
-void port_describe(const struct port *port, json_t *object);
+void port_describe(struct port *port, json_t *object);
 
 /*
  * Metrics "PREFIX_sent_frames_total" and so on: the head of one, or its sample for a port. `row` counts from

@@ -121,7 +121,7 @@ static json_t *ports_json(const struct daemon_switch *reported)
 				 port_format_mac(nic->address, mac));
 		set(port, "vlan", nic->settings.vlan);
 		json_object_set_new(port, "connected", json_boolean(device_connected(device)));
-		port_describe(nic->port, port);
+		nic_describe_port(nic, port);
 		json_array_append_new(list, port);
 	}
 	return list;
