@@ -11,7 +11,8 @@
  * upwards; the first that finds work sets the floor, and those more than a slice above it wait for another
  * turn. A share that is alone is its own floor and never waits. When no share has work all begin anew, with
  * full credit: time that no share wanted is no debt. A turn ends early when many have work, to see which
- * others have woken.
+ * others have woken. Where shares are left out of turns, another wants little: it waits for whatever has
+ * begun when it comes, so for a while all do less at a time (loop_wants_brief_turns()).
  *
  * Submitting is often dearer than all that went before it. A share that prepared much submits for itself,
  * which is exact; the rest go together and are shared out. So is what is submitted by the call that also
@@ -26,11 +27,6 @@
 
 #include "core/loop_internal.h"
 
-/*
- * Pollers get so much of a turn while there are several guests. A share that is left out has had the least by
- * then and comes first in the next turn. So does one that wakes meanwhile, and it is noticed this soon.
- */
-#define TURN_NS (2ull * LOOP_SLICE_NS)
 /* Submitted apart from this estimated cost on: the system call by itself costs a small part of it. */
 #define SUBMIT_NS (LOOP_SLICE_NS / 4)
 /* What submitting one entry costs, before it was measured. */
@@ -312,6 +308,12 @@ int loop_submit_entries(struct loop *loop, bool get_events)
 	return result;
 }
 
+void loop_submit_dear(struct loop *loop)
+{
+	if (entries_ns(loop->payer) >= SUBMIT_NS)
+		submit_for(loop, loop->payer, false);
+}
+
 void loop_charge_entries(struct loop *loop)
 {
 	if (loop->submitters && loop->submissions++ % SUBMISSION_SAMPLE == 0)
@@ -321,180 +323,4 @@ void loop_charge_entries(struct loop *loop)
 		account->entries = 0;
 	}
 	loop->submitters = NULL;
-}
-
-/* ---- pollers ---- */
-
-static struct loop_share *share_of(struct loop *loop, const struct loop_poller *poller)
-{
-	return poller->account ? poller->account->share : &loop->own_share;
-}
-
-static void lift(const struct loop *loop, struct loop_share *share)
-{
-	if (share->virtual_ns + LOOP_CREDIT_NS < loop->virtual_ns)
-		share->virtual_ns = loop->virtual_ns - LOOP_CREDIT_NS;
-}
-
-void loop_forgive(struct loop *loop)
-{
-	loop->virtual_ns = loop->most_ns + LOOP_CREDIT_NS;
-	for (struct loop_share *share = loop->shares; share; share = share->next)
-		lift(loop, share);
-}
-
-static void link_share(struct loop *loop, struct loop_share *share)
-{
-	lift(loop, share);
-	share->previous = NULL;
-	share->next = loop->shares;
-	if (share->next)
-		share->next->previous = share;
-	loop->shares = share;
-}
-
-static void unlink_share(struct loop *loop, struct loop_share *share)
-{
-	assert(share->previous ? share->previous->next == share : loop->shares == share);
-	if (loop->next_share == share)
-		loop->next_share = share->next;
-	if (share->next)
-		share->next->previous = share->previous;
-	if (share->previous)
-		share->previous->next = share->next;
-	else
-		loop->shares = share->next;
-}
-
-void loop_poller_wake(struct loop *loop, struct loop_poller *poller)
-{
-	struct loop_share *share = share_of(loop, poller);
-
-	if (poller->awake)
-		return;
-	if (share->awake++ == 0)
-		link_share(loop, share);
-	poller->awake = true;
-	poller->previous = NULL;
-	poller->next = share->pollers;
-	if (poller->next)
-		poller->next->previous = poller;
-	share->pollers = poller;
-}
-
-void loop_poller_remove(struct loop *loop, struct loop_poller *poller)
-{
-	struct loop_share *share = share_of(loop, poller);
-
-	if (!poller->awake)
-		return;
-	assert(poller->previous ? poller->previous->next == poller : share->pollers == poller);
-	if (share->next_poller == poller)
-		share->next_poller = poller->next;
-	if (poller->next)
-		poller->next->previous = poller->previous;
-	if (poller->previous)
-		poller->previous->next = poller->next;
-	else
-		share->pollers = poller->next;
-	poller->next = poller->previous = NULL;
-	poller->awake = false;
-	if (--share->awake == 0)
-		unlink_share(loop, share);
-}
-
-/* The list is nearly in order: one turn has changed it. */
-static void sort_shares(struct loop *loop)
-{
-	struct loop_share *share = loop->shares->next;
-
-	while (share) {
-		struct loop_share *next = share->next, *before = share->previous;
-
-		if (before->virtual_ns > share->virtual_ns) {
-			before->next = next;
-			if (next)
-				next->previous = before;
-			while (before && before->virtual_ns > share->virtual_ns)
-				before = before->previous;
-			share->previous = before;
-			share->next = before ? before->next : loop->shares;
-			share->next->previous = share;
-			if (before)
-				before->next = share;
-			else
-				loop->shares = share;
-		}
-		share = next;
-	}
-}
-
-/* Each awake poller once, beginning where the last turn ended, until the slice is over. */
-static bool run_share(struct loop *loop, struct loop_share *share, bool crowded)
-{
-	bool worked = false;
-
-	for (unsigned left = share->awake; left > 0 && share->pollers; left--) {
-		struct loop_poller *poller = share->next_poller ? share->next_poller : share->pollers;
-
-		share->next_poller = poller->next;
-		loop_pay_on(loop, poller->account);
-		if (!poller->poll(poller))
-			continue;
-		worked = true;
-		if (crowded && loop_slice_over(loop))
-			break;
-	}
-	return worked;
-}
-
-bool loop_run_pollers(struct loop *loop)
-{
-	bool worked = false, crowded = loop->shares && loop->shares->next;
-	uint64_t floor_ns = 0, since_ns = loop->mark_ns;
-
-	loop->phase++;
-	if (crowded)
-		sort_shares(loop);
-	for (struct loop_share *share = loop->shares; share; share = loop->next_share) {
-		uint64_t begin_ns = share->virtual_ns;
-
-		loop->next_share = share->next;
-		if (worked && begin_ns > floor_ns + LOOP_SLICE_NS)
-			break;
-		if (run_share(loop, share, crowded)) {
-			if (!worked)
-				floor_ns = begin_ns;
-			worked = true;
-			if (crowded && entries_ns(loop->payer) >= SUBMIT_NS)
-				submit_for(loop, loop->payer, false);
-			if (crowded && loop->mark_ns - since_ns >= TURN_NS)
-				break;
-		} else {
-			lift(loop, share);
-		}
-	}
-	loop->next_share = NULL;
-	if (worked && floor_ns > loop->virtual_ns)
-		loop->virtual_ns = floor_ns;
-	loop->phase++;
-	return worked;
-}
-
-bool loop_park_pollers(struct loop *loop)
-{
-	bool all = true;
-
-	for (struct loop_share *share = loop->shares; share; share = loop->next_share) {
-		loop->next_share = share->next;
-		share->next_poller = share->pollers;
-		for (struct loop_poller *poller = share->pollers; poller; poller = share->next_poller) {
-			share->next_poller = poller->next;
-			if (poller->park(poller))
-				loop_poller_remove(loop, poller);
-			else
-				all = false;
-		}
-	}
-	return all;
 }

@@ -102,6 +102,12 @@ struct loop_account *loop_payer(const struct loop *loop);
  */
 bool loop_slice_over(struct loop *loop);
 
+/*
+ * Has a guest that wants less than its share come lately? Then those that want more do little at a time: it
+ * waits for what another has begun whenever it comes.
+ */
+bool loop_wants_brief_turns(struct loop *loop);
+
 /* For what is to be paid for later: the account outlives it. Returns the account. */
 struct loop_account *loop_account_get(struct loop_account *account);
 void loop_account_put(struct loop *loop, struct loop_account *account);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What loop.c, loop_sources.c and loop_account.c share. No other file includes this. */
+/* What loop.c, loop_sources.c, loop_account.c and loop_pollers.c share. No other file includes this. */
 #ifndef VIADUCT_CORE_LOOP_INTERNAL_H
 #define VIADUCT_CORE_LOOP_INTERNAL_H
 
@@ -36,7 +36,7 @@ struct loop {
 	struct loop_timer *timers;	/* sorted by deadline */
 	struct loop_task *tasks, **tasks_end;
 
-	/* loop_account.c */
+	/* loop_account.c and loop_pollers.c */
 	struct loop_account own;	/* pays for what no guest caused */
 	struct loop_share own_share;
 	struct loop_account *payer;	/* of the time since mark_ns */
@@ -51,6 +51,7 @@ struct loop {
 	uint64_t virtual_ns;
 	uint64_t most_ns;		/* the greatest that any share ever had */
 	uint64_t phase;			/* slices of another phase are over */
+	uint64_t brief_until_ns;	/* turns are to be short until then */
 
 	const struct loop_clocks *clocks;	/* NULL: the real ones */
 	uint64_t now_ns;		/* at the beginning of the turn, or later */
@@ -148,6 +149,8 @@ void loop_count_entry(struct loop *loop);
  * liburing says.
  */
 int loop_submit_entries(struct loop *loop, bool get_events);
+/* Submits for the payer if it prepared much. */
+void loop_submit_dear(struct loop *loop);
 /* What is prepared is about to be submitted by a call that also sleeps: charges what that probably costs. */
 void loop_charge_entries(struct loop *loop);
 

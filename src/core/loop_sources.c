@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a loop waits for or runs: watches, timers, tasks; pollers are in loop_account.c. The turn itself is in
+ * What a loop waits for or runs: watches, timers, tasks; pollers are in loop_pollers.c. The turn itself is in
  * loop.c.
  */
 #include <assert.h>

@@ -115,6 +115,9 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->size = setup->size;
 	queue->take_batch = setup->model->turn_chains ? setup->model->turn_chains : TAKE_BATCH;
 	queue->take_timed = setup->model->turn_chains ? setup->model->turn_chains : TAKE_TIMED;
+	queue->take_brief = setup->model->turn_chains
+				    ? (setup->model->turn_chains + TAKE_BRIEF_PART - 1) / TAKE_BRIEF_PART
+				    : TAKE_BATCH;
 	queue->model = setup->model;
 	queue->enabled = setup->enabled;
 	queue->packed = has(setup, VIRTIO_F_RING_PACKED);

@@ -32,6 +32,8 @@
  * asleep, while it is prepared.
  */
 #define TAKE_BATCH 16u
+/* A model that says it has so much less in a turn while others want little, and that soon. */
+#define TAKE_BRIEF_PART 8u
 /*
  * After so many chains (the model may say it, too), or one of so many bytes, or several of so many, the time
  * decides whether the turn goes on.
@@ -95,6 +97,7 @@ struct queue_turn {
 	bool on;		/* inside model->ready() */
 	bool over;		/* the ring was found empty, or the time is up */
 	bool timed;		/* the time decides before more is taken */
+	unsigned limit;		/* of what may be taken */
 	unsigned taken;
 	unsigned untimed;	/* of them since the time was asked */
 };
@@ -111,6 +114,7 @@ struct virtqueue {
 	enum queue_attention attention;
 	struct queue_turn turn;
 	unsigned take_batch, take_timed;	/* TAKE_BATCH and TAKE_TIMED, or what the model says */
+	unsigned take_brief;			/* take_batch, or a part of it */
 	unsigned size;
 	unsigned in_flight;
 	uint64_t taken;				/* chains since the start, less those given back */

@@ -93,11 +93,12 @@ static unsigned turn_allows(struct virtqueue *queue, unsigned count)
 	if (!turn->on)
 		return count;
 	if (turn->timed) {
-		turn->over = turn->over || turn->taken >= queue->take_batch || loop_slice_over(queue->loop);
+		turn->over = turn->over || turn->taken >= turn->limit || loop_slice_over(queue->loop);
 		turn->timed = false;
 		turn->untimed = 0;
 	}
-	return turn->over ? 0 : at_most(count, queue->take_timed - turn->untimed);
+	count = at_most(count, queue->take_timed - turn->untimed);
+	return turn->over ? 0 : at_most(count, turn->limit - turn->taken);
 }
 
 /* `empty`: there was no more to take; `large`: the last chain was, or all together. */
@@ -108,7 +109,7 @@ static void turn_took(struct virtqueue *queue, unsigned taken, bool empty, bool 
 	turn->taken += taken;
 	turn->untimed += taken;
 	turn->over |= empty;
-	turn->timed = large || turn->untimed == queue->take_timed;
+	turn->timed = large || turn->untimed == queue->take_timed || turn->taken >= turn->limit;
 }
 
 static void leave_view(struct virtqueue *queue, struct memory_view *view)
@@ -179,12 +180,13 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 bool queue_poll(struct loop_poller *poller)
 {
 	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
+	unsigned limit = loop_wants_brief_turns(queue->loop) ? queue->take_brief : queue->take_batch;
 	uint64_t before = queue->taken;
 
 	if (queue->attention == QUEUE_PARKED)
 		queue_silence(queue);
 	trace_mark(TRACE_KICK);
-	queue->turn = (struct queue_turn){ .on = true };
+	queue->turn = (struct queue_turn){ .on = true, .limit = limit };
 	queue->model->ready(queue->model_queue);
 	queue->turn.on = false;
 	if (queue->taken <= before) {

@@ -13,13 +13,13 @@
 #include "core/loop_account.h"
 #include "queue_bench.h"
 
-#define QUEUES_MAX   4u
-#define RING	     64u
-#define RUN_NS	     (40 * NS_PER_MS)
-#define LOOK_NS	     20u
-#define STORM_TURNS  1000u
-#define INDIRECT     FEATURE(VIRTIO_RING_F_INDIRECT)
-#define TABLE	     (DATA + 64 * 1024)
+#define QUEUES_MAX  4u
+#define RING	    64u
+#define RUN_NS	    (40 * NS_PER_MS)
+#define LOOK_NS	    20u
+#define STORM_TURNS 1000u
+#define INDIRECT    FEATURE(VIRTIO_RING_F_INDIRECT)
+#define TABLE	    (DATA + 64 * 1024)
 /* Time that two guests who both want all of it may differ by. */
 #define UNFAIR_RATIO 1.3
 
@@ -66,7 +66,8 @@ static void fill_ring(struct ring_driver *driver, unsigned entries)
 	ring_driver_available(driver)->flags = 1;
 }
 
-static void begin(struct flood *flood, unsigned queues, unsigned entries)
+static void begin_model(struct flood *flood, const struct virtio_model_ops *model, unsigned queues,
+			unsigned entries)
 {
 	memset(flood, 0, sizeof(*flood));
 	flood->guest = loop_guest_create();
@@ -85,11 +86,16 @@ static void begin(struct flood *flood, unsigned queues, unsigned entries)
 		setup = ring_driver_setup(&flood->driver[i]);
 		setup.loop = loop;
 		setup.account = flood->account;
-		setup.model = &echo_model;
+		setup.model = model;
 		setup.device = &flood->device;
 		setup.broken = never_broken;
 		assert_int_equal(virtqueue_start(&setup, &flood->queue[i]), 0);
 	}
+}
+
+static void begin(struct flood *flood, unsigned queues, unsigned entries)
+{
+	begin_model(flood, &echo_model, queues, entries);
 }
 
 static void on_stopped(void *context, const struct virtqueue_position *position)
@@ -250,6 +256,55 @@ static void a_kick_storm_costs_its_guest(void **state)
 	loop_destroy(loop);
 }
 
+/* The most that the flood had in one of so many turns. */
+static unsigned most_in_a_turn(struct flood *flood, unsigned turns)
+{
+	unsigned most = 0;
+
+	while (turns-- > 0) {
+		unsigned before = flood->device.taken;
+
+		drive(flood);
+		assert_int_equal(loop_turn(loop, 0), 0);
+		if (flood->device.taken - before > most)
+			most = flood->device.taken - before;
+	}
+	return most;
+}
+
+/* One chain. Returns when it is answered. */
+static void ask_once(struct flood *little)
+{
+	unsigned before = little->device.taken;
+
+	ring_driver_available(&little->driver[0])->idx++;
+	AWAIT(little->device.taken > before, assert_int_equal(loop_turn(loop, 0), 0));
+}
+
+/* A flood has its turns shorter while another wants little and comes again and again, and long ones before
+ * and after. */
+static void who_wants_little_waits_little(void **state)
+{
+	struct virtio_model_ops eager = echo_model;
+	struct flood flood, little;
+
+	eager.turn_chains = 32;
+	set_up();
+	begin_model(&flood, &eager, 1, 2);
+	begin_model(&little, &eager, 1, 0);
+	fill_ring(&little.driver[0], 2);
+	assert_int_equal(most_in_a_turn(&flood, 100), 32);
+	/* By now the flood has had more than a slice that the other has not. */
+	for (unsigned i = 0; i < 100; i++) {
+		ask_once(&little);
+		assert_int_equal(most_in_a_turn(&flood, 10), 4);
+	}
+	assert_int_equal(most_in_a_turn(&flood, 1000), 32);
+	end(&flood);
+	end(&little);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +313,7 @@ int main(void)
 		cmocka_unit_test(many_long_chains_get_no_more),
 		cmocka_unit_test(what_guests_pay_adds_up),
 		cmocka_unit_test(a_kick_storm_costs_its_guest),
+		cmocka_unit_test(who_wants_little_waits_little),
 	};
 
 	return cmocka_run_group_tests_name("virtqueue_share", tests, NULL, NULL);
