@@ -69,7 +69,8 @@ const struct cli_command cli_commands[] = {
 	{ "nic show", "GUEST/NIC [--json]", "one card: addresses, counters, drops by reason, who looks on",
 	  nic_show_details, command_nic_show },
 	{ "nic link", "GUEST/NIC up|down|default", "plugs a card's cable in or out, so to speak",
-	  "The guest sees its link go up or down at once. It holds over restarts; default is what the\n"
+	  "No frames pass while it is out, and the guest sees its link go down at once, unless its VMM\n"
+	  "keeps that from it, as QEMU 7.2 does. It holds over restarts; default is what the\n"
 	  "configuration says.",
 	  command_nic_link },
 	{ "nic set", "GUEST/NIC [KEY=VALUE …]", "shows or changes a card's share of its switch's uplink",

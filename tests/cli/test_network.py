@@ -68,6 +68,8 @@ def test_who_looks_on(viaduct, network, short_dir):
     capture.terminate()
     capture.wait()
     await_shown(network, lambda out: "capture" not in out)
+    log = (short_dir / "viaductd.log").read_text().splitlines()
+    assert [line for line in log if not line.startswith("viaductd: ")] == []
     missing = network("nic", "show", "alice/eth9")
     assert missing.code == 1 and "alice/eth9" in missing.err
 

@@ -84,3 +84,10 @@ def test_vxlan_whose_address_comes_later(make, net):
     assert "does not have the address 192.0.2.77" in switch(daemon)["uplink"]["error"]
     net.run("ip", "address", "add", "192.0.2.77/32", "dev", "lo")
     wait_until(lambda: switch(daemon)["uplink"].get("link"), "the uplink is there")
+
+
+def test_card_with_more_than_the_uplink_carries(make, net):
+    net.run("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+    daemon = make("vxlan", vni=42, peers="192.0.2.2", local="192.0.2.1")
+    daemon.wait_line("nic alice/eth0: its mtu of 1500 is more than the uplink of switch lan carries")
+    assert "set mtu = 1450" in daemon.text()

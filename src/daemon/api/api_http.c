@@ -7,7 +7,9 @@
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -268,12 +270,23 @@ static int take_socket(struct api *api, struct error *error)
 	return fd;
 }
 
+/* The library tells of clients that went away, which is no trouble of ours. */
+static void log_library(void *context, const char *format, va_list arguments)
+{
+	char text[256];
+
+	vsnprintf(text, sizeof(text), format, arguments);
+	text[strcspn(text, "\n")] = '\0';
+	log_debug(NULL, "API: %s", text);
+}
+
 static int start_server(struct api *api, struct error *error)
 {
 	const union MHD_DaemonInfo *info;
 
 	api->server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
-				       NULL, on_request, api, MHD_OPTION_LISTEN_SOCKET, api->socket,
+				       NULL, on_request, api, MHD_OPTION_EXTERNAL_LOGGER, log_library,
+				       NULL, MHD_OPTION_LISTEN_SOCKET, api->socket,
 				       MHD_OPTION_CONNECTION_LIMIT, (unsigned)API_CONNECTIONS_MAX,
 				       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)API_TIMEOUT_S,
 				       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)API_CONNECTION_BYTES,

@@ -127,5 +127,6 @@ void disks_plan(const struct config *config, const char *force_format, FILE *out
 	}
 	config_for_each(config_disks(config), config_disk, disk)
 		plan_bytes(disk, out, messages);
-	fputs("other disks in the pools: served too\n", out);
+	if (config_pools(config))
+		fputs("other disks in the pools: served too\n", out);
 }

@@ -61,6 +61,18 @@ static uint64_t features_off(const struct nic_device *nic)
 	return (nic->checksum ? 0 : checksum) | (nic->tso ? 0 : tso) | (nic->uso ? 0 : uso);
 }
 
+/* Guests do not learn what the uplink carries from frames that are lost. */
+static void compare_mtu(const struct nic_device *nic)
+{
+	const struct port *uplink = nic->plugged->uplink.port;
+
+	if (uplink && nic->mtu > port_mtu(uplink))
+		log_warning(NULL,
+			    "nic %s: its mtu of %u is more than the uplink of switch %s carries: larger "
+			    "packets to the world are lost; set mtu = %u",
+			    nic->base.name, nic->mtu, nic->switch_name, port_mtu(uplink));
+}
+
 static int plug_in(struct nic_device *nic)
 {
 	struct daemon_switch *plugged = daemon_switch_find(nic->base.daemon, nic->switch_name);
@@ -84,6 +96,7 @@ static int plug_in(struct nic_device *nic)
 	nic->plugged = plugged;
 	nic->base.first_worker = plugged->first_worker;
 	plugged->cards++;
+	compare_mtu(nic);
 	nic_mirror_set(nic, (const struct config_nic *)device_settings(&nic->base));
 	return 0;
 }
