@@ -11,8 +11,8 @@
  * upwards; the first that finds work sets the floor, and those more than a slice above it wait for another
  * turn. A share that is alone is its own floor and never waits. When no share has work all begin anew, with
  * full credit: time that no share wanted is no debt. A turn ends early when many have work, to see which
- * others have woken. Where shares are left out of turns, another wants little: it waits for whatever has
- * begun when it comes, so for a while all do less at a time (loop_wants_brief_turns()).
+ * others have woken. A share for whose sake others are left out, and that wants little, waits whenever it
+ * comes for whatever has begun: so for a while all do less at a time (loop_worked()).
  *
  * Submitting is often dearer than all that went before it. A share that prepared much submits for itself,
  * which is exact; the rest go together and are shared out. So is what is submitted by the call that also

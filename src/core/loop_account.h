@@ -32,7 +32,8 @@ struct loop_guest;
  */
 #define LOOP_CREDIT_NS 100000u
 
-#define LOOP_PRICE_ONE 65536u
+#define LOOP_LITTLE_TURNS 8u
+#define LOOP_PRICE_ONE	  65536u
 
 /* One guest on one loop. All fields are the loop's. */
 struct loop_share {
@@ -44,6 +45,7 @@ struct loop_share {
 	struct loop_poller *pollers;	/* awake ones */
 	struct loop_poller *next_poller;/* whose turn it is */
 	unsigned awake;			/* how many */
+	unsigned little;		/* times in a row that it wanted little */
 	struct loop_share *next, *previous;	/* of those with pollers awake */
 };
 
@@ -103,9 +105,11 @@ struct loop_account *loop_payer(const struct loop *loop);
 bool loop_slice_over(struct loop *loop);
 
 /*
- * Has a guest that wants less than its share come lately? Then those that want more do little at a time: it
- * waits for what another has begun whenever it comes.
+ * A poller that did work tells whether there was little of it: no more than it would do in a brief turn. A
+ * guest of which that was said LOOP_LITTLE_TURNS times in a row, and that has had less than others, waits
+ * whenever it comes for what another has begun: for a while those that want more are to do little at a time.
  */
+void loop_worked(struct loop *loop, bool little);
 bool loop_wants_brief_turns(struct loop *loop);
 
 /* For what is to be paid for later: the account outlives it. Returns the account. */

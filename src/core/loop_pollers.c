@@ -11,7 +11,7 @@
  * then and comes first in the next turn. So does one that wakes meanwhile, and it is noticed this soon.
  */
 #define TURN_NS (2ull * LOOP_SLICE_NS)
-/* A guest that wants less than its share and has come is likely to come again within this time. */
+/* A guest that wants little and has come is likely to come again within this time. */
 #define BRIEF_NS (200 * NS_PER_US)
 
 static struct loop_share *share_of(struct loop *loop, const struct loop_poller *poller)
@@ -139,7 +139,7 @@ static bool run_share(struct loop *loop, struct loop_share *share, bool crowded)
 
 bool loop_run_pollers(struct loop *loop)
 {
-	bool worked = false, crowded = loop->shares && loop->shares->next;
+	bool worked = false, little = false, crowded = loop->shares && loop->shares->next;
 	uint64_t floor_ns = 0, since_ns = loop->mark_ns;
 
 	loop->phase++;
@@ -150,12 +150,14 @@ bool loop_run_pollers(struct loop *loop)
 
 		loop->next_share = share->next;
 		if (worked && begin_ns > floor_ns + LOOP_SLICE_NS) {
-			loop->brief_until_ns = loop->mark_ns + BRIEF_NS;
+			if (little)
+				loop->brief_until_ns = loop->mark_ns + BRIEF_NS;
 			break;
 		}
 		if (run_share(loop, share, crowded)) {
 			if (!worked)
 				floor_ns = begin_ns;
+			little |= share->little >= LOOP_LITTLE_TURNS;
 			worked = true;
 			if (crowded)
 				loop_submit_dear(loop);
@@ -188,6 +190,13 @@ bool loop_park_pollers(struct loop *loop)
 		}
 	}
 	return all;
+}
+
+void loop_worked(struct loop *loop, bool little)
+{
+	struct loop_share *share = loop->payer->share;
+
+	share->little = little ? share->little + 1 : 0;
 }
 
 bool loop_wants_brief_turns(struct loop *loop)

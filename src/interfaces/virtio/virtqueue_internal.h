@@ -96,6 +96,7 @@ enum queue_attention {
 struct queue_turn {
 	bool on;		/* inside model->ready() */
 	bool over;		/* the ring was found empty, or the time is up */
+	bool empty;		/* the former */
 	bool timed;		/* the time decides before more is taken */
 	unsigned limit;		/* of what may be taken */
 	unsigned taken;

@@ -109,6 +109,7 @@ static void turn_took(struct virtqueue *queue, unsigned taken, bool empty, bool 
 	turn->taken += taken;
 	turn->untimed += taken;
 	turn->over |= empty;
+	turn->empty |= empty;
 	turn->timed = large || turn->untimed == queue->take_timed || turn->taken >= turn->limit;
 }
 
@@ -194,6 +195,7 @@ bool queue_poll(struct loop_poller *poller)
 		queue_check_memory(queue);
 		return false;
 	}
+	loop_worked(queue->loop, queue->turn.empty && queue->turn.taken <= queue->take_brief);
 	if (queue->attention == QUEUE_LAST_LOOK && !queue->broken)
 		queue_silence(queue);
 	return true;
