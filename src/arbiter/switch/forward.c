@@ -113,6 +113,15 @@ choose_sink(const struct port *port, const struct port_source *source, const str
 			return port->sinks[i];
 }
 
+/* With source->cut begun: is it cut into so many that others would wait? */
+static bool is_long(const struct port_source *source, const struct passage *passage)
+{
+	uint64_t frames, bytes;
+
+	packet_wire_size(passage->packet, passage->frame, &frames, &bytes);
+	return source->cut.segments && frames > LATE_PIECES;
+}
+
 /* Not inline for the same reason. */
 static __attribute__((noinline)) void emit_cut(struct port_source *source, struct port_sink *sink,
 					       const struct passage *passage, int tag)
@@ -124,8 +133,32 @@ static __attribute__((noinline)) void emit_cut(struct port_source *source, struc
 		source_count_drop(source, PORT_DROP_TOO_LARGE);
 		return;
 	}
+	if (source->late.bytes && is_long(source, passage)) {
+		source->late.wanted = true;
+		return;
+	}
 	while ((piece = packet_cut_next(&source->cut)))
 		sink_deliver(sink, source->loop, piece, 1);
+}
+
+/* The same for a frame that was found to be long when it came. Other receivers got it then. */
+static void emit_part(struct port_source *source, struct port_sink *sink, const struct passage *passage,
+		      int tag)
+{
+	struct late_frame *late = &source->late;
+	const struct frame *piece;
+
+	if (packet_cut_begin(&source->cut, passage->packet, passage->frame, &sink->abilities, tag) !=
+		    PACKET_FINE ||
+	    !is_long(source, passage))
+		return;
+	late->skip = packet_cut_skip(&source->cut, late->skip);
+	while (late->left > 0 && (piece = packet_cut_next(&source->cut))) {
+		sink_deliver(sink, source->loop, piece, 1);
+		late->left--;
+		late->sent++;
+	}
+	late->more |= late->left == 0;
 }
 
 static void emit(struct port_source *source, struct port *port, const struct passage *passage)
@@ -135,10 +168,14 @@ static void emit(struct port_source *source, struct port *port, const struct pas
 	struct port_sink *sink;
 
 	if (port->sink_count == 0) {
-		__atomic_fetch_add(&port->no_sink, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&port->no_sink, !source->late.on, __ATOMIC_RELAXED);
 		return;
 	}
 	sink = port->sink_count == 1 ? port->sinks[0] : choose_sink(port, source, passage);
+	if (source->late.on) {
+		emit_part(source, sink, passage, tag);
+		return;
+	}
 	if (run->sink != sink || run->count == PORT_BATCH ||
 	    run->iov_used + passage->frame->iov_count + 1 > sizeof(run->iov) / sizeof(run->iov[0]))
 		forward_flush(source);
@@ -325,7 +362,8 @@ void forward_pass(struct port_source *source, struct passage *passage)
 {
 	bool many = passage->admitted && is_multicast(packet_destination(passage->packet));
 
-	if (passage->drop == PORT_DROPS && many && floods_too_much(source, passage->frame))
+	if (passage->drop == PORT_DROPS && many && !source->late.on &&
+	    floods_too_much(source, passage->frame))
 		passage->drop = PORT_DROP_FLOOD;
 	else if (passage->drop == PORT_DROPS && many && !to_many(source, passage, false, NULL))
 		passage->drop = PORT_DROP_UNKNOWN;

@@ -153,6 +153,8 @@ struct packet_cut {
 enum packet_fault packet_cut_begin(struct packet_cut *cut, const struct packet *packet,
 				   const struct frame *frame, const struct frame_abilities *receiver,
 				   int tag);
+/* Passes over the next frames. Returns how many of `count` there were not any more. */
+unsigned packet_cut_skip(struct packet_cut *cut, unsigned count);
 /* The next frame, of FRAME_CUT_IOV_MAX iovecs at most, valid until the next call; NULL: that was all. */
 const struct frame *packet_cut_next(struct packet_cut *cut);
 

@@ -123,7 +123,7 @@ static void write_transport(struct packet_cut *cut, uint32_t transport_bytes)
 	big32_put(header + 4, big32_get(original + 4) + cut->segment_idx * cut->frame->offload.gso_bytes);
 	header[13] = original[13];
 	if (cut->left_bytes > 0)
-		header[13] &= (uint8_t)~(TCP_FIN | TCP_PSH);
+		header[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	if (cut->segment_idx > 0)
 		header[13] &= (uint8_t)~TCP_CWR;
 }
@@ -226,9 +226,9 @@ enum packet_fault packet_cut_begin(struct packet_cut *cut, const struct packet *
 	cut->packet = packet;
 	cut->frame = frame;
 	cut->fill_checksum = (asked->flags & FRAME_CSUM_NEEDED) && !receiver->csum;
-	cut->segments = asked->gso_type != FRAME_GSO_NONE &&
-			(frame->bytes - packet->payload <= asked->gso_bytes ||
-			 !can_segment(receiver, asked->gso_type));
+	cut->segments =
+		asked->gso_type != FRAME_GSO_NONE && (frame->bytes - packet->payload <= asked->gso_bytes ||
+						      !can_segment(receiver, asked->gso_type));
 	if (cut->segments)
 		bytes = packet->payload;
 	cut->over = true;
@@ -243,6 +243,27 @@ enum packet_fault packet_cut_begin(struct packet_cut *cut, const struct packet *
 	cut->out.iov = cut->iov;
 	cut->over = false;
 	return PACKET_FINE;
+}
+
+unsigned packet_cut_skip(struct packet_cut *cut, unsigned count)
+{
+	uint32_t each = cut->segments ? cut->frame->offload.gso_bytes : cut->left_bytes;
+	unsigned there = cut->left_bytes > each ? (cut->left_bytes + each - 1) / each : 1;
+	size_t bytes;
+
+	if (cut->over)
+		return count;
+	if (count >= there) {
+		cut->over = true;
+		return count - there;
+	}
+	bytes = (size_t)count * each;
+	cut->left_bytes -= (uint32_t)bytes;
+	cut->segment_idx += count;
+	for (bytes += cut->iov_offset; bytes >= cut->frame->iov[cut->iov_idx].iov_len; cut->iov_idx++)
+		bytes -= cut->frame->iov[cut->iov_idx].iov_len;
+	cut->iov_offset = bytes;
+	return 0;
 }
 
 const struct frame *packet_cut_next(struct packet_cut *cut)

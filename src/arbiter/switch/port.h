@@ -56,6 +56,12 @@ void port_source_close(struct port_source *source);
  * called when it is to send them again.
  */
 unsigned port_send(struct port_source *source, const struct frame *frames, unsigned count);
+/*
+ * A frame may be taken that is cut into very many: a part of them is sent then, and the rest here. To be
+ * asked before frames are sent. False: not all are sent; no frames are taken until then, and the sender is
+ * called when it is to ask again.
+ */
+bool port_source_continue(struct port_source *source);
 /* The sender has no more frames for now: it gives up its place among those that take turns. */
 void port_source_rest(struct port_source *source);
 /* The model drops what is no frame at all: a chain without room for a header, or outside of guest memory. */

@@ -5,10 +5,16 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "arbiter/switch/vswitch_private.h"
+#include "core/iov.h"
 #include "core/loop_account.h"
+
+/* Of a frame that is sent late, at a time while others want little. */
+#define BRIEF_PIECES 8u
 
 static void learn(struct port_source *source)
 {
@@ -79,6 +85,9 @@ static unsigned judge_group(struct port_source *source, const struct frame *fram
 		ret_need->frames += need.frames;
 		ret_need->bytes += need.bytes;
 		ret_need->uplink_bytes += need.uplink_bytes;
+		/* What may be sent late is the last of its group. */
+		if (need.frames > LATE_PIECES)
+			return done + 1;
 	}
 	return done;
 }
@@ -104,13 +113,75 @@ static void pass_group(struct port_source *source, unsigned count)
 	forward_flush(source);
 }
 
+/* ---- frames that are cut into very many ---- */
+
+/* Keeps the frame: its head as it was judged, and the rest as it is now. */
+static void keep_late(struct port_source *source, const struct passage *passage)
+{
+	struct late_frame *late = &source->late;
+	const struct frame *frame = passage->frame;
+	unsigned head_bytes = passage->packet->head_bytes;
+
+	memcpy(late->bytes, passage->packet->head, head_bytes);
+	iov_copy_out(frame->iov, frame->iov_count, head_bytes, late->bytes + head_bytes,
+		     frame->bytes - head_bytes);
+	late->iov = (struct iovec){ late->bytes, frame->bytes };
+	late->frame = (struct frame){
+		.iov = &late->iov, .iov_count = 1, .bytes = frame->bytes, .offload = frame->offload
+	};
+	late->wanted = false;
+	late->on = true;
+	late->sent = 0;
+}
+
+/* Whom it is for is found anew: ports come and go. */
+static void send_part(struct port_source *source, unsigned pieces)
+{
+	struct late_frame *late = &source->late;
+	struct passage *passage = &source->passages[0];
+
+	passage->frame = &late->frame;
+	passage->packet = &source->packets[0];
+	late->skip = late->sent;
+	late->left = pieces;
+	late->more = false;
+	forward_judge(source, passage, passage->packet);
+	if (passage->drop == PORT_DROPS)
+		forward_pass(source, passage);
+	late->on = late->more;
+}
+
+bool port_source_continue(struct port_source *source)
+{
+	struct vswitch *vswitch = source->port->vswitch;
+	struct late_frame *late = &source->late;
+
+	if (!late->on)
+		return true;
+	if (source->share.waits != SOURCE_WAITS_NOT)
+		return false;
+	pthread_rwlock_rdlock(&vswitch->lock);
+	if (vswitch->still)
+		source_share_pause(&source->share);
+	else
+		send_part(source, loop_wants_brief_turns(source->loop) ? BRIEF_PIECES : LATE_PIECES);
+	pthread_rwlock_unlock(&vswitch->lock);
+	if (source->learn)
+		learn(source);
+	if (late->on)
+		source_share_yield(&source->share);
+	return !late->on;
+}
+
+/* ---- sending ---- */
+
 unsigned port_send(struct port_source *source, const struct frame *frames, unsigned count)
 {
 	struct vswitch *vswitch = source->port->vswitch;
 	struct source_share *share = &source->share;
 	unsigned done = 0;
 
-	assert(count <= PORT_BATCH);
+	assert(count <= PORT_BATCH && !source->late.on);
 	pthread_rwlock_rdlock(&vswitch->lock);
 	if (vswitch->still && share->gate) {
 		source_share_pause(share);
@@ -124,8 +195,14 @@ unsigned port_send(struct port_source *source, const struct frame *frames, unsig
 			break;
 		pass_group(source, group);
 		done += group;
+		if (source->late.wanted)
+			keep_late(source, &source->passages[group - 1]);
 		if (share->gate)
 			source_share_sent(share);
+		if (source->late.on) {
+			source_share_yield(share);
+			break;
+		}
 		/* A group may have thousands of segments: others of this worker go in between. */
 		if (share->gate && done < count && loop_slice_over(source->loop)) {
 			source_share_yield(share);
@@ -151,6 +228,20 @@ void port_send_malformed(struct port_source *source, unsigned count)
 
 /* ---- coming and going ---- */
 
+static void source_free(struct port_source *source)
+{
+	free(source->late.bytes);
+	free(source);
+}
+
+static int open_share(struct port_source *source, struct port_sender *sender)
+{
+	source->late.bytes = malloc(FRAME_BYTES_MAX);
+	if (!source->late.bytes)
+		return -ENOMEM;
+	return source_share_open(&source->share, source->port->share, source->loop, sender);
+}
+
 int port_source_open(struct port *port, struct loop *loop, struct port_sender *sender,
 		     struct port_source **ret_source)
 {
@@ -160,8 +251,8 @@ int port_source_open(struct port *port, struct loop *loop, struct port_sender *s
 		return -ENOMEM;
 	source->port = port;
 	source->loop = loop;
-	if (port->share && sender && source_share_open(&source->share, port->share, loop, sender) != 0) {
-		free(source);
+	if (port->share && sender && open_share(source, sender) != 0) {
+		source_free(source);
 		return -ENOMEM;
 	}
 	pthread_rwlock_wrlock(&port->vswitch->lock);
@@ -178,6 +269,11 @@ void port_source_close(struct port_source *source)
 	struct port_source **link = &port->sources;
 
 	source_share_close(&source->share);
+	if (source->late.on) {
+		pthread_rwlock_rdlock(&port->vswitch->lock);
+		send_part(source, UINT_MAX);
+		pthread_rwlock_unlock(&port->vswitch->lock);
+	}
 	pthread_rwlock_wrlock(&port->vswitch->lock);
 	while (*link != source)
 		link = &(*link)->next;
@@ -188,5 +284,5 @@ void port_source_close(struct port_source *source)
 		port->closed.dropped[i] += counter_read(&source->dropped[i]);
 	gate_counters_add(&port->closed_time, &source->share.counters);
 	pthread_rwlock_unlock(&port->vswitch->lock);
-	free(source);
+	source_free(source);
 }

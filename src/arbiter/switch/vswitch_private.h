@@ -65,10 +65,10 @@ struct port {
 	pthread_mutex_t flood_lock; /* its sources share the limit */
 	struct scheduler_bucket flood;
 
-	struct port_totals closed; /* of sources and sinks that are closed */
-	uint64_t no_sink;	   /* atomic: frames to it while it had none */
-	struct uplink *card;	   /* the uplink's, else NULL */
-	struct gate_node *share;   /* NULL: it has none; constant while sources are open */
+	struct port_totals closed;	  /* of sources and sinks that are closed */
+	uint64_t no_sink;		  /* atomic: frames to it while it had none */
+	struct uplink *card;		  /* the uplink's, else NULL */
+	struct gate_node *share;	  /* NULL: it has none; constant while sources are open */
 	struct gate_counters closed_time; /* of sources that are closed */
 };
 
@@ -90,6 +90,22 @@ struct forward_run {
 	struct iovec iov[PORT_BATCH * 4];
 };
 
+/*
+ * A frame that is cut into many pieces: they are sent a part at a time, from a copy, because others of the
+ * worker would wait for all of them. The source sends nothing else meanwhile.
+ */
+struct late_frame {
+	uint8_t *bytes; /* FRAME_BYTES_MAX; NULL: the source cannot make its sender wait */
+	struct iovec iov;
+	struct frame frame;
+	bool wanted;   /* by the frame in hand */
+	bool on;       /* pieces are left */
+	unsigned sent; /* pieces, of all receivers */
+	/* In this part: pieces sent in earlier ones, those that may be sent, and whether others are left */
+	unsigned skip, left;
+	bool more;
+};
+
 struct port_source {
 	struct port_source *next; /* in port->sources */
 	struct port *port;
@@ -100,6 +116,7 @@ struct port_source {
 	mac_key learn;
 	struct forward_run run;
 	struct packet_cut cut;
+	struct late_frame late;
 	struct source_share share;
 	struct passage passages[PORT_BATCH];
 	struct packet packets[PORT_BATCH];
@@ -116,6 +133,9 @@ static inline void source_count_drop(struct port_source *source, enum port_drop 
 }
 
 /* ---- forward.c: with the switch's lock held ---- */
+
+/* A frame that is cut into more pieces than this is sent late (struct late_frame). */
+#define LATE_PIECES 64u
 
 /* Reads a frame (passage->frame, into `packet`) and fills in the rest of the passage. */
 void forward_judge(struct port_source *source, struct passage *passage, struct packet *packet);

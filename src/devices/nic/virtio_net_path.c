@@ -95,7 +95,14 @@ static void transmit(struct net_queue *queue)
 	struct virtio_chain *chains[PORT_BATCH];
 	unsigned count, done;
 
-	while ((count = queue->ring->ops->take(queue->ring, chains, PORT_BATCH)) > 0) {
+	for (;;) {
+		if (!port_source_continue(queue->source)) {
+			net_listen(queue, false);
+			return;
+		}
+		count = queue->ring->ops->take(queue->ring, chains, PORT_BATCH);
+		if (count == 0)
+			break;
 		done = send_chains(queue, chains, count);
 		if (done < count)
 			queue->ring->ops->give_back(queue->ring, chains + done, count - done);

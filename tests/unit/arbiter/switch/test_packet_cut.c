@@ -447,16 +447,53 @@ static void test_largest(void **state)
 	assert_int_equal(next()->bytes, FRAME_BYTES_MAX);
 }
 
+/* Passing over frames leaves those that come behind them as they are, however the payload lies in memory. */
+static void test_skip(void **state)
+{
+	struct frame_recipe recipe = tcp4;
+	unsigned pieces;
+
+	recipe.payload_bytes = 1000;
+	pieces = frame_recipe_segments(&recipe, 96);
+	parse_recipe(&recipe, 96, false);
+	recipe.checksum = RECIPE_FULL;
+	/* Elements of 10 bytes, and the rest. */
+	for (unsigned i = 0; i < 50; i++)
+		fixture.iov[i] = (struct iovec){ fixture.bytes + i * 10, 10 };
+	fixture.iov[50] = (struct iovec){ fixture.bytes + 500, fixture.frame.bytes - 500 };
+	fixture.frame.iov_count = 51;
+	for (unsigned skipped = 0; skipped <= pieces + 2; skipped++) {
+		assert_int_equal(begin(&none, PACKET_UNTAGGED), PACKET_FINE);
+		assert_int_equal(packet_cut_skip(&fixture.cut, skipped),
+				 skipped > pieces ? skipped - pieces : 0);
+		for (unsigned i = skipped; i < pieces; i++) {
+			struct frame_recipe segment = frame_recipe_segment(&recipe, 96, i);
+
+			assert_next(&segment, NULL);
+		}
+		assert_null(next());
+		assert_int_equal(packet_cut_skip(&fixture.cut, 1), 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_whole),	      cmocka_unit_test(test_checked_checksum),
-		cmocka_unit_test(test_private_head),  cmocka_unit_test(test_slices),
-		cmocka_unit_test(test_tags),	      cmocka_unit_test(test_shortest),
-		cmocka_unit_test(test_zero_checksum), cmocka_unit_test(test_abilities),
-		cmocka_unit_test(test_tcp_fields),    cmocka_unit_test(test_udp_fields),
-		cmocka_unit_test(test_one_segment),   cmocka_unit_test(test_many_segments),
-		cmocka_unit_test(test_mtu),	      cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_skip),
+		cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_checked_checksum),
+		cmocka_unit_test(test_private_head),
+		cmocka_unit_test(test_slices),
+		cmocka_unit_test(test_tags),
+		cmocka_unit_test(test_shortest),
+		cmocka_unit_test(test_zero_checksum),
+		cmocka_unit_test(test_abilities),
+		cmocka_unit_test(test_tcp_fields),
+		cmocka_unit_test(test_udp_fields),
+		cmocka_unit_test(test_one_segment),
+		cmocka_unit_test(test_many_segments),
+		cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_largest),
 	};
 
 	return cmocka_run_group_tests_name("packet_cut", tests, prepare, NULL);
