@@ -165,7 +165,10 @@ class Path:
         return guest
 
     def reach(self, interface):
-        """The host's end of a tap interface."""
+        """The host's end of a tap interface. One that the kernel still has from the daemon before is tried again by the next."""
+        deadline = time.monotonic() + 30
+        while not self.net.link(interface) and time.monotonic() < deadline:
+            time.sleep(0.05)
         self.net.address(interface, f"{TAP_HOST}/24")
         self.stack.callback(self.net.run, "ip", "link", "delete", interface, check=False)
         self.address = TAP_HOST

@@ -33,8 +33,11 @@ class NetNamespace:
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net"]
 
     def run(self, *command, check=True):
-        return subprocess.run([*self.wrapper, *command], stdin=subprocess.DEVNULL, check=check,
+        done = subprocess.run([*self.wrapper, *command], stdin=subprocess.DEVNULL, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"{' '.join(map(str, command))}: exit {done.returncode}, {done.stdout.strip()}")
+        return done
 
     def link(self, name):
         """What the kernel says of an interface; "" when there is none."""
