@@ -109,14 +109,15 @@ static void own_account(const struct daemon *daemon, uid_t *ret_owner, gid_t *re
 void guest_socket_access(const struct daemon *daemon, const char *name, struct endpoint_options *options)
 {
 	const struct config_guest *settings = guest_settings(daemon, name);
-	const struct passwd *owner =
-		settings && settings->socket_owner ? getpwnam(settings->socket_owner) : NULL;
-	const struct group *group =
-		settings && settings->socket_group ? getgrnam(settings->socket_group) : NULL;
+	const struct passwd *owner;
+	const struct group *group;
 
 	own_account(daemon, &options->owner, &options->group);
+	/* Behind that: what getpwnam() returns is overwritten by its next call. */
+	owner = settings && settings->socket_owner ? getpwnam(settings->socket_owner) : NULL;
 	if (owner)
 		options->owner = owner->pw_uid;
+	group = settings && settings->socket_group ? getgrnam(settings->socket_group) : NULL;
 	if (group)
 		options->group = group->gr_gid;
 	options->mode = settings ? settings->socket_mode : 0600;
