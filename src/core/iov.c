@@ -24,9 +24,11 @@
 	}                                                                                                    \
 	return walked
 
+/* The bytes may be another party's: what the caller looks at is this copy, also when it is inlined. */
 size_t iov_copy_out(const struct iovec *iov, unsigned count, size_t offset, void *buffer, size_t bytes)
 {
-	IOV_WALK(iov, count, offset, bytes, at, part, memcpy((uint8_t *)buffer + walked, at, part));
+	IOV_WALK(iov, count, offset, bytes, at, part, memcpy((uint8_t *)buffer + walked, at, part);
+		 __asm__ __volatile__("" ::: "memory"));
 }
 
 size_t iov_copy_in(const struct iovec *iov, unsigned count, size_t offset, const void *buffer, size_t bytes)

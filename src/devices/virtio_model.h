@@ -61,6 +61,11 @@ struct virtio_queue_ops;
 /* A queue as the transport offers it to its model, from queue_start() to queue_stop(). */
 struct virtio_queue {
 	const struct virtio_queue_ops *ops;
+	/*
+	 * Set by the model when its queue starts: it bounds by itself what it takes inside ready(), because
+	 * it may need many chains for one thing.
+	 */
+	bool own_bounds;
 };
 
 /* Filled in by the transport, called by the model. Nothing here blocks or fails. */
@@ -91,6 +96,11 @@ struct virtio_queue_ops {
 	 * stops, and the chain is gone.
 	 */
 	void (*reject)(struct virtio_queue *queue, struct virtio_chain *chain);
+	/*
+	 * Inside ready(): the model has done work although it took no chain, and wants to be asked again soon
+	 * even if there is none.
+	 */
+	void (*busy)(struct virtio_queue *queue);
 	/* Would take() find a chain, its turn aside? */
 	bool (*pending)(struct virtio_queue *queue);
 	/*

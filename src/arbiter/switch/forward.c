@@ -113,13 +113,19 @@ choose_sink(const struct port *port, const struct port_source *source, const str
 			return port->sinks[i];
 }
 
-/* With source->cut begun: is it cut into so many that others would wait? */
-static bool is_long(const struct port_source *source, const struct passage *passage)
+/*
+ * With source->cut begun: is it cut into so many pieces that others would wait? What was not paid for,
+ * because only ports that look on get it, is not kept. Nor is what goes to the uplink: while it was not all
+ * there, the card would seem to have room for others.
+ */
+static bool may_be_late(const struct port_source *source, const struct port_sink *sink,
+			const struct passage *passage)
 {
 	uint64_t frames, bytes;
 
 	packet_wire_size(passage->packet, passage->frame, &frames, &bytes);
-	return source->cut.segments && frames > LATE_PIECES;
+	return source->late.bytes && source->cut.segments && frames > LATE_PIECES &&
+	       passage->drop == PORT_DROPS && !sink->port->card;
 }
 
 /* Not inline for the same reason. */
@@ -133,7 +139,7 @@ static __attribute__((noinline)) void emit_cut(struct port_source *source, struc
 		source_count_drop(source, PORT_DROP_TOO_LARGE);
 		return;
 	}
-	if (source->late.bytes && is_long(source, passage)) {
+	if (may_be_late(source, sink, passage)) {
 		source->late.wanted = true;
 		return;
 	}
@@ -150,7 +156,7 @@ static void emit_part(struct port_source *source, struct port_sink *sink, const 
 
 	if (packet_cut_begin(&source->cut, passage->packet, passage->frame, &sink->abilities, tag) !=
 		    PACKET_FINE ||
-	    !is_long(source, passage))
+	    !may_be_late(source, sink, passage))
 		return;
 	late->skip = packet_cut_skip(&source->cut, late->skip);
 	while (late->left > 0 && (piece = packet_cut_next(&source->cut))) {

@@ -11,8 +11,9 @@
 
 #include "arbiter/switch/vswitch_private.h"
 #include "core/container.h"
+#include "core/loop_account.h"
 
-/* Batches delivered before other work of the worker has its turn. */
+/* Batches delivered before other work of the worker has its turn: one while others want little. */
 #define DRAIN_BATCHES 4u
 
 /* ---- frames that wait ---- */
@@ -132,13 +133,14 @@ static void drain(struct port_sink *sink)
 {
 	struct frame frames[PORT_BATCH];
 	struct iovec iov[PORT_BATCH];
+	unsigned most = loop_wants_brief_turns(sink->loop) ? 1 : DRAIN_BATCHES;
 
 	for (unsigned batch = 0; !sink->blocked; batch++) {
 		unsigned count = look(&sink->backlog, frames, iov);
 
 		if (count == 0)
 			return;
-		if (batch == DRAIN_BATCHES) {
+		if (batch == most) {
 			tell(sink);
 			return;
 		}

@@ -271,7 +271,10 @@ void port_source_close(struct port_source *source)
 	source_share_close(&source->share);
 	if (source->late.on) {
 		pthread_rwlock_rdlock(&port->vswitch->lock);
-		send_part(source, UINT_MAX);
+		if (port->vswitch->still)
+			source_count_drop(source, PORT_DROP_LINK);
+		else
+			send_part(source, UINT_MAX);
 		pthread_rwlock_unlock(&port->vswitch->lock);
 	}
 	pthread_rwlock_wrlock(&port->vswitch->lock);

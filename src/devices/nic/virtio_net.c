@@ -70,6 +70,8 @@ static int net_queue_start(void *opaque, const struct virtio_queue_setup *setup,
 		free(queue);
 		return error;
 	}
+	/* A frame may need many buffers; port_sink_resume() delivers a bounded number of frames. */
+	setup->queue->own_bounds = queue->sink;
 	if (queue->sink)
 		net_listen(queue, false);
 	*ret_queue = queue;

@@ -97,6 +97,8 @@ static void transmit(struct net_queue *queue)
 
 	for (;;) {
 		if (!port_source_continue(queue->source)) {
+			/* There may be no chain behind it, and it goes on all the same. */
+			queue->ring->ops->busy(queue->ring);
 			net_listen(queue, false);
 			return;
 		}

@@ -97,6 +97,7 @@ struct queue_turn {
 	bool on;		/* inside model->ready() */
 	bool over;		/* the ring was found empty, or the time is up */
 	bool empty;		/* the former */
+	bool busy;		/* work was done without a chain */
 	bool timed;		/* the time decides before more is taken */
 	unsigned limit;		/* of what may be taken */
 	unsigned taken;

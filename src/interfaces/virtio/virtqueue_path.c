@@ -183,19 +183,21 @@ bool queue_poll(struct loop_poller *poller)
 	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
 	unsigned limit = loop_wants_brief_turns(queue->loop) ? queue->take_brief : queue->take_batch;
 	uint64_t before = queue->taken;
+	bool little;
 
 	if (queue->attention == QUEUE_PARKED)
 		queue_silence(queue);
 	trace_mark(TRACE_KICK);
-	queue->turn = (struct queue_turn){ .on = true, .limit = limit };
+	queue->turn = (struct queue_turn){ .on = !queue->offered.own_bounds, .limit = limit };
 	queue->model->ready(queue->model_queue);
+	little = queue->turn.on && queue->turn.empty && queue->turn.taken <= queue->take_brief;
 	queue->turn.on = false;
-	if (queue->taken <= before) {
+	if (queue->taken <= before && !queue->turn.busy) {
 		/* The pages that the guard puts under a lost ring look like an empty one. */
 		queue_check_memory(queue);
 		return false;
 	}
-	loop_worked(queue->loop, queue->turn.empty && queue->turn.taken <= queue->take_brief);
+	loop_worked(queue->loop, little);
 	if (queue->attention == QUEUE_LAST_LOOK && !queue->broken)
 		queue_silence(queue);
 	return true;
@@ -281,6 +283,11 @@ static void queue_complete(struct virtio_queue *offered, struct virtio_chain *co
 	trace_mark(TRACE_COMPLETED);
 }
 
+static void queue_busy(struct virtio_queue *offered)
+{
+	container_of(offered, struct virtqueue, offered)->turn.busy = true;
+}
+
 static void queue_reject(struct virtio_queue *offered, struct virtio_chain *chain)
 {
 	queue_break(container_of(offered, struct virtqueue, offered), VIOLATION_REQUEST, chain->slot);
@@ -358,6 +365,7 @@ const struct virtio_queue_ops queue_ops = {
 	.give_back = queue_give_back,
 	.complete = queue_complete,
 	.reject = queue_reject,
+	.busy = queue_busy,
 	.pending = queue_offers,
 	.listen = queue_listen,
 };

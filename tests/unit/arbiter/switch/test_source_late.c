@@ -159,7 +159,7 @@ static void test_stop(void **state)
 	end();
 }
 
-/* The receiver goes meanwhile: the rest goes where a frame to its address goes now, to the uplink. */
+/* The receiver goes meanwhile: the rest is lost with it, and the source goes on. */
 static void test_receiver_gone(void **state)
 {
 	set_up();
@@ -198,11 +198,56 @@ static void test_standing_still(void **state)
 	end();
 }
 
+/* To the uplink it goes at once: the card has to know how much there is. */
+static void test_uplink(void **state)
+{
+	static uint8_t buffer[FRAME_BYTES_MAX];
+	unsigned pieces = 0;
+
+	begin(2 * SEGMENTS);
+	join(&guests[0], 0, NULL);
+	make_long(world);
+	send_long();
+	assert_true(port_source_continue(guests[0].card->source));
+	while (nic_memory_take(nic, buffer, sizeof(buffer), NULL) > 0)
+		pieces++;
+	assert_int_equal(pieces, SEGMENTS);
+	end();
+}
+
+/* What a port that looks on gets of a frame that is dropped goes at once, and holds up nothing behind it. */
+static void test_looking_on(void **state)
+{
+	struct port_settings looking = settings_of_card();
+	uint8_t small[60];
+	struct iovec iov = { small, sizeof(small) };
+	struct frame frames[2];
+
+	set_up();
+	join_plain(2);
+	looking.promiscuous = true;
+	port_set(guests[2].card->port, &looking);
+	/* To itself: nobody else's. */
+	make_long(port_address(guests[0].card->port));
+	frame_bytes(small, sizeof(small), port_address(guests[1].card->port),
+		    port_address(guests[0].card->port), 7);
+	frames[0] = long_frame;
+	frames[1] = (struct frame){ .iov = &iov, .iov_count = 1, .bytes = sizeof(small) };
+	assert_int_equal(port_send(guests[0].card->source, frames, 2), 2);
+	assert_true(port_source_continue(guests[0].card->source));
+	assert_int_equal(guests[2].card->count, SEGMENTS + 1);
+	assert_segments(guests[2].card, 0, SEGMENTS);
+	assert_int_equal(guests[1].card->count, 1);
+	assert_int_equal(guests[1].card->frames[0].last, 7);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parts),	      cmocka_unit_test(test_to_many),
 		cmocka_unit_test(test_not_cut),	      cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_uplink),	      cmocka_unit_test(test_looking_on),
 		cmocka_unit_test(test_receiver_gone), cmocka_unit_test(test_standing_still),
 	};
 
