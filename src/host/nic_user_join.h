@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Joins TCP segments of one connection, one after the other, into one frame that a receiver takes whole or
- *the switch cuts again: what is cut is, byte for byte, what was joined. A guest has the work of one frame
- *then, not of forty.
+ * the switch cuts again: what is cut is, byte for byte, what was joined. A guest has the work of one frame
+ * then, not of forty.
  *
  * Segments are joined when all that packet_cut.c (arbiter/switch/packet.h) takes from the first is the same
- *in the others, and the rest follows from it:
+ * in the others, and the rest follows from it:
  *
- *	Ethernet	the same; no VLAN tag
- *	IPv4		the same, without options and no fragment; lengths as the frame's; identification one
- *more each IPv6		the same, without extension headers; lengths as the frame's TCP		the
- *same, its options among it; sequence numbers one after the other; of the flags ACK only, and PSH in the last
- *	payload		as much as the first has; less, but some, in the last
+ * - Ethernet: the same; no VLAN tag.
+ * - IPv4: the same, without options and no fragment; lengths as the frame's; identification one more each.
+ * - IPv6: the same, without extension headers; lengths as the frame's.
+ * - TCP: the same, its options among it; sequence numbers one after the other; of the flags ACK only, and PSH
+ *   in the last.
+ * - Payload: as much as the first has; less, but some, in the last.
  *
  * The checksums are taken for right: they are libslirp's, which is on this host. The joined frame is sent
- *with a checksum to fill in, and each piece gets its own again when it is cut.
+ * with a checksum to fill in, and each piece gets its own again when it is cut.
  *
  * A batch is joined at a time and nothing is kept for the next, so no frame waits for another. The frames of
- *one connection stay in order; those of different connections may not. Pure: no memory but the caller's.
+ * one connection stay in order; those of different connections may not. Pure: no memory but the caller's.
  */
 #ifndef VIADUCT_HOST_NIC_USER_JOIN_H
 #define VIADUCT_HOST_NIC_USER_JOIN_H

@@ -85,8 +85,7 @@ void guests_remove_directories(const struct daemon *daemon)
 {
 	char directory[DIRECTORY_SIZE];
 
-	config_for_each(config_guests(daemon->config), config_guest, guest)
-	{
+	config_for_each(config_guests(daemon->config), config_guest, guest) {
 		snprintf(directory, sizeof(directory), "%s/%s", daemon->runtime_dir, guest->object.name);
 		rmdir(directory);
 	}
