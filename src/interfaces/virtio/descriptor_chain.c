@@ -9,53 +9,51 @@
 #include "core/shared.h"
 #include "interfaces/virtio/virtqueue_chain.h"
 
-/* A range outside guest memory, or across two regions, or in another region than the last one. */
-enum virtqueue_violation chain_append_slowly(struct virtqueue *queue, struct queue_slot *slot,
-					     struct descriptor d, unsigned used)
+int chain_map_slowly(struct virtqueue *queue, struct queue_slot *slot, struct iovec *iov, unsigned used,
+		     uint64_t address, uint32_t length)
 {
 	struct guest_memory *memory = queue->view->memory;
 	uint64_t end;
 	int elements;
 
-	if (!checked_add(d.address, d.length, &end))
-		return VIOLATION_ADDRESS;
-	elements = guest_memory_iov(memory, d.address, d.length, slot->chain.iov + used,
-				    CHAIN_ELEMENTS_MAX - used);
+	if (!checked_add(address, length, &end))
+		return -VIOLATION_ADDRESS;
+	elements = guest_memory_iov(memory, address, length, iov + used, CHAIN_ELEMENTS_MAX - used);
 	if (elements == -E2BIG)
-		return VIOLATION_LOOP;
+		return -VIOLATION_LOOP;
 	if (elements < 0) {
-		slot->chain.iov[used].iov_base = NULL;
-		slot->chain.iov[used].iov_len = d.length;
+		iov[used] = (struct iovec){ NULL, length };
 		slot->chain.unmapped = true;
-		elements = 1;
-	} else {
-		queue->last_region = guest_memory_find(memory, d.address);
+		return 1;
 	}
-	chain_count(&slot->chain, d, (unsigned)elements);
-	return VIOLATION_NONE;
+	queue->last_region = guest_memory_find(memory, address);
+	return elements;
 }
 
-/* Copies entry `index` of an indirect table; the table may lie across regions. */
-static bool table_read(struct virtqueue *queue, struct descriptor table, const uint8_t *host,
-		       unsigned index, struct descriptor *ret_entry)
+/* Where the table is; NULL when it lies across regions, or nowhere. */
+static const uint8_t *table_host(struct virtqueue *queue, uint64_t address, uint32_t length)
 {
-	uint8_t bytes[16];
+	const struct guest_region *region = queue->last_region;
+	uint64_t offset = address - region->guest_address;
+
+	if (checked_range(offset, length, region->size))
+		return region->host + offset;
+	return guest_memory_at(queue->view->memory, address, length);
+}
+
+/* Copies entry `index` of a table at `host`. The formats differ in the last four bytes. */
+static inline bool table_read(struct virtqueue *queue, uint64_t table, const uint8_t *host, unsigned index,
+			      struct descriptor *ret_entry)
+{
+	struct split_descriptor entry;
 
 	if (host)
-		shared_copy_in(bytes, host + 16ul * index, sizeof(bytes));
-	else if (guest_memory_read(queue->view->memory, table.address + 16ull * index, bytes, sizeof(bytes)))
+		shared_copy_in(&entry, host + 16ul * index, sizeof(entry));
+	else if (guest_memory_read(queue->view->memory, table + 16ull * index, &entry, sizeof(entry)))
 		return false;
-	if (queue->packed) {
-		struct packed_descriptor entry;
-
-		memcpy(&entry, bytes, sizeof(entry));
-		*ret_entry = (struct descriptor){ entry.address, entry.length, entry.flags, 0 };
-	} else {
-		struct split_descriptor entry;
-
-		memcpy(&entry, bytes, sizeof(entry));
-		*ret_entry = (struct descriptor){ entry.address, entry.length, entry.flags, entry.next };
-	}
+	*ret_entry = (struct descriptor){ entry.address, entry.length, entry.flags, entry.next };
+	if (queue->packed)
+		ret_entry->flags = entry.next;
 	return true;
 }
 
@@ -63,34 +61,32 @@ static bool table_read(struct virtqueue *queue, struct descriptor table, const u
  * Split: entries are linked by NEXT (2.7.5.3). Packed: all entries in order, only WRITE is looked at
  * (2.8.7, 2.8.8); the table's length tells how many.
  */
-enum virtqueue_violation chain_append_table(struct virtqueue *queue, struct queue_slot *slot,
-					    struct descriptor table)
+enum virtqueue_violation chain_end_in_table(struct virtqueue *queue, struct queue_slot *slot,
+					    struct chain_walk walk, uint64_t address, uint32_t length)
 {
-	unsigned entries = table.length / 16, index = 0;
+	unsigned entries = length / 16, index = 0;
 	const uint8_t *host;
 	uint64_t end;
 
-	if (!queue->indirect || table.length == 0 || table.length % 16 != 0 || entries > 32768)
+	if (!queue->indirect || length == 0 || length % 16 != 0 || entries > 32768)
 		return VIOLATION_INDIRECT;
-	if (!queue->packed && table.flags & DESCRIPTOR_NEXT)
-		return VIOLATION_INDIRECT;
-	if (!checked_add(table.address, table.length, &end))
+	if (!checked_add(address, length, &end))
 		return VIOLATION_ADDRESS;
-	host = guest_memory_at(queue->view->memory, table.address, table.length);
+	host = table_host(queue, address, length);
 
 	for (unsigned walked = 0; walked < CHAIN_DESCRIPTORS_MAX; walked++) {
 		enum virtqueue_violation violation;
 		struct descriptor entry;
 
-		if (!table_read(queue, table, host, index, &entry))
+		if (!table_read(queue, address, host, index, &entry))
 			return VIOLATION_ADDRESS;
 		if (entry.flags & DESCRIPTOR_INDIRECT)
 			return VIOLATION_INDIRECT;
-		violation = chain_append(queue, slot, entry);
+		violation = chain_append(queue, slot, &walk, entry);
 		if (violation)
 			return violation;
 		if (queue->packed ? index + 1 == entries : !(entry.flags & DESCRIPTOR_NEXT))
-			return VIOLATION_NONE;
+			return chain_end(slot, walk);
 		index = queue->packed ? index + 1 : entry.next;
 		if (index >= entries)
 			return VIOLATION_NEXT;

@@ -70,12 +70,36 @@ static struct descriptor descriptor_of(const struct packed_descriptor *copy)
 	return (struct descriptor){ copy->address, copy->length, copy->flags, 0 };
 }
 
+/* Follows a private copy of a chain. VIOLATION_NONE or the rule that `*at` breaks. */
+static inline enum virtqueue_violation packed_gather(struct virtqueue *queue, struct queue_slot *slot,
+						     const struct packed_descriptor *chain, unsigned count,
+						     uint64_t *at)
+{
+	struct chain_walk walk = chain_begin(queue, slot);
+
+	for (unsigned i = 0; i < count; i++) {
+		struct descriptor d = descriptor_of(&chain[i]);
+		enum virtqueue_violation violation;
+
+		*at = d.address;
+		if (d.flags & DESCRIPTOR_INDIRECT)
+			return i + 1 < count ? VIOLATION_INDIRECT
+					     : chain_end_in_table(queue, slot, walk, d.address, d.length);
+		violation = chain_append(queue, slot, &walk, d);
+		if (violation)
+			return violation;
+	}
+	return chain_end(slot, walk);
+}
+
 /* Turns a private copy of a chain into a claimed slot; NULL when the ring just broke. */
 static struct queue_slot *chain_slot(struct virtqueue *queue, const struct packed_descriptor *chain,
 				     unsigned count)
 {
 	unsigned id = chain[count - 1].id;
 	struct queue_slot *slot = id < queue->size ? queue_claim(queue, id) : NULL;
+	enum virtqueue_violation violation;
+	uint64_t at;
 
 	if (!slot) {
 		queue_break(queue, VIOLATION_HEAD, id);
@@ -84,17 +108,10 @@ static struct queue_slot *chain_slot(struct virtqueue *queue, const struct packe
 	slot->descriptors = (uint16_t)count;
 	if (count == 1 && chain_single(queue, slot, descriptor_of(chain)))
 		return slot;
-	chain_begin(queue, &slot->chain);
-	for (unsigned i = 0; i < count; i++) {
-		struct descriptor d = descriptor_of(&chain[i]);
-		enum virtqueue_violation violation = d.flags & DESCRIPTOR_INDIRECT
-							     ? chain_append_table(queue, slot, d)
-							     : chain_append(queue, slot, d);
-
-		if (violation) {
-			queue_break(queue, violation, d.address);
-			return NULL;
-		}
+	violation = packed_gather(queue, slot, chain, count, &at);
+	if (violation) {
+		queue_break(queue, violation, at);
+		return NULL;
 	}
 	return slot;
 }

@@ -22,6 +22,9 @@
 /* How long a stop waits for its last call; an eventfd that takes longer has a full counter. */
 #define CALL_TIMEOUT_NS NS_PER_S
 
+/* Before the first descriptor: nothing lies in it. */
+static const struct guest_region no_region;
+
 /* ---- start ---- */
 
 static int map_ring(struct virtqueue *queue)
@@ -135,6 +138,7 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->faults_seen = memory_guard_faults() - 1;
 	queue->view = &queue->views[0];
 	queue->view->memory = guest_memory_get(setup->memory);
+	queue->last_region = &no_region;
 	queue->log = setup->log ? dirty_log_get(setup->log) : NULL;
 	return queue;
 }
@@ -265,7 +269,7 @@ void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory,
 	new->memory = guest_memory_get(memory);
 	new->users = 0;
 	queue->view = new;
-	queue->last_region = NULL;
+	queue->last_region = &no_region;
 	queue->faults_seen = memory_guard_faults() - 1;
 	if (map_ring(queue) != 0)
 		queue_break(queue, VIOLATION_RING_ADDRESS, queue->setup.descriptor_user);

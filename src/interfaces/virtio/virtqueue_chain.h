@@ -15,7 +15,7 @@ struct descriptor {
 	uint64_t address;
 	uint32_t length;
 	uint16_t flags;
-	uint16_t next;		/* split rings and indirect tables of split rings */
+	uint16_t next; /* split rings and indirect tables of split rings */
 };
 
 /* Reserves the slot for a chain just read from the ring; NULL when it is in flight already (a violation). */
@@ -31,12 +31,36 @@ static inline struct queue_slot *queue_claim(struct virtqueue *queue, unsigned i
 	return slot;
 }
 
+/*
+ * What of a chain was followed so far, apart from its slot: while nothing takes its address, the compiler has
+ * it in registers.
+ */
+struct chain_walk {
+	struct iovec *iov;
+	unsigned elements, readable_count, descriptors;
+	uint64_t bytes, readable_bytes;
+};
+
 /* The chain has no descriptors yet. */
-static inline void chain_begin(const struct virtqueue *queue, struct virtio_chain *chain)
+static inline struct chain_walk chain_begin(const struct virtqueue *queue, const struct queue_slot *slot)
 {
-	chain->iov = queue->elements + (size_t)chain->slot * CHAIN_ELEMENTS_MAX;
-	chain->readable_count = chain->writable_count = chain->descriptors = 0;
-	chain->readable_bytes = chain->writable_bytes = 0;
+	return (struct chain_walk){ .iov = queue->elements + (size_t)slot->chain.slot * CHAIN_ELEMENTS_MAX };
+}
+
+/* The chain ends here. VIOLATION_NONE or the rule it breaks. */
+static inline enum virtqueue_violation chain_end(struct queue_slot *slot, struct chain_walk walk)
+{
+	struct virtio_chain *chain = &slot->chain;
+
+	if (walk.bytes > UINT32_MAX)
+		return VIOLATION_LENGTH;
+	chain->iov = walk.iov;
+	chain->readable_count = (uint16_t)walk.readable_count;
+	chain->writable_count = (uint16_t)(walk.elements - walk.readable_count);
+	chain->descriptors = (uint16_t)walk.descriptors;
+	chain->readable_bytes = (uint32_t)walk.readable_bytes;
+	chain->writable_bytes = (uint32_t)(walk.bytes - walk.readable_bytes);
+	return VIOLATION_NONE;
 }
 
 /*
@@ -50,7 +74,7 @@ static inline bool chain_single(const struct virtqueue *queue, struct queue_slot
 	bool written = d.flags & DESCRIPTOR_WRITE;
 	uint64_t offset;
 
-	if (d.flags & (DESCRIPTOR_NEXT | DESCRIPTOR_INDIRECT) || d.length == 0 || !region)
+	if (d.flags & (DESCRIPTOR_NEXT | DESCRIPTOR_INDIRECT) || d.length == 0)
 		return false;
 	offset = d.address - region->guest_address;
 	if (!checked_range(offset, d.length, region->size))
@@ -65,54 +89,51 @@ static inline bool chain_single(const struct virtqueue *queue, struct queue_slot
 	return true;
 }
 
-/* Adds `elements` elements of the descriptor to the chain's counts. */
-static inline void chain_count(struct virtio_chain *chain, struct descriptor d, unsigned elements)
-{
-	chain->descriptors++;
-	if (d.flags & DESCRIPTOR_WRITE) {
-		chain->writable_count = (uint16_t)(chain->writable_count + elements);
-		chain->writable_bytes += d.length;
-	} else {
-		chain->readable_count = (uint16_t)(chain->readable_count + elements);
-		chain->readable_bytes += d.length;
-	}
-}
-
 /*
  * A range that does not lie in the region of the last one: it may lie in another one, in two, or nowhere.
- * `used` elements are taken. VIOLATION_NONE or the rule it breaks.
+ * `used` elements of the chain are taken, which are at `iov`. Returns how many more are now, or the rule that
+ * the range breaks with a minus.
  */
-enum virtqueue_violation chain_append_slowly(struct virtqueue *queue, struct queue_slot *slot,
-					     struct descriptor d, unsigned used);
+int chain_map_slowly(struct virtqueue *queue, struct queue_slot *slot, struct iovec *iov, unsigned used,
+		     uint64_t address, uint32_t length);
 
 /* Adds one descriptor's range to the chain. VIOLATION_NONE or the rule it breaks. */
 static inline enum virtqueue_violation chain_append(struct virtqueue *queue, struct queue_slot *slot,
-						    struct descriptor d)
+						    struct chain_walk *walk, struct descriptor d)
 {
-	struct virtio_chain *chain = &slot->chain;
 	const struct guest_region *region = queue->last_region;
-	unsigned used = (unsigned)chain->readable_count + chain->writable_count;
-	uint64_t offset;
+	uint64_t offset = d.address - region->guest_address;
+	bool readable = !(d.flags & DESCRIPTOR_WRITE);
+	int elements = 1;
 
 	if (d.length == 0)
 		return VIOLATION_NONE;
-	if (!(d.flags & DESCRIPTOR_WRITE) && chain->writable_count > 0)
+	if (readable && walk->elements > walk->readable_count)
 		return VIOLATION_ORDER;
-	if ((uint64_t)chain->readable_bytes + chain->writable_bytes + d.length > UINT32_MAX)
-		return VIOLATION_LENGTH;
-	if (used >= CHAIN_ELEMENTS_MAX)
+	if (walk->elements >= CHAIN_ELEMENTS_MAX)
 		return VIOLATION_LOOP;
-	offset = region ? d.address - region->guest_address : 0;
-	if (!region || !checked_range(offset, d.length, region->size))
-		return chain_append_slowly(queue, slot, d, used);
-	chain->iov[used].iov_base = region->host + offset;
-	chain->iov[used].iov_len = d.length;
-	chain_count(chain, d, 1);
+	if (checked_range(offset, d.length, region->size)) {
+		walk->iov[walk->elements] = (struct iovec){ region->host + offset, d.length };
+	} else {
+		elements = chain_map_slowly(queue, slot, walk->iov, walk->elements, d.address, d.length);
+		if (elements < 0)
+			return (enum virtqueue_violation)(-elements);
+	}
+	walk->descriptors++;
+	walk->elements += (unsigned)elements;
+	walk->bytes += d.length;
+	if (readable) {
+		walk->readable_count = walk->elements;
+		walk->readable_bytes = walk->bytes;
+	}
 	return VIOLATION_NONE;
 }
 
-/* Adds the contents of an indirect table (2.7.5.3, 2.8.7); nested tables are a violation. */
-enum virtqueue_violation chain_append_table(struct virtqueue *queue, struct queue_slot *slot,
-					    struct descriptor table);
+/*
+ * The rest of the chain is the contents of an indirect table (2.7.5.3, 2.8.7); nested tables are a violation.
+ * It is `length` bytes at guest `address`. Ends the chain.
+ */
+enum virtqueue_violation chain_end_in_table(struct virtqueue *queue, struct queue_slot *slot,
+					    struct chain_walk walk, uint64_t address, uint32_t length);
 
 #endif

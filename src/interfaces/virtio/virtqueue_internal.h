@@ -99,9 +99,8 @@ struct queue_turn {
 	bool empty;		/* the former */
 	bool busy;		/* work was done without a chain */
 	bool timed;		/* the time decides before more is taken */
-	unsigned limit;		/* of what may be taken */
-	unsigned taken;
-	unsigned untimed;	/* of them since the time was asked */
+	unsigned taken, limit;	/* chains; what may be taken */
+	unsigned room;		/* for chains before the time is asked, within the limit */
 };
 
 struct virtqueue {

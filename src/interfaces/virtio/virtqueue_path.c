@@ -95,10 +95,9 @@ static unsigned turn_allows(struct virtqueue *queue, unsigned count)
 	if (turn->timed) {
 		turn->over = turn->over || turn->taken >= turn->limit || loop_slice_over(queue->loop);
 		turn->timed = false;
-		turn->untimed = 0;
+		turn->room = at_most(queue->take_timed, turn->limit - turn->taken);
 	}
-	count = at_most(count, queue->take_timed - turn->untimed);
-	return turn->over ? 0 : at_most(count, turn->limit - turn->taken);
+	return turn->over ? 0 : at_most(count, turn->room);
 }
 
 /* `empty`: there was no more to take; `large`: the last chain was, or all together. */
@@ -107,10 +106,10 @@ static void turn_took(struct virtqueue *queue, unsigned taken, bool empty, bool 
 	struct queue_turn *turn = &queue->turn;
 
 	turn->taken += taken;
-	turn->untimed += taken;
-	turn->over |= empty;
-	turn->empty |= empty;
-	turn->timed = large || turn->untimed == queue->take_timed || turn->taken >= turn->limit;
+	turn->room -= taken;
+	turn->timed = large || turn->room == 0;
+	if (empty)
+		turn->over = turn->empty = true;
 }
 
 static void leave_view(struct virtqueue *queue, struct memory_view *view)
@@ -167,8 +166,8 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 		hold(queue, slot);
 		ret_chains[taken++] = &slot->chain;
 		bytes += chain_bytes(&slot->chain);
-		large = queue->turn.on && (chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES ||
-					   bytes >= TAKE_TIMED_TOGETHER);
+		large = queue->turn.on &&
+			(chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES || bytes >= TAKE_TIMED_TOGETHER);
 	}
 	turn_took(queue, taken, taken < limit && !large, large);
 	/* Inside ready() an empty ring is looked at behind it. */
@@ -181,14 +180,19 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 bool queue_poll(struct loop_poller *poller)
 {
 	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
-	unsigned limit = loop_wants_brief_turns(queue->loop) ? queue->take_brief : queue->take_batch;
+	bool brief = queue->take_brief < queue->take_batch && loop_wants_brief_turns(queue->loop);
+	unsigned limit = brief ? queue->take_brief : queue->take_batch;
 	uint64_t before = queue->taken;
 	bool little;
 
 	if (queue->attention == QUEUE_PARKED)
 		queue_silence(queue);
 	trace_mark(TRACE_KICK);
-	queue->turn = (struct queue_turn){ .on = !queue->offered.own_bounds, .limit = limit };
+	queue->turn = (struct queue_turn){
+		.on = !queue->offered.own_bounds,
+		.limit = limit,
+		.room = at_most(queue->take_timed, limit),
+	};
 	queue->model->ready(queue->model_queue);
 	little = queue->turn.on && queue->turn.empty && queue->turn.taken <= queue->take_brief;
 	queue->turn.on = false;
