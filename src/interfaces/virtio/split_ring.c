@@ -81,63 +81,52 @@ static struct queue_slot *split_claim(struct virtqueue *queue, unsigned head)
 	return slot ? slot : broken(queue, VIOLATION_HEAD, head);
 }
 
-/* Follows the chain whose first descriptor is `d`. VIOLATION_NONE or the rule that `*at` breaks. */
-static inline enum virtqueue_violation split_gather(struct virtqueue *queue, struct queue_slot *slot,
-						    struct descriptor d, uint64_t *at)
+/* Follows the chain whose first descriptor is `d`. NULL: the ring just broke. */
+static inline struct queue_slot *split_gather(struct virtqueue *queue, struct queue_slot *slot,
+					      struct descriptor d)
 {
 	struct chain_walk walk = chain_begin(queue, slot);
 
 	for (unsigned walked = 1;; walked++) {
+		bool table = d.flags & DESCRIPTOR_INDIRECT, last = table || !(d.flags & DESCRIPTOR_NEXT);
 		enum virtqueue_violation violation;
 
-		*at = d.address;
-		if (d.flags & DESCRIPTOR_INDIRECT)
-			return d.flags & DESCRIPTOR_NEXT
-				       ? VIOLATION_INDIRECT
-				       : chain_end_in_table(queue, slot, walk, d.address, d.length);
-		violation = chain_append(queue, slot, &walk, d);
+		if (!table)
+			violation = chain_append(queue, slot, &walk, d);
+		else if (d.flags & DESCRIPTOR_NEXT)
+			violation = VIOLATION_INDIRECT;
+		else
+			violation = chain_end_in_table(queue, slot, walk, d.address, d.length);
+		if (!violation && last && !table)
+			violation = chain_end(slot, walk);
 		if (violation)
-			return violation;
-		if (!(d.flags & DESCRIPTOR_NEXT))
-			return chain_end(slot, walk);
-		*at = d.next;
+			return broken(queue, violation, d.address);
+		if (last)
+			return slot;
 		if (d.next >= queue->size)
-			return VIOLATION_NEXT;
+			return broken(queue, VIOLATION_NEXT, d.next);
 		if (walked == CHAIN_DESCRIPTORS_MAX || walked == queue->size)
-			return VIOLATION_LOOP;
+			return broken(queue, VIOLATION_LOOP, d.next);
 		d = descriptor_read(&queue->split.descriptors[d.next]);
 	}
-}
-
-/* Follows the chain that begins at `head`. NULL: the ring just broke. */
-static inline struct queue_slot *split_follow(struct virtqueue *queue, unsigned head)
-{
-	struct queue_slot *slot = split_claim(queue, head);
-	enum virtqueue_violation violation;
-	struct descriptor d;
-	uint64_t at;
-
-	if (!slot)
-		return NULL;
-	d = descriptor_read(&queue->split.descriptors[head]);
-	if (chain_single(queue, slot, d))
-		return slot;
-	violation = split_gather(queue, slot, d, &at);
-	return violation ? broken(queue, violation, at) : slot;
 }
 
 struct queue_slot *split_take(struct virtqueue *queue)
 {
 	struct split_ring *ring = &queue->split;
 	struct queue_slot *slot;
+	struct descriptor d;
 	unsigned head;
 
 	if (!split_pending(queue))
 		return NULL;
 	head = shared_read(&ring->available->ring[ring->next & (queue->size - 1)]);
 	trace_mark(TRACE_TAKEN);
-	slot = split_follow(queue, head);
+	slot = split_claim(queue, head);
 	if (!slot)
+		return NULL;
+	d = descriptor_read(&ring->descriptors[head]);
+	if (!chain_single(queue, slot, d) && !split_gather(queue, slot, d))
 		return NULL;
 	if (queue->inflight)
 		inflight_split_take(queue, head);
@@ -157,7 +146,9 @@ void split_give_back(struct virtqueue *queue, const struct queue_slot *slot)
 
 struct queue_slot *split_retake(struct virtqueue *queue, unsigned head)
 {
-	return split_follow(queue, head);
+	struct queue_slot *slot = split_claim(queue, head);
+
+	return slot ? split_gather(queue, slot, descriptor_read(&queue->split.descriptors[head])) : NULL;
 }
 
 static void log_used(struct virtqueue *queue, uint64_t offset, uint64_t length)
