@@ -184,6 +184,13 @@ struct virtio_model_ops {
 	 */
 	void (*ready)(void *queue);
 
+	/*
+	 * A migration logs what is written: where did the model write before it completed the chain? In the
+	 * first *ret_first of the writable bytes, and in the last *ret_last. NULL: in the first
+	 * written_bytes. Not asked when those are 0. Worker, inside complete().
+	 */
+	void (*written)(const struct virtio_chain *chain, uint32_t *ret_first, uint32_t *ret_last);
+
 	/* Messages that the device takes, bits 1 << VIRTIO_MODEL_…; 0: none, and message() may be NULL. */
 	uint32_t messages;
 	/*

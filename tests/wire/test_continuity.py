@@ -102,47 +102,108 @@ def marked_pages(log):
     return {8 * i + b for i, byte in enumerate(log.bytes) for b in range(8) if byte >> b & 1}
 
 
-@SPLIT_AND_PACKED
-def test_dirty_log_marks_written_pages(alice, packed):
+class Logged:
+    """A front end that migrates: a ring, buffers and a log in pages of their own."""
+
+    def __init__(self, socket, packed):
+        self.memory = memory = GuestMemory.simple()
+        self.front = FrontEnd.connect(socket, Setup(packed=packed, indirect=False), memory)
+        self.front.tell_memory()
+        ring = self.front.make_ring(at=tuple(memory.allocate(8192, 4096) for _ in range(3)))
+        self.front.queues.append(virtio.Queue(ring, 0))
+        self.front.start_queue(0)
+        self.front.driver_ok()
+        self.disk = self.front.disk()
+        self.addresses = descriptors, used, _ = ring.addresses()
+        # the device's own event fields are written too
+        self.always, self.perhaps = {(descriptors if packed else used) >> 12}, {used >> 12}
+        self.pages = {name: memory.allocate(16384, 4096) for name in ("header", "in", "out", "status")}
+        self.log = Region(0, 4096)
+
+    def switch(self, on):
+        """0 when the front end may not."""
+        connection, used = self.front.connection, self.addresses[1]
+        assert not connection.set_features(self.front.features | (1 << virtio.F_LOG_ALL if on else 0))
+        users = [self.memory.user(address) for address in self.addresses]
+        assert not connection.set_vring_addr(0, *users, **({"log": used, "flags": 1} if on else {}))
+
+    def begin(self):
+        assert self.front.connection.set_log_base(self.log.fd, 4096)[:8] == bytes(8)
+        self.switch(True)
+
+    def ask(self, kind, sector, buffers):
+        """Sends a request whose data are `buffers`; returns its status. The log begins with it."""
+        self.log.bytes[:] = bytes(4096)
+        request = self.disk.prepare(kind, sector, b"")
+        self.memory.write(self.pages["header"], self.memory.read(request.header, 16))
+        self.disk.queue.wait(self.disk.queue.submit([virtio.Buffer(self.pages["header"], 16, False), *buffers,
+                                                     virtio.Buffer(self.pages["status"], 1, True)]))
+        return self.memory.read(self.pages["status"], 1)[0]
+
+    def assert_marked(self, data):
+        """Of the data's pages exactly these, the status and the answer."""
+        must = {self.pages["status"] >> 12} | self.always | data
+        may = must | self.perhaps
+        wait_until(lambda: must <= marked_pages(self.log), f"pages {sorted(must)} are marked")
+        marked = marked_pages(self.log)
+        assert marked <= may, f"marked {sorted(marked)}, must {sorted(must)}, may {sorted(may)}"
+
+    def close(self):
+        self.front.close()
+        self.log.close()
+
+
+@pytest.fixture(name="logged", params=[False, True], ids=["split", "packed"])
+def _logged(alice, request):
+    logged = Logged(alice, request.param)
+    yield logged
+    logged.close()
+
+
+def test_dirty_log_marks_written_pages(logged):
     """Exactly the pages that the device wrote: data of reads, status bytes, used entries; not data of writes."""
-    memory = GuestMemory.simple()
-    with FrontEnd.connect(alice, Setup(packed=packed, indirect=False), memory) as front:
-        front.tell_memory()
-        ring = front.make_ring(at=tuple(memory.allocate(8192, 4096) for _ in range(3)))
-        front.queues.append(virtio.Queue(ring, 0))
-        front.start_queue(0)
-        front.driver_ok()
-        disk = front.disk()
-        disk.write(0, os.urandom(16384))
-        log = Region(0, 4096)
-        assert front.connection.set_log_base(log.fd, 4096)[:8] == bytes(8)
-        assert not front.connection.set_features(front.features | 1 << virtio.F_LOG_ALL)
-        descriptors, used, available = ring.addresses()
-        assert not front.connection.set_vring_addr(0, memory.user(descriptors), memory.user(used),
-                                                   memory.user(available), log=used, flags=1)
-        pages = {name: memory.allocate(16384, 4096) for name in ("header", "in", "out", "status")}
-        for kind, data in ((blk.IN, "in"), (blk.OUT, "out")):
-            log.bytes[:] = bytes(4096)
-            request = disk.prepare(kind, 0, b"")
-            memory.write(pages["header"], memory.read(request.header, 16))
-            disk.queue.wait(disk.queue.submit([virtio.Buffer(pages["header"], 16, False),
-                                               virtio.Buffer(pages[data], 12288, kind == blk.IN),
-                                               virtio.Buffer(pages["status"], 1, True)]))
-            assert memory.read(pages["status"], 1)[0] == blk.OK
-            must = {pages["status"] >> 12, (descriptors if packed else used) >> 12}
-            if kind == blk.IN:
-                must |= {(pages["in"] >> 12) + i for i in range(3)}
-            # the device's own event fields are written too
-            may = must | {used >> 12}
-            wait_until(lambda: must <= marked_pages(log), f"pages {sorted(must)} are marked")
-            assert marked_pages(log) <= may, f"marked {sorted(marked_pages(log))}, must {sorted(must)}, may {sorted(may)}"
-        # switched off again: nothing is marked any more
-        assert not front.connection.set_features(front.features)
-        assert not front.connection.set_vring_addr(0, memory.user(descriptors), memory.user(used), memory.user(available))
-        log.bytes[:] = bytes(4096)
-        disk.read(0, 8)
-        assert not any(log.bytes)
-        log.close()
+    logged.disk.write(0, os.urandom(16384))
+    logged.begin()
+    for kind, name in ((blk.IN, "in"), (blk.OUT, "out")):
+        at = logged.pages[name]
+        assert logged.ask(kind, 0, [virtio.Buffer(at, 12288, kind == blk.IN)]) == blk.OK
+        logged.assert_marked({(at >> 12) + i for i in range(3)} if kind == blk.IN else set())
+    # switched off again: nothing is marked any more
+    logged.switch(False)
+    logged.log.bytes[:] = bytes(4096)
+    logged.disk.read(0, 8)
+    assert not any(logged.log.bytes)
+
+
+# name: (type, sector, data readable first, status, pages of the writable data that are marked)
+NOT_ALL_WRITTEN = {
+    "identifier": (blk.GET_ID, 0, False, blk.OK, 1),
+    "read beyond the end": (blk.IN, 1 << 40, False, blk.IOERR, 0),
+    "read of a part of a sector": (blk.IN, 0, False, blk.IOERR, 0),
+    "unknown type": (99, 0, False, blk.UNSUPP, 0),
+    "flush": (blk.FLUSH, 0, False, blk.OK, 0),
+    "write with room for an answer": (blk.OUT, 0, True, blk.OK, 0),
+    "discard with room for an answer": (blk.DISCARD, 0, True, blk.IOERR, 0),
+}
+
+
+@pytest.mark.parametrize("what", NOT_ALL_WRITTEN)
+def test_dirty_log_does_not_mark_what_might_have_been_written(logged, what):
+    """Of what a request offers to be written, only what was written: or each costs the migration all of it."""
+    kind, sector, out, status, pages = NOT_ALL_WRITTEN[what]
+    at, length = logged.pages["in"], 16384 - (100 if "part" in what else 0)
+    logged.begin()
+    buffers = [virtio.Buffer(logged.pages["out"], 512, False)] if out else []
+    assert logged.ask(kind, sector, buffers + [virtio.Buffer(at, length, True)]) == status
+    logged.assert_marked({(at >> 12) + i for i in range(pages)})
+
+
+def test_dirty_log_marks_an_identifier_across_pages(logged):
+    """20 bytes, of which the last ones lie in another page."""
+    at = logged.pages["in"]
+    logged.begin()
+    assert logged.ask(blk.GET_ID, 0, [virtio.Buffer(at + 4090, 10, True), virtio.Buffer(at + 8192, 8192, True)]) == blk.OK
+    logged.assert_marked({(at >> 12) + i for i in range(3)})
 
 
 # ---- the record of requests in flight ----

@@ -32,11 +32,13 @@ struct disk_request {
 	enum disk_op op;
 	/* WRITE, DISCARD, WRITE_ZEROES: durable before done() (write-through) */
 	bool through;
+	/* Set with an error: the request was refused, and no byte of the disk or of the iovecs was touched */
+	bool refused;
 	uint64_t offset_bytes;		/* on the virtual disk, straight from the guest: not yet proven */
 	uint64_t length_bytes;		/* READ and WRITE: what the iovecs hold */
 	struct iovec *iov;		/* READ and WRITE */
 	unsigned iov_count;
-	/* 0, or -errno; -ERANGE: not inside the disk, nothing was touched; -EROFS: read-only disk. */
+	/* 0, or -errno; -ERANGE: not inside the disk; -EROFS: read-only disk. */
 	void (*done)(struct disk_request *request, int error);
 
 	/* the arbiter's own, meaningless to others; zeroed before the request is used first */

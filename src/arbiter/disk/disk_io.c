@@ -95,6 +95,7 @@ void disk_finish(struct host_io *io, int error)
 	if (private->lock.held)
 		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
 	if (error) {
+		request->refused = false;
 		counter_add(&stats->errors, 1);
 		log_guest(&private->channel->subject, "%s of %llu bytes at byte %llu failed: %s",
 			  disk_op_text(op), (unsigned long long)request->length_bytes,
@@ -112,6 +113,7 @@ static void refuse(struct disk_request *request, int error)
 {
 	assert(error < 0);
 	counter_add(&disk_private(request)->channel->stats.refused, 1);
+	request->refused = true;
 	give_back(disk_private(request));
 	request->done(request, error);
 }

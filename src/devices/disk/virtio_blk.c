@@ -50,6 +50,7 @@ struct blk_request {
 	struct virtio_chain *chain;
 	struct blk_queue *queue;
 	uint8_t *status;		/* in guest memory */
+	uint32_t written_bytes;		/* of the data, from the first writable byte on */
 	unsigned segment, segments;	/* DISCARD, WRITE_ZEROES: at which of how many */
 	struct virtio_blk_segment body[ZERO_SEGMENTS_MAX];
 };
@@ -70,8 +71,8 @@ static uint8_t status_of(int error)
 }
 
 /*
- * All writable bytes count as written, also after an error: part of the data may have arrived before it,
- * and a migration must then copy those pages too. take_status() cut the status byte off the last element.
+ * For the driver all writable bytes count as written: the status is the last of them. take_status() cut it
+ * off the last element.
  */
 static void blk_done(struct disk_request *disk, int error)
 {
@@ -82,13 +83,29 @@ static void blk_done(struct disk_request *disk, int error)
 	shared_write(request->status, status_of(error));
 	chain->iov[chain->readable_count + chain->writable_count - 1].iov_len++;
 	chain->written_bytes = chain->writable_bytes;
+	/* After another error part of the data may have arrived. */
+	if (error && disk->refused)
+		request->written_bytes = 0;
 	ring->ops->complete(ring, &chain, 1);
 }
 
-/* A request that the disk never sees. */
-static void answer(struct blk_request *request, int error)
+/* A request that the disk never sees, and that wrote so much of the data. */
+static void answer(struct blk_request *request, int error, uint32_t written_bytes)
 {
+	request->disk.refused = false;
+	request->written_bytes = written_bytes;
 	blk_done(&request->disk, error);
+}
+
+static void refuse(struct blk_request *request, int error)
+{
+	answer(request, error, 0);
+}
+
+static void blk_written(const struct virtio_chain *chain, uint32_t *ret_first, uint32_t *ret_last)
+{
+	*ret_first = ((const struct blk_request *)chain->request)->written_bytes;
+	*ret_last = sizeof(uint8_t);
 }
 
 /* ---- requests ---- */
@@ -163,18 +180,18 @@ static void handle_zero(struct blk_request *request, struct iovec *data, unsigne
 	int error;
 
 	if (!has(request->queue->features, write_zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD)) {
-		answer(request, -EOPNOTSUPP);
+		refuse(request, -EOPNOTSUPP);
 		return;
 	}
 	if (bytes == 0 || bytes % sizeof(request->body[0]) != 0 || bytes > sizeof(request->body)) {
-		answer(request, -EINVAL);
+		refuse(request, -EINVAL);
 		return;
 	}
 	iov_copy_out(data, count, 0, request->body, bytes);
 	request->segments = (unsigned)(bytes / sizeof(request->body[0]));
 	error = segments_check(request, write_zeroes);
 	if (error) {
-		answer(request, error);
+		refuse(request, error);
 		return;
 	}
 	request->segment = 0;
@@ -184,8 +201,9 @@ static void handle_zero(struct blk_request *request, struct iovec *data, unsigne
 
 static void handle_get_id(struct blk_request *request, const struct iovec *data, unsigned count)
 {
-	iov_copy_in(data, count, 0, request->queue->device->serial, VIRTIO_BLK_SERIAL_BYTES);
-	answer(request, 0);
+	size_t bytes = iov_copy_in(data, count, 0, request->queue->device->serial, VIRTIO_BLK_SERIAL_BYTES);
+
+	answer(request, 0, (uint32_t)bytes);
 }
 
 /* `out`: readable data behind the header; `in`: writable data before the status. */
@@ -212,7 +230,7 @@ static void handle_other(struct blk_request *request, uint32_t type, const struc
 			    type == VIRTIO_BLK_WRITE_ZEROES);
 		break;
 	default:
-		answer(request, -EOPNOTSUPP);
+		refuse(request, -EOPNOTSUPP);
 	}
 }
 
@@ -290,10 +308,11 @@ static void blk_start(struct blk_queue *queue, struct virtio_chain *chain)
 	request->chain = chain;
 	request->queue = queue;
 	request->status = status;
+	request->written_bytes = header.type == VIRTIO_BLK_IN ? data.in_bytes : 0;
 	request->disk.done = blk_done;
 	request->disk.through = write_through(queue);
 	if (chain->unmapped && !data_mapped(&data)) {
-		answer(request, -EINVAL);
+		refuse(request, -EINVAL);
 		return;
 	}
 	if (header.type == VIRTIO_BLK_IN)
@@ -306,7 +325,7 @@ static void blk_start(struct blk_queue *queue, struct virtio_chain *chain)
 	}
 	/* Header and status need not have a descriptor each: then more data segments pass than SEG_MAX. */
 	if (chain->descriptors > SEGMENTS_MAX + 2)
-		answer(request, -EINVAL);
+		refuse(request, -EINVAL);
 	else
 		disk_submit(queue->channel, &request->disk);
 }
@@ -449,6 +468,7 @@ const struct virtio_model_ops virtio_blk_model = {
 	.queue_stop = blk_queue_stop,
 	.queue_drain = blk_queue_drain,
 	.ready = blk_ready,
+	.written = blk_written,
 };
 
 int virtio_blk_create(const struct virtio_blk_options *options, struct virtio_blk **ret_device)

@@ -221,18 +221,38 @@ static void queue_give_back(struct virtio_queue *offered, struct virtio_chain *c
 
 /* ---- completing ---- */
 
-static void log_written(struct virtqueue *queue, const struct queue_slot *slot)
+/* Logs bytes [from, from + bytes) of the chain's writable ones. */
+static void log_range(struct virtqueue *queue, const struct queue_slot *slot, uint64_t from, uint64_t bytes)
 {
 	const struct iovec *written = slot->chain.iov + slot->chain.readable_count;
-	uint64_t left = slot->chain.written_bytes;
 
-	for (unsigned i = 0; i < slot->chain.writable_count && left > 0; i++) {
-		uint64_t part = written[i].iov_len < left ? written[i].iov_len : left, guest;
+	for (unsigned i = 0; i < slot->chain.writable_count && bytes > 0; i++) {
+		uint64_t part, guest;
 
-		if (guest_memory_host_to_guest(slot->view->memory, written[i].iov_base, &guest))
+		if (from >= written[i].iov_len) {
+			from -= written[i].iov_len;
+			continue;
+		}
+		part = written[i].iov_len - from < bytes ? written[i].iov_len - from : bytes;
+		if (guest_memory_host_to_guest(slot->view->memory, (uint8_t *)written[i].iov_base + from,
+					       &guest))
 			dirty_log_mark(queue->log, guest, part);
-		left -= part;
+		bytes -= part;
+		from = 0;
 	}
+}
+
+/* What was written, and not what might have been: a guest may offer 4 GiB with each request. */
+static void log_written(struct virtqueue *queue, const struct queue_slot *slot)
+{
+	const struct virtio_chain *chain = &slot->chain;
+	uint32_t first = chain->written_bytes, last = 0;
+
+	if (first > 0 && queue->model->written)
+		queue->model->written(chain, &first, &last);
+	assert((uint64_t)first + last <= chain->writable_bytes);
+	log_range(queue, slot, 0, first);
+	log_range(queue, slot, chain->writable_bytes - last, last);
 }
 
 static void add_done(struct virtqueue *queue, const struct queue_slot *slot)
