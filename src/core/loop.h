@@ -85,6 +85,11 @@ struct loop_op {
  */
 struct io_uring_sqe *loop_sqe(struct loop *loop);
 void loop_sqe_finish(struct loop *loop, struct io_uring_sqe *sqe, struct loop_op *op);
+/*
+ * The payer's last entry moves so many bytes inside the call that submits it: it counts as several, so that
+ * it is charged for more, and before.
+ */
+void loop_sqe_copies(struct loop *loop, size_t bytes);
 
 /* Submits now what was prepared: after it, a descriptor that an entry names may be closed. */
 void loop_submit(struct loop *loop);

@@ -31,6 +31,8 @@
 #define SUBMIT_NS (LOOP_SLICE_NS / 4)
 /* What submitting one entry costs, before it was measured. */
 #define ENTRY_NS 1000u
+/* Copying so much costs about as much as submitting an entry that copies little. */
+#define ENTRY_BYTES (16u * 1024)
 /* One submission of so many is measured while there is one guest, and before sleeps. */
 #define SUBMISSION_SAMPLE 16u
 
@@ -238,6 +240,12 @@ void loop_count_entry(struct loop *loop)
 		return;
 	account->next = loop->submitters;
 	loop->submitters = account;
+}
+
+void loop_sqe_copies(struct loop *loop, size_t bytes)
+{
+	assert(loop->payer->entries > 0);
+	loop->payer->entries += (unsigned)(bytes / ENTRY_BYTES);
 }
 
 /* Charges everybody's part of `ns` and forgets the entries. */

@@ -287,6 +287,7 @@ int disk_memory_open(const struct disk_memory_options *options, struct host_disk
 		.block_bytes = block_bytes,
 		.physical_block_bytes = 4096,
 		.can_punch = options->can_punch,
+		.copies = !options->null,
 	};
 	*ret_disk = &disk->base;
 	return 0;

@@ -39,6 +39,8 @@ static inline struct io_uring_sqe *transfer_entry(struct uring_channel *channel,
 		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, channel->sqe_fd, iov,
 				 count < IOV_MAX ? count : IOV_MAX, offset);
 	sqe->flags |= channel->sqe_flags;
+	if (channel->copies)
+		loop_sqe_copies(channel->loop, io->range.length_bytes - own->done_bytes);
 	return sqe;
 }
 
@@ -183,6 +185,7 @@ static int uring_channel_open(struct host_disk *base, struct loop *loop, struct 
 	channel->base.disk = base;
 	channel->loop = loop;
 	channel->check_alignment = disk->direct;
+	channel->copies = base->geometry.copies && !disk->on_fuse;
 	uring_flush_channel_init(channel);
 	channel->space_waiting_end = &channel->space_waiting;
 	slot = loop_file_register(loop, disk->fd);

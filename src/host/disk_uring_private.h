@@ -100,6 +100,7 @@ struct uring_channel {
 	int sqe_fd;			/* registered slot, or the plain fd */
 	uint8_t sqe_flags;		/* of every entry */
 	bool check_alignment;		/* O_DIRECT */
+	bool copies;			/* … or the page cache, and the worker copies */
 	struct bounce_pool bounce;
 
 	unsigned space_running;		/* large DISCARDs and ZEROs in the kernel */

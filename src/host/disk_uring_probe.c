@@ -248,6 +248,7 @@ int disk_uring_probe(struct disk_uring *disk, enum host_disk_cache cache, bool r
 		error = probe_cache(disk, cache);
 	if (!error)
 		error = check_geometry(disk);
+	disk->base.geometry.copies = !disk->direct;
 	disk->zero_method = disk->base.geometry.can_punch ? ZERO_PUNCH : ZERO_RANGE;
 	return error;
 }

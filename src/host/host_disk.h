@@ -54,6 +54,8 @@ struct host_disk_geometry {
 	bool rotational;
 	/* DISCARD leaves zeroes behind, quickly (holes, write-zeroes offload) */
 	bool can_punch;
+	/* READ and WRITE are copied by the worker, in part or whole, and take its time by their size */
+	bool copies;
 };
 
 struct host_disk;

@@ -37,7 +37,19 @@ def flushes(_):
     return blk.FLUSH, []
 
 
-KINDS = (blank_reads, tiny_reads, long_chains, flushes)
+def large_reads(memory):
+    """16 MiB in one request, into the same megabyte again and again: copied out of the page cache."""
+    return blk.IN, [(memory.allocate(MEGABYTE, 4096), MEGABYTE, NEXT | WRITE)] * 16
+
+
+def discards(memory):
+    """All of the disk."""
+    ranges = memory.allocate(16, 16)
+    memory.write(ranges, struct.pack("<QII", 0, 64 * MEGABYTE // 512, 0))
+    return blk.DISCARD, [(ranges, 16, NEXT)]
+
+
+KINDS = (blank_reads, tiny_reads, long_chains, flushes, large_reads, discards)
 
 
 def fill_rings(front, storm):

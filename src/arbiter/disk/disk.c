@@ -23,6 +23,7 @@ static int create(const struct disk_options *options, struct host_disk *host, st
 	disk->read_only = options->read_only || host->geometry.read_only;
 	disk->host = host;
 	disk->share = options->share;
+	disk->slice_bytes = host->geometry.copies ? DISK_SLICE_BYTES : DISK_STEP_BYTES;
 	disk->geometry = (struct disk_geometry){
 		.block_bytes = host->geometry.block_bytes,
 		.physical_block_bytes = host->geometry.physical_block_bytes,
@@ -149,8 +150,8 @@ int disk_channel_open(struct disk *disk, struct loop *loop, struct disk_channel 
 	}
 	channel->disk = disk;
 	channel->loop = loop;
-	channel->zeroing_end = &channel->zeroing;
-	channel->zero_task.run = disk_zero_task;
+	channel->later_end = &channel->later;
+	channel->later_task.run = disk_later_task;
 	log_subject_name(&channel->subject, "%s/disk-%s", disk->guest, disk->name);
 	pthread_mutex_lock(&disk->channels_mutex);
 	assert(!disk->channels == (disk->channel_count == 0));
@@ -180,8 +181,8 @@ void disk_channel_close(struct disk_channel *channel)
 	struct disk *disk = channel->disk;
 	struct disk_channel **link = &disk->channels;
 
-	assert(counter_read(&channel->stats.in_flight) == 0 && !channel->zeroing);
-	assert(!channel->zero_task.queued);
+	assert(counter_read(&channel->stats.in_flight) == 0 && !channel->later);
+	assert(!channel->later_task.queued);
 	pthread_mutex_lock(&disk->channels_mutex);
 	assert(disk->channel_count > 0);
 	while (*link && *link != channel)

@@ -25,7 +25,14 @@ enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_WRITE_ZEROE
 /* "read", "write", "flush", "discard", "write-zeroes": for logs, JSON keys and metric labels. */
 const char *disk_op_text(enum disk_op op);
 
-#define DISK_REQUEST_PRIVATE_WORDS 57
+/*
+ * More is refused with -EINVAL. Linux and Windows keep to what the model says of segments. UEFI's driver
+ * sends up to 1 GiB whatever is said, for instance when a boot loader reads an initrd; no known driver sends
+ * more.
+ */
+#define DISK_REQUEST_BYTES_MAX (1u << 30)
+
+#define DISK_REQUEST_PRIVATE_WORDS 59
 
 /* Embedded in the model's request; alive until done() was called. */
 struct disk_request {

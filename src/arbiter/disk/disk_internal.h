@@ -24,6 +24,19 @@
 #include "core/loop.h"
 #include "host/host_disk.h"
 
+/*
+ * A READ or WRITE enters the device in steps of so much, each of which waits for its turn at the gate and is
+ * charged: a guest can send a request of 1 GiB, and another guest waits behind each step.
+ */
+#define DISK_STEP_BYTES	     (1u << 20)
+/* The same of what the device only forgets: the kernel holds the file, or the device, for the whole step. */
+#define DISK_ZERO_STEP_BYTES (4u << 20)
+/*
+ * What a worker copies or zeroes itself of one request before others have their turn: about a slice
+ * (loop_account.h).
+ */
+#define DISK_SLICE_BYTES     (128u << 10)
+
 struct disk {
 	char guest[POOL_NAME_MAX + 1];
 	char name[POOL_NAME_MAX + 1];
@@ -34,6 +47,7 @@ struct disk {
 	uint64_t host_size_bytes;	/* atomic; of a whole host disk, in whole blocks */
 	struct disk_geometry geometry;
 	struct gate_node *share;	/* NULL: no gate */
+	uint32_t slice_bytes;		/* of a READ or WRITE, in one turn of the worker */
 	struct grain_locks grain_locks;
 
 	void (*resized)(void *context);
@@ -54,9 +68,9 @@ struct disk_channel {
 	struct disk_stats stats;
 	struct log_subject subject;	/* of this worker, because its rate limit has one writer */
 	struct disk_channel *next;
-	/* READs of blank space that have more to zero, and the task that goes on with the first. */
-	struct disk_request *zeroing, **zeroing_end;
-	struct loop_task zero_task;
+	/* Requests that have had their part of a turn, and the task that goes on with the first. */
+	struct disk_request *later, **later_end;
+	struct loop_task later_task;
 };
 
 /* What disk_request.private_words holds: what the arbiter knows of a request in flight. See disk_io.c. */
@@ -64,6 +78,8 @@ struct disk_request_private {
 	struct disk_channel *channel;
 	uint64_t start_ns;
 	uint64_t done_bytes, piece_bytes;	/* finished, and the piece under way */
+	/* How far it may get before it asks the gate again, or waits for another turn */
+	uint64_t step_end, slice_end;
 	unsigned step;
 	bool cut;				/* `window` is open */
 	bool gated;				/* is to leave the gate */
@@ -73,7 +89,7 @@ struct disk_request_private {
 	struct host_io io;
 	struct pool_commit commit;
 	struct grain_lock lock;
-	struct disk_request *next;		/* READ: waits for its turn to be zeroed on */
+	struct disk_request *next;		/* while it waits for a turn of the worker */
 };
 static_assert(sizeof(struct disk_request_private) <= sizeof(((struct disk_request *)0)->private_words),
 	      "a request's private words hold its private struct");
@@ -111,9 +127,17 @@ void disk_flush(struct disk_request *request);
  */
 void disk_finish(struct host_io *io, int error);
 
+/*
+ * The step is done: asks the gate for the next one. True: it may begin. False: disk_pieces_go_on() follows,
+ * or the request is finished.
+ */
+bool disk_step_next(struct disk_request *request);
+
 /* ---- disk_pieces.c ---- */
 
 void disk_pieces_start(struct disk_request *request);
-void disk_zero_task(struct loop_task *task);
+/* In a later turn, when the worker has time for the guest. */
+void disk_pieces_go_on(struct disk_request *request);
+void disk_later_task(struct loop_task *task);
 
 #endif

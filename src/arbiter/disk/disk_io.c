@@ -7,6 +7,9 @@
  * written before: it goes straight to the host disk with the guest's own iovecs, and disk_finish() ends it.
  * Otherwise disk_pieces.c carries it out.
  *
+ * A large request passes the gate in steps (disk_internal.h): as if the guest had sent several, one after the
+ * other.
+ *
  * A write-through request flushes before it is answered, and so does a write while marks of its disk are not
  * committed. Marks are in the memory of this process until a commit. The guest of an answered write may send
  * its flush to another process that has taken over the disk, and is told "durable" there: that process must
@@ -179,6 +182,12 @@ static bool whole(const struct disk_request *request, struct placed_range range,
 	       (request->op == DISK_READ || request->op == DISK_WRITE);
 }
 
+/* Takes it more than one turn of the worker, or one step? */
+static inline bool is_large(const struct disk *disk, const struct disk_request *request)
+{
+	return request->length_bytes > disk->slice_bytes;
+}
+
 static void disk_start(struct disk_request *request, struct placed_range range, enum pool_state state)
 {
 	struct host_channel *host = disk_private(request)->channel->host;
@@ -210,6 +219,10 @@ static void entered(struct gate_pass *pass)
 	assert(private->busy && private->gated);
 	if (request->op == DISK_FLUSH)
 		disk_flush(request);
+	else if (private->done_bytes > 0)
+		disk_pieces_go_on(request);
+	else if (is_large(private->channel->disk, request))
+		disk_pieces_start(request);
 	else if (disk_place(private->channel->disk, request->offset_bytes, request->length_bytes, &range,
 			    &state))
 		disk_start(request, range, state);
@@ -224,45 +237,123 @@ static bool moves_bytes(const struct disk *disk, const struct disk_request *requ
 	       (request->op == DISK_WRITE_ZEROES && !disk->pool && !disk->host->geometry.can_punch);
 }
 
-static enum cost_kind cost_kind(struct disk_channel *channel, const struct disk_request *request)
+static enum cost_kind cost_kind(struct disk_channel *channel, struct disk_request *request)
 {
+	const struct disk_request_private *private = disk_private(request);
 	bool follows;
 
 	if (request->op == DISK_FLUSH)
 		return COST_FLUSH;
 	if (!moves_bytes(channel->disk, request))
 		return COST_DISCARD;
-	follows = cost_streams_follow(&channel->streams, request->offset_bytes, request->length_bytes);
+	follows = cost_streams_follow(&channel->streams, request->offset_bytes + private->done_bytes,
+				      private->step_end - private->done_bytes);
 	if (request->op == DISK_READ)
 		return follows ? COST_READ_SEQUENTIAL : COST_READ_RANDOM;
 	return follows ? COST_WRITE_SEQUENTIAL : COST_WRITE_RANDOM;
 }
 
-/*
- * What gate_enter() needs to know. Returns it, or NULL when the request does not go through the gate: what
- * does not touch the device does not wait for it.
- */
-static struct gate_pass *pass_for(struct disk_channel *channel, struct disk_request *request, bool untouched)
+static struct gate_pass *gated_pass(struct disk_channel *channel, struct disk_request *request)
 {
 	struct disk_request_private *private = disk_private(request);
 	struct disk_pass *pass = &private->pass;
 
-	private->gated = channel->port.gate && !untouched;
-	if (!private->gated)
-		return NULL;
+	private->gated = true;
 	pass->kind = cost_kind(channel, request);
-	pass->flush = request->through && request->op != DISK_READ && request->op != DISK_FLUSH;
-	pass->gate.waiting.bytes = moves_bytes(channel->disk, request) ? request->length_bytes : 0;
-	pass->gate.waiting.more = 0;
+	/* The last step carries the flush. */
+	pass->flush = request->through && private->step_end == request->length_bytes &&
+		      request->op != DISK_READ && request->op != DISK_FLUSH;
+	pass->gate.waiting.bytes =
+		moves_bytes(channel->disk, request) ? private->step_end - private->done_bytes : 0;
+	/* The steps of a request are one request. */
+	pass->gate.waiting.more = private->done_bytes > 0 ? SCHEDULER_COUNTED : 0;
 	pass->gate.waiting.light = false;
 	pass->gate.enter = entered;
 	return disk_meter_price(&channel->port, pass);
 }
 
-/* All of it: what follows a blank first piece may be written. */
-static bool blank_read(const struct disk_request *request, struct placed_range range, enum pool_state state)
+/*
+ * What gate_enter() needs to know of the step that begins at done_bytes. Returns it, or NULL when the step
+ * does not go through the gate: what does not touch the device does not wait for it.
+ */
+static inline struct gate_pass *pass_for(struct disk_channel *channel, struct disk_request *request,
+					 bool untouched)
 {
-	return request->op == DISK_READ && state == POOL_BLANK && range.length_bytes == request->length_bytes;
+	return channel->port.gate && !untouched ? gated_pass(channel, request) : NULL;
+}
+
+/* All of the step: what follows a blank first piece may be written. */
+static bool blank_read(struct disk_request *request, struct placed_range range, enum pool_state state)
+{
+	const struct disk_request_private *private = disk_private(request);
+
+	return request->op == DISK_READ && state == POOL_BLANK &&
+	       range.length_bytes == private->step_end - private->done_bytes;
+}
+
+/* ---- steps ---- */
+
+/* Steps end with a grain of the pool, or blank grains would be written in two parts. */
+static uint64_t step_end(const struct disk *disk, struct disk_request *request)
+{
+	uint64_t begin = request->offset_bytes + disk_private(request)->done_bytes;
+	uint64_t bytes = request->op > DISK_WRITE && !moves_bytes(disk, request) ? DISK_ZERO_STEP_BYTES
+										 : DISK_STEP_BYTES;
+
+	assert(bytes % POOL_GRAIN_BYTES == 0);
+	if (request->length_bytes - disk_private(request)->done_bytes <= bytes)
+		return request->length_bytes;
+	return align_down(begin + bytes, POOL_GRAIN_BYTES) - request->offset_bytes;
+}
+
+bool disk_step_next(struct disk_request *request)
+{
+	struct disk_request_private *private = disk_private(request);
+	struct disk_channel *channel = private->channel;
+	struct placed_range range;
+	struct gate_pass *pass;
+	enum pool_state state;
+
+	assert(private->busy && !private->cut && private->done_bytes == private->step_end);
+	if (private->gated)
+		gate_leave_to_ask(&private->pass.gate);
+	private->gated = false;
+	private->step_end = step_end(channel->disk, request);
+	if (!disk_place(channel->disk, request->offset_bytes + private->done_bytes,
+			private->step_end - private->done_bytes, &range, &state)) {
+		disk_finish(&private->io, -ERANGE);
+		return false;
+	}
+	pass = pass_for(channel, request, blank_read(request, range, state));
+	return !pass || gate_enter(channel->port.gate, pass);
+}
+
+/*
+ * The rest of the request lies inside the disk, too, or its first step does not begin; where, the steps prove
+ * by themselves.
+ */
+static __attribute__((noinline)) void submit_large(struct disk_channel *channel, struct disk_request *request)
+{
+	const struct disk *disk = channel->disk;
+	struct disk_request_private *private = disk_private(request);
+	struct placed_range range;
+	struct gate_pass *pass;
+	enum pool_state state;
+
+	if (!checked_range(request->offset_bytes, request->length_bytes, disk_size_bytes(disk))) {
+		refuse(request, -ERANGE);
+		return;
+	}
+	private->step_end = step_end(disk, request);
+	if (request->length_bytes > DISK_REQUEST_BYTES_MAX ||
+	    !disk_place(disk, request->offset_bytes, private->step_end, &range, &state)) {
+		refuse(request, -EINVAL);
+		return;
+	}
+	pass = pass_for(channel, request, blank_read(request, range, state));
+	/* False: entered() goes on. */
+	if (!pass || gate_enter(channel->port.gate, pass))
+		disk_pieces_start(request);
 }
 
 void disk_submit(struct disk_channel *channel, struct disk_request *request)
@@ -278,6 +369,7 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 	private->channel = channel;
 	private->start_ns = loop_now_ns(channel->loop);
 	private->done_bytes = 0;
+	private->step_end = request->length_bytes;
 	private->cut = false;
 	private->gated = false;
 	private->busy = true;
@@ -292,6 +384,8 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 		refuse(request, -EROFS);
 	} else if (!is_aligned(request->offset_bytes | request->length_bytes, disk->geometry.block_bytes)) {
 		refuse(request, -EINVAL);
+	} else if (is_large(disk, request)) {
+		submit_large(channel, request);
 	} else if (!disk_place(disk, request->offset_bytes, request->length_bytes, &range, &state)) {
 		refuse(request, -ERANGE);
 	} else {

@@ -9,6 +9,9 @@
  *   written piece: READ, WRITE, ZERO or DISCARD on the host disk
  *   blank piece:   READ fills zeroes; DISCARD and WRITE_ZEROES do nothing;
  *                  WRITE locks its grains, zeroes what it does not cover (ZERO), writes, marks the grains
+ *
+ * No piece is longer than the worker may be busy with it by itself, in copying or zeroing. The next one then
+ * waits for a turn (disk_later_task()); behind the end of a step it first waits at the gate.
  */
 #include <assert.h>
 #include <errno.h>
@@ -19,8 +22,8 @@
 #include "core/loop_account.h"
 #include "core/trace.h"
 
-/* A blank READ is zeroed by us, on the worker: so much at a time. */
-#define ZEROES_PER_TURN (256ul * 1024)
+/* Where DISCARD and WRITE_ZEROES only look or mark, a worker does so much in a turn. */
+#define MARKS_PER_TURN (64ul << 20)
 
 enum step {
 	STEP_PIECES,	/* the next piece is to be placed */
@@ -214,12 +217,43 @@ static bool zero_written(struct disk_request *request, struct placed_range range
 
 /* ---- the walk over the pieces ---- */
 
+static bool moves_no_data(const struct disk_request *request)
+{
+	return request->op != DISK_READ && request->op != DISK_WRITE;
+}
+
+/* A blank READ is zeroed by us, on the worker. */
+static void read_blank(struct disk_request *request)
+{
+	struct disk_request_private *private = disk_private(request);
+
+	if (private->piece_bytes >= DISK_SLICE_BYTES) {
+		private->piece_bytes = DISK_SLICE_BYTES;
+		private->slice_end = private->done_bytes + DISK_SLICE_BYTES;
+	}
+	iov_zero(request->iov, request->iov_count, private->done_bytes, private->piece_bytes);
+}
+
+/* There was nothing to do, which the device did not see: it is no part of the step. */
+static void pass_by(struct disk_request *request)
+{
+	struct disk_request_private *private = disk_private(request);
+	uint64_t left = request->length_bytes - private->step_end;
+
+	private->step_end += private->piece_bytes < left ? private->piece_bytes : left;
+}
+
 /* True: the piece is finished already; false: it will be, or the request is. */
 static bool start_piece(struct disk_request *request, struct placed_range range, enum pool_state state)
 {
-	disk_private(request)->piece_bytes = range.length_bytes;
+	struct disk_request_private *private = disk_private(request);
+	uint64_t step_bytes = private->step_end - private->done_bytes;
+
+	if (state == POOL_WRITTEN && range.length_bytes > step_bytes)
+		range.length_bytes = step_bytes;
+	private->piece_bytes = range.length_bytes;
 	if (state == POOL_WRITTEN) {
-		if (request->op != DISK_READ && request->op != DISK_WRITE)
+		if (moves_no_data(request))
 			return zero_written(request, range);
 		submit_data(request, range);
 		return false;
@@ -228,49 +262,74 @@ static bool start_piece(struct disk_request *request, struct placed_range range,
 		write_blank(request);
 		return false;
 	}
-	if (request->op == DISK_READ) {
-		if (range.length_bytes > ZEROES_PER_TURN)
-			disk_private(request)->piece_bytes = ZEROES_PER_TURN;
-		iov_zero(request->iov, request->iov_count, disk_private(request)->done_bytes,
-			 disk_private(request)->piece_bytes);
-	}
+	if (request->op == DISK_READ)
+		read_blank(request);
+	else
+		pass_by(request);
 	return true;
 }
 
-/* ---- large blank reads ---- */
+/* ---- turns ---- */
 
-static void zero_later(struct disk_request *request)
+void disk_pieces_go_on(struct disk_request *request)
 {
 	struct disk_channel *channel = disk_private(request)->channel;
 
-	assert(request->op == DISK_READ);
-	assert(!*channel->zeroing_end);
+	assert(!*channel->later_end);
 	disk_private(request)->next = NULL;
-	*channel->zeroing_end = request;
-	channel->zeroing_end = &disk_private(request)->next;
-	loop_defer(channel->loop, &channel->zero_task);
+	*channel->later_end = request;
+	channel->later_end = &disk_private(request)->next;
+	loop_defer(channel->loop, &channel->later_task);
+}
+
+/* Like a step's, the slice's end is one of the pool's grains. */
+static void begin_slice(struct disk_request *request)
+{
+	struct disk_request_private *private = disk_private(request);
+	uint64_t bytes = moves_no_data(request) ? MARKS_PER_TURN : private->channel->disk->slice_bytes;
+	uint64_t begin = request->offset_bytes + private->done_bytes;
+
+	private->slice_end = align_down(begin + bytes, POOL_GRAIN_BYTES) - request->offset_bytes;
 }
 
 /*
  * One piece of one request in each turn, and from all queues of a guest no more than its slice: the guest's
  * pages may have to be found first, and others wait.
  */
-void disk_zero_task(struct loop_task *task)
+void disk_later_task(struct loop_task *task)
 {
-	struct disk_channel *channel = container_of(task, struct disk_channel, zero_task);
-	struct disk_request *request = channel->zeroing;
+	struct disk_channel *channel = container_of(task, struct disk_channel, later_task);
+	struct disk_request *request = channel->later;
 
 	assert(request && disk_private(request)->channel == channel);
 	if (loop_slice_over(channel->loop)) {
 		loop_defer(channel->loop, task);
 		return;
 	}
-	channel->zeroing = disk_private(request)->next;
-	if (!channel->zeroing)
-		channel->zeroing_end = &channel->zeroing;
+	channel->later = disk_private(request)->next;
+	if (!channel->later)
+		channel->later_end = &channel->later;
 	else
 		loop_defer(channel->loop, task);
+	begin_slice(request);
 	advance(request);
+}
+
+/* Where the next piece ends at the latest. 0: the request has to wait, or is finished. */
+static uint64_t piece_limit(struct disk_request *request)
+{
+	struct disk_request_private *private = disk_private(request);
+	uint64_t end;
+
+	if (private->done_bytes == private->step_end && !disk_step_next(request))
+		return 0;
+	if (private->done_bytes >= private->slice_end) {
+		disk_pieces_go_on(request);
+		return 0;
+	}
+	/* Where nothing is to be done, a step does not end. */
+	end = moves_no_data(request) ? request->length_bytes : private->step_end;
+	return end < private->slice_end ? end : private->slice_end;
 }
 
 static void advance(struct disk_request *request)
@@ -281,18 +340,18 @@ static void advance(struct disk_request *request)
 
 	private->step = STEP_PIECES;
 	while (private->done_bytes < request->length_bytes) {
+		uint64_t limit = piece_limit(request);
+
+		if (limit == 0)
+			return;
 		if (!disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
-				request->length_bytes - private->done_bytes, &range, &state)) {
+				limit - private->done_bytes, &range, &state)) {
 			disk_finish(&disk_private(request)->io, -ERANGE);
 			return;
 		}
 		if (!start_piece(request, range, state))
 			return;
 		end_piece(request);
-		if (request->op == DISK_READ && private->piece_bytes == ZEROES_PER_TURN) {
-			zero_later(request);
-			return;
-		}
 	}
 	if (disk_must_flush(request))
 		disk_flush(request);
@@ -303,5 +362,6 @@ static void advance(struct disk_request *request)
 void disk_pieces_start(struct disk_request *request)
 {
 	assert(disk_private(request)->done_bytes == 0);
+	begin_slice(request);
 	advance(request);
 }

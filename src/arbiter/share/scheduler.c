@@ -167,6 +167,12 @@ static void node_throttle(struct scheduler_node *node, uint64_t wait_ns)
  * How long the node's limits would hold back a request, or with neither requests nor bytes: how much it owes
  * them.
  */
+/* What counts against max_iops. */
+static uint64_t requests_of(const struct scheduler_request *request)
+{
+	return request->more == SCHEDULER_COUNTED ? 0 : 1ull + request->more;
+}
+
 static uint64_t limits_wait_ns(struct scheduler_node *node, uint64_t requests, uint64_t bytes)
 {
 	uint64_t now_ns = node->scheduler->now_ns;
@@ -204,7 +210,7 @@ static bool hold_back(struct scheduler_node *leaf)
 
 		if (!node->limited)
 			continue;
-		wait_ns = limits_wait_ns(node, 1u + leaf->first->more, leaf->first->bytes);
+		wait_ns = limits_wait_ns(node, requests_of(leaf->first), leaf->first->bytes);
 		if (wait_ns > 0) {
 			node_throttle(node->draining > 0 ? leaf : node, wait_ns);
 			return true;
@@ -288,7 +294,7 @@ static void charge(struct scheduler_node *leaf, const struct scheduler_request *
 		if (counts && node->due_step > 0)
 			charge_reservation(node, request->cost_ns);
 		if (node->limited)
-			limits_take(node, 1u + request->more, request->bytes);
+			limits_take(node, requests_of(request), request->bytes);
 		node_update(node);
 	}
 }

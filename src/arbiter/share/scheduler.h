@@ -46,11 +46,14 @@ struct scheduler_settings {
 
 #define SCHEDULER_SETTINGS_DEFAULT { .weight = SCHEDULER_WEIGHT_DEFAULT }
 
+/* In place of `more`: none counts, because this is a further part of one that has counted. */
+#define SCHEDULER_COUNTED UINT32_MAX
+
 /* Embedded in the request that waits. The scheduler uses it from scheduler_add() to scheduler_next(). */
 struct scheduler_request {
 	uint64_t cost_ns;		/* set by the caller, > 0; cut to about a minute */
 	uint64_t bytes;			/* set by the caller: counts against max_bandwidth */
-	/* Set by the caller: so many more than one count against max_iops */
+	/* Set by the caller: so many more than one count against max_iops, or SCHEDULER_COUNTED */
 	uint32_t more;
 	/*
 	 * Set by the caller: it takes none of the device's time, and waits for limits only. Its cost counts

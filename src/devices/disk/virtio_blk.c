@@ -21,10 +21,14 @@
 
 /* With header and status a chain of this many segments has 256 descriptors: 1 MiB in pages of 4 KiB. */
 #define SEGMENTS_MAX 254u
-#define SEGMENT_BYTES_MAX (4u << 20)
+/* As much of a request as enters the disk at once (disk_internal.h). */
+#define SEGMENT_BYTES_MAX (1u << 20)
 /* Ranges in one DISCARD or WRITE_ZEROES; they are carried out one after the other. */
 #define ZERO_SEGMENTS_MAX 16u
-#define DISCARD_SECTORS_MAX (1u << 21)		/* 1 GiB: a fast operation everywhere it is offered */
+/* 32 MiB: the disk takes it in steps, each of which is charged. */
+#define DISCARD_SECTORS_MAX (1u << 16)
+/* 1 GiB was offered once, and drivers that run since then send it. */
+#define DISCARD_SECTORS_TAKEN (1u << 21)
 #define WRITE_ZEROES_SECTORS_MAX (1u << 16)	/* 32 MiB: may really be written */
 #define QUEUES_MAX 256u
 
@@ -57,17 +61,10 @@ struct blk_request {
 
 /* ---- answers ---- */
 
-/* The one place where an errno becomes a virtio-blk status (virtio 1.2, 5.2.6). */
+/* The one place where an error becomes a virtio-blk status (virtio 1.2, 5.2.6). */
 static uint8_t status_of(int error)
 {
-	switch (error) {
-	case 0:
-		return VIRTIO_BLK_STATUS_OK;
-	case -EOPNOTSUPP:
-		return VIRTIO_BLK_STATUS_UNSUPPORTED;
-	default:
-		return VIRTIO_BLK_STATUS_ERROR;
-	}
+	return error == -EOPNOTSUPP ? VIRTIO_BLK_STATUS_UNSUPPORTED : VIRTIO_BLK_STATUS_ERROR;
 }
 
 /*
@@ -80,12 +77,16 @@ static void blk_done(struct disk_request *disk, int error)
 	struct virtio_queue *ring = request->queue->ring;
 	struct virtio_chain *chain = request->chain;
 
-	shared_write(request->status, status_of(error));
+	if (error) {
+		shared_write(request->status, status_of(error));
+		/* After another error part of the data may have arrived. */
+		if (disk->refused)
+			request->written_bytes = 0;
+	} else {
+		shared_write(request->status, VIRTIO_BLK_STATUS_OK);
+	}
 	chain->iov[chain->readable_count + chain->writable_count - 1].iov_len++;
 	chain->written_bytes = chain->writable_bytes;
-	/* After another error part of the data may have arrived. */
-	if (error && disk->refused)
-		request->written_bytes = 0;
 	ring->ops->complete(ring, &chain, 1);
 }
 
@@ -163,7 +164,7 @@ static void segment_done(struct disk_request *disk, int error)
 static int segments_check(const struct blk_request *request, bool write_zeroes)
 {
 	for (unsigned i = 0; i < request->segments; i++) {
-		uint32_t limit = write_zeroes ? WRITE_ZEROES_SECTORS_MAX : DISCARD_SECTORS_MAX;
+		uint32_t limit = write_zeroes ? WRITE_ZEROES_SECTORS_MAX : DISCARD_SECTORS_TAKEN;
 		uint32_t flags = write_zeroes ? VIRTIO_BLK_SEGMENT_UNMAP : 0;
 
 		if (request->body[i].flags & ~flags)
@@ -308,18 +309,19 @@ static void blk_start(struct blk_queue *queue, struct virtio_chain *chain)
 	request->chain = chain;
 	request->queue = queue;
 	request->status = status;
-	request->written_bytes = header.type == VIRTIO_BLK_IN ? data.in_bytes : 0;
+	request->written_bytes = 0;
 	request->disk.done = blk_done;
 	request->disk.through = write_through(queue);
 	if (chain->unmapped && !data_mapped(&data)) {
 		refuse(request, -EINVAL);
 		return;
 	}
-	if (header.type == VIRTIO_BLK_IN)
+	if (header.type == VIRTIO_BLK_IN) {
 		prepare(request, DISK_READ, header.sector, data.in, data.in_count, data.in_bytes);
-	else if (header.type == VIRTIO_BLK_OUT)
+		request->written_bytes = data.in_bytes;
+	} else if (header.type == VIRTIO_BLK_OUT) {
 		prepare(request, DISK_WRITE, header.sector, data.out, data.out_count, data.out_bytes);
-	else {
+	} else {
 		handle_other(request, header.type, &data);
 		return;
 	}
