@@ -108,13 +108,19 @@ const struct cli_command cli_commands[] = {
 	  guest_set_details, command_group_set },
 	{ "disk delete", "GUEST/NAME --yes", "deletes a virtual disk that no guest uses", NULL,
 	  command_disk_delete },
-	{ "disk import", "GUEST/NAME FILE [--pool POOL] [--size SIZE] [--format raw|qcow2] [--overwrite]",
+	{ "disk import",
+	  "GUEST/NAME FILE [--pool POOL] [--size SIZE] [--format FORMAT] [--overwrite] [--backing-chain] "
+	  "[--timeout SECONDS]",
 	  "fills a virtual disk from an image",
 	  "Makes the disk (as large as the image, or SIZE) and copies through the disk's own socket, so "
 	  "that\n"
 	  "it is bounded and accounted like a guest. Holes and zeroes are not copied. --overwrite fills a "
 	  "disk\n"
-	  "that is there already. When interrupted, a disk made here is deleted again.",
+	  "that is there already. When interrupted, a disk made here is deleted again.\n"
+	  "FORMAT is told by the image's bytes: raw, or one that qemu-img reads (qcow2, vmdk, vdi, vhdx …).\n"
+	  "An image gets nothing but its own file. --backing-chain also reads the files that it names: only\n"
+	  "for images that you trust with every file you may read. qemu-img is ended after SECONDS (60)\n"
+	  "without progress.",
 	  command_disk_import },
 	{ "disk export", "GUEST/NAME FILE [--format raw|qcow2] [--overwrite]",
 	  "writes a virtual disk to an image",

@@ -149,23 +149,47 @@ static int drain(const struct cli_command *command, const char *name, const char
 	return cli_fail(command, "%s: %s", name, copy_error(error));
 }
 
-/* From the finished raw file to the target's format and name. */
-static int publish(const struct cli_command *command, const char *temporary, const char *path,
-		   enum image_format format)
-{
-	char packed[CLI_PATH_MAX + 8];
-	int result;
+/* ---- the file ---- */
 
-	if (format == IMAGE_RAW) {
-		if (rename(temporary, path) == 0)
-			return CLI_OK;
-		return cli_fail(command, "%s: %s", path, strerror(errno));
+/* A file under a name of its own beside the target, for its owner only (0600). -1 after a complaint. */
+static int open_beside(const struct cli_command *command, const char *path, char temporary[CLI_PATH_MAX])
+{
+	int fd;
+
+	if (snprintf(temporary, CLI_PATH_MAX, "%s.XXXXXX", path) < CLI_PATH_MAX) {
+		fd = mkostemp(temporary, O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+	} else {
+		errno = ENAMETOOLONG;
 	}
-	snprintf(packed, sizeof(packed), "%s.qcow2", temporary);
-	result = image_pack_qcow2(command, temporary, packed);
-	if (result == CLI_OK && rename(packed, path) < 0)
+	cli_fail(command, "%s: %s", path, strerror(errno));
+	return -1;
+}
+
+static int publish(const struct cli_command *command, const char *temporary, const char *path)
+{
+	if (rename(temporary, path) == 0)
+		return CLI_OK;
+	return cli_fail(command, "%s: %s", path, strerror(errno));
+}
+
+/* From the finished raw file to a qcow2 file under the target's name. */
+static int publish_packed(const struct cli_command *command, int raw_fd, const char *path)
+{
+	char temporary[CLI_PATH_MAX];
+	int fd = open_beside(command, path, temporary), result;
+
+	if (fd < 0)
+		return CLI_FAILED;
+	result = image_pack_qcow2(command, path, raw_fd, fd);
+	if (result == CLI_OK && fsync(fd) < 0)
 		result = cli_fail(command, "%s: %s", path, strerror(errno));
-	unlink(packed);
+	if (result == CLI_OK)
+		result = publish(command, temporary, path);
+	if (result != CLI_OK)
+		unlink(temporary);
+	close(fd);
 	return result;
 }
 
@@ -173,24 +197,36 @@ static int export(struct cli *cli, const struct cli_command *command, const char
 		  const char *path, enum image_format format)
 {
 	char temporary[CLI_PATH_MAX];
-	mode_t mask = umask(0);
-	int fd, result;
+	int fd = open_beside(command, path, temporary), result = CLI_FAILED;
 
-	umask(mask);
-	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
-		return cli_fail(command, "%s: %s", path, strerror(ENAMETOOLONG));
-	fd = mkstemp(temporary);
-	if (fd < 0)
-		return cli_fail(command, "%s: %s", path, strerror(errno));
-	fchmod(fd, 0666 & ~mask);
-	result = drain(command, name, socket, fd);
-	close(fd);
-	if (result == CLI_OK)
-		result = publish(command, temporary, path, format);
-	unlink(temporary);
+	if (fd >= 0)
+		result = drain(command, name, socket, fd);
+	if (result == CLI_OK && format == IMAGE_RAW)
+		result = publish(command, temporary, path);
+	else if (result == CLI_OK)
+		result = publish_packed(command, fd, path);
+	if (fd >= 0 && !(result == CLI_OK && format == IMAGE_RAW))
+		unlink(temporary);
+	if (fd >= 0)
+		close(fd);
 	if (result != CLI_OK)
 		cli_fail(command, "%s was not written", path);
 	return result;
+}
+
+/* --format, or what the target's name says; a file that is replaced decides nothing. */
+static int choose_format(const struct cli_command *command, const char *given, const char *path,
+			 enum image_format *ret_format)
+{
+	const char *dot = strrchr(path, '.');
+
+	*ret_format = dot && strcmp(dot, ".qcow2") == 0 ? IMAGE_QCOW2 : IMAGE_RAW;
+	if (!given)
+		return CLI_OK;
+	if (strcmp(given, "raw") != 0 && strcmp(given, "qcow2") != 0)
+		return cli_usage(command, "--format: \"%s\" is neither raw nor qcow2", given);
+	*ret_format = given[0] == 'r' ? IMAGE_RAW : IMAGE_QCOW2;
+	return CLI_OK;
 }
 
 int command_disk_export(struct cli *cli, const struct cli_command *command, int argc, char **argv)
@@ -203,7 +239,6 @@ int command_disk_export(struct cli *cli, const struct cli_command *command, int 
 	struct cli_arguments arguments;
 	enum image_format format;
 	json_t *disk = NULL;
-	const char *dot;
 	char *path;
 	int result = cli_parse(cli, command, argc, argv, options, 2, 2, &arguments);
 
@@ -211,12 +246,8 @@ int command_disk_export(struct cli *cli, const struct cli_command *command, int 
 		result = disk_name_check(command, arguments.words[0]);
 	if (result == CLI_OK && !overwrite && access(arguments.words[1], F_OK) == 0)
 		return cli_fail(command, "%s exists; --overwrite replaces it", arguments.words[1]);
-	dot = result == CLI_OK ? strrchr(arguments.words[1], '.') : NULL;
-	if (result == CLI_OK)	/* by the name only: a file that is replaced decides nothing */
-		result = image_choose_format(command,
-					     format_name ? format_name :
-					     dot && strcmp(dot, ".qcow2") == 0 ? "qcow2" : "raw",
-					     arguments.words[1], &format);
+	if (result == CLI_OK)
+		result = choose_format(command, format_name, arguments.words[1], &format);
 	if (result != CLI_OK)
 		return result;
 	path = cli_api_path("/v1/disks", arguments.words[0]);

@@ -22,12 +22,14 @@
 
 #define WAIT_MS	       200	/* how long an interrupt can stay unnoticed */
 #define SECTOR_BYTES   512u
+#define TIMEOUT_MAX_S  86400u
 #define DELETE_TRIES   20	/* the daemon may need a moment to notice that we hung up */
 #define DELETE_WAIT_US 100000u
 
 struct import_options {
-	const char *pool, *size, *format;
+	const char *pool, *size, *timeout;
 	bool overwrite;
+	struct image_options image;
 };
 
 /* ---- copying ---- */
@@ -177,6 +179,15 @@ static const char *copy_error(int error)
 	}
 }
 
+static int too_small(const struct cli_command *command, const char *name, uint64_t disk_bytes,
+		     const struct image_source *source)
+{
+	char disk[TEXT_NUMBER_MAX], image[TEXT_NUMBER_MAX];
+
+	return cli_fail(command, "%s has %s, the image %s; `viaduct disk resize` makes room", name,
+			text_size(disk, disk_bytes), text_size(image, source->size_bytes));
+}
+
 /* Fills the disk behind `socket`. Returns an exit code. */
 static int fill(const struct cli_command *command, const char *name, const char *socket,
 		const struct image_source *source, bool zero_all)
@@ -184,18 +195,15 @@ static int fill(const struct cli_command *command, const char *name, const char 
 	struct copy copy = { .source = source, .zero_all = zero_all };
 	const char *reason = "";
 	size_t width = cli_terminal_width(STDERR_FILENO);
-	int error = disk_stream_open(socket, &copy.stream, &reason);
+	int error = disk_stream_open(socket, &copy.stream, &reason), result;
 
 	if (error)
 		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, socket, reason,
 				strerror(-error));
 	if (disk_stream_size_bytes(copy.stream) < source->size_bytes) {
-		char disk[TEXT_NUMBER_MAX], image[TEXT_NUMBER_MAX];
-
-		text_size(disk, disk_stream_size_bytes(copy.stream));
+		result = too_small(command, name, disk_stream_size_bytes(copy.stream), source);
 		disk_stream_close(copy.stream);
-		return cli_fail(command, "%s has %s, the image %s; `viaduct disk resize` makes room", name,
-				disk, text_size(image, source->size_bytes));
+		return result;
 	}
 	progress_start(&copy.progress, stderr, width > 0, width, name, disk_stream_size_bytes(copy.stream),
 		       clock_now_ns());
@@ -292,18 +300,36 @@ static void delete_again(struct cli *cli, const struct cli_command *command, con
 	free(path);
 }
 
+static int parse_timeout(const struct cli_command *command, const char *text, unsigned *ret_seconds)
+{
+	char *end = NULL;
+	unsigned long seconds = text ? strtoul(text, &end, 10) : 0;
+
+	if (text && (*text < '0' || *text > '9' || *end != '\0' || seconds == 0 || seconds > TIMEOUT_MAX_S))
+		return cli_usage(command, "--timeout: \"%s\" is no number of seconds from 1 to %u", text,
+				 TIMEOUT_MAX_S);
+	*ret_seconds = (unsigned)seconds;
+	return CLI_OK;
+}
+
 static int parse(struct cli *cli, const struct cli_command *command, int argc, char **argv,
 		 struct import_options *options, struct cli_arguments *arguments)
 {
 	const struct cli_option table[] = {
-		{ "pool", &options->pool, NULL },	{ "size", &options->size, NULL },
-		{ "format", &options->format, NULL }, { "overwrite", NULL, &options->overwrite },
+		{ "pool", &options->pool, NULL },
+		{ "size", &options->size, NULL },
+		{ "format", &options->image.format, NULL },
+		{ "timeout", &options->timeout, NULL },
+		{ "overwrite", NULL, &options->overwrite },
+		{ "backing-chain", NULL, &options->image.backing_chain },
 		{ 0 },
 	};
 	int result = cli_parse(cli, command, argc, argv, table, 2, 2, arguments);
 
 	if (result == CLI_OK)
 		result = disk_name_check(command, arguments->words[0]);
+	if (result == CLI_OK)
+		result = parse_timeout(command, options->timeout, &options->image.patience_s);
 	return result;
 }
 
@@ -324,28 +350,43 @@ static int choose_size(const struct cli_command *command, const struct import_op
 	return result;
 }
 
-static int import(struct cli *cli, const struct cli_command *command, const char *name,
-		  const struct import_options *options, const struct image_source *source)
+/* The disk to fill, with room for what the image claims to hold: nothing is unpacked before that is sure. */
+static int prepare_disk(struct cli *cli, const struct cli_command *command, const char *name,
+			const struct import_options *options, const struct image_source *source,
+			json_t **ret_disk, bool *ret_created)
 {
 	uint64_t size_bytes;
-	json_t *disk = NULL;
-	bool created = false;
 	int result = choose_size(command, options, source->size_bytes, &size_bytes);
 
 	if (result == CLI_OK && options->overwrite)
-		result = find_disk(cli, command, name, &disk);
-	if (result == CLI_OK && !disk) {
-		result = create_disk(cli, command, name, options->pool, size_bytes, &disk);
-		created = result == CLI_OK;
+		result = find_disk(cli, command, name, ret_disk);
+	if (result == CLI_OK && *ret_disk && api_number(*ret_disk, "size_bytes") < source->size_bytes)
+		return too_small(command, name, api_number(*ret_disk, "size_bytes"), source);
+	if (result == CLI_OK && !*ret_disk) {
+		result = create_disk(cli, command, name, options->pool, size_bytes, ret_disk);
+		*ret_created = result == CLI_OK;
 	}
-	if (result != CLI_OK)
-		return result;
-	result = fill(command, name, api_text(disk, "socket"), source, !created);
+	return result;
+}
+
+static int import(struct cli *cli, const struct cli_command *command, const char *name,
+		  const struct import_options *options, struct image_source *source)
+{
+	json_t *disk = NULL;
+	bool created = false, touched = false;
+	int result = prepare_disk(cli, command, name, options, source, &disk, &created);
+
+	if (result == CLI_OK)
+		result = image_unpack(command, source);
+	if (result == CLI_OK) {
+		touched = true;
+		result = fill(command, name, api_text(disk, "socket"), source, !created);
+	}
 	if (result != CLI_OK && created)
 		delete_again(cli, command, name);
-	else if (result != CLI_OK)
+	else if (result != CLI_OK && touched)
 		cli_fail(command, "%s now holds a part of the image only", name);
-	else if (cli->json)
+	else if (result == CLI_OK && cli->json)
 		cli_print_json(disk);
 	json_decref(disk);
 	return result;
@@ -355,16 +396,13 @@ int command_disk_import(struct cli *cli, const struct cli_command *command, int 
 {
 	struct import_options options = { 0 };
 	struct cli_arguments arguments;
-	struct image_source source = { .fd = -1 };
-	enum image_format format;
+	struct image_source source;
 	int result = parse(cli, command, argc, argv, &options, &arguments);
 
-	if (result == CLI_OK)
-		result = image_choose_format(command, options.format, arguments.words[1], &format);
 	if (result != CLI_OK)
 		return result;
 	stream_catch_signals();
-	result = image_open(command, arguments.words[1], format, &source);
+	result = image_open(command, arguments.words[1], &options.image, &source);
 	if (result != CLI_OK)
 		return result;
 	result = import(cli, command, arguments.words[0], &options, &source);

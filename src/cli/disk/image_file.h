@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Disk images in files: raw ones are read and written here, qcow2 goes through qemu-img and a temporary file.
+ * Disk images in files: raw ones are read and written here, all others go through qemu-img and a temporary
+ * file. An image to be imported is a stranger's: unless the user says otherwise, nothing but its own bytes
+ * gets into the disk.
  */
 #ifndef VIADUCT_CLI_DISK_IMAGE_FILE_H
 #define VIADUCT_CLI_DISK_IMAGE_FILE_H
@@ -9,33 +11,41 @@
 #include <stdint.h>
 
 #include "cli/cli.h"
+#include "cli/disk/image_format.h"
 
-enum image_format { IMAGE_RAW, IMAGE_QCOW2 };
-
-/*
- * The format to use: `given` (NULL: decide by the file's first bytes when it exists, else by its name).
- * Returns CLI_OK or CLI_USAGE after a complaint.
- */
-int image_choose_format(const struct cli_command *command, const char *given, const char *path,
-			enum image_format *ret_format);
+struct image_options {
+	const char *format;  /* NULL: decided by the image's bytes */
+	bool backing_chain;  /* files that the image names belong to it */
+	unsigned patience_s; /* 0: QEMU_IMG_PATIENCE_S */
+};
 
 struct image_source {
-	int fd;
-	uint64_t size_bytes;
+	const char *path; /* not copied */
+	int fd;		  /* of the image; after image_unpack() of its contents */
+	enum image_format format;
+	uint64_t size_bytes; /* of the contents, as the image claims it until it is unpacked */
+	struct image_options options;
 };
 
 /*
- * Opens an image for reading; a qcow2 image is unpacked into an unlinked temporary file first. The caller
- * closes the fd. Returns CLI_OK or CLI_FAILED after a complaint.
+ * Opens an image and looks how large its contents are. Refuses one that consists of more than the one file,
+ * unless options.backing_chain. The caller closes the fd. Returns CLI_OK, or CLI_USAGE or CLI_FAILED after a
+ * complaint.
  */
-int image_open(const struct cli_command *command, const char *path, enum image_format format,
+int image_open(const struct cli_command *command, const char *path, const struct image_options *options,
 	       struct image_source *ret_source);
+
+/*
+ * Before the contents are read, and when it is settled that size_bytes are welcome: unpacks what is not raw
+ * into an unlinked temporary file. Returns CLI_OK or CLI_FAILED after a complaint; the fd stays open.
+ */
+int image_unpack(const struct cli_command *command, struct image_source *source);
 
 /* The next stretch of data at or after `offset`; *ret_begin == size when there is no more. 0 or -errno. */
 int image_next_data(const struct image_source *source, uint64_t offset, uint64_t *ret_begin,
 		    uint64_t *ret_end);
 
-/* `qemu-img convert` from a raw file to qcow2. Returns CLI_OK or CLI_FAILED after a complaint. */
-int image_pack_qcow2(const struct cli_command *command, const char *raw_path, const char *path);
+/* From a raw file to an empty one, as qcow2. Returns CLI_OK or CLI_FAILED after a complaint. */
+int image_pack_qcow2(const struct cli_command *command, const char *name, int raw_fd, int fd);
 
 #endif
