@@ -167,8 +167,18 @@ static int open_beside(const struct cli_command *command, const char *path, char
 	return -1;
 }
 
-static int publish(const struct cli_command *command, const char *temporary, const char *path)
+/* A file that is replaced hands its owner and mode on; without its owner, its mode would be wrong. */
+static void inherit(int fd, const char *path)
 {
+	struct stat old;
+
+	if (lstat(path, &old) == 0 && S_ISREG(old.st_mode) && fchown(fd, old.st_uid, old.st_gid) == 0)
+		fchmod(fd, old.st_mode & 0777);
+}
+
+static int publish(const struct cli_command *command, int fd, const char *temporary, const char *path)
+{
+	inherit(fd, path);
 	if (rename(temporary, path) == 0)
 		return CLI_OK;
 	return cli_fail(command, "%s: %s", path, strerror(errno));
@@ -186,7 +196,7 @@ static int publish_packed(const struct cli_command *command, int raw_fd, const c
 	if (result == CLI_OK && fsync(fd) < 0)
 		result = cli_fail(command, "%s: %s", path, strerror(errno));
 	if (result == CLI_OK)
-		result = publish(command, temporary, path);
+		result = publish(command, fd, temporary, path);
 	if (result != CLI_OK)
 		unlink(temporary);
 	close(fd);
@@ -202,7 +212,7 @@ static int export(struct cli *cli, const struct cli_command *command, const char
 	if (fd >= 0)
 		result = drain(command, name, socket, fd);
 	if (result == CLI_OK && format == IMAGE_RAW)
-		result = publish(command, temporary, path);
+		result = publish(command, fd, temporary, path);
 	else if (result == CLI_OK)
 		result = publish_packed(command, fd, path);
 	if (fd >= 0 && !(result == CLI_OK && format == IMAGE_RAW))
