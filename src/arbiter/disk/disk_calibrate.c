@@ -46,7 +46,7 @@ struct calibrate_io {
 
 struct calibration {
 	struct host_disk *host;
-	struct loop *loop;
+	struct loop *loop, *own_loop;	/* own_loop: NULL when the caller has one */
 	struct host_channel *channel;
 	uint64_t (*now_ns)(void);
 	uint64_t share_ns, deadline_ns, patience_ns;
@@ -316,7 +316,7 @@ int calibration_finish(struct calibration *own)
 		return -EBUSY;
 	if (own->channel)
 		own->host->ops->channel_close(own->channel);
-	loop_destroy(own->loop);
+	loop_destroy(own->own_loop);
 	if (own->memory != MAP_FAILED)
 		munmap(own->memory, MEMORY_BYTES);
 	free(own);
@@ -338,7 +338,7 @@ static bool choose_sizes(struct calibration *own)
 static int begin(struct host_disk *host, const struct calibrate_options *options,
 		 struct calibration **ret_own)
 {
-	struct loop_options loop_options = { .name = "calibrate", .spin_max_ns = 100 * NS_PER_US };
+	struct loop_options loop_options = { .name = "calibrate", .spin_max_ns = CALIBRATE_SPIN_NS };
 	uint64_t budget_ns = options->budget_ns ? options->budget_ns : CALIBRATE_NS;
 	struct calibration *own = calloc(1, sizeof(*own));
 	int error;
@@ -357,7 +357,10 @@ static int begin(struct host_disk *host, const struct calibrate_options *options
 		own->idle = &own->ios[i];
 	}
 	own->memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	error = own->memory == MAP_FAILED ? -ENOMEM : loop_create(&loop_options, &own->loop);
+	error = own->memory == MAP_FAILED ? -ENOMEM : 0;
+	if (!error && !options->loop)
+		error = loop_create(&loop_options, &own->own_loop);
+	own->loop = options->loop ? options->loop : own->own_loop;
 	if (!error)
 		error = host->ops->channel_open(host, own->loop, &own->channel);
 	if (!error && !choose_sizes(own))

@@ -13,6 +13,8 @@
 
 #define CALIBRATE_NS	      300000000ull
 #define CALIBRATE_PATIENCE_NS 2000000000ull
+/* The busy wait that a loop for it is to have. */
+#define CALIBRATE_SPIN_NS     100000ull
 
 struct calibrate_options {
 	/* Inside the disk; may be overwritten, with noise. 0 bytes: nothing may. */
@@ -21,6 +23,8 @@ struct calibrate_options {
 	/* So long after the budget, a request is given up; 0: CALIBRATE_PATIENCE_NS */
 	uint64_t patience_ns;
 	uint64_t (*now_ns)(void);	/* NULL: clock_now_ns; for tests */
+	/* Turned by this call only, and alive until calibration_finish(); NULL: one that it makes */
+	struct loop *loop;
 };
 
 /* Requests of a calibration that the device has not given back, and everything that they use. */
@@ -29,8 +33,8 @@ struct calibration;
 /*
  * Any thread but workers; blocks. Returns 0, or -errno with *ret_cost = disk_cost_default: what the disk
  * answered, -ENOMEM, -EINVAL (scratch outside the disk), or -ETIMEDOUT: it did not answer. Then *ret_left
- * (else NULL) owns what it may still write to and complete: memory, a loop, and a channel of the disk, which
- * therefore may not be closed before calibration_finish().
+ * (else NULL) owns what it may still write to and complete: memory, its loop if it made one, and a channel of
+ * the disk, which therefore may not be closed before calibration_finish().
  */
 int disk_calibrate(struct host_disk *host, const struct calibrate_options *options,
 		   struct disk_cost *ret_cost, struct calibration **ret_left);

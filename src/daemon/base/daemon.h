@@ -32,6 +32,7 @@ struct api;
 struct daemon_pool;
 struct daemon_switch;
 struct device;
+struct disk_measurer;
 struct guest;
 struct nic_mirror;
 struct setting;
@@ -73,6 +74,7 @@ struct daemon {
 	struct setting *settings;		/* share/: made at run time */
 	struct share_gate *gates;		/* share/ */
 	struct daemon_pool *pools;		/* disk/ */
+	struct disk_measurer *measurer;		/* disk/ */
 	struct daemon_switch *switches;		/* nic/ */
 	struct json_t *network_state;		/* nic/: set at run time */
 	struct nic_mirror *closing_mirrors;	/* nic/: with a write under way */

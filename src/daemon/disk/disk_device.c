@@ -17,6 +17,7 @@
 #include "daemon/config/config_values.h"
 #include "daemon/disk/catalogue.h"
 #include "daemon/disk/disk_gate.h"
+#include "daemon/disk/disk_measure.h"
 #include "daemon/disk/write_mode.h"
 #include "daemon/share/shares.h"
 #include "devices/disk/virtio_blk.h"
@@ -271,6 +272,11 @@ unsigned disk_devices_of_pool(struct daemon *daemon, struct daemon_pool *pool)
 
 static void open_pools(struct daemon *daemon)
 {
+	/* Before the sandbox, for disks that a reload brings. */
+	int error = disk_measurer_create(&daemon->measurer);
+
+	if (error)
+		log_warning(NULL, "no disk will be measured: %s", strerror(-error));
 	config_for_each(config_pools(daemon->config), config_pool, settings) {
 		const struct daemon_pool *pool = daemon_pool_add(daemon, settings);
 

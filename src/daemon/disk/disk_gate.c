@@ -2,13 +2,10 @@
 #include "daemon/disk/disk_gate.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "arbiter/disk/disk_calibrate.h"
 #include "arbiter/disk/disk_meter.h"
@@ -18,6 +15,7 @@
 #include "core/log.h"
 #include "daemon/base/daemon.h"
 #include "daemon/base/state.h"
+#include "daemon/disk/disk_measure.h"
 #include "host/host_disk.h"
 
 /* ---- kept measurements: STATE/disk-XXXXXXXX.cost, a line that says of what disk, and the cost model ---- */
@@ -113,89 +111,6 @@ static struct disk_cost cost_of(const struct config_capacity *capacity)
 
 /* ---- measuring ---- */
 
-/* How often a thread looks whether a disk that hung came back to life. */
-#define LOOK_AGAIN_NS (100 * NS_PER_MS)
-
-/* On a thread of its own, because the control thread has a loop already. */
-struct measurement {
-	struct host_disk *host;
-	struct disk_cost cost;
-	int error;
-	sem_t known;		/* cost and error are */
-	/* Atomic; of a disk that hung: the thread or the gate has ended, and the other cleans up */
-	bool one_left;
-};
-
-static void free_measurement(struct measurement *measurement)
-{
-	sem_destroy(&measurement->known);
-	free(measurement);
-}
-
-static void *measure_thread(void *context)
-{
-	static const struct calibrate_options options = { .scratch_bytes = 0 };
-	struct timespec pause = { .tv_nsec = LOOK_AGAIN_NS };
-	struct measurement *measurement = context;
-	struct calibration *left = NULL;
-
-	int error = disk_calibrate(measurement->host, &options, &measurement->cost, &left);
-
-	measurement->error = error;
-	sem_post(&measurement->known);
-	if (error != -ETIMEDOUT)
-		return NULL;
-	while (calibration_finish(left) == -EBUSY)
-		nanosleep(&pause, NULL);
-	if (__atomic_exchange_n(&measurement->one_left, true, __ATOMIC_ACQ_REL)) {
-		measurement->host->ops->close(measurement->host);
-		free_measurement(measurement);
-	}
-	return NULL;
-}
-
-/*
- * Returns 0 with the measurement done, or a negative errno; -ETIMEDOUT: the disk hangs, and gate->hung is
- * set.
- */
-static int run_measurement(struct disk_gate *gate, struct disk_cost *ret_cost)
-{
-	struct measurement *measurement = calloc(1, sizeof(*measurement));
-	pthread_t thread;
-	int error;
-
-	if (!measurement)
-		return -ENOMEM;
-	measurement->host = gate->host;
-	sem_init(&measurement->known, 0, 0);
-	error = -pthread_create(&thread, NULL, measure_thread, measurement);
-	if (!error) {
-		while (sem_wait(&measurement->known) < 0)
-			;	/* EINTR */
-		error = measurement->error;
-		*ret_cost = measurement->cost;
-		if (error == -ETIMEDOUT) {
-			pthread_detach(thread);
-			gate->hung = measurement;
-			return error;
-		}
-		pthread_join(thread, NULL);
-	}
-	free_measurement(measurement);
-	return error;
-}
-
-/* True: the disk is free to be closed. False: its thread closes it, whenever it comes back to life. */
-static bool let_go(struct measurement *hung)
-{
-	if (!hung)
-		return true;
-	if (!__atomic_exchange_n(&hung->one_left, true, __ATOMIC_ACQ_REL))
-		return false;
-	free_measurement(hung);
-	return true;
-}
-
 /* Reading holes tells nothing of the disk below them. */
 static bool mostly_holes(const char *path)
 {
@@ -205,9 +120,9 @@ static bool mostly_holes(const char *path)
 	       status.st_blocks < status.st_size / 512 / 2;
 }
 
-static bool measure(struct disk_gate *gate, struct disk_cost *ret_cost)
+static bool measure(struct daemon *daemon, struct disk_gate *gate, struct disk_cost *ret_cost)
 {
-	int error;
+	int error = 0;
 
 	if (mostly_holes(gate->base.path)) {
 		log_info(NULL,
@@ -217,8 +132,10 @@ static bool measure(struct disk_gate *gate, struct disk_cost *ret_cost)
 			 gate->base.path);
 		return false;
 	}
-	error = run_measurement(gate, ret_cost);
-
+	if (!daemon->measurer)
+		error = disk_measurer_create(&daemon->measurer);
+	if (!error)
+		error = disk_measure(daemon->measurer, gate->host, ret_cost, &gate->hung);
 	if (error) {
 		log_warning(NULL, "%s cannot be measured: %s; its shares suppose an ordinary SSD",
 			    gate->base.path, strerror(-error));
@@ -243,7 +160,7 @@ static void choose_cost(struct daemon *daemon, struct disk_gate *gate,
 	else if (recall(daemon, gate, ret_cost))
 		gate->measured = true;
 	else if (!daemon->offer)	/* else guests wait, and it is the next start's */
-		gate->measured = measure(gate, ret_cost);
+		gate->measured = measure(daemon, gate, ret_cost);
 }
 
 static void destroy(struct disk_gate *gate)
@@ -285,7 +202,7 @@ bool disk_gate_close(struct daemon *daemon, struct disk_gate *gate)
 	if (!gate)
 		return true;
 	keep(&gate->base, daemon);
-	unused = let_go(gate->hung);
+	unused = measurement_let_go(gate->hung);
 	share_gate_remove(daemon, &gate->base);
 	destroy(gate);
 	return unused;

@@ -12,6 +12,7 @@
 #include "daemon/config/config_values.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/disk/disk_gate.h"
+#include "daemon/disk/disk_measure.h"
 
 struct daemon_pool *daemon_pool_find(struct daemon *daemon, const char *name)
 {
@@ -248,4 +249,6 @@ void daemon_pools_close(struct daemon *daemon)
 		free(pool->path);
 		free(pool);
 	}
+	disk_measurer_destroy(daemon->measurer);
+	daemon->measurer = NULL;
 }

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "daemon/daemon.h"
 #include "daemon/disk/disk_gate.h"
+#include "daemon/disk/disk_measure.h"
 #include "host/host_disk.h"
 
 static struct host_disk *open_memory(void)
@@ -75,6 +76,7 @@ static void test_disk_that_hangs(void **state)
 	expect(gate, disk_cost_iops(&disk_cost_default), disk_cost_bandwidth(&disk_cost_default), 0);
 	assert_false(disk_gate_close(&daemon, gate));
 	disk_memory_hang(host, false);
+	disk_measurer_destroy(daemon.measurer);
 }
 
 int main(void)
