@@ -22,12 +22,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/container.h"
 #include "core/fd.h"
 #include "core/loop_internal.h"
+#include "core/loop_ring.h"
 
 #define LOOP_ENTRIES_DEFAULT 1024
 /* Completions handled before the pollers get their turn: bounds the latency of either. */
@@ -38,29 +38,6 @@
 #define LOOP_SPIN_MIN_NS 1000
 
 /* ---- creation ---- */
-
-static int ring_create(struct io_uring *ring, unsigned entries)
-{
-	static const unsigned flag_sets[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-		IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
-		0,
-	};
-	int error = -EINVAL;
-
-	for (size_t i = 0; i < sizeof(flag_sets) / sizeof(flag_sets[0]); i++) {
-		struct io_uring_params params = {
-			.flags = flag_sets[i] | IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP |
-				 IORING_SETUP_CQSIZE,
-			.cq_entries = entries * 4,
-		};
-
-		error = io_uring_queue_init_params(entries, ring, &params);
-		if (error != -EINVAL)
-			break;
-	}
-	return error;
-}
 
 static void run_messages(struct loop *loop);
 
@@ -92,7 +69,7 @@ int loop_create(const struct loop_options *options, struct loop **ret_loop)
 		error = -errno;
 		goto fail_alloc;
 	}
-	error = ring_create(&loop->ring, options->entries ? options->entries : LOOP_ENTRIES_DEFAULT);
+	error = loop_ring_create(&loop->ring, options->entries ? options->entries : LOOP_ENTRIES_DEFAULT);
 	if (error)
 		goto fail_fd;
 	loop->wake_watch.ready = wake_ready;
@@ -129,10 +106,12 @@ void loop_destroy(struct loop *loop)
 
 static int loop_enable(struct loop *loop)
 {
+	int error;
+
 	assert(!loop->enabled);
-	/* liburing 2.3 declares io_uring_enable_rings() but its library does not export it. */
-	if (syscall(__NR_io_uring_register, loop->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
-		return -errno;
+	error = loop_ring_enable(&loop->ring);
+	if (error)
+		return error;
 	loop->enabled = true;
 	loop->files_registered = io_uring_register_files_sparse(&loop->ring, LOOP_FILES_MAX) == 0;
 	return 0;

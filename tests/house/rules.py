@@ -307,6 +307,17 @@ def placed_range_makers(tree):
     return found
 
 
+RING_MAKER = "src/core/loop_ring.c"
+RING_MADE = re.compile(r"\bio_uring_(queue_init\w*|setup)\b")
+
+
+def rings_are_restricted(tree):
+    """The daemon's rings are made in one place, which restricts them."""
+    return [f"{name}:{number}: makes a ring that is not restricted"
+            for name, text in tree.matching(".c", ".h", under="src/") if name != RING_MAKER
+            for number, line in enumerate(code_only(text).splitlines(), 1) if RING_MADE.search(line)]
+
+
 def fuzz_targets_have_corpus(tree):
     """Each fuzz target starts from a committed corpus."""
     found = []
@@ -346,7 +357,7 @@ def tour_is_true(tree):
 
 RULES = [include_directions, includes_from_root, function_lengths, file_lengths, line_widths, no_struct_typedefs, sources_are_built,
          spdx_lines, no_machine_paths, markdown_links, manual_matches_program, ring_memory_users, no_assert_on_shared,
-         placed_range_makers, fuzz_targets_have_corpus, tour_is_true]
+         placed_range_makers, rings_are_restricted, fuzz_targets_have_corpus, tour_is_true]
 
 
 # ---- exceptions ----

@@ -98,6 +98,8 @@ BAD = {
                              "src/devices/b.c": "io->range.offset_bytes += 512;\n",
                              "src/arbiter/disk/disk_io.c": "bool disk_place(void)\n{\n}\nr = (struct placed_range){ 0, 5 };\n",
                              "src/devices/c.c": "f((struct placed_range){ 0, 512 });\n"}, 5),
+    "rings_are_restricted": ({"src/core/loop_ring.c": "io_uring_queue_init_params(8, ring, &params);\n",
+                              "src/host/a.c": "io_uring_queue_init(8, ring, 0);\nsyscall(__NR_io_uring_enter);\n"}, 1),
     "tour_is_true": ({"docs/tour.md": "| 1 | `f` | `src/core/a.c` | x |\n" + "".join(
         f"| {n} | `g` | `src/core/a{n}.c` | x |\n" for n in range(2, 22)), "src/core/a.c": "int f(void)\n"}, 22),
     "fuzz_targets_have_corpus": ({"tests/fuzz/fuzz_a.c": "", "tests/fuzz/fuzz_b.c": "",

@@ -100,7 +100,8 @@ static void prepare(struct loop *loop, struct fake_guest *guest, struct costly_o
 	op->op.done = costly_done;
 	loop_pay(loop, guest->account);
 	sqe = loop_sqe(loop);
-	io_uring_prep_nop(sqe);
+	/* Cancels nothing, and completes at once. */
+	io_uring_prep_cancel(sqe, op, 0);
 	loop_sqe_finish(loop, sqe, &op->op);
 	loop_pay(loop, NULL);
 }
