@@ -16,8 +16,9 @@ int privileges_drop(const char *user, const char *group, struct error *error);
 /*
  * Forbids gaining privileges, and every system call that is not on the list: it answers EPERM. New sockets
  * are of the family AF_UNIX, with `internet` also UDP and TCP ones, with `interfaces` also those by which the
- * kernel tells of interfaces. In builds with a sanitizer nothing is forbidden, because their run-time needs
- * more. Returns 0 or -errno with *error.
+ * kernel tells of interfaces. Signals reach this process only, no memory becomes code, and no io_uring is
+ * made any more: loop_create() fails, so loops are made before. In builds with a sanitizer nothing is
+ * forbidden, because their run-time needs more. Returns 0 or -errno with *error.
  */
 int privileges_sandbox(bool internet, bool interfaces, struct error *error);
 
