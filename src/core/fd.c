@@ -92,7 +92,8 @@ ssize_t fd_receive(int socket, void *buffer, size_t bytes, int *fds, size_t fds_
 	return count > fds_max || (message.msg_flags & MSG_CTRUNC) ? -EMSGSIZE : received;
 }
 
-ssize_t fd_send(int socket, const void *buffer, size_t bytes, const int *fds, size_t fd_count)
+static ssize_t send_with(int socket, const void *buffer, size_t bytes, const int *fds, size_t fd_count,
+			 int flags)
 {
 	union fd_control control;
 	struct iovec iov = { .iov_base = (void *)buffer, .iov_len = bytes };
@@ -116,9 +117,19 @@ ssize_t fd_send(int socket, const void *buffer, size_t bytes, const int *fds, si
 		memcpy(CMSG_DATA(header), fds, fd_count * sizeof(int));
 	}
 	do
-		sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+		sent = sendmsg(socket, &message, MSG_NOSIGNAL | flags);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : sent;
+}
+
+ssize_t fd_send(int socket, const void *buffer, size_t bytes, const int *fds, size_t fd_count)
+{
+	return send_with(socket, buffer, bytes, fds, fd_count, 0);
+}
+
+ssize_t fd_send_now(int socket, const void *buffer, size_t bytes, const int *fds, size_t fd_count)
+{
+	return send_with(socket, buffer, bytes, fds, fd_count, MSG_DONTWAIT);
 }
 
 int fd_memfd(const char *name, size_t bytes)

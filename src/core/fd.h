@@ -34,6 +34,8 @@ ssize_t fd_receive(int socket, void *buffer, size_t bytes, int *fds, size_t fds_
  * Returns the bytes sent or -errno.
  */
 ssize_t fd_send(int socket, const void *buffer, size_t bytes, const int *fds, size_t fd_count);
+/* The same, and -EAGAIN instead of a wait: for sockets whose O_NONBLOCK another process can clear. */
+ssize_t fd_send_now(int socket, const void *buffer, size_t bytes, const int *fds, size_t fd_count);
 
 /*
  * Creates an anonymous memory file of `bytes` zero bytes, sealed against shrinking and growing.

@@ -198,11 +198,12 @@ long memory_file_accept(int fd, unsigned long long min_bytes)
 {
 	struct statfs system;
 	struct stat status;
+	int seals = fcntl(fd, F_GET_SEALS);
 
 	/*
 	 * Answered for memory files only, and without a word to a file system that may never answer fstat().
 	 */
-	if (fcntl(fd, F_GET_SEALS) < 0)
+	if (seals < 0)
 		return -EBADF;
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || fstatfs(fd, &system) < 0)
 		return -EBADF;
@@ -210,8 +211,12 @@ long memory_file_accept(int fd, unsigned long long min_bytes)
 		return -EBADF;
 	if (!large_enough(fd, min_bytes))
 		return -ERANGE;
-	/* Fails where sealing is not allowed or already sealed; then the guard is what protects us. */
-	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
+	/*
+	 * Adding a seal waits for whoever changes the file's size, looking at them does not: what the doorman
+	 * sealed is left alone. Where sealing is not allowed the guard is what protects us.
+	 */
+	if (!(seals & (F_SEAL_SHRINK | F_SEAL_SEAL)))
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
 	if (!large_enough(fd, min_bytes))
 		return -ERANGE;
 	return (unsigned long)system.f_type == HUGETLBFS_MAGIC ? (long)system.f_bsize : 4096;

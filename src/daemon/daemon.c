@@ -19,6 +19,7 @@
 #include "daemon/device/device.h"
 #include "daemon/device/takeover.h"
 #include "daemon/share/shares.h"
+#include "interfaces/door/porter.h"
 
 /* Without it the daemon runs, but keeps nothing. */
 static void make_state_directory(struct daemon *daemon)
@@ -90,6 +91,8 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 		make_state_directory(daemon);
 	if (!code)
 		code = start_workers(daemon, error);
+	if (!code && porter_open(options->porter, daemon->control, &daemon->porter) < 0)
+		code = error_set(error, -ENOMEM, "out of memory");
 	if (code) {
 		daemon->config = NULL;	/* stays the caller's */
 		daemon_destroy(daemon);
@@ -165,6 +168,7 @@ void daemon_destroy(struct daemon *daemon)
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_stop(&daemon->workers[i]);
 	free(daemon->workers);
+	porter_close(daemon->porter);
 	if (daemon->config)
 		guests_remove_directories(daemon);
 	daemon_unlock(daemon);

@@ -14,6 +14,7 @@ struct daemon_options {
 	const char *runtime_dir;	/* --runtime-dir or NULL; outlives the daemon */
 	const char *force_format;	/* outlives the daemon */
 	struct loop *control;
+	int porter;			/* porter_fork()'s; taken on success */
 };
 
 /* Makes the daemon and its runtime and state directories, and starts the workers. Nothing is served yet. */

@@ -31,6 +31,9 @@
 #include "daemon/device/takeover.h"
 #include "daemon/plan.h"
 #include "daemon/privileges.h"
+#include "daemon/privileges_porter.h"
+#include "interfaces/door/porter.h"
+#include "interfaces/vhost_user/vhost_user.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
 
@@ -188,6 +191,8 @@ static void block_signals(void)
 	signal_set(&set);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* The porter is the only child, and its end shows on its socket. */
+	signal(SIGCHLD, SIG_IGN);
 }
 
 static int watch_control(struct control *control, struct error *error)
@@ -219,6 +224,22 @@ static void raise_file_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+/* First of all, while there are neither threads nor disks. */
+static int fork_porter(struct config *config, int *ret_porter, struct error *error)
+{
+	const struct porter_setup setup = {
+		.framing = &vhost_user_framing,
+		.confine = privileges_confine_porter,
+		.context = config,
+	};
+
+	*ret_porter = porter_fork(&setup);
+	if (*ret_porter >= 0)
+		return 0;
+	return error_set(error, *ret_porter, "cannot start the process that lets guests in: %s",
+			 strerror(-*ret_porter));
 }
 
 /* Devices and sockets: from the predecessor's hands, or made. */
@@ -298,7 +319,7 @@ static int run(const struct options *options, const char *config_path, struct co
 	struct error error = { .text = "" };
 	struct daemon_options daemon_options = {
 		.config = config, .config_path = config_path, .runtime_dir = options->runtime_dir,
-		.force_format = options->force_format,
+		.force_format = options->force_format, .porter = -1,
 	};
 	int code;
 
@@ -307,10 +328,12 @@ static int run(const struct options *options, const char *config_path, struct co
 		log_warning(NULL, "%s", config->warnings.text[i]);
 	raise_file_limit();
 	block_signals();
-	code = memory_guard_install();
+	code = fork_porter(config, &daemon_options.porter, &error);
+	if (!code)
+		code = memory_guard_install();
 	if (!code)
 		code = loop_create(&loop_options, &control.loop);
-	if (code)
+	if (code && !error.code)
 		error_set(&error, code, "cannot start: %s%s", strerror(-code),
 			  code == -EPERM || code == -ENOSYS
 				  ? " (io_uring is switched off: see kernel.io_uring_disabled)"

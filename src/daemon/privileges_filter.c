@@ -28,15 +28,8 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/loop_ring.h"
+#include "core/sanitized.h"
 #include "daemon/privileges.h"
-
-#ifdef __has_feature
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
 
 #if !SANITIZED
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -17,6 +17,7 @@
 struct handover;
 struct loop;
 struct loop_guest;
+struct porter;
 struct endpoint;
 
 enum endpoint_socket_kind {
@@ -37,6 +38,8 @@ struct endpoint_options {
 	uid_t owner;			/* of the socket file; (uid_t)-1: leave */
 	gid_t group;			/* (gid_t)-1: leave */
 	mode_t mode;			/* 0: 0600 */
+	/* Lets peers in, each with a doorman of its own; NULL: peers are believed not to hold us up */
+	struct porter *porter;
 	/* Pays for the work on the workers; NULL: a guest of its own. A reference is taken. */
 	struct loop_guest *guest;
 	/* The worker that serves a queue. */

@@ -68,8 +68,17 @@ void endpoint_socket_violation(struct endpoint_socket *socket)
 
 /* ---- peers ---- */
 
-static void offer(struct endpoint_socket *socket, int fd)
+/* Takes a peer's socket; there is room for it at the door. */
+static void offer(struct endpoint_socket *socket, int peer)
 {
+	int fd = porter_admit(&socket->place, peer);
+
+	if (fd < 0) {
+		socket->refused_connects++;
+		log_guest(socket->subject, "cannot let a peer in: %s", strerror(-fd));
+		back_off(socket);
+		return;
+	}
 	if (socket->ops->accepted(socket->context, fd)) {
 		socket->connects++;
 		log_debug(socket->subject, "peer connected");
@@ -88,6 +97,14 @@ static void accept_some(struct endpoint_socket *socket)
 
 		if (socket->backing_off || socket->suspended || socket->listen_fd < 0)
 			return;
+		/* Those who wait are let in when others no longer hold up their doormen. */
+		if (!porter_has_room(&socket->place)) {
+			log_guest(socket->subject, "peers wait: %u before them have not come to an end",
+				  socket->place.doormen);
+			loop_timer_start(control_of(socket), &socket->retry_timer,
+					 loop_now_ns(control_of(socket)) + BACKOFF_MIN_NS);
+			return;
+		}
 		fd = accept4(socket->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
 			offer(socket, fd);
@@ -116,7 +133,8 @@ static void on_accept_task(struct loop_task *task)
 
 static void connect_again(struct endpoint_socket *socket)
 {
-	int fd = endpoint_socket_file_connect(socket->options->path);
+	int fd = porter_has_room(&socket->place) ? endpoint_socket_file_connect(socket->options->path)
+						 : -EBUSY;
 
 	if (fd < 0)
 		back_off(socket);
@@ -157,6 +175,7 @@ void endpoint_socket_init(struct endpoint_socket *socket, const struct endpoint_
 		.retry_timer.expired = on_retry,
 		.accept_task.run = on_accept_task,
 	};
+	porter_place_open(&socket->place, options->porter);
 }
 
 static int watch_listening(struct endpoint_socket *socket)
@@ -165,6 +184,7 @@ static int watch_listening(struct endpoint_socket *socket)
 
 	if (socket->watching)
 		return 0;
+	porter_keep(&socket->place, socket->listen_fd);
 	error = fd_set_nonblocking(socket->listen_fd, true);
 	if (error)
 		return error;
@@ -243,6 +263,7 @@ void endpoint_socket_finish(struct endpoint_socket *socket)
 	if (!socket->handed_over)
 		endpoint_socket_file_remove(&socket->file, socket->options->path);
 	fd_close(&socket->listen_fd);
+	porter_place_close(&socket->place);
 }
 
 /* ---- takeover ---- */

@@ -14,6 +14,7 @@
 
 #include "core/log.h"
 #include "core/loop.h"
+#include "interfaces/door/porter.h"
 #include "interfaces/endpoint.h"
 #include "interfaces/endpoint_socket_file.h"
 
@@ -34,6 +35,7 @@ struct endpoint_socket {
 	void *context;
 	struct log_subject *subject;
 
+	struct porter_place place;		/* where peers are let in */
 	int listen_fd;				/* -1: none */
 	struct loop_watch watch;
 	struct loop_timer retry_timer;		/* accept again, connect again */

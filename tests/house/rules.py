@@ -21,10 +21,11 @@ INCLUDES["cli"] = {"cli", "frontend", "core"}
 # Rooms inside a folder: what a file in each may include, by the beginning of the header's name. A file's room is the
 # longest name here that its path begins with, and its row replaces the row of the folder around it.
 ROOMS = {
-    "interfaces": ("interfaces/endpoint", "core/"),     # for every protocol, and knows none
+    "interfaces": ("interfaces/endpoint", "interfaces/door/porter.h", "core/"),     # for every protocol, and knows none
+    "interfaces/door": ("interfaces/door/", "interfaces/endpoint_fd.h", "core/"),   # is told how a protocol is framed
     "interfaces/virtio": ("interfaces/virtio/", "devices/virtio_model.h", "core/"),
-    "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint", "devices/virtio_model.h",
-                              "core/"),
+    "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint",
+                              "interfaces/door/doorman.h", "devices/virtio_model.h", "core/"),
     "devices": ("devices/", "arbiter/disk/disk.h", "arbiter/switch/port.h", "core/"),  # what models call, no more
     "arbiter/disk": ("arbiter/disk/", "arbiter/share/", "arbiter/pool/", "host/", "core/"),
     "arbiter/share": ("arbiter/share/", "core/"),       # for devices of any kind

@@ -110,9 +110,13 @@ class Daemon:
                                 env={**os.environ, **SANITIZER_ENVIRONMENT, **self.environment},
                                 pass_fds=self.pass_fds, preexec_fn=self.preexec)
 
-    def start(self):
+    def launch(self):
+        """Without waiting for anything."""
         self.process = self.spawn()
         self._follow(self.process)
+
+    def start(self):
+        self.launch()
         self.wait_ready()
         return self
 

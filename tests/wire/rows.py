@@ -86,7 +86,15 @@ ENVIRONMENT = {
     "D14": "bit-rot-in-pool",
 }
 
-ALL = {**RINGS, **SOCKET, **DISK, **ENVIRONMENT}
+# Peers' descriptors.
+DESCRIPTORS = {
+    "E1": "descriptor-slow-to-close",
+    "E2": "unread-descriptor-slow-to-close",
+    "E3": "descriptors-without-end",
+    "E4": "memory-file-locked",
+}
+
+ALL = {**RINGS, **SOCKET, **DISK, **ENVIRONMENT, **DESCRIPTORS}
 
 
 def row_id(row, *vector):

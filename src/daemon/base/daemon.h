@@ -35,6 +35,7 @@ struct device;
 struct disk_measurer;
 struct guest;
 struct nic_mirror;
+struct porter;
 struct setting;
 struct share_gate;
 struct takeover;
@@ -54,6 +55,7 @@ struct daemon {
 	const char *runtime_dir_option;		/* --runtime-dir, or NULL */
 	const char *force_format;		/* --force-format: a pool's name, or NULL */
 	struct loop *control;
+	struct porter *porter;			/* lets VMMs in */
 	struct worker *workers;
 	unsigned worker_count, next_worker;
 	struct notify_fds fds;			/* passed by the service manager */

@@ -205,6 +205,7 @@ static int open_endpoint(struct device *device)
 		.socket = device->client ? ENDPOINT_CONNECT : ENDPOINT_LISTEN,
 		.path = device->socket,
 		.fd = -1,
+		.porter = device->daemon->porter,
 		.guest = device->guest->time,
 		.worker = worker_for_queue,
 		.worker_context = device,

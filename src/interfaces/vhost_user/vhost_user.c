@@ -53,7 +53,6 @@ uint64_t vhost_user_endpoint_protocol_features(const struct vhost_user_endpoint 
 
 static void endpoint_free(struct vhost_user_endpoint *endpoint)
 {
-	endpoint_strangers_finish(&endpoint->strangers);
 	while (endpoint->accounts) {
 		struct vhost_user_account *account = endpoint->accounts;
 
@@ -72,8 +71,7 @@ static bool accepted(void *context, int fd)
 	struct vhost_user_endpoint *endpoint = context;
 	struct vhost_user_connection *connection;
 
-	if (endpoint->connection_count >= VHOST_USER_CONNECTIONS_MAX ||
-	    endpoint_strangers_crowded(&endpoint->strangers))
+	if (endpoint->connection_count >= VHOST_USER_CONNECTIONS_MAX)
 		return false;
 	connection = vhost_user_connection_create(endpoint, fd);
 	if (!connection)
@@ -112,7 +110,6 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 		return NULL;
 	}
 	log_subject_name(&endpoint->subject, "%s", options->endpoint.name);
-	endpoint_strangers_init(&endpoint->strangers, options->endpoint.control);
 	endpoint_socket_init(&endpoint->socket, &endpoint->options.endpoint, &socket_ops, endpoint,
 			     &endpoint->subject);
 	queues = options->model->queue_count(options->device);
@@ -213,7 +210,8 @@ bool vhost_user_endpoint_claim(struct vhost_user_connection *connection, bool *r
 	/* A VMM that was killed and started again is here before we have read that it went. */
 	if (vhost_user_connection_hung_up(owner))
 		vhost_user_connection_close(owner);
-	*ret_wait = owner->closing;
+	/* That it went may still be with its doorman. */
+	*ret_wait = owner->closing || endpoint->options.endpoint.porter;
 	return false;
 }
 
@@ -221,7 +219,7 @@ static void go_on(struct vhost_user_connection *connection)
 {
 	enum vhost_user_outcome outcome;
 
-	connection->waits_for_claim = connection->busy = false;
+	vhost_user_connection_end_wait(connection);
 	outcome = vhost_user_rings_start(connection);
 	if (outcome != VHOST_USER_LATER)
 		vhost_user_message_finish(connection, outcome);

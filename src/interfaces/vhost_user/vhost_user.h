@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "devices/virtio_model.h"
+#include "interfaces/door/doorman.h"
 #include "interfaces/endpoint.h"
 
 struct handover;
@@ -24,6 +25,9 @@ struct vhost_user_options {
 	/* Ring features not to offer (a bit mask), e.g. 1 << VIRTIO_F_RING_PACKED */
 	uint64_t features_off;
 };
+
+/* How a front end's doorman follows its messages. */
+extern const struct doorman_framing vhost_user_framing;
 
 /*
  * Returns 0 or -errno; on failure the fd stays the caller's. A stale socket file (nothing listens) is

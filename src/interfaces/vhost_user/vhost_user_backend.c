@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The descriptor is shared with the front end, which can clear O_NONBLOCK at any moment and stop reading.
- * Messages are therefore sent and received with MSG_DONTWAIT, one at a time.
+ * Without a doorman the descriptor is shared with the front end, which can clear O_NONBLOCK at any moment and
+ * stop reading. Messages are therefore sent and received with MSG_DONTWAIT, one at a time.
  */
 #include "interfaces/vhost_user/vhost_user_backend.h"
 
@@ -67,9 +67,7 @@ void vhost_user_backend_finish(struct vhost_user_connection *connection)
 	struct vhost_user_backend *backend = &connection->backend;
 
 	vhost_user_backend_suspend(connection);
-	/* The front end may have sent what we never read. */
-	if (backend->fd >= 0)
-		endpoint_strangers_close_socket(&connection->endpoint->strangers, &backend->fd);
+	fd_close(&backend->fd);
 	backend->config_news = false;
 	backend->full_since_ns = 0;
 	backend->received = 0;
@@ -94,7 +92,7 @@ enum vhost_user_outcome vhost_user_set_backend_req_fd(struct vhost_user_connecti
 
 	if (!endpoint_fd_is_stream(fd)) {
 		vhost_user_complain(connection, "not a stream socket", (uint64_t)fd);
-		endpoint_strangers_close(&connection->endpoint->strangers, &fd);
+		fd_close(&fd);
 		return VHOST_USER_VIOLATION;
 	}
 	vhost_user_backend_finish(connection);
@@ -193,7 +191,7 @@ static bool receive(struct vhost_user_connection *connection)
 	if (received == -EAGAIN)
 		return false;
 	for (size_t i = 0; i < fd_count && (received >= 0 || received == -EMSGSIZE); i++)
-		endpoint_strangers_close(&connection->endpoint->strangers, &fds[i]);
+		fd_close(&fds[i]);
 	if (received == 0) {
 		log_debug(&connection->endpoint->subject, "front end closed its back-end channel");
 		vhost_user_backend_finish(connection);

@@ -19,18 +19,20 @@
 #include "interfaces/vhost_user/vhost_user_backend.h"
 #include "interfaces/vhost_user/vhost_user_endpoint.h"
 #include "interfaces/vhost_user/vhost_user_error_signal.h"
+#include "interfaces/vhost_user/vhost_user_handlers.h"
 #include "interfaces/vhost_user/vhost_user_inflight.h"
 #include "interfaces/vhost_user/vhost_user_memory.h"
 #include "interfaces/vhost_user/vhost_user_queue.h"
 #include "interfaces/virtio/dirty_log.h"
 
 /* From a message's first byte to its last. */
-#define MESSAGE_NS	  (10 * NS_PER_S)
+#define MESSAGE_NS (10 * NS_PER_S)
+/* So long may a front end that went be on its way through its doorman. */
+#define CLAIM_NS (NS_PER_S / 2)
 /* One connection's share of a turn of the control loop. */
 #define MESSAGES_PER_WAKE 16
 
-#define CONNECTION_OF(pointer, member)                                                                       \
-	container_of(pointer, struct vhost_user_connection, member)
+#define CONNECTION_OF(pointer, member) container_of(pointer, struct vhost_user_connection, member)
 
 void vhost_user_complain(struct vhost_user_connection *connection, const char *reason, uint64_t value)
 {
@@ -59,9 +61,30 @@ static void on_timer(struct loop_timer *timer)
 {
 	struct vhost_user_connection *connection = CONNECTION_OF(timer, timer);
 
+	if (connection->waits_for_claim) {
+		vhost_user_connection_end_wait(connection);
+		vhost_user_message_finish(connection, vhost_user_rings_refuse(connection));
+		vhost_user_connection_defer(connection);
+		return;
+	}
 	vhost_user_complain(connection, connection->introduced ? "message takes too long" : "no handshake",
 			    connection->received);
 	vhost_user_connection_close(connection);
+}
+
+void vhost_user_connection_wait(struct vhost_user_connection *connection)
+{
+	struct loop *control = vhost_user_connection_control(connection);
+
+	connection->busy = connection->waits_for_claim = true;
+	if (!connection->endpoint->owner->closing)
+		loop_timer_start(control, &connection->timer, loop_now_ns(control) + CLAIM_NS);
+}
+
+void vhost_user_connection_end_wait(struct vhost_user_connection *connection)
+{
+	connection->busy = connection->waits_for_claim = false;
+	loop_timer_stop(vhost_user_connection_control(connection), &connection->timer);
 }
 
 static void on_task(struct loop_task *task)
@@ -115,7 +138,7 @@ static void drop_fds(struct vhost_user_connection *connection)
 	struct vhost_user_message *message = &connection->message;
 
 	for (unsigned i = 0; i < message->fd_count; i++)
-		endpoint_strangers_close(&connection->endpoint->strangers, &message->fds[i]);
+		fd_close(&message->fds[i]);
 	message->fd_count = 0;
 }
 
@@ -126,10 +149,9 @@ void vhost_user_connection_close(struct vhost_user_connection *connection)
 	connection->closing = true;
 	loop_timer_stop(vhost_user_connection_control(connection), &connection->timer);
 	loop_watch_stop(vhost_user_connection_control(connection), &connection->watch);
-	/* The poll that is being removed still holds the socket; the front end need not wait for that. */
-	if (!connection->endpoint->handed_over)
-		shutdown(connection->socket, SHUT_RDWR);
-	endpoint_strangers_close_socket(&connection->endpoint->strangers, &connection->socket);
+	/* Its doorman stays until the connection is freed, so that what the front end sent ends with him. */
+	if (!connection->endpoint->handed_over && !connection->front_end_gone)
+		shutdown(connection->socket, SHUT_WR);
 	drop_fds(connection);
 	vhost_user_backend_finish(connection);
 	vhost_user_connection_defer(connection);
@@ -146,6 +168,7 @@ static void connection_free(struct vhost_user_connection *connection)
 	dirty_log_put(connection->log);
 	fd_close(&connection->log_fd);
 	fd_close(&connection->reply_fd);
+	fd_close(&connection->socket);
 	if (connection->next)
 		connection->next->previous = connection->previous;
 	if (connection->previous)
@@ -153,7 +176,7 @@ static void connection_free(struct vhost_user_connection *connection)
 	else
 		endpoint->connections = connection->next;
 	endpoint->connection_count--;
-	vhost_user_endpoint_remove(connection);	/* frees it, possibly the endpoint too */
+	vhost_user_endpoint_remove(connection); /* frees it, possibly the endpoint too */
 }
 
 bool vhost_user_connection_hung_up(const struct vhost_user_connection *connection)
@@ -319,24 +342,25 @@ static bool receive(struct vhost_user_connection *connection, size_t wanted)
 	size_t header_bytes = sizeof(message->header), fd_count = 0,
 	       fds_max = connection->received == 0 ? VHOST_USER_FDS_MAX : 0;
 	int fds[FD_MESSAGE_MAX];
-	uint8_t *to = connection->received < header_bytes ?
-			      (uint8_t *)&message->header + connection->received :
-			      message->payload.bytes + (connection->received - header_bytes);
+	uint8_t *to = connection->received < header_bytes
+			      ? (uint8_t *)&message->header + connection->received
+			      : message->payload.bytes + (connection->received - header_bytes);
 	ssize_t received;
 
-	/* Room for all that may come: what the kernel has no room for it closes at once, on our time. */
+	/* Room for all that may come: what the kernel has no room for is lost without a word. */
 	received = fd_receive(connection->socket, to, wanted - connection->received, fds, FD_MESSAGE_MAX,
 			      &fd_count);
 	if (received == -EAGAIN)
 		return false;
 	if (received == -EMSGSIZE || (received >= 0 && fd_count > fds_max)) {
 		for (size_t i = 0; i < fd_count; i++)
-			endpoint_strangers_close(&connection->endpoint->strangers, &fds[i]);
+			fd_close(&fds[i]);
 		violate(connection, fds_max > 0 ? "too many descriptors" : "descriptors inside a message",
 			fd_count);
 		return false;
 	}
 	if (received <= 0) {
+		connection->front_end_gone = received == 0;
 		vhost_user_connection_close(connection);
 		return false;
 	}
@@ -431,10 +455,8 @@ static void suspend(struct vhost_user_connection *connection)
 
 void vhost_user_connection_advance(struct vhost_user_connection *connection)
 {
-	if (connection->closing && connection->waits_for_claim) {
-		connection->waits_for_claim = false;
-		connection->busy = false;
-	}
+	if (connection->closing && connection->waits_for_claim)
+		vhost_user_connection_end_wait(connection);
 	if (connection->lost && !connection->endpoint->suspending)
 		vhost_user_connection_close(connection);
 	if (connection->busy)

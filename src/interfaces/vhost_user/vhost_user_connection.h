@@ -30,7 +30,7 @@ struct vhost_user_connection {
 	struct vhost_user_connection *next, *previous;
 	int socket;
 	struct loop_watch watch;
-	struct loop_timer timer;		/* of the handshake, then of the message that is coming in */
+	struct loop_timer timer;		/* of the handshake, the message that comes in, the claim */
 	struct loop_task task;			/* more messages are waiting, or a job is to begin */
 
 	/* The message that is coming in. */
@@ -47,10 +47,11 @@ struct vhost_user_connection {
 	int job_error;				/* first error of its commands */
 	void (*job_done)(struct vhost_user_connection *connection);
 	struct vhost_user_queue *job_queue;	/* of a message about one ring */
-	bool waits_for_claim;
+	bool waits_for_claim;			/* for the end of the connection whose rings run */
 
 	bool introduced;			/* did the handshake */
 	bool closing;
+	bool front_end_gone;			/* it was the one that ended the connection */
 	/* A ring broke or recovered: tell the others to stop or go on */
 	bool enable_news;
 	bool suspended;				/* its rings are stopped for a takeover */
@@ -75,7 +76,7 @@ struct vhost_user_connection {
 struct vhost_user_connection *vhost_user_connection_create(struct vhost_user_endpoint *endpoint, int socket);
 /* Watches the socket; returns 0 or -ENOMEM. */
 int vhost_user_connection_begin(struct vhost_user_connection *connection);
-/* Closes the socket now and frees the connection when its rings have drained. Idempotent. */
+/* Lets the front end go now and frees the connection when its rings have drained. Idempotent. */
 void vhost_user_connection_close(struct vhost_user_connection *connection);
 /* Does what is due: tear-down, suspension, news of a broken ring, the next messages. May free it. */
 void vhost_user_connection_advance(struct vhost_user_connection *connection);
@@ -83,6 +84,10 @@ void vhost_user_connection_advance(struct vhost_user_connection *connection);
 void vhost_user_connection_defer(struct vhost_user_connection *connection);
 /* Has the front end gone although we have not read that yet? */
 bool vhost_user_connection_hung_up(const struct vhost_user_connection *connection);
+
+/* Waits for the rings of another front end, and no longer than that one may take to be seen leaving. */
+void vhost_user_connection_wait(struct vhost_user_connection *connection);
+void vhost_user_connection_end_wait(struct vhost_user_connection *connection);
 
 /* Jobs: begin; post commands; end posting, which runs `done` at once when there was nothing to post. */
 void vhost_user_job_begin(struct vhost_user_connection *connection,

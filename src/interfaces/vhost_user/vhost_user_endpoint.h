@@ -13,7 +13,6 @@
 #include "core/log.h"
 #include "interfaces/endpoint.h"
 #include "interfaces/endpoint_socket.h"
-#include "interfaces/endpoint_strangers.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/vhost_user/vhost_user_queue.h"
 
@@ -41,7 +40,6 @@ struct vhost_user_endpoint {
 	unsigned queue_size_max;
 
 	struct endpoint_socket socket;
-	struct endpoint_strangers strangers;	/* descriptors being closed apart */
 
 	struct vhost_user_connection *connections;
 	unsigned connection_count;

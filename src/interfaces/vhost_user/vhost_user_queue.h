@@ -112,6 +112,8 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue);
  * a job is under way and finishes the message. REFUSED: another front end's rings run.
  */
 enum vhost_user_outcome vhost_user_rings_start(struct vhost_user_connection *connection);
+/* They do not start, because another front end's run. */
+enum vhost_user_outcome vhost_user_rings_refuse(struct vhost_user_connection *connection);
 
 /* ---- one queue ---- */
 

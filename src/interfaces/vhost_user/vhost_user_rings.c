@@ -68,6 +68,13 @@ static void on_started(struct vhost_user_connection *connection)
 	vhost_user_message_finish(connection, error ? VHOST_USER_REFUSED : VHOST_USER_DONE);
 }
 
+enum vhost_user_outcome vhost_user_rings_refuse(struct vhost_user_connection *connection)
+{
+	for (unsigned i = 0; i < connection->queue_count; i++)
+		forget_kick(&connection->queues[i]);
+	return vhost_user_refuse(connection, "the rings of another front end run", 0);
+}
+
 enum vhost_user_outcome vhost_user_rings_start(struct vhost_user_connection *connection)
 {
 	bool wait;
@@ -75,14 +82,11 @@ enum vhost_user_outcome vhost_user_rings_start(struct vhost_user_connection *con
 	if (!any_can_start(connection))
 		return VHOST_USER_DONE;
 	if (!vhost_user_endpoint_claim(connection, &wait)) {
-		if (wait) {
-			/* vhost_user_endpoint_release() brings us back here. */
-			connection->busy = connection->waits_for_claim = true;
-			return VHOST_USER_LATER;
-		}
-		for (unsigned i = 0; i < connection->queue_count; i++)
-			forget_kick(&connection->queues[i]);
-		return vhost_user_refuse(connection, "the rings of another front end run", 0);
+		if (!wait)
+			return vhost_user_rings_refuse(connection);
+		/* vhost_user_endpoint_release() brings us back here. */
+		vhost_user_connection_wait(connection);
+		return VHOST_USER_LATER;
 	}
 	vhost_user_job_begin(connection, on_started);
 	for (unsigned i = 0; i < connection->queue_count; i++) {

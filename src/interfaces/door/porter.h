@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The porter: a small process that the daemon forks before it has threads, disks or guests. It makes a
+ * doorman (doorman.h) for each peer, and holds on to the sockets on which peers arrive: what waits in them
+ * unread may be as slow to close as anything else that a peer made.
+ *
+ * It dies with the daemon. A doorman lives as long as the daemon's end of its connection, also when that end
+ * is handed to a successor. Control thread only.
+ */
+#ifndef VIADUCT_INTERFACES_DOOR_PORTER_H
+#define VIADUCT_INTERFACES_DOOR_PORTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct doorman_framing;
+struct loop;
+struct porter;
+
+/*
+ * Doormen of one place, and of all: one whose peer makes it wait counts until it has come back. With more
+ * than these a place takes no new peers.
+ */
+#define PORTER_PLACE_MAX   16u
+#define PORTER_DOORMEN_MAX 4096u
+
+struct porter_setup {
+	const struct doorman_framing *framing;	/* of all peers */
+	/* In the new process: gives up what it needs not. Returns 0 or -errno. NULL: nothing. */
+	int (*confine)(void *context);
+	void *context;
+};
+
+/*
+ * Forks the porter. Returns a socket for porter_open(), or -errno (confine()'s, too). The calling process has
+ * no other threads. Signals that are blocked stay so in it; it ends by itself.
+ */
+int porter_fork(const struct porter_setup *setup);
+
+/* Takes the socket. Returns 0 or -ENOMEM (the socket stays the caller's). */
+int porter_open(int socket, struct loop *control, struct porter **ret_porter);
+/* Places that are still open have no porter then. NULL is allowed. */
+void porter_close(struct porter *porter);
+
+/* Where peers of one endpoint arrive; embedded there. */
+struct porter_place {
+	struct porter *porter;		/* NULL: peers are served without a doorman */
+	struct porter_place *next, **link;
+	uint32_t number;
+	unsigned doormen;
+};
+
+void porter_place_open(struct porter_place *place, struct porter *porter);
+void porter_place_close(struct porter_place *place);
+
+/* The porter holds the listening socket, too, until the place is closed. */
+void porter_keep(struct porter_place *place, int listen_fd);
+
+/* May a peer be let in? Asked before it is accepted: what is accepted must go to a doorman. */
+bool porter_has_room(const struct porter_place *place);
+
+/*
+ * Hands a connected socket over to a doorman of its own. Takes the socket in any case. Returns the daemon's
+ * end (non-blocking), or -errno. Without a porter it is the socket itself.
+ */
+int porter_admit(struct porter_place *place, int peer);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How a doorman follows vhost-user messages, those of the back-end channel among them. */
+#include <string.h>
+
+#include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/vhost_user/vhost_user_messages.h"
+
+static ssize_t payload_bytes(const uint8_t *bytes)
+{
+	struct vhost_user_header header;
+
+	memcpy(&header, bytes, sizeof(header));
+	return header.size <= VHOST_USER_PAYLOAD_MAX ? (ssize_t)header.size : -1;
+}
+
+const struct doorman_framing vhost_user_framing = {
+	.header_bytes = sizeof(struct vhost_user_header),
+	.payload_bytes = payload_bytes,
+};

@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Rows E1–E4: descriptors that the kernel waits for when they are closed or sealed, and descriptors without end.
+
+Nothing here is a race against a clock: what waits does so until the test lets it go, or for a minute.
+"""
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from daemon import Daemon, UnixHttp
+from frontend import FrontEnd, Setup
+from fuse_disk import FuseDisk
+from guest_memory import USER_OFFSET, memory_file
+from hostile import ANY, Attacks
+from patience import PATIENCE_S, wait_until
+from rows import row_id
+from vhost_user import Closed, Connection, Request
+
+attack = Attacks()
+MIB = 1 << 20
+# A close that lingers, and the longest answer of the API beside it: before there were doormen it took as long.
+LINGER_S = 60
+ANSWER_S = LINGER_S / 2
+
+
+# ---- descriptors that are slow to close ----
+
+@contextlib.contextmanager
+def silent_file():
+    """On a file system that answers nothing, not even a close, until the block ends."""
+    with FuseDisk(MIB) as disk:
+        fd = os.open(disk.path, os.O_RDWR)
+        disk.tell("silent")
+        try:
+            yield fd
+        finally:
+            disk.tell("ok")
+            os.close(fd)
+
+
+@contextlib.contextmanager
+def lingering_socket():
+    """A TCP socket whose last close waits for a peer that does not read."""
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    given = socket.socket()
+    given.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+    given.connect(listening.getsockname())
+    silent, _ = listening.accept()
+    given.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            given.send(bytes(4096))
+    given.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LINGER_S))
+    try:
+        yield given
+    finally:
+        given.close()
+        silent.close()          # unread data: a reset, which ends what still lingers
+        listening.close()
+
+
+def hidden(fd):
+    """A stream socket in which the descriptor waits to be read."""
+    outer, inner = socket.socketpair()
+    socket.send_fds(outer, [b"x"], [fd])
+    outer.close()
+    return inner
+
+
+def api_answers(daemon):
+    """Within the time that tells a wait from none."""
+    client = UnixHttp(daemon.runtime / "api.sock", ANSWER_S)
+    try:
+        client.request("GET", "/v1/status")
+        assert client.getresponse().read()
+    finally:
+        client.close()
+
+
+# ---- E1: the daemon ends, and another begins ----
+
+def send_unasked(connection, fd):
+    """With a message that is refused, while the connection goes on."""
+    connection.send(Request.SEND_RARP, b"", [fd])
+    assert connection.get_features()
+
+
+def send_as_kick(connection, fd):
+    """With a message that breaks the connection."""
+    connection.send(Request.SET_VRING_KICK, struct.pack("<Q", 0), [fd])
+    assert connection.wait_closed()
+
+
+def send_hidden(connection, fd):
+    """Inside of a socket that the daemon is to take for a back-end channel."""
+    with hidden(fd) as inner:
+        connection.send(Request.SET_BACKEND_REQ_FD, b"", [inner.fileno()])
+    assert connection.get_features()
+
+
+def leave_unread(connection, fd):
+    """Behind a message that breaks the connection, if that has not broken yet."""
+    connection.send_bytes(struct.pack("<3I", 1, 0x77, 0))
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        socket.send_fds(connection.sock, [b"x" * 12], [fd])
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
+@pytest.mark.parametrize("send", [send_unasked, send_as_kick, send_hidden, leave_unread],
+                         ids=lambda send: row_id("E1", send.__name__.replace("_", "-")))
+def test_kill_beside_a_silent_file(tmp_path, send, how):
+    """The daemon ends all the same, a new one serves the others at once, and nobody waits for the file system."""
+    disk = {"pool": "main", "size": "4M"}
+    daemon = Daemon({"pool main": {"path": tmp_path / "main.pool", "size": "64M"}, "guest mallory": {},
+                     "disk mallory/root": disk, "guest alice": {}, "disk alice/root": disk}, tmp_path)
+    # A process made beside the silent file would wait for it, too, when it closes what it inherited.
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    successor = Daemon(daemon.sections, tmp_path, wrapper=["sh", "-c", f'read line < {go}; exec "$@"', "sh"])
+    successor.launch()
+    daemon.start()
+    try:
+        with silent_file() as fd:
+            connection = Connection.open(daemon.socket("mallory/root"))
+            connection.set_owner()
+            connection.set_protocol_features(connection.get_protocol_features())
+            with contextlib.suppress(Closed):
+                send(connection, fd)
+            api_answers(daemon)
+            daemon.process.send_signal(how)
+            daemon.process.wait(PATIENCE_S)
+            go.write_text("go\n")
+            successor.wait_ready()
+            with FrontEnd.start(successor.socket("alice/root"), Setup()) as front:
+                front.disk().write(0, b"\x55" * 512)
+            assert Connection.open(successor.socket("mallory/root")).get_features()
+            connection.close()
+    finally:
+        for one in (daemon, successor):
+            if one.process and one.process.poll() is None:
+                one.process.kill()
+                one.process.wait()
+    successor.check_sanitizers()
+
+
+# ---- E2: what nobody read ----
+
+@attack("E2", "refused-connection", ANY)
+def _(mallory, setup):
+    """More connections than are served, and in the one too many a message with a socket that lingers."""
+    before = mallory.daemon.fd_count()
+    waiting = [Connection.open(mallory.path) for _ in range(8)]
+    assert all(connection.get_features() for connection in waiting)
+    with lingering_socket() as given:
+        late = socket.socket(socket.AF_UNIX)
+        late.connect(str(mallory.path))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(late, [b"x"], [given.fileno()])
+        given.close()
+        late.close()
+        api_answers(mallory.daemon)
+        mallory.expect_others_served()
+        for connection in waiting:
+            connection.close()
+        wait_until(lambda: mallory.daemon.fd_count() <= before, "the connections are closed")
+    mallory.expect_welcome()
+
+
+@attack("E2", "behind-a-violation", ANY)
+def _(mallory, setup):
+    with lingering_socket() as given:
+        connection = Connection.open(mallory.path)
+        leave_unread(connection, given.fileno())
+        given.close()
+        connection.close()
+        api_answers(mallory.daemon)
+        mallory.expect_others_served()
+        mallory.expect_welcome()
+
+
+@attack("E2", "in-the-backlog", ANY)
+def _(mallory, setup):
+    """Sent on a connection that is not accepted yet."""
+    sockets = []
+    with lingering_socket() as given:
+        for _ in range(64):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            sockets.append(sock)
+            try:
+                sock.connect(str(mallory.path))
+            except BlockingIOError:
+                break
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                socket.send_fds(sock, [b"x"], [given.fileno()])
+        given.close()
+        for sock in sockets:
+            sock.close()
+        api_answers(mallory.daemon)
+        mallory.expect_others_served()
+    mallory.expect_welcome()
+
+
+# ---- E3: descriptors without end ----
+
+def flood(connection, fds, messages):
+    """Messages that are refused, each with these descriptors; ends early when nobody reads them."""
+    connection.sock.settimeout(1)
+    with contextlib.suppress(OSError, Closed):
+        for _ in range(messages):
+            connection.send(Request.SEND_RARP, b"", fds)
+
+
+@attack("E3", "silent-files", ANY)
+def _(mallory, setup):
+    """Each is as slow to close as its file system likes: few are held, and others connect."""
+    before = mallory.daemon.fd_count()
+    with silent_file() as fd:
+        connections = [Connection.open(mallory.path) for _ in range(7)]
+        for connection in connections:
+            flood(connection, [fd] * 8, 200)
+        held = mallory.daemon.fd_count() - before
+        assert held <= 64, f"the daemon holds {held} descriptors"
+        api_answers(mallory.daemon)
+        with FrontEnd.start(mallory.daemon.socket("polite/root"), Setup()) as front:
+            front.disk().read(0, 1)
+        for connection in connections:
+            connection.close()
+        # So many at a time, and no more, wait for the file system; its own guest alone waits with them.
+        mallory.expect_others_served()
+    mallory.expect_welcome()
+
+
+@attack("E3", "eventfds-and-memory", ANY)
+def _(mallory, setup):
+    """Of the kinds that are let in."""
+    before = mallory.daemon.fd_count()
+    connection = Connection.open(mallory.path)
+    memory, event = memory_file(4096), os.eventfd(0)
+    flood(connection, [memory, event] * 4, 2000)
+    assert mallory.daemon.fd_count() - before <= 64
+    api_answers(mallory.daemon)
+    connection.close()
+    os.close(memory)
+    os.close(event)
+    mallory.expect_welcome()
+
+
+# ---- E4: a memory file whose size is being changed ----
+
+def held_up(daemon, path, share, size):
+    """The API's answer time as a part of the time for which another call still held the file's lock."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = memory_file(size)
+    ends = []
+
+    def fill():
+        libc.fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(size))
+        ends.append(time.monotonic())
+
+    connection = Connection.open(path)
+    connection.set_protocol_features(connection.get_protocol_features())
+    filler = threading.Thread(target=fill)
+    try:
+        filler.start()
+        wait_until(lambda: os.fstat(fd).st_blocks > 0, "the file grows")
+        begin = time.monotonic()
+        share(connection, fd)
+        api_answers(daemon)
+        answer = time.monotonic() - begin
+    finally:
+        filler.join()
+        connection.close()
+        os.close(fd)
+    return answer / max(ends[0] - begin, 0.001)
+
+
+def as_memory(connection, fd):
+    connection.send(Request.SET_MEM_TABLE, struct.pack("<2I4Q", 1, 0, 0x10_0000, MIB, 0x10_0000 + USER_OFFSET, 0), [fd])
+
+
+def as_record(connection, fd):
+    connection.send(Request.SET_INFLIGHT_FD, struct.pack("<2Q2H", 65536, 0, 1, 64), [fd])
+
+
+def while_it_grows(name, share_file):
+    @attack("E4", name, ANY)
+    def _(mallory, setup):
+        """The daemon answers others meanwhile: in the best of several rounds, as a busy machine is slow now and then."""
+        shares = []
+        while len(shares) < 8 and not any(share < 0.5 for share in shares):
+            shares.append(held_up(mallory.daemon, mallory.path, share_file, 1 << 30))
+        assert min(shares) < 0.5, f"the API's answers took {shares} of the time for which the file was locked"
+        mallory.expect_welcome()
+
+
+while_it_grows("memory", as_memory)
+while_it_grows("record", as_record)
+
+
+@pytest.mark.parametrize("attack, setup", attack.parameters)
+def test_hostile(mallory, attack, setup):
+    attack(mallory(), setup)
+
+
+# ---- the porter ----
+
+def children(pid):
+    """{pid: name} of a process's children."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError, ValueError):
+                fields = dict(line.split(":\t", 1) for line in open(f"/proc/{entry}/status", encoding="ascii") if ":\t" in line)
+                if int(fields["PPid"]) == pid:
+                    found[int(entry)] = fields["Name"].strip()
+    return found
+
+
+def test_doormen_and_porter(tmp_path):
+    """One process for each connection; without the porter those who are in go on, and nobody else comes in."""
+    with_disk = {"pool main": {"path": tmp_path / "main.pool", "size": "64M"}, "guest alice": {},
+                 "disk alice/root": {"pool": "main", "size": "4M"}}
+    daemon = Daemon(with_disk, tmp_path)
+    daemon.start()
+    try:
+        (porter, name), = children(daemon.pid).items()
+        assert name == "viaduct-porter"
+        assert not children(porter)
+        front = FrontEnd.start(daemon.socket("alice/root"), Setup())
+        assert list(children(porter).values()) == ["viaduct-doorman"]
+        os.kill(porter, signal.SIGKILL)
+        daemon.wait_line("the process that lets guests in has ended")
+        front.disk().write(0, b"\x55" * 512)
+        assert front.disk().read(0, 1) == b"\x55" * 512
+        assert front.connection.get_features()
+        api_answers(daemon)
+        late = socket.socket(socket.AF_UNIX)
+        late.settimeout(PATIENCE_S)
+        late.connect(str(daemon.socket("alice/root")))
+        daemon.wait_line("peers wait")
+        front.close()
+        late.close()
+        wait_until(lambda: not children(daemon.pid), "nobody is left")
+    finally:
+        daemon.finish()
