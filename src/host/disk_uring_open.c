@@ -14,14 +14,15 @@
 
 #include "core/clock.h"
 #include "core/fd.h"
+#include "core/path.h"
 #include "host/disk_uring_private.h"
 
 #define LOCK_RETRY_US 5000u
 
-/* Makes a new name durable. */
-static int sync_directory(const char *directory)
+/* Makes a new name durable. `directory`: O_PATH */
+static int sync_directory(int directory)
 {
-	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int error;
 
 	if (fd < 0)
@@ -32,16 +33,16 @@ static int sync_directory(const char *directory)
 }
 
 /* Without unnamed files: a crash between the two steps leaves an empty file behind. */
-static int create_named(const char *path, uint64_t bytes, int *ret_fd)
+static int create_named(int directory, const char *name, uint64_t bytes, int *ret_fd)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int fd = openat(directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return -errno;
 	if (ftruncate(fd, (off_t)bytes) < 0) {
 		int error = -errno;
 
-		unlink(path);
+		unlinkat(directory, name, 0);
 		close(fd);
 		return error;
 	}
@@ -50,17 +51,17 @@ static int create_named(const char *path, uint64_t bytes, int *ret_fd)
 }
 
 /* The file gets its name when it is complete, so that no program ever finds half of it. */
-static int create_unnamed(const char *directory, const char *path, uint64_t bytes, int *ret_fd)
+static int create_unnamed(int directory, const char *name, uint64_t bytes, int *ret_fd)
 {
 	char link_path[32];
 	int error = 0;
-	int fd = open(directory, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	int fd = openat(directory, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return -errno;
 	snprintf(link_path, sizeof(link_path), "/proc/self/fd/%d", fd);
 	if (ftruncate(fd, (off_t)bytes) < 0 || fsync(fd) < 0 ||
-	    linkat(AT_FDCWD, link_path, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0) {
+	    linkat(AT_FDCWD, link_path, directory, name, AT_SYMLINK_FOLLOW) < 0) {
 		error = -errno;
 		close(fd);
 		return error;
@@ -72,21 +73,20 @@ static int create_unnamed(const char *directory, const char *path, uint64_t byte
 /* Returns 0 and the fd of a new sparse file, -EEXIST when there is one already, or -errno. */
 static int create_file(const char *path, uint64_t bytes, int *ret_fd)
 {
-	const char *slash = strrchr(path, '/');
-	char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-	int error;
+	const char *name = "";
+	int directory = path_open_parent(path, &name), error;
 
-	if (!directory)
-		return -ENOMEM;
-	error = create_unnamed(directory, path, bytes, ret_fd);
+	if (directory < 0)
+		return directory;
+	error = create_unnamed(directory, name, bytes, ret_fd);
 	if (error == -EOPNOTSUPP || error == -EISDIR || error == -ENOENT || error == -EINVAL)
-		error = create_named(path, bytes, ret_fd);
+		error = create_named(directory, name, bytes, ret_fd);
 	if (!error) {
 		error = sync_directory(directory);
 		if (error)
 			fd_close(ret_fd);
 	}
-	free(directory);
+	close(directory);
 	return error;
 }
 
@@ -94,19 +94,23 @@ static int open_existing(const struct disk_uring_options *options, int *ret_fd)
 {
 	int flags = (options->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
 	struct stat status;
-	int fd, error;
+	int fd = path_open(options->path, O_PATH, 0), error;
 
-	if (stat(options->path, &status) < 0)
-		return -errno;
+	if (fd < 0)
+		return fd;
+	error = fstat(fd, &status) < 0 ? -errno : 0;
+	close(fd);
+	if (error)
+		return error;
 	if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
 		return -ENOTBLK;
 	/* On a block device, O_EXCL without O_CREAT claims it: refused when it is mounted or claimed. */
 	if (S_ISBLK(status.st_mode) && options->lock)
 		flags |= O_EXCL;
 	/* O_NONBLOCK: should the path have become something else meanwhile, we do not hang on it. */
-	fd = open(options->path, flags | O_NONBLOCK);
+	fd = path_open(options->path, flags | O_NONBLOCK, 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	error = fd_set_nonblocking(fd, false);
 	if (error) {
 		close(fd);

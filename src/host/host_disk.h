@@ -129,8 +129,9 @@ struct disk_uring_options {
 /*
  * Opens a disk. Returns 0 and *ret_disk (closed with ops->close), or -errno: -EBUSY (locked, or mounted by
  * the host), -ENOTBLK (neither a regular file nor a block device), -EINVAL (O_DIRECT asked for where the file
- * system has none; smaller than a block; blocks larger than 4096 bytes), as open(2) otherwise. An existing
- * file is never resized, whatever create_bytes says; the size is rounded down to blocks.
+ * system has none; smaller than a block; blocks larger than 4096 bytes), -ELOOP (as root: a link on the way
+ * is not root's), as open(2) otherwise. An existing file is never resized, whatever create_bytes says; the
+ * size is rounded down to blocks.
  */
 int disk_uring_open(const struct disk_uring_options *options, struct host_disk **ret_disk);
 /* The same from an fd that a predecessor handed over; takes the fd on success. */

@@ -2,6 +2,7 @@
 #include "interfaces/endpoint_socket_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/fd.h"
+#include "core/path.h"
 
 #define LISTEN_BACKLOG 16
 #define MODE_DEFAULT   0600
@@ -49,33 +51,26 @@ int endpoint_socket_file_connect(const char *path)
 	return socket_fd;
 }
 
-static int bind_new(int socket_fd, const struct sockaddr_un *address)
+/* Returns a descriptor of the file (O_PATH), or -errno. */
+static int bind_new(int socket_fd, const char *path)
 {
-	const char *path = address->sun_path;
-	struct stat status;
-	int other;
+	int file = path_bind(socket_fd, path), other;
 
-	if (bind(socket_fd, (const struct sockaddr *)address, sizeof(*address)) == 0)
-		return 0;
-	if (errno != EADDRINUSE)
-		return -errno;
-	if (lstat(path, &status) < 0 || !S_ISSOCK(status.st_mode))
-		return -EADDRINUSE;
+	if (file != -EADDRINUSE)
+		return file;
 	other = endpoint_socket_file_connect(path);
 	if (other >= 0)
 		close(other);
 	if (other != -ECONNREFUSED)
 		return -EADDRINUSE;
-	if (unlink(path) < 0 && errno != ENOENT)
-		return -errno;
-	return bind(socket_fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+	return path_remove_socket(path) < 0 ? -EADDRINUSE : path_bind(socket_fd, path);
 }
 
-static int remember(struct endpoint_socket_file *file, const char *path)
+static int remember(struct endpoint_socket_file *file, int file_fd)
 {
 	struct stat status;
 
-	if (lstat(path, &status) < 0)
+	if (fstat(file_fd, &status) < 0)
 		return -errno;
 	*file = (struct endpoint_socket_file){ true, status.st_dev, status.st_ino };
 	return 0;
@@ -88,20 +83,21 @@ static int remember(struct endpoint_socket_file *file, const char *path)
 static int make_file(struct endpoint_socket_file *file, int socket_fd, const char *path, uid_t owner,
 		     gid_t group, mode_t mode)
 {
-	struct sockaddr_un address;
-	int error = address_of(path, &address);
+	int file_fd, error;
 
-	if (error)
-		return error;
 	if (fchmod(socket_fd, 0) < 0)
 		return -errno;
-	error = bind_new(socket_fd, &address);
+	file_fd = bind_new(socket_fd, path);
+	if (file_fd < 0)
+		return file_fd;
+	error = remember(file, file_fd);
 	if (!error)
-		error = remember(file, path);
+		error = path_give(file_fd, owner, group);
+	if (!error)
+		error = path_set_mode(file_fd, mode ? mode : MODE_DEFAULT);
+	fd_close(&file_fd);
 	if (error)
 		return error;
-	if (lchown(path, owner, group) < 0 || chmod(path, mode ? mode : MODE_DEFAULT) < 0)
-		return -errno;
 	return listen(socket_fd, LISTEN_BACKLOG) < 0 ? -errno : 0;
 }
 
@@ -122,9 +118,12 @@ int endpoint_socket_file_listen(struct endpoint_socket_file *file, const char *p
 void endpoint_socket_file_remove(struct endpoint_socket_file *file, const char *path)
 {
 	struct stat status;
+	const char *name = "";
+	int directory = file->created ? path_open_parent(path, &name) : -1;
 
-	if (file->created && lstat(path, &status) == 0 && status.st_dev == file->device &&
-	    status.st_ino == file->inode)
-		unlink(path);
+	if (directory >= 0 && fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    status.st_dev == file->device && status.st_ino == file->inode)
+		unlinkat(directory, name, 0);
+	fd_close(&directory);
 	file->created = false;
 }

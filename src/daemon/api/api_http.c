@@ -4,6 +4,7 @@
  * control loop, its time-outs are a timer there.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
 #include <pwd.h>
@@ -20,6 +21,7 @@
 #include "core/container.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "core/path.h"
 #include "daemon/api/api.h"
 #include "daemon/api/api_stream.h"
 #include "daemon/base/daemon.h"
@@ -241,13 +243,17 @@ static void set_group(struct api *api)
 	const struct config_daemon *settings = config_daemon(api->daemon->config);
 	const struct passwd *user = settings->user ? getpwnam(settings->user) : NULL;
 	const struct group *group = settings->group ? getgrnam(settings->group) : NULL;
+	uid_t owner = user ? user->pw_uid : (uid_t)-1;
+	int file, error;
 
 	if (!user && !group)
 		return;
-	if (chown(api->socket_path, user ? user->pw_uid : (uid_t)-1, group ? group->gr_gid : user->pw_gid) <
-	    0)
+	file = path_open(api->socket_path, O_PATH | O_NOFOLLOW, 0);
+	error = file < 0 ? file : path_give(file, owner, group ? group->gr_gid : user->pw_gid);
+	fd_close(&file);
+	if (error)
 		log_warning(NULL, "cannot give %s to the group of the configuration: %s", api->socket_path,
-			    strerror(errno));
+			    strerror(-error));
 }
 
 static int take_socket(struct api *api, struct error *error)

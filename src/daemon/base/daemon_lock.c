@@ -15,10 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/fd.h"
+#include "core/path.h"
 #include "daemon/base/daemon.h"
 #include "daemon/base/takeover_offer.h"
 
@@ -32,9 +32,12 @@ int daemon_lock(struct daemon *daemon, struct error *error)
 		return 0;
 	if ((size_t)snprintf(path, sizeof(path), "%s/daemon.lock", daemon->runtime_dir) >= sizeof(path))
 		return error_set(error, -ENAMETOOLONG, "the runtime directory's name is too long");
-	daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (daemon->lock_fd < 0)
-		return error_set(error, -errno, "cannot open %s: %s", path, strerror(errno));
+	daemon->lock_fd = path_open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0600);
+	if (daemon->lock_fd < 0) {
+		code = daemon->lock_fd;
+		daemon->lock_fd = -1;
+		return error_set(error, code, "cannot open %s: %s", path, strerror(-code));
+	}
 	if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	code = -errno;
@@ -61,11 +64,9 @@ void daemon_unlock(struct daemon *daemon)
 void daemon_remove_leftover(const struct daemon *daemon, const char *socket_path)
 {
 	size_t length = strlen(daemon->runtime_dir);
-	struct stat status;
 
 	if (daemon->lock_fd < 0 || strncmp(socket_path, daemon->runtime_dir, length) != 0 ||
 	    socket_path[length] != '/')
 		return;
-	if (lstat(socket_path, &status) == 0 && S_ISSOCK(status.st_mode))
-		unlink(socket_path);
+	path_remove_socket(socket_path);
 }

@@ -20,6 +20,7 @@
 
 #include "core/fd.h"
 #include "core/log.h"
+#include "core/path.h"
 #include "daemon/base/daemon.h"
 
 char *daemon_runtime_dir(const char *option, const struct config *config)
@@ -49,13 +50,11 @@ static void give(const struct config *config, int fd, const char *path)
 /* Makes the directory if it is missing, and opens it. Returns the fd or -errno. */
 static int open_directory(const char *path, mode_t mode, int flags)
 {
-	int fd;
+	int error;
 
 	assert(path);
-	if (mkdir(path, mode) < 0 && errno != EEXIST)
-		return -errno;
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
-	return fd < 0 ? -errno : fd;
+	error = path_make_directory(path, mode);
+	return error ? error : path_open(path, O_RDONLY | O_DIRECTORY | flags, 0);
 }
 
 int daemon_make_directory(const struct config *config, const char *path)
@@ -102,7 +101,6 @@ int daemon_make_guest_directory(const struct config *config, const char *path,
 {
 	gid_t group;
 	mode_t mode;
-	/* The daemon's user can put a link in its place, which root must not follow. */
 	int fd = open_directory(path, 0700, O_NOFOLLOW), error;
 
 	if (fd < 0)

@@ -12,6 +12,7 @@
 
 #include "core/fd.h"
 #include "core/log.h"
+#include "core/path.h"
 #include "daemon/base/daemon.h"
 #include "daemon/config/config.h"
 
@@ -40,7 +41,7 @@ int state_directory_make(const struct config *config, const char *directory)
 		return -ENOMEM;
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
-		mkdir(path, 0755);	/* what cannot be made is missed by the last one */
+		path_make_directory(path, 0755); /* what cannot be made is missed by the last one */
 		*slash = '/';
 	}
 	free(path);
@@ -51,11 +52,16 @@ int state_read(const char *directory, const char *name, char **ret_bytes, size_t
 {
 	char path[PATH_MAX];
 
+	int fd, error;
+
 	if (!directory)
 		return -ENOENT;
 	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	return config_read_file(path, ret_bytes, ret_length);
+	fd = path_open(path, O_RDONLY | O_NONBLOCK, 0);
+	error = fd < 0 ? fd : config_read_fd(fd, ret_bytes, ret_length);
+	fd_close(&fd);
+	return error;
 }
 
 static int write_all(int fd, const char *bytes, size_t length)
@@ -108,10 +114,10 @@ int state_write(const char *directory, const char *name, const char *bytes, size
 	if (!directory)
 		return -ENOENT;
 	snprintf(new_name, sizeof(new_name), "%s.new", name);
-	folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	folder = path_open(directory, O_RDONLY | O_DIRECTORY, 0);
 	if (folder < 0)
-		return -errno;
-	unlinkat(folder, new_name, 0);	/* left over from a crash, maybe of another user */
+		return folder;
+	unlinkat(folder, new_name, 0); /* left over from a crash, maybe of another user */
 	fd = openat(folder, new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	give_to_owner(folder, fd, name);
 	error = fd < 0 ? -errno : put_in_place(folder, fd, new_name, name, bytes, length, durable);

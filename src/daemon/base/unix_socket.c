@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/fd.h"
+#include "core/path.h"
 
 static int fill_address(const char *path, struct sockaddr_un *ret_address)
 {
@@ -42,39 +43,32 @@ int unix_socket_connect(const char *path)
 /* Removes the file of a socket on which no process listens. */
 static int remove_stale(const char *path)
 {
-	struct stat status;
-	int fd;
+	int fd = unix_socket_connect(path);
 
-	if (lstat(path, &status) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(status.st_mode))
-		return -EEXIST;
-	fd = unix_socket_connect(path);
 	if (fd >= 0) {
 		fd_close(&fd);
 		return -EADDRINUSE;
 	}
-	if (fd != -ECONNREFUSED)
+	if (fd != -ECONNREFUSED && fd != -ENOENT)
 		return fd;
-	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	return path_remove_socket(path);
 }
 
 int unix_socket_listen(const char *path, mode_t mode)
 {
-	struct sockaddr_un address;
-	int error = fill_address(path, &address), fd;
+	int error = remove_stale(path), fd, file;
 	mode_t before;
 
-	if (!error)
-		error = remove_stale(path);
 	if (error)
 		return error;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	before = umask(~mode & 0777);
-	error = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	file = path_bind(fd, path);
 	umask(before);
+	error = file < 0 ? file : 0;
+	fd_close(&file);
 	if (!error && listen(fd, 64) < 0)
 		error = -errno;
 	if (error) {

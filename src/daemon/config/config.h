@@ -284,6 +284,8 @@ void config_check_shares(const struct config *config, struct config_messages *me
 
 /* A whole file of at most 4 MiB. Returns 0 and bytes to free, or -errno. */
 int config_read_file(const char *path, char **ret_bytes, size_t *ret_length);
+/* The same of a descriptor, which stays the caller's. */
+int config_read_fd(int fd, char **ret_bytes, size_t *ret_length);
 
 /* An object by its name; NULL. */
 struct config_object *config_find(struct config_object *list, const char *name);

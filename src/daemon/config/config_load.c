@@ -76,6 +76,11 @@ static const char *why(int error)
 	}
 }
 
+int config_read_fd(int fd, char **ret_bytes, size_t *ret_length)
+{
+	return slurp(fd, ret_bytes, ret_length);
+}
+
 int config_read_file(const char *path, char **ret_bytes, size_t *ret_length)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

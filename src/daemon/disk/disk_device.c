@@ -105,6 +105,8 @@ static int open_own(struct disk_device *disk)
 	if (code == -EBUSY)
 		return error_set(&disk->base.error, code,
 				 "%s is in use by another program or mounted by the host", disk->path);
+	if (code == -ELOOP)
+		return error_set(&disk->base.error, code, "%s " DISK_FOREIGN_LINK, disk->path);
 	if (code)
 		return error_set(&disk->base.error, code, "cannot open %s: %s", disk->path, strerror(-code));
 	return 0;

@@ -28,6 +28,10 @@ struct virtio_blk;
 
 extern const struct device_kind disk_device_kind;
 
+/* Behind a path: what -ELOOP of disk_uring_open() means. */
+#define DISK_FOREIGN_LINK                                                                                    \
+	"is or leads through a link that is not root's, which root does not follow; name the file itself"
+
 struct daemon_pool {
 	struct daemon_pool *next;
 	char name[CONFIG_NAME_SIZE];

@@ -39,6 +39,8 @@ static int fail_open(struct daemon_pool *pool, int code)
 		return error_set(&pool->error, code,
 				 "%s: permission denied; start as root, or give the daemon's user access",
 				 path);
+	case ELOOP:
+		return error_set(&pool->error, code, "%s " DISK_FOREIGN_LINK, path);
 	case ENOTBLK:
 		return error_set(&pool->error, code, "%s is neither a regular file nor a block device", path);
 	case ENOSPC:
