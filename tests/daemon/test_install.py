@@ -67,3 +67,19 @@ def test_another_prefix(tmp_path, prefix, configuration):
     option = "" if prefix == "/usr" else f" --config {configuration}/viaduct.conf"
     assert commands(unit) == {"Start": f"{prefix}/bin/viaductd{option}", "Reload": f"{prefix}/bin/viaduct reload"}
     assert (root / f"{configuration[1:]}/viaduct.conf").is_file()
+
+
+# Tenths. What is left is what viaductd needs as root before it gives that up (capabilities, devices of the host), and the
+# host's network for uplinks: docs/threat-model.md.
+EXPOSURE_MAX = 26
+
+
+def test_the_services_exposure(tmp_path):
+    """As systemd judges the unit; it ends with an error above the threshold."""
+    install(tmp_path)
+    unit = tmp_path / "usr/local/lib/systemd/system/viaductd.service"
+    # It looks for the programs that the unit names.
+    unit.write_text(re.sub(r"(?<==)(!?)/usr/local/", lambda match: f"{match[1]}{tmp_path}/usr/local/", unit.read_text()))
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE_MAX}", unit],
+                          capture_output=True, text=True, check=False)
+    assert "Overall exposure level" in done.stdout and done.returncode == 0, done.stdout + done.stderr

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from frontend import FrontEnd
 from service_host import ServiceHost
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a systemd of its own")
@@ -161,6 +162,18 @@ def test_guests_directories_let_in_whom_the_configuration_names(host, after):
                 done = host.run(*command, target, user=user, groups=[guests], check=False)
                 assert command[0] == "touch" or done.returncode != 0, (guest, user, command)
         assert host.path(socket).is_socket()
+
+
+def test_a_guest_and_an_uplink(host):
+    """Nothing that the unit takes away is missed by what serves them."""
+    host.configure(BASE + "[switch lan]\nuplink = user\n[nic alice/net]\nswitch = lan\n")
+    host.systemctl("start")
+    assert host.show("StatusText") == "2 devices served, 0 not"
+    with FrontEnd.start(host.path("/run/viaduct/alice/disk-root.sock")) as front:
+        front.disk().write(0, b"z" * 4096)
+        assert front.disk().read(0, 8) == b"z" * 4096
+    switch, = json.loads(host.run("viaduct", "switch", "list", "--json").stdout)["switches"]
+    assert switch["uplink"]["link"]
 
 
 def test_stop_and_start(host):
