@@ -230,6 +230,29 @@ bool loop_slice_over(struct loop *loop)
 	return share->virtual_ns + entries_ns(loop->payer) >= share->stop_ns;
 }
 
+static uint64_t owed_ns(const struct loop_share *share, uint64_t now_ns)
+{
+	uint64_t paid_back_ns = (now_ns - share->owed_since_ns) / LOOP_BUDGET_PART;
+
+	return share->owed_ns > paid_back_ns ? share->owed_ns - paid_back_ns : 0;
+}
+
+void loop_budget_spend(struct loop *loop, struct loop_account *account, uint64_t ns)
+{
+	struct loop_share *share = account->share;
+	uint64_t now_ns = loop_clock_ns(loop);
+
+	share->owed_ns = owed_ns(share, now_ns) + ns;
+	share->owed_since_ns = now_ns;
+}
+
+uint64_t loop_budget_wait_ns(struct loop *loop, const struct loop_account *account)
+{
+	uint64_t ns = owed_ns(account->share, loop_clock_ns(loop));
+
+	return ns > LOOP_BUDGET_NS ? (ns - LOOP_BUDGET_NS) * LOOP_BUDGET_PART : 0;
+}
+
 /* ---- submissions ---- */
 
 void loop_count_entry(struct loop *loop)

@@ -46,6 +46,7 @@ struct loop_share {
 	struct loop_poller *next_poller;/* whose turn it is */
 	unsigned awake;			/* how many */
 	unsigned little;		/* times in a row that it wanted little */
+	uint64_t owed_ns, owed_since_ns;	/* of the guest's budget, at that moment */
 	struct loop_share *next, *previous;	/* of those with pollers awake */
 };
 
@@ -103,6 +104,18 @@ struct loop_account *loop_payer(const struct loop *loop);
  * asks between the pieces (one reading of the clock) and does the rest in the next turn.
  */
 bool loop_slice_over(struct loop *loop);
+
+/*
+ * On a loop that does little and must be there at once (the control thread's), a guest gets this part of the
+ * time, and may be so far ahead of it. An honest guest needs some milliseconds when it starts.
+ */
+#define LOOP_BUDGET_PART 4u
+#define LOOP_BUDGET_NS	 100000000u
+
+/* The account's guest has had so much of its budget. */
+void loop_budget_spend(struct loop *loop, struct loop_account *account, uint64_t ns);
+/* So long has it to wait until it is within its budget again; 0: it is. */
+uint64_t loop_budget_wait_ns(struct loop *loop, const struct loop_account *account);
 
 /*
  * A poller that did work tells whether there was little of it: no more than it would do in a brief turn. A

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -311,6 +312,16 @@ static void say_ready(const struct daemon *daemon)
 		    served == 1 ? "" : "s", failed);
 }
 
+/*
+ * Large memory always comes from the kernel, as pages of zeroes that cost nothing before they are used:
+ * starting a ring asks for megabytes (virtqueue.c). Left alone, the allocator keeps what was freed, and
+ * clears it each time.
+ */
+static void map_large_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+}
+
 /* Runs a daemon from its first object to its last. Takes the configuration. */
 static int run(const struct options *options, const char *config_path, struct config *config)
 {
@@ -327,6 +338,7 @@ static int run(const struct options *options, const char *config_path, struct co
 	for (unsigned i = 0; i < config->warnings.kept; i++)
 		log_warning(NULL, "%s", config->warnings.text[i]);
 	raise_file_limit();
+	map_large_memory();
 	block_signals();
 	code = fork_porter(config, &daemon_options.porter, &error);
 	if (!code)

@@ -2,6 +2,10 @@
 """The daemon's CPU time is shared: what a hostile guest's storm costs, that guest pays, and an honest guest on the same
 worker goes on. How long the honest guest waits is measured by `./run bench-hostile`.
 """
+import mmap
+import pathlib
+import struct
+
 import pytest
 
 import blk
@@ -9,8 +13,9 @@ import storms
 import virtio
 from daemon import Daemon
 from frontend import FrontEnd, Setup
-from hostile import scribbler
+from hostile import scribbler, write_table
 from patience import wait_until
+from vhost_user import Connection
 from victim_process import VictimProcess
 
 ROUNDS = 20                     # of all rings of the storm; the honest guest goes on in each
@@ -123,3 +128,87 @@ def test_requests_larger_than_any_driver_sends(daemon, honest):
             front.queues[0].wait(chain)
             assert front.memory.read(request.status, 1)[0] == blk.IOERR
         assert len(front.disk().read(0, 8)) == 4096
+
+
+# ---- starts and stops ----
+
+RECORDS = 256                   # chains that each ring's record claims to be in flight
+CYCLES = 12
+
+
+def worker_cpu_seconds(daemon):
+    """CPU time of the daemon's threads."""
+    tasks = pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def claim_all(front, view, offset, stride):
+    """Records of a predecessor that had every head in flight, and used none."""
+    for queue in front.queues:
+        at = offset + queue.index * stride
+        struct.pack_into("<QHHHH", view, at, 0, 1, RECORDS, 0, 0)
+        for head in range(RECORDS):
+            struct.pack_into("<B5xHQ", view, at + 16 + 16 * head, 1, 0, head)
+        front.memory.put16(queue.ring.used + 2, 0)
+
+
+def long_request(front):
+    """A table that all heads share: an identifier with as many descriptors as there may be."""
+    memory = front.memory
+    header, data, table = memory.allocate(32), memory.allocate(4096, 4096), memory.allocate(16 * 260, 64)
+    memory.write(header, struct.pack("<IIQ", blk.GET_ID, 0, 0))
+    entries = [(header, 16, virtio.NEXT), *[(data, 4096, virtio.NEXT | virtio.WRITE)] * 250, (header + 16, 1, virtio.WRITE)]
+    write_table(front.queues[0].ring, table, entries)
+    for queue in front.queues:
+        for head in range(RECORDS):
+            queue.ring.put(head, table, 16 * len(entries), virtio.INDIRECT)
+
+
+def resubmit(daemon, front, inflight):
+    """All of it again: a front end that connects, starts its rings (never enabled) and is gone."""
+    connection, (fd, size, offset) = front.connection, inflight
+    connection.set_inflight_fd(fd, size, offset, storms.QUEUES, RECORDS)
+    front.tell_memory()
+    for queue in front.queues:
+        connection.set_vring_num(queue.index, RECORDS)
+        connection.set_vring_base(queue.index, 0)
+        connection.set_vring_addr(queue.index, *(front.memory.user(at) for at in queue.ring.addresses()))
+        connection.set_vring_kick(queue.index, queue.kick_fd)
+    front.disconnect()
+    front.handshake(Connection.open(daemon.socket("mallory/root")))
+
+
+def test_resubmission_is_paid(daemon, honest):
+    """Chains that a record claims to be in flight cost what others cost, and wait for their turn like others."""
+    setup = Setup(queues=storms.QUEUES, size=RECORDS, inflight=True, memory_bytes=16 << 20)
+    with FrontEnd.connect(daemon.socket("mallory/root"), setup) as front:
+        inflight = front.connection.get_inflight_fd(storms.QUEUES, RECORDS)
+        fd, size, offset = inflight
+        for index in range(storms.QUEUES):
+            front.queues.append(virtio.Queue(front.make_ring(), index))
+        long_request(front)
+        with mmap.mmap(fd, size) as view, honest.held():
+            chains, paid, used = counted(daemon, "chains"), counted(daemon, "cpu_seconds"), worker_cpu_seconds(daemon)
+            for cycle in range(CYCLES):
+                claim_all(front, view, offset, size // storms.QUEUES)
+                resubmit(daemon, front, inflight)
+                goal = chains + (cycle + 1) * storms.QUEUES * RECORDS
+                wait_until(lambda: counted(daemon, "chains") >= goal, lambda: f"all chains are answered in cycle {cycle}")
+            paid, used = counted(daemon, "cpu_seconds") - paid, worker_cpu_seconds(daemon) - used
+        # the rest: connections that come, the API's answers to this test
+        assert paid > used / 3, f"the guest paid {paid:.3f} s of {used:.3f} s"
+    honest.progress()
+
+
+def test_starts_and_stops_are_paid(daemon, honest):
+    """Rings that start and stop and do nothing else."""
+    with FrontEnd.start(daemon.socket("mallory/root"), Setup(queues=storms.QUEUES, size=1024)) as front:
+        with honest.held():
+            paid, used = counted(daemon, "cpu_seconds"), worker_cpu_seconds(daemon)
+            for _ in range(40):
+                for queue in front.queues:
+                    front.start_queue(queue.index, base=front.stop_queue(queue.index))
+            paid, used = counted(daemon, "cpu_seconds") - paid, worker_cpu_seconds(daemon) - used
+        assert paid > used / 3, f"the guest paid {paid:.3f} s of {used:.3f} s"
+        assert front.disk().read(0, 8) == bytes(4096)
+    honest.progress()

@@ -60,6 +60,7 @@ static void endpoint_free(struct vhost_user_endpoint *endpoint)
 		loop_account_close(account->account);
 		free(account);
 	}
+	loop_account_close(endpoint->control_account);
 	loop_guest_put(endpoint->options.endpoint.guest);
 	free((char *)endpoint->options.endpoint.name);
 	free((char *)endpoint->options.endpoint.path);
@@ -73,12 +74,12 @@ static bool accepted(void *context, int fd)
 
 	if (endpoint->connection_count >= VHOST_USER_CONNECTIONS_MAX)
 		return false;
+	loop_pay(endpoint->options.endpoint.control, endpoint->control_account);
 	connection = vhost_user_connection_create(endpoint, fd);
-	if (!connection)
-		return false;
-	if (vhost_user_connection_begin(connection))
+	if (connection && vhost_user_connection_begin(connection))
 		vhost_user_connection_close(connection);
-	return true;
+	loop_pay(endpoint->options.endpoint.control, NULL);
+	return connection;
 }
 
 static unsigned peer_count(const void *context)
@@ -104,7 +105,10 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 	endpoint->options.endpoint.path = options->endpoint.path ? strdup(options->endpoint.path) : NULL;
 	endpoint->options.endpoint.guest =
 		options->endpoint.guest ? loop_guest_get(options->endpoint.guest) : loop_guest_create();
-	if (!endpoint->options.endpoint.guest || !endpoint->options.endpoint.name ||
+	if (endpoint->options.endpoint.guest)
+		endpoint->control_account =
+			loop_account_create(endpoint->options.endpoint.guest, options->endpoint.control);
+	if (!endpoint->control_account || !endpoint->options.endpoint.name ||
 	    (options->endpoint.path && !endpoint->options.endpoint.path)) {
 		endpoint_free(endpoint);
 		return NULL;
@@ -193,6 +197,22 @@ static void set_weight(struct endpoint *base, uint32_t weight)
 	endpoint->weight = weight;
 	for (struct vhost_user_account *account = endpoint->accounts; account; account = account->next)
 		loop_account_set_weight(account->account, weight);
+}
+
+/* ---- the control thread's time ---- */
+
+/* The guest pays, and owes it to its budget. The endpoint may be gone behind it; the account is not yet. */
+void vhost_user_connection_advance(struct vhost_user_connection *connection)
+{
+	struct loop *control = vhost_user_connection_control(connection);
+	struct loop_account *account = connection->endpoint->control_account;
+	uint64_t before_ns;
+
+	loop_pay(control, account);
+	before_ns = counter_read(&account->used_ns);
+	vhost_user_connection_do_next(connection);
+	loop_pay(control, NULL);
+	loop_budget_spend(control, account, counter_read(&account->used_ns) - before_ns);
 }
 
 /* ---- the connection whose rings run ---- */
@@ -306,6 +326,7 @@ static void read_status(const struct endpoint *base, struct endpoint_status *ret
 	add_counts(&status, &endpoint->counts);
 	for (const struct vhost_user_account *account = endpoint->accounts; account; account = account->next)
 		status.cpu_ns += counter_read(&account->account->used_ns);
+	status.cpu_ns += counter_read(&endpoint->control_account->used_ns);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next) {
 		status.connections += !connection->closing;

@@ -16,6 +16,7 @@
 #include "core/container.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "core/loop_account.h"
 #include "interfaces/vhost_user/vhost_user_backend.h"
 #include "interfaces/vhost_user/vhost_user_endpoint.h"
 #include "interfaces/vhost_user/vhost_user_error_signal.h"
@@ -29,8 +30,6 @@
 #define MESSAGE_NS (10 * NS_PER_S)
 /* So long may a front end that went be on its way through its doorman. */
 #define CLAIM_NS (NS_PER_S / 2)
-/* One connection's share of a turn of the control loop. */
-#define MESSAGES_PER_WAKE 16
 
 #define CONNECTION_OF(pointer, member) container_of(pointer, struct vhost_user_connection, member)
 
@@ -92,6 +91,11 @@ static void on_task(struct loop_task *task)
 	vhost_user_connection_advance(CONNECTION_OF(task, task));
 }
 
+static void on_rested(struct loop_timer *timer)
+{
+	vhost_user_connection_advance(CONNECTION_OF(timer, rest));
+}
+
 struct vhost_user_connection *vhost_user_connection_create(struct vhost_user_endpoint *endpoint, int socket)
 {
 	struct vhost_user_connection *connection = calloc(1, sizeof(*connection));
@@ -104,6 +108,7 @@ struct vhost_user_connection *vhost_user_connection_create(struct vhost_user_end
 	connection->watch.ready = on_ready;
 	connection->timer.expired = on_timer;
 	connection->task.run = on_task;
+	connection->rest.expired = on_rested;
 	if (vhost_user_memory_init(&connection->memory) || vhost_user_queues_create(connection)) {
 		vhost_user_memory_finish(&connection->memory);
 		free(connection);
@@ -148,6 +153,7 @@ void vhost_user_connection_close(struct vhost_user_connection *connection)
 		return;
 	connection->closing = true;
 	loop_timer_stop(vhost_user_connection_control(connection), &connection->timer);
+	loop_timer_stop(vhost_user_connection_control(connection), &connection->rest);
 	loop_watch_stop(vhost_user_connection_control(connection), &connection->watch);
 	/* Its doorman stays until the connection is freed, so that what the front end sent ends with him. */
 	if (!connection->endpoint->handed_over && !connection->front_end_gone)
@@ -402,15 +408,29 @@ static bool receive_message(struct vhost_user_connection *connection)
 
 /* ---- what is next ---- */
 
+/* What the front end sends meanwhile waits in the socket, and so does its end. */
+static bool rests(struct vhost_user_connection *connection)
+{
+	struct loop *control = vhost_user_connection_control(connection);
+	uint64_t wait_ns = loop_budget_wait_ns(control, connection->endpoint->control_account);
+
+	/* A message that has begun is not held up: there is a time for it. */
+	if (wait_ns == 0 || connection->received > 0)
+		return false;
+	loop_timer_start(control, &connection->rest, loop_now_ns(control) + wait_ns);
+	return true;
+}
+
+/* Until the guest's slice of this turn is over; the budget bounds what that comes to over many turns. */
 static void read_messages(struct vhost_user_connection *connection)
 {
-	for (unsigned count = 0; count < MESSAGES_PER_WAKE; count++) {
-		if (!receive_message(connection))
+	do {
+		if (rests(connection) || !receive_message(connection))
 			return;
 		handle(connection);
 		if (connection->busy || connection->closing)
 			return;
-	}
+	} while (!loop_slice_over(vhost_user_connection_control(connection)));
 	vhost_user_connection_defer(connection);
 }
 
@@ -453,7 +473,7 @@ static void suspend(struct vhost_user_connection *connection)
 	vhost_user_job_end_posting(connection);
 }
 
-void vhost_user_connection_advance(struct vhost_user_connection *connection)
+void vhost_user_connection_do_next(struct vhost_user_connection *connection)
 {
 	if (connection->closing && connection->waits_for_claim)
 		vhost_user_connection_end_wait(connection);

@@ -32,6 +32,7 @@ struct vhost_user_connection {
 	struct loop_watch watch;
 	struct loop_timer timer;		/* of the handshake, the message that comes in, the claim */
 	struct loop_task task;			/* more messages are waiting, or a job is to begin */
+	struct loop_timer rest;			/* its guest has used up its part of the control thread */
 
 	/* The message that is coming in. */
 	struct vhost_user_message message;
@@ -80,6 +81,8 @@ int vhost_user_connection_begin(struct vhost_user_connection *connection);
 void vhost_user_connection_close(struct vhost_user_connection *connection);
 /* Does what is due: tear-down, suspension, news of a broken ring, the next messages. May free it. */
 void vhost_user_connection_advance(struct vhost_user_connection *connection);
+/* The same, without charging the guest for it: for vhost_user_connection_advance() only. */
+void vhost_user_connection_do_next(struct vhost_user_connection *connection);
 /* Advance at the end of this turn: for callers that still need the connection. */
 void vhost_user_connection_defer(struct vhost_user_connection *connection);
 /* Has the front end gone although we have not read that yet? */

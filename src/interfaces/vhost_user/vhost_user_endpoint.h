@@ -34,6 +34,7 @@ struct vhost_user_endpoint {
 	struct endpoint base;
 	struct vhost_user_options options;	/* name, path and guest (never NULL) are ours */
 	struct vhost_user_account *accounts;
+	struct loop_account *control_account;	/* of the endpoint's time on the control thread */
 	uint32_t weight;			/* of theirs; 0: the default */
 	struct log_subject subject;
 	unsigned queue_count;

@@ -42,6 +42,8 @@ struct vhost_user_ring_counts {
 
 struct vhost_user_command {
 	struct loop_message message;
+	struct loop_poller poller;		/* runs it on the worker when it is the guest's turn */
+	unsigned turns;				/* that it has waited for others of its guest */
 	enum vhost_user_command_kind kind;	/* NONE: nothing under way */
 	int fd;					/* KICK, CALL: owned until it is the queue's */
 	bool enabled;

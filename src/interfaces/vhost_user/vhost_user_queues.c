@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Rings and the workers that run them: commands go out by loop_post(), are run beside the ring, and come
- * back the same way. Between the two the queue belongs to the worker, and only command.answer fields and
- * `ring` are written there. Posting keeps the order, so the news of a broken ring arrives before the answer
- * to the stop that follows it.
+ * Rings and the workers that run them. A command goes out by loop_post(), waits on the worker for a turn of
+ * its guest as requests do, and is charged as they are: starting and stopping rings is work, too. It is run
+ * beside the ring, and comes back by loop_post(). Between the two posts the queue is the worker's, and only
+ * command.answer fields and `ring` are written there. Posting keeps the order, so the news of a broken ring
+ * arrives before the answer to the stop that follows it.
  */
 #include "interfaces/vhost_user/vhost_user_queue.h"
 
@@ -15,6 +16,7 @@
 #include "core/checked.h"
 #include "core/container.h"
 #include "core/fd.h"
+#include "core/loop_account.h"
 #include "core/stats.h"
 #include "interfaces/vhost_user/vhost_user_backend.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
@@ -25,6 +27,9 @@
 /* Packed rings: bit 15 of each half is the wrap counter, which starts at 1. */
 #define PACKED_WRAP	     0x8000u
 #define PACKED_INITIAL_BASE  (PACKED_WRAP << 16 | PACKED_WRAP)
+
+/* A command goes before other work of its guest when it has waited for so many turns. */
+#define COMMAND_TURNS_MAX 8u
 
 /* Bits that the driver never sees. */
 #define TRANSPORT_FEATURES (1ull << VHOST_F_LOG_ALL | 1ull << VHOST_USER_F_PROTOCOL_FEATURES)
@@ -266,14 +271,48 @@ static void broken_on_worker(void *context, enum virtqueue_violation violation, 
 	loop_post(vhost_user_connection_control(queue->connection), &queue->broken_message);
 }
 
-/* The ring's own code has returned by now: it may be freed. */
-static void destroy_on_worker(struct loop_message *message)
+static bool never_parks(struct loop_poller *poller)
 {
-	struct vhost_user_queue *queue = container_of(message, struct vhost_user_queue, command.message);
+	return false;
+}
 
+/* Once, when it is the guest's turn. */
+static void run_in_turn(struct vhost_user_queue *queue, bool (*poll)(struct loop_poller *poller))
+{
+	queue->command.poller = (struct loop_poller){
+		.poll = poll,
+		.park = never_parks,
+		.account = queue->setup.account,
+	};
+	loop_poller_wake(queue->worker, &queue->command.poller);
+}
+
+/*
+ * Has the guest had its slice without the command? A turn carries out one command more than that, also while
+ * no other guest wants anything: one that comes meanwhile waits for the end of the turn.
+ */
+static bool waits_for_turn(struct vhost_user_queue *queue)
+{
+	struct vhost_user_command *command = &queue->command;
+
+	if (loop_slice_over(queue->worker) && command->turns++ < COMMAND_TURNS_MAX)
+		return true;
+	command->turns = 0;
+	loop_poller_remove(queue->worker, &command->poller);
+	return false;
+}
+
+/* The ring's own code has returned by now: it may be freed. */
+static bool destroy_in_turn(struct loop_poller *poller)
+{
+	struct vhost_user_queue *queue = container_of(poller, struct vhost_user_queue, command.poller);
+
+	if (waits_for_turn(queue))
+		return true;
 	queue->command.counts = read_counts(queue->ring);
 	virtqueue_destroy(queue->ring);
 	answer(queue, 0);
+	return true;
 }
 
 static void stopped_on_worker(void *context, const struct virtqueue_position *position)
@@ -281,8 +320,7 @@ static void stopped_on_worker(void *context, const struct virtqueue_position *po
 	struct vhost_user_queue *queue = context;
 
 	queue->command.position = *position;
-	queue->command.message.run = destroy_on_worker;
-	loop_post(queue->worker, &queue->command.message);
+	run_in_turn(queue, destroy_in_turn);
 }
 
 static void released_on_worker(void *context)
@@ -290,10 +328,9 @@ static void released_on_worker(void *context)
 	answer(context, 0);
 }
 
-static void run_on_worker(struct loop_message *message)
+/* Answers it, or sees to it that it will be answered. */
+static void run(struct vhost_user_queue *queue, struct vhost_user_command *command)
 {
-	struct vhost_user_command *command = container_of(message, struct vhost_user_command, message);
-	struct vhost_user_queue *queue = container_of(command, struct vhost_user_queue, command);
 	int result = 0;
 
 	switch (command->kind) {
@@ -324,6 +361,20 @@ static void run_on_worker(struct loop_message *message)
 	answer(queue, result);
 }
 
+static bool command_in_turn(struct loop_poller *poller)
+{
+	struct vhost_user_queue *queue = container_of(poller, struct vhost_user_queue, command.poller);
+
+	if (!waits_for_turn(queue))
+		run(queue, &queue->command);
+	return true;
+}
+
+static void command_on_worker(struct loop_message *message)
+{
+	run_in_turn(container_of(message, struct vhost_user_queue, command.message), command_in_turn);
+}
+
 /* ---- commands ---- */
 
 void vhost_user_queue_post(struct vhost_user_queue *queue, enum vhost_user_command_kind kind)
@@ -332,7 +383,7 @@ void vhost_user_queue_post(struct vhost_user_queue *queue, enum vhost_user_comma
 	if (kind == COMMAND_STOP)
 		vhost_user_queue_counts(queue);
 	queue->command.kind = kind;
-	queue->command.message.run = run_on_worker;
+	queue->command.message.run = command_on_worker;
 	queue->connection->pending++;
 	loop_post(queue->worker, &queue->command.message);
 }

@@ -14,6 +14,7 @@
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/container.h"
+#include "core/loop_account.h"
 #include "core/memory_guard.h"
 #include "core/shared.h"
 #include "interfaces/virtio/dirty_log.h"
@@ -63,25 +64,29 @@ static int set_position(struct virtqueue *queue)
 	return 0;
 }
 
+void queue_prepare_slot(struct virtqueue *queue, struct queue_slot *slot, unsigned index)
+{
+	slot->chain.slot = (uint16_t)index;
+	slot->chain.request = (uint8_t *)slot + align_up(sizeof(*slot), 64);
+}
+
+/*
+ * Megabytes, of which nothing is touched here: rings may be started and stopped as often as a front end
+ * likes, and untouched pages cost nothing (main.c has the allocator map what is large). Most chains have one
+ * element, which is in their slot, or three.
+ */
 static int allocate(struct virtqueue *queue)
 {
 	queue->slot_bytes =
 		align_up(sizeof(struct queue_slot), 64) + align_up(queue->model->request_bytes, 64);
-	queue->slots = aligned_alloc(64, queue->size * queue->slot_bytes);
-	/* Untouched pages cost nothing: most chains have one element, which is in their slot, or three. */
-	queue->elements = malloc((size_t)queue->size * CHAIN_ELEMENTS_MAX * sizeof(struct iovec));
+	queue->slots_memory = calloc(1, 64 + queue->size * queue->slot_bytes);
+	queue->slots = (uint8_t *)align_up((uintptr_t)queue->slots_memory, 64);
+	queue->elements = calloc((size_t)queue->size * CHAIN_ELEMENTS_MAX, sizeof(struct iovec));
 	queue->done = calloc(queue->size, sizeof(*queue->done));
 	queue->order = calloc(queue->size, sizeof(*queue->order));
 	queue->resubmit = calloc(queue->size, sizeof(*queue->resubmit));
-	if (!queue->slots || !queue->elements || !queue->done || !queue->order || !queue->resubmit)
+	if (!queue->slots_memory || !queue->elements || !queue->done || !queue->order || !queue->resubmit)
 		return -ENOMEM;
-	memset(queue->slots, 0, queue->size * queue->slot_bytes);
-	for (unsigned i = 0; i < queue->size; i++) {
-		struct queue_slot *slot = queue_slot(queue, i);
-
-		slot->chain.slot = (uint16_t)i;
-		slot->chain.request = (uint8_t *)slot + align_up(sizeof(*slot), 64);
-	}
 	return 0;
 }
 
@@ -94,7 +99,7 @@ static void release(struct virtqueue *queue)
 	free(queue->order);
 	free(queue->done);
 	free(queue->elements);
-	free(queue->slots);
+	free(queue->slots_memory);
 	free(queue);
 }
 
@@ -296,6 +301,12 @@ static void call_expired(struct loop_timer *timer)
 	cancel_call(queue);
 }
 
+/* What a predecessor had in flight is answered before the ring stops, also when it never was enabled. */
+static bool has_to_recover(const struct virtqueue *queue)
+{
+	return queue_recovers(queue) && !queue->broken;
+}
+
 /*
  * A stop is over when nothing is in flight, everything answered is published, and the last call reached
  * the driver (or its eventfd blocks, which is its own doing).
@@ -305,7 +316,7 @@ void queue_try_finish_stop(struct virtqueue *queue)
 	void (*stopped)(void *context, const struct virtqueue_position *position) = queue->stopped;
 	struct virtqueue_position position = { .available_idx = queue->split.next };
 
-	if (!stopped || queue->in_flight > 0 || queue->done_count > 0)
+	if (!stopped || queue->in_flight > 0 || queue->done_count > 0 || has_to_recover(queue))
 		return;
 	if (queue->call_pending) {
 		loop_timer_start(queue->loop, &queue->call_timer, clock_now_ns() + CALL_TIMEOUT_NS);
@@ -319,15 +330,34 @@ void queue_try_finish_stop(struct virtqueue *queue)
 	stopped(queue->stopped_context, &position);
 }
 
-/* Stopped before its first turn: what a predecessor had in flight is answered nevertheless. */
+static bool poll_recovery(struct loop_poller *poller)
+{
+	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
+
+	/* Many queues of a guest may do this at once: together they get a slice. */
+	if (loop_slice_over(queue->loop) && queue->resubmit_turns++ < RECOVERY_TURNS_MAX)
+		return true;
+	queue->resubmit_turns = 0;
+	queue_turn(queue, queue->take_batch);
+	queue->turn.on = false;
+	if (has_to_recover(queue))
+		return true;
+	loop_poller_remove(queue->loop, poller);
+	queue_try_finish_stop(queue);
+	return true;
+}
+
+static bool park_recovery(struct loop_poller *poller)
+{
+	return false;
+}
+
+/* As much of it in a turn as of new chains. */
 static void recover(struct virtqueue *queue)
 {
-	while (queue_recovers(queue) && !queue->broken) {
-		unsigned before = queue->resubmit_next;
-
-		queue->model->ready(queue->model_queue);
-		assert(queue->broken || queue->resubmit_next > before);
-	}
+	queue->poller.poll = poll_recovery;
+	queue->poller.park = park_recovery;
+	loop_poller_wake(queue->loop, &queue->poller);
 }
 
 void virtqueue_stop(struct virtqueue *queue,
@@ -340,9 +370,10 @@ void virtqueue_stop(struct virtqueue *queue,
 	loop_poller_remove(queue->loop, &queue->poller);
 	loop_watch_stop(queue->loop, &queue->kick_watch);
 	loop_timer_stop(queue->loop, &queue->poll_timer);
-	recover(queue);
-	if (queue->in_flight > 0)
+	if (queue->in_flight > 0 || has_to_recover(queue))
 		drain(queue, true);
+	if (has_to_recover(queue))
+		recover(queue);
 	queue_try_finish_stop(queue);
 }
 

@@ -26,6 +26,8 @@ static inline struct queue_slot *queue_claim(struct virtqueue *queue, unsigned i
 
 	if (chain->busy)
 		return NULL;
+	if (__builtin_expect(!chain->request, false))
+		queue_prepare_slot(queue, slot, index);
 	chain->busy = true;
 	chain->unmapped = false;
 	return slot;

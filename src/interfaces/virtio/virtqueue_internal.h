@@ -41,6 +41,8 @@
 #define TAKE_TIMED	    8u
 #define TAKE_TIMED_BYTES    (64ull * 1024)
 #define TAKE_TIMED_TOGETHER (TAKE_TIMED * TAKE_TIMED_BYTES)
+/* A queue that stops goes on with a predecessor's chains when it has waited for so many turns. */
+#define RECOVERY_TURNS_MAX 8u
 /*
  * Kicks on a queue that is polled and asked for none. An honest driver's last few cross our request; after
  * more, kicks are not listened to until the queue is parked.
@@ -128,7 +130,7 @@ struct virtqueue {
 	struct memory_view views[2];		/* current and previous */
 	const struct virtio_model_ops *model;
 	void *model_queue;
-	uint8_t *slots;				/* size * slot_bytes */
+	uint8_t *slots;				/* size * slot_bytes; zeroes until they are used */
 	size_t slot_bytes;
 	struct iovec *elements;			/* size * CHAIN_ELEMENTS_MAX: of chains with several */
 	uint16_t *done;				/* slots to publish at the end of the turn */
@@ -143,9 +145,11 @@ struct virtqueue {
 
 	uint16_t *resubmit;			/* entries of `inflight` still to be taken again */
 	unsigned resubmit_next, resubmit_count;
+	unsigned resubmit_turns;		/* that a stopping queue waited for others of its guest */
 	unsigned faults_seen;			/* memory_guard_faults() when memory was last found whole */
 
 	/* set-up and control */
+	void *slots_memory;			/* what to free */
 	struct virtqueue_setup setup;
 	struct loop_watch kick_watch;
 	unsigned needless_kicks;		/* since the queue was parked */
@@ -186,6 +190,8 @@ static inline bool queue_listens(const struct virtqueue *queue)
 
 /* ---- virtqueue.c ---- */
 
+/* A slot is used for the first time. */
+void queue_prepare_slot(struct virtqueue *queue, struct queue_slot *slot, unsigned index);
 /* The last chain of a memory generation that is not the current one completed. */
 void queue_release_view(struct virtqueue *queue, struct memory_view *view);
 /* Ends a stop that is under way when nothing is left to wait for. */
@@ -198,6 +204,8 @@ extern const struct virtio_queue_ops queue_ops;
 /* Callbacks of the loop. */
 void queue_kick_ready(struct loop_watch *watch, unsigned events);
 bool queue_poll(struct loop_poller *poller);
+/* Lets the model take chains, within the bounds of a turn; at most `limit`. */
+void queue_turn(struct virtqueue *queue, unsigned limit);
 void queue_publish(struct loop_task *task);
 void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags);
 

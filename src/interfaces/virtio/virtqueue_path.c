@@ -177,6 +177,16 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 	return taken;
 }
 
+void queue_turn(struct virtqueue *queue, unsigned limit)
+{
+	queue->turn = (struct queue_turn){
+		.on = !queue->offered.own_bounds,
+		.limit = limit,
+		.room = at_most(queue->take_timed, limit),
+	};
+	queue->model->ready(queue->model_queue);
+}
+
 bool queue_poll(struct loop_poller *poller)
 {
 	struct virtqueue *queue = container_of(poller, struct virtqueue, poller);
@@ -188,12 +198,7 @@ bool queue_poll(struct loop_poller *poller)
 	if (queue->attention == QUEUE_PARKED)
 		queue_silence(queue);
 	trace_mark(TRACE_KICK);
-	queue->turn = (struct queue_turn){
-		.on = !queue->offered.own_bounds,
-		.limit = limit,
-		.room = at_most(queue->take_timed, limit),
-	};
-	queue->model->ready(queue->model_queue);
+	queue_turn(queue, limit);
 	little = queue->turn.on && queue->turn.empty && queue->turn.taken <= queue->take_brief;
 	queue->turn.on = false;
 	if (queue->taken <= before && !queue->turn.busy) {

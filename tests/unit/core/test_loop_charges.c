@@ -270,6 +270,33 @@ static void test_idleness_begins_after_the_last_payer(void **state)
 	loop_destroy(loop);
 }
 
+/* A guest that has had more than its budget waits, the longer the more it was; then it is within it again. */
+static void test_a_budget_is_paid_back(void **state)
+{
+	struct loop *loop = make_loop();
+	struct fake_guest guest, other;
+
+	begin(loop, &guest, 0, 0);
+	begin(loop, &other, 0, 0);
+	assert_int_equal(loop_budget_wait_ns(loop, guest.account), 0);
+	loop_budget_spend(loop, guest.account, LOOP_BUDGET_NS);
+	assert_int_equal(loop_budget_wait_ns(loop, guest.account), 0);
+	loop_budget_spend(loop, guest.account, NS_PER_MS);
+	assert_int_equal(loop_budget_wait_ns(loop, guest.account), LOOP_BUDGET_PART * NS_PER_MS);
+	assert_int_equal(loop_budget_wait_ns(loop, other.account), 0);
+	now_ns += LOOP_BUDGET_PART * NS_PER_MS;
+	assert_int_equal(loop_budget_wait_ns(loop, guest.account), 0);
+	loop_budget_spend(loop, guest.account, NS_PER_MS);
+	assert_int_equal(loop_budget_wait_ns(loop, guest.account), LOOP_BUDGET_PART * NS_PER_MS);
+	/* What was not used in the past is not saved up. */
+	now_ns += 3600 * NS_PER_S;
+	loop_budget_spend(loop, guest.account, LOOP_BUDGET_NS + NS_PER_MS);
+	assert_int_equal(loop_budget_wait_ns(loop, guest.account), LOOP_BUDGET_PART * NS_PER_MS);
+	end(loop, &guest);
+	end(loop, &other);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +309,7 @@ int main(void)
 		cmocka_unit_test(test_a_submission_is_shared_by_entries),
 		cmocka_unit_test(test_time_that_others_took_is_charged_to_nobody),
 		cmocka_unit_test(test_idleness_begins_after_the_last_payer),
+		cmocka_unit_test(test_a_budget_is_paid_back),
 	};
 
 	return cmocka_run_group_tests_name("loop_charges", tests, NULL, NULL);

@@ -427,7 +427,13 @@ static void stopped_before_the_first_turn(void **state)
 	taken(5, 40);
 	taken(2, 41);
 	assert_int_equal(virtqueue_start(&bench.setup, &bench.queue), 0);
-	bench_stop(&bench);
+	virtqueue_stop(bench.queue, bench_stopped, &bench);
+	/* Not inside the stop: it is work, and waits for the guest's turn. */
+	assert_int_equal(bench.device.taken, 0);
+	assert_false(bench.stopped);
+	AWAIT(bench.stopped, bench_stop_turn(&bench));
+	virtqueue_destroy(bench.queue);
+	bench.queue = NULL;
 	assert_int_equal(bench.device.taken, 2);
 	assert_int_equal(ring_driver_used(&bench.driver)->idx, 42);
 	assert_int_equal(bench.position.available_idx, 42);
