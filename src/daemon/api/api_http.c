@@ -23,15 +23,12 @@
 #include "core/log.h"
 #include "core/path.h"
 #include "daemon/api/api.h"
+#include "daemon/api/api_clients.h"
 #include "daemon/api/api_stream.h"
 #include "daemon/base/daemon.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/unix_socket.h"
 
-/* Clients of the socket are trusted to manage devices, but not to leave us descriptors for others. */
-#define API_CONNECTIONS_MAX 64
-/* A client that says nothing for so long is disconnected. */
-#define API_TIMEOUT_S 30
 /* Headers and reading buffer of one connection. */
 #define API_CONNECTION_BYTES (32u * 1024)
 /* Rounds of MHD_run() in one turn of the control loop. */
@@ -47,6 +44,7 @@ struct api {
 	struct loop_timer timer;
 	struct loop_task again;
 	struct api_streams streams;
+	struct api_clients clients;
 	bool watching;
 	bool passed;			/* the service manager owns the socket file */
 };
@@ -152,6 +150,10 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	request.body = upload->body ? upload->body : "";
 	request.body_length = upload->length;
 	api_dispatch(api->daemon, &request, &response);
+	if (response.stream)
+		api_clients_stream(&api->clients, connection);
+	else
+		api_clients_next_step(&api->clients, connection);
 	return response.stream ? send_stream(api, connection, response.stream)
 			       : send_response(connection, &response);
 }
@@ -160,7 +162,9 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 			 enum MHD_RequestTerminationCode code)
 {
 	struct upload *upload = *connection_context;
+	struct api *api = context;
 
+	api_clients_next_step(&api->clients, connection);
 	if (upload)
 		free(upload->body);
 	free(upload);
@@ -290,13 +294,17 @@ static int start_server(struct api *api, struct error *error)
 {
 	const union MHD_DaemonInfo *info;
 
+	api_clients_init(&api->clients, api->daemon->control);
 	api->server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
 				       NULL, on_request, api, MHD_OPTION_EXTERNAL_LOGGER, log_library,
 				       NULL, MHD_OPTION_LISTEN_SOCKET, api->socket,
-				       MHD_OPTION_CONNECTION_LIMIT, (unsigned)API_CONNECTIONS_MAX,
-				       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)API_TIMEOUT_S,
+				       MHD_OPTION_CONNECTION_LIMIT,
+				       API_CONNECTIONS_MAX + API_CONNECTIONS_RESERVE,
+				       MHD_OPTION_CONNECTION_TIMEOUT, API_TIMEOUT_S,
 				       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)API_CONNECTION_BYTES,
-				       MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+				       MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,
+				       MHD_OPTION_NOTIFY_CONNECTION, api_clients_notify, &api->clients,
+				       MHD_OPTION_END);
 	if (!api->server)
 		return error_set(error, -EIO, "cannot start the HTTP server");
 	info = MHD_get_daemon_info(api->server, MHD_DAEMON_INFO_EPOLL_FD);
@@ -351,5 +359,6 @@ void api_destroy(struct api *api)
 	loop_defer_cancel(api->daemon->control, &api->again);
 	if (api->server)
 		MHD_stop_daemon(api->server);
+	api_clients_finish(&api->clients);
 	free(api);
 }

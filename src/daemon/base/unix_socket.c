@@ -11,6 +11,9 @@
 #include "core/fd.h"
 #include "core/path.h"
 
+/* Clients that came at once: one that does not wait (a program with a time-out) is refused beyond them. */
+#define BACKLOG 1024
+
 static int fill_address(const char *path, struct sockaddr_un *ret_address)
 {
 	size_t length = strlen(path);
@@ -69,7 +72,7 @@ int unix_socket_listen(const char *path, mode_t mode)
 	umask(before);
 	error = file < 0 ? file : 0;
 	fd_close(&file);
-	if (!error && listen(fd, 64) < 0)
+	if (!error && listen(fd, BACKLOG) < 0)
 		error = -errno;
 	if (error) {
 		fd_close(&fd);

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clients of the API that are slow, silent or many: they wait alone."""
+import http.client
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from daemon import UnixHttp
+
+MANY = 200              # more than the connections that there may be
+OF_PROCESS = 16
+SOON_S = 5              # far above what an answer takes, far below the 30 s for which a client may be silent
+STEP_S = 30             # for a request, or an answer
+
+HEADERS = b"GET /v1/status HTTP/1.1\r\nHost: viaduct\r\nX-Slow: "
+BODY = b"POST /v1/disks HTTP/1.1\r\nHost: viaduct\r\nContent-Length: 60000\r\n\r\n{"
+# So many answers that they fit in no buffer.
+ANSWERS = b"GET /metrics HTTP/1.1\r\nHost: viaduct\r\n\r\n" * 200
+
+CROWD = """
+import socket, sys
+path, count, sent = sys.argv[1], int(sys.argv[2]), bytes.fromhex(sys.argv[3])
+crowd = []
+for _ in range(count):
+    one = socket.socket(socket.AF_UNIX)
+    one.connect(path)
+    try:
+        one.sendall(sent)
+    except OSError:
+        pass
+    crowd.append(one)
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+class Crowd:
+    """A process with connections that each sent `sent` and does nothing more."""
+
+    def __init__(self, daemon, count, sent):
+        self.process = subprocess.Popen([sys.executable, "-c", CROWD, daemon.runtime / "api.sock", str(count), sent.hex()],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "there\n"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.communicate("")
+
+
+def connect(daemon, timeout=SOON_S):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(timeout)
+    client.connect(str(daemon.runtime / "api.sock"))
+    return client
+
+
+def ask(daemon):
+    """One request on a connection of its own, answered soon."""
+    client = UnixHttp(daemon.runtime / "api.sock", timeout=SOON_S)
+    client.request("GET", "/v1/status")
+    assert client.getresponse().status == 200
+    client.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", HEADERS, BODY, ANSWERS], ids=["idle", "byte", "headers", "body", "unread"])
+def test_slow_clients_wait_alone(daemon, sent):
+    with Crowd(daemon, MANY, sent):
+        for _ in range(10):
+            ask(daemon)
+    ask(daemon)
+
+
+def test_crowds_of_several_kinds_and_processes(daemon):
+    with Crowd(daemon, MANY, b""), Crowd(daemon, MANY, BODY), Crowd(daemon, 40, HEADERS), Crowd(daemon, MANY, ANSWERS):
+        for _ in range(10):
+            ask(daemon)
+
+
+def test_who_has_few_connections_keeps_them(daemon):
+    """The crowd loses its own, not that of somebody who came before it and was silent for longer."""
+    patient = UnixHttp(daemon.runtime / "api.sock", timeout=SOON_S)
+    patient.connect()
+    first = patient.sock
+    with Crowd(daemon, MANY, b""), Crowd(daemon, MANY, HEADERS):
+        for _ in range(3):
+            patient.request("GET", "/v1/status")
+            answer = patient.getresponse()
+            assert answer.status == 200 and answer.read()
+            assert patient.sock is first
+    patient.close()
+
+
+def test_crowd_in_one_process_loses_its_oldest(daemon):
+    crowd = [connect(daemon) for _ in range(MANY)]
+    ask(daemon)
+    for kept in crowd[-1], crowd[MANY - OF_PROCESS + 1]:    # asking took the place of one more
+        kept.sendall(b"GET /v1/status HTTP/1.0\r\n\r\n")
+        assert kept.recv(15) == b"HTTP/1.1 200 OK"
+    assert crowd[0].recv(1) == b"" and crowd[MANY - OF_PROCESS - 1].recv(1) == b""
+    for one in crowd:
+        one.close()
+
+
+def test_captures_are_not_ended_by_a_crowd(make_daemon, tmp_path):
+    daemon = make_daemon({"switch lan": {"uplink": "none"}, "guest alice": {}, "nic alice/eth0": {"switch": "lan"}})
+    capture = UnixHttp(daemon.runtime / "api.sock", timeout=SOON_S)
+    capture.request("POST", "/v1/nics/alice/eth0/capture")
+    answer = capture.getresponse()
+    assert answer.status == 200 and answer.read(4) == b"\n\r\r\n"
+    with Crowd(daemon, MANY, HEADERS):
+        ask(daemon)
+        capture.sock.setblocking(False)
+        try:
+            assert capture.sock.recv(65536) != b""
+        except BlockingIOError:
+            pass                        # nothing new, and not at its end
+    capture.close()
+
+
+@pytest.mark.parametrize("sent, more", [(HEADERS, b"x"), (BODY, b" ")], ids=["headers", "body"])
+def test_trickle_does_not_hold_a_connection_for_ever(daemon, sent, more):
+    """A byte every now and then is no silence; still the whole request has its time."""
+    client = connect(daemon)
+    client.sendall(sent)
+    begin = time.monotonic()
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        while time.monotonic() < begin + 4 * STEP_S:
+            client.sendall(more)
+            time.sleep(0.5)
+    assert time.monotonic() >= begin + STEP_S - 1
+    client.close()
+
+
+def test_slow_but_honest_request_is_answered(daemon):
+    client = connect(daemon)
+    for byte in b"GET /v1/status HTTP/1.0\r\n\r\n":
+        client.sendall(bytes([byte]))
+        time.sleep(0.02)
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    assert answer.status == 200
+    client.close()
