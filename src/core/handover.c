@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
 #include "core/fd.h"
 
 /* What one process can reasonably hold: a stream that claims more is foreign. */
@@ -28,7 +29,7 @@
 #define HANDOVER_FDS_MAX   (1u << 20)
 #define HANDOVER_MAGIC	   0x3176646e61485656ull
 /* Memory for descriptors grows with what really arrived, not with what the header promises. */
-#define HANDOVER_CHUNK	   (256u << 10)
+#define HANDOVER_CHUNK (256u << 10)
 
 enum field_tag { TAG_U64 = 'u', TAG_BYTES = 'b', TAG_FD = 'f' };
 
@@ -259,25 +260,32 @@ int handover_get_fd(struct handover *handover)
 	return fd_take(&handover->fds[handover->fd_position++]);
 }
 
-static int wait_for(int socket, short events)
+/* Until then, or without an end (UINT64_MAX). */
+static int wait_for(int socket, short events, uint64_t deadline_ns)
 {
 	struct pollfd poll_fd = { .fd = socket, .events = events };
+	int ready;
 
-	while (poll(&poll_fd, 1, -1) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
+	do {
+		uint64_t now = clock_now_ns(), left_ns = deadline_ns > now ? deadline_ns - now : 0;
+		bool endless = deadline_ns == UINT64_MAX;
+
+		ready = poll(&poll_fd, 1, endless ? -1 : (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS));
+	} while (ready < 0 && errno == EINTR);
+	return ready < 0 ? -errno : ready == 0 ? -ETIMEDOUT : 0;
 }
 
-static int send_all(int socket, const void *bytes, size_t length, const int *fds, size_t fd_count)
+static int send_all(int socket, const void *bytes, size_t length, const int *fds, size_t fd_count,
+		    uint64_t deadline_ns)
 {
 	const uint8_t *at = bytes;
 
 	/* Descriptors travel with a byte. */
 	assert(length > 0 || fd_count == 0);
 	while (length > 0) {
-		ssize_t sent = fd_send(socket, at, length, fds, fd_count);
-		int error = sent == -EAGAIN ? wait_for(socket, POLLOUT) : (int)(sent < 0 ? sent : 0);
+		ssize_t sent = fd_send_now(socket, at, length, fds, fd_count);
+		int error =
+			sent == -EAGAIN ? wait_for(socket, POLLOUT, deadline_ns) : (int)(sent < 0 ? sent : 0);
 
 		if (error)
 			return error;
@@ -290,23 +298,25 @@ static int send_all(int socket, const void *bytes, size_t length, const int *fds
 	return 0;
 }
 
-int handover_send(struct handover *handover, int socket)
+int handover_send(struct handover *handover, int socket, uint64_t deadline_ns)
 {
 	struct stream_header header = {
-		.magic = HANDOVER_MAGIC, .bytes = handover->length, .fds = handover->fd_count,
+		.magic = HANDOVER_MAGIC,
+		.bytes = handover->length,
+		.fds = handover->fd_count,
 	};
 	int error = handover->error;
 
 	assert(handover->fd_position == handover->fd_count);
 	if (!error)
-		error = send_all(socket, &header, sizeof(header), NULL, 0);
+		error = send_all(socket, &header, sizeof(header), NULL, 0, deadline_ns);
 	if (!error)
-		error = send_all(socket, handover->bytes, handover->length, NULL, 0);
+		error = send_all(socket, handover->bytes, handover->length, NULL, 0, deadline_ns);
 	for (size_t at = 0; !error && at < handover->fd_count; at += FD_MESSAGE_MAX) {
 		size_t left = handover->fd_count - at;
 
 		error = send_all(socket, "", 1, handover->fds + at,
-				 left < FD_MESSAGE_MAX ? left : FD_MESSAGE_MAX);
+				 left < FD_MESSAGE_MAX ? left : FD_MESSAGE_MAX, deadline_ns);
 	}
 	return error;
 }
@@ -317,7 +327,7 @@ static int receive_all(int socket, void *bytes, size_t length)
 	uint8_t *at = bytes;
 
 	while (length > 0) {
-		int error = wait_for(socket, POLLIN);
+		int error = wait_for(socket, POLLIN, UINT64_MAX);
 		size_t fd_count = 0;
 		ssize_t received;
 
@@ -356,7 +366,7 @@ static int receive_bytes(int socket, struct handover *handover, size_t length)
 static int receive_fds(int socket, struct handover *handover, size_t missing)
 {
 	size_t wanted = missing < FD_MESSAGE_MAX ? missing : FD_MESSAGE_MAX, count = 0;
-	int fds[FD_MESSAGE_MAX], error = wait_for(socket, POLLIN);
+	int fds[FD_MESSAGE_MAX], error = wait_for(socket, POLLIN, UINT64_MAX);
 	uint8_t byte;
 	ssize_t received;
 

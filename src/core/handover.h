@@ -42,8 +42,12 @@ void handover_get_exactly(struct handover *handover, void *buffer, size_t size);
 /* The reader found fields that contradict each other: -EBADMSG unless there is an error already. */
 void handover_fail_if(struct handover *handover, bool condition);
 
-/* Over a UNIX stream socket, blocking, in batches of FD_MESSAGE_MAX; return 0 or -errno. */
-int handover_send(struct handover *handover, int socket);
+/*
+ * Over a UNIX stream socket, waiting, in batches of FD_MESSAGE_MAX; return 0 or -errno. The sender waits until
+ * `deadline_ns` (of clock_now_ns()) for one who does not read; then the stream is of no use any more:
+ * -ETIMEDOUT.
+ */
+int handover_send(struct handover *handover, int socket, uint64_t deadline_ns);
 int handover_receive(int socket, struct handover *ret_handover);
 
 #endif

@@ -5,6 +5,9 @@ import socket
 import struct
 import subprocess
 
+import pytest
+
+from daemon import Daemon
 from frontend import FrontEnd, Setup
 from guest_memory import Region
 from patience import PATIENCE_S
@@ -118,6 +121,32 @@ def test_a_successor_that_dies_is_forgotten(daemon):
             front.disk().write(0, b"1" * 4096)
     assert daemon.api("POST", "/v1/disks", {"name": "bob/a", "pool": "main", "size_bytes": 4096})[0] == 201
     assert daemon.api("GET", "/v1/pools/main")[1]["used_bytes"] == 9 << 20
+
+
+@pytest.mark.parametrize("reads", [0, 12, 100000], ids=["nothing", "a-header", "a-part"])
+def test_a_successor_that_does_not_read(tmp_path, reads):
+    """Guests stand still until a deadline that is the daemon's, not for as long as the successor lives."""
+    sections = {}
+    for number in range(150):
+        sections[f"guest g{number}"] = {}
+        sections[f"disk g{number}/root"] = {"pool": "main", "size": "1M"}
+    daemon = Daemon({"pool main": {"path": tmp_path / "main.pool", "size": "512M"}, **sections}, tmp_path)
+    daemon.start()
+    client = socket.socket(socket.AF_UNIX)
+    try:
+        with FrontEnd.start(daemon.socket("g0/root")) as front:
+            # Small, so that the offer does not fit in what is on its way.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.connect(str(daemon.runtime / "takeover.sock"))
+            if reads:
+                client.recv(reads, socket.MSG_WAITALL)
+            daemon.wait_line("going on")
+            front.disk().write(0, b"1" * 4096)
+            assert front.disk().read(0, 8) == b"1" * 4096
+            assert daemon.api("GET", "/v1/status")[0] == 200
+    finally:
+        client.close()
+        daemon.finish()
 
 
 def test_sigterm_during_a_takeover(daemon):

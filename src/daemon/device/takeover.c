@@ -25,10 +25,10 @@
 #include "daemon/share/shares.h"
 
 enum takeover_state {
-	TAKEOVER_IDLE,		/* no successor is connected */
-	TAKEOVER_SUSPENDING,	/* endpoints drain */
-	TAKEOVER_OFFERED,	/* the successor prepares */
-	TAKEOVER_GONE,		/* GO was said: we touch nothing any more */
+	TAKEOVER_IDLE,	     /* no successor is connected */
+	TAKEOVER_SUSPENDING, /* endpoints drain */
+	TAKEOVER_OFFERED,    /* the successor prepares */
+	TAKEOVER_GONE,	     /* GO was said: we touch nothing any more */
 };
 
 struct takeover {
@@ -37,8 +37,8 @@ struct takeover {
 	int socket, peer;
 	pid_t peer_pid;
 	uint64_t suspend_ns;
-	unsigned draining;		/* endpoints that did not answer yet */
-	bool released;			/* the kinds let go of what a successor opens */
+	unsigned draining; /* endpoints that did not answer yet */
+	bool released;	   /* the kinds let go of what a successor opens */
 	char path[SOCKET_PATH_SIZE + 32];
 	struct loop_watch socket_watch, peer_watch;
 	struct loop_timer timer;
@@ -114,9 +114,9 @@ static void write_header(struct takeover *takeover, struct handover *header)
 	}
 }
 
-static int send_and_finish(struct handover *handover, int socket)
+static int send_and_finish(struct handover *handover, int socket, uint64_t deadline_ns)
 {
-	int error = handover_send(handover, socket);
+	int error = handover_send(handover, socket, deadline_ns);
 
 	handover_finish(handover);
 	return error;
@@ -124,18 +124,19 @@ static int send_and_finish(struct handover *handover, int socket)
 
 static int send_offer(struct takeover *takeover)
 {
+	uint64_t deadline_ns = clock_now_ns() + TAKEOVER_SEND_S * NS_PER_S;
 	struct handover handover = { .bytes = NULL };
 	int error;
 
 	write_header(takeover, &handover);
-	error = send_and_finish(&handover, takeover->peer);
+	error = send_and_finish(&handover, takeover->peer, deadline_ns);
 	for (struct device *device = takeover->daemon->devices; device && !error; device = device->next) {
 		if (!device->suspended)
 			continue;
 		assert(device->endpoint);
 		handover = (struct handover){ .bytes = NULL };
 		endpoint_save(device->endpoint, &handover);
-		error = send_and_finish(&handover, takeover->peer);
+		error = send_and_finish(&handover, takeover->peer, deadline_ns);
 	}
 	return error;
 }
@@ -152,7 +153,8 @@ static void make_offer(struct takeover *takeover)
 	takeover->state = TAKEOVER_OFFERED;
 	error = send_offer(takeover);
 	if (error)
-		go_on(takeover, strerror(-error));
+		go_on(takeover, error == -ETIMEDOUT ? "the successor does not read what it is handed"
+						    : strerror(-error));
 }
 
 static void endpoint_suspended(void *context)
@@ -178,7 +180,7 @@ static void begin(struct takeover *takeover)
 	shares_drain(daemon, true);
 	takeover->state = TAKEOVER_SUSPENDING;
 	takeover->suspend_ns = clock_now_ns();
-	takeover->draining = 1;	/* not before all were asked */
+	takeover->draining = 1; /* not before all were asked */
 	daemon->suspended = true;
 	stand_still(daemon, true);
 	for (struct device *device = daemon->devices; device; device = device->next) {

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/clock.h"
 #include "core/fd.h"
 #include "core/handover.h"
 
@@ -28,7 +29,7 @@ static void *send_thread(void *argument)
 {
 	struct sender *sender = argument;
 
-	sender->error = handover_send(sender->handover, sender->socket);
+	sender->error = handover_send(sender->handover, sender->socket, UINT64_MAX);
 	return NULL;
 }
 
@@ -273,14 +274,33 @@ static void empty_and_gone(void **state)
 	handover_finish(&in);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	close(pair[1]);
-	assert_int_equal(handover_send(&out, pair[0]), -EPIPE);
+	assert_int_equal(handover_send(&out, pair[0], UINT64_MAX), -EPIPE);
 	close(pair[0]);
+}
+
+/* What one does not read, the other stops sending; also when little is left of a socket's room. */
+static void nobody_reads(void **state)
+{
+	static uint8_t bytes[1 << 20];
+	struct handover out = { 0 };
+	uint64_t begin_ns = clock_now_ns();
+	int pair[2];
+
+	handover_put_bytes(&out, bytes, sizeof(bytes));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(handover_send(&out, pair[0], begin_ns + 20 * NS_PER_MS), -ETIMEDOUT);
+	assert_true(clock_now_ns() - begin_ns >= 20 * NS_PER_MS);
+	assert_int_equal(handover_send(&out, pair[0], 0), -ETIMEDOUT);
+	handover_finish(&out);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fields_arrive),
+		cmocka_unit_test(nobody_reads),
 		cmocka_unit_test(more_than_one_batch),
 		cmocka_unit_test(descriptors_not_taken_are_closed),
 		cmocka_unit_test(wrong_order_is_an_error),

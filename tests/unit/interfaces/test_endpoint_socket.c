@@ -244,7 +244,7 @@ static void takeover(void **state)
 	endpoint_socket_suspend(&bench->socket);
 	endpoint_socket_save(&bench->socket, &out);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(handover_send(&out, pair[0]), 0);
+	assert_int_equal(handover_send(&out, pair[0], UINT64_MAX), 0);
 	assert_int_equal(handover_receive(pair[1], &in), 0);
 	old = bench->socket;
 	bench_init_socket(bench, ENDPOINT_LISTEN, -1);

@@ -215,7 +215,7 @@ static void takeover_of_format_1(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel), 0);
 	put_format_1(&out, front[1], channel[1]);
 	assert_int_equal(out.error, 0);
-	assert_int_equal(handover_send(&out, pair[0]), 0);
+	assert_int_equal(handover_send(&out, pair[0], UINT64_MAX), 0);
 	assert_int_equal(handover_receive(pair[1], &in), 0);
 	assert_int_equal(vhost_user_restore(&bench->options, &in, &bench->endpoint), 0);
 	assert_int_equal(in.position, in.length);

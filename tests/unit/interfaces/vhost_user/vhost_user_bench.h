@@ -257,7 +257,7 @@ static inline void take_over(struct bench *bench)
 	endpoint_save(bench->endpoint, &out);
 	assert_int_equal(out.error, 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(handover_send(&out, pair[0]), 0);
+	assert_int_equal(handover_send(&out, pair[0], UINT64_MAX), 0);
 	assert_int_equal(handover_receive(pair[1], &in), 0);
 	close(pair[0]);
 	close(pair[1]);
