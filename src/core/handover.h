@@ -43,8 +43,8 @@ void handover_get_exactly(struct handover *handover, void *buffer, size_t size);
 void handover_fail_if(struct handover *handover, bool condition);
 
 /*
- * Over a UNIX stream socket, waiting, in batches of FD_MESSAGE_MAX; return 0 or -errno. The sender waits until
- * `deadline_ns` (of clock_now_ns()) for one who does not read; then the stream is of no use any more:
+ * Over a UNIX stream socket, waiting, in batches of FD_MESSAGE_MAX; return 0 or -errno. The sender waits
+ * until `deadline_ns` (of clock_now_ns()) for one who does not read; then the stream is of no use any more:
  * -ETIMEDOUT.
  */
 int handover_send(struct handover *handover, int socket, uint64_t deadline_ns);

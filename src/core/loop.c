@@ -92,6 +92,7 @@ void loop_destroy(struct loop *loop)
 {
 	if (!loop)
 		return;
+	loop_rescue_forget(loop);
 	io_uring_queue_exit(&loop->ring);
 	loop_put_accounts(loop);
 	while (loop->watches) {
@@ -148,16 +149,6 @@ void loop_submit(struct loop *loop)
 		loop_enable(loop);
 	while (io_uring_sq_ready(&loop->ring) > 0 && loop_submit_entries(loop, false) > 0)
 		;
-}
-
-void loop_set_threads(struct loop *loop, unsigned threads)
-{
-	/* Bounded and unbounded workers; 0 leaves the number as it is. */
-	unsigned values[2] = { threads, 0 };
-
-	if (threads > loop->threads && loop->enabled &&
-	    io_uring_register_iowq_max_workers(&loop->ring, values) == 0)
-		loop->threads = threads;
 }
 
 int loop_file_register(struct loop *loop, int fd)
@@ -332,8 +323,11 @@ static int submit_and_sleep(struct loop *loop, uint64_t timeout_ns)
 	struct __kernel_timespec timeout = { .tv_sec = (long long)(timeout_ns / NS_PER_S),
 					     .tv_nsec = (long long)(timeout_ns % NS_PER_S) };
 	struct io_uring_cqe *cqe;
-	int result = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
+	int result;
 
+	loop_rescue_sleeps(loop, true);
+	result = io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1, &timeout, NULL);
+	loop_rescue_sleeps(loop, false);
 	counter_add(&loop->counters.sleeps, 1);
 	loop->now_ns = 0;
 	return result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY || result >= 0
@@ -442,12 +436,14 @@ int loop_turn(struct loop *loop, uint64_t timeout_ns)
 
 int loop_run(struct loop *loop)
 {
-	while (!__atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE)) {
-		int error = turn(loop, 3600 * NS_PER_S, true);
+	int error = 0;
 
-		if (error)
-			return error;
-	}
+	loop_rescue_enter(loop);
+	while (!error && !__atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE))
+		error = turn(loop, 3600 * NS_PER_S, true);
+	loop_rescue_leave(loop);
+	if (error)
+		return error;
 	/* What was posted before the stop: no message is lost. */
 	run_messages(loop);
 	__atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);

@@ -95,12 +95,6 @@ void loop_sqe_copies(struct loop *loop, size_t bytes);
 void loop_submit(struct loop *loop);
 
 /*
- * How many threads the ring may have for entries that block on files (IOSQE_ASYNC); a few for each CPU by
- * default. Never fewer than before.
- */
-void loop_set_threads(struct loop *loop, unsigned threads);
-
-/*
  * Registers a file with the ring; returns its slot (for IOSQE_FIXED_FILE) or -errno. The fd stays the
  * caller's.
  */

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What loop.c, loop_sources.c, loop_account.c and loop_pollers.c share. No other file includes this. */
+/*
+ * What loop.c, loop_sources.c, loop_account.c, loop_pollers.c and loop_rescue.c share. No other file includes
+ * this.
+ */
 #ifndef VIADUCT_CORE_LOOP_INTERNAL_H
 #define VIADUCT_CORE_LOOP_INTERNAL_H
+
+#include <pthread.h>
 
 #include "core/clock.h"
 #include "core/loop.h"
@@ -24,13 +29,19 @@ struct loop {
 	struct io_uring ring;
 	bool enabled;
 	bool files_registered;
-	unsigned threads;			/* asked for with loop_set_threads() */
 	uint64_t file_slots[LOOP_FILES_MAX / 64];
 
 	struct loop_message *messages;	/* atomic stack, newest first */
 	int wake_fd;
 	struct loop_watch wake_watch;
 	bool stopping;			/* atomic */
+
+	/* loop_rescue.c */
+	struct loop_rescue *rescue;	/* NULL: nobody looks after it */
+	pthread_t thread;		/* while it runs */
+	bool running;
+	bool sleeps;			/* atomic */
+	unsigned peer_writes;		/* atomic: under way */
 
 	struct loop_watch_slot *watches;
 	struct loop_timer *timers;	/* sorted by deadline */
@@ -64,6 +75,12 @@ static inline uint64_t loop_clock_ns(const struct loop *loop)
 {
 	return loop->clocks ? loop->clocks->now_ns() : clock_now_ns();
 }
+
+/* For whoever looks after the loop: its thread begins or ends; it is about to sleep, or has slept. */
+void loop_rescue_enter(struct loop *loop);
+void loop_rescue_leave(struct loop *loop);
+void loop_rescue_sleeps(struct loop *loop, bool sleeps);
+void loop_rescue_forget(struct loop *loop);
 
 /* Each returns true when it found work; called once a turn. */
 bool loop_run_timers(struct loop *loop);

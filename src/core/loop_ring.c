@@ -32,12 +32,10 @@ static const struct io_uring_restriction allowed[] = {
 	OPERATION(WRITEV),	 /* disks */
 	OPERATION(FALLOCATE),	 /* discards, zeroes */
 	OPERATION(FSYNC),	 /* flushes */
-	OPERATION(CLOSE),	 /* descriptors of peers that are refused */
 	FLAGS(IOSQE_FIXED_FILE | IOSQE_ASYNC),
 	REGISTRATION(ENABLE_RINGS),	/* the end of the preparations, */
 	REGISTRATION(FILES2),		/* a table of files, */
-	REGISTRATION(FILES_UPDATE),	/* its slots, */
-	REGISTRATION(IOWQ_MAX_WORKERS), /* and the kernel's threads */
+	REGISTRATION(FILES_UPDATE),	/* and its slots */
 };
 
 #define ALLOWED_COUNT (sizeof(allowed) / sizeof(allowed[0]))

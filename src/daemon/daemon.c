@@ -32,7 +32,7 @@ static void make_state_directory(struct daemon *daemon)
 			    daemon->state_dir, strerror(-error));
 }
 
-static int start_workers(struct daemon *daemon, struct error *error)
+static int start_workers(struct daemon *daemon, struct loop_rescue *rescue, struct error *error)
 {
 	const struct config_daemon *settings = config_daemon(daemon->config);
 	unsigned wanted = settings->workers ? (unsigned)settings->workers : worker_default_count();
@@ -42,7 +42,7 @@ static int start_workers(struct daemon *daemon, struct error *error)
 		return error_set(error, -ENOMEM, "out of memory");
 	for (; daemon->worker_count < wanted; daemon->worker_count++) {
 		int code = worker_start(&daemon->workers[daemon->worker_count], daemon->worker_count,
-					settings->poll_us * NS_PER_US);
+					settings->poll_us * NS_PER_US, rescue);
 
 		if (code)
 			return error_set(error, code, "cannot start worker %u: %s", daemon->worker_count,
@@ -90,7 +90,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	if (!code)
 		make_state_directory(daemon);
 	if (!code)
-		code = start_workers(daemon, error);
+		code = start_workers(daemon, options->rescue, error);
 	if (!code && porter_open(options->porter, daemon->control, &daemon->porter) < 0)
 		code = error_set(error, -ENOMEM, "out of memory");
 	if (code) {

@@ -14,6 +14,7 @@ struct daemon_options {
 	const char *runtime_dir;	/* --runtime-dir or NULL; outlives the daemon */
 	const char *force_format;	/* outlives the daemon */
 	struct loop *control;
+	struct loop_rescue *rescue;	/* for the workers */
 	int porter;			/* porter_fork()'s; taken on success */
 };
 

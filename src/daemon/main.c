@@ -22,6 +22,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "core/loop_rescue.h"
 #include "core/memory_guard.h"
 #include "daemon/api/api.h"
 #include "daemon/config/config.h"
@@ -344,7 +345,11 @@ static int run(const struct options *options, const char *config_path, struct co
 	if (!code)
 		code = memory_guard_install();
 	if (!code)
+		code = loop_rescue_start(&daemon_options.rescue);
+	if (!code)
 		code = loop_create(&loop_options, &control.loop);
+	if (!code)
+		code = loop_rescue_add(daemon_options.rescue, control.loop);
 	if (code && !error.code)
 		error_set(&error, code, "cannot start: %s%s", strerror(-code),
 			  code == -EPERM || code == -ENOSYS
@@ -380,6 +385,7 @@ static int run(const struct options *options, const char *config_path, struct co
 		loop_watch_stop(control.loop, &control.signal_watch);
 	daemon_destroy(control.daemon);
 	loop_destroy(control.loop);
+	loop_rescue_stop(daemon_options.rescue);
 	fd_close(&control.signals);
 	return code ? EXIT_FAILED : EXIT_OK;
 }

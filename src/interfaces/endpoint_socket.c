@@ -66,6 +66,13 @@ void endpoint_socket_violation(struct endpoint_socket *socket)
 		back_off(socket);
 }
 
+void endpoint_socket_rest(struct endpoint_socket *socket)
+{
+	endpoint_socket_violation(socket);
+	if (!socket->backing_off && !socket->suspended)
+		back_off(socket);
+}
+
 /* ---- peers ---- */
 
 /* Takes a peer's socket; there is room for it at the door. */

@@ -72,6 +72,8 @@ void endpoint_socket_peer_gone(struct endpoint_socket *socket);
 void endpoint_socket_introduced(struct endpoint_socket *socket);
 /* A peer broke the protocol. */
 void endpoint_socket_violation(struct endpoint_socket *socket);
+/* A peer did what none may do again at once: the back-off begins. */
+void endpoint_socket_rest(struct endpoint_socket *socket);
 
 /*
  * Takeover. Suspended, it neither accepts nor connects. save: afterwards the socket file is the successor's

@@ -92,6 +92,7 @@ DESCRIPTORS = {
     "E2": "unread-descriptor-slow-to-close",
     "E3": "descriptors-without-end",
     "E4": "memory-file-locked",
+    "E5": "eventfd-switched-to-wait",
 }
 
 ALL = {**RINGS, **SOCKET, **DISK, **ENVIRONMENT, **DESCRIPTORS}

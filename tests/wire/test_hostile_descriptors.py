@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rows E1–E4: descriptors that the kernel waits for when they are closed or sealed, and descriptors without end.
+"""Rows E1–E5: descriptors that the kernel waits for when they are closed, sealed or written to, and too many of them.
 
 Nothing here is a race against a clock: what waits does so until the test lets it go, or for a minute.
 """
 import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from daemon import Daemon, UnixHttp
 from frontend import FrontEnd, Setup
 from fuse_disk import FuseDisk
 from guest_memory import USER_OFFSET, memory_file
-from hostile import ANY, Attacks
+from hostile import ANY, Attacks, scribbler
 from patience import PATIENCE_S, wait_until
 from rows import row_id
 from vhost_user import Closed, Connection, Request
@@ -305,6 +306,60 @@ def while_it_grows(name, share_file):
 
 while_it_grows("memory", as_memory)
 while_it_grows("record", as_record)
+
+
+# ---- E5: a full eventfd that waits, and does not, from one moment to the next ----
+
+@contextlib.contextmanager
+def switched_eventfd():
+    """Its counter is full, and another process switches O_NONBLOCK all the time."""
+    fd = os.eventfd(0, 0)
+    os.eventfd_write(fd, (1 << 64) - 2)
+
+    def switch():
+        for _ in range(1000):
+            fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
+            fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+
+    with scribbler(switch):
+        yield fd
+    os.close(fd)
+
+
+def until_ended(mallory, message):
+    """Again and again, until the daemon has had to wait and ended the connection; everybody else is served."""
+    with pytest.raises(Closed):
+        while True:
+            message()
+    mallory.daemon.wait_line("call-descriptor-waits", mallory.lines_before)
+    mallory.expect_others_served()
+    api_answers(mallory.daemon)
+    mallory.close()
+
+
+@attack("E5", "call-exchanged")
+def _(mallory, setup):
+    """A call descriptor is written to when it is set."""
+    front = mallory.start(setup)
+    with switched_eventfd() as fd:
+        until_ended(mallory, lambda: front.connection.set_vring_call(0, fd))
+    mallory.expect_welcome()
+
+
+@attack("E5", "at-start", ANY)
+def _(mallory, setup):
+    """So is it when a ring starts."""
+    front = mallory.start(setup)
+
+    def start_again():
+        front.stop_queue(0)
+        front.connection.set_vring_kick(0, front.queues[0].kick_fd)
+
+    with switched_eventfd() as fd:
+        with contextlib.suppress(Closed):
+            front.connection.set_vring_call(0, fd)
+        until_ended(mallory, start_again)
+    mallory.expect_welcome()
 
 
 @pytest.mark.parametrize("attack, setup", attack.parameters)

@@ -15,7 +15,7 @@
 
 /* Each side waits so long for the other one to say something. */
 #define TAKEOVER_TIMEOUT_S 10
-/* The guests stand still and the API waits while the offer is sent: a successor that lives reads it at once. */
+/* The guests stand still while the offer is sent, and the API waits: a successor reads it at once. */
 #define TAKEOVER_SEND_S	   2
 
 #define TAKEOVER_VERSION  1

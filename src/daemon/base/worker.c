@@ -46,6 +46,7 @@ static int start_thread(struct worker *worker)
 	sigfillset(&all);
 	/* The guard of guest memory catches SIGBUS on the thread that touched the page. */
 	sigdelset(&all, SIGBUS);
+	sigdelset(&all, LOOP_RESCUE_SIGNAL);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&worker->thread, NULL, worker_main, worker);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -98,7 +99,7 @@ void worker_call(struct worker *worker, void (*run)(void *context), void *contex
 	sem_destroy(&errand.done);
 }
 
-int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns)
+int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns, struct loop_rescue *rescue)
 {
 	char name[16];
 	struct loop_options options = { .name = name, .spin_max_ns = spin_max_ns };
@@ -110,7 +111,9 @@ int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns)
 	error = loop_create(&options, &worker->loop);
 	if (error)
 		return error;
-	error = start_thread(worker);
+	error = loop_rescue_add(rescue, worker->loop);
+	if (!error)
+		error = start_thread(worker);
 	if (error) {
 		loop_destroy(worker->loop);
 		worker->loop = NULL;

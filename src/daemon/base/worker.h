@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "core/loop.h"
+#include "core/loop_rescue.h"
 
 struct worker {
 	struct loop *loop;
@@ -23,10 +24,11 @@ struct worker {
 unsigned worker_default_count(void);
 
 /*
- * Makes the loop and starts the thread with all signals blocked. Returns 0 or -errno; on failure nothing is
+ * Makes the loop, which is looked after, and starts the thread with all signals blocked but those that are
+ * for it. Returns 0 or -errno; on failure nothing is
  * left behind.
  */
-int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns);
+int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns, struct loop_rescue *rescue);
 
 /* Control thread: changes the bound of the busy wait. */
 void worker_set_spin(struct worker *worker, uint64_t spin_max_ns);

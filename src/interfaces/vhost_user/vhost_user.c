@@ -215,49 +215,6 @@ void vhost_user_connection_advance(struct vhost_user_connection *connection)
 	loop_budget_spend(control, account, counter_read(&account->used_ns) - before_ns);
 }
 
-/* ---- the connection whose rings run ---- */
-
-bool vhost_user_endpoint_claim(struct vhost_user_connection *connection, bool *ret_wait)
-{
-	struct vhost_user_endpoint *endpoint = connection->endpoint;
-	struct vhost_user_connection *owner = endpoint->owner;
-
-	*ret_wait = false;
-	if (!owner || owner == connection) {
-		endpoint->owner = endpoint->last_owner = connection;
-		return true;
-	}
-	/* A VMM that was killed and started again is here before we have read that it went. */
-	if (vhost_user_connection_hung_up(owner))
-		vhost_user_connection_close(owner);
-	/* That it went may still be with its doorman. */
-	*ret_wait = owner->closing || endpoint->options.endpoint.porter;
-	return false;
-}
-
-static void go_on(struct vhost_user_connection *connection)
-{
-	enum vhost_user_outcome outcome;
-
-	vhost_user_connection_end_wait(connection);
-	outcome = vhost_user_rings_start(connection);
-	if (outcome != VHOST_USER_LATER)
-		vhost_user_message_finish(connection, outcome);
-	vhost_user_connection_defer(connection);
-}
-
-void vhost_user_endpoint_release(struct vhost_user_connection *connection)
-{
-	struct vhost_user_endpoint *endpoint = connection->endpoint;
-
-	if (endpoint->owner != connection)
-		return;
-	endpoint->owner = NULL;
-	for (struct vhost_user_connection *other = endpoint->connections; other; other = other->next)
-		if (other->waits_for_claim && !other->closing)
-			go_on(other);
-}
-
 void vhost_user_endpoint_remove(struct vhost_user_connection *connection)
 {
 	struct vhost_user_endpoint *endpoint = connection->endpoint;

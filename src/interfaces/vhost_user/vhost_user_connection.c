@@ -71,21 +71,6 @@ static void on_timer(struct loop_timer *timer)
 	vhost_user_connection_close(connection);
 }
 
-void vhost_user_connection_wait(struct vhost_user_connection *connection)
-{
-	struct loop *control = vhost_user_connection_control(connection);
-
-	connection->busy = connection->waits_for_claim = true;
-	if (!connection->endpoint->owner->closing)
-		loop_timer_start(control, &connection->timer, loop_now_ns(control) + CLAIM_NS);
-}
-
-void vhost_user_connection_end_wait(struct vhost_user_connection *connection)
-{
-	connection->busy = connection->waits_for_claim = false;
-	loop_timer_stop(vhost_user_connection_control(connection), &connection->timer);
-}
-
 static void on_task(struct loop_task *task)
 {
 	vhost_user_connection_advance(CONNECTION_OF(task, task));
@@ -183,6 +168,13 @@ static void connection_free(struct vhost_user_connection *connection)
 		endpoint->connections = connection->next;
 	endpoint->connection_count--;
 	vhost_user_endpoint_remove(connection); /* frees it, possibly the endpoint too */
+}
+
+void vhost_user_connection_punish(struct vhost_user_connection *connection, const char *reason)
+{
+	vhost_user_complain(connection, reason, 0);
+	endpoint_socket_rest(&connection->endpoint->socket);
+	vhost_user_connection_close(connection);
 }
 
 bool vhost_user_connection_hung_up(const struct vhost_user_connection *connection)

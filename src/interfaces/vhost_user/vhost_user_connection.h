@@ -88,6 +88,9 @@ void vhost_user_connection_defer(struct vhost_user_connection *connection);
 /* Has the front end gone although we have not read that yet? */
 bool vhost_user_connection_hung_up(const struct vhost_user_connection *connection);
 
+/* Ends the connection of a front end that made us wait; the next one is let in after a while. */
+void vhost_user_connection_punish(struct vhost_user_connection *connection, const char *reason);
+
 /* Waits for the rings of another front end, and no longer than that one may take to be seen leaving. */
 void vhost_user_connection_wait(struct vhost_user_connection *connection);
 void vhost_user_connection_end_wait(struct vhost_user_connection *connection);

@@ -12,6 +12,7 @@
 #include "core/container.h"
 #include "core/fd.h"
 #include "core/loop.h"
+#include "core/loop_rescue.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
 #include "interfaces/vhost_user/vhost_user_queue.h"
 
@@ -28,10 +29,13 @@ static void on_signalled(struct loop_op *op, int result, unsigned cqe_flags)
 	struct vhost_user_error_signal *error_signal = container_of(op, struct vhost_user_error_signal, op);
 	struct vhost_user_connection *connection = error_signal->queue->connection;
 
+	loop_peer_write_end(vhost_user_connection_control(connection));
 	error_signal->queue->error_signal = NULL;
 	connection->error_signals--;
 	fd_close(&error_signal->fd);
 	free(error_signal);
+	if (result == -EINTR)
+		vhost_user_connection_punish(connection, "its err descriptor made the control thread wait");
 	if (connection->closing)
 		vhost_user_connection_defer(connection);
 }
@@ -57,6 +61,7 @@ void vhost_user_error_signal(struct vhost_user_queue *queue)
 	error_signal->one = 1;
 	queue->error_signal = error_signal;
 	queue->connection->error_signals++;
+	loop_peer_write_begin(vhost_user_connection_control(queue->connection));
 	sqe = loop_sqe(vhost_user_connection_control(queue->connection));
 	io_uring_prep_write(sqe, error_signal->fd, &error_signal->one, sizeof(error_signal->one), 0);
 	loop_sqe_finish(vhost_user_connection_control(queue->connection), sqe, &error_signal->op);
@@ -75,4 +80,25 @@ void vhost_user_error_signals_cancel(struct vhost_user_connection *connection)
 		io_uring_prep_cancel(sqe, &error_signal->op, 0);
 		io_uring_sqe_set_data(sqe, NULL);
 	}
+}
+
+void vhost_user_queue_mark_broken(struct vhost_user_queue *queue, enum virtqueue_violation violation,
+				  uint64_t offending_value)
+{
+	struct vhost_user_connection *connection = queue->connection;
+
+	queue->broken = true;
+	connection->endpoint->violations[violation]++;
+	log_guest(&connection->endpoint->subject,
+		  "q%u: %s (%#llx): stopped until the guest resets the device", queue->index,
+		  virtqueue_violation_text(violation), (unsigned long long)offending_value);
+	if (violation == VIOLATION_CALL)
+		vhost_user_connection_punish(connection, "its call descriptor made a worker wait");
+	else
+		vhost_user_error_signal(queue);
+	if (connection->closing)
+		return;
+	vhost_user_backend_notify(connection);
+	connection->enable_news = true;
+	vhost_user_connection_defer(connection);
 }

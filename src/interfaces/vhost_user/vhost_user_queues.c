@@ -185,24 +185,6 @@ static bool effectively_enabled(const struct vhost_user_queue *queue)
 	return (!by_message || queue->enabled) && !vhost_user_queues_broken(connection);
 }
 
-void vhost_user_queue_mark_broken(struct vhost_user_queue *queue, enum virtqueue_violation violation,
-				  uint64_t offending_value)
-{
-	struct vhost_user_connection *connection = queue->connection;
-
-	queue->broken = true;
-	connection->endpoint->violations[violation]++;
-	log_guest(&connection->endpoint->subject,
-		  "q%u: %s (%#llx): stopped until the guest resets the device", queue->index,
-		  virtqueue_violation_text(violation), (unsigned long long)offending_value);
-	vhost_user_error_signal(queue);
-	if (connection->closing)
-		return;
-	vhost_user_backend_notify(connection);
-	connection->enable_news = true;
-	vhost_user_connection_defer(connection);
-}
-
 static void broken_on_control(struct loop_message *message)
 {
 	struct vhost_user_queue *queue = container_of(message, struct vhost_user_queue, broken_message);

@@ -68,6 +68,7 @@ enum virtqueue_violation {
 	VIOLATION_MEMORY_LOST,		/* the VMM truncated the memory file */
 	VIOLATION_INFLIGHT,		/* INFLIGHT region inconsistent */
 	VIOLATION_REQUEST,		/* a chain without room for the device's header or status */
+	VIOLATION_CALL,			/* the call descriptor made the worker wait */
 	VIOLATIONS
 };
 const char *virtqueue_violation_text(enum virtqueue_violation violation);

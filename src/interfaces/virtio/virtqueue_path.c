@@ -15,6 +15,7 @@
 #include "core/container.h"
 #include "core/iov.h"
 #include "core/loop_account.h"
+#include "core/loop_rescue.h"
 #include "core/trace.h"
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_internal.h"
@@ -331,7 +332,12 @@ void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags)
 	struct virtqueue *queue = container_of(op, struct virtqueue, call_op);
 
 	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
+	loop_peer_write_end(queue->loop);
 	queue->call_pending = false;
+	if (result == -EINTR) {
+		queue->call_given_up = true;
+		queue_break(queue, VIOLATION_CALL, 0);
+	}
 	if (queue->call_again && !queue->call_given_up) {
 		queue->call_again = false;
 		queue_call(queue);
@@ -344,7 +350,7 @@ void queue_call(struct virtqueue *queue)
 	static const uint64_t one = 1;
 	struct io_uring_sqe *sqe;
 
-	if (queue->call_fd < 0)
+	if (queue->call_fd < 0 || queue->call_given_up)
 		return;
 	if (queue->call_pending) {
 		queue->call_again = true;
@@ -352,6 +358,7 @@ void queue_call(struct virtqueue *queue)
 	}
 	counter_add(&queue->counters.calls, 1);
 	queue->call_pending = true;
+	loop_peer_write_begin(queue->loop);
 	sqe = loop_sqe(queue->loop);
 	io_uring_prep_write(sqe, queue->call_fd, &one, sizeof(one), 0);
 	loop_sqe_finish(queue->loop, sqe, &queue->call_op);

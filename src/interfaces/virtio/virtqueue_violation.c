@@ -19,6 +19,7 @@ static const char *const violation_texts[VIOLATIONS] = {
 	[VIOLATION_MEMORY_LOST] = "memory-file-truncated",
 	[VIOLATION_INFLIGHT] = "bad-inflight-region",
 	[VIOLATION_REQUEST] = "no-header-or-status",
+	[VIOLATION_CALL] = "call-descriptor-waits",
 };
 
 const char *virtqueue_violation_text(enum virtqueue_violation violation)

@@ -62,8 +62,8 @@ static int ask(struct loop *loop, uint8_t opcode, int fd, uint8_t flags)
 static bool is_wanted(unsigned opcode)
 {
 	static const uint8_t wanted[] = {
-		IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READ,  IORING_OP_READV, IORING_OP_WRITE,
-		IORING_OP_WRITEV,   IORING_OP_FALLOCATE,    IORING_OP_FSYNC, IORING_OP_CLOSE,
+		IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_READ,	 IORING_OP_READV,
+		IORING_OP_WRITE,    IORING_OP_WRITEV,	    IORING_OP_FALLOCATE, IORING_OP_FSYNC,
 	};
 
 	for (unsigned i = 0; i < sizeof(wanted); i++)

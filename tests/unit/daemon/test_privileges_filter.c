@@ -282,7 +282,6 @@ static bool use_loop(void)
 
 	if (fd < 0 || loop_turn(early_loop, 0) != 0)
 		return false;
-	loop_set_threads(early_loop, 4);
 	loop_file_unregister(early_loop, fd);
 	return true;
 }

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "core/loop_rescue.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "core/clock.h"
+#include "core/loop_internal.h"
+
+#define LOOK_NS (5 * NS_PER_MS / 2)
+/* Looks at which a loop has not turned: then it is sent a signal. */
+#define STILL_MAX 2u
+/* Looks at which all loops slept: then nobody looks until one wakes. */
+#define QUIET_MAX 40u
+
+/* One loop as it was at the last look. */
+struct ward {
+	struct loop *loop;
+	uint64_t turns;
+	unsigned still;
+};
+
+struct loop_rescue {
+	pthread_t thread;
+	pthread_mutex_t mutex; /* of all that follows, and of a loop's thread that begins or ends */
+	pthread_cond_t news;
+	struct ward *wards;
+	unsigned count;
+	bool asleep; /* atomic: read by loops that wake */
+	bool stopping;
+};
+
+/* That a signal came is enough: it ends the wait. */
+static void on_signal(int signal)
+{
+}
+
+/* ---- what loops do ---- */
+
+void loop_peer_write_begin(struct loop *loop)
+{
+	__atomic_store_n(&loop->peer_writes, loop->peer_writes + 1, __ATOMIC_RELAXED);
+}
+
+void loop_peer_write_end(struct loop *loop)
+{
+	assert(loop->peer_writes > 0);
+	__atomic_store_n(&loop->peer_writes, loop->peer_writes - 1, __ATOMIC_RELAXED);
+}
+
+void loop_rescue_enter(struct loop *loop)
+{
+	if (!loop->rescue)
+		return;
+	pthread_mutex_lock(&loop->rescue->mutex);
+	loop->thread = pthread_self();
+	loop->running = true;
+	pthread_mutex_unlock(&loop->rescue->mutex);
+}
+
+void loop_rescue_leave(struct loop *loop)
+{
+	if (!loop->rescue)
+		return;
+	pthread_mutex_lock(&loop->rescue->mutex);
+	loop->running = false;
+	pthread_mutex_unlock(&loop->rescue->mutex);
+}
+
+void loop_rescue_sleeps(struct loop *loop, bool sleeps)
+{
+	struct loop_rescue *rescue = loop->rescue;
+
+	if (!rescue)
+		return;
+	/* Full barrier: the thread sees that we are awake, or we see that it sleeps. Pairs with its own. */
+	__atomic_store_n(&loop->sleeps, sleeps, __ATOMIC_SEQ_CST);
+	if (sleeps || !__atomic_load_n(&rescue->asleep, __ATOMIC_SEQ_CST))
+		return;
+	pthread_mutex_lock(&rescue->mutex);
+	__atomic_store_n(&rescue->asleep, false, __ATOMIC_SEQ_CST);
+	pthread_cond_signal(&rescue->news);
+	pthread_mutex_unlock(&rescue->mutex);
+}
+
+/* ---- the thread ---- */
+
+static bool is_quiet(const struct loop *loop)
+{
+	return !loop->running || (__atomic_load_n(&loop->sleeps, __ATOMIC_SEQ_CST) &&
+				  __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) == 0);
+}
+
+static bool all_quiet(const struct loop_rescue *rescue)
+{
+	for (unsigned i = 0; i < rescue->count; i++) {
+		if (!is_quiet(rescue->wards[i].loop))
+			return false;
+	}
+	return true;
+}
+
+static void look_after(struct ward *ward)
+{
+	struct loop *loop = ward->loop;
+	uint64_t turns = counter_read(&loop->counters.turns);
+
+	if (!loop->running || __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) == 0 ||
+	    turns != ward->turns)
+		ward->still = 0;
+	else if (++ward->still >= STILL_MAX)
+		pthread_kill(loop->thread, LOOP_RESCUE_SIGNAL);
+	ward->turns = turns;
+}
+
+/* With the mutex: until the time is over, or somebody has news. */
+static void wait_for_news(struct loop_rescue *rescue, uint64_t ns)
+{
+	uint64_t until_ns = clock_now_ns() + ns;
+	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S),
+				  .tv_nsec = (long)(until_ns % NS_PER_S) };
+
+	pthread_cond_timedwait(&rescue->news, &rescue->mutex, &until);
+}
+
+static void sleep_until_one_wakes(struct loop_rescue *rescue)
+{
+	__atomic_store_n(&rescue->asleep, true, __ATOMIC_SEQ_CST);
+	if (all_quiet(rescue)) {
+		while (__atomic_load_n(&rescue->asleep, __ATOMIC_SEQ_CST) && !rescue->stopping)
+			pthread_cond_wait(&rescue->news, &rescue->mutex);
+	}
+	__atomic_store_n(&rescue->asleep, false, __ATOMIC_SEQ_CST);
+}
+
+static void *look(void *argument)
+{
+	struct loop_rescue *rescue = argument;
+	unsigned quiet = 0;
+
+	pthread_mutex_lock(&rescue->mutex);
+	while (!rescue->stopping) {
+		quiet = all_quiet(rescue) ? quiet + 1 : 0;
+		if (quiet > QUIET_MAX) {
+			sleep_until_one_wakes(rescue);
+			quiet = 0;
+		}
+		for (unsigned i = 0; i < rescue->count; i++)
+			look_after(&rescue->wards[i]);
+		wait_for_news(rescue, LOOK_NS);
+	}
+	pthread_mutex_unlock(&rescue->mutex);
+	return NULL;
+}
+
+/* ---- life ---- */
+
+int loop_rescue_start(struct loop_rescue **ret_rescue)
+{
+	/* Not restarted: the call that waits is to end. */
+	const struct sigaction action = { .sa_handler = on_signal };
+	struct loop_rescue *rescue = calloc(1, sizeof(*rescue));
+	pthread_condattr_t clock;
+	int error;
+
+	if (!rescue)
+		return -ENOMEM;
+	sigaction(LOOP_RESCUE_SIGNAL, &action, NULL);
+	pthread_mutex_init(&rescue->mutex, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&rescue->news, &clock);
+	pthread_condattr_destroy(&clock);
+	error = pthread_create(&rescue->thread, NULL, look, rescue);
+	if (error) {
+		free(rescue);
+		return -error;
+	}
+	pthread_setname_np(rescue->thread, "rescue");
+	*ret_rescue = rescue;
+	return 0;
+}
+
+int loop_rescue_add(struct loop_rescue *rescue, struct loop *loop)
+{
+	struct ward *wards;
+	int error = 0;
+
+	assert(!loop->rescue);
+	pthread_mutex_lock(&rescue->mutex);
+	wards = realloc(rescue->wards, (rescue->count + 1) * sizeof(*wards));
+	if (wards) {
+		wards[rescue->count++] = (struct ward){ .loop = loop };
+		rescue->wards = wards;
+		loop->rescue = rescue;
+	} else {
+		error = -ENOMEM;
+	}
+	pthread_mutex_unlock(&rescue->mutex);
+	return error;
+}
+
+void loop_rescue_forget(struct loop *loop)
+{
+	struct loop_rescue *rescue = loop->rescue;
+
+	if (!rescue)
+		return;
+	pthread_mutex_lock(&rescue->mutex);
+	for (unsigned i = 0; i < rescue->count; i++) {
+		if (rescue->wards[i].loop == loop)
+			rescue->wards[i--] = rescue->wards[--rescue->count];
+	}
+	pthread_mutex_unlock(&rescue->mutex);
+}
+
+void loop_rescue_stop(struct loop_rescue *rescue)
+{
+	if (!rescue)
+		return;
+	assert(rescue->count == 0);
+	pthread_mutex_lock(&rescue->mutex);
+	rescue->stopping = true;
+	pthread_cond_signal(&rescue->news);
+	pthread_mutex_unlock(&rescue->mutex);
+	pthread_join(rescue->thread, NULL);
+	pthread_cond_destroy(&rescue->news);
+	pthread_mutex_destroy(&rescue->mutex);
+	free(rescue->wards);
+	free(rescue);
+}
