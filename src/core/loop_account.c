@@ -32,7 +32,7 @@
 /* What submitting one entry costs, before it was measured. */
 #define ENTRY_NS 1000u
 /* Copying so much costs about as much as submitting an entry that copies little. */
-#define ENTRY_BYTES (16u * 1024)
+#define ENTRY_BYTES (16ul * 1024)
 /* One submission of so many is measured while there is one guest, and before sleeps. */
 #define SUBMISSION_SAMPLE 16u
 

@@ -145,7 +145,7 @@ static void carries_both_ways(void **state)
 	assert_int_equal(hear(bench->peer, "b\0", 2, fds), 0);
 	/* Byte by byte. */
 	for (unsigned i = 0; i < 5; i++)
-		say(bench->peer, "c\3xyz" + i, 1, NULL, 0);
+		say(bench->peer, &"c\3xyz"[i], 1, NULL, 0);
 	assert_int_equal(hear(bench->daemon, "c\3xyz", 5, fds), 0);
 }
 
