@@ -126,26 +126,52 @@ def ring_cost(build):
 
 # ---- the daemon, idle ----
 
-def resident_bytes(pid):
-    """Memory of a process's own: without the pages that guests share with it."""
-    fields = {}
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+def fields_of(path):
+    """{name: number} of a file in /proc whose lines are "Name: number kB"."""
+    found = {}
+    with open(path, encoding="ascii") as file:
         for line in file:
             name, _, value = line.partition(":")
-            fields[name] = value.split()
-    return (int(fields["VmRSS"][0]) - int(fields["RssShmem"][0])) << 10
+            if value.split() and value.split()[0].isdigit():
+                found[name] = int(value.split()[0])
+    return found
 
 
-def idle(build, folder, seconds):
-    """CPU percent and resident bytes of the daemon with two connected guests that do nothing."""
+def children(pid):
+    """A process's children, and theirs."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            parent = fields_of(entry / "status")["PPid"] if entry.name.isdigit() else None
+        except (OSError, KeyError):
+            continue
+        if parent == pid:
+            found += [int(entry.name), *children(int(entry.name))]
+    return found
+
+
+def resident_bytes(pid):
+    """Memory of the daemon and of those who let its guests in, without the pages that guests share with it. What
+    those have in common with the daemon counts once."""
+    status = fields_of(f"/proc/{pid}/status")
+    total = status["VmRSS"] - status["RssShmem"]
+    for child in children(pid):
+        parts = fields_of(f"/proc/{child}/smaps_rollup")
+        total += parts["Pss_Anon"] + parts["Pss_File"]
+    return total << 10
+
+
+def idle(build, folder, seconds, guests):
+    """CPU percent and resident bytes of the daemon with so many connected guests that do nothing."""
     program = build / "src" / "daemon" / "viaductd"
     if not program.exists():
         raise BenchError("viaductd is not built")
     config, runtime, log = folder / "idle.conf", folder / "run", folder / "viaductd.log"
     runtime.mkdir(exist_ok=True)
-    config.write_text("".join([f"[daemon]\nstate_dir = {folder}/state\n[pool main]\npath = {folder}/idle.pool\nsize = 256M\n"] + [
-        f"[guest {guest}]\n[disk {guest}/root]\npool = main\nsize = 64M\n" for guest in ("alice", "bob")]))
-    sockets = [runtime / guest / "disk-root.sock" for guest in ("alice", "bob")]
+    names = [f"guest{number}" for number in range(guests)]
+    config.write_text(f"[daemon]\nstate_dir = {folder}/state\n[pool main]\npath = {folder}/idle-{guests}.pool\nsize = 256M\n" + "".join(
+        f"[guest {name}]\n[disk {name}/root]\npool = main\nsize = 1M\n" for name in names))
+    sockets = [runtime / name / "disk-root.sock" for name in names]
     daemon = Backend("viaductd", [str(program), "--config", str(config), "--runtime-dir", str(runtime)], sockets[-1], log)
     clients = []
     try:
@@ -159,7 +185,7 @@ def idle(build, folder, seconds):
         time.sleep(seconds / 2)
         resident = resident_bytes(daemon.process.pid)
         results = [json.loads(client.communicate(timeout=60)[0]) for client in clients]
-        return {"cpu_percent": max(result["peer_cpu_percent"] for result in results), "resident_bytes": resident}
+        return {"cpu_percent": statistics.median(result["peer_cpu_percent"] for result in results), "resident_bytes": resident}
     finally:
         for client in clients:
             if client.poll() is None:

@@ -29,6 +29,7 @@ CELLS = {
 }
 MODES = ("null", "cache", "direct")
 HOST_MODE = {"null": "--null", "cache": "--buffered", "direct": "--direct"}
+IDLE_GUESTS = (2, 64)
 # Where nothing but the path itself is measured, the client that polls shows it best.
 POLLED = ("null",)
 
@@ -101,10 +102,10 @@ def rows(options):
             for client in (("event", "poll") if mode in POLLED else ("event",))]
 
 
-def measure_idle(options, folder):
-    progress("idle daemon")
+def measure_idle(options, folder, guests):
+    progress(f"idle daemon, {guests} guests")
     try:
-        return idle(options.build, folder, 2.0 if options.quick else 5.0)
+        return idle(options.build, folder, 2.0 if options.quick else 5.0, guests)
     except BenchError as error:
         print(f"idle daemon: {error}", file=sys.stderr)
         return None
@@ -139,12 +140,12 @@ def main(arguments=None):
             progress("")
             print(f"run bench: {error}", file=sys.stderr)
             return 1
-        idle_result = measure_idle(options, folder)
+        idle_results = {guests: measure_idle(options, folder, guests) for guests in IDLE_GUESTS}
     progress("")
-    goals = targets(samples, idle_result, ring)
+    goals = targets(samples, idle_results, ring)
     print(describe(options), table(samples, rows(options)), target_table(goals), sep="\n\n")
     if options.json:
-        options.json.write_text(json.dumps({"host": describe(options), "samples": samples.as_json(), "idle": idle_result, "ring": ring,
+        options.json.write_text(json.dumps({"host": describe(options), "samples": samples.as_json(), "idle": idle_results, "ring": ring,
                                             "targets": goals}, indent=1) + "\n")
     return 0
 
