@@ -287,8 +287,10 @@ void endpoint_socket_suspend(struct endpoint_socket *socket)
 int endpoint_socket_resume(struct endpoint_socket *socket)
 {
 	socket->suspended = socket->handed_over = socket->backing_off = false;
-	if (socket->listen_fd >= 0)
+	if (socket->listen_fd >= 0) {
+		endpoint_socket_file_take_over(socket->listen_fd);
 		return watch_listening(socket);
+	}
 	endpoint_socket_peer_gone(socket);
 	return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -51,6 +52,19 @@ int endpoint_socket_file_connect(const char *path)
 	return socket_fd;
 }
 
+/*
+ * Has the process that made this connection's other end listen ended? A peer may hold up what was left behind
+ * of it, which holds the socket until then.
+ */
+static bool listener_is_dead(int connection)
+{
+	struct ucred maker;
+	socklen_t length = sizeof(maker);
+
+	return getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &maker, &length) == 0 && maker.pid > 0 &&
+	       kill(maker.pid, 0) < 0 && errno == ESRCH;
+}
+
 /* Returns a descriptor of the file (O_PATH), or -errno. */
 static int bind_new(int socket_fd, const char *path)
 {
@@ -59,8 +73,12 @@ static int bind_new(int socket_fd, const char *path)
 	if (file != -EADDRINUSE)
 		return file;
 	other = endpoint_socket_file_connect(path);
-	if (other >= 0)
+	if (other >= 0) {
+		bool dead = listener_is_dead(other);
+
 		close(other);
+		other = dead ? -ECONNREFUSED : -EADDRINUSE;
+	}
 	if (other != -ECONNREFUSED)
 		return -EADDRINUSE;
 	return path_remove_socket(path) < 0 ? -EADDRINUSE : path_bind(socket_fd, path);
@@ -126,4 +144,9 @@ void endpoint_socket_file_remove(struct endpoint_socket_file *file, const char *
 		unlinkat(directory, name, 0);
 	fd_close(&directory);
 	file->created = false;
+}
+
+void endpoint_socket_file_take_over(int listen_fd)
+{
+	listen(listen_fd, LISTEN_BACKLOG);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How peers reach an endpoint: socket files, inherited sockets, client mode, storms, takeover. */
+#include <sys/wait.h>
+
 #include "core/handover.h"
 #include "endpoint_bench.h"
 
@@ -42,6 +44,49 @@ static void stale_file_is_replaced(void **state)
 	peer = peer_connect(bench);
 	TURN_UNTIL(bench, bench->peer_count == 1);
 	close(peer);
+}
+
+/* A socket whose maker has ended, but that somebody still holds. */
+static int left_behind(struct bench *bench)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int left = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	pid_t pid;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", bench->path);
+	assert_int_equal(bind(left, (struct sockaddr *)&address, sizeof(address)), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(listen(left, 16));
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	return left;
+}
+
+/* Of a daemon that was killed while a peer holds up what is left of it. */
+static void listener_of_the_dead_is_replaced(void **state)
+{
+	struct bench *bench = *state;
+	int left = left_behind(bench), peer = peer_connect(bench);
+
+	close(peer);
+	assert_int_equal(bench_open(bench, ENDPOINT_LISTEN, -1), 0);
+	peer = peer_connect(bench);
+	TURN_UNTIL(bench, bench->peer_count == 1);
+	close(peer);
+	close(left);
+}
+
+/* Who made it has ended, but who took it over lives. */
+static void listener_taken_over_is_left_alone(void **state)
+{
+	struct bench *bench = *state;
+	int left = left_behind(bench);
+
+	endpoint_socket_file_take_over(left);
+	assert_int_equal(bench_open(bench, ENDPOINT_LISTEN, -1), -EADDRINUSE);
+	endpoint_socket_finish(&bench->socket);
+	close(left);
+	assert_int_equal(unlink(bench->path), 0);
 }
 
 static void foreign_file_is_left_alone(void **state)
@@ -291,6 +336,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(file_is_made_and_removed),
 		BENCH_TEST(stale_file_is_replaced),
+		BENCH_TEST(listener_of_the_dead_is_replaced),
+		BENCH_TEST(listener_taken_over_is_left_alone),
 		BENCH_TEST(foreign_file_is_left_alone),
 		BENCH_TEST(successor_file_is_left_alone),
 		BENCH_TEST(path_too_long),
