@@ -338,7 +338,8 @@ static bool poll_recovery(struct loop_poller *poller)
 	if (loop_slice_over(queue->loop) && queue->resubmit_turns++ < RECOVERY_TURNS_MAX)
 		return true;
 	queue->resubmit_turns = 0;
-	queue_turn(queue, queue->take_batch);
+	queue_begin_turn(queue, queue->take_batch);
+	queue->model->ready(queue->model_queue);
 	queue->turn.on = false;
 	if (has_to_recover(queue))
 		return true;

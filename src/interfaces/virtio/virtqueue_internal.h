@@ -204,8 +204,8 @@ extern const struct virtio_queue_ops queue_ops;
 /* Callbacks of the loop. */
 void queue_kick_ready(struct loop_watch *watch, unsigned events);
 bool queue_poll(struct loop_poller *poller);
-/* Lets the model take chains, within the bounds of a turn; at most `limit`. */
-void queue_turn(struct virtqueue *queue, unsigned limit);
+/* The model is about to be asked to take chains, within the bounds of a turn; at most `limit`. */
+void queue_begin_turn(struct virtqueue *queue, unsigned limit);
 void queue_publish(struct loop_task *task);
 void queue_call_done(struct loop_op *op, int result, unsigned cqe_flags);
 

@@ -178,14 +178,13 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 	return taken;
 }
 
-void queue_turn(struct virtqueue *queue, unsigned limit)
+void queue_begin_turn(struct virtqueue *queue, unsigned limit)
 {
 	queue->turn = (struct queue_turn){
 		.on = !queue->offered.own_bounds,
 		.limit = limit,
 		.room = at_most(queue->take_timed, limit),
 	};
-	queue->model->ready(queue->model_queue);
 }
 
 bool queue_poll(struct loop_poller *poller)
@@ -199,7 +198,8 @@ bool queue_poll(struct loop_poller *poller)
 	if (queue->attention == QUEUE_PARKED)
 		queue_silence(queue);
 	trace_mark(TRACE_KICK);
-	queue_turn(queue, limit);
+	queue_begin_turn(queue, limit);
+	queue->model->ready(queue->model_queue);
 	little = queue->turn.on && queue->turn.empty && queue->turn.taken <= queue->take_brief;
 	queue->turn.on = false;
 	if (queue->taken <= before && !queue->turn.busy) {
