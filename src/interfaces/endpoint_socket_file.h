@@ -17,13 +17,14 @@ struct endpoint_socket_file {
 
 /*
  * Makes a socket at `path` that listens, and returns its descriptor (non-blocking; the caller's) or -errno.
- * owner and group: -1 leaves them; mode 0 means 0600. A stale file (nothing listens, or who began to has ended)
- * is replaced; one that a process listens on, or that is no socket, gives -EADDRINUSE. A failure may leave *file to remove.
+ * owner and group: -1 leaves them; mode 0 means 0600. A stale file (nothing listens, or who began to has
+ * ended) is replaced; one that a process listens on, or that is no socket, gives -EADDRINUSE. A failure may
+ * leave *file to remove.
  */
 int endpoint_socket_file_listen(struct endpoint_socket_file *file, const char *path, uid_t owner, gid_t group,
 				mode_t mode);
 
-/* This process is the one that listens from now on: others find that it lives (SO_PEERCRED), not who made it. */
+/* This process listens from now on: others find that it lives (SO_PEERCRED), not who made the socket. */
 void endpoint_socket_file_take_over(int listen_fd);
 
 /* Connects to the socket at `path`, at once or not at all; returns a non-blocking descriptor or -errno. */

@@ -411,7 +411,7 @@ static void data_behind_the_ring_is_truncated(void **state)
 static void every_violation_was_provoked(void **state)
 {
 	for (unsigned i = VIOLATION_NONE + 1; i < VIOLATIONS; i++)
-		/* These two: test_inflight.c, and E5 of test_hostile_descriptors.py, where a thread really waits. */
+		/* These two: test_inflight.c; E5 of test_hostile_descriptors.py, where a thread waits. */
 		if (i != VIOLATION_INFLIGHT && i != VIOLATION_CALL && !provoked[i])
 			fail_msg("%s was not", virtqueue_violation_text((enum virtqueue_violation)i));
 	for (unsigned i = 0; i < VIOLATIONS; i++)
