@@ -178,7 +178,8 @@ def idle(build, folder, seconds, guests):
         daemon.start()
         wait_for(sockets[0], daemon.process, "viaductd", log)
         for socket in sockets:
-            command = [build / "bench" / "viaduct-load", "--socket", socket, "--idle", "--seconds", seconds, "--json",
+            # The first is still there when the last has come.
+            command = [build / "bench" / "viaduct-load", "--socket", socket, "--idle", "--seconds", seconds + guests / 8, "--json",
                        "--watch", daemon.process.pid]
             clients.append(subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                                             stdout=subprocess.PIPE, text=True))
