@@ -61,6 +61,9 @@ static void on_timer(struct loop_timer *timer)
 	struct vhost_user_connection *connection = CONNECTION_OF(timer, timer);
 
 	if (connection->waits_for_claim) {
+		/* It was seen leaving meanwhile; its disk takes as long as it takes. */
+		if (connection->endpoint->owner->closing)
+			return;
 		vhost_user_connection_end_wait(connection);
 		vhost_user_message_finish(connection, vhost_user_rings_refuse(connection));
 		vhost_user_connection_defer(connection);
