@@ -9,6 +9,7 @@ import tempfile
 import pytest
 
 from fake_api import FakeApi
+from real_daemon import Daemon
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("VIADUCT_BUILD", ROOT / "build"))
@@ -49,3 +50,11 @@ def viaduct(short_dir):
 def api(short_dir):
     with FakeApi(short_dir / "api.sock") as fake:
         yield fake
+
+
+@pytest.fixture
+def daemon(short_dir):
+    """The real one, with a guest without disks."""
+    daemon = Daemon(BUILD / "src/daemon/viaductd", short_dir, extra="[guest alice]\n").start()
+    yield daemon
+    daemon.stop()

@@ -6,9 +6,6 @@ import stat
 
 import pytest
 
-from conftest import BUILD
-from real_daemon import Daemon
-
 MIB = 1 << 20
 
 
@@ -18,13 +15,6 @@ def open_umask():
     before = os.umask(0)
     yield
     os.umask(before)
-
-
-@pytest.fixture
-def daemon(short_dir):
-    daemon = Daemon(BUILD / "src/daemon/viaductd", short_dir, extra="[guest alice]\n").start()
-    yield daemon
-    daemon.stop()
 
 
 @pytest.fixture

@@ -12,18 +12,10 @@ import time
 
 import pytest
 
-from conftest import BUILD
-from real_daemon import PATIENCE, Daemon
+from real_daemon import PATIENCE
 
 MIB = 1 << 20
 SLOW_BYTES = 64 * MIB
-
-
-@pytest.fixture
-def daemon(short_dir):
-    daemon = Daemon(BUILD / "src/daemon/viaductd", short_dir, extra="[guest alice]\n").start()
-    yield daemon
-    daemon.stop()
 
 
 @pytest.fixture

@@ -85,6 +85,19 @@ class FuseDisk:
         self.folder.cleanup()
 
 
+@contextlib.contextmanager
+def silent_file():
+    """A file of a file system whose process never answers: not even stat or close of it comes back."""
+    with FuseDisk(1 << 20) as disk:
+        fd = os.open(disk.path, os.O_RDWR)
+        disk.tell("silent")
+        try:
+            yield fd
+        finally:
+            disk.tell("ok")
+            os.close(fd)
+
+
 class Server:
     """The other side of /dev/fuse."""
 

@@ -17,7 +17,7 @@ import pytest
 
 from daemon import Daemon, UnixHttp
 from frontend import FrontEnd, Setup
-from fuse_disk import FuseDisk
+from fuse_disk import silent_file
 from guest_memory import USER_OFFSET, memory_file
 from hostile import ANY, Attacks, scribbler
 from patience import PATIENCE_S, wait_until
@@ -32,19 +32,6 @@ ANSWER_S = LINGER_S / 2
 
 
 # ---- descriptors that are slow to close ----
-
-@contextlib.contextmanager
-def silent_file():
-    """On a file system that answers nothing, not even a close, until the block ends."""
-    with FuseDisk(MIB) as disk:
-        fd = os.open(disk.path, os.O_RDWR)
-        disk.tell("silent")
-        try:
-            yield fd
-        finally:
-            disk.tell("ok")
-            os.close(fd)
-
 
 @contextlib.contextmanager
 def lingering_socket():

@@ -12,7 +12,7 @@ import blk
 import inflight
 import virtio
 from frontend import Setup
-from fuse_disk import FuseDisk
+from fuse_disk import silent_file
 from guest_memory import USER_OFFSET, GuestMemory, Region, memory_file
 from hostile import ANY, PACKED, SPLIT, Attacks, outcome, refused_or_closed
 from patience import wait_until, watch_nothing
@@ -82,19 +82,6 @@ def _(mallory, setup):
     os.ftruncate(memory.regions[0].fd, MIB)
     mallory.close()
     mallory.expect_welcome()
-
-
-@contextlib.contextmanager
-def silent_file():
-    """A file of a file system whose process never answers: not even stat or close of it comes back."""
-    with FuseDisk(MIB) as disk:
-        fd = os.open(disk.path, os.O_RDWR)
-        disk.tell("silent")
-        try:
-            yield fd
-        finally:
-            disk.tell("ok")
-            os.close(fd)
 
 
 @attack("B24", "fuse", ANY)
