@@ -2,54 +2,16 @@
 """Clients of the API that are slow, silent or many: they wait alone."""
 import http.client
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from daemon import UnixHttp
+from host_peers import ANSWERS, BODY, HEADERS, MANY, SLOW, Crowd
 
-MANY = 200              # more than the connections that there may be
 OF_PROCESS = 16
 SOON_S = 5              # far above what an answer takes, far below the 30 s for which a client may be silent
 STEP_S = 30             # for a request, or an answer
-
-HEADERS = b"GET /v1/status HTTP/1.1\r\nHost: viaduct\r\nX-Slow: "
-BODY = b"POST /v1/disks HTTP/1.1\r\nHost: viaduct\r\nContent-Length: 60000\r\n\r\n{"
-# So many answers that they fit in no buffer.
-ANSWERS = b"GET /metrics HTTP/1.1\r\nHost: viaduct\r\n\r\n" * 200
-
-CROWD = """
-import socket, sys
-path, count, sent = sys.argv[1], int(sys.argv[2]), bytes.fromhex(sys.argv[3])
-crowd = []
-for _ in range(count):
-    one = socket.socket(socket.AF_UNIX)
-    one.connect(path)
-    try:
-        one.sendall(sent)
-    except OSError:
-        pass
-    crowd.append(one)
-print("there", flush=True)
-sys.stdin.read()
-"""
-
-
-class Crowd:
-    """A process with connections that each sent `sent` and does nothing more."""
-
-    def __init__(self, daemon, count, sent):
-        self.process = subprocess.Popen([sys.executable, "-c", CROWD, daemon.runtime / "api.sock", str(count), sent.hex()],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout.readline() == "there\n"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.process.communicate("")
 
 
 def connect(daemon, timeout=SOON_S):
@@ -67,7 +29,7 @@ def ask(daemon):
     client.close()
 
 
-@pytest.mark.parametrize("sent", [b"", b"G", HEADERS, BODY, ANSWERS], ids=["idle", "byte", "headers", "body", "unread"])
+@pytest.mark.parametrize("sent", SLOW.values(), ids=SLOW)
 def test_slow_clients_wait_alone(daemon, sent):
     with Crowd(daemon, MANY, sent):
         for _ in range(10):

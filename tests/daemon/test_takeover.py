@@ -10,6 +10,7 @@ import pytest
 from daemon import Daemon
 from frontend import FrontEnd, Setup
 from guest_memory import Region
+from host_peers import silent_successor
 from patience import PATIENCE_S
 
 
@@ -132,20 +133,13 @@ def test_a_successor_that_does_not_read(tmp_path, reads):
         sections[f"disk g{number}/root"] = {"pool": "main", "size": "1M"}
     daemon = Daemon({"pool main": {"path": tmp_path / "main.pool", "size": "512M"}, **sections}, tmp_path)
     daemon.start()
-    client = socket.socket(socket.AF_UNIX)
     try:
-        with FrontEnd.start(daemon.socket("g0/root")) as front:
-            # Small, so that the offer does not fit in what is on its way.
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-            client.connect(str(daemon.runtime / "takeover.sock"))
-            if reads:
-                client.recv(reads, socket.MSG_WAITALL)
+        with FrontEnd.start(daemon.socket("g0/root")) as front, silent_successor(daemon, reads):
             daemon.wait_line("going on")
             front.disk().write(0, b"1" * 4096)
             assert front.disk().read(0, 8) == b"1" * 4096
             assert daemon.api("GET", "/v1/status")[0] == 200
     finally:
-        client.close()
         daemon.finish()
 
 

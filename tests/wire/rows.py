@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rows of the threat model that concern rings, sockets and disks, and the names of their tests.
+"""The rows of the threat model that concern rings, sockets, disks and peers, and the names of their tests.
 
 test_coverage.py fails when a row has no test. Numbers are those of docs/threat-model.md.
 """
@@ -86,16 +86,21 @@ ENVIRONMENT = {
     "D14": "bit-rot-in-pool",
 }
 
-# Peers' descriptors.
-DESCRIPTORS = {
+# Peers' descriptors, starts and stops, and sizes.
+PEERS = {
     "E1": "descriptor-slow-to-close",
     "E2": "unread-descriptor-slow-to-close",
     "E3": "descriptors-without-end",
     "E4": "memory-file-locked",
     "E5": "eventfd-switched-to-wait",
+    "E6": "rings-started-and-stopped",
+    "E7": "record-resubmitted",
+    "E8": "request-of-a-gigabyte",
+    "E9": "request-larger-than-any",
+    "E10": "eventfd-with-many-waiters",
 }
 
-ALL = {**RINGS, **SOCKET, **DISK, **ENVIRONMENT, **DESCRIPTORS}
+ALL = {**RINGS, **SOCKET, **DISK, **ENVIRONMENT, **PEERS}
 
 
 def row_id(row, *vector):

@@ -3,13 +3,15 @@
 
 Whole rings are prepared, so that a few stores of a slow program keep a worker busy for milliseconds.
 """
+import contextlib
 import os
 import struct
 
 import blk
 from frontend import Setup
+from guest_memory import memory_file
 from hostile import write_table
-from virtio import INDIRECT, NEXT, WRITE
+from virtio import F_LOG_ALL, INDIRECT, NEXT, WRITE
 
 QUEUES = 4
 RING = 64
@@ -49,7 +51,26 @@ def discards(memory):
     return blk.DISCARD, [(ranges, 16, NEXT)]
 
 
+def long_identifiers(memory):
+    """An identifier of 20 bytes, in 4 GiB of writable memory (the same 16 MiB again and again)."""
+    return blk.GET_ID, [(memory.allocate(16 * MEGABYTE, 4096), 16 * MEGABYTE, NEXT | WRITE)] * 254
+
+
 KINDS = (blank_reads, tiny_reads, long_chains, flushes, large_reads, discards)
+
+
+@contextlib.contextmanager
+def logged(front):
+    """A migration is under way: the device marks what it writes in a log."""
+    last = front.memory.regions[-1]
+    size = (last.guest_address + last.size) // 4096 // 8 + 1
+    fd = memory_file(size)
+    try:
+        front.connection.set_log_base(fd, size)
+        assert not front.connection.set_features(front.features | 1 << F_LOG_ALL)
+        yield
+    finally:
+        os.close(fd)
 
 
 def fill_rings(front, storm):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Every row of the threat model that concerns rings, sockets and disks has a test whose id names it."""
+"""Every row of the threat model that concerns rings, sockets, disks and peers has a test whose id names it."""
 import pathlib
 import re
 import subprocess
@@ -20,7 +20,7 @@ def collected():
 
 @pytest.mark.parametrize("row", rows.ALL)
 def test_row_has_a_test(collected, row):
-    name = re.compile(rf"::test_(hostile|environment|kill)\w*\[[^]]*\b{re.escape(rows.row_id(row))}\b")
+    name = re.compile(rf"::test_(hostile|environment|kill|storm)\w*\[[^]]*\b{re.escape(rows.row_id(row))}\b")
     assert any(name.search(line) for line in collected), f"no test is named {rows.row_id(row)}"
 
 

@@ -1,68 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Rows E1–E5: descriptors that the kernel waits for when they are closed, sealed or written to, and too many of them.
+"""Rows E1–E5, E10: descriptors that the kernel waits for when they are closed, sealed or written to, and too many of them.
 
 Nothing here is a race against a clock: what waits does so until the test lets it go, or for a minute.
 """
 import contextlib
-import ctypes
-import fcntl
 import os
 import signal
 import socket
-import struct
 import threading
 import time
 
 import pytest
 
-from daemon import Daemon, UnixHttp
+from daemon import Daemon, HeldBack, UnixHttp
 from frontend import FrontEnd, Setup
 from fuse_disk import silent_file
-from guest_memory import USER_OFFSET, memory_file
-from hostile import ANY, Attacks, scribbler
+from guest_memory import memory_file
+from hostile import ANY, Attacks
 from patience import PATIENCE_S, wait_until
 from rows import row_id
-from vhost_user import Closed, Connection, Request
+from stuck import (LINGER_S, SENDERS, as_memory, as_record, crowded_eventfd, fallocate, flood, give_away, leave_unread,
+                   lingering_socket, switched_eventfd)
+from vhost_user import Closed, Connection
 
 attack = Attacks()
-MIB = 1 << 20
-# A close that lingers, and the longest answer of the API beside it: before there were doormen it took as long.
-LINGER_S = 60
+# The longest answer of the API beside a close that lingers: it tells a thread that waits from one that does not.
 ANSWER_S = LINGER_S / 2
-
-
-# ---- descriptors that are slow to close ----
-
-@contextlib.contextmanager
-def lingering_socket():
-    """A TCP socket whose last close waits for a peer that does not read."""
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    listening.bind(("127.0.0.1", 0))
-    listening.listen()
-    given = socket.socket()
-    given.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
-    given.connect(listening.getsockname())
-    silent, _ = listening.accept()
-    given.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            given.send(bytes(4096))
-    given.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, LINGER_S))
-    try:
-        yield given
-    finally:
-        given.close()
-        silent.close()          # unread data: a reset, which ends what still lingers
-        listening.close()
-
-
-def hidden(fd):
-    """A stream socket in which the descriptor waits to be read."""
-    outer, inner = socket.socketpair()
-    socket.send_fds(outer, [b"x"], [fd])
-    outer.close()
-    return inner
 
 
 def api_answers(daemon):
@@ -77,45 +40,15 @@ def api_answers(daemon):
 
 # ---- E1: the daemon ends, and another begins ----
 
-def send_unasked(connection, fd):
-    """With a message that is refused, while the connection goes on."""
-    connection.send(Request.SEND_RARP, b"", [fd])
-    assert connection.get_features()
-
-
-def send_as_kick(connection, fd):
-    """With a message that breaks the connection."""
-    connection.send(Request.SET_VRING_KICK, struct.pack("<Q", 0), [fd])
-    assert connection.wait_closed()
-
-
-def send_hidden(connection, fd):
-    """Inside of a socket that the daemon is to take for a back-end channel."""
-    with hidden(fd) as inner:
-        connection.send(Request.SET_BACKEND_REQ_FD, b"", [inner.fileno()])
-    assert connection.get_features()
-
-
-def leave_unread(connection, fd):
-    """Behind a message that breaks the connection, if that has not broken yet."""
-    connection.send_bytes(struct.pack("<3I", 1, 0x77, 0))
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        socket.send_fds(connection.sock, [b"x" * 12], [fd])
-
-
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
-@pytest.mark.parametrize("send", [send_unasked, send_as_kick, send_hidden, leave_unread],
-                         ids=lambda send: row_id("E1", send.__name__.replace("_", "-")))
+@pytest.mark.parametrize("send", SENDERS, ids=lambda send: row_id("E1", send.__name__.replace("_", "-")))
 def test_kill_beside_a_silent_file(tmp_path, send, how):
     """The daemon ends all the same, a new one serves the others at once, and nobody waits for the file system."""
     disk = {"pool": "main", "size": "4M"}
     daemon = Daemon({"pool main": {"path": tmp_path / "main.pool", "size": "64M"}, "guest mallory": {},
                      "disk mallory/root": disk, "guest alice": {}, "disk alice/root": disk}, tmp_path)
     # A process made beside the silent file would wait for it, too, when it closes what it inherited.
-    go = tmp_path / "go"
-    os.mkfifo(go)
-    successor = Daemon(daemon.sections, tmp_path, wrapper=["sh", "-c", f'read line < {go}; exec "$@"', "sh"])
-    successor.launch()
+    successor = HeldBack(daemon.sections, tmp_path)
     daemon.start()
     try:
         with silent_file() as fd:
@@ -127,7 +60,7 @@ def test_kill_beside_a_silent_file(tmp_path, send, how):
             api_answers(daemon)
             daemon.process.send_signal(how)
             daemon.process.wait(PATIENCE_S)
-            go.write_text("go\n")
+            successor.go()
             successor.wait_ready()
             with FrontEnd.start(successor.socket("alice/root"), Setup()) as front:
                 front.disk().write(0, b"\x55" * 512)
@@ -152,9 +85,7 @@ def _(mallory, setup):
     with lingering_socket() as given:
         late = socket.socket(socket.AF_UNIX)
         late.connect(str(mallory.path))
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            socket.send_fds(late, [b"x"], [given.fileno()])
-        given.close()
+        give_away(late, given)
         late.close()
         api_answers(mallory.daemon)
         mallory.expect_others_served()
@@ -200,14 +131,6 @@ def _(mallory, setup):
 
 # ---- E3: descriptors without end ----
 
-def flood(connection, fds, messages):
-    """Messages that are refused, each with these descriptors; ends early when nobody reads them."""
-    connection.sock.settimeout(1)
-    with contextlib.suppress(OSError, Closed):
-        for _ in range(messages):
-            connection.send(Request.SEND_RARP, b"", fds)
-
-
 @attack("E3", "silent-files", ANY)
 def _(mallory, setup):
     """Each is as slow to close as its file system likes: few are held, and others connect."""
@@ -247,12 +170,11 @@ def _(mallory, setup):
 
 def held_up(daemon, path, share, size):
     """The API's answer time as a part of the time for which another call still held the file's lock."""
-    libc = ctypes.CDLL(None, use_errno=True)
     fd = memory_file(size)
     ends = []
 
     def fill():
-        libc.fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(size))
+        fallocate(fd, 0, size)
         ends.append(time.monotonic())
 
     connection = Connection.open(path)
@@ -272,14 +194,6 @@ def held_up(daemon, path, share, size):
     return answer / max(ends[0] - begin, 0.001)
 
 
-def as_memory(connection, fd):
-    connection.send(Request.SET_MEM_TABLE, struct.pack("<2I4Q", 1, 0, 0x10_0000, MIB, 0x10_0000 + USER_OFFSET, 0), [fd])
-
-
-def as_record(connection, fd):
-    connection.send(Request.SET_INFLIGHT_FD, struct.pack("<2Q2H", 65536, 0, 1, 64), [fd])
-
-
 def while_it_grows(name, share_file):
     @attack("E4", name, ANY)
     def _(mallory, setup):
@@ -296,22 +210,6 @@ while_it_grows("record", as_record)
 
 
 # ---- E5: a full eventfd that waits, and does not, from one moment to the next ----
-
-@contextlib.contextmanager
-def switched_eventfd():
-    """Its counter is full, and another process switches O_NONBLOCK all the time."""
-    fd = os.eventfd(0, 0)
-    os.eventfd_write(fd, (1 << 64) - 2)
-
-    def switch():
-        for _ in range(1000):
-            fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
-            fcntl.fcntl(fd, fcntl.F_SETFL, 0)
-
-    with scribbler(switch):
-        yield fd
-    os.close(fd)
-
 
 def until_ended(mallory, message):
     """Again and again, until the daemon has had to wait and ended the connection; everybody else is served."""
@@ -346,6 +244,23 @@ def _(mallory, setup):
         with contextlib.suppress(Closed):
             front.connection.set_vring_call(0, fd)
         until_ended(mallory, start_again)
+    mallory.expect_welcome()
+
+
+# ---- E10: an eventfd that many wait for ----
+
+@attack("E10", "call")
+def _(mallory, setup):
+    """A write to it takes milliseconds, and no signal ends that: others are served between one and the next."""
+    with crowded_eventfd(100000) as (fd, waiters):
+        assert waiters > 10000
+        front = mallory.start(setup)
+        with contextlib.suppress(Closed):
+            for _ in range(10):
+                front.connection.set_vring_call(0, fd)
+                mallory.expect_others_served()
+        api_answers(mallory.daemon)
+        mallory.close()
     mallory.expect_welcome()
 
 

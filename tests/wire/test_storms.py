@@ -2,24 +2,22 @@
 """The daemon's CPU time is shared: what a hostile guest's storm costs, that guest pays, and an honest guest on the same
 worker goes on. How long the honest guest waits is measured by `./run bench-hostile`.
 """
-import mmap
 import pathlib
-import struct
 
 import pytest
 
 import blk
 import storms
-import virtio
 from daemon import Daemon
 from frontend import FrontEnd, Setup
-from hostile import scribbler, write_table
+from hostile import scribbler
+from large import LargeRequests
 from patience import wait_until
-from vhost_user import Connection
+from rows import row_id
+from starts import Claims, stop_and_start
 from victim_process import VictimProcess
 
 ROUNDS = 20                     # of all rings of the storm; the honest guest goes on in each
-MEGABYTE = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -93,40 +91,26 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("what", LARGE)
-def test_large_requests(daemon, honest, what):
+@pytest.mark.parametrize("kind, count, mebibytes", LARGE.values(), ids=[row_id("E8", what) for what in LARGE])
+def test_storm_of_large_requests(daemon, honest, kind, count, mebibytes):
     """While one request copies a gigabyte, an honest guest has many turns."""
-    kind, count, mebibytes = LARGE[what]
     with FrontEnd.start(daemon.socket("mallory/large"), Setup(queues=count, size=1024, memory_bytes=16 << 20)) as front:
-        at = front.memory.allocate(4 * MEGABYTE, 4096)
-        data = [virtio.Buffer(at, 4 * MEGABYTE, kind == blk.IN)] * (mebibytes // 4)
-        requests = []
+        large = LargeRequests(front)
         honest.ask("begin")
-        for index in range(count):
-            request = front.disk(index).prepare(kind, 0, b"")
-            request.chain = front.queues[index].submit([virtio.Buffer(request.header, 16, False), *data,
-                                                        virtio.Buffer(request.status, 1, True)], indirect=True)
-            requests.append(request)
-        for index, request in enumerate(requests):
-            front.queues[index].wait(request.chain)
+        requests = [large.submit(kind, mebibytes, index=index) for index in range(count)]
+        statuses = [large.finish(request, index) for index, request in enumerate(requests)]
         had = honest.ask("report")["operations"]
-        assert [front.memory.read(request.status, 1)[0] for request in requests] == [blk.OK] * count
+        assert statuses == [blk.OK] * count
         assert had >= 10, f"an honest guest had {had} requests meanwhile"
         assert front.disk().read(0, 8) == bytes(4096)
     honest.progress()
 
 
-def test_requests_larger_than_any_driver_sends(daemon, honest):
+@pytest.mark.parametrize("kind", [blk.IN, blk.OUT], ids=[row_id("E9", what) for what in ("read", "write")])
+def test_storm_of_requests_larger_than_any(daemon, honest, kind):
     """More than 1 GiB is refused, although the disk has it; the ring goes on."""
     with FrontEnd.start(daemon.socket("mallory/large"), Setup(size=1024, memory_bytes=32 << 20)) as front:
-        at = front.memory.allocate(8 * MEGABYTE, 4096)
-        for kind in (blk.IN, blk.OUT):
-            request = front.disk().prepare(kind, 0, b"")
-            data = [virtio.Buffer(at, 8 * MEGABYTE, kind == blk.IN)] * 129
-            chain = front.queues[0].submit([virtio.Buffer(request.header, 16, False), *data,
-                                            virtio.Buffer(request.status, 1, True)], indirect=True)
-            front.queues[0].wait(chain)
-            assert front.memory.read(request.status, 1)[0] == blk.IOERR
+        assert LargeRequests(front, piece_mib=8).do(kind, 8 * 129) == blk.IOERR
         assert len(front.disk().read(0, 8)) == 4096
 
 
@@ -142,56 +126,16 @@ def worker_cpu_seconds(daemon):
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
-def claim_all(front, view, offset, stride):
-    """Records of a predecessor that had every head in flight, and used none."""
-    for queue in front.queues:
-        at = offset + queue.index * stride
-        struct.pack_into("<QHHHH", view, at, 0, 1, RECORDS, 0, 0)
-        for head in range(RECORDS):
-            struct.pack_into("<B5xHQ", view, at + 16 + 16 * head, 1, 0, head)
-        front.memory.put16(queue.ring.used + 2, 0)
-
-
-def long_request(front):
-    """A table that all heads share: an identifier with as many descriptors as there may be."""
-    memory = front.memory
-    header, data, table = memory.allocate(32), memory.allocate(4096, 4096), memory.allocate(16 * 260, 64)
-    memory.write(header, struct.pack("<IIQ", blk.GET_ID, 0, 0))
-    entries = [(header, 16, virtio.NEXT), *[(data, 4096, virtio.NEXT | virtio.WRITE)] * 250, (header + 16, 1, virtio.WRITE)]
-    write_table(front.queues[0].ring, table, entries)
-    for queue in front.queues:
-        for head in range(RECORDS):
-            queue.ring.put(head, table, 16 * len(entries), virtio.INDIRECT)
-
-
-def resubmit(daemon, front, inflight):
-    """All of it again: a front end that connects, starts its rings (never enabled) and is gone."""
-    connection, (fd, size, offset) = front.connection, inflight
-    connection.set_inflight_fd(fd, size, offset, storms.QUEUES, RECORDS)
-    front.tell_memory()
-    for queue in front.queues:
-        connection.set_vring_num(queue.index, RECORDS)
-        connection.set_vring_base(queue.index, 0)
-        connection.set_vring_addr(queue.index, *(front.memory.user(at) for at in queue.ring.addresses()))
-        connection.set_vring_kick(queue.index, queue.kick_fd)
-    front.disconnect()
-    front.handshake(Connection.open(daemon.socket("mallory/root")))
-
-
-def test_resubmission_is_paid(daemon, honest):
+@pytest.mark.parametrize("kind", [blk.GET_ID, blk.IN], ids=[row_id("E7", what) for what in ("identifiers", "reads")])
+def test_storm_of_resubmission_is_paid(daemon, honest, kind):
     """Chains that a record claims to be in flight cost what others cost, and wait for their turn like others."""
     setup = Setup(queues=storms.QUEUES, size=RECORDS, inflight=True, memory_bytes=16 << 20)
     with FrontEnd.connect(daemon.socket("mallory/root"), setup) as front:
-        inflight = front.connection.get_inflight_fd(storms.QUEUES, RECORDS)
-        fd, size, offset = inflight
-        for index in range(storms.QUEUES):
-            front.queues.append(virtio.Queue(front.make_ring(), index))
-        long_request(front)
-        with mmap.mmap(fd, size) as view, honest.held():
+        with Claims(front, kind) as claims, honest.held():
             chains, paid, used = counted(daemon, "chains"), counted(daemon, "cpu_seconds"), worker_cpu_seconds(daemon)
             for cycle in range(CYCLES):
-                claim_all(front, view, offset, size // storms.QUEUES)
-                resubmit(daemon, front, inflight)
+                claims.claim()
+                claims.resubmit()
                 goal = chains + (cycle + 1) * storms.QUEUES * RECORDS
                 wait_until(lambda: counted(daemon, "chains") >= goal, lambda: f"all chains are answered in cycle {cycle}")
             paid, used = counted(daemon, "cpu_seconds") - paid, worker_cpu_seconds(daemon) - used
@@ -200,14 +144,14 @@ def test_resubmission_is_paid(daemon, honest):
     honest.progress()
 
 
-def test_starts_and_stops_are_paid(daemon, honest):
+@pytest.mark.parametrize("queues", [1, storms.QUEUES], ids=[row_id("E6", what) for what in ("one", "all")])
+def test_storm_of_starts_is_paid(daemon, honest, queues):
     """Rings that start and stop and do nothing else."""
-    with FrontEnd.start(daemon.socket("mallory/root"), Setup(queues=storms.QUEUES, size=1024)) as front:
+    with FrontEnd.start(daemon.socket("mallory/root"), Setup(queues=queues, size=1024)) as front:
         with honest.held():
             paid, used = counted(daemon, "cpu_seconds"), worker_cpu_seconds(daemon)
-            for _ in range(40):
-                for queue in front.queues:
-                    front.start_queue(queue.index, base=front.stop_queue(queue.index))
+            for _ in range(160 // queues):
+                stop_and_start(front)
             paid, used = counted(daemon, "cpu_seconds") - paid, worker_cpu_seconds(daemon) - used
         assert paid > used / 3, f"the guest paid {paid:.3f} s of {used:.3f} s"
         assert front.disk().read(0, 8) == bytes(4096)

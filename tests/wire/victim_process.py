@@ -6,15 +6,15 @@ import pathlib
 import subprocess
 import sys
 
-SCRIPT = pathlib.Path(__file__).with_name("victim.py")
 PROGRESS = 20                   # operations that show that the guest is served
 
 
 class VictimProcess:
     """A process of its own, so that the test's own work does not slow it down. Owns it."""
+    SCRIPT = pathlib.Path(__file__).with_name("victim.py")
 
     def __init__(self, socket, *arguments):
-        self.process = subprocess.Popen([sys.executable, str(SCRIPT), str(socket), *arguments], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([sys.executable, str(self.SCRIPT), str(socket), *arguments], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         assert json.loads(self.process.stdout.readline() or "{}").get("ready"), "the victim did not start"
 
