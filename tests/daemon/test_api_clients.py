@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Clients of the API that are slow, silent or many: they wait alone."""
 import http.client
+import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -10,8 +13,19 @@ from daemon import UnixHttp
 from host_peers import ANSWERS, BODY, HEADERS, MANY, SLOW, Crowd
 
 OF_PROCESS = 16
+ACCEPTS = 128           # in a turn, of which one of each process begins
+FLOOD = 900             # fewer than the kernel keeps
 SOON_S = 5              # far above what an answer takes, far below the 30 s for which a client may be silent
 STEP_S = 30             # for a request, or an answer
+
+ASK = """
+import socket, sys
+one = socket.socket(socket.AF_UNIX)
+one.connect(sys.argv[1])
+one.sendall(b"GET /v1/status HTTP/1.0\\r\\n\\r\\n")
+print("asked", flush=True)
+print(one.recv(15).decode(), flush=True)
+"""
 
 
 def connect(daemon, timeout=SOON_S):
@@ -107,3 +121,29 @@ def test_slow_but_honest_request_is_answered(daemon):
     answer.begin()
     assert answer.status == 200
     client.close()
+
+
+def was_answered(client):
+    """Or closed: at its end, or with a request that nobody has read."""
+    try:
+        return client.recv(15) == b"HTTP/1.1 200 OK"
+    except ConnectionResetError:
+        return False
+
+
+def test_flood_of_one_process_waits_for_others(daemon):
+    """All came before the honest request: it is answered after the few that began in the same turns, not after all."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    flood = [connect(daemon) for _ in range(FLOOD)]
+    for one in flood:
+        one.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+    honest = subprocess.Popen([sys.executable, "-c", ASK, daemon.runtime / "api.sock"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    assert honest.stdout.readline() == "asked\n"
+    daemon.process.send_signal(signal.SIGCONT)
+    assert honest.stdout.readline() == "HTTP/1.1 200 OK\n"
+    answers = sum(was_answered(one) for one in flood)
+    honest.communicate("")
+    for one in flood:
+        one.close()
+    assert answers <= FLOOD // ACCEPTS + OF_PROCESS + 1, f"{answers} of {FLOOD} were answered"

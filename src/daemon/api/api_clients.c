@@ -4,20 +4,60 @@
 #include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/socket.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/container.h"
 
+struct api_process {
+	struct api_process *next;
+	uid_t user;
+	pid_t id;
+	unsigned listed;      /* connections that count against its limit */
+	unsigned connections; /* all that point here */
+	unsigned turn;	      /* in which one of them began last */
+};
+
 struct api_connection {
 	struct api_connection *next, *previous;
-	int fd; /* the server's */
-	uid_t user;
-	pid_t process;
+	struct api_process *process;
+	int fd; /* ours until the connection has begun, then the server's */
 	uint64_t deadline_ns;
 	bool listed; /* has a deadline: a stream has none while it lasts */
-	bool ended;  /* the server has not closed it yet */
+	bool begun;
+	bool ended; /* the server has not closed it yet */
 };
+
+/* ---- processes ---- */
+
+static struct api_process *find_process(struct api_clients *clients, const struct ucred *peer)
+{
+	struct api_process *one = clients->processes;
+
+	while (one && (one->user != peer->uid || one->id != peer->pid))
+		one = one->next;
+	if (one)
+		return one;
+	one = calloc(1, sizeof(*one));
+	if (!one)
+		return NULL;
+	one->user = peer->uid;
+	one->id = peer->pid;
+	one->turn = clients->turn;
+	one->next = clients->processes;
+	clients->processes = one;
+	return one;
+}
+
+static void forget_process(struct api_clients *clients, struct api_process *process)
+{
+	struct api_process **link = &clients->processes;
+
+	while (*link != process)
+		link = &(*link)->next;
+	*link = process->next;
+	free(process);
+}
 
 /* ---- the list: every step has the same time, so its order is that of the deadlines ---- */
 
@@ -29,6 +69,8 @@ static void unlist(struct api_clients *clients, struct api_connection *connectio
 	*(connection->next ? &connection->next->previous : &clients->last) = connection->previous;
 	connection->next = connection->previous = NULL;
 	connection->listed = false;
+	assert(connection->process->listed > 0);
+	connection->process->listed--;
 }
 
 static void arm(struct api_clients *clients)
@@ -46,14 +88,37 @@ static void list_last(struct api_clients *clients, struct api_connection *connec
 	*(clients->last ? &clients->last->next : &clients->first) = connection;
 	clients->last = connection;
 	connection->listed = true;
+	connection->process->listed++;
 	arm(clients);
 }
 
-/* The server notices and closes it: the descriptor is its own. */
+static void forget(struct api_clients *clients, struct api_connection *connection)
+{
+	struct api_process *process = connection->process;
+
+	unlist(clients, connection);
+	if (!connection->ended) {
+		assert(clients->count > 0);
+		clients->count--;
+	}
+	free(connection);
+	assert(process->connections > 0);
+	if (--process->connections == 0)
+		forget_process(clients, process);
+}
+
+/* Once it has begun, the server notices and closes it: the descriptor is its own. */
 static void end(struct api_clients *clients, struct api_connection *connection)
 {
+	if (!connection->begun) {
+		close(connection->fd);
+		forget(clients, connection);
+		return;
+	}
 	unlist(clients, connection);
 	connection->ended = true;
+	assert(clients->count > 0);
+	clients->count--;
 	shutdown(connection->fd, SHUT_RDWR);
 }
 
@@ -69,22 +134,23 @@ static void on_deadline(struct loop_timer *timer)
 
 /* ---- room for the next ---- */
 
-static unsigned of_user(const struct api_clients *clients, const struct api_connection *like)
+static unsigned of_user(const struct api_clients *clients, uid_t user)
 {
 	unsigned count = 0;
 
-	for (const struct api_connection *one = clients->first; one; one = one->next)
-		count += one->user == like->user;
+	for (const struct api_process *one = clients->processes; one; one = one->next)
+		count += one->user == user ? one->listed : 0;
 	return count;
 }
 
-static unsigned of_process(const struct api_clients *clients, const struct api_connection *like)
+static struct api_connection *oldest_of_process(const struct api_clients *clients,
+						const struct api_process *process)
 {
-	unsigned count = 0;
+	struct api_connection *one = clients->first;
 
-	for (const struct api_connection *one = clients->first; one; one = one->next)
-		count += one->user == like->user && one->process == like->process;
-	return count;
+	while (one && one->process != process)
+		one = one->next;
+	return one;
 }
 
 /* Of the user with the most connections, of its process with the most: the one that has waited longest. */
@@ -94,7 +160,7 @@ static struct api_connection *choose_victim(const struct api_clients *clients)
 	unsigned most_user = 0, most_process = 0;
 
 	for (struct api_connection *one = clients->first; one; one = one->next) {
-		unsigned user = of_user(clients, one), process = of_process(clients, one);
+		unsigned process = one->process->listed, user = of_user(clients, one->process->user);
 
 		if (user > most_user || (user == most_user && process > most_process)) {
 			victim = one;
@@ -105,65 +171,77 @@ static struct api_connection *choose_victim(const struct api_clients *clients)
 	return victim;
 }
 
-static struct api_connection *oldest_of_process(const struct api_clients *clients,
-						const struct api_connection *like)
-{
-	struct api_connection *one = clients->first;
-
-	while (one && (one->user != like->user || one->process != like->process))
-		one = one->next;
-	return one;
-}
-
-/* Of all, also one that was ended counts until the server has closed it: that takes it one round. */
-static void make_room(struct api_clients *clients, const struct api_connection *new)
+static void make_room(struct api_clients *clients, const struct api_process *process)
 {
 	struct api_connection *victim = NULL;
 
-	if (of_process(clients, new) > API_CONNECTIONS_PROCESS)
-		victim = oldest_of_process(clients, new);
+	if (process->listed > API_CONNECTIONS_PROCESS)
+		victim = oldest_of_process(clients, process);
 	else if (clients->count > API_CONNECTIONS_MAX)
 		victim = choose_victim(clients);
-	if (victim)
-		end(clients, victim);
+	if (!victim)
+		return;
+	end(clients, victim);
+	arm(clients);
+}
+
+/* ---- arriving and beginning ---- */
+
+void api_clients_arrive(struct api_clients *clients, int fd, const struct ucred *peer)
+{
+	struct api_connection *new = calloc(1, sizeof(*new));
+	struct api_process *process = new ? find_process(clients, peer) : NULL;
+
+	if (!process) {
+		free(new);
+		close(fd);
+		return;
+	}
+	new->fd = fd;
+	new->process = process;
+	process->connections++;
+	clients->count++;
+	list_last(clients, new);
+	make_room(clients, process);
+}
+
+bool api_clients_admit(struct api_clients *clients, bool (*enter)(void *context, int fd), void *context)
+{
+	struct api_connection *next;
+	bool others = false;
+
+	clients->turn++;
+	for (struct api_connection *one = clients->first; one; one = next) {
+		next = one->next;
+		if (one->begun)
+			continue;
+		if (one->process->turn == clients->turn) {
+			others = true;
+			continue;
+		}
+		one->process->turn = clients->turn;
+		one->begun = true;
+		clients->entering = one;
+		if (!enter(context, one->fd))
+			forget(clients, one);
+		clients->entering = NULL;
+	}
+	arm(clients);
+	return others;
 }
 
 /* ---- for the server ---- */
-
-static void begin(struct api_clients *clients, struct MHD_Connection *connection, void **socket_context)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct api_connection *new = info ? calloc(1, sizeof(*new)) : NULL;
-	struct ucred peer = { .uid = (uid_t)-1 };
-	socklen_t length = sizeof(peer);
-
-	if (!new)
-		return; /* the server's own time-out and limit still hold */
-	getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
-	new->fd = info->connect_fd;
-	new->user = peer.uid;
-	new->process = peer.pid;
-	clients->count++;
-	list_last(clients, new);
-	*socket_context = new;
-	make_room(clients, new);
-}
 
 void api_clients_notify(void *context, struct MHD_Connection *connection, void **socket_context,
 			enum MHD_ConnectionNotificationCode code)
 {
 	struct api_clients *clients = context;
-	struct api_connection *old = *socket_context;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		begin(clients, connection, socket_context);
-	} else if (old) {
-		assert(clients->count > 0);
-		clients->count--;
-		unlist(clients, old);
+		*socket_context = clients->entering;
+	} else if (*socket_context) {
+		forget(clients, *socket_context);
 		arm(clients);
-		free(old);
 		*socket_context = NULL;
 	}
 }
@@ -202,7 +280,11 @@ void api_clients_init(struct api_clients *clients, struct loop *loop)
 
 void api_clients_finish(struct api_clients *clients)
 {
-	assert(clients->count == 0 && !clients->first);
+	for (struct api_connection *one = clients->first, *next; one; one = next) {
+		next = one->next;
+		end(clients, one);
+	}
+	assert(clients->count == 0 && !clients->processes);
 	if (clients->loop)
 		loop_timer_stop(clients->loop, &clients->timer);
 }

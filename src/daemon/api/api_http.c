@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The API's HTTP side: libmicrohttpd without threads of its own. Its epoll descriptor is watched by the
- * control loop, its time-outs are a timer there.
+ * control loop, its time-outs are a timer there. We accept connections ourselves, and give them to it when it
+ * is their turn (api_clients.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
@@ -33,27 +35,31 @@
 #define API_CONNECTION_BYTES (32u * 1024)
 /* Rounds of MHD_run() in one turn of the control loop. */
 #define API_ROUNDS_MAX 16
+/* Accepted in one turn: a few µs each, of 1024 that the kernel keeps. */
+#define API_ACCEPTS_MAX 128
+/* After an accept() that failed, as for want of descriptors. */
+#define API_ACCEPT_RETRY_NS (100 * NS_PER_MS)
 
 struct api {
 	struct daemon *daemon;
 	struct MHD_Daemon *server;
 	char socket_path[SOCKET_PATH_SIZE + 16];
-	int socket;			/* the server closes it */
-	int epoll;			/* the server's */
-	struct loop_watch watch;
+	int socket;
+	int epoll; /* the server's */
+	struct loop_watch arrivals, watch;
 	struct loop_timer timer;
 	struct loop_task again;
 	struct api_streams streams;
 	struct api_clients clients;
-	bool watching;
-	bool passed;			/* the service manager owns the socket file */
+	bool accept_failed;
+	bool passed; /* the service manager owns the socket file */
 };
 
 /* A request on its way in. */
 struct upload {
 	size_t length;
 	bool too_large;
-	char *body;	/* API_BODY_MAX bytes, from the first byte of a body on */
+	char *body; /* API_BODY_MAX bytes, from the first byte of a body on */
 };
 
 /* ---- requests ---- */
@@ -180,31 +186,78 @@ static bool is_readable(int fd)
 	return poll(&poll_fd, 1, 0) > 0;
 }
 
-/*
- * Lets the server work until a round finds nothing ready, then arms its time-out. The idle round matters:
- * there the server listens again after connections beyond its limit have gone.
- */
-static void run(struct api *api)
+/* Returns whether more may have come. */
+static bool accept_some(struct api *api)
+{
+	struct ucred peer;
+	socklen_t length;
+	int fd;
+
+	api->accept_failed = false;
+	for (unsigned i = 0; i < API_ACCEPTS_MAX; i++) {
+		fd = accept4(api->socket, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
+			continue;
+		if (fd < 0) {
+			api->accept_failed = errno != EAGAIN;
+			return false;
+		}
+		peer = (struct ucred){ .uid = (uid_t)-1 };
+		length = sizeof(peer);
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+		api_clients_arrive(&api->clients, fd, &peer);
+	}
+	return true;
+}
+
+/* The server takes the socket in any case. */
+static bool enter(void *context, int fd)
+{
+	static const struct sockaddr address = { .sa_family = AF_UNIX };
+	struct api *api = context;
+
+	return MHD_add_connection(api->server, fd, &address, sizeof(address.sa_family)) == MHD_YES;
+}
+
+static void arm(struct api *api)
 {
 	struct loop *loop = api->daemon->control;
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
-	unsigned rounds = 0;
-	bool busy;
+	uint64_t wait_ns = UINT64_MAX;
 
+	if (MHD_get_timeout(api->server, &timeout_ms) == MHD_YES)
+		wait_ns = timeout_ms * NS_PER_MS;
+	if (api->accept_failed && wait_ns > API_ACCEPT_RETRY_NS)
+		wait_ns = API_ACCEPT_RETRY_NS;
+	if (wait_ns == UINT64_MAX)
+		loop_timer_stop(loop, &api->timer);
+	else if (wait_ns == 0)
+		loop_defer(loop, &api->again);
+	else
+		loop_timer_start(loop, &api->timer, clock_now_ns() + wait_ns);
+}
+
+/* Lets the server work until a round finds nothing ready, then arms its time-out. */
+static void run(struct api *api)
+{
+	unsigned rounds = 0;
+	bool more, busy;
+
+	more = accept_some(api);
+	more = api_clients_admit(&api->clients, enter, api) || more;
 	do {
 		busy = is_readable(api->epoll);
 		MHD_run(api->server);
 	} while (busy && ++rounds < API_ROUNDS_MAX);
-	if (rounds == API_ROUNDS_MAX) {
-		loop_defer(loop, &api->again);
-		return;
-	}
-	if (MHD_get_timeout(api->server, &timeout_ms) != MHD_YES)
-		loop_timer_stop(loop, &api->timer);
-	else if (timeout_ms == 0)
-		loop_defer(loop, &api->again);
+	if (more || rounds == API_ROUNDS_MAX)
+		loop_defer(api->daemon->control, &api->again);
 	else
-		loop_timer_start(loop, &api->timer, clock_now_ns() + timeout_ms * NS_PER_MS);
+		arm(api);
+}
+
+static void on_arrivals(struct loop_watch *watch, unsigned events)
+{
+	run(container_of(watch, struct api, arrivals));
 }
 
 static void on_ready(struct loop_watch *watch, unsigned events)
@@ -295,28 +348,26 @@ static int start_server(struct api *api, struct error *error)
 	const union MHD_DaemonInfo *info;
 
 	api_clients_init(&api->clients, api->daemon->control);
-	api->server = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
-				       NULL, on_request, api, MHD_OPTION_EXTERNAL_LOGGER, log_library,
-				       NULL, MHD_OPTION_LISTEN_SOCKET, api->socket,
-				       MHD_OPTION_CONNECTION_LIMIT,
-				       API_CONNECTIONS_MAX + API_CONNECTIONS_RESERVE,
-				       MHD_OPTION_CONNECTION_TIMEOUT, API_TIMEOUT_S,
-				       MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)API_CONNECTION_BYTES,
-				       MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,
-				       MHD_OPTION_NOTIFY_CONNECTION, api_clients_notify, &api->clients,
-				       MHD_OPTION_END);
+	api->server = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
+		NULL, NULL, on_request, api, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+		MHD_OPTION_CONNECTION_LIMIT, API_CONNECTIONS_MAX + API_CONNECTIONS_RESERVE,
+		MHD_OPTION_CONNECTION_TIMEOUT, API_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)API_CONNECTION_BYTES, MHD_OPTION_NOTIFY_COMPLETED, on_completed, api,
+		MHD_OPTION_NOTIFY_CONNECTION, api_clients_notify, &api->clients, MHD_OPTION_END);
 	if (!api->server)
 		return error_set(error, -EIO, "cannot start the HTTP server");
 	info = MHD_get_daemon_info(api->server, MHD_DAEMON_INFO_EPOLL_FD);
 	api->epoll = info->epoll_fd;
+	api->arrivals.ready = on_arrivals;
 	api->watch.ready = on_ready;
 	api->timer.expired = on_timer;
 	api->again.run = on_again;
 	api->streams.loop = api->daemon->control;
 	api->streams.run = &api->again;
-	if (loop_watch_start(api->daemon->control, &api->watch, api->epoll, POLLIN) < 0)
+	if (loop_watch_start(api->daemon->control, &api->watch, api->epoll, POLLIN) < 0 ||
+	    loop_watch_start(api->daemon->control, &api->arrivals, api->socket, POLLIN) < 0)
 		return error_set(error, -ENOMEM, "out of memory");
-	api->watching = true;
 	return 0;
 }
 
@@ -337,8 +388,6 @@ int api_create(struct daemon *daemon, struct api **ret_api, struct error *error)
 	}
 	code = start_server(api, error);
 	if (code) {
-		if (!api->server)
-			fd_close(&api->socket);
 		api_destroy(api);
 		return code;
 	}
@@ -350,8 +399,8 @@ void api_destroy(struct api *api)
 {
 	if (!api)
 		return;
-	if (api->watching)
-		loop_watch_stop(api->daemon->control, &api->watch);
+	loop_watch_stop(api->daemon->control, &api->arrivals);
+	loop_watch_stop(api->daemon->control, &api->watch);
 	loop_timer_stop(api->daemon->control, &api->timer);
 	if (!api->passed)
 		unlink(api->socket_path);
@@ -360,5 +409,6 @@ void api_destroy(struct api *api)
 	if (api->server)
 		MHD_stop_daemon(api->server);
 	api_clients_finish(&api->clients);
+	fd_close(&api->socket);
 	free(api);
 }
