@@ -4,6 +4,7 @@
 The attacks on rings, sockets and disks are those of the wire tests, which also check how the daemon answers them.
 """
 import contextlib
+import dataclasses
 import importlib
 import itertools
 import pathlib
@@ -18,72 +19,12 @@ from fuse_disk import FuseDisk
 from hostile import scribbler
 from mallory import Mallory
 from patience import PATIENCE_S
-from victim_process import VictimProcess
+from scene import GUESTS, Row, Scene, guests, sleep_until
 
 MODULES = ("rings", "addresses", "races", "socket", "setup", "files", "state", "disk")
 # It does nothing but wait for the end of the ten seconds that a front end has for a message.
 LEFT_OUT = ("B2-message-in-pieces-never-finished",)
-GUESTS = 48
 MIB = 1 << 20
-
-
-class Scene:
-    """A daemon with an honest guest; started when a row needs it first. Owns both."""
-
-    def __init__(self, sections, *victim_arguments):
-        self.sections, self.victim_arguments = sections, victim_arguments
-        self.daemon = self.victim = None
-
-    def open(self):
-        if self.daemon:
-            return
-        self.daemon = Daemon({"pool main": {"path": "", "size": "16G"}, "guest victim": {},
-                              "disk victim/root": {"pool": "main", "size": "8M"}, **self.sections})
-        self.daemon.sections["pool main"]["path"] = self.daemon.path("main.pool")
-        self.daemon.write_config()
-        self.daemon.start()
-        self.victim = VictimProcess(self.daemon.socket("victim/root"), *self.victim_arguments)
-        self.victim.progress()
-
-    def close(self):
-        daemon, victim = self.daemon, self.victim
-        self.daemon = self.victim = None
-        if victim:
-            victim.kill()
-        if daemon:
-            daemon.finish()
-
-
-def guests(count, **disk):
-    """Sections of hostile guests with a disk each."""
-    sections = {}
-    for number in range(count):
-        sections[f"guest mallory{number:02}"] = {}
-        sections[f"disk mallory{number:02}/root"] = {"pool": "main", "size": "4M", **disk}
-    return sections
-
-
-class Row:
-    """Base of all rows. hostile() and polite() last for `seconds`, or a little longer."""
-
-    def __init__(self, scene, name, title):
-        self.scene, self.name, self.title = scene, name, title
-
-    @contextlib.contextmanager
-    def prepared(self):
-        self.scene.open()
-        yield
-
-    def hostile(self, seconds):
-        """Attacks; returns how often."""
-        raise NotImplementedError
-
-    def polite(self, seconds, actions):
-        """The same without the attack, so often."""
-        raise NotImplementedError
-
-    def note(self):
-        return ""
 
 
 # ---- attacks of the wire tests ----
@@ -130,10 +71,6 @@ class AttackRow(Row):
             sleep_until(begin + seconds * (number + 1) / actions)
 
 
-def sleep_until(moment):
-    time.sleep(max(0.0, moment - time.monotonic()))
-
-
 def wire_attacks():
     """{row: [(attack, setup)]}"""
     found = {}
@@ -154,7 +91,7 @@ class StormRow(Row):
         self.storm, self.shares = storm, []
 
     def connect(self):
-        return FrontEnd.start(self.scene.daemon.socket("mallory00/root"), storms.SETUP)
+        return FrontEnd.start(self.scene.path(), storms.SETUP)
 
     def step(self, front):
         storms.refill(front)
@@ -199,6 +136,20 @@ class KickRow(StormRow):
 
     def step(self, front):
         storms.kick(front)
+
+
+class LoggedRow(StormRow):
+    """In a migration: what a request marks in the log is what it wrote, and not what it could have written."""
+
+    def __init__(self, scene):
+        super().__init__(scene, storms.long_identifiers)
+        self.name, self.title = "migrated", "logged identifiers of 4 GiB"
+
+    @contextlib.contextmanager
+    def connect(self):
+        with FrontEnd.start(self.scene.path(), dataclasses.replace(storms.SETUP, memory_bytes=32 * MIB)) as front:
+            with storms.logged(front):
+                yield front
 
 
 # ---- a host that fails ----
@@ -246,9 +197,9 @@ class HangRow(Row):
 class RestartRow(Row):
     """The daemon goes and comes back once a slice; its figure is the longest pause."""
 
-    def __init__(self, scene, name, title, action):
+    def __init__(self, scene, name, title, action, limit_ms):
         super().__init__(scene, name, title)
-        self.action = action
+        self.action, self.pause_ms, self.api_ms = action, limit_ms, max(limit_ms, Row.api_ms)
 
     def hostile(self, seconds):
         time.sleep(seconds / 2)
@@ -270,15 +221,15 @@ def take_over(daemon):
 
 # ---- all ----
 
-def all_rows(stack):
-    """Their scenes are closed by `stack`."""
-    common, one_worker = Scene(guests(GUESTS)), Scene({"daemon": {"workers": 1}, **guests(1, size="64M", queues=storms.QUEUES)},
-                                                      "--no-event-idx")
-    restarted = Scene({}, "--reconnect")
-    for scene in (common, one_worker, restarted):
-        stack.callback(scene.close)
+def wire_rows_of(scene):
     attacks = wire_attacks()
-    return [*(AttackRow(common, name, attacks[name]) for name in wire_rows.ALL if name in attacks),
-            *(StormRow(one_worker, storm) for storm in storms.KINDS), KickRow(one_worker), HangRow(),
-            RestartRow(restarted, "D11", "killed-and-started", Daemon.restart),
-            RestartRow(restarted, "takeover", "takeover", take_over)]
+    return [AttackRow(scene, name, attacks[name]) for name in wire_rows.ALL if name in attacks]
+
+
+def storm_rows(scene):
+    return [*(StormRow(scene, storm) for storm in storms.KINDS), KickRow(scene), LoggedRow(scene)]
+
+
+def host_rows(restarted):
+    return [HangRow(), RestartRow(restarted, "D11", "killed-and-started", Daemon.restart, 1000),
+            RestartRow(restarted, "takeover", "takeover", take_over, 20)]

@@ -50,7 +50,7 @@ PLANNED_S = {
     "platform": 5,
     "wire": 300,
     "daemon": 80,
-    "cli": 130,
+    "cli": 140,
     "guests": 440,
     "fuzz": 150,
 }

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""All rows, and the scenes that they share."""
+import attacks
+import sieges
+from scene import GUESTS, Scene, guests
+
+
+def catalogue(stack):
+    """(rows, the scene in which the daemon ends). The scenes are closed by `stack`."""
+    common = Scene(guests(GUESTS))
+    one_worker = Scene({"daemon": {"workers": 1}, **guests(1, size="64M", queues=sieges.RINGS),
+                        "disk mallory00/large": {"pool": "main", "size": "1200M", "queues": sieges.RINGS}}, "--no-event-idx")
+    restarted, ended = Scene(guests(GUESTS), "--reconnect"), Scene(guests(GUESTS), "--reconnect")
+    for scene in (common, one_worker, restarted, ended):
+        stack.callback(scene.close)
+    rows = [*attacks.wire_rows_of(common), *attacks.storm_rows(one_worker), *attacks.host_rows(restarted),
+            *sieges.siege_rows(common, one_worker)]
+    return rows, ended
