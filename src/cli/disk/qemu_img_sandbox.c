@@ -2,17 +2,16 @@
 #include "cli/disk/qemu_img_sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "core/file_rules.h"
 
 /* Images that claim absurd tables make readers ask for this and more; honest ones stay far below. */
 #define MEMORY_MAX_BYTES (2ull << 30)
@@ -21,81 +20,36 @@
 
 /* ---- files ---- */
 
-#define READ	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-#define LIBRARY (READ | LANDLOCK_ACCESS_FS_EXECUTE)
-/* Debian 12's header ends with ABI 2; ABI 3 (Linux 6.2) has this. */
-#define TRUNCATE (1ull << 14)
-
-/* Every right that the kernel's ABI knows and that is about files: what no rule gives is refused. */
-static uint64_t known_rights(long abi)
-{
-	uint64_t rights = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
-
-	if (abi >= 2)
-		rights |= LANDLOCK_ACCESS_FS_REFER;
-	if (abi >= 3)
-		rights |= TRUNCATE;
-	return rights;
-}
-
-static int allow_fd(int rules, int fd, uint64_t rights)
-{
-	const struct landlock_path_beneath_attr beneath = { .allowed_access = rights, .parent_fd = fd };
-
-	if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
-		return -errno;
-	return 0;
-}
-
-/* A path that is not there needs no rule. */
-static int allow_path(int rules, const char *path, uint64_t rights)
-{
-	int fd = open(path, O_PATH | O_CLOEXEC), error;
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	error = allow_fd(rules, fd, rights);
-	close(fd);
-	return error;
-}
-
-static int add_files(int rules, const struct qemu_img_sandbox *sandbox, uint64_t known)
+static int add_files(struct file_rules *rules, const struct qemu_img_sandbox *sandbox)
 {
 	static const char *const libraries[] = { "/lib",     "/lib32",	   "/lib64",
 						 "/usr/lib", "/usr/lib32", "/usr/lib64" };
-	int error = allow_path(rules, sandbox->program,
-			       LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE);
+	int error = file_rules_allow_path(rules, sandbox->program, FILE_MAY_READ | FILE_MAY_EXECUTE);
 
 	for (unsigned i = 0; !error && i < sizeof(libraries) / sizeof(libraries[0]); i++)
-		error = allow_path(rules, libraries[i], LIBRARY);
+		error = file_rules_allow_path(rules, libraries[i], FILE_MAY_READ | FILE_MAY_EXECUTE);
 	if (!error)
-		error = allow_path(rules, "/etc/ld.so.cache", LANDLOCK_ACCESS_FS_READ_FILE);
+		error = file_rules_allow_path(rules, "/etc/ld.so.cache", FILE_MAY_READ);
 	if (!error && sandbox->read_any_file)
-		error = allow_path(rules, "/", READ);
+		error = file_rules_allow_path(rules, "/", FILE_MAY_READ | FILE_MAY_CONTROL);
 	if (!error)
-		error = allow_fd(rules, sandbox->image_fd, LANDLOCK_ACCESS_FS_READ_FILE);
+		error = file_rules_allow_fd(rules, sandbox->image_fd, FILE_MAY_READ | FILE_MAY_CONTROL);
 	if (!error && sandbox->output_fd >= 0)
-		error = allow_fd(
-			rules, sandbox->output_fd,
-			known & (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | TRUNCATE));
+		error = file_rules_allow_fd(rules, sandbox->output_fd, FILE_MAY_READ | FILE_MAY_WRITE);
 	return error;
 }
 
 static int restrict_files(const struct qemu_img_sandbox *sandbox)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	struct landlock_ruleset_attr attributes = { .handled_access_fs = known_rights(abi) };
-	int rules, error;
+	struct file_rules rules;
+	int error = file_rules_init(&rules);
 
-	if (abi < 1)
-		return sandbox->without_landlock ? 0 : -EOPNOTSUPP;
-	rules = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
-	if (rules < 0)
-		return -errno;
-	error = add_files(rules, sandbox, attributes.handled_access_fs);
-	if (!error && syscall(SYS_landlock_restrict_self, rules, 0) < 0)
-		error = -errno;
-	close(rules);
+	if (error)
+		return error == -EOPNOTSUPP && sandbox->without_landlock ? 0 : error;
+	error = add_files(&rules, sandbox);
+	if (!error)
+		error = file_rules_enforce(&rules);
+	file_rules_finish(&rules);
 	return error;
 }
 
