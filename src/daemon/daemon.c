@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "daemon/api/api.h"
+#include "daemon/base/reach.h"
 #include "daemon/base/state.h"
 #include "daemon/share/settings.h"
 #include "daemon/device/device.h"
@@ -30,6 +31,13 @@ static void make_state_directory(struct daemon *daemon)
 		log_warning(NULL,
 			    "cannot make the state directory %s: %s; name another with state_dir in [daemon]",
 			    daemon->state_dir, strerror(-error));
+}
+
+static int restrict_files(struct daemon *daemon, struct error *error)
+{
+	const struct reach_options options = { daemon->config, daemon->runtime_dir, daemon->state_dir };
+
+	return config_daemon(daemon->config)->sandbox ? reach_restrict(&options, &daemon->reach, error) : 0;
 }
 
 static int start_workers(struct daemon *daemon, struct loop_rescue *rescue, struct error *error)
@@ -71,7 +79,6 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	if (!daemon)
 		return error_set(error, -ENOMEM, "out of memory");
 	daemon->config = options->config;
-	daemon->control = options->control;
 	daemon->force_format = options->force_format;
 	daemon->runtime_dir_option = options->runtime_dir;
 	daemon->started_ns = clock_now_ns();
@@ -90,9 +97,7 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	if (!code)
 		make_state_directory(daemon);
 	if (!code)
-		code = start_workers(daemon, options->rescue, error);
-	if (!code && porter_open(options->porter, daemon->control, &daemon->porter) < 0)
-		code = error_set(error, -ENOMEM, "out of memory");
+		code = restrict_files(daemon, error);
 	if (code) {
 		daemon->config = NULL;	/* stays the caller's */
 		daemon_destroy(daemon);
@@ -100,6 +105,17 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 	}
 	*ret_daemon = daemon;
 	return 0;
+}
+
+int daemon_start(struct daemon *daemon, const struct daemon_parts *parts, struct error *error)
+{
+	int code;
+
+	daemon->control = parts->control;
+	code = start_workers(daemon, parts->rescue, error);
+	if (!code && porter_open(parts->porter, daemon->control, &daemon->porter) < 0)
+		code = error_set(error, -ENOMEM, "out of memory");
+	return code;
 }
 
 void daemon_open_resources(struct daemon *daemon)
@@ -176,6 +192,7 @@ void daemon_destroy(struct daemon *daemon)
 	config_destroy(daemon->config);
 	free(daemon->config_path);
 	settings_free(daemon->settings);
+	reach_destroy(daemon->reach);
 	free(daemon->runtime_dir);
 	free(daemon->state_dir);
 	free(daemon);

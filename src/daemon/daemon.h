@@ -13,13 +13,22 @@ struct daemon_options {
 	const char *config_path;	/* copied */
 	const char *runtime_dir;	/* --runtime-dir or NULL; outlives the daemon */
 	const char *force_format;	/* outlives the daemon */
+};
+
+/*
+ * Makes the daemon and its runtime and state directories, and gives up other files (base/reach.h), if the
+ * configuration does not switch that off. There must be no thread but the caller's.
+ */
+int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon, struct error *error);
+
+struct daemon_parts {
 	struct loop *control;
 	struct loop_rescue *rescue;	/* for the workers */
 	int porter;			/* porter_fork()'s; taken on success */
 };
 
-/* Makes the daemon and its runtime and state directories, and starts the workers. Nothing is served yet. */
-int daemon_create(const struct daemon_options *options, struct daemon **ret_daemon, struct error *error);
+/* Starts the workers. Nothing is served yet. */
+int daemon_start(struct daemon *daemon, const struct daemon_parts *parts, struct error *error);
 
 /*
  * Open what each kind of device needs on the host, then serve the devices. What fails is logged and shown by

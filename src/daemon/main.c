@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * viaductd. Start-up phases, in this order: options, configuration, workers, devices (as root, when started
- * so), sockets, privileges, sandbox, READY; then the control loop until SIGTERM. A start as a successor
- * (--takeover) is the same, with the devices and sockets of the predecessor.
+ * viaductd. Start-up phases, in this order: options, configuration, directories, files that are given up,
+ * workers, devices (as root, when started so), sockets, privileges, sandbox, READY; then the control loop
+ * until SIGTERM. A start as a successor (--takeover) is the same, with the devices and sockets of the
+ * predecessor.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -244,6 +245,26 @@ static int fork_porter(struct config *config, int *ret_porter, struct error *err
 			 strerror(-*ret_porter));
 }
 
+/* The loop of the control thread, and the thread that looks after all loops. */
+static int start_control(struct daemon_parts *parts, struct error *error)
+{
+	struct loop_options options = { .name = "control" };
+	int code = memory_guard_install();
+
+	if (!code)
+		code = loop_rescue_start(&parts->rescue);
+	if (!code)
+		code = loop_create(&options, &parts->control);
+	if (!code)
+		code = loop_rescue_add(parts->rescue, parts->control);
+	if (!code)
+		return 0;
+	return error_set(error, code, "cannot start: %s%s", strerror(-code),
+			 code == -EPERM || code == -ENOSYS
+				 ? " (io_uring is switched off: see kernel.io_uring_disabled)"
+				 : "");
+}
+
 /* Devices and sockets: from the predecessor's hands, or made. */
 static int open_everything(struct daemon *daemon, bool takeover, struct error *error)
 {
@@ -327,12 +348,12 @@ static void map_large_memory(void)
 static int run(const struct options *options, const char *config_path, struct config *config)
 {
 	struct control control = { .signals = -1 };
-	struct loop_options loop_options = { .name = "control" };
 	struct error error = { .text = "" };
 	struct daemon_options daemon_options = {
 		.config = config, .config_path = config_path, .runtime_dir = options->runtime_dir,
-		.force_format = options->force_format, .porter = -1,
+		.force_format = options->force_format,
 	};
+	struct daemon_parts parts = { .porter = -1 };
 	int code;
 
 	log_set_level((enum log_level)config_daemon(config)->log_level);
@@ -341,26 +362,17 @@ static int run(const struct options *options, const char *config_path, struct co
 	raise_file_limit();
 	map_large_memory();
 	block_signals();
-	code = fork_porter(config, &daemon_options.porter, &error);
-	if (!code)
-		code = memory_guard_install();
-	if (!code)
-		code = loop_rescue_start(&daemon_options.rescue);
-	if (!code)
-		code = loop_create(&loop_options, &control.loop);
-	if (!code)
-		code = loop_rescue_add(daemon_options.rescue, control.loop);
-	if (code && !error.code)
-		error_set(&error, code, "cannot start: %s%s", strerror(-code),
-			  code == -EPERM || code == -ENOSYS
-				  ? " (io_uring is switched off: see kernel.io_uring_disabled)"
-				  : "");
-	daemon_options.control = control.loop;
+	code = fork_porter(config, &parts.porter, &error);
 	if (!code)
 		code = daemon_create(&daemon_options, &control.daemon, &error);
-	if (code) {
+	if (code)
 		config_destroy(config);
-	} else {
+	if (!code)
+		code = start_control(&parts, &error);
+	control.loop = parts.control;
+	if (!code)
+		code = daemon_start(control.daemon, &parts, &error);
+	if (!code) {
 		if (notify_fds_receive(&control.daemon->fds) < 0)
 			log_warning(NULL,
 				    "the descriptors passed by the service manager make no sense: ignored");
@@ -385,7 +397,7 @@ static int run(const struct options *options, const char *config_path, struct co
 		loop_watch_stop(control.loop, &control.signal_watch);
 	daemon_destroy(control.daemon);
 	loop_destroy(control.loop);
-	loop_rescue_stop(daemon_options.rescue);
+	loop_rescue_stop(parts.rescue);
 	fd_close(&control.signals);
 	return code ? EXIT_FAILED : EXIT_OK;
 }

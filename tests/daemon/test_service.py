@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The service as `./run install` installs it, under a real systemd."""
+import ctypes
 import json
 import os
 
@@ -54,6 +55,11 @@ def host(booted):
     booted.configure(sample)
 
 
+def has_landlock():
+    """Does the kernel answer with a version of it? (landlock_create_ruleset)"""
+    return ctypes.CDLL(None).syscall(444, None, 0, 1) > 0
+
+
 def may_connect(host, socket, user, groups=()):
     return host.run("python3", "-c", CONNECT, socket, user=user, groups=groups, check=False).returncode == 0
 
@@ -66,6 +72,7 @@ def test_the_sample_configuration_starts(host):
     assert host.run("viaduct", "status", user="operator", groups=[viaduct]).returncode == 0
     assert host.run("viaduct", "status", user="stranger", check=False).returncode != 0
     assert host.show("StatusText") == "0 devices served, 0 not"
+    assert ("no Landlock" not in host.journal()) == has_landlock(), "the unit's filter lets it give up files"
     # Root's are only what the daemon holds open, and the socket by which another one takes its place.
     others = {path for path, owner in host.owners(*DIRECTORIES).items() if owner[:2] != ("viaduct", "viaduct")}
     assert others == {"/run/viaduct/daemon.lock", "/run/viaduct/takeover.sock", "/var/lib/viaduct/main.pool"}

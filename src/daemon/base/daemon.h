@@ -36,6 +36,7 @@ struct disk_measurer;
 struct guest;
 struct nic_mirror;
 struct porter;
+struct reach;
 struct setting;
 struct share_gate;
 struct takeover;
@@ -66,6 +67,7 @@ struct daemon {
 	bool serving;				/* the start is over */
 	bool stopping;
 	bool no_internet;			/* the sandbox allows no UDP and TCP sockets */
+	struct reach *reach;			/* NULL: of all files */
 	bool suspended;				/* a takeover is under way: pools may be closed */
 	uint64_t started_ns;
 	unsigned reloads;

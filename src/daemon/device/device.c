@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/base/reach.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/device/report.h"
 
@@ -218,6 +219,8 @@ static int open_endpoint(struct device *device)
 		return code;
 	guest_socket_access(device->daemon, device->guest->name, &options);
 	code = create_endpoint(device, &options);
+	if (code == -EACCES && !reach_has(device->daemon->reach, device->socket))
+		return error_set(&device->error, code, "%s " REACH_REFUSAL, device->socket);
 	if (code == -EADDRINUSE)
 		return error_set(&device->error, code, "another process listens on %s", device->socket);
 	if (code == -EPERM)
@@ -318,6 +321,7 @@ void device_reload_changed(struct device *device, const struct config *old, stru
 {
 	const struct config_object *before =
 		config_find(config_list(old, device->kind->section), device->name);
+	const struct config_device *now = (const struct config_device *)device_settings(device);
 	const char *kind = device->kind->name;
 
 	if (!config_differs(before, device_settings(device))) {
@@ -329,6 +333,8 @@ void device_reload_changed(struct device *device, const struct config *old, stru
 			       "%s %s: is connected; its new attributes apply after the next restart, or a "
 			       "reload while it is not connected",
 			       kind, device->name);
+	} else if (now && now->socket && !reach_has(device->daemon->reach, now->socket)) {
+		report_refused(report, "%s %s: %s " REACH_REFUSAL, kind, device->name, now->socket);
 	} else if (device->endpoint && device->farewell == DEVICE_STAYS) {
 		report_applied(report, "%s %s: served anew with its new attributes", kind, device->name);
 		device_leave(device, DEVICE_REOPEN, NULL);

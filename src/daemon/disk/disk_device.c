@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "daemon/base/reach.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
 #include "daemon/config/config_values.h"
+#include "daemon/device/report.h"
 #include "daemon/disk/catalogue.h"
 #include "daemon/disk/disk_gate.h"
 #include "daemon/disk/disk_measure.h"
@@ -102,6 +104,8 @@ static int open_own(struct disk_device *disk)
 		if (code)
 			close(fd);
 	}
+	if (code == -EACCES && !reach_has(disk->base.daemon->reach, disk->path))
+		return error_set(&disk->base.error, code, "%s " REACH_REFUSAL, disk->path);
 	if (code == -EBUSY)
 		return error_set(&disk->base.error, code,
 				 "%s is in use by another program or mounted by the host", disk->path);
@@ -247,27 +251,29 @@ struct disk_device *disk_device_add(struct daemon *daemon, const char *name, str
 	return disk;
 }
 
-unsigned disk_devices_of_pool(struct daemon *daemon, struct daemon_pool *pool)
+unsigned disk_devices_of_pool(struct daemon *daemon, struct daemon_pool *pool, struct change_report *report)
 {
 	struct pool_disk *part = NULL;
 	unsigned added = 0;
 
 	while (pool->pool && (part = pool_disk_next(pool->pool, part))) {
 		const char *name = pool_disk_name(part);
-		const struct disk_device *known = disk_device_find(daemon, name);
+		const struct disk_device *known = disk_device_find(daemon, name), *disk = NULL;
 
 		if (known && known->part == part)
 			continue;
 		if (known)
 			log_error(NULL, "pool %s: its disk %s is not served: another disk has this name",
 				  pool->name, name);
-		else if (!disk_device_add(daemon, name, pool, part))
+		else if (!(disk = disk_device_add(daemon, name, pool, part)))
 			log_error(
 				NULL,
 				"pool %s: its disk %s is not served: out of memory, or a name without GUEST/",
 				pool->name, name);
-		else
+		else if (disk->base.endpoint)
 			added++;
+		else if (report)
+			report_refused(report, "disk %s: %s", name, disk->base.error.text);
 	}
 	return added;
 }
@@ -298,7 +304,7 @@ static void open_disks(struct daemon *daemon)
 			log_error(NULL, "%s: %s", disk->object.name, error.text);
 	}
 	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next)
-		disk_devices_of_pool(daemon, pool);
+		disk_devices_of_pool(daemon, pool, NULL);
 	config_for_each(config_disks(daemon->config), config_disk, disk) {
 		const struct disk_device *known = disk_device_find(daemon, disk->object.name);
 

@@ -88,8 +88,11 @@ const struct config_disk *disk_settings(const struct daemon *daemon, const char 
 struct disk_device *disk_device_add(struct daemon *daemon, const char *name, struct daemon_pool *pool,
 				    struct pool_disk *part);
 
-/* Serves every disk of a pool's catalogue that is not served yet. Returns how many were added. */
-unsigned disk_devices_of_pool(struct daemon *daemon, struct daemon_pool *pool);
+/*
+ * Serves every disk of a pool's catalogue that is not served yet. Returns how many are; those that cannot be
+ * are logged, and refused in `report` (may be NULL).
+ */
+unsigned disk_devices_of_pool(struct daemon *daemon, struct daemon_pool *pool, struct change_report *report);
 
 /* ---- disk_pools.c ---- */
 

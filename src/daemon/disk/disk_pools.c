@@ -8,6 +8,7 @@
 
 #include "arbiter/pool/pool_contents.h"
 #include "core/log.h"
+#include "daemon/base/reach.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/config/config_values.h"
 #include "daemon/disk/disk_device.h"
@@ -23,10 +24,12 @@ struct daemon_pool *daemon_pool_find(struct daemon *daemon, const char *name)
 	return pool;
 }
 
-static int fail_open(struct daemon_pool *pool, int code)
+static int fail_open(const struct daemon *daemon, struct daemon_pool *pool, int code)
 {
 	const char *path = pool->path;
 
+	if (code == -EACCES && !reach_has(daemon->reach, path))
+		return error_set(&pool->error, code, "%s " REACH_REFUSAL, path);
 	switch (-code) {
 	case EBUSY:
 		return error_set(&pool->error, code, "%s is in use by another program or mounted by the host",
@@ -68,7 +71,7 @@ static int open_host(struct daemon *daemon, struct daemon_pool *pool, const stru
 		if (code)
 			close(fd);
 	}
-	return code ? fail_open(pool, code) : 0;
+	return code ? fail_open(daemon, pool, code) : 0;
 }
 
 /* A warning that says what a forced format destroys. */

@@ -134,7 +134,7 @@ static void apply_disks(struct daemon *daemon, const struct config *old, struct 
 			apply_path_disk(daemon, settings, report);
 	}
 	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
-		unsigned added = disk_devices_of_pool(daemon, pool);
+		unsigned added = disk_devices_of_pool(daemon, pool, report);
 
 		if (added > 0)
 			report_applied(report, "pool %s: %u more disk%s served", pool->name, added,

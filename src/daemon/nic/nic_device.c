@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "daemon/base/reach.h"
 #include "daemon/device/report.h"
 #include "daemon/nic/nic_mirror.h"
 #include "daemon/nic/switch.h"
@@ -185,6 +186,20 @@ void nic_set_link(struct nic_device *nic, enum link_choice choice)
 	apply_settings(nic, &settings);
 }
 
+/* A card that the reload brought has its mirror already. */
+static void apply_mirror(struct nic_device *nic, const struct config_nic *settings, bool added,
+			 struct change_report *report)
+{
+	bool changed = nic_mirror_set(nic, settings);
+
+	if (!changed && !added)
+		return;
+	if (settings->mirror && !reach_has(nic->base.daemon->reach, settings->mirror))
+		report_refused(report, "nic %s: mirror %s " REACH_REFUSAL, nic->base.name, settings->mirror);
+	else if (changed)
+		report_applied(report, "nic %s: its mirror was changed", nic->base.name);
+}
+
 static void apply_live(struct daemon *daemon, const struct config *old, struct change_report *report)
 {
 	device_for_each(daemon, &nic_device_kind, device)
@@ -195,10 +210,11 @@ static void apply_live(struct daemon *daemon, const struct config *old, struct c
 			config_find(config_list(old, &config_section_nic), device->name);
 		struct port_settings settings;
 
-		if (!now || !before || !nic->port)
+		if (!now || !nic->port)
 			continue;
-		if (nic_mirror_set(nic, (const struct config_nic *)now))
-			report_applied(report, "nic %s: its mirror was changed", device->name);
+		apply_mirror(nic, (const struct config_nic *)now, !before, report);
+		if (!before)
+			continue;
 		settings = effective_settings(daemon, (const struct config_nic *)now);
 		if (nic_same_settings(&settings, &nic->settings))
 			continue;

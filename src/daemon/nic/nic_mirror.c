@@ -12,6 +12,7 @@
 #include "core/container.h"
 #include "core/fd.h"
 #include "core/log.h"
+#include "daemon/base/reach.h"
 #include "daemon/nic/nic_capture.h"
 #include "daemon/nic/nic_device.h"
 #include "daemon/nic/nic_mirror_file.h"
@@ -84,7 +85,9 @@ static void trouble(struct nic_mirror *mirror, int code)
 	bool of_pipe = code == -ENXIO || code == -EPIPE;
 
 	deactivate(mirror);
-	if (!mirror->told)
+	if (!mirror->told && !reach_has(mirror->daemon->reach, mirror->path))
+		log_warning(&mirror->subject, "mirror %s " REACH_REFUSAL, mirror->path);
+	else if (!mirror->told)
 		log_line(of_pipe ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, &mirror->subject,
 			 "mirror %s: %s; it is tried again", mirror->path, mirror_file_trouble(code));
 	mirror->told = true;
