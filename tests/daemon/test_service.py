@@ -171,16 +171,55 @@ def test_guests_directories_let_in_whom_the_configuration_names(host, after):
         assert host.path(socket).is_socket()
 
 
-def test_a_guest_and_an_uplink(host):
+DROP_INS = "/etc/systemd/system/viaductd.service.d"
+
+
+def switch_of(host):
+    switch, = json.loads(host.run("viaduct", "switch", "list", "--json").stdout)["switches"]
+    return switch
+
+
+@pytest.fixture
+def uplinks(host):
+    """Puts the drop-in into place, as the manual says."""
+    yield lambda: host.run("sh", "-c", f"install -D -m 644 /usr/local/lib/viaduct/uplinks.conf {DROP_INS}/uplinks.conf && "
+                           "systemctl daemon-reload")
+    host.run("rm", "-rf", DROP_INS)
+    host.run("systemctl", "daemon-reload")
+
+
+UPLINK = BASE + "[switch lan]\nuplink = {}\n[nic alice/net]\nswitch = lan\n"
+
+
+@pytest.mark.parametrize("uplink", ["user", "tap:guests", "packet:lo", "vxlan\nvni = 7\npeers = 192.0.2.1"],
+                         ids=["user", "tap", "packet", "vxlan"])
+def test_an_uplink_without_the_drop_in_names_it(host, uplink):
+    host.configure(UPLINK.format(uplink))
+    host.systemctl("start")
+    assert host.show("StatusText") == "2 devices served, 0 not", "guests reach each other all the same"
+    assert "before the drop-in uplinks.conf is put into /etc/systemd/system/viaductd.service.d" in switch_of(host)["uplink"]["error"]
+    assert "no network before the drop-in uplinks.conf" in host.journal()
+
+
+@pytest.mark.parametrize("uplink, error", [("packet:lo", "uplink packet:lo: it carries no Ethernet"),
+                                           ("vxlan\nvni = 7\npeers = 192.0.2.1", None)], ids=["packet", "vxlan"])
+def test_an_uplink_with_the_drop_in(host, uplinks, uplink, error):
+    uplinks()
+    host.configure(UPLINK.format(uplink))
+    host.systemctl("start")
+    assert switch_of(host)["uplink"].get("error") == error
+
+
+def test_a_guest_and_an_uplink(host, uplinks):
     """Nothing that the unit takes away is missed by what serves them."""
-    host.configure(BASE + "[switch lan]\nuplink = user\n[nic alice/net]\nswitch = lan\n")
+    uplinks()
+    host.configure(UPLINK.format("user"))
     host.systemctl("start")
     assert host.show("StatusText") == "2 devices served, 0 not"
     with FrontEnd.start(host.path("/run/viaduct/alice/disk-root.sock")) as front:
         front.disk().write(0, b"z" * 4096)
         assert front.disk().read(0, 8) == b"z" * 4096
-    switch, = json.loads(host.run("viaduct", "switch", "list", "--json").stdout)["switches"]
-    assert switch["uplink"]["link"]
+    assert switch_of(host)["uplink"]["link"]
 
 
 def test_stop_and_start(host):

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/base/takeover_offer.h"
@@ -19,6 +20,29 @@ static int fail_sandbox(const struct config_switch *settings, struct error *erro
 		"uplink %s: the sandbox of this start allows no sockets for it; restart, or take over "
 		"with viaductd --takeover",
 		settings->uplink);
+}
+
+/*
+ * The unit of the service leaves out the host's network (packaging/viaductd.service.in). Some uplinks would
+ * open there, and carry nothing.
+ */
+static bool has_network(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return errno != EAFNOSUPPORT;
+	close(fd);
+	return true;
+}
+
+static int fail_network(const struct config_switch *settings, struct error *error)
+{
+	return error_set(error, -EAFNOSUPPORT,
+			 "uplink %s: the service has no network before the drop-in uplinks.conf is put into "
+			 "/etc/systemd/system/viaductd.service.d and the service is restarted; see SERVICE "
+			 "in viaductd(8)",
+			 settings->uplink);
 }
 
 const char *uplink_text(const struct uplink_name *name, char text[UPLINK_TEXT_MAX])
@@ -174,6 +198,8 @@ static int open_card(struct daemon_switch *owner, const struct config_switch *se
 {
 	int code = 0;
 
+	if (name->kind != UPLINK_NONE && !has_network())
+		return fail_network(settings, error);
 	switch (name->kind) {
 	case UPLINK_NONE:
 		*ret_nic = NULL;

@@ -27,6 +27,8 @@ static bool is_hopeless(const struct daemon_switch *owner, const struct config_s
 {
 	int code = owner->uplink.error.code;
 
+	if (code == -EAFNOSUPPORT)
+		return true;
 	switch (switch_uplink_name(settings).kind) {
 	case UPLINK_USER:
 	case UPLINK_VXLAN:
