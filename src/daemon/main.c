@@ -303,7 +303,7 @@ static int open_everything(struct daemon *daemon, bool takeover, struct error *e
 static int give_up_privileges(struct daemon *daemon, struct error *error)
 {
 	const struct config_daemon *settings = config_daemon(daemon->config);
-	int code = privileges_drop(settings->user, settings->group, error);
+	int code = privileges_drop(settings, error);
 	bool internet = false, interfaces = false;
 
 	for (unsigned i = 0; device_kinds[i]; i++) {

@@ -11,8 +11,9 @@
 #include "core/log.h"
 #include "daemon/base/daemon.h"
 
-int privileges_drop(const char *user_name, const char *group_name, struct error *error)
+int privileges_drop(const struct config_daemon *settings, struct error *error)
 {
+	const char *user_name = settings->user, *group_name = settings->group;
 	const struct passwd *user = user_name ? getpwnam(user_name) : NULL;
 	const struct group *group = group_name ? getgrnam(group_name) : NULL;
 	gid_t gid = group ? group->gr_gid : user ? user->pw_gid : getegid();
@@ -31,7 +32,8 @@ int privileges_drop(const char *user_name, const char *group_name, struct error 
 				 strerror(errno));
 	if (user && user->pw_uid != 0 && setresuid(0, 0, 0) == 0)
 		return error_set(error, -EPERM, "the change to the user %s can be undone", user_name);
-	/* A change of user switches core dumps and /proc access off; our own tools need the latter. */
-	prctl(PR_SET_DUMPABLE, 1);
+	/* The change has switched it off or on, as the kernel's fs.suid_dumpable says. */
+	if (user && prctl(PR_SET_DUMPABLE, settings->core_dumps) < 0)
+		return error_set(error, -errno, "cannot switch core dumps off: %s", strerror(errno));
 	return 0;
 }

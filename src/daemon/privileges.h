@@ -5,13 +5,16 @@
 
 #include <stdbool.h>
 
+struct config_daemon;
 struct error;
 
 /*
- * Changes to the user and group (either may be NULL), with no supplementary groups but the user's own. No
- * effect, and 0, when not started as root. Returns 0 or -errno with *error; the process must not go on then.
+ * Changes to the user and group of the configuration (there may be neither), with no supplementary groups but
+ * the user's own. Other processes of that user then can neither trace this one nor look at its memory and
+ * descriptors, and the kernel dumps no core of it, unless `core_dumps` is set. No effect, and 0, when not
+ * started as root. Returns 0 or -errno with *error; the process must not go on then.
  */
-int privileges_drop(const char *user, const char *group, struct error *error);
+int privileges_drop(const struct config_daemon *settings, struct error *error);
 
 /*
  * Forbids gaining privileges, and every system call that is not on the list: it answers EPERM. New sockets

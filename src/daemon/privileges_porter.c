@@ -86,7 +86,7 @@ int privileges_confine_porter(void *config)
 {
 	const struct config_daemon *settings = config_daemon(config);
 	struct error ignored;
-	int error = privileges_drop(settings->user, settings->group, &ignored);
+	int error = privileges_drop(settings, &ignored);
 
 	return error || !settings->sandbox ? error : filter_calls();
 }

@@ -215,6 +215,34 @@ def test_user_is_changed():
         assert not daemon.socket("alice/root").exists() and not daemon.socket("bob/a").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
+@pytest.mark.parametrize("setting, owner", [(None, 0), ("yes", 65534)], ids=["default", "core_dumps"])
+def test_its_user_cannot_look_into_it(setting, owner):
+    """What /proc shows of a process that may not be dumped is root's; so is what it shows of its children."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        os.chmod(folder, 0o755)
+        daemon = Daemon({**basic(folder), "daemon": {"user": "nobody", "core_dumps": setting}}, folder)
+        try:
+            daemon.start()
+            with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
+                front.disk().write(0, b"a" * 512)
+                processes = family(daemon.pid)
+                assert len(processes) == 3, "the daemon, the porter and a doorman"
+                assert [os.stat(f"/proc/{process}/environ").st_uid for process in processes] == [owner] * 3
+                seen = [subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat", f"/proc/{process}/environ"],
+                                       capture_output=True, check=False).returncode for process in processes]
+                assert [code == 0 for code in seen] == [setting == "yes"] * 3
+        finally:
+            daemon.finish()
+
+
+def family(process):
+    """A process and all that come from it."""
+    children = " ".join(pathlib.Path(task, "children").read_text() for task in pathlib.Path(f"/proc/{process}/task").iterdir())
+    return [process, *(one for child in children.split() for one in family(int(child)))]
+
+
 def test_idle_costs_nothing(make_daemon, tmp_path):
     """Nor do two guests that do nothing."""
     sections = basic(tmp_path)

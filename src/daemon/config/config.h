@@ -134,7 +134,7 @@ struct config_daemon {
 	uint64_t workers;	/* 0: one for each two CPUs */
 	uint64_t poll_us;
 	char *user, *group;
-	bool sandbox;
+	bool sandbox, core_dumps;
 	unsigned log_level;	/* enum log_level */
 };
 

@@ -75,6 +75,12 @@ static const struct config_key daemon_keys[] = {
 	  .offset = offsetof(struct config_daemon, sandbox),
 	  .initial = "yes",
 	  .help = "Forbid system calls (seccomp) and files (Landlock) that the daemon never needs." },
+	{ .name = "core_dumps",
+	  .type = CONFIG_BOOLEAN,
+	  .offset = offsetof(struct config_daemon, core_dumps),
+	  .initial = "no",
+	  .help = "For debugging, with user: let the kernel dump core of the daemon, and other processes of "
+		  "the user trace it." },
 	{ .name = "log_level",
 	  .type = CONFIG_CHOICE,
 	  .offset = offsetof(struct config_daemon, log_level),

@@ -33,6 +33,8 @@ static void apply_daemon(struct daemon *daemon, const struct config_daemon *old,
 		report_refused(report, "[daemon]: workers changes at the next restart");
 	if (old->sandbox != new->sandbox)
 		report_refused(report, "[daemon]: sandbox changes at the next restart");
+	if (old->core_dumps != new->core_dumps)
+		report_refused(report, "[daemon]: core_dumps changes at the next restart");
 	if (!value_same_text(old->user, new->user) || !value_same_text(old->group, new->group))
 		report_refused(report, "[daemon]: user and group change at the next restart");
 	if (!value_same_text(old->runtime_dir, new->runtime_dir))
