@@ -13,6 +13,6 @@ def catalogue(stack):
     restarted, ended = Scene(guests(GUESTS), "--reconnect"), Scene(guests(GUESTS), "--reconnect")
     for scene in (common, one_worker, restarted, ended):
         stack.callback(scene.close)
-    rows = [*attacks.wire_rows_of(common), *attacks.storm_rows(one_worker), *attacks.host_rows(restarted),
-            *sieges.siege_rows(common, one_worker)]
+    rows = [*attacks.wire_rows_of(common), *sieges.peer_rows(common),
+            *attacks.storm_rows(one_worker), *sieges.size_rows(one_worker), *attacks.host_rows(restarted)]
     return rows, ended

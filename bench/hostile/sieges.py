@@ -297,22 +297,29 @@ def silent_successors(scene):
     yield step
 
 
-def siege_rows(common, one_worker):
+def peer_rows(scene):
+    """Beside a daemon with many hostile guests."""
     return [
-        SiegeRow(common, "E1", "exit: silent files", exits, ends=True),
-        SiegeRow(common, "E2", "adopt: unread sockets that linger", adoptions, ends=True),
-        SiegeRow(common, "E3", "fds: descriptors without end", descriptor_floods, ends=True),
-        SiegeRow(common, "E4", "seal: memory file locked", seals, ends=True),
-        SiegeRow(common, "E5", "nonblock: eventfd switched", switched, ends=True),
-        SiegeRow(common, "E10", "epoll: eventfd with many waiters", crowded, ends=True),
-        SiegeRow(common, "punch", "hole under the ring", punches, ends=True),
-        SiegeRow(common, "messages", "flood of messages", messages),
-        SiegeRow(common, "tables", "flood of memory tables", tables),
-        SiegeRow(one_worker, "E6", "starts and stops of 16 rings", starts),
-        SiegeRow(one_worker, "E7", "resubmit: records of 16 rings", resubmissions),
-        SiegeRow(one_worker, "E8", "big: reads of 1000 MiB", large),
-        SiegeRow(one_worker, "discard", "discards of 1 GiB", discards),
-        SiegeRow(common, "api-slow", "slow clients of the API", slow_clients),
-        *(SiegeRow(common, f"api-{kind}", f"API: {kind} without a pause", api_flood(kind)) for kind in host_peers.FLOODS),
-        SiegeRow(common, "successor", "a successor that never reads", silent_successors, rounds_max=1),
+        SiegeRow(scene, "E1", "exit: silent files", exits, ends=True),
+        SiegeRow(scene, "E2", "adopt: unread sockets that linger", adoptions, ends=True),
+        SiegeRow(scene, "E3", "fds: descriptors without end", descriptor_floods, ends=True),
+        SiegeRow(scene, "E4", "seal: memory file locked", seals, ends=True),
+        SiegeRow(scene, "E5", "nonblock: eventfd switched", switched, ends=True),
+        SiegeRow(scene, "E10", "epoll: eventfd with many waiters", crowded, ends=True),
+        SiegeRow(scene, "punch", "hole under the ring", punches, ends=True),
+        SiegeRow(scene, "messages", "flood of messages", messages),
+        SiegeRow(scene, "tables", "flood of memory tables", tables),
+        SiegeRow(scene, "api-slow", "slow clients of the API", slow_clients),
+        *(SiegeRow(scene, f"api-{kind}", f"API: {kind} without a pause", api_flood(kind)) for kind in host_peers.FLOODS),
+        SiegeRow(scene, "successor", "a successor that never reads", silent_successors, rounds_max=1),
+    ]
+
+
+def size_rows(scene):
+    """Of a guest with 16 queues, and a large disk."""
+    return [
+        SiegeRow(scene, "E6", "starts and stops of 16 rings", starts),
+        SiegeRow(scene, "E7", "resubmit: records of 16 rings", resubmissions),
+        SiegeRow(scene, "E8", "big: reads of 1000 MiB", large),
+        SiegeRow(scene, "discard", "discards of 1 GiB", discards),
     ]
