@@ -219,6 +219,7 @@ const struct host_disk_ops disk_uring_ops = {
 	.write_sync = uring_write_sync,
 	.flush_sync = uring_flush_sync,
 	.punch_sync = uring_punch_sync,
+	.reserve_sync = uring_reserve_sync,
 	.refresh = disk_uring_refresh,
 	.close = disk_uring_close,
 };

@@ -149,6 +149,7 @@ int disk_uring_open_fd(int fd, const struct disk_uring_options *options, struct 
 	disk->base.ops = &disk_uring_ops;
 	disk->fd = fd;
 	log_subject_name(&disk->subject, "%s", options->path ? options->path : "disk");
+	disk->base.name = disk->subject.name;
 	error = options->lock ? lock_file(fd) : 0;
 	if (!error)
 		error = disk_uring_probe(disk, options->cache, options->read_only);

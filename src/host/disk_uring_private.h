@@ -9,6 +9,7 @@
  *   disk_uring_open.c   opening, creating, locking
  *   disk_uring_probe.c  what the disk is like
  *   disk_uring_sync.c   blocking access for metadata
+ *   disk_uring_reserve.c  space for metadata
  */
 #ifndef VIADUCT_HOST_DISK_URING_PRIVATE_H
 #define VIADUCT_HOST_DISK_URING_PRIVATE_H
@@ -181,6 +182,9 @@ extern const struct host_disk_ops disk_uring_ops;
 int uring_read_sync(struct host_disk *disk, uint64_t offset, void *buffer, size_t bytes);
 int uring_write_sync(struct host_disk *disk, uint64_t offset, const void *buffer, size_t bytes);
 int uring_punch_sync(struct host_disk *disk, uint64_t offset, uint64_t bytes);
+
+/* disk_uring_reserve.c */
+int uring_reserve_sync(struct host_disk *disk, uint64_t offset, uint64_t bytes, bool blank);
 
 /* disk_uring_probe.c: fills in geometry, block_device, masks and zero_method from disk->fd. 0 or -errno. */
 int disk_uring_probe(struct disk_uring *disk, enum host_disk_cache cache, bool read_only);

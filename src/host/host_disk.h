@@ -83,6 +83,12 @@ struct host_disk_ops {
 	/* Makes a range read as zeroes quickly; -EOPNOTSUPP when only writing zeroes would do it. */
 	int (*punch_sync)(struct host_disk *disk, uint64_t offset, uint64_t bytes);
 	/*
+	 * Makes sure that writes to a range of whole 4 KiB need no new space of a file system, and changes
+	 * no byte of it that was written; `blank`: none was, and zeroes may be written over the range. Also
+	 * -ENOSPC, -EDQUOT. NULL: writes never need any.
+	 */
+	int (*reserve_sync)(struct host_disk *disk, uint64_t offset, uint64_t bytes, bool blank);
+	/*
 	 * Re-reads the size (a file or device that grew). Control thread. 0, or -errno: -EIO when it shrank.
 	 */
 	int (*refresh)(struct host_disk *disk);
@@ -92,6 +98,7 @@ struct host_disk_ops {
 /* First member of every driver's disk and channel. */
 struct host_disk {
 	const struct host_disk_ops *ops;
+	const char *name;	/* for messages: the path; NULL: it has none */
 	struct host_disk_geometry geometry;
 	/*
 	 * Set for good by the first flush that failed: what was written since the flush before it may be

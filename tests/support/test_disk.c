@@ -11,6 +11,8 @@
 #include "core/checked.h"
 #include "core/clock.h"
 
+#define ROOM_BLOCK 4096u
+
 static void *need(void *memory)
 {
 	if (!memory)
@@ -44,6 +46,32 @@ void test_disk_put(struct test_disk *disk, uint64_t offset, const void *data, si
 		memset(disk->bytes + offset, 0, bytes);
 }
 
+void test_disk_limit(struct test_disk *disk, uint64_t room_blocks)
+{
+	static const uint8_t zeroes[ROOM_BLOCK];
+
+	if (!disk->allocated) {
+		disk->allocated = need(calloc(1, disk->room / ROOM_BLOCK));
+		disk->room_error = -ENOSPC;
+		for (size_t b = 0; b < disk->host.geometry.size_bytes / ROOM_BLOCK; b++)
+			disk->allocated[b] = memcmp(disk->bytes + b * ROOM_BLOCK, zeroes, ROOM_BLOCK) != 0;
+	}
+	disk->room_blocks = room_blocks;
+}
+
+size_t test_disk_take_room(struct test_disk *disk, uint64_t offset, size_t bytes)
+{
+	for (uint64_t at = offset; disk->allocated && at < offset + bytes; at = (at | (ROOM_BLOCK - 1)) + 1) {
+		uint8_t *allocated = &disk->allocated[at / ROOM_BLOCK];
+
+		if (!*allocated && disk->room_blocks == 0)
+			return at - offset;
+		disk->room_blocks -= !*allocated;
+		*allocated = true;
+	}
+	return bytes;
+}
+
 static int read_sync(struct host_disk *host, uint64_t offset, void *buffer, size_t bytes)
 {
 	struct test_disk *disk = (void *)host;
@@ -63,13 +91,27 @@ static int write_sync(struct host_disk *host, uint64_t offset, const void *buffe
 {
 	struct test_disk *disk = (void *)host;
 
+	size_t room;
+
 	__atomic_fetch_add(&disk->writes, 1, __ATOMIC_RELAXED);
 	if (disk->write_error)
 		return disk->write_error;
 	if (disk->host.geometry.read_only || !inside(disk, offset, bytes))
 		return -EINVAL;
-	test_disk_put(disk, offset, buffer, bytes);
-	return 0;
+	room = test_disk_take_room(disk, offset, bytes);
+	if (room > 0)
+		test_disk_put(disk, offset, buffer, room);
+	return room == bytes ? 0 : disk->room_error;
+}
+
+static int reserve_sync(struct host_disk *host, uint64_t offset, uint64_t bytes, bool blank)
+{
+	struct test_disk *disk = (void *)host;
+
+	disk->reserves++;
+	if (!inside(disk, offset, bytes))
+		return -EINVAL;
+	return test_disk_take_room(disk, offset, bytes) == bytes ? 0 : disk->room_error;
 }
 
 static int flush_sync(struct host_disk *host)
@@ -107,6 +149,7 @@ static const struct host_disk_ops ops = {
 	.write_sync = write_sync,
 	.flush_sync = flush_sync,
 	.punch_sync = punch_sync,
+	.reserve_sync = reserve_sync,
 	.refresh = refresh,
 };
 
@@ -133,6 +176,7 @@ void test_disk_destroy(struct test_disk *disk)
 	test_disk_undo(disk);
 	munmap(disk->bytes, disk->room);
 	free(disk->undo);
+	free(disk->allocated);
 	free(disk);
 }
 

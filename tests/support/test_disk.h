@@ -29,6 +29,11 @@ struct test_disk {
 	uint64_t unreadable;		/* with unreadable_bytes > 0: reads that touch it fail with -EIO */
 	size_t unreadable_bytes;
 
+	uint8_t *allocated;		/* of each 4 KiB: has it space? NULL: there is room for everything */
+	uint64_t room_blocks;		/* of 4 KiB, for what has none */
+	int room_error;			/* what a write says that needs more: -ENOSPC */
+	unsigned reserves;		/* calls so far */
+
 	bool undo_on;
 	struct test_disk_undo *undo;
 	size_t undo_count, undo_room;
@@ -44,6 +49,14 @@ void test_disk_undo(struct test_disk *disk);
 
 /* Changes bytes past all faults and counters, but remembered. */
 void test_disk_put(struct test_disk *disk, uint64_t offset, const void *data, size_t bytes);
+
+/*
+ * From now on only blocks that hold something have space, and only room_blocks others will get it. A write
+ * that needs more is cut before the first block that has none.
+ */
+void test_disk_limit(struct test_disk *disk, uint64_t room_blocks);
+/* Gives a range space, as far as there is room. Returns how many bytes from its beginning have it. */
+size_t test_disk_take_room(struct test_disk *disk, uint64_t offset, size_t bytes);
 
 /*
  * Random numbers of a test: the seed comes from $VIADUCT_SEED, else from the clock, and is printed so that

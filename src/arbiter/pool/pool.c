@@ -12,6 +12,7 @@
 
 #include "arbiter/pool/pool_contents.h"
 #include "arbiter/pool/pool_private.h"
+#include "arbiter/pool/pool_room.h"
 #include "arbiter/pool/pool_signature.h"
 #include "core/checked.h"
 #include "core/log.h"
@@ -23,6 +24,11 @@
 static int host_failed(struct error *error, const char *doing, int code)
 {
 	assert(code < 0);
+	if (pool_room_lacks(code))
+		return error_set(error, -ENOSPC,
+				 "%s the disk failed: the file system has no room for the pool's metadata "
+				 "(%s); make room there and try again",
+				 doing, strerror(-code));
 	return error_set(error, code, "%s the disk failed: %s", doing, strerror(-code));
 }
 
@@ -145,7 +151,9 @@ int pool_format(struct host_disk *host, bool force, struct error *error)
 		pool_ledger_finish(&image.ledger);
 		return error_set(error, code, "not enough memory");
 	}
-	code = wipe_ends(host);
+	code = pool_room_reserve(host, &image.layout, extent_count, true);
+	if (!code)
+		code = wipe_ends(host);
 	if (!code)
 		code = pool_journal_checkpoint(&journal);
 	pool_journal_finish(&journal);
@@ -229,9 +237,15 @@ static void pool_free(struct pool *pool)
  */
 static int make_durable(struct pool *pool, bool repair)
 {
+	int error;
+
 	if (pool->journal.failure == -EROFS || (!repair && pool->journal.position_blocks == 0))
 		return 0;
-	return pool_journal_checkpoint(&pool->journal);
+	error = pool_journal_checkpoint(&pool->journal);
+	/* Without room, a log that is whole in both mirrors stays as it is. */
+	if (pool_room_lacks(error) && !repair)
+		error = pool_journal_flush(&pool->journal);
+	return error;
 }
 
 static int start_pool(struct host_disk *host, struct pool_image *image, bool repair, struct pool **ret_pool)
@@ -249,8 +263,11 @@ static int start_pool(struct host_disk *host, struct pool_image *image, bool rep
 	/* Last what can fail for lack of something: a failed open writes nothing. */
 	if (!error)
 		error = pool_commit_start(pool);
-	if (!error)
+	if (!error) {
+		if (!pool->journal.failure)
+			pool_journal_reserve(&pool->journal);
 		error = make_durable(pool, repair);
+	}
 	if (error) {
 		pool_free(pool);
 		return error;
@@ -294,7 +311,7 @@ void pool_close(struct pool *pool)
 		error = pool_journal_checkpoint(&pool->journal);
 	pthread_mutex_unlock(&pool->journal.lock);
 	if (error)
-		log_error(NULL, "pool: closing it failed: %s", strerror(-error));
+		log_error(&pool->journal.subject, "closing it failed: %s", strerror(-error));
 	pool_free(pool);
 }
 
@@ -326,10 +343,12 @@ int pool_grow(struct pool *pool, struct error *error)
 		return 0;
 	assert(change.extent_count <= journal->ledger.capacity_extents);
 	pthread_mutex_lock(&journal->lock);
-	code = pool_journal_append(journal, &change);
+	/* Where a file system cannot reserve anything, a growing pool is no worse than it was. */
+	code = pool_room_reserve(journal->host, &journal->layout, change.extent_count, false);
+	if (!pool_room_lacks(code))
+		code = pool_journal_append(journal, &change);
 	pthread_mutex_unlock(&journal->lock);
-	return code ? error_set(error, code, "the pool's metadata cannot be written: %s", strerror(-code))
-		    : 0;
+	return code ? host_failed(error, "writing to", code) : 0;
 }
 
 struct host_disk *pool_host(struct pool *pool)

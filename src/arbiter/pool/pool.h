@@ -39,7 +39,8 @@ struct pool_disk;
 
 /*
  * Writes an empty pool on a disk. Unless `force`, refuses with -EEXIST a disk that is not blank; the error
- * names what the disk holds (see pool_contents.h). -ENOSPC: too small.
+ * names what the disk holds (see pool_contents.h). -ENOSPC: too small, or the file system has no room for
+ * the metadata.
  */
 int pool_format(struct host_disk *host, bool force, struct error *error);
 
@@ -95,9 +96,10 @@ int pool_check(struct host_disk *host, void (*report)(void *context, const struc
 /*
  * size_bytes is rounded up to whole 4 KiB blocks for the guest and to whole extents on the disk.
  * -EEXIST, -ENOSPC (the error says how much is free), -EINVAL (name: "guest/disk", [A-Za-z0-9._-], neither
- * part beginning with . or -; size 0). All of these functions: -ENOMEM; -EROFS on a read-only host disk; -EIO
- * when the pool's disk failed, now or before: then only the next pool_open() tells whether the change was
- * made.
+ * part beginning with . or -; size 0). All of these functions: -ENOMEM; -EROFS on a read-only host disk;
+ * -ENOSPC when the file system below the pool is full or its quota used up: nothing was changed, and the
+ * change may be tried again; -EIO when the pool's disk failed, now or before: then only the next pool_open()
+ * tells whether the change was made.
  */
 int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, struct pool_disk **ret_disk,
 		     struct error *error);
@@ -157,7 +159,8 @@ bool pool_disk_dirty(const struct pool_disk *disk);
 /*
  * Makes everything durable that was written and marked on the disk before the call: flushes the data, then
  * journals the marks, then flushes again. Commits that arrive together share the work. done() runs on
- * `loop` with 0 or -errno. After a failure every later commit of the pool fails with -EIO.
+ * `loop` with 0 or -errno. -ENOSPC, -EDQUOT: the file system has no room for the marks, which a later commit
+ * covers. After any other failure every later commit of the pool fails with -EIO.
  * The loop outlives the pool: the journal's thread may still be leaving loop_post() when done() runs.
  */
 struct pool_commit {

@@ -75,6 +75,12 @@ static int take_marks(struct pool *pool)
 	return pool_dirty_take(pool, note_mark);
 }
 
+static void put_marks_back(struct pool *pool)
+{
+	for (uint32_t i = 0; i < pool->mark_count; i++)
+		pool_dirty_put_back(pool, pool->marks[i].extent);
+}
+
 static void cover_marks(struct pool *pool)
 {
 	for (struct pool_disk *disk = pool->first_disk; disk; disk = disk->next) {
@@ -102,11 +108,12 @@ int pool_commit_marks(struct pool *pool)
 		change.list = pool->marks;
 		change.list_count = pool->mark_count;
 		error = pool_journal_append(journal, &change);
-		if (error == -ENOMEM)
-			error = pool_journal_fail(journal, "writing the written bits", error);
 	}
 	if (!error)
 		cover_marks(pool);
+	else if (!journal->failure)
+		/* For a later commit: the marks stay uncovered. */
+		put_marks_back(pool);
 	return error;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arbiter/pool/pool_private.h"
+#include "arbiter/pool/pool_room.h"
 #include "core/checked.h"
 #include "core/shared.h"
 #include "host/host_disk.h"
@@ -99,6 +100,11 @@ static int journal_failed(int code, struct error *error)
 		return error_set(error, code, "the pool's disk is read-only");
 	if (code == -ENOMEM)
 		return error_set(error, code, "not enough memory");
+	if (pool_room_lacks(code))
+		return error_set(error, -ENOSPC,
+				 "nothing was changed: the file system that holds the pool's file has no "
+				 "room for it (%s); make room there and try again",
+				 strerror(-code));
 	return error_set(error, code, "the disk failed: %s", strerror(-code));
 }
 
@@ -240,6 +246,23 @@ int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, s
 	return code;
 }
 
+/* A hole needs no room of the file system; zeroes that are written may. */
+static int clear(struct host_disk *host, uint64_t offset, size_t bytes)
+{
+	void *zeroes;
+	int code;
+
+	if (host->geometry.can_punch && host->ops->punch_sync(host, offset, bytes) == 0)
+		return 0;
+	zeroes = pool_buffer(bytes);
+	if (!zeroes)
+		return -ENOMEM;
+	memset(zeroes, 0, bytes);
+	code = host->ops->write_sync(host, offset, zeroes, bytes);
+	free(zeroes);
+	return code;
+}
+
 /*
  * A disk may end within a grain, and what lies between its end and the grain's was never the disk's: a former
  * owner's bytes, which become the disk's when it grows. Nothing else writes there.
@@ -248,22 +271,16 @@ static int clear_tail(struct pool *pool, const struct pool_disk *disk)
 {
 	uint64_t size = disk->size_bytes, end = align_up(size, POOL_GRAIN_BYTES), offset;
 	uint32_t extent;
-	void *zeroes;
 	int code;
 
 	if (end == size)
 		return 0;
-	zeroes = pool_buffer((size_t)(end - size));
-	if (!zeroes)
-		return -ENOMEM;
-	memset(zeroes, 0, (size_t)(end - size));
 	assert(size / POOL_EXTENT_BYTES < disk->map->count);
 	assert(end - size < POOL_GRAIN_BYTES);
 	extent = disk->map->extents[size / POOL_EXTENT_BYTES];
 	offset = pool->journal.layout.data_offset + (uint64_t)extent * POOL_EXTENT_BYTES +
 		 size % POOL_EXTENT_BYTES;
-	code = pool->journal.host->ops->write_sync(pool->journal.host, offset, zeroes, (size_t)(end - size));
-	free(zeroes);
+	code = clear(pool->journal.host, offset, (size_t)(end - size));
 	return code ? code : flush(pool);
 }
 

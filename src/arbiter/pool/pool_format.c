@@ -32,6 +32,17 @@ static uint32_t log_blocks(uint32_t capacity)
 	return record + (spare < LOG_SPARE_MAX ? spare : LOG_SPARE_MAX);
 }
 
+uint32_t pool_layout_table_blocks(uint32_t extent_count)
+{
+	return divide_up(extent_count, POOL_EXTENTS_PER_BLOCK);
+}
+
+uint32_t pool_layout_log_limit(const struct pool_layout *layout, uint32_t extent_count)
+{
+	assert(extent_count <= layout->capacity_extents);
+	return log_blocks(extent_count);
+}
+
 void pool_layout_compute(uint32_t capacity, struct pool_layout *ret_layout)
 {
 	struct pool_layout layout = {.capacity_extents = capacity};
@@ -40,7 +51,7 @@ void pool_layout_compute(uint32_t capacity, struct pool_layout *ret_layout)
 	assert(capacity > 0 && capacity <= POOL_EXTENTS_MAX);
 	layout.disks_max = capacity < POOL_DISKS_MAX ? capacity : POOL_DISKS_MAX;
 	layout.catalogue_blocks = divide_up(layout.disks_max, POOL_DISKS_PER_BLOCK);
-	layout.table_blocks = divide_up(capacity, POOL_EXTENTS_PER_BLOCK);
+	layout.table_blocks = pool_layout_table_blocks(capacity);
 	layout.log_blocks = log_blocks(capacity);
 
 	log_bytes = (uint64_t)layout.log_blocks * POOL_BLOCK_BYTES;

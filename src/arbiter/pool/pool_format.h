@@ -129,6 +129,15 @@ int pool_layout_choose(uint64_t size_bytes, struct pool_layout *ret_layout, uint
 /* How many extents fit on a disk of size_bytes with this layout (bounded by its capacity). */
 uint32_t pool_layout_extents(const struct pool_layout *layout, uint64_t size_bytes);
 
+/* How many blocks of the table a pool of extent_count extents uses. */
+uint32_t pool_layout_table_blocks(uint32_t extent_count);
+
+/*
+ * How many blocks of each log a pool of extent_count extents uses before it makes a checkpoint: what a pool
+ * of that capacity would have, at most log_blocks. A record that lists every extent fits.
+ */
+uint32_t pool_layout_log_limit(const struct pool_layout *layout, uint32_t extent_count);
+
 struct pool_superblock {
 	uint64_t generation;
 	uint64_t first_sequence;	/* of the first record of the active area's log */

@@ -3,9 +3,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "arbiter/pool/pool_room.h"
 #include "core/log.h"
 #include "host/host_disk.h"
 
@@ -33,6 +35,7 @@ int pool_journal_init(struct pool_journal *journal, struct host_disk *host, stru
 		.failure = host->geometry.read_only ? -EROFS : 0,
 	};
 	image->ledger = (struct pool_ledger){0};
+	log_subject_name(&journal->subject, "pool on %s", host->name ? host->name : "its disk");
 	pthread_mutex_init(&journal->lock, NULL);
 	return 0;
 }
@@ -48,8 +51,10 @@ void pool_journal_finish(struct pool_journal *journal)
 int pool_journal_fail(struct pool_journal *journal, const char *what, int error)
 {
 	assert(error < 0);
-	log_error(NULL, "pool: %s failed: %s; nothing is written to this pool any more", what,
-		  strerror(-error));
+	log_error(&journal->subject,
+		  "%s failed: %s; what is on the disk is unknown, so no change and no flush that needs one "
+		  "succeeds any more until the pool is opened again: mend its disk, then restart the daemon",
+		  what, strerror(-error));
 	journal->failure = -EIO;
 	return -EIO;
 }
@@ -61,7 +66,9 @@ static int write_blocks(struct pool_journal *journal, uint64_t offset, uint32_t 
 	assert(blocks > 0 && blocks <= journal->buffer_blocks && !journal->failure);
 	error = journal->host->ops->write_sync(journal->host, offset, journal->buffer,
 					   (size_t)blocks * POOL_BLOCK_BYTES);
-	return error ? pool_journal_fail(journal, "writing metadata", error) : 0;
+	if (!error || pool_room_lacks(error))
+		return error;
+	return pool_journal_fail(journal, "writing metadata", error);
 }
 
 int pool_journal_flush(struct pool_journal *journal)
@@ -174,13 +181,106 @@ static int write_superblock(struct pool_journal *journal, const struct pool_supe
 	return error ? error : pool_journal_flush(journal);
 }
 
-int pool_journal_checkpoint(struct pool_journal *journal)
+/* From the first of these writes on, only both of them tell which area counts. */
+static int switch_areas(struct pool_journal *journal)
 {
-	struct pool_superblock next = journal->superblock;
 	int error;
 
-	if (journal->failure)
-		return journal->failure;
+	assert(journal->switching);
+	assert(journal->next.generation == journal->superblock.generation + 1);
+	error = write_superblock(journal, &journal->next, 0);
+	if (!error)
+		error = write_superblock(journal, &journal->next, POOL_SUPERBLOCK_1);
+	if (error)
+		return error;
+	journal->switching = false;
+	journal->superblock = journal->next;
+	journal->position_blocks = 0;
+	return 0;
+}
+
+static uint64_t log_end_offset(const struct pool_journal *journal, unsigned mirror)
+{
+	return journal->layout.area_offset[journal->superblock.active_area] +
+	       journal->layout.log_offset[mirror] + (uint64_t)journal->position_blocks * POOL_BLOCK_BYTES;
+}
+
+static struct pool_record_place next_place(const struct pool_journal *journal)
+{
+	struct pool_record_place place = {
+		.generation = journal->superblock.generation,
+		.sequence = journal->next_sequence,
+		.position_blocks = journal->position_blocks,
+	};
+
+	memcpy(place.uuid, journal->superblock.uuid, sizeof(place.uuid));
+	return place;
+}
+
+/* Takes the head off a refused record in one mirror, if it is there. */
+static int behead_record(struct pool_journal *journal, unsigned mirror)
+{
+	struct pool_record_place place = next_place(journal), found;
+	uint64_t offset = log_end_offset(journal, mirror);
+	int error = journal->host->ops->read_sync(journal->host, offset, journal->buffer, POOL_BLOCK_BYTES);
+
+	if (error)
+		return error;
+	if (!pool_record_peek(journal->buffer, &place, journal->layout.log_blocks - place.position_blocks,
+			      &found))
+		return 0;
+	memset(journal->buffer, 0, POOL_BLOCK_BYTES);
+	return write_blocks(journal, offset, 1);
+}
+
+/* What a write left behind that had no room. */
+static int settle(struct pool_journal *journal)
+{
+	int error = 0;
+
+	assert(!journal->failure);
+	if (journal->switching)
+		return switch_areas(journal);
+	if (!journal->torn)
+		return 0;
+	for (unsigned m = 0; m < POOL_MIRRORS && !error; m++)
+		error = behead_record(journal, m);
+	if (!error)
+		error = pool_journal_flush(journal);
+	if (!error)
+		journal->torn = false;
+	return error;
+}
+
+/* Says once that changes are refused for lack of room, and once that they are not any more. */
+static int verdict(struct pool_journal *journal, int error)
+{
+	bool lacks = pool_room_lacks(error);
+
+	if (lacks && !journal->refusing)
+		log_error(&journal->subject,
+			  "no room for the pool's metadata: %s; changes of its disks, and flushes that need "
+			  "one, are refused until the file system has room again",
+			  strerror(-error));
+	if (!error && journal->refusing)
+		log_info(&journal->subject, "there is room for the pool's metadata again");
+	if (lacks || !error)
+		journal->refusing = lacks;
+	return error;
+}
+
+static int checkpoint(struct pool_journal *journal)
+{
+	struct pool_superblock next;
+	int error;
+
+	/* One that was half done is done then: no change was made since. */
+	if (journal->switching)
+		return settle(journal);
+	error = settle(journal);
+	if (error)
+		return error;
+	next = journal->superblock;
 	next.generation++;
 	next.active_area = 1 - next.active_area;
 	next.first_sequence = journal->next_sequence;
@@ -188,15 +288,16 @@ int pool_journal_checkpoint(struct pool_journal *journal)
 	next.disk_count = journal->ledger.disk_count;
 	next.next_disk_id = journal->ledger.next_disk_id;
 	error = write_snapshot(journal, &next);
-	if (!error)
-		error = write_superblock(journal, &next, 0);
-	if (!error)
-		error = write_superblock(journal, &next, POOL_SUPERBLOCK_1);
 	if (error)
 		return error;
-	journal->superblock = next;
-	journal->position_blocks = 0;
-	return 0;
+	journal->next = next;
+	journal->switching = true;
+	return switch_areas(journal);
+}
+
+int pool_journal_checkpoint(struct pool_journal *journal)
+{
+	return journal->failure ? journal->failure : verdict(journal, checkpoint(journal));
 }
 
 /* ---- append ---- */
@@ -218,39 +319,45 @@ static int make_room(struct pool_journal *journal, uint32_t blocks)
 
 static int write_record(struct pool_journal *journal, const struct pool_change *change, uint32_t blocks)
 {
-	struct pool_record_place place = {
-		.generation = journal->superblock.generation,
-		.sequence = journal->next_sequence,
-		.position_blocks = journal->position_blocks,
-	};
-	uint64_t area = journal->layout.area_offset[journal->superblock.active_area];
+	struct pool_record_place place = next_place(journal);
 	int error = 0;
 
 	assert(blocks <= journal->buffer_blocks);
 	assert(blocks <= journal->layout.log_blocks - journal->position_blocks);
-	memcpy(place.uuid, journal->superblock.uuid, sizeof(place.uuid));
+	assert(!journal->torn && !journal->switching);
 	pool_record_build(change, &place, journal->buffer);
 	for (unsigned m = 0; m < POOL_MIRRORS && !error; m++)
-		error = write_blocks(journal,
-				     area + journal->layout.log_offset[m] +
-					     (uint64_t)journal->position_blocks * POOL_BLOCK_BYTES,
-				     blocks);
-	return error ? error : pool_journal_flush(journal);
+		error = write_blocks(journal, log_end_offset(journal, m), blocks);
+	if (!error)
+		return pool_journal_flush(journal);
+	if (!journal->failure) {
+		/* At once, so that the change that is refused now is not found by a later opening. */
+		journal->torn = true;
+		settle(journal);
+	}
+	return journal->failure ? journal->failure : error;
 }
 
-int pool_journal_append(struct pool_journal *journal, const struct pool_change *change)
+/* A log of an earlier version of this program may be longer than the limit. */
+static bool log_is_full(const struct pool_journal *journal, uint32_t blocks)
+{
+	uint32_t limit = pool_layout_log_limit(&journal->layout, journal->ledger.extent_count);
+
+	/* pool_layout_compute() makes room for a record that lists every extent. */
+	assert(blocks <= limit);
+	return journal->position_blocks > limit || blocks > limit - journal->position_blocks;
+}
+
+static int append(struct pool_journal *journal, const struct pool_change *change)
 {
 	uint32_t blocks = pool_record_blocks(change);
 	const char *problem;
-	int error;
+	int error = settle(journal);
 
-	if (journal->failure)
-		return journal->failure;
-	/* pool_layout_compute() makes room for a record that lists every extent. */
-	assert(blocks <= journal->layout.log_blocks);
-	error = make_room(journal, blocks);
-	if (!error && blocks > journal->layout.log_blocks - journal->position_blocks)
-		error = pool_journal_checkpoint(journal);
+	if (!error)
+		error = make_room(journal, blocks);
+	if (!error && log_is_full(journal, blocks))
+		error = checkpoint(journal);
 	if (!error)
 		error = write_record(journal, change, blocks);
 	if (error)
@@ -260,4 +367,33 @@ int pool_journal_append(struct pool_journal *journal, const struct pool_change *
 	problem = pool_ledger_apply(&journal->ledger, change);
 	assert(problem == NULL);
 	return 0;
+}
+
+int pool_journal_append(struct pool_journal *journal, const struct pool_change *change)
+{
+	if (journal->failure)
+		return journal->failure;
+	/* Changes on request are seldom enough to ask the file system again. */
+	if (journal->unreserved && change->kind != POOL_CHANGE_WRITTEN)
+		pool_journal_reserve(journal);
+	return verdict(journal, append(journal, change));
+}
+
+/* ---- space ---- */
+
+void pool_journal_reserve(struct pool_journal *journal)
+{
+	uint32_t extent_count = journal->ledger.extent_count;
+	int error;
+
+	assert(!journal->failure);
+	error = pool_room_reserve(journal->host, &journal->layout, extent_count, false);
+	if (error && !journal->unreserved)
+		log_warning(&journal->subject,
+			    "%" PRIu64 " KiB of the file system cannot be reserved for the pool's metadata: "
+			    "%s; while the file system is full, changes of the pool's disks may be refused",
+			    pool_room_bytes(&journal->layout, extent_count) / 1024, strerror(-error));
+	if (!error && journal->unreserved)
+		log_info(&journal->subject, "the space for the pool's metadata is reserved");
+	journal->unreserved = error != 0;
 }

@@ -126,20 +126,25 @@ void pool_marks_wait(struct pool *pool)
 		sched_yield();
 }
 
-static void mark_extent(struct pool *pool, uint32_t extent, uint16_t mask, enum pool_state state)
+void pool_dirty_put_back(struct pool *pool, uint32_t extent)
 {
 	uint32_t leaf = extent / POOL_DIRTY_BITS;
 
+	/* The leaf first: pool_dirty_take() clears the summary first, so it misses neither or takes both. */
+	__atomic_fetch_or(&pool->dirty[leaf], 1ull << (extent % POOL_DIRTY_BITS), __ATOMIC_SEQ_CST);
+	__atomic_fetch_or(&pool->dirty_summary[leaf / POOL_DIRTY_BITS], 1ull << (leaf % POOL_DIRTY_BITS),
+			  __ATOMIC_SEQ_CST);
+}
+
+static void mark_extent(struct pool *pool, uint32_t extent, uint16_t mask, enum pool_state state)
+{
 	assert(extent < pool->journal.layout.capacity_extents);
 	/* Pairs with the acquire in pool_lookup(). */
 	if (state == POOL_WRITTEN)
 		__atomic_fetch_or(&pool->live[extent], mask, __ATOMIC_SEQ_CST);
 	else
 		__atomic_fetch_and(&pool->live[extent], (uint16_t)~mask, __ATOMIC_SEQ_CST);
-	/* The leaf first: pool_dirty_take() clears the summary first, so it misses neither or takes both. */
-	__atomic_fetch_or(&pool->dirty[leaf], 1ull << (extent % POOL_DIRTY_BITS), __ATOMIC_SEQ_CST);
-	__atomic_fetch_or(&pool->dirty_summary[leaf / POOL_DIRTY_BITS], 1ull << (leaf % POOL_DIRTY_BITS),
-			  __ATOMIC_SEQ_CST);
+	pool_dirty_put_back(pool, extent);
 }
 
 void pool_mark(struct pool_disk *disk, uint64_t offset_bytes, uint64_t length_bytes, enum pool_state state)

@@ -74,6 +74,8 @@ void pool_marks_wait(struct pool *pool);
  * returns, the first error. Journal's lock held.
  */
 int pool_dirty_take(struct pool *pool, int (*take)(struct pool *pool, uint32_t extent, uint16_t bits));
+/* The extent is dirty again: it was taken for a record that was not written. */
+void pool_dirty_put_back(struct pool *pool, uint32_t extent);
 
 /* ---- pool_commit.c ---- */
 

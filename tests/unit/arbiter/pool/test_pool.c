@@ -392,7 +392,7 @@ static void write_failure_is_final(void **state)
 	struct fixture *fixture = *state;
 	struct pool_disk *disk = make(fixture, "a/b", MIB), *other = NULL;
 
-	fixture->host->write_error = -ENOSPC;
+	fixture->host->write_error = -EIO;
 	assert_int_equal(pool_disk_create(fixture->pool, "c/d", MIB, &other, NULL), -EIO);
 	assert_null(other);
 	assert_null(pool_disk_find(fixture->pool, "c/d"));
