@@ -64,6 +64,7 @@ int loop_create(const struct loop_options *options, struct loop **ret_loop)
 	loop->own.price = LOOP_PRICE_ONE;
 	loop->payer = &loop->own;
 	loop->mark_ns = loop_clock_ns(loop);
+	loop->state_fd = -1;
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd < 0) {
 		error = -errno;
@@ -120,11 +121,26 @@ static int loop_enable(struct loop *loop)
 
 /* ---- operations ---- */
 
-struct io_uring_sqe *loop_sqe(struct loop *loop)
+/* What is prepared is one account's; another's entry comes behind it. */
+static void submit_for_one(struct loop *loop)
 {
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
 	struct loop_account *payer = loop->payer;
 
+	if (!loop->enabled)
+		loop_enable(loop);
+	loop_submit_entries(loop, false);
+	loop_pay_on(loop, payer);
+}
+
+struct io_uring_sqe *loop_sqe(struct loop *loop)
+{
+	struct io_uring_sqe *sqe;
+	struct loop_account *payer = loop->payer;
+
+	if (loop->suspicious_until_ns > 0 && loop->submitters && loop->submitters != payer &&
+	    loop_is_suspicious(loop))
+		submit_for_one(loop);
+	sqe = io_uring_get_sqe(&loop->ring);
 	while (!sqe) {
 		if (!loop->enabled)
 			loop_enable(loop);
@@ -266,6 +282,14 @@ static void complete(struct loop *loop, struct loop_op *op, int result, unsigned
 		loop_account_put(loop, account);
 }
 
+/* What the kernel has put off is anybody's: it is held against nobody. */
+static void get_events(struct loop *loop)
+{
+	io_uring_get_events(&loop->ring);
+	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED))
+		loop_blame_nobody(loop);
+}
+
 static unsigned reap(struct loop *loop)
 {
 	struct io_uring_cqe *cqe;
@@ -274,7 +298,7 @@ static unsigned reap(struct loop *loop)
 	/* Completions that wait for us to enter the kernel, or that did not fit the ring. */
 	if (io_uring_cq_ready(&loop->ring) == 0 && __atomic_load_n(loop->ring.sq.kflags, __ATOMIC_RELAXED) &
 							   (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
-		io_uring_get_events(&loop->ring);
+		get_events(loop);
 
 	while (handled < LOOP_REAP_BATCH && io_uring_cq_ready(&loop->ring) > 0) {
 		struct loop_op *op;
@@ -289,6 +313,7 @@ static unsigned reap(struct loop *loop)
 		io_uring_cq_advance(&loop->ring, 1);
 		if (op)
 			complete(loop, op, result, flags);
+		loop_settle_blame(loop);
 		handled++;
 	}
 	return handled;
@@ -376,7 +401,10 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 		return 0;
 	counter_add(&loop->counters.spin_ns, now - loop->idle_since_ns);
 	loop_charge_entries(loop);
+	loop_settle_blame(loop);
 	error = submit_and_sleep(loop, timeout_ns);
+	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED))
+		loop_blame_nobody(loop);
 	adapt_spin(loop, loop_now_ns(loop) - loop->idle_since_ns);
 	loop->mark_ns = loop->now_ns;
 	loop->idle_since_ns = 0;
@@ -426,6 +454,7 @@ static int turn(struct loop *loop, uint64_t timeout_ns, bool sleep_after_work)
 		if (submitted < 0 && submitted != -EAGAIN && submitted != -EBUSY && submitted != -EINTR)
 			error = submitted;
 	}
+	loop_settle_blame(loop);
 	return error;
 }
 

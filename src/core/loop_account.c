@@ -195,7 +195,11 @@ uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns)
 
 	loop->thread_ns = thread_ns;
 	loop->accounted_ns = 0;
-	return left_ns < gap_ns ? left_ns : gap_ns;
+	left_ns = left_ns < gap_ns ? left_ns : gap_ns;
+	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED) ||
+	    (left_ns >= LOOP_WROTE_NS && __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) > 0))
+		loop_note_blame(loop, gap_ns, left_ns);
+	return left_ns;
 }
 
 void loop_pay(struct loop *loop, struct loop_account *account)
@@ -302,8 +306,10 @@ static int submit_for(struct loop *loop, struct loop_account *account, bool get_
 
 	loop_pay(loop, account);
 	loop_charge_payer(loop, loop_clock_ns(loop));
+	loop->for_several = get_events || account->next || account != loop->submitters;
 	result = submit(loop, get_events);
 	rest_ns = loop_take_time(loop, loop_clock_ns(loop));
+	loop->for_several = false;
 	account->entries = 0;
 	for (struct loop_account *other = loop->submitters; other; other = other->next) {
 		uint64_t ns = entries_ns(other) < rest_ns ? entries_ns(other) : rest_ns;
@@ -324,8 +330,10 @@ int loop_submit_entries(struct loop *loop, bool get_events)
 	struct loop_account *account = loop->submitters;
 	int result;
 
+	/* Completions are taken when the loop looks for them. */
+	get_events = get_events && !loop_is_suspicious(loop);
 	if (account && !account->next &&
-	    (loop->submissions++ % SUBMISSION_SAMPLE == 0 || account != loop->payer))
+	    (loop->submissions++ % SUBMISSION_SAMPLE == 0 || account != loop->payer || !get_events))
 		return submit_for(loop, account, get_events);
 	if (account && !account->next) {
 		account->entries = 0;
@@ -334,8 +342,10 @@ int loop_submit_entries(struct loop *loop, bool get_events)
 	}
 	loop_pay(loop, NULL);
 	loop_charge_payer(loop, loop_clock_ns(loop));
+	loop->for_several = true;
 	result = submit(loop, get_events);
 	share_out(loop, loop_take_time(loop, loop_clock_ns(loop)));
+	loop->for_several = false;
 	return result;
 }
 
@@ -347,7 +357,7 @@ void loop_submit_dear(struct loop *loop)
 
 void loop_charge_entries(struct loop *loop)
 {
-	if (loop->submitters && loop->submissions++ % SUBMISSION_SAMPLE == 0)
+	if (loop->submitters && (loop->submissions++ % SUBMISSION_SAMPLE == 0 || loop_is_suspicious(loop)))
 		submit_for(loop, loop->submitters, false);
 	for (struct loop_account *account = loop->submitters; account; account = account->next) {
 		loop_charge(loop, account, entries_ns(account));

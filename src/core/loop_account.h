@@ -46,6 +46,7 @@ struct loop_share {
 	struct loop_poller *next_poller;/* whose turn it is */
 	unsigned awake;			/* how many */
 	unsigned little;		/* times in a row that it wanted little */
+	unsigned blame;			/* loop_blame.h: what for */
 	uint64_t owed_ns, owed_since_ns;	/* of the guest's budget, at that moment */
 	struct loop_share *next, *previous;	/* of those with pollers awake */
 };

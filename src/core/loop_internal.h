@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What loop.c, loop_sources.c, loop_account.c, loop_pollers.c and loop_rescue.c share. No other file includes
- * this.
+ * What loop.c and the other files of the loop (loop_*.c) share. No other file includes this.
  */
 #ifndef VIADUCT_CORE_LOOP_INTERNAL_H
 #define VIADUCT_CORE_LOOP_INTERNAL_H
@@ -11,6 +10,7 @@
 #include "core/clock.h"
 #include "core/loop.h"
 #include "core/loop_account.h"
+#include "core/loop_blame.h"
 
 /* Registered files; when none is free, the plain descriptor is used. */
 #define LOOP_FILES_MAX 256
@@ -40,8 +40,18 @@ struct loop {
 	struct loop_rescue *rescue;	/* NULL: nobody looks after it */
 	pthread_t thread;		/* while it runs */
 	bool running;
+	int state_fd;			/* what /proc says of the thread; -1: not to be had */
 	bool sleeps;			/* atomic */
 	unsigned peer_writes;		/* atomic: under way */
+
+	/* loop_blame.c */
+	/* Atomic: the thread that looks after the loop saw it wait, or for whom is known and not told yet */
+	unsigned held;
+	bool writing;			/* a submission of nothing but a write to a peer's descriptor */
+	bool for_several;		/* the payer is not the only one that may be to blame */
+	uint64_t blame_ns;		/* not 0: a share is to be blamed for so long a wait */
+	uint64_t suspicious_until_ns;	/* not 0: entries of one account at a time, until then */
+	struct loop_blame *blames, *next_blame;
 
 	struct loop_watch_slot *watches;
 	struct loop_timer *timers;	/* sorted by deadline */
@@ -81,6 +91,18 @@ void loop_rescue_enter(struct loop *loop);
 void loop_rescue_leave(struct loop *loop);
 void loop_rescue_sleeps(struct loop *loop, bool sleeps);
 void loop_rescue_forget(struct loop *loop);
+
+/* A gap in the clock: was the thread held up, and for the payer's sake? */
+void loop_note_blame(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns);
+void loop_settle_held(struct loop *loop);
+/* Was the thread held up? Then who is to blame for it is told, and may stop what it does. */
+static inline void loop_settle_blame(struct loop *loop)
+{
+	if (__builtin_expect(__atomic_load_n(&loop->held, __ATOMIC_RELAXED), 0))
+		loop_settle_held(loop);
+}
+/* Are entries of several accounts not to be submitted together? */
+bool loop_is_suspicious(struct loop *loop);
 
 /* Each returns true when it found work; called once a turn. */
 bool loop_run_timers(struct loop *loop);

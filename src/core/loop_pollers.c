@@ -121,14 +121,16 @@ static void sort_shares(struct loop *loop)
 /* Each awake poller once, beginning where the last turn ended, until the slice is over. */
 static bool run_share(struct loop *loop, struct loop_share *share, bool crowded)
 {
-	bool worked = false;
+	bool worked = false, found;
 
 	for (unsigned left = share->awake; left > 0 && share->pollers; left--) {
 		struct loop_poller *poller = share->next_poller ? share->next_poller : share->pollers;
 
 		share->next_poller = poller->next;
 		loop_pay_on(loop, poller->account);
-		if (!poller->poll(poller))
+		found = poller->poll(poller);
+		loop_settle_blame(loop);
+		if (!found)
 			continue;
 		worked = true;
 		if (crowded && loop_slice_over(loop))
@@ -183,6 +185,7 @@ bool loop_park_pollers(struct loop *loop)
 		share->next_poller = share->pollers;
 		for (struct loop_poller *poller = share->pollers; poller; poller = share->next_poller) {
 			share->next_poller = poller->next;
+			loop_pay_on(loop, poller->account);
 			if (poller->park(poller))
 				loop_poller_remove(loop, poller);
 			else

@@ -3,12 +3,16 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/clock.h"
+#include "core/fd.h"
 #include "core/loop_internal.h"
 
 #define LOOK_NS (5 * NS_PER_MS / 2)
@@ -16,12 +20,18 @@
 #define STILL_MAX 2u
 /* Looks at which all loops slept: then nobody looks until one wakes. */
 #define QUIET_MAX 40u
+/* From the first look at a thread that waits to the one at which that is held against it. */
+#define WAITED_NS (15 * NS_PER_MS)
+/* At one that sleeps the looks are rarer: the kernel may do in it what it has put off. */
+#define ASLEEP_LOOKS 4u
 
 /* One loop as it was at the last look. */
 struct ward {
 	struct loop *loop;
 	uint64_t turns;
 	unsigned still;
+	bool asleep;		/* because there was nothing to do, at the last look that was taken at it */
+	uint64_t waits_since_ns;/* 0: it was not waiting at the last look */
 };
 
 struct loop_rescue {
@@ -41,9 +51,28 @@ static void on_signal(int signal)
 
 /* ---- what loops do ---- */
 
+/* In a loop that is suspicious, of a submission of its own: so it is known how long it takes. */
 void loop_peer_write_begin(struct loop *loop)
 {
+	struct loop_account *payer = loop->payer;
+
+	if (loop_is_suspicious(loop) && io_uring_sq_ready(&loop->ring) > 0) {
+		loop_submit_entries(loop, false);
+		loop_pay_on(loop, payer);
+	}
 	__atomic_store_n(&loop->peer_writes, loop->peer_writes + 1, __ATOMIC_RELAXED);
+}
+
+void loop_peer_write_prepared(struct loop *loop)
+{
+	struct loop_account *payer = loop->payer;
+
+	if (!loop_is_suspicious(loop))
+		return;
+	loop->writing = true;
+	loop_submit_entries(loop, false);
+	loop->writing = false;
+	loop_pay_on(loop, payer);
 }
 
 void loop_peer_write_end(struct loop *loop)
@@ -58,6 +87,7 @@ void loop_rescue_enter(struct loop *loop)
 		return;
 	pthread_mutex_lock(&loop->rescue->mutex);
 	loop->thread = pthread_self();
+	loop->state_fd = open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);
 	loop->running = true;
 	pthread_mutex_unlock(&loop->rescue->mutex);
 }
@@ -68,6 +98,7 @@ void loop_rescue_leave(struct loop *loop)
 		return;
 	pthread_mutex_lock(&loop->rescue->mutex);
 	loop->running = false;
+	fd_close(&loop->state_fd);
 	pthread_mutex_unlock(&loop->rescue->mutex);
 }
 
@@ -104,17 +135,56 @@ static bool all_quiet(const struct loop_rescue *rescue)
 	return true;
 }
 
+/* proc(5): the letter behind the name in parentheses. 0: unknown. */
+static char state_of(const struct loop *loop)
+{
+	char text[64];
+	ssize_t bytes = loop->state_fd < 0 ? -1 : pread(loop->state_fd, text, sizeof(text), 0);
+	const char *end = bytes > 0 ? memrchr(text, ')', (size_t)bytes) : NULL;
+
+	return end && end + 2 < text + bytes ? end[2] : 0;
+}
+
+/* A thread that waits for work is interruptible; one that waits in a submission for a page is not. */
+static void look_for_wait(struct ward *ward)
+{
+	struct loop *loop = ward->loop;
+	bool may_sleep = __atomic_load_n(&loop->sleeps, __ATOMIC_RELAXED);
+	uint64_t now_ns = clock_now_ns();
+	char state = state_of(loop);
+
+	if (state == 'D' || (state == 'S' && !may_sleep)) {
+		if (ward->waits_since_ns == 0)
+			ward->waits_since_ns = now_ns;
+		else if (now_ns - ward->waits_since_ns >= WAITED_NS)
+			__atomic_store_n(&loop->held, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	ward->waits_since_ns = 0;
+	ward->asleep = state == 'S';
+}
+
+static void look_at_still(struct ward *ward)
+{
+	struct loop *loop = ward->loop;
+
+	if (__atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) > 0)
+		pthread_kill(loop->thread, LOOP_RESCUE_SIGNAL);
+	if (!ward->asleep || ward->still % ASLEEP_LOOKS == 0)
+		look_for_wait(ward);
+}
+
 static void look_after(struct ward *ward)
 {
 	struct loop *loop = ward->loop;
 	uint64_t turns = counter_read(&loop->counters.turns);
 
-	if (!loop->running || __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) == 0 ||
-	    turns != ward->turns)
-		ward->still = 0;
-	else if (++ward->still >= STILL_MAX)
-		pthread_kill(loop->thread, LOOP_RESCUE_SIGNAL);
-	ward->turns = turns;
+	if (!loop->running || turns != ward->turns) {
+		*ward = (struct ward){ .loop = loop, .turns = turns };
+		return;
+	}
+	if (++ward->still >= STILL_MAX)
+		look_at_still(ward);
 }
 
 /* With the mutex: until the time is over, or somebody has news. */

@@ -27,8 +27,12 @@ void loop_rescue_stop(struct loop_rescue *rescue);
 /* Looks after a loop from now on, while loop_run() runs it. Before that. Returns 0 or -ENOMEM. */
 int loop_rescue_add(struct loop_rescue *rescue, struct loop *loop);
 
-/* Around what may write to a peer's descriptor: from before it is submitted to its last result. */
+/*
+ * Around what may write to a peer's descriptor: before its entry is asked for, when the entry is finished,
+ * and after its last result.
+ */
 void loop_peer_write_begin(struct loop *loop);
+void loop_peer_write_prepared(struct loop *loop);
 void loop_peer_write_end(struct loop *loop);
 
 #endif

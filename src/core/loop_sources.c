@@ -248,5 +248,6 @@ void loop_run_tasks(struct loop *loop)
 		loop_pay_on(loop, account);
 		task->run(task);
 		loop_account_put(loop, account);
+		loop_settle_blame(loop);
 	}
 }
