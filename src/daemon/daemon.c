@@ -18,6 +18,7 @@
 #include "daemon/base/state.h"
 #include "daemon/share/settings.h"
 #include "daemon/device/device.h"
+#include "daemon/device/quarantine.h"
 #include "daemon/device/takeover.h"
 #include "daemon/share/shares.h"
 #include "interfaces/door/porter.h"
@@ -40,23 +41,45 @@ static int restrict_files(struct daemon *daemon, struct error *error)
 	return config_daemon(daemon->config)->sandbox ? reach_restrict(&options, &daemon->reach, error) : 0;
 }
 
-static int start_workers(struct daemon *daemon, struct loop_rescue *rescue, struct error *error)
+static int start_some(unsigned wanted, struct worker_options options, struct worker **ret_workers,
+		      unsigned *ret_count, struct error *error)
 {
-	const struct config_daemon *settings = config_daemon(daemon->config);
-	unsigned wanted = settings->workers ? (unsigned)settings->workers : worker_default_count();
-
-	daemon->workers = calloc(wanted, sizeof(*daemon->workers));
-	if (!daemon->workers)
+	*ret_workers = calloc(wanted, sizeof(**ret_workers));
+	if (!*ret_workers)
 		return error_set(error, -ENOMEM, "out of memory");
-	for (; daemon->worker_count < wanted; daemon->worker_count++) {
-		int code = worker_start(&daemon->workers[daemon->worker_count], daemon->worker_count,
-					settings->poll_us * NS_PER_US, rescue);
+	for (; *ret_count < wanted; ++*ret_count) {
+		int code;
 
+		options.index = *ret_count;
+		code = worker_start(&(*ret_workers)[*ret_count], &options);
 		if (code)
-			return error_set(error, code, "cannot start worker %u: %s", daemon->worker_count,
+			return error_set(error, code, "cannot start %s %u: %s", options.name, *ret_count,
 					 strerror(-code));
 	}
 	return 0;
+}
+
+/* The spare ones now, too: a sandboxed daemon makes no loops. */
+static int start_workers(struct daemon *daemon, struct loop_rescue *rescue, struct error *error)
+{
+	const struct config_daemon *settings = config_daemon(daemon->config);
+	struct worker_options options = {
+		.name = "worker",
+		.spin_max_ns = settings->poll_us * NS_PER_US,
+		.rescue = rescue,
+	};
+	struct worker_options spare = {
+		.name = "quarantine",
+		.entries = QUARANTINE_ENTRIES,
+		.nice = QUARANTINE_NICE,
+		.rescue = rescue,
+	};
+	int code = start_some(settings->workers ? (unsigned)settings->workers : worker_default_count(),
+			      options, &daemon->workers, &daemon->worker_count, error);
+
+	return code ? code
+		    : start_some(QUARANTINE_WORKERS, spare, &daemon->spare_workers,
+				 &daemon->spare_worker_count, error);
 }
 
 static void finish_stop(struct daemon *daemon)
@@ -183,7 +206,10 @@ void daemon_destroy(struct daemon *daemon)
 			device_kinds[i]->close_resources(daemon);
 	for (unsigned i = 0; i < daemon->worker_count; i++)
 		worker_stop(&daemon->workers[i]);
+	for (unsigned i = 0; i < daemon->spare_worker_count; i++)
+		worker_stop(&daemon->spare_workers[i]);
 	free(daemon->workers);
+	free(daemon->spare_workers);
 	porter_close(daemon->porter);
 	if (daemon->config)
 		guests_remove_directories(daemon);

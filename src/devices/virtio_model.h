@@ -178,6 +178,14 @@ struct virtio_model_ops {
 	void (*queue_drain)(void *queue, bool drain);
 
 	/*
+	 * The guest's memory must not be touched any more, because that makes the worker wait. The chains
+	 * that the model holds are completed, or given back, without it; what they asked for is not done, or
+	 * done again: queue_stop() follows, and the queue begins anew on another worker. NULL: the model
+	 * holds no chains when ready() has returned. Worker.
+	 */
+	void (*queue_abandon)(void *queue);
+
+	/*
 	 * There may be chains: takes what the model can use. Chains may be completed before the return or
 	 * later. A model that leaves chains in the ring, or gives them back, is asked a last time when the
 	 * driver's kicks are on again, and then after the next kick or listen(). Worker; must not block.

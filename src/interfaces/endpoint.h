@@ -44,6 +44,14 @@ struct endpoint_options {
 	struct loop_guest *guest;
 	/* The worker that serves a queue. */
 	struct loop *(*worker)(void *context, unsigned queue_index);
+	/*
+	 * The guest's memory made a worker wait for so long, and others with it (loop_blame.h): from now on,
+	 * worker() names one where that harms nobody else, and endpoint_move() follows. NULL: nothing is done
+	 * about it.
+	 */
+	void (*made_wait)(void *context, uint64_t waited_ns);
+	/* Is it already served where nobody else is harmed? */
+	bool (*waits_alone)(void *context);
 	void *worker_context;
 };
 
@@ -74,6 +82,7 @@ struct endpoint_ops {
 	void (*status)(const struct endpoint *endpoint, struct endpoint_status *ret_status);
 	void (*config_changed)(struct endpoint *endpoint);
 	void (*set_weight)(struct endpoint *endpoint, uint32_t weight);
+	void (*move)(struct endpoint *endpoint);
 	void (*suspend)(struct endpoint *endpoint, void (*suspended)(void *context), void *context);
 	void (*save)(struct endpoint *endpoint, struct handover *handover);
 	void (*resume)(struct endpoint *endpoint);
@@ -109,6 +118,12 @@ static inline void endpoint_config_changed(struct endpoint *endpoint)
 static inline void endpoint_set_weight(struct endpoint *endpoint, uint32_t weight)
 {
 	endpoint->ops->set_weight(endpoint, weight);
+}
+
+/* Queues that run go on where worker() says. */
+static inline void endpoint_move(struct endpoint *endpoint)
+{
+	endpoint->ops->move(endpoint);
 }
 
 /*

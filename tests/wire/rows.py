@@ -98,6 +98,7 @@ PEERS = {
     "E8": "request-of-a-gigabyte",
     "E9": "request-larger-than-any",
     "E10": "eventfd-with-many-waiters",
+    "E11": "memory-being-punched",
 }
 
 ALL = {**RINGS, **SOCKET, **DISK, **ENVIRONMENT, **PEERS}

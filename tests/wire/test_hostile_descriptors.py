@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+import blk
 from daemon import Daemon, HeldBack, UnixHttp
 from frontend import FrontEnd, Setup
 from fuse_disk import silent_file
@@ -251,14 +252,44 @@ def _(mallory, setup):
 
 @attack("E10", "call")
 def _(mallory, setup):
-    """A write to it takes milliseconds, and no signal ends that: others are served between one and the next."""
-    with crowded_eventfd(100000) as (fd, waiters):
-        assert waiters > 10000
+    """A write to it takes milliseconds, and no signal ends that: it is the last one."""
+    with crowded_eventfd(400000) as (fd, waiters):
+        assert waiters >= 200000
         front = mallory.start(setup)
+        until_ended(mallory, lambda: front.connection.set_vring_call(0, fd))
+    mallory.expect_welcome()
+
+
+@attack("E10", "answers", ANY)
+def _(mallory, setup):
+    """So does the call that tells of an answer."""
+    with crowded_eventfd(400000) as (fd, waiters):
+        assert waiters >= 200000
+        front = mallory.start(setup)
+        queue, disk = front.queues[0], front.disk()
+
+        def ask():
+            request = disk.submit(blk.IN, 0, 512)
+            while request.chain not in queue.done:
+                queue.poll()
+                front.connection.get_features()
+            queue.wait(request.chain)
+            disk.collect(request)
+
         with contextlib.suppress(Closed):
-            for _ in range(10):
-                front.connection.set_vring_call(0, fd)
-                mallory.expect_others_served()
+            front.connection.set_vring_call(0, fd)
+        until_ended(mallory, ask)
+    mallory.expect_welcome()
+
+
+@attack("E10", "few", ANY)
+def _(mallory, setup):
+    """With fewer waiters a call is short enough to be let go, and is paid for: others are served between one and the next."""
+    with crowded_eventfd(2000) as (fd, _):
+        front = mallory.start(setup)
+        for _ in range(10):
+            front.connection.set_vring_call(0, fd)
+            mallory.expect_others_served()
         api_answers(mallory.daemon)
         mallory.close()
     mallory.expect_welcome()

@@ -203,6 +203,12 @@ void disk_channel_drain(struct disk_channel *channel, bool drain)
 		gate_port_drain(channel->port.gate, drain);
 }
 
+void disk_channel_abandon(struct disk_channel *channel)
+{
+	channel->abandoned = true;
+	disk_channel_drain(channel, true);
+}
+
 void disk_stats_read(struct disk *disk, struct disk_stats *ret_stats)
 {
 	pthread_mutex_lock(&disk->channels_mutex);

@@ -110,6 +110,12 @@ void disk_channel_close(struct disk_channel *channel);
  */
 void disk_channel_drain(struct disk_channel *channel, bool drain);
 
+/*
+ * Its requests end as soon as what is in the device is done, with -ECANCELED where something is left to do:
+ * their iovecs are not touched any more. None follow. Worker thread.
+ */
+void disk_channel_abandon(struct disk_channel *channel);
+
 /* Takes a request. Worker thread; never blocks; done() may be called before the return. */
 void disk_submit(struct disk_channel *channel, struct disk_request *request);
 

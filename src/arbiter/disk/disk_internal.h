@@ -65,6 +65,7 @@ struct disk_channel {
 	struct host_channel *host;
 	struct disk_meter_port port;	/* not open: no gate */
 	struct cost_streams streams;
+	bool abandoned;
 	struct disk_stats stats;
 	struct log_subject subject;	/* of this worker, because its rate limit has one writer */
 	struct disk_channel *next;

@@ -97,7 +97,9 @@ void disk_finish(struct host_io *io, int error)
 	leave(request);
 	if (private->lock.held)
 		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
-	if (error) {
+	if (error == -ECANCELED && private->channel->abandoned) {
+		request->refused = false;
+	} else if (error) {
 		request->refused = false;
 		counter_add(&stats->errors, 1);
 		log_guest(&private->channel->subject, "%s of %llu bytes at byte %llu failed: %s",
@@ -217,7 +219,9 @@ static void entered(struct gate_pass *pass)
 	enum pool_state state;
 
 	assert(private->busy && private->gated);
-	if (request->op == DISK_FLUSH)
+	if (private->channel->abandoned)
+		disk_finish(&private->io, -ECANCELED);
+	else if (request->op == DISK_FLUSH)
 		disk_flush(request);
 	else if (private->done_bytes > 0)
 		disk_pieces_go_on(request);

@@ -154,11 +154,13 @@ static void write_blank_data(struct disk_request *request)
 
 	assert(private->lock.held);
 	private->step = STEP_PIECES;
-	if (disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
-		       private->piece_bytes, &range, &state))
+	if (private->channel->abandoned)
+		disk_finish(&private->io, -ECANCELED);
+	else if (disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
+			    private->piece_bytes, &range, &state))
 		submit_data(request, range);
 	else
-		disk_finish(&disk_private(request)->io, -ERANGE);
+		disk_finish(&private->io, -ERANGE);
 }
 
 /*
@@ -340,8 +342,13 @@ static void advance(struct disk_request *request)
 
 	private->step = STEP_PIECES;
 	while (private->done_bytes < request->length_bytes) {
-		uint64_t limit = piece_limit(request);
+		uint64_t limit;
 
+		if (private->channel->abandoned) {
+			disk_finish(&private->io, -ECANCELED);
+			return;
+		}
+		limit = piece_limit(request);
 		if (limit == 0)
 			return;
 		if (!disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,

@@ -30,6 +30,8 @@ static void state_cell(struct table *table, const json_t *disk)
 		table_cell(table, TABLE_BAD, "%s", api_text(disk, "error"));
 	else if (api_flag(disk, "broken"))
 		table_cell(table, TABLE_BAD, "broken");
+	else if (api_flag(disk, "quarantine"))
+		table_cell(table, TABLE_BAD, "quarantine");
 	else if (api_flag(disk, "connected"))
 		table_cell(table, TABLE_GOOD, "connected");
 	else

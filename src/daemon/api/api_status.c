@@ -75,6 +75,8 @@ json_t *api_device_json(const struct device *device)
 		return NULL;
 	json_object_set_new(object, "connected", json_boolean(device_connected(device)));
 	set_connection(object, &status);
+	if (device->guest->quarantine)
+		json_object_set_new(object, "quarantine", json_true());
 	device->kind->status(device, object);
 	return object;
 }
@@ -91,6 +93,22 @@ json_t *api_devices_json(const struct daemon *daemon, const struct device_kind *
 }
 
 /* ---- guests ---- */
+
+/* Nothing when it is served with the others. */
+static void set_quarantine(json_t *object, const struct daemon *daemon, const char *name)
+{
+	const struct guest *guest = daemon->guests;
+	uint64_t now_ns = clock_now_ns(), left_ns;
+
+	while (guest && strcmp(guest->name, name) != 0)
+		guest = guest->next;
+	if (!guest || !guest->quarantine)
+		return;
+	left_ns = guest->quarantine_until_ns > now_ns ? guest->quarantine_until_ns - now_ns : 0;
+	json_object_set_new(object, "quarantine",
+			    json_pack("{s:s, s:o, s:o}", "reason", "memory-waits", "times",
+				      number(guest->quarantines), "left_ns", number(left_ns)));
+}
 
 json_t *api_guest_json(struct daemon *daemon, const char *guest)
 {
@@ -109,6 +127,7 @@ json_t *api_guest_json(struct daemon *daemon, const char *guest)
 			   "memory_bytes", number(settings ? settings->memory_bytes : 512ull << 20), "group",
 			   settings ? settings->group : NULL, "cpu_ns", number(guest_cpu_ns(daemon, guest)),
 			   "devices", devices);
+	set_quarantine(object, daemon, guest);
 	share_set_json(object, daemon, SHARE_OF_GUEST, guest);
 	return object;
 }

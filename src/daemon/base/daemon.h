@@ -59,6 +59,8 @@ struct daemon {
 	struct porter *porter;			/* lets VMMs in */
 	struct worker *workers;
 	unsigned worker_count, next_worker;
+	struct worker *spare_workers;		/* for guests that make theirs wait: device/quarantine.h */
+	unsigned spare_worker_count;
 	struct notify_fds fds;			/* passed by the service manager */
 	struct takeover_offer *offer;		/* while starting as a successor, else NULL */
 	/* RUNTIME/daemon.lock: held while we live, handed to a successor */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "core/container.h"
 #include "core/log.h"
@@ -27,11 +28,16 @@ unsigned worker_default_count(void)
 static void *worker_main(void *context)
 {
 	struct worker *worker = context;
-	int error = loop_run(worker->loop);
+	int error;
 
+	/* Of this thread only; a lower priority is never refused. */
+	if (worker->nice)
+		setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + worker->nice);
+	error = loop_run(worker->loop);
 	/* The ring itself failed: this worker's queues hang, and only a restart helps. */
 	if (error) {
-		log_error(NULL, "worker %u: the event loop failed: %s", worker->index, strerror(-error));
+		log_error(NULL, "%s-%u: the event loop failed: %s", worker->name, worker->index,
+			  strerror(-error));
 		abort();
 	}
 	return NULL;
@@ -52,7 +58,7 @@ static int start_thread(struct worker *worker)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		return -error;
-	snprintf(name, sizeof(name), "worker-%u", worker->index);
+	snprintf(name, sizeof(name), "%s-%u", worker->name, worker->index);
 	pthread_setname_np(worker->thread, name);
 	return 0;
 }
@@ -99,19 +105,26 @@ void worker_call(struct worker *worker, void (*run)(void *context), void *contex
 	sem_destroy(&errand.done);
 }
 
-int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns, struct loop_rescue *rescue)
+int worker_start(struct worker *worker, const struct worker_options *options)
 {
-	char name[16];
-	struct loop_options options = { .name = name, .spin_max_ns = spin_max_ns };
+	struct loop_options loop_options = {
+		.name = options->name,
+		.entries = options->entries,
+		.spin_max_ns = options->spin_max_ns,
+	};
 	int error;
 
-	*worker = (struct worker){ .index = index, .spin_max_ns = spin_max_ns };
+	*worker = (struct worker){
+		.name = options->name,
+		.index = options->index,
+		.nice = options->nice,
+		.spin_max_ns = options->spin_max_ns,
+	};
 	worker->spin_message.run = apply_spin;
-	snprintf(name, sizeof(name), "worker-%u", index);
-	error = loop_create(&options, &worker->loop);
+	error = loop_create(&loop_options, &worker->loop);
 	if (error)
 		return error;
-	error = loop_rescue_add(rescue, worker->loop);
+	error = loop_rescue_add(options->rescue, worker->loop);
 	if (!error)
 		error = start_thread(worker);
 	if (error) {

@@ -13,7 +13,9 @@
 struct worker {
 	struct loop *loop;
 	pthread_t thread;
+	const char *name;
 	unsigned index;
+	int nice;
 	bool running;
 	uint64_t spin_max_ns;		/* what worker_set_spin() asked for last */
 	struct loop_message spin_message;
@@ -23,12 +25,20 @@ struct worker {
 /* Number of workers when the configuration names none: one for each two CPUs, at least one. */
 unsigned worker_default_count(void);
 
+struct worker_options {
+	const char *name;		/* of the thread, before its index; outlives it */
+	unsigned index;
+	uint64_t spin_max_ns;
+	unsigned entries;		/* of the loop; 0: the default */
+	int nice;			/* added to the process's */
+	struct loop_rescue *rescue;	/* looks after the loop */
+};
+
 /*
- * Makes the loop, which is looked after, and starts the thread with all signals blocked but those that are
- * for it. Returns 0 or -errno; on failure nothing is
- * left behind.
+ * Makes the loop and starts the thread, with all signals blocked but those that are for it. Returns 0 or
+ * -errno; on failure nothing is left behind.
  */
-int worker_start(struct worker *worker, unsigned index, uint64_t spin_max_ns, struct loop_rescue *rescue);
+int worker_start(struct worker *worker, const struct worker_options *options);
 
 /* Control thread: changes the bound of the busy wait. */
 void worker_set_spin(struct worker *worker, uint64_t spin_max_ns);

@@ -10,6 +10,8 @@
 
 #include "daemon/base/reach.h"
 #include "daemon/base/takeover_offer.h"
+#include "daemon/base/worker.h"
+#include "daemon/device/quarantine.h"
 #include "daemon/device/report.h"
 
 struct device *device_of_kind(struct device *device, const struct device_kind *kind)
@@ -171,11 +173,24 @@ static int check_socket(struct device *device)
 /* Queues of one device go round the workers, and each device starts with the next worker. */
 static struct loop *worker_for_queue(void *context, unsigned queue_index)
 {
-	const struct device *device = context;
+	struct device *device = context;
 	const struct daemon *daemon = device->daemon;
 	unsigned together = device->kind->queues_together ? device->kind->queues_together : 1;
+	struct worker *apart = quarantine_worker(device);
 
+	if (apart)
+		return apart->loop;
 	return daemon->workers[(device->first_worker + queue_index / together) % daemon->worker_count].loop;
+}
+
+static void made_wait(void *context, uint64_t waited_ns)
+{
+	quarantine_guest(context, waited_ns);
+}
+
+static bool waits_alone(void *context)
+{
+	return ((const struct device *)context)->guest->quarantine;
 }
 
 /* From the predecessor's hands, at a socket of the service manager, or at one of our own. */
@@ -209,6 +224,8 @@ static int open_endpoint(struct device *device)
 		.porter = device->daemon->porter,
 		.guest = device->guest->time,
 		.worker = worker_for_queue,
+		.made_wait = made_wait,
+		.waits_alone = waits_alone,
 		.worker_context = device,
 	};
 	int code = 0;

@@ -14,6 +14,7 @@ struct daemon;
 struct error;
 struct endpoint_options;
 struct loop_guest;
+struct worker;
 
 struct guest {
 	struct guest *next;			/* in daemon.guests */
@@ -23,6 +24,10 @@ struct guest {
 	 * Pays for its devices on the workers: one account, so that many devices are no more of their time.
 	 */
 	struct loop_guest *time;
+	/* quarantine.h */
+	struct worker *quarantine;		/* NULL: it is served with the others */
+	uint64_t quarantine_until_ns;		/* at least */
+	unsigned quarantines;			/* how often it came to that */
 };
 
 /* The guest of this name, made if it is not there yet; for one more device. NULL: out of memory. */

@@ -17,35 +17,14 @@
 #include "core/container.h"
 #include "core/iov.h"
 #include "core/shared.h"
-#include "devices/disk/virtio_blk_format.h"
-
-/* With header and status a chain of this many segments has 256 descriptors: 1 MiB in pages of 4 KiB. */
-#define SEGMENTS_MAX 254u
-/* As much of a request as enters the disk at once (disk_internal.h). */
-#define SEGMENT_BYTES_MAX (1u << 20)
-/* Ranges in one DISCARD or WRITE_ZEROES; they are carried out one after the other. */
-#define ZERO_SEGMENTS_MAX 16u
-/* 32 MiB: the disk takes it in steps, each of which is charged. */
-#define DISCARD_SECTORS_MAX (1u << 16)
-/* 1 GiB was offered once, and drivers that run since then send it. */
-#define DISCARD_SECTORS_TAKEN (1u << 21)
-#define WRITE_ZEROES_SECTORS_MAX (1u << 16)	/* 32 MiB: may really be written */
-#define QUEUES_MAX 256u
-
-struct virtio_blk {
-	struct disk *disk;
-	unsigned queues;
-	char serial[VIRTIO_BLK_SERIAL_BYTES];
-	bool writeback;		/* atomic: the configuration field; control thread writes, workers read */
-	void (*writeback_changed)(void *context, bool writeback);
-	void *context;
-};
+#include "devices/disk/virtio_blk_private.h"
 
 struct blk_queue {
 	struct virtio_blk *device;
 	struct virtio_queue *ring;
 	struct disk_channel *channel;
 	uint64_t features;
+	bool abandoned;		/* guest memory is not touched any more */
 };
 
 /* The private area of a chain. */
@@ -77,7 +56,9 @@ static void blk_done(struct disk_request *disk, int error)
 	struct virtio_queue *ring = request->queue->ring;
 	struct virtio_chain *chain = request->chain;
 
-	if (error) {
+	if (request->queue->abandoned) {
+		request->written_bytes = 0;
+	} else if (error) {
 		shared_write(request->status, status_of(error));
 		/* After another error part of the data may have arrived. */
 		if (disk->refused)
@@ -111,17 +92,12 @@ static void blk_written(const struct virtio_chain *chain, uint32_t *ret_first, u
 
 /* ---- requests ---- */
 
-static bool has(uint64_t features, unsigned bit)
-{
-	return features >> bit & 1;
-}
-
 /* Must writes be durable before they are answered? (virtio 1.2, 5.2.5.2 and 5.2.6.2) */
 static bool write_through(const struct blk_queue *queue)
 {
-	if (has(queue->features, VIRTIO_BLK_F_CONFIG_WCE))
+	if (blk_has(queue->features, VIRTIO_BLK_F_CONFIG_WCE))
 		return !__atomic_load_n(&queue->device->writeback, __ATOMIC_RELAXED);
-	return !has(queue->features, VIRTIO_BLK_F_FLUSH);
+	return !blk_has(queue->features, VIRTIO_BLK_F_FLUSH);
 }
 
 static void prepare(struct blk_request *request, enum disk_op op, uint64_t sector, struct iovec *iov,
@@ -180,7 +156,8 @@ static void handle_zero(struct blk_request *request, struct iovec *data, unsigne
 {
 	int error;
 
-	if (!has(request->queue->features, write_zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD)) {
+	if (!blk_has(request->queue->features,
+		     write_zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : VIRTIO_BLK_F_DISCARD)) {
 		refuse(request, -EOPNOTSUPP);
 		return;
 	}
@@ -380,80 +357,12 @@ static void blk_queue_drain(void *opaque, bool drain)
 	disk_channel_drain(((struct blk_queue *)opaque)->channel, drain);
 }
 
-/* ---- configuration ---- */
-
-static uint64_t blk_features(void *opaque)
+static void blk_queue_abandon(void *opaque)
 {
-	const struct virtio_blk *device = opaque;
-	uint64_t features = 1ull << VIRTIO_BLK_F_SIZE_MAX | 1ull << VIRTIO_BLK_F_SEG_MAX |
-			    1ull << VIRTIO_BLK_F_BLK_SIZE | 1ull << VIRTIO_BLK_F_FLUSH |
-			    1ull << VIRTIO_BLK_F_TOPOLOGY | 1ull << VIRTIO_BLK_F_CONFIG_WCE |
-			    1ull << VIRTIO_BLK_F_MQ;
+	struct blk_queue *queue = opaque;
 
-	if (disk_read_only(device->disk))
-		return features | 1ull << VIRTIO_BLK_F_RO;
-	if (disk_discard_bytes(device->disk) > 0)
-		features |= 1ull << VIRTIO_BLK_F_DISCARD;
-	return features | 1ull << VIRTIO_BLK_F_WRITE_ZEROES;
-}
-
-static unsigned blk_queue_count(void *opaque)
-{
-	return ((const struct virtio_blk *)opaque)->queues;
-}
-
-static size_t blk_config_size(void *opaque)
-{
-	return VIRTIO_BLK_CONFIG_BYTES;
-}
-
-static void blk_config_read(void *opaque, size_t offset, void *buffer, size_t bytes)
-{
-	const struct virtio_blk *device = opaque;
-	const struct disk_geometry *geometry = disk_geometry(device->disk);
-	uint32_t block = disk_block_bytes(device->disk);
-	uint32_t ratio = geometry->physical_block_bytes > block ? geometry->physical_block_bytes / block : 1;
-	struct virtio_blk_config config = {
-		.capacity_sectors = disk_size_bytes(device->disk) / VIRTIO_BLK_SECTOR_BYTES,
-		.size_max = SEGMENT_BYTES_MAX,
-		.seg_max = SEGMENTS_MAX,
-		.block_bytes = block,
-		.physical_block_exponent = (uint8_t)__builtin_ctz(ratio),
-		.min_io_blocks = (uint16_t)ratio,
-		.optimal_io_blocks = geometry->optimal_io_bytes / block,
-		.writeback = __atomic_load_n(&device->writeback, __ATOMIC_RELAXED),
-		.queues = (uint16_t)device->queues,
-		.max_write_zeroes_sectors = WRITE_ZEROES_SECTORS_MAX,
-		.max_write_zeroes_segments = ZERO_SEGMENTS_MAX,
-		.write_zeroes_may_unmap = 1,
-	};
-	uint32_t discard = disk_discard_bytes(device->disk);
-
-	if (discard > 0) {
-		config.max_discard_sectors = DISCARD_SECTORS_MAX;
-		config.max_discard_segments = ZERO_SEGMENTS_MAX;
-		config.discard_alignment_sectors = discard / VIRTIO_BLK_SECTOR_BYTES;
-	}
-	assert(checked_range(offset, bytes, VIRTIO_BLK_CONFIG_BYTES));
-	memcpy(buffer, (const uint8_t *)&config + offset, bytes);
-}
-
-/* Only the write cache's mode is writable, and only when CONFIG_WCE was negotiated (5.2.5). */
-static int blk_config_write(void *opaque, uint64_t features, size_t offset, const void *buffer, size_t bytes)
-{
-	struct virtio_blk *device = opaque;
-	uint8_t value;
-
-	if (offset != offsetof(struct virtio_blk_config, writeback) || bytes != 1 ||
-	    !has(features, VIRTIO_BLK_F_CONFIG_WCE))
-		return -EINVAL;
-	memcpy(&value, buffer, 1);
-	if (value > 1)
-		return -EINVAL;
-	__atomic_store_n(&device->writeback, value == 1, __ATOMIC_RELAXED);
-	if (device->writeback_changed)
-		device->writeback_changed(device->context, value == 1);
-	return 0;
+	queue->abandoned = true;
+	disk_channel_abandon(queue->channel);
 }
 
 const struct virtio_model_ops virtio_blk_model = {
@@ -469,6 +378,7 @@ const struct virtio_model_ops virtio_blk_model = {
 	.queue_start = blk_queue_start,
 	.queue_stop = blk_queue_stop,
 	.queue_drain = blk_queue_drain,
+	.queue_abandon = blk_queue_abandon,
 	.ready = blk_ready,
 	.written = blk_written,
 };

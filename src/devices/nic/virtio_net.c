@@ -53,6 +53,8 @@ static int net_queue_start(void *opaque, const struct virtio_queue_setup *setup,
 		return -ENOMEM;
 	queue->device = device;
 	queue->ring = setup->queue;
+	queue->loop = setup->loop;
+	queue->held = loop_blame_flag(setup->loop);
 	queue->listening = true;
 	queue->sender.resume = net_resume;
 	queue->mergeable = has(features, VIRTIO_NET_F_MRG_RXBUF);

@@ -266,6 +266,8 @@ unsigned net_deliver(struct port_receiver *receiver, const struct frame *frames,
 	unsigned done = 0;
 
 	assert(queue->taken == 0 && queue->used == 0);
+	if (__atomic_load_n(queue->held, __ATOMIC_RELAXED))
+		loop_blame_payer(queue->loop);
 	while (done < count) {
 		uint32_t bytes = queue->header_bytes + frames[done].bytes;
 		unsigned buffers;
@@ -287,6 +289,9 @@ unsigned net_deliver(struct port_receiver *receiver, const struct frame *frames,
 	if (queue->taken > 0)
 		queue->ring->ops->give_back(queue->ring, queue->chains, queue->taken);
 	queue->taken = 0;
+	/* The sender pays, and the pages were of either. */
+	if (__atomic_load_n(queue->held, __ATOMIC_RELAXED))
+		loop_blame_nobody(queue->loop);
 	if (done < count)
 		net_listen(queue, true);
 	return done;

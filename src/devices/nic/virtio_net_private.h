@@ -7,6 +7,7 @@
 #define VIADUCT_DEVICES_NIC_VIRTIO_NET_PRIVATE_H
 
 #include "arbiter/switch/port.h"
+#include "core/loop_blame.h"
 #include "devices/nic/virtio_net.h"
 
 /* Buffers that one frame is spread over at most: 64 KiB in pieces of an Ethernet frame, and some more. */
@@ -22,6 +23,8 @@ struct virtio_net {
 struct net_queue {
 	struct virtio_net *device;
 	struct virtio_queue *ring;
+	struct loop *loop;
+	const unsigned *held; /* loop_blame_flag() */
 	unsigned header_bytes;
 	bool mergeable;
 	bool takes_csum;

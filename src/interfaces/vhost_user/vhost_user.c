@@ -247,6 +247,17 @@ static void config_changed(struct endpoint *base)
 		vhost_user_backend_notify(connection);
 }
 
+static void move(struct endpoint *base)
+{
+	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
+
+	for (struct vhost_user_connection *connection = endpoint->connections; connection;
+	     connection = connection->next) {
+		connection->moves = true;
+		vhost_user_connection_defer(connection);
+	}
+}
+
 static void add_counts(struct endpoint_status *status, const struct vhost_user_ring_counts *counts)
 {
 	status->kicks += counts->kicks;
@@ -297,6 +308,7 @@ static const struct endpoint_ops vhost_user_endpoint_ops = {
 	.status = read_status,
 	.config_changed = config_changed,
 	.set_weight = set_weight,
+	.move = move,
 	.suspend = vhost_user_suspend,
 	.save = vhost_user_save,
 	.resume = vhost_user_resume,

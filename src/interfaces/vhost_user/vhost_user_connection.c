@@ -478,6 +478,11 @@ void vhost_user_connection_do_next(struct vhost_user_connection *connection)
 		return;
 	if (connection->closing) {
 		tear_down(connection);
+	} else if (connection->moves) {
+		connection->moves = false;
+		vhost_user_rings_move(connection);
+		if (!connection->busy)
+			vhost_user_connection_defer(connection);
 	} else if (connection->endpoint->suspending) {
 		suspend(connection);
 	} else if (connection->enable_news) {

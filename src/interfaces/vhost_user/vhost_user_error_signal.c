@@ -65,6 +65,7 @@ void vhost_user_error_signal(struct vhost_user_queue *queue)
 	sqe = loop_sqe(vhost_user_connection_control(queue->connection));
 	io_uring_prep_write(sqe, error_signal->fd, &error_signal->one, sizeof(error_signal->one), 0);
 	loop_sqe_finish(vhost_user_connection_control(queue->connection), sqe, &error_signal->op);
+	loop_peer_write_prepared(vhost_user_connection_control(queue->connection));
 }
 
 void vhost_user_error_signals_cancel(struct vhost_user_connection *connection)

@@ -62,32 +62,6 @@ void vhost_user_suspend(struct endpoint *base, void (*suspended)(void *context),
 	vhost_user_endpoint_check_suspended(endpoint);
 }
 
-static void on_resumed(struct vhost_user_connection *connection)
-{
-	if (connection->job_error)
-		log_warning(&connection->endpoint->subject, "a ring does not go on after the takeover: %s",
-			    strerror(-connection->job_error));
-	if (!vhost_user_queues_running(connection))
-		vhost_user_endpoint_release(connection);
-}
-
-static void resume_rings(struct vhost_user_connection *connection)
-{
-	vhost_user_job_begin(connection, on_resumed);
-	for (unsigned i = 0; i < connection->queue_count; i++) {
-		struct vhost_user_queue *queue = &connection->queues[i];
-
-		if (!queue->resume)
-			continue;
-		queue->resume = false;
-		/* It may have broken while it drained. */
-		if (!queue->broken && vhost_user_queue_post_start(queue))
-			vhost_user_queue_mark_broken(queue, VIOLATION_RING_ADDRESS,
-						     queue->address.descriptor);
-	}
-	vhost_user_job_end_posting(connection);
-}
-
 static void resume(struct vhost_user_connection *connection)
 {
 	struct loop *control = vhost_user_connection_control(connection);
@@ -99,7 +73,7 @@ static void resume(struct vhost_user_connection *connection)
 		loop_timer_start(control, &connection->timer, loop_now_ns(control) + VHOST_USER_HANDSHAKE_NS);
 	vhost_user_backend_resume(connection);
 	if (!connection->busy)
-		resume_rings(connection);
+		vhost_user_rings_resume(connection);
 	vhost_user_connection_defer(connection);
 }
 

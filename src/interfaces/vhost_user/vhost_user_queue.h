@@ -72,7 +72,7 @@ struct vhost_user_queue {
 	/* From the start command until the stop command is answered */
 	bool started;
 	bool broken;				/* its violation waits for a reset or a new start */
-	bool resume;				/* stopped for a takeover: start it again */
+	bool resume;				/* stopped for a takeover, or to move: start it again */
 	struct virtqueue *ring;			/* the worker's; only its counters are read here */
 	struct loop *worker;
 	struct virtqueue_setup setup;
@@ -80,10 +80,16 @@ struct vhost_user_queue {
 	struct vhost_user_ring_counts counts;	/* last reading */
 	struct log_subject subject;		/* the worker's while the ring runs */
 
-	/* Filled in by the worker, once for each start. */
+	/* Filled in by the worker, each once for each start. */
 	struct loop_message broken_message;
 	enum virtqueue_violation violation;
 	uint64_t offending_value;
+	struct loop_message wait_message;
+	uint64_t waited_ns;
+
+	/* For a ring that is abandoned, if the front end keeps no record; see virtqueue_setup.record */
+	void *record;
+	bool moves;				/* its next start goes on with that record */
 
 	struct vhost_user_error_signal *error_signal;
 };
@@ -110,10 +116,19 @@ void vhost_user_queues_post_memory(struct vhost_user_connection *connection, str
 /* Posts the start; returns 0, -EINVAL (what was said does not fit together) or -ENOMEM. */
 int vhost_user_queue_post_start(struct vhost_user_queue *queue);
 /*
+ * vhost_user_move.c: what becomes of the ring if it makes its worker wait for guest memory. What it has in
+ * flight then is recorded by the front end's region, or by a record of our own. Returns 0 or -ENOMEM.
+ */
+int vhost_user_queue_prepare_waits(struct vhost_user_queue *queue, struct virtqueue_setup *setup);
+/*
  * vhost_user_rings.c: starts every ring of which all is said that a start needs. DONE: there was none. LATER:
  * a job is under way and finishes the message. REFUSED: another front end's rings run.
  */
 enum vhost_user_outcome vhost_user_rings_start(struct vhost_user_connection *connection);
+/* Starts those that were stopped to be resumed; a job. */
+void vhost_user_rings_resume(struct vhost_user_connection *connection);
+/* vhost_user_move.c: stops all rings and starts them again, on the workers that are theirs by now; a job. */
+void vhost_user_rings_move(struct vhost_user_connection *connection);
 /* They do not start, because another front end's run. */
 enum vhost_user_outcome vhost_user_rings_refuse(struct vhost_user_connection *connection);
 

@@ -101,6 +101,7 @@ void vhost_user_queues_destroy(struct vhost_user_connection *connection)
 		fd_close(&queue->kick_fd);
 		fd_close(&queue->call_fd);
 		fd_close(&queue->err_fd);
+		free(queue->record);
 	}
 	free(connection->queues);
 	connection->queues = NULL;
@@ -472,7 +473,7 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 	queue->worker = options->endpoint.worker(options->endpoint.worker_context, queue->index);
 	setup.loop = queue->worker;
 	setup.account = vhost_user_endpoint_account(connection->endpoint, queue->worker);
-	if (!setup.account)
+	if (!setup.account || vhost_user_queue_prepare_waits(queue, &setup))
 		return -ENOMEM;
 	queue->setup = setup;
 	queue->started = true;

@@ -4,6 +4,7 @@
  * else is known by then or follows later; GET_VRING_BASE stops it.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "core/checked.h"
 #include "core/fd.h"
@@ -101,6 +102,34 @@ enum vhost_user_outcome vhost_user_rings_start(struct vhost_user_connection *con
 	}
 	vhost_user_job_end_posting(connection);
 	return VHOST_USER_LATER;
+}
+
+/* ---- resumption ---- */
+
+static void on_resumed(struct vhost_user_connection *connection)
+{
+	if (connection->job_error)
+		log_warning(&connection->endpoint->subject, "a ring does not go on: %s",
+			    strerror(-connection->job_error));
+	if (!vhost_user_queues_running(connection))
+		vhost_user_endpoint_release(connection);
+}
+
+void vhost_user_rings_resume(struct vhost_user_connection *connection)
+{
+	vhost_user_job_begin(connection, on_resumed);
+	for (unsigned i = 0; i < connection->queue_count; i++) {
+		struct vhost_user_queue *queue = &connection->queues[i];
+
+		if (!queue->resume)
+			continue;
+		queue->resume = false;
+		/* It may have broken while it drained. */
+		if (!queue->broken && vhost_user_queue_post_start(queue))
+			vhost_user_queue_mark_broken(queue, VIOLATION_RING_ADDRESS,
+						     queue->address.descriptor);
+	}
+	vhost_user_job_end_posting(connection);
 }
 
 /* ---- size, addresses, position ---- */

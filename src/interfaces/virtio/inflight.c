@@ -90,6 +90,14 @@ size_t inflight_region_bytes(bool packed, unsigned queue_size)
 	return align_up(bytes, 64);
 }
 
+bool inflight_is_used(const void *region, bool packed)
+{
+	const struct inflight_packed *as_packed = region;
+	const struct inflight_split *as_split = region;
+
+	return shared_read(packed ? &as_packed->version : &as_split->version) != 0;
+}
+
 /* ---- resubmission order ---- */
 
 struct recorded {
@@ -161,6 +169,19 @@ static void split_initialise(struct virtqueue *queue, struct inflight_split *reg
 	shared_write(&region->last_batch_head, 0);
 	shared_write(&region->used_idx, queue->split.used_idx);
 	shared_write_release(&region->version, INFLIGHT_VERSION);
+}
+
+void inflight_split_record(struct virtqueue *queue, void *record)
+{
+	struct inflight_split *region = record;
+
+	split_initialise(queue, region);
+	for (unsigned i = 0; i < queue->size; i++) {
+		const struct queue_slot *slot = queue_slot(queue, i);
+
+		region->entry[i].inflight = slot->chain.busy;
+		region->entry[i].counter = slot->number;
+	}
 }
 
 /* A batch reached the ring (used->idx) but its entries were not all cleared: clear them now. */

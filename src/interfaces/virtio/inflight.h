@@ -15,4 +15,7 @@
 /* Bytes of one queue's region, a multiple of 64 so that regions stay aligned; size: 1 … 32768. */
 size_t inflight_region_bytes(bool packed, unsigned queue_size);
 
+/* Is anything recorded in it? A region of zeroes is new. */
+bool inflight_is_used(const void *region, bool packed);
+
 #endif

@@ -55,6 +55,9 @@ static int set_position(struct virtqueue *queue)
 		queue->split.signalled_idx = queue->split.used_idx;
 	}
 	queue->inflight = queue->setup.inflight;
+	if (!queue->inflight && queue->setup.record &&
+	    inflight_is_used(queue->setup.record, queue->packed))
+		queue->inflight = queue->setup.record;
 	if (queue->inflight)
 		violation = inflight_recover(queue, queue->resubmit, &queue->resubmit_count);
 	if (violation) {
@@ -139,6 +142,8 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->poll_timer.expired = queue_poll_expired;
 	queue->call_op.done = queue_call_done;
 	queue->call_timer.expired = call_expired;
+	queue->held = loop_blame_flag(setup->loop);
+	queue->blame = (struct loop_blame){ .blamed = queue_blamed, .account = setup->account };
 	queue->call_fd = setup->call_fd;
 	queue->faults_seen = memory_guard_faults() - 1;
 	queue->view = &queue->views[0];
@@ -179,6 +184,8 @@ int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_
 	if (error)
 		goto fail_model;
 	queue_check_memory(queue);
+	if (setup->account)
+		loop_blame_start(queue->loop, &queue->blame);
 	virtqueue_set_kick_fd(queue, setup->kick_fd);
 	/* Whatever a predecessor published without a call is announced now; a call too many is harmless. */
 	queue_call(queue);
@@ -314,7 +321,9 @@ static bool has_to_recover(const struct virtqueue *queue)
 void queue_try_finish_stop(struct virtqueue *queue)
 {
 	void (*stopped)(void *context, const struct virtqueue_position *position) = queue->stopped;
-	struct virtqueue_position position = { .available_idx = queue->split.next };
+	struct virtqueue_position position = {
+		.available_idx = queue->abandoned ? queue->split.used_idx : queue->split.next,
+	};
 
 	if (!stopped || queue->in_flight > 0 || queue->done_count > 0 || has_to_recover(queue))
 		return;
@@ -384,6 +393,7 @@ void virtqueue_destroy(struct virtqueue *queue)
 		return;
 	assert(queue->stopping && queue->in_flight == 0 && !queue->stopped && !queue->call_pending);
 	loop_defer_cancel(queue->loop, &queue->publish_task);
+	loop_blame_stop(queue->loop, &queue->blame);
 	queue->model->queue_stop(queue->model_queue);
 	release(queue);
 }

@@ -69,6 +69,7 @@ enum virtqueue_violation {
 	VIOLATION_INFLIGHT,		/* INFLIGHT region inconsistent */
 	VIOLATION_REQUEST,		/* a chain without room for the device's header or status */
 	VIOLATION_CALL,			/* the call descriptor made the worker wait */
+	VIOLATION_WAIT,			/* guest memory did, and what is in flight is recorded nowhere */
 	VIOLATIONS
 };
 const char *virtqueue_violation_text(enum virtqueue_violation violation);
@@ -99,12 +100,23 @@ struct virtqueue_setup {
 	 */
 	void *inflight;
 	const bool *inflight_lost;	/* its memory_guard flag */
+	/*
+	 * Without such a region: as many zeroes of our own, where abandoning the queue leaves what it had in
+	 * flight; for the next queue in its place, which then keeps its record there. NULL: no need
+	 */
+	void *record;
 	struct dirty_log *log;		/* start takes a reference; NULL: no migration under way */
 	uint64_t log_used_guest;	/* guest address of the used ring, for the log; ~0: do not log it */
 
 	struct log_subject *subject;	/* the device; outlives the queue */
 	/* The ring broke a rule (once). Worker thread; do not destroy the queue from here. */
 	void (*broken)(void *context, enum virtqueue_violation violation, uint64_t offending_value);
+	/*
+	 * Guest memory made the worker wait, for others too (loop_blame.h). The queue is abandoned: it does
+	 * nothing more, and after virtqueue_stop() another one goes on in its place, on a worker where that
+	 * harms nobody else. Once, like broken(). NULL: this is such a worker
+	 */
+	void (*made_wait)(void *context, uint64_t waited_ns);
 	void *context;
 };
 

@@ -5,7 +5,7 @@
  *   virtqueue.c            life: start, changes while the queue runs, stop
  *   virtqueue_path.c       the way of a request: kick, take, complete, publish, call
  *   virtqueue_notify.c     how new chains are noticed: polling, kicks, sleep
- *   virtqueue_violation.c  the end of a ring that breaks a rule
+ *   virtqueue_violation.c  the end of a ring that breaks a rule, or makes its worker wait
  *   split_ring.c, packed_ring.c           the two formats
  *   virtqueue_chain.h, descriptor_chain.c descriptors to iovecs
  *   inflight.c             the record of chains in flight that survives the process
@@ -15,6 +15,7 @@
 
 #include "core/guest_memory.h"
 #include "core/loop.h"
+#include "core/loop_blame.h"
 #include "interfaces/virtio/inflight.h"
 #include "interfaces/virtio/virtio_ring.h"
 #include "interfaces/virtio/virtqueue.h"
@@ -112,10 +113,14 @@ struct virtqueue {
 	struct loop_task publish_task;
 	struct loop *loop;
 	bool packed, event_idx, in_order, indirect;
-	bool enabled, stopping, broken;
+	bool enabled, stopping;
+	bool broken;
+	bool abandoned;				/* and broken, so that all of it stands still */
+	bool told_of_wait;
 	bool listening;				/* the model wants to know of chains */
 	enum queue_attention attention;
 	struct queue_turn turn;
+	const unsigned *held;			/* loop_blame_flag() */
 	unsigned take_batch, take_timed;	/* TAKE_BATCH and TAKE_TIMED, or what the model says */
 	unsigned take_brief;			/* take_batch, or a part of it */
 	unsigned size;
@@ -155,6 +160,7 @@ struct virtqueue {
 	unsigned needless_kicks;		/* since the queue was parked */
 	struct loop_timer poll_timer;		/* rings without a kick descriptor */
 	int call_fd;
+	struct loop_blame blame;
 	struct loop_op call_op;			/* the eventfd write in flight */
 	bool call_pending, call_again;
 	struct loop_timer call_timer;		/* a stop gives up on a call that never ends */
@@ -230,6 +236,8 @@ void queue_listen(struct virtio_queue *offered, bool listen);
 
 /* Stops the ring for good; reports once. */
 void queue_break(struct virtqueue *queue, enum virtqueue_violation violation, uint64_t offending_value);
+/* Callback of the loop: the guest made it wait. */
+void queue_blamed(struct loop_blame *blame, unsigned what, uint64_t waited_ns);
 /* Did the VMM truncate a file under the ring, its chains or its INFLIGHT region? */
 bool queue_memory_lost(const struct virtqueue *queue);
 /* Breaks the ring if it did. */
@@ -268,6 +276,9 @@ bool split_posted(const struct virtqueue *queue);
  * entries[0 .. *ret_count) (room for queue->size) with what to resubmit, oldest first.
  */
 enum virtqueue_violation inflight_recover(struct virtqueue *queue, uint16_t *entries, unsigned *ret_count);
+
+/* Makes a region of zeroes one that says what is in flight now. */
+void inflight_split_record(struct virtqueue *queue, void *region);
 
 void inflight_split_take(struct virtqueue *queue, unsigned head);
 void inflight_split_give_back(struct virtqueue *queue, unsigned head);

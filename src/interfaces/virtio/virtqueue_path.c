@@ -87,7 +87,8 @@ static unsigned turn_allows(struct virtqueue *queue, unsigned count)
 {
 	struct queue_turn *turn = &queue->turn;
 
-	if (!offers(queue))
+	/* The worker has stood still: who is to blame comes first. */
+	if (!offers(queue) || __atomic_load_n(queue->held, __ATOMIC_RELAXED))
 		return 0;
 	if (queue_recovers(queue))
 		count = at_most(count, queue->resubmit_count - queue->resubmit_next);
@@ -301,7 +302,7 @@ static void queue_complete(struct virtio_queue *offered, struct virtio_chain *co
 		check_answer(slot);
 		slot->answered = true;
 		queue->in_flight--;
-		if (queue->log)
+		if (queue->log && !queue->abandoned)
 			log_written(queue, slot);
 		if (!queue->in_order)
 			add_done(queue, slot);
@@ -362,6 +363,7 @@ void queue_call(struct virtqueue *queue)
 	sqe = loop_sqe(queue->loop);
 	io_uring_prep_write(sqe, queue->call_fd, &one, sizeof(one), 0);
 	loop_sqe_finish(queue->loop, sqe, &queue->call_op);
+	loop_peer_write_prepared(queue->loop);
 }
 
 /* ---- publishing ---- */

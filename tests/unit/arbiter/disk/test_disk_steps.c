@@ -309,6 +309,35 @@ static void an_error_ends_the_steps(void **state)
 	end();
 }
 
+/* A guest whose memory makes the worker wait: of a request, only what is in the device is carried out. */
+static void abandoned_requests_touch_no_memory(void **state)
+{
+	struct request first, second, blank;
+
+	begin(true, false, false);
+	submit(&first, DISK_WRITE, 0, LARGE);
+	finish(&first);
+	assert_int_equal(first.error, 0);
+	held->logged = 0;
+	submit(&first, DISK_READ, 0, LARGE);
+	submit(&second, DISK_READ, 0, 4096);
+	submit(&blank, DISK_READ, 32 * MIB, LARGE);
+	assert_int_equal(held->held_count, 1);
+	memset(buffer, 0x77, sizeof(buffer));
+	disk_channel_abandon(channel);
+	held_end(held, 0, -EIO);
+	for (unsigned turns = 0; turns < 20; turns++)
+		turn();
+	assert_true(first.done == 1 && first.error);
+	assert_true(second.done == 1 && second.error == -ECANCELED);
+	assert_true(blank.done == 1 && blank.error == -ECANCELED);
+	assert_int_equal(held->held_count, 0);
+	assert_int_equal(held->logged, 1);
+	for (unsigned i = 0; i < sizeof(buffer); i++)
+		assert_int_equal(buffer[i], 0x77);
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +348,7 @@ int main(void)
 		cmocka_unit_test(blank_space_is_no_step),
 		cmocka_unit_test(what_is_too_large_is_refused),
 		cmocka_unit_test(an_error_ends_the_steps),
+		cmocka_unit_test(abandoned_requests_touch_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("disk_steps", tests, NULL, NULL);

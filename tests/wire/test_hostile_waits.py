@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Row E11: guest memory that makes a worker wait, because its VMM is punching a hole into it.
+
+The kernel holds whoever touches a page of the hole until all of it is punched. The neighbour waits with the worker once;
+from then on the guest is served apart, and its requests are answered as if nothing had happened.
+"""
+import contextlib
+import os
+import struct
+import threading
+
+import pytest
+
+import blk
+from frontend import Setup
+from guest_memory import GuestMemory, Region, memory_file
+from hostile import Attacks
+from patience import PATIENCE_S, wait_until
+from stuck import KEEP_SIZE, PUNCH_HOLE, fallocate
+from virtio import Buffer
+
+attack = Attacks()
+MIB = 1 << 20
+HOLE_BYTES = 512 * MIB              # takes a tenth of a second and more
+SMALL_BYTES = 4 * MIB
+IN_FLIGHT = 24
+TRIES = 60
+SECTOR_BYTES = 512
+
+
+
+class Guest:
+    """A front end whose memory is a small file, and the beginning of a large one that holes are punched into.
+
+    Requests are in flight all the time. `where`: what of them lies in the large file, "headers" (and statuses) or "data".
+    """
+
+    def __init__(self, mallory, setup, where):
+        self.file = memory_file(HOLE_BYTES)
+        memory = GuestMemory(Region(0x10_0000, SMALL_BYTES), Region(0x1000_0000, SMALL_BYTES, os.dup(self.file)))
+        self.front = mallory.start(setup, memory)
+        self.memory, self.queue, self.where = memory, self.front.queues[0], where
+        headers, data = (1, 0) if where == "headers" else (0, 1)
+        self.headers = [memory.allocate(32, 16, headers) for _ in range(IN_FLIGHT)]
+        self.data = [memory.allocate(4096, 4096, data) for _ in range(IN_FLIGHT)]
+        self.chains = []
+
+    def close(self):
+        os.close(self.file)
+
+    def offer(self):
+        """As many reads as there is room for. The device does not see them yet."""
+        self.chains = []
+        for number in range(IN_FLIGHT):
+            header, data = self.headers[number], self.data[number]
+            self.memory.write(header, struct.pack("<IIQ", blk.IN, 0, 8 * number))
+            self.memory.write(header + 16, bytes([blk.UNTOUCHED]))
+            self.chains.append(self.queue.ring.add([Buffer(header, 16, False), Buffer(data, 4096, True),
+                                                    Buffer(header + 16, 1, True)]))
+
+    def take(self):
+        """Each is answered once."""
+        for chain, header in zip(self.chains, self.headers):
+            self.queue.wait(chain, PATIENCE_S)
+            # In a hole there is nothing, which means OK.
+            assert self.memory.read(header + 16, 1)[0] == blk.OK
+
+    @contextlib.contextmanager
+    def punching(self):
+        """A hole as large as the file, by a thread, and requests that come when it has begun. What is done in the block
+        must not touch the large file, or it waits, too."""
+        os.posix_fallocate(self.file, 0, HOLE_BYTES)
+        self.offer()
+        blocks = os.fstat(self.file).st_blocks
+        thread = threading.Thread(target=fallocate, args=(self.file, PUNCH_HOLE | KEEP_SIZE, HOLE_BYTES))
+        thread.start()
+        wait_until(lambda: os.fstat(self.file).st_blocks < blocks, "the hole has begun")
+        self.queue.ring.publish()
+        self.queue.kick()
+        try:
+            yield thread
+        finally:
+            thread.join()
+        self.take()
+
+
+def is_apart(mallory):
+    return mallory.daemon.api("GET", f"/v1/guests/{mallory.guest}")[1].get("quarantine") is not None
+
+
+def until_apart(mallory, guest):
+    for _ in range(TRIES):
+        with guest.punching():
+            pass
+        if is_apart(mallory):
+            return
+    pytest.fail(f"{TRIES} holes were punched under its requests, and it is still served with the others")
+
+
+def neighbour_goes_on(mallory, guest):
+    """While a hole is being punched."""
+    for _ in range(TRIES):
+        with guest.punching() as thread:
+            mallory.victim.progress(2)
+            went_on = thread.is_alive()
+        if went_on:
+            return
+    pytest.fail("the neighbour got nothing done while a hole was being punched")
+
+
+def written(front):
+    """Writes a pattern of its own to each sector that is read below."""
+    disk = front.disk()
+    for number in range(IN_FLIGHT):
+        disk.write(8 * number, bytes([number + 1]) * 4096)
+
+
+def hole(name, where, rings, **setup):
+    @attack("E11", name, rings, **setup)
+    def _(mallory, setup):
+        guest = Guest(mallory, setup, where)
+        with contextlib.closing(guest):
+            written(guest.front)
+            until_apart(mallory, guest)
+            mallory.daemon.wait_line("served apart", mallory.lines_before)
+            mallory.expect_others_served()
+            neighbour_goes_on(mallory, guest)
+            disk = guest.front.disk()
+            for number in range(IN_FLIGHT):
+                assert disk.read(8 * number, 8) == bytes([number + 1]) * 4096
+            mallory.expect_working()
+
+
+hole("headers", "headers", ("split", "packed"), inflight=True)
+hole("headers-without-record", "headers", ("split",))
+hole("data", "data", ("split", "packed"), inflight=True)
+hole("data-without-record", "data", ("split",))
+
+
+@pytest.mark.parametrize("attack, setup", attack.parameters)
+def test_hostile(attack, setup, mallory):
+    attack(mallory(), setup)
+
+
+def test_it_comes_back(mallory):
+    """A guest that starts anew some time after it made others wait is served with them again."""
+    one = mallory()
+    guest = Guest(one, Setup(), "headers")
+    with contextlib.closing(guest):
+        until_apart(one, guest)
+        one.front.disconnect()
+        # It stays apart for ten seconds, however often it starts anew.
+        one.close()
+        one.expect_welcome()
+        assert is_apart(one)
+
+        def starts_anew():
+            one.expect_welcome()
+            return not is_apart(one)
+
+        wait_until(starts_anew, "it is served with the others again")
