@@ -28,7 +28,7 @@ def rings(daemon):
 def test_no_ring_is_made_after_the_start(make_daemon, tmp_path):
     daemon = make_daemon({**basic(tmp_path), "daemon": {"workers": 2}})
     made = rings(daemon)
-    assert made == 1 + 2 + 1, "the control loop's, the workers', and that of measurements"
+    assert made == 1 + 2 + 4 + 1, "the control loop's, the workers', the spare workers', and that of measurements"
     add_measured_pool(daemon, tmp_path, "second")
     assert rings(daemon) == made
     take_over(daemon)
