@@ -155,11 +155,14 @@ static struct vhost_user_ring_counts read_counts(const struct virtqueue *ring)
 	};
 }
 
-/* While the ring is being stopped, its worker may free it at any time: then the last reading stands. */
+/*
+ * While the ring is being started or stopped, its worker may make or free it at any time, and `ring` is not
+ * looked at: then the last reading stands.
+ */
 struct vhost_user_ring_counts vhost_user_queue_counts(struct vhost_user_queue *queue)
 {
-	if (queue->started && queue->ring && queue->command.kind != COMMAND_START &&
-	    queue->command.kind != COMMAND_STOP)
+	if (queue->started && queue->command.kind != COMMAND_START && queue->command.kind != COMMAND_STOP &&
+	    queue->ring)
 		queue->counts = read_counts(queue->ring);
 	return queue->counts;
 }

@@ -134,9 +134,14 @@ static inline unsigned count_fds(void)
 
 static inline void bench_turn(struct bench *bench)
 {
+	struct endpoint_status ignored;
+
 	loop_turn(bench->control, 100 * NS_PER_US);
 	if (!bench->threaded)
 		loop_turn(bench->worker, 0);
+	else if (bench->endpoint && !bench->gone)
+		/* May be asked at any time, also while the worker makes a ring. */
+		endpoint_status(bench->endpoint, &ignored);
 }
 
 /* Turns both loops until the condition holds. */
