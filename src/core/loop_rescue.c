@@ -212,6 +212,7 @@ static void *look(void *argument)
 	struct loop_rescue *rescue = argument;
 	unsigned quiet = 0;
 
+	pthread_setname_np(pthread_self(), "rescue");
 	pthread_mutex_lock(&rescue->mutex);
 	while (!rescue->stopping) {
 		quiet = all_quiet(rescue) ? quiet + 1 : 0;
@@ -250,7 +251,6 @@ int loop_rescue_start(struct loop_rescue **ret_rescue)
 		free(rescue);
 		return -error;
 	}
-	pthread_setname_np(rescue->thread, "rescue");
 	*ret_rescue = rescue;
 	return 0;
 }

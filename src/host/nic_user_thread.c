@@ -110,6 +110,7 @@ static void *thread_main(void *context)
 {
 	struct nic_user *nic = context;
 
+	pthread_setname_np(pthread_self(), "user-net");
 	/* libslirp knows the time after its first poll, and must before it sees frames. */
 	user_slirp_lock();
 	user_slirp_prepare(nic);
@@ -149,7 +150,6 @@ int user_thread_start(struct nic_user *nic)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		return -error;
-	pthread_setname_np(nic->thread, "user-net");
 	return 0;
 }
 

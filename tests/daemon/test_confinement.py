@@ -138,3 +138,10 @@ def test_a_successor_started_by_anybody_takes_the_files_over(make_daemon, tmp_pa
         assert daemon.socket("alice/whole").is_socket()
     finally:
         elsewhere.chmod(0o700)
+
+
+def test_threads_have_names(make_daemon, tmp_path):
+    """They are seen in top(1), and give themselves their names: /proc is not to be written to."""
+    daemon = make_daemon({**basic(tmp_path), "daemon": {"workers": 2, "sandbox": "yes"}})
+    names = {(task / "comm").read_text().strip() for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()}
+    assert names >= {"worker-0", "worker-1", "quarantine-0", "rescue", "measure", "pool-journal"}

@@ -165,6 +165,7 @@ static void *journal_thread(void *argument)
 {
 	struct pool *pool = argument;
 
+	pthread_setname_np(pthread_self(), "pool-journal");
 	for (;;) {
 		while (sem_wait(&pool->wake) != 0)
 			assert(errno == EINTR);
@@ -207,7 +208,6 @@ int pool_commit_start(struct pool *pool)
 		sem_destroy(&pool->wake);
 		return -error;
 	}
-	pthread_setname_np(pool->thread, "pool-journal");
 	pool->thread_running = true;
 	return 0;
 }

@@ -28,8 +28,12 @@ unsigned worker_default_count(void)
 static void *worker_main(void *context)
 {
 	struct worker *worker = context;
+	char name[16];
 	int error;
 
+	/* A thread names itself: another's name is a file in /proc, which the daemon may not write to. */
+	snprintf(name, sizeof(name), "%s-%u", worker->name, worker->index);
+	pthread_setname_np(pthread_self(), name);
 	/* Of this thread only; a lower priority is never refused. */
 	if (worker->nice)
 		setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + worker->nice);
@@ -45,7 +49,6 @@ static void *worker_main(void *context)
 
 static int start_thread(struct worker *worker)
 {
-	char name[16];
 	sigset_t all, before;
 	int error;
 
@@ -58,8 +61,6 @@ static int start_thread(struct worker *worker)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
 		return -error;
-	snprintf(name, sizeof(name), "%s-%u", worker->name, worker->index);
-	pthread_setname_np(worker->thread, name);
 	return 0;
 }
 

@@ -101,6 +101,7 @@ static void *measurer_main(void *context)
 	struct disk_measurer *measurer = context;
 	bool joined;
 
+	pthread_setname_np(pthread_self(), "measure");
 	for (;;) {
 		wait_for_wish(measurer);
 		if (!measurer->asked)
@@ -140,7 +141,6 @@ int disk_measurer_create(struct disk_measurer **ret_measurer)
 		free_measurer(measurer);
 		return error;
 	}
-	pthread_setname_np(measurer->thread, "measure");
 	*ret_measurer = measurer;
 	return 0;
 }
