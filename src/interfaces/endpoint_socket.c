@@ -19,6 +19,8 @@
 /* Of client mode, and after a storm. */
 #define BACKOFF_MIN_NS (100 * NS_PER_MS)
 #define BACKOFF_MAX_NS (10 * NS_PER_S)
+/* After so long without one, a rest is a first one again. */
+#define RESTS_FORGOTTEN_NS (60 * NS_PER_S)
 
 static struct loop *control_of(const struct endpoint_socket *socket)
 {
@@ -68,9 +70,18 @@ void endpoint_socket_violation(struct endpoint_socket *socket)
 
 void endpoint_socket_rest(struct endpoint_socket *socket)
 {
+	uint64_t now = loop_now_ns(control_of(socket));
+
 	endpoint_socket_violation(socket);
-	if (!socket->backing_off && !socket->suspended)
-		back_off(socket);
+	if (now - socket->rested_ns > RESTS_FORGOTTEN_NS)
+		socket->rest_ns = 0;
+	socket->rested_ns = now;
+	if (socket->backing_off || socket->suspended)
+		return;
+	if (socket->backoff_ns < socket->rest_ns)
+		socket->backoff_ns = socket->rest_ns;
+	back_off(socket);
+	socket->rest_ns = socket->backoff_ns;
 }
 
 /* ---- peers ---- */

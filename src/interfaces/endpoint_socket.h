@@ -46,6 +46,7 @@ struct endpoint_socket {
 	bool suspended;				/* neither accepts nor connects */
 	bool handed_over;			/* the socket file is another process's */
 	uint64_t backoff_ns;
+	uint64_t rest_ns, rested_ns;		/* how long the next rest is; when the last one began */
 	uint64_t storm_since_ns;		/* of the window in which violations are counted */
 	unsigned storm_count;
 

@@ -3,6 +3,7 @@
  * How front ends reach the vhost-user server: crowds, idlers, and, with front ends, what
  * test_endpoint_socket.c tests of sockets alone.
  */
+#include "interfaces/vhost_user/vhost_user_endpoint.h"
 #include "vhost_user_bench.h"
 
 /* ---- crowds and time ---- */
@@ -41,6 +42,32 @@ static void violations_storm(void **state)
 	}
 	/* More than 32 at once, then 0.1 s, 0.2 s, 0.4 s apart; without the back-off, a thousand. */
 	assert_in_range(answered, 33, 60);
+}
+
+static uint64_t rest(struct bench *bench)
+{
+	struct endpoint_socket *socket = &vhost_user_endpoint_of(bench->endpoint)->socket;
+	uint64_t begin_ns = stopped_clock_ns;
+
+	endpoint_socket_rest(socket);
+	assert_true(socket->backing_off);
+	AWAIT(!socket->backing_off, bench_pass(bench, NS_PER_MS));
+	return stopped_clock_ns - begin_ns;
+}
+
+/* Whoever makes us wait again, and be it seconds later, rests for longer; after a while that is forgotten. */
+static void rests_grow(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t wanted_ns = 100 * NS_PER_MS;
+
+	for (unsigned i = 0; i < 10; i++) {
+		assert_in_range(rest(bench), wanted_ns, wanted_ns + 10 * NS_PER_MS);
+		wanted_ns = wanted_ns < 5 * NS_PER_S ? 2 * wanted_ns : 10 * NS_PER_S;
+		bench_pass(bench, 3 * NS_PER_S);
+	}
+	bench_pass(bench, 61 * NS_PER_S);
+	assert_in_range(rest(bench), 100 * NS_PER_MS, 110 * NS_PER_MS);
 }
 
 /* Idle without a handshake, and a message that never ends: ten seconds each. */
@@ -142,6 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(crowd_is_capped),
 		BENCH_TEST(violations_storm),
+		BENCH_TEST(rests_grow),
 		BENCH_TEST(idlers_are_closed),
 		BENCH_TEST(inherited_sockets),
 		BENCH_TEST(client_mode),
