@@ -69,7 +69,7 @@ void loop_note_blame(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns)
 	if (loop->blame_ns > 0)
 		return;
 	waited = __atomic_exchange_n(&loop->held, 0, __ATOMIC_RELAXED) && gap_ns - ran_ns >= WAITED_NS;
-	unclear = loop->for_several || (wrote && !loop->writing);
+	unclear = loop->for_several || (!waited && !loop->writing);
 	if (!waited && !wrote)
 		return;
 	if (unclear) {

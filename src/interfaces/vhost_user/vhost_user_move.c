@@ -39,16 +39,19 @@ int vhost_user_queue_prepare_waits(struct vhost_user_queue *queue, struct virtqu
 	bool alone = !options->made_wait ||
 		     (options->waits_alone && options->waits_alone(options->worker_context));
 	bool packed = setup->features >> VIRTIO_F_RING_PACKED & 1;
+	size_t bytes = inflight_region_bytes(packed, queue->size);
 
-	if (!queue->moves) {
+	/* The size may be another by now: only the same ring goes on with a record. */
+	if (!queue->moves || queue->record_bytes != bytes) {
 		free(queue->record);
 		queue->record = NULL;
 	}
 	queue->moves = false;
 	if (!alone && !queue->record && !setup->inflight && setup->model->repeatable) {
-		queue->record = calloc(1, inflight_region_bytes(packed, queue->size));
+		queue->record = calloc(1, bytes);
 		if (!queue->record)
 			return -ENOMEM;
+		queue->record_bytes = bytes;
 	}
 	setup->record = queue->record;
 	setup->made_wait = alone ? NULL : made_wait_on_worker;

@@ -89,6 +89,7 @@ struct vhost_user_queue {
 
 	/* For a ring that is abandoned, if the front end keeps no record; see virtqueue_setup.record */
 	void *record;
+	size_t record_bytes;
 	bool moves;				/* its next start goes on with that record */
 
 	struct vhost_user_error_signal *error_signal;

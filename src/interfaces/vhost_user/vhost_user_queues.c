@@ -132,7 +132,7 @@ void vhost_user_queues_reset(struct vhost_user_connection *connection, bool forg
 		assert(!queue->started);
 		fd_close(&queue->kick_fd);
 		queue->kick_set = queue->address_set = false;
-		queue->enabled = queue->broken = false;
+		queue->enabled = queue->broken = queue->moves = false;
 		queue->size = 0;
 		if (!forget_base)
 			continue;

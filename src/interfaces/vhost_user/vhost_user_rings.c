@@ -121,6 +121,9 @@ void vhost_user_rings_resume(struct vhost_user_connection *connection)
 	for (unsigned i = 0; i < connection->queue_count; i++) {
 		struct vhost_user_queue *queue = &connection->queues[i];
 
+		/* One that broke begins anew, when it does. */
+		if (!queue->resume || queue->broken)
+			queue->moves = false;
 		if (!queue->resume)
 			continue;
 		queue->resume = false;
