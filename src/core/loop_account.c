@@ -5,14 +5,14 @@
  * Time is charged when the payer changes and at the beginning of each turn. A loop that serves one guest
  * therefore reads the clock no more often than one without accounts: once a turn.
  *
- * The order among guests is start-time fair queueing: a share's virtual_ns is the time it has had, and a
- * share that found no work is lifted to the least of those that did, less LOOP_CREDIT_NS, so that sleeping,
- * or being awake with empty rings, saves no more than that up. In each turn shares are served from the least
- * upwards; the first that finds work sets the floor, and those more than a slice above it wait for another
- * turn. A share that is alone is its own floor and never waits. When no share has work all begin anew, with
- * full credit: time that no share wanted is no debt. A turn ends early when many have work, to see which
- * others have woken. A share for whose sake others are left out, and that wants little, waits whenever it
- * comes for whatever has begun: so for a while all do less at a time (loop_worked()).
+ * The order among guests is start-time fair queueing: a share's virtual_ns is the time it has had, and
+ * before its turn a share is lifted to the least of those that found work, less LOOP_CREDIT_NS, so that
+ * sleeping, or being awake with empty rings, saves no more than that up. In each turn shares are served
+ * from the least upwards; the first that finds work sets the floor, and those more than a slice above it
+ * wait for another turn. A share that is alone is its own floor and never waits. When no share has work all
+ * begin anew, with full credit: time that no share wanted is no debt. A turn ends early when many have work,
+ * to see which others have woken. A share for whose sake others are left out, and that wants little, waits
+ * whenever it comes for whatever has begun: so for a while all do less at a time (loop_worked()).
  *
  * Submitting is often dearer than all that went before it. A share that prepared much submits for itself,
  * which is exact; the rest go together and are shared out. So is what is submitted by the call that also

@@ -148,8 +148,11 @@ bool loop_run_pollers(struct loop *loop)
 	if (crowded)
 		sort_shares(loop);
 	for (struct loop_share *share = loop->shares; share; share = loop->next_share) {
-		uint64_t begin_ns = share->virtual_ns;
+		uint64_t begin_ns;
 
+		/* The floor has risen since the last turn. What is lifted stays in order. */
+		lift(loop, share);
+		begin_ns = share->virtual_ns;
 		loop->next_share = share->next;
 		if (worked && begin_ns > floor_ns + LOOP_SLICE_NS) {
 			if (little)
@@ -165,8 +168,6 @@ bool loop_run_pollers(struct loop *loop)
 				loop_submit_dear(loop);
 			if (crowded && loop->mark_ns - since_ns >= TURN_NS)
 				break;
-		} else {
-			lift(loop, share);
 		}
 	}
 	loop->next_share = NULL;
