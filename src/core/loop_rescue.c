@@ -49,6 +49,11 @@ static void on_signal(int signal)
 {
 }
 
+bool loop_stands_still(const struct loop *loop)
+{
+	return __atomic_load_n(&loop->held, __ATOMIC_RELAXED);
+}
+
 /* ---- what loops do ---- */
 
 /* In a loop that is suspicious, of a submission of its own: so it is known how long it takes. */

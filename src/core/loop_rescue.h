@@ -12,6 +12,7 @@
 #define VIADUCT_CORE_LOOP_RESCUE_H
 
 #include <signal.h>
+#include <stdbool.h>
 
 struct loop;
 struct loop_rescue;
@@ -26,6 +27,12 @@ void loop_rescue_stop(struct loop_rescue *rescue);
 
 /* Looks after a loop from now on, while loop_run() runs it. Before that. Returns 0 or -ENOMEM. */
 int loop_rescue_add(struct loop_rescue *rescue, struct loop *loop);
+
+/*
+ * Has the loop's thread been waiting in the kernel for 20 ms or so, other than for work? Any thread, while
+ * the loop lives; the answer is some milliseconds old.
+ */
+bool loop_stands_still(const struct loop *loop);
 
 /*
  * Around what may write to a peer's descriptor: before its entry is asked for, when the entry is finished,

@@ -142,6 +142,8 @@ void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t dead
 	struct loop_timer **link = &loop->timers, *previous = NULL;
 
 	assert(timer->expired);
+	if (timer->deadline_ns > 0 && timer->deadline_ns == deadline_ns)
+		return;
 	loop_timer_stop(loop, timer);
 	timer->deadline_ns = deadline_ns ? deadline_ns : 1;
 	while (*link && (*link)->deadline_ns <= timer->deadline_ns) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Settings that change at random while requests pass the gate: groups and disks come, go, move and change,
- * the cost model changes, ports drain, and time goes on by steps of any size. Two workers take turns in one
- * thread, by a clock that the input drives. At the end everything that asked has entered, and nothing is left
- * inside.
+ * the cost model changes, ports drain, workers stand still, and time goes on by steps of any size. Two
+ * workers take turns in one thread, by a clock that the input drives. At the end everything that asked has
+ * entered, and nothing is left inside.
  *
  * One step of the input: operation, whose (node, request), argument; settings are eight bytes more.
  */
@@ -17,6 +17,7 @@
 #include "core/clock.h"
 #include "core/container.h"
 #include "core/loop.h"
+#include "core/loop_internal.h"
 #include "input_trace.h"
 
 #define WORKERS	  2
@@ -30,7 +31,7 @@ enum state { FREE, WAITING, INSIDE };
 struct request {
 	struct disk_pass pass;
 	enum state state;
-	unsigned node;
+	unsigned node, worker;
 };
 
 struct node {
@@ -47,6 +48,7 @@ struct input {
 };
 
 static struct loop *loop[WORKERS];
+static bool still[WORKERS];		/* it waits in the kernel */
 static struct disk_meter *meter;
 static struct gate *gate;
 static struct node nodes[NODES];
@@ -73,7 +75,7 @@ static uint8_t next(struct input *input)
 static void turn(void)
 {
 	for (unsigned i = 0; i < WORKERS; i++)
-		if (loop_turn(loop[i], 0) != 0)
+		if (!still[i] && loop_turn(loop[i], 0) != 0)
 			abort();
 }
 
@@ -144,9 +146,15 @@ static void close_ports(unsigned index)
 	}
 }
 
+static bool has_port_that_is_still(const struct node *node)
+{
+	return (still[0] && node->port[0].gate) || (still[1] && node->port[1].gate);
+}
+
 static void step_destroy(unsigned index)
 {
-	if (!nodes[index].node || has_children(index) || has_requests(index))
+	if (!nodes[index].node || has_children(index) || has_requests(index) ||
+	    has_port_that_is_still(&nodes[index]))
 		return;
 	close_ports(index);
 	gate_node_destroy(nodes[index].node);
@@ -185,7 +193,7 @@ static void step_ask(struct input *input, unsigned index, struct request *reques
 	unsigned worker = next(input) % WORKERS;
 	struct node *node = &nodes[index];
 
-	if (!node->node || has_children(index) || request->state != FREE)
+	if (!node->node || has_children(index) || request->state != FREE || still[worker])
 		return;
 	if (!node->port[worker].gate &&
 	    disk_meter_port_open(&node->port[worker], node->node, loop[worker], &node->counters[worker]) != 0)
@@ -196,13 +204,14 @@ static void step_ask(struct input *input, unsigned index, struct request *reques
 	request->pass.gate.enter = entered;
 	request->state = WAITING;
 	request->node = index;
+	request->worker = worker;
 	if (gate_enter(node->port[worker].gate, disk_meter_price(&node->port[worker], &request->pass)))
 		entered(&request->pass.gate);
 }
 
 static void step_leave(struct request *request)
 {
-	if (request->state != INSIDE)
+	if (request->state != INSIDE || still[request->worker])
 		return;
 	request->state = FREE;
 	gate_leave(&request->pass.gate);
@@ -213,7 +222,7 @@ static void step_drain(struct input *input, unsigned index)
 	unsigned worker = next(input) % WORKERS;
 	struct node *node = &nodes[index];
 
-	if (!node->port[worker].gate)
+	if (!node->port[worker].gate || still[worker])
 		return;
 	node->draining[worker] = !node->draining[worker];
 	gate_port_drain(node->port[worker].gate, node->draining[worker]);
@@ -228,6 +237,12 @@ static void step_cost(struct input *input)
 	for (unsigned i = 0; i < COST_KINDS; i++)
 		cost.line[i].base_ns = 1u << next(input) % 30;
 	disk_meter_set_cost(meter, &cost);
+}
+
+static void step_still(unsigned worker)
+{
+	still[worker] = !still[worker];
+	__atomic_store_n(&loop[worker]->held, still[worker], __ATOMIC_RELAXED);
 }
 
 static void step(struct input *input)
@@ -264,6 +279,9 @@ static void step(struct input *input)
 	case 8: case 9: case 10: case 11:
 		step_leave(&requests[whose % PASSES]);
 		break;
+	case 15:
+		step_still(whose % WORKERS);
+		break;
 	default:
 		step_ask(input, index, &requests[next(input) % PASSES]);
 	}
@@ -286,6 +304,9 @@ static void finish(void)
 {
 	bool done = false;
 
+	for (unsigned i = 0; i < WORKERS; i++)
+		if (still[i])
+			step_still(i);
 	gate_drain(gate, true);
 	for (unsigned round = 0; round < ROUNDS && !done; round++) {
 		now_ns += NS_PER_MS;
@@ -295,7 +316,8 @@ static void finish(void)
 	assert(done);
 	for (unsigned i = NODES; i-- > 0;)
 		step_destroy(i);
-	assert(gate->depth.inside == 0 && gate->depth.inside_ns == 0 && !gate->settling && !gate->holders);
+	assert(gate->depth.inside == 0 && gate->depth.inside_ns == 0 && !gate->settling && !gate->holders &&
+	       gate->away == 0);
 	assert(scheduler_waiting(gate->scheduler) == 0 && gate_reserved_ppb(gate) == 0);
 	disk_meter_destroy(meter);
 	for (unsigned i = 0; i < 4; i++)

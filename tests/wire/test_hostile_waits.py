@@ -12,50 +12,56 @@ import threading
 import pytest
 
 import blk
+from conftest import sections
+from daemon import Daemon
 from frontend import Setup
+from fuse_disk import FuseDisk
 from guest_memory import GuestMemory, Region, memory_file
 from hostile import Attacks
+from mallory import Mallory
 from patience import PATIENCE_S, wait_until
 from stuck import KEEP_SIZE, PUNCH_HOLE, fallocate
+from victim_process import VictimProcess
 from virtio import Buffer
 
 attack = Attacks()
 MIB = 1 << 20
 HOLE_BYTES = 512 * MIB              # takes a tenth of a second and more
 SMALL_BYTES = 4 * MIB
+LARGE_BYTES = 128 << 10           # of a request that fills a small disk
 IN_FLIGHT = 24
 TRIES = 60
 SECTOR_BYTES = 512
 
 
-
 class Guest:
     """A front end whose memory is a small file, and the beginning of a large one that holes are punched into.
 
-    Requests are in flight all the time. `where`: what of them lies in the large file, "headers" (and statuses) or "data".
+    Requests are in flight all the time. `where`: what of them lies in the large file, "headers" (and statuses), "data", or
+    "last", which is the last one's header.
     """
 
-    def __init__(self, mallory, setup, where):
+    def __init__(self, mallory, setup, where, bytes_each=4096):
         self.file = memory_file(HOLE_BYTES)
         memory = GuestMemory(Region(0x10_0000, SMALL_BYTES), Region(0x1000_0000, SMALL_BYTES, os.dup(self.file)))
         self.front = mallory.start(setup, memory)
         self.memory, self.queue, self.where = memory, self.front.queues[0], where
-        headers, data = (1, 0) if where == "headers" else (0, 1)
-        self.headers = [memory.allocate(32, 16, headers) for _ in range(IN_FLIGHT)]
-        self.data = [memory.allocate(4096, 4096, data) for _ in range(IN_FLIGHT)]
-        self.chains = []
+        headers = [where == "headers" or (where == "last" and number == IN_FLIGHT - 1) for number in range(IN_FLIGHT)]
+        self.headers = [memory.allocate(32, 16, int(large)) for large in headers]
+        self.data = [memory.allocate(bytes_each, 4096, int(where == "data")) for _ in range(IN_FLIGHT)]
+        self.chains, self.bytes_each = [], bytes_each
 
     def close(self):
         os.close(self.file)
 
-    def offer(self):
-        """As many reads as there is room for. The device does not see them yet."""
-        self.chains = []
-        for number in range(IN_FLIGHT):
+    def offer(self, first=0, end=IN_FLIGHT):
+        """These reads. The device does not see them yet."""
+        del self.chains[first:]
+        for number in range(first, end):
             header, data = self.headers[number], self.data[number]
             self.memory.write(header, struct.pack("<IIQ", blk.IN, 0, 8 * number))
             self.memory.write(header + 16, bytes([blk.UNTOUCHED]))
-            self.chains.append(self.queue.ring.add([Buffer(header, 16, False), Buffer(data, 4096, True),
+            self.chains.append(self.queue.ring.add([Buffer(header, 16, False), Buffer(data, self.bytes_each, True),
                                                     Buffer(header + 16, 1, True)]))
 
     def take(self):
@@ -65,18 +71,21 @@ class Guest:
             # In a hole there is nothing, which means OK.
             assert self.memory.read(header + 16, 1)[0] == blk.OK
 
+    def publish(self):
+        self.queue.ring.publish()
+        self.queue.kick()
+
     @contextlib.contextmanager
-    def punching(self):
-        """A hole as large as the file, by a thread, and requests that come when it has begun. What is done in the block
-        must not touch the large file, or it waits, too."""
+    def punching(self, first=0):
+        """A hole as large as the file, by a thread, and requests that come when it has begun, those from `first` on. What
+        is done in the block must not touch the large file, or it waits, too."""
         os.posix_fallocate(self.file, 0, HOLE_BYTES)
-        self.offer()
+        self.offer(first)
         blocks = os.fstat(self.file).st_blocks
         thread = threading.Thread(target=fallocate, args=(self.file, PUNCH_HOLE | KEEP_SIZE, HOLE_BYTES))
         thread.start()
         wait_until(lambda: os.fstat(self.file).st_blocks < blocks, "the hole has begun")
-        self.queue.ring.publish()
-        self.queue.kick()
+        self.publish()
         try:
             yield thread
         finally:
@@ -112,7 +121,7 @@ def written(front):
     """Writes a pattern of its own to each sector that is read below."""
     disk = front.disk()
     for number in range(IN_FLIGHT):
-        disk.write(8 * number, bytes([number + 1]) * 4096)
+        disk.write(8 * number, bytes([number % 250 + 1]) * 4096)
 
 
 def hole(name, where, rings, **setup):
@@ -127,7 +136,7 @@ def hole(name, where, rings, **setup):
             neighbour_goes_on(mallory, guest)
             disk = guest.front.disk()
             for number in range(IN_FLIGHT):
-                assert disk.read(8 * number, 8) == bytes([number + 1]) * 4096
+                assert disk.read(8 * number, 8) == bytes([number % 250 + 1]) * 4096
             mallory.expect_working()
 
 
@@ -159,3 +168,54 @@ def test_it_comes_back(mallory):
             return not is_apart(one)
 
         wait_until(starts_anew, "it is served with the others again")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A daemon whose pool lies on storage that waits when it is told to, and serves 16 of the requests below at a time."""
+    with FuseDisk(512 * MIB) as disk:
+        keys = sections(tmp_path)
+        keys["pool main"] |= {"path": disk.path, "capacity_iops": 500, "capacity_bandwidth": "50M"}
+        daemon = Daemon(keys, tmp_path)
+        try:
+            daemon.start()
+            yield disk, daemon
+        finally:
+            daemon.finish()
+
+
+def fill(guest, disk, mallory):
+    """All requests but the last are taken by the daemon, and none is answered."""
+    in_flight = f'viaduct_disk_in_flight{{guest="{mallory.guest}",disk="root"}}'
+    disk.tell("hang")
+    guest.offer(0, IN_FLIGHT - 1)
+    guest.publish()
+    wait_until(lambda: mallory.daemon.metrics()[in_flight] == IN_FLIGHT - 1, "the requests are taken")
+
+
+def test_a_small_disk_goes_on(small_disk):
+    """All the room in a disk is the hostile guest's, and its worker waits for a hole instead of taking what is done: the
+    neighbour's requests enter all the same.
+    """
+    disk, daemon = small_disk
+    victim = VictimProcess(daemon.socket("victim/root"))
+    one = Mallory(daemon, victim, 0)
+    guest = Guest(one, Setup(), "last", LARGE_BYTES)
+    with contextlib.ExitStack() as stack:
+        for end in (victim.kill, one.close, guest.close):
+            stack.callback(end)
+        written(one.front)
+        until_apart(one, guest)
+        for _ in range(TRIES):
+            with victim.held():
+                fill(guest, disk, one)
+                with guest.punching(IN_FLIGHT - 1) as thread:
+                    disk.tell("ok")
+                    victim.progress(2)
+                    went_on = thread.is_alive()
+            if went_on:
+                break
+        else:
+            pytest.fail("the neighbour's requests waited for one that another worker does not take")
+        one.expect_working()
+        victim.finish()

@@ -71,6 +71,7 @@ static bool gate_room(const struct gate *gate)
 	if (!gate->on)
 		return true;
 	gate_lease_inside(gate, &depth);
+	gate_away_inside(gate, &depth);
 	if (gate->room == GATE_ROOM_NONE)
 		return false;
 	/* Where the pace decides how much enters, the order is all that matters, too. */
@@ -96,14 +97,17 @@ static void window_begin(struct gate *gate, uint64_t now_ns)
 static void wait_for_room(struct gate *gate, struct gate_lane *here, uint64_t now_ns, uint64_t ready_ns,
 			  struct gate_lane **tell)
 {
+	uint64_t look_ns = gate->room == GATE_ROOM_NONE ? UINT64_MAX : gate->away_looked_ns + GATE_AWAY_NS;
+
 	gate_lease_tell(gate, here, tell);
 	if (!gate->busy) {
 		gate->busy = true;
 		window_begin(gate, now_ns);
 	}
-	/* Others wait for a request that leaves. */
-	if (scheduler_light_waiting(gate->scheduler) > 0)
-		gate_lane_wake_at(here, ready_ns);
+	/* Others wait for a request that leaves, or for a worker to be seen standing still. */
+	if (scheduler_light_waiting(gate->scheduler) == 0)
+		ready_ns = UINT64_MAX;
+	gate_lane_wake_at(here, look_ns < ready_ns ? look_ns : ready_ns);
 }
 
 static void admit(struct gate *gate, struct gate_pass *pass, struct gate_lane *here, struct gate_lane **tell)
@@ -112,9 +116,7 @@ static void admit(struct gate *gate, struct gate_pass *pass, struct gate_lane *h
 	assert(!pass->inside);
 	if (!pass->waiting.light) {
 		bucket_take(&gate->pace, pass->waiting.cost_ns);
-		pass->port->inside++;
-		pass->port->inside_ns += pass->waiting.cost_ns;
-		depth_enter(&gate->depth, pass->waiting.cost_ns);
+		gate_count_inside(pass->port, 1, (int64_t)pass->waiting.cost_ns);
 	}
 	gate_lane_grant(pass, here, tell);
 }
@@ -143,6 +145,8 @@ void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, s
 			admit(gate, pass_of(request), here, tell);
 			continue;
 		}
+		if (!room && gate_away_look(gate, here, now_ns, tell))
+			continue;
 		if (!room) {
 			wait_for_room(gate, here, now_ns, ready_ns, tell);
 			return;
@@ -186,11 +190,12 @@ static void observe(struct gate *gate, const struct gate_pass *pass, uint64_t no
 /*
  * The target that the request is judged by; 0: none. A request that takes longer than its target even alone
  * in the device says nothing about what is in there besides; or a guest could close the device for all others
- * with large requests.
+ * with large requests. Nor does one whose worker stood still meanwhile.
  */
 static uint64_t target_of(const struct gate_pass *pass)
 {
-	uint64_t target_ns = pass->entered_ns > 0 ? pass->port->node->latency_target_ns : 0;
+	bool seen = pass->entered_ns > pass->port->lane->back_ns;
+	uint64_t target_ns = seen ? pass->port->node->latency_target_ns : 0;
 
 	return pass->waiting.cost_ns * pass->port->gate->depth.parallel_max < target_ns ? target_ns : 0;
 }
@@ -219,7 +224,8 @@ static void look(struct gate_lane *lane, uint64_t cost_ns)
 				now_ns);
 		lane->look = (struct gate_look){
 			.at_ns = now_ns,
-			.full = gate->busy && !gate->settling && gate->depth.opening == DEPTH_OPEN,
+			.full = gate->busy && !gate->settling && gate->away == 0 &&
+				gate->depth.opening == DEPTH_OPEN,
 			.inside_ns = gate->depth.inside_ns,
 		};
 	}
@@ -232,12 +238,9 @@ static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
 	struct gate_port *port = pass->port;
 	struct depth *depth = &port->gate->depth;
 
-	assert(port->inside > 0 && port->inside_ns >= pass->waiting.cost_ns);
 	assert(now_ns >= pass->entered_ns);
 	look(port->lane, pass->waiting.cost_ns);
-	port->inside--;
-	port->inside_ns -= pass->waiting.cost_ns;
-	depth_leave(depth, pass->waiting.cost_ns);
+	gate_count_inside(port, -1, -(int64_t)pass->waiting.cost_ns);
 	observe(port->gate, pass, now_ns);
 	depth_report(depth, now_ns - pass->entered_ns, target_of(pass), now_ns);
 }
@@ -384,13 +387,12 @@ void gate_cancel(struct gate_pass *pass)
 	assert(!pass->inside && counter_read(&port->counters->waiting) > 0);
 	pthread_mutex_lock(&gate->lock);
 	now_ns = gate_now(gate, port->lane);
+	gate_away_end(port->lane, now_ns);
 	catch_up(port, NULL);
 	if (!gate_lane_take(port->lane, pass)) {
 		scheduler_cancel(&pass->waiting);
 	} else if (!pass->waiting.light) {
-		port->inside--;
-		port->inside_ns -= pass->waiting.cost_ns;
-		depth_leave(&gate->depth, pass->waiting.cost_ns);
+		gate_count_inside(port, -1, -(int64_t)pass->waiting.cost_ns);
 	}
 	gate_dispatch(gate, port->lane, now_ns, &tell);
 	pthread_mutex_unlock(&gate->lock);

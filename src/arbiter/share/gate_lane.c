@@ -145,10 +145,13 @@ static void look_again(struct gate_lane *lane)
 {
 	struct gate *gate = lane->gate;
 	struct gate_lane *tell = NULL;
+	uint64_t now_ns;
 
 	pthread_mutex_lock(&gate->lock);
+	now_ns = gate_now(gate, lane);
+	gate_away_end(lane, now_ns);
 	gate_lease_settle_lane(lane);
-	gate_dispatch(gate, lane, gate_now(gate, lane), &tell);
+	gate_dispatch(gate, lane, now_ns, &tell);
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_tell(tell);
 	gate_lane_enter(lane);
@@ -264,7 +267,8 @@ void gate_lane_put(struct gate_lane *lane)
 		pthread_mutex_unlock(&gate->lock);
 		return;
 	}
-	assert(!lane->granted && !lane->closing);
+	assert(!lane->granted && !lane->closing && !lane->first_port && !lane->aside);
+	gate_away_end(lane, gate->now_ns);
 	loop_timer_stop(lane->loop, &lane->timer);
 	tell_another(gate, lane, &tell);
 	lane->closing = true;

@@ -94,10 +94,7 @@ void gate_lease_settle(struct gate_port *port)
 	if (port->lease.settling)
 		unlink_port(&gate->settling, port);
 	port->lease.settling = false;
-	gate->depth.inside += port->lease.inside;
-	gate->depth.inside_ns += port->lease.inside_ns;
-	port->inside += port->lease.inside;
-	port->inside_ns += port->lease.inside_ns;
+	gate_count_inside(port, (int)port->lease.inside, (int64_t)port->lease.inside_ns);
 	gate_lease_count(&port->lease, -(int)port->lease.inside, -(int64_t)port->lease.inside_ns);
 }
 
@@ -107,12 +104,8 @@ static void give(struct gate_port *port)
 	struct gate *gate = port->gate;
 
 	assert(!port->lease.held && port->lease.inside == 0 && port->lease.inside_ns == 0);
-	assert(gate->depth.inside >= port->inside && gate->depth.inside_ns >= port->inside_ns);
 	gate_lease_count(&port->lease, (int)port->inside, (int64_t)port->inside_ns);
-	gate->depth.inside -= port->inside;
-	gate->depth.inside_ns -= port->inside_ns;
-	port->inside = 0;
-	port->inside_ns = 0;
+	gate_count_inside(port, -(int)port->inside, -(int64_t)port->inside_ns);
 	gate->busy = false;
 	port->lease.next = gate->holders;
 	gate->holders = port;
@@ -128,7 +121,8 @@ void gate_lease_consider(struct gate_port *port, uint64_t now_ns)
 	assert(!port->lease.settling);
 	if (scheduler_waiting(gate->scheduler) > 0)
 		gate->crowded_ns = now_ns;
-	else if (now_ns - gate->crowded_ns >= GATE_CALM_NS && for_lease(port) && one_more(gate))
+	else if (now_ns - gate->crowded_ns >= GATE_CALM_NS && !port->lane->away && for_lease(port) &&
+		 one_more(gate))
 		give(port);
 }
 
@@ -173,6 +167,8 @@ void gate_lease_inside(const struct gate *gate, struct depth *depth)
 
 	for (unsigned i = 0; i < 2; i++)
 		for (const struct gate_port *port = lists[i]; port; port = port->lease.next) {
+			if (port->lane->away)
+				continue;
 			depth->inside += __atomic_load_n(&port->lease.inside, __ATOMIC_RELAXED);
 			depth->inside_ns += __atomic_load_n(&port->lease.inside_ns, __ATOMIC_RELAXED);
 		}

@@ -35,6 +35,8 @@ int gate_port_open(struct gate_node *leaf, struct loop *loop, struct gate_counte
 	}
 	pthread_mutex_lock(&gate->lock);
 	assert(!gate->destroyed);
+	port->lane_next = port->lane->first_port;
+	port->lane->first_port = port;
 	leaf->ports++;
 	gate->device->ops->port_costs(gate->device, owner, NULL);
 	port->cost_generation = gate->cost_generation;
@@ -67,17 +69,22 @@ void gate_port_drain(struct gate_port *port, bool drain)
 
 void gate_port_close(struct gate_port *port)
 {
+	struct gate_port **link;
 	struct gate *gate;
 
 	if (!port)
 		return;
 	gate = port->gate;
+	link = &port->lane->first_port;
 	assert(counter_read(&port->counters->waiting) == 0);
 	pthread_mutex_lock(&gate->lock);
 	gate_lease_close(port);
 	assert(port->inside == 0 && port->inside_ns == 0 && port->node->ports > 0);
 	if (port->draining)
 		scheduler_drain_end(port->node->node);
+	while (*link != port)
+		link = &(*link)->lane_next;
+	*link = port->lane_next;
 	port->node->ports--;
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_put(port->lane);

@@ -6,6 +6,7 @@
  *   gate_port.c     gates and ports as objects
  *   gate_lease.c    entering without the lock while no request has to wait
  *   gate_lane.c     getting a request that may enter back to its own worker
+ *   gate_away.c     workers that stand still: what they have inside keeps nobody out
  *   gate_shares.c   the tree of shares; on the control thread
  */
 #ifndef VIADUCT_ARBITER_SHARE_GATE_PRIVATE_H
@@ -24,6 +25,8 @@
 #define GATE_CALM_NS 1000000u
 /* How long the device must have been fully busy before what it did says something about its speed. */
 #define GATE_WINDOW_NS 10000000u
+/* How often it is asked whether a worker stands still, while a request waits for room. */
+#define GATE_AWAY_NS 10000000u
 
 struct gate {
 	bool on;				/* atomic */
@@ -50,6 +53,8 @@ struct gate {
 	uint64_t busy_since_ns;			/* when the window under way began */
 
 	struct gate_lane *lanes;
+	unsigned away;				/* lanes that are */
+	uint64_t away_looked_ns;
 	struct gate_node *children;		/* of the root; control thread */
 	bool destroyed;				/* freed with the last lane */
 };
@@ -72,6 +77,12 @@ struct gate_lane {
 	 */
 	struct gate_pass *granted, *granted_last;
 	struct gate_look look;
+	unsigned inside;			/* of its ports together */
+	uint64_t inside_ns;
+	struct gate_port *first_port;
+	bool away;				/* the worker stood still when somebody looked */
+	struct scheduler_request *aside;	/* what waits meanwhile, in no scheduler */
+	uint64_t back_ns;			/* when it was here again */
 	struct loop_message message;		/* tells the worker of them */
 	bool posted;				/* under the lock: is on its way, or about to be */
 	struct gate_lane *tell_next;
@@ -100,6 +111,7 @@ struct gate_port {
 	struct gate_node *node;
 	struct gate_counters *counters;
 	struct gate_lane *lane;
+	struct gate_port *lane_next;		/* under the gate's lock */
 	struct gate_lease lease;
 	void *owner;				/* knows the costs of: */
 	unsigned cost_generation;
@@ -136,6 +148,24 @@ static inline void gate_lease_count(struct gate_lease *lease, int requests, int6
 	__atomic_store_n(&lease->inside_ns, lease->inside_ns + (uint64_t)cost_ns, __ATOMIC_RELAXED);
 }
 
+/* Under the lock: so much more of the port's, or less, is inside the device. */
+static inline void gate_count_inside(struct gate_port *port, int requests, int64_t cost_ns)
+{
+	struct depth *depth = &port->gate->depth;
+	struct gate_lane *lane = port->lane;
+
+	assert(requests >= 0 || port->inside >= -(unsigned)requests);
+	assert(cost_ns >= 0 || port->inside_ns >= -(uint64_t)cost_ns);
+	port->inside += (unsigned)requests;
+	port->inside_ns += (uint64_t)cost_ns;
+	lane->inside += (unsigned)requests;
+	lane->inside_ns += (uint64_t)cost_ns;
+	depth->inside += (unsigned)requests;
+	depth->inside_ns += (uint64_t)cost_ns;
+	assert(depth->inside >= lane->inside && lane->inside >= port->inside);
+	assert(depth->inside_ns >= lane->inside_ns && lane->inside_ns >= port->inside_ns);
+}
+
 /* Ends all leases. */
 void gate_lease_revoke(struct gate *gate);
 /* The port asks for a request: does that end the leases? */
@@ -149,7 +179,7 @@ void gate_lease_settle_lane(struct gate_lane *lane);
 void gate_lease_consider(struct gate_port *port, uint64_t now_ns);
 /* The port is about to be closed. */
 void gate_lease_close(struct gate_port *port);
-/* Adds to *depth what is inside and still counted by the ports themselves. */
+/* Adds to *depth what is inside and still counted by the ports themselves, but for those that are away. */
 void gate_lease_inside(const struct gate *gate, struct depth *depth);
 
 /* ---- gate_lane.c ---- */
@@ -177,6 +207,19 @@ void gate_lane_enter(struct gate_lane *lane);
 void gate_look_again(struct gate *gate);
 /* Under the lock, on the lane's worker: looks again when a limit lets something through. */
 void gate_lane_wake_at(struct gate_lane *lane, uint64_t ready_ns);
+
+/* ---- gate_away.c: under the lock ---- */
+
+/*
+ * On the worker of `here`, where a request waits for room: once in a while, looks which others stand still.
+ * True: one more does.
+ */
+bool gate_away_look(struct gate *gate, const struct gate_lane *here, uint64_t now_ns,
+		    struct gate_lane **tell);
+/* The lane's worker is here again, or was never away; gate_dispatch() follows, or the lane is closed. */
+void gate_away_end(struct gate_lane *lane, uint64_t now_ns);
+/* Takes from *depth what lanes that are away have inside. */
+void gate_away_inside(const struct gate *gate, struct depth *depth);
 
 /* ---- gate.c ---- */
 

@@ -431,6 +431,25 @@ void scheduler_cancel(struct scheduler_request *request)
 		node_update_up(leaf);
 }
 
+struct scheduler_request *scheduler_take_out(struct scheduler_node *leaf,
+					     bool (*yes)(const struct scheduler_request *request,
+							 const void *context),
+					     const void *context)
+{
+	struct scheduler_request *taken = NULL, **end = &taken, *next;
+
+	for (struct scheduler_request *request = leaf->first; request; request = next) {
+		next = request->next;
+		if (!yes(request, context))
+			continue;
+		scheduler_cancel(request);
+		request->next = NULL;
+		*end = request;
+		end = &request->next;
+	}
+	return taken;
+}
+
 unsigned scheduler_waiting(const struct scheduler *scheduler)
 {
 	return scheduler->waiting;

@@ -123,6 +123,11 @@ struct scheduler_request *scheduler_next(struct scheduler *scheduler, uint64_t n
 
 /* Takes back one that waits: it was never here. */
 void scheduler_cancel(struct scheduler_request *request);
+/* The same for each at this leaf that `yes` says yes to. Returns them in their order, linked by `next`. */
+struct scheduler_request *scheduler_take_out(struct scheduler_node *leaf,
+					     bool (*yes)(const struct scheduler_request *request,
+							 const void *context),
+					     const void *context);
 /*
  * The same as scheduler_next() while the device has no room: takes a light request, if it is the turn of one.
  */
