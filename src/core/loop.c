@@ -402,10 +402,10 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	counter_add(&loop->counters.spin_ns, now - loop->idle_since_ns);
 	loop_charge_entries(loop);
 	loop_settle_blame(loop);
+	loop_falls_asleep(loop);
 	error = submit_and_sleep(loop, timeout_ns);
-	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED))
-		loop_blame_nobody(loop);
 	adapt_spin(loop, loop_now_ns(loop) - loop->idle_since_ns);
+	loop_woke(loop);
 	loop->mark_ns = loop->now_ns;
 	loop->idle_since_ns = 0;
 	return error;
@@ -468,6 +468,7 @@ int loop_run(struct loop *loop)
 	int error = 0;
 
 	loop_rescue_enter(loop);
+	loop_thread_clock_begin(loop);
 	while (!error && !__atomic_load_n(&loop->stopping, __ATOMIC_ACQUIRE))
 		error = turn(loop, 3600 * NS_PER_S, true);
 	loop_rescue_leave(loop);

@@ -186,19 +186,33 @@ void loop_put_accounts(struct loop *loop)
 }
 
 /* ---- charging ---- */
-/* What of the thread's CPU time is not yet accounted for. */
+
+static uint64_t thread_clock_ns(const struct loop *loop)
+{
+	return loop->clocks ? loop->clocks->thread_ns() : clock_thread_ns();
+}
+
+void loop_thread_clock_begin(struct loop *loop)
+{
+	loop->thread_ns = thread_clock_ns(loop);
+	loop->accounted_ns = 0;
+	loop->slept = false;
+}
+
+/* What of the thread's CPU time is not yet accounted for; also what it did in calls that slept. */
 uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns)
 {
-	uint64_t thread_ns = loop->clocks ? loop->clocks->thread_ns() : clock_thread_ns();
-	uint64_t passed_ns = thread_ns - loop->thread_ns;
+	uint64_t passed_ns = thread_clock_ns(loop) - loop->thread_ns;
 	uint64_t left_ns = passed_ns > loop->accounted_ns ? passed_ns - loop->accounted_ns : 0;
+	bool slept = loop->slept;
 
-	loop->thread_ns = thread_ns;
+	loop->thread_ns += passed_ns;
 	loop->accounted_ns = 0;
+	loop->slept = false;
 	left_ns = left_ns < gap_ns ? left_ns : gap_ns;
 	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED) ||
 	    (left_ns >= LOOP_WROTE_NS && __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) > 0))
-		loop_note_blame(loop, gap_ns, left_ns);
+		loop_note_blame(loop, gap_ns, left_ns, slept);
 	return left_ns;
 }
 

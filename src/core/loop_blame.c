@@ -10,7 +10,11 @@
  *
  * A write to a peer's descriptor that takes long is work, which the loop measures by itself. While such a
  * write is under way, other work may take as long (finding pages for a large read, say): the loop becomes
- * suspicious, and submits each such write by itself.
+ * suspicious, and submits each such write by itself. What the thread worked while it slept (the kernel does
+ * in it what it has put off) is not accounted for, and seems to belong to the next gap, in which the thread
+ * was perhaps only not running. So the loop becomes attentive first: for a second, it asks for its CPU time
+ * before and after each sleep. And one such write may be the host's fault, which took the CPU away meanwhile:
+ * there are some before they are held against a guest.
  *
  * A call that submits for several accounts, or also does what the kernel has put off for any of them (as each
  * does that takes completions, or sleeps), says nothing. It makes the loop suspicious: while it is, each call
@@ -24,6 +28,7 @@
 
 /* The shortest gap that a flag can mean: what the other thread measures begins later than the gap. */
 #define WAITED_NS (15 * NS_PER_MS)
+#define ATTENTION_NS NS_PER_S
 /* Longer than anybody likes to wait between two attacks; it costs some system calls. */
 #define SUSPICION_NS (600 * NS_PER_S)
 
@@ -61,20 +66,59 @@ const unsigned *loop_blame_flag(const struct loop *loop)
 	return &loop->held;
 }
 
-void loop_note_blame(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns)
+void loop_falls_asleep(struct loop *loop)
 {
-	bool wrote = ran_ns >= LOOP_WROTE_NS, waited, unclear;
+	loop->slept = true;
+	if (loop->now_ns < loop->attentive_until_ns) {
+		loop_thread_clock_begin(loop);
+		loop->sleeping_write = __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) > 0;
+	}
+}
+
+void loop_woke(struct loop *loop)
+{
+	bool attentive = !loop->slept;
+
+	loop->slept = true;
+	if (attentive) {
+		uint64_t before_ns = loop->thread_ns;
+
+		loop_thread_clock_begin(loop);
+		if (loop->sleeping_write && loop->thread_ns - before_ns >= LOOP_WROTE_NS)
+			loop_blame_nobody(loop);
+	}
+	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED))
+		loop_blame_nobody(loop);
+}
+
+/* Is this write of the payer's one too many? */
+static bool too_slow(struct loop *loop, uint64_t ran_ns)
+{
+	struct loop_share *share = loop->payer->share;
+	uint64_t now_ns = loop_clock_ns(loop),
+		 forgiven_ns = (now_ns - share->slow_since_ns) / LOOP_WRITES_PART;
+
+	share->slow_ns = (share->slow_ns > forgiven_ns ? share->slow_ns - forgiven_ns : 0) + ran_ns;
+	share->slow_since_ns = now_ns;
+	return share->slow_ns > LOOP_WRITES_NS;
+}
+
+void loop_note_blame(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns, bool slept)
+{
+	bool wrote = ran_ns >= LOOP_WROTE_NS && !slept, waited, unclear;
 
 	/* One is noted already, and is told first. */
 	if (loop->blame_ns > 0)
 		return;
 	waited = __atomic_exchange_n(&loop->held, 0, __ATOMIC_RELAXED) && gap_ns - ran_ns >= WAITED_NS;
+	if (ran_ns >= LOOP_WROTE_NS && slept)
+		loop->attentive_until_ns = loop_clock_ns(loop) + ATTENTION_NS;
 	unclear = loop->for_several || (!waited && !loop->writing);
 	if (!waited && !wrote)
 		return;
 	if (unclear) {
 		loop_blame_nobody(loop);
-	} else if (loop->payer != &loop->own) {
+	} else if (loop->payer != &loop->own && (waited || too_slow(loop, ran_ns))) {
 		loop->payer->share->blame |= waited ? LOOP_BLAME_WAITED : LOOP_BLAME_WROTE;
 		loop->blame_ns = gap_ns;
 		__atomic_store_n(&loop->held, 1, __ATOMIC_RELAXED);

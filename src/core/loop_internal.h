@@ -51,6 +51,7 @@ struct loop {
 	bool for_several;		/* the payer is not the only one that may be to blame */
 	uint64_t blame_ns;		/* not 0: a share is to be blamed for so long a wait */
 	uint64_t suspicious_until_ns;	/* not 0: entries of one account at a time, until then */
+	uint64_t attentive_until_ns;	/* the CPU time of sleeps is left out, until then */
 	struct loop_blame *blames, *next_blame;
 
 	struct loop_watch_slot *watches;
@@ -64,6 +65,8 @@ struct loop {
 	uint64_t mark_ns;
 	uint64_t thread_ns;		/* the thread's CPU time when it was asked for last */
 	uint64_t accounted_ns;		/* of it since then */
+	bool slept;			/* and the thread has slept, which is not accounted for */
+	bool sleeping_write;		/* a write to a peer's descriptor went into the call that sleeps */
 	struct loop_account *submitters;/* with entries not yet submitted */
 	unsigned submissions;
 	struct loop_share *shares;	/* with pollers awake */
@@ -92,8 +95,14 @@ void loop_rescue_leave(struct loop *loop);
 void loop_rescue_sleeps(struct loop *loop, bool sleeps);
 void loop_rescue_forget(struct loop *loop);
 
-/* A gap in the clock: was the thread held up, and for the payer's sake? */
-void loop_note_blame(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns);
+/*
+ * A gap in the clock: was the thread held up, and for the payer's sake? `slept`: what it ran may be from
+ * before.
+ */
+void loop_note_blame(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns, bool slept);
+/* Around a call that sleeps. */
+void loop_falls_asleep(struct loop *loop);
+void loop_woke(struct loop *loop);
 void loop_settle_held(struct loop *loop);
 /* Was the thread held up? Then who is to blame for it is told, and may stop what it does. */
 static inline void loop_settle_blame(struct loop *loop)
@@ -121,6 +130,8 @@ bool loop_park_pollers(struct loop *loop);
 #define LOOP_GAP_NS (50 * NS_PER_US)
 /* What of a gap the thread was running. */
 uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns);
+/* What it ran before is not asked about any more. */
+void loop_thread_clock_begin(struct loop *loop);
 
 /* The thread's time since it was taken last; the caller charges it to an account, or drops it. */
 static inline uint64_t loop_take_time(struct loop *loop, uint64_t now_ns)

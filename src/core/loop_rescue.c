@@ -75,6 +75,8 @@ void loop_peer_write_prepared(struct loop *loop)
 	if (!loop_is_suspicious(loop))
 		return;
 	loop->writing = true;
+	loop_charge_payer(loop, loop_clock_ns(loop));
+	loop_thread_clock_begin(loop);
 	loop_submit_entries(loop, false);
 	loop->writing = false;
 	loop_pay_on(loop, payer);

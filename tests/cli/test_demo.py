@@ -213,6 +213,6 @@ def test_what_does_not_hold_is_noticed(short_dir):
                   "weights 100 and 300: carol was served", "weights 100 and 300: the daemon charged",
                   "carol disk_weight=900.* did not follow", "from another's Ethernet address .* counted 40 dropped",
                   "from another's IP address .* counted 0 dropped", "captured at mallory's card: 40 .* 200 that passed"):
-        assert sum(bool(re.search(words, text)) for text in failed) == 1, (words, failed)
+        assert sum(bool(re.search(words, text)) for text in failed) == 1, words + "\n" + result.stdout + result.stderr
     assert len(failed) == 14, failed
     assert list(short_dir.iterdir()) == []
