@@ -73,7 +73,7 @@ class Plan:
         elif kind in PYTEST_KINDS:
             self.add_pytest(kind)
         elif kind == "tidy":
-            self.stages.append(Stage("tidy", tidy.run, [self.need("clang")], 2))
+            self.stages.append(Stage("tidy", tidy.run, [self.need("fuzz")], 2))
         elif kind == "fuzz":
             self.add_fuzz()
 

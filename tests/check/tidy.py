@@ -18,9 +18,9 @@ ANALYZER = ("--checks=clang-analyzer-*,-clang-analyzer-security.insecureAPI.Depr
 
 
 def commands():
-    """{source: its compile command} of every C file of the clang build. A source that a test compiles a second time
+    """{source: its compile command} of every C file of the build with clang. A source that a test compiles a second time
     with other options is checked with the first entry alone, which is the product's."""
-    database = json.loads((build_folder("clang") / "compile_commands.json").read_text())
+    database = json.loads((build_folder("fuzz") / "compile_commands.json").read_text())
     found = {}
     for entry in database:
         source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
@@ -31,7 +31,7 @@ def commands():
 
 def write_database(found):
     """The folder of a compile_commands.json with these entries alone."""
-    folder = build_folder("clang") / "tidy"
+    folder = build_folder("fuzz") / "tidy"
     folder.mkdir(exist_ok=True)
     (folder / "compile_commands.json").write_text(json.dumps(list(found.values())))
     return folder
