@@ -211,7 +211,7 @@ uint64_t loop_gap_ran_ns(struct loop *loop, uint64_t gap_ns)
 	loop->slept = false;
 	left_ns = left_ns < gap_ns ? left_ns : gap_ns;
 	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED) ||
-	    (left_ns >= LOOP_WROTE_NS && __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) > 0))
+	    (left_ns >= SLOW_WRITE_NS && __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) > 0))
 		loop_note_blame(loop, gap_ns, left_ns, slept);
 	return left_ns;
 }

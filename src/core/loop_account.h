@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "core/loop.h"
+#include "core/slow_writes.h"
 #include "core/stats.h"
 
 struct loop_guest;
@@ -47,7 +48,7 @@ struct loop_share {
 	unsigned awake;			/* how many */
 	unsigned little;		/* times in a row that it wanted little */
 	unsigned blame;			/* loop_blame.h: what for */
-	uint64_t slow_ns, slow_since_ns;	/* of writes to its peer's descriptors, at that moment */
+	struct slow_writes writes;	/* to its peers' descriptors */
 	uint64_t owed_ns, owed_since_ns;	/* of the guest's budget, at that moment */
 	struct loop_share *next, *previous;	/* of those with pollers awake */
 };

@@ -84,41 +84,30 @@ void loop_woke(struct loop *loop)
 		uint64_t before_ns = loop->thread_ns;
 
 		loop_thread_clock_begin(loop);
-		if (loop->sleeping_write && loop->thread_ns - before_ns >= LOOP_WROTE_NS)
+		if (loop->sleeping_write && loop->thread_ns - before_ns >= SLOW_WRITE_NS)
 			loop_blame_nobody(loop);
 	}
 	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED))
 		loop_blame_nobody(loop);
 }
 
-/* Is this write of the payer's one too many? */
-static bool too_slow(struct loop *loop, uint64_t ran_ns)
-{
-	struct loop_share *share = loop->payer->share;
-	uint64_t now_ns = loop_clock_ns(loop),
-		 forgiven_ns = (now_ns - share->slow_since_ns) / LOOP_WRITES_PART;
-
-	share->slow_ns = (share->slow_ns > forgiven_ns ? share->slow_ns - forgiven_ns : 0) + ran_ns;
-	share->slow_since_ns = now_ns;
-	return share->slow_ns > LOOP_WRITES_NS;
-}
-
 void loop_note_blame(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns, bool slept)
 {
-	bool wrote = ran_ns >= LOOP_WROTE_NS && !slept, waited, unclear;
+	bool wrote = ran_ns >= SLOW_WRITE_NS && !slept, waited, unclear;
 
 	/* One is noted already, and is told first. */
 	if (loop->blame_ns > 0)
 		return;
 	waited = __atomic_exchange_n(&loop->held, 0, __ATOMIC_RELAXED) && gap_ns - ran_ns >= WAITED_NS;
-	if (ran_ns >= LOOP_WROTE_NS && slept)
+	if (ran_ns >= SLOW_WRITE_NS && slept)
 		loop->attentive_until_ns = loop_clock_ns(loop) + ATTENTION_NS;
 	unclear = loop->for_several || (!waited && !loop->writing);
 	if (!waited && !wrote)
 		return;
 	if (unclear) {
 		loop_blame_nobody(loop);
-	} else if (loop->payer != &loop->own && (waited || too_slow(loop, ran_ns))) {
+	} else if (loop->payer != &loop->own &&
+		   (waited || slow_writes_add(&loop->payer->share->writes, ran_ns, loop_clock_ns(loop)))) {
 		loop->payer->share->blame |= waited ? LOOP_BLAME_WAITED : LOOP_BLAME_WROTE;
 		loop->blame_ns = gap_ns;
 		__atomic_store_n(&loop->held, 1, __ATOMIC_RELAXED);

@@ -23,14 +23,8 @@ struct loop_account;
 
 /* The thread slept in the kernel for 20 ms or so; on a busy machine somewhat longer passes unnoticed. */
 #define LOOP_BLAME_WAITED 1u
-/*
- * It was busy with writes to a peer's descriptors that took 4 ms and more, each: for 100 ms together, less
- * 2 % of the time since.
- */
+/* It was busy with slow writes to the guest's descriptors (slow_writes.h), and this is one too many. */
 #define LOOP_BLAME_WROTE 2u
-#define LOOP_WROTE_NS	 4000000u
-#define LOOP_WRITES_NS	 100000000u
-#define LOOP_WRITES_PART 50u
 
 /* Of something that works for a guest. It must not touch the guest's memory any more once it is blamed. */
 struct loop_blame {

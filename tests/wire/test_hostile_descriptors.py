@@ -17,7 +17,7 @@ from daemon import Daemon, HeldBack, UnixHttp
 from frontend import FrontEnd, Setup
 from fuse_disk import silent_file
 from guest_memory import memory_file
-from hostile import ANY, Attacks
+from hostile import ANY, SPLIT, Attacks
 from patience import PATIENCE_S, wait_until
 from rows import row_id
 from stuck import (LINGER_S, SENDERS, as_memory, as_record, crowded_eventfd, fallocate, flood, give_away, leave_unread,
@@ -212,13 +212,13 @@ while_it_grows("record", as_record)
 
 # ---- E5: a full eventfd that waits, and does not, from one moment to the next ----
 
-def until_ended(mallory, message):
+def until_ended(mallory, message, line="call-descriptor-waits"):
     """Again and again, until the daemon has had to wait and ended the connection; everybody else is served."""
     deadline = time.monotonic() + PATIENCE_S
     with pytest.raises(Closed):
         while time.monotonic() < deadline:
             message()
-    mallory.daemon.wait_line("call-descriptor-waits", mallory.lines_before)
+    mallory.daemon.wait_line(line, mallory.lines_before)
     mallory.expect_others_served()
     api_answers(mallory.daemon)
     mallory.close()
@@ -281,6 +281,26 @@ def _(mallory, setup):
         with contextlib.suppress(Closed):
             front.connection.set_vring_call(0, fd)
         until_ended(mallory, ask)
+    mallory.expect_welcome()
+
+
+@attack("E10", "err", SPLIT)
+def _(mallory, setup):
+    """The descriptor that tells of a ring's end: the control thread writes to it, and the API waits meanwhile."""
+    with crowded_eventfd(400000) as (fd, waiters):
+        assert waiters >= 200000
+        front = mallory.start(setup)
+        queue = front.queues[0]
+
+        def break_ring():
+            front.connection.set_vring_err(0, fd)
+            queue.ring.put(0, 0, 16, 0)
+            queue.ring.offer(0)
+            queue.kick()
+            assert front.needs_reset()
+            front.reset()
+
+        until_ended(mallory, break_ring, "no-header-or-status")
     mallory.expect_welcome()
 
 

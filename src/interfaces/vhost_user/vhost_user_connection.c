@@ -19,7 +19,6 @@
 #include "core/loop_account.h"
 #include "interfaces/vhost_user/vhost_user_backend.h"
 #include "interfaces/vhost_user/vhost_user_endpoint.h"
-#include "interfaces/vhost_user/vhost_user_error_signal.h"
 #include "interfaces/vhost_user/vhost_user_handlers.h"
 #include "interfaces/vhost_user/vhost_user_inflight.h"
 #include "interfaces/vhost_user/vhost_user_memory.h"
@@ -441,10 +440,6 @@ static void tear_down(struct vhost_user_connection *connection)
 {
 	if (vhost_user_queues_running(connection)) {
 		stop_rings(connection);
-		return;
-	}
-	if (connection->error_signals > 0) {
-		vhost_user_error_signals_cancel(connection);
 		return;
 	}
 	connection_free(connection);

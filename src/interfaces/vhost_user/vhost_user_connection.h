@@ -58,7 +58,6 @@ struct vhost_user_connection {
 	bool moves;				/* its rings are to go to other workers */
 	bool suspended;				/* its rings are stopped for a takeover */
 	bool lost;				/* taken over, but its files are not what they were: closes */
-	unsigned error_signals;			/* under way */
 
 	uint64_t features, protocol_features;
 	bool features_set;

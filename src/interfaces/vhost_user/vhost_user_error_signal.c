@@ -1,86 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * An err descriptor is shared with the front end, which can clear O_NONBLOCK at any moment and let its
- * counter fill up. io_uring writes to it: a counter that is full blocks only that request, which is cancelled
- * with the connection.
+ * An err descriptor is shared with the front end, which can clear O_NONBLOCK at any moment and fill its
+ * counter. One that is full has told already. If it fills up between the look and the write, loop_rescue.h
+ * ends the wait.
  */
 #include "interfaces/vhost_user/vhost_user_error_signal.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
 
-#include "core/container.h"
-#include "core/fd.h"
+#include "core/clock.h"
 #include "core/loop.h"
 #include "core/loop_rescue.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
 #include "interfaces/vhost_user/vhost_user_queue.h"
 
-struct vhost_user_error_signal {
-	struct loop_op op;
-	struct vhost_user_queue *queue;
-	uint64_t one;
-	int fd;
-	bool cancelled;
-};
-
-static void on_signalled(struct loop_op *op, int result, unsigned cqe_flags)
-{
-	struct vhost_user_error_signal *error_signal = container_of(op, struct vhost_user_error_signal, op);
-	struct vhost_user_connection *connection = error_signal->queue->connection;
-
-	loop_peer_write_end(vhost_user_connection_control(connection));
-	error_signal->queue->error_signal = NULL;
-	connection->error_signals--;
-	fd_close(&error_signal->fd);
-	free(error_signal);
-	if (result == -EINTR)
-		vhost_user_connection_punish(connection, "its err descriptor made the control thread wait");
-	if (connection->closing)
-		vhost_user_connection_defer(connection);
-}
-
-/* Without memory for the signal the front end learns of it by the device's status. */
 void vhost_user_error_signal(struct vhost_user_queue *queue)
 {
-	struct vhost_user_error_signal *error_signal;
-	struct io_uring_sqe *sqe;
+	static const uint64_t one = 1;
+	struct vhost_user_connection *connection = queue->connection;
+	struct loop *control = vhost_user_connection_control(connection);
+	struct pollfd look = { .fd = queue->err_fd, .events = POLLOUT };
+	uint64_t begin_ns, ns;
+	bool waited;
 
-	if (queue->err_fd < 0 || queue->error_signal || queue->connection->closing)
+	if (queue->err_fd < 0 || connection->closing || poll(&look, 1, 0) <= 0 || !(look.revents & POLLOUT))
 		return;
-	error_signal = calloc(1, sizeof(*error_signal));
-	if (!error_signal)
-		return;
-	error_signal->fd = fcntl(queue->err_fd, F_DUPFD_CLOEXEC, 0);
-	if (error_signal->fd < 0) {
-		free(error_signal);
-		return;
-	}
-	error_signal->op.done = on_signalled;
-	error_signal->queue = queue;
-	error_signal->one = 1;
-	queue->error_signal = error_signal;
-	queue->connection->error_signals++;
-	loop_peer_write_begin(vhost_user_connection_control(queue->connection));
-	sqe = loop_sqe(vhost_user_connection_control(queue->connection));
-	io_uring_prep_write(sqe, error_signal->fd, &error_signal->one, sizeof(error_signal->one), 0);
-	loop_sqe_finish(vhost_user_connection_control(queue->connection), sqe, &error_signal->op);
-	loop_peer_write_prepared(vhost_user_connection_control(queue->connection));
-}
-
-void vhost_user_error_signals_cancel(struct vhost_user_connection *connection)
-{
-	for (unsigned i = 0; i < connection->queue_count; i++) {
-		struct vhost_user_error_signal *error_signal = connection->queues[i].error_signal;
-		struct io_uring_sqe *sqe;
-
-		if (!error_signal || error_signal->cancelled)
-			continue;
-		error_signal->cancelled = true;
-		sqe = loop_sqe(vhost_user_connection_control(connection));
-		io_uring_prep_cancel(sqe, &error_signal->op, 0);
-		io_uring_sqe_set_data(sqe, NULL);
-	}
+	loop_peer_write_begin(control);
+	begin_ns = clock_thread_ns();
+	waited = write(queue->err_fd, &one, sizeof(one)) < 0 && errno == EINTR;
+	ns = clock_thread_ns() - begin_ns;
+	loop_peer_write_end(control);
+	if (waited)
+		vhost_user_connection_punish(connection, "its err descriptor made the control thread wait");
+	else if (ns >= SLOW_WRITE_NS &&
+		 slow_writes_add(&connection->endpoint->error_writes, ns, loop_now_ns(control)))
+		vhost_user_connection_punish(connection, "its err descriptor kept the control thread busy");
 }
 
 void vhost_user_queue_mark_broken(struct vhost_user_queue *queue, enum virtqueue_violation violation,

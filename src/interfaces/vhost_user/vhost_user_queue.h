@@ -20,7 +20,6 @@
 struct dirty_log;
 struct guest_memory;
 struct vhost_user_connection;
-struct vhost_user_error_signal;
 
 /* Ring index 255 is the last that SET_VRING_KICK can name. */
 #define VHOST_USER_QUEUES_MAX 256
@@ -91,8 +90,6 @@ struct vhost_user_queue {
 	void *record;
 	size_t record_bytes;
 	bool moves;				/* its next start goes on with that record */
-
-	struct vhost_user_error_signal *error_signal;
 };
 
 /* ---- all queues of a connection ---- */

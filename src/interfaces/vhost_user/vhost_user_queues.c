@@ -97,7 +97,7 @@ void vhost_user_queues_destroy(struct vhost_user_connection *connection)
 	for (unsigned i = 0; i < connection->queue_count; i++) {
 		struct vhost_user_queue *queue = &connection->queues[i];
 
-		assert(!queue->started && !queue->error_signal && queue->command.kind == COMMAND_NONE);
+		assert(!queue->started && queue->command.kind == COMMAND_NONE);
 		fd_close(&queue->kick_fd);
 		fd_close(&queue->call_fd);
 		fd_close(&queue->err_fd);
