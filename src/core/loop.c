@@ -64,7 +64,7 @@ int loop_create(const struct loop_options *options, struct loop **ret_loop)
 	loop->own.price = LOOP_PRICE_ONE;
 	loop->payer = &loop->own;
 	loop->mark_ns = loop_clock_ns(loop);
-	loop->state_fd = -1;
+	loop->state_fd = loop->wchan_fd = -1;
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd < 0) {
 		error = -errno;
@@ -286,8 +286,7 @@ static void complete(struct loop *loop, struct loop_op *op, int result, unsigned
 static void get_events(struct loop *loop)
 {
 	io_uring_get_events(&loop->ring);
-	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED))
-		loop_blame_nobody(loop);
+	loop_held_for_several(loop);
 }
 
 static unsigned reap(struct loop *loop)

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "core/loop.h"
-#include "core/slow_writes.h"
+#include "core/slowness.h"
 #include "core/stats.h"
 
 struct loop_guest;
@@ -48,7 +48,8 @@ struct loop_share {
 	unsigned awake;			/* how many */
 	unsigned little;		/* times in a row that it wanted little */
 	unsigned blame;			/* loop_blame.h: what for */
-	struct slow_writes writes;	/* to its peers' descriptors */
+	struct slowness writes;		/* to its peers' descriptors */
+	struct slowness waits;		/* for its memory */
 	uint64_t owed_ns, owed_since_ns;	/* of the guest's budget, at that moment */
 	struct loop_share *next, *previous;	/* of those with pollers awake */
 };

@@ -28,6 +28,8 @@
 
 /* The shortest gap that a flag can mean: what the other thread measures begins later than the gap. */
 #define WAITED_NS (15 * NS_PER_MS)
+/* The same for one that is held against nobody by itself. */
+#define SLOW_WAIT_NS (5 * NS_PER_MS / 2)
 #define ATTENTION_NS NS_PER_S
 /* Longer than anybody likes to wait between two attacks; it costs some system calls. */
 #define SUSPICION_NS (600 * NS_PER_S)
@@ -87,31 +89,68 @@ void loop_woke(struct loop *loop)
 		if (loop->sleeping_write && loop->thread_ns - before_ns >= SLOW_WRITE_NS)
 			loop_blame_nobody(loop);
 	}
-	if (__atomic_load_n(&loop->held, __ATOMIC_RELAXED))
+	loop_held_for_several(loop);
+}
+
+static void blame_payer(struct loop *loop, unsigned what, uint64_t gap_ns)
+{
+	loop->payer->share->blame |= what;
+	loop->blame_ns = gap_ns;
+	__atomic_store_n(&loop->held, LOOP_HELD_BLAME, __ATOMIC_RELAXED);
+}
+
+static void note_wait(struct loop *loop, uint64_t gap_ns, uint64_t wait_ns, bool is_long)
+{
+	struct slowness *waits = loop->for_several ? &loop->unclear : &loop->payer->share->waits;
+
+	if (!loop->for_several && loop->payer == &loop->own)
+		return;
+	if (!is_long && !slowness_add(waits, wait_ns, loop_clock_ns(loop)))
+		return;
+	if (loop->for_several)
 		loop_blame_nobody(loop);
+	else
+		blame_payer(loop, LOOP_BLAME_WAITED, gap_ns);
+}
+
+static void note_write(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns)
+{
+	if (loop->for_several || !loop->writing)
+		loop_blame_nobody(loop);
+	else if (loop->payer != &loop->own &&
+		 slowness_add(&loop->payer->share->writes, ran_ns, loop_clock_ns(loop)))
+		blame_payer(loop, LOOP_BLAME_WROTE, gap_ns);
 }
 
 void loop_note_blame(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns, bool slept)
 {
-	bool wrote = ran_ns >= SLOW_WRITE_NS && !slept, waited, unclear;
+	uint64_t wait_ns = gap_ns - ran_ns;
+	unsigned held;
 
 	/* One is noted already, and is told first. */
 	if (loop->blame_ns > 0)
 		return;
-	waited = __atomic_exchange_n(&loop->held, 0, __ATOMIC_RELAXED) && gap_ns - ran_ns >= WAITED_NS;
+	held = __atomic_exchange_n(&loop->held, 0, __ATOMIC_RELAXED);
 	if (ran_ns >= SLOW_WRITE_NS && slept)
 		loop->attentive_until_ns = loop_clock_ns(loop) + ATTENTION_NS;
-	unclear = loop->for_several || (!waited && !loop->writing);
-	if (!waited && !wrote)
+	if (held & LOOP_HELD_LONG && wait_ns >= WAITED_NS)
+		note_wait(loop, gap_ns, wait_ns, true);
+	else if (held && wait_ns >= SLOW_WAIT_NS)
+		note_wait(loop, gap_ns, wait_ns, false);
+	else if (ran_ns >= SLOW_WRITE_NS && !slept)
+		note_write(loop, gap_ns, ran_ns);
+}
+
+void loop_held_for_several(struct loop *loop)
+{
+	unsigned held = __atomic_load_n(&loop->held, __ATOMIC_RELAXED);
+
+	if (!held)
 		return;
-	if (unclear) {
+	__atomic_store_n(&loop->held, 0, __ATOMIC_RELAXED);
+	/* How long it was is not known: between two looks at least. */
+	if (held & LOOP_HELD_LONG || slowness_add(&loop->unclear, SLOW_WAIT_NS, loop_clock_ns(loop)))
 		loop_blame_nobody(loop);
-	} else if (loop->payer != &loop->own &&
-		   (waited || slow_writes_add(&loop->payer->share->writes, ran_ns, loop_clock_ns(loop)))) {
-		loop->payer->share->blame |= waited ? LOOP_BLAME_WAITED : LOOP_BLAME_WROTE;
-		loop->blame_ns = gap_ns;
-		__atomic_store_n(&loop->held, 1, __ATOMIC_RELAXED);
-	}
 }
 
 void loop_blame_payer(struct loop *loop)

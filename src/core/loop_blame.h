@@ -23,7 +23,7 @@ struct loop_account;
 
 /* The thread slept in the kernel for 20 ms or so; on a busy machine somewhat longer passes unnoticed. */
 #define LOOP_BLAME_WAITED 1u
-/* It was busy with slow writes to the guest's descriptors (slow_writes.h), and this is one too many. */
+/* It was busy with slow writes to the guest's descriptors (slowness.h), and this is one too many. */
 #define LOOP_BLAME_WROTE 2u
 
 /* Of something that works for a guest. It must not touch the guest's memory any more once it is blamed. */

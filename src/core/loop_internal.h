@@ -12,6 +12,12 @@
 #include "core/loop_account.h"
 #include "core/loop_blame.h"
 
+/* What the thread that looks after the loop saw: it waits; it has waited for 20 ms or so. */
+#define LOOP_HELD_BRIEFLY 1u
+#define LOOP_HELD_LONG	  2u
+/* Not told yet: a guest that is to blame. */
+#define LOOP_HELD_BLAME	  4u
+
 /* Registered files; when none is free, the plain descriptor is used. */
 #define LOOP_FILES_MAX 256
 
@@ -40,18 +46,19 @@ struct loop {
 	struct loop_rescue *rescue;	/* NULL: nobody looks after it */
 	pthread_t thread;		/* while it runs */
 	bool running;
-	int state_fd;			/* what /proc says of the thread; -1: not to be had */
+	int state_fd, wchan_fd;		/* what /proc says of the thread; -1: not to be had */
 	bool sleeps;			/* atomic */
 	unsigned peer_writes;		/* atomic: under way */
 
 	/* loop_blame.c */
-	/* Atomic: the thread that looks after the loop saw it wait, or for whom is known and not told yet */
+	/* Atomic: LOOP_HELD_… */
 	unsigned held;
 	bool writing;			/* a submission of nothing but a write to a peer's descriptor */
 	bool for_several;		/* the payer is not the only one that may be to blame */
 	uint64_t blame_ns;		/* not 0: a share is to be blamed for so long a wait */
 	uint64_t suspicious_until_ns;	/* not 0: entries of one account at a time, until then */
 	uint64_t attentive_until_ns;	/* the CPU time of sleeps is left out, until then */
+	struct slowness unclear;	/* waits for several */
 	struct loop_blame *blames, *next_blame;
 
 	struct loop_watch_slot *watches;
@@ -104,6 +111,8 @@ void loop_note_blame(struct loop *loop, uint64_t gap_ns, uint64_t ran_ns, bool s
 void loop_falls_asleep(struct loop *loop);
 void loop_woke(struct loop *loop);
 void loop_settle_held(struct loop *loop);
+/* Behind a call that did for any account what the kernel had put off. */
+void loop_held_for_several(struct loop *loop);
 /* Was the thread held up? Then who is to blame for it is told, and may stop what it does. */
 static inline void loop_settle_blame(struct loop *loop)
 {

@@ -16,7 +16,7 @@
 #include "core/loop_internal.h"
 
 #define LOOK_NS (5 * NS_PER_MS / 2)
-/* Looks at which a loop has not turned: then it is sent a signal. */
+/* Looks at which a loop has not turned: then it is sent a signal, if it writes. */
 #define STILL_MAX 2u
 /* Looks at which all loops slept: then nobody looks until one wakes. */
 #define QUIET_MAX 40u
@@ -30,8 +30,8 @@ struct ward {
 	struct loop *loop;
 	uint64_t turns;
 	unsigned still;
-	bool asleep;		/* because there was nothing to do, at the last look that was taken at it */
-	uint64_t waits_since_ns;/* 0: it was not waiting at the last look */
+	bool asleep;		 /* because there was nothing to do, at the last look that was taken at it */
+	uint64_t waits_since_ns; /* 0: it was not waiting at the last look */
 };
 
 struct loop_rescue {
@@ -51,7 +51,7 @@ static void on_signal(int signal)
 
 bool loop_stands_still(const struct loop *loop)
 {
-	return __atomic_load_n(&loop->held, __ATOMIC_RELAXED);
+	return __atomic_load_n(&loop->held, __ATOMIC_RELAXED) & LOOP_HELD_LONG;
 }
 
 /* ---- what loops do ---- */
@@ -95,6 +95,7 @@ void loop_rescue_enter(struct loop *loop)
 	pthread_mutex_lock(&loop->rescue->mutex);
 	loop->thread = pthread_self();
 	loop->state_fd = open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);
+	loop->wchan_fd = open("/proc/thread-self/wchan", O_RDONLY | O_CLOEXEC);
 	loop->running = true;
 	pthread_mutex_unlock(&loop->rescue->mutex);
 }
@@ -106,6 +107,7 @@ void loop_rescue_leave(struct loop *loop)
 	pthread_mutex_lock(&loop->rescue->mutex);
 	loop->running = false;
 	fd_close(&loop->state_fd);
+	fd_close(&loop->wchan_fd);
 	pthread_mutex_unlock(&loop->rescue->mutex);
 }
 
@@ -152,6 +154,39 @@ static char state_of(const struct loop *loop)
 	return end && end + 2 < text + bytes ? end[2] : 0;
 }
 
+static bool begins_with(const char *text, const char *word)
+{
+	return strncmp(text, word, strlen(word)) == 0;
+}
+
+/*
+ * proc(5): the function of the kernel that the thread waits in. For a page of a peer's file: one of the
+ * file's, or of its pages'. Other waits in the middle of a turn are for what all threads share, such as the
+ * lock of the process's memory, which another may keep while it waits for its page. "0": the kernel does not
+ * tell.
+ */
+static bool waits_for_peer(const struct loop *loop, char state)
+{
+	static const char *const pages[] = { "shmem_", "hugetlb_", "folio_", "__folio_", "filemap_" };
+	char text[64];
+	ssize_t bytes = loop->wchan_fd < 0 ? -1 : pread(loop->wchan_fd, text, sizeof(text) - 1, 0);
+
+	if (bytes <= 0 || text[0] == '0')
+		return true;
+	text[bytes] = '\0';
+	if (state == 'S')
+		return !begins_with(text, "futex_");
+	for (unsigned i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+		if (begins_with(text, pages[i]))
+			return true;
+	return false;
+}
+
+static void hold(struct loop *loop, unsigned how)
+{
+	__atomic_or_fetch(&loop->held, how, __ATOMIC_RELAXED);
+}
+
 /* A thread that waits for work is interruptible; one that waits in a submission for a page is not. */
 static void look_for_wait(struct ward *ward)
 {
@@ -160,22 +195,23 @@ static void look_for_wait(struct ward *ward)
 	uint64_t now_ns = clock_now_ns();
 	char state = state_of(loop);
 
-	if (state == 'D' || (state == 'S' && !may_sleep)) {
+	if ((state == 'D' || (state == 'S' && !may_sleep)) && waits_for_peer(loop, state)) {
+		hold(loop, LOOP_HELD_BRIEFLY);
 		if (ward->waits_since_ns == 0)
 			ward->waits_since_ns = now_ns;
 		else if (now_ns - ward->waits_since_ns >= WAITED_NS)
-			__atomic_store_n(&loop->held, 1, __ATOMIC_RELAXED);
+			hold(loop, LOOP_HELD_LONG);
 		return;
 	}
 	ward->waits_since_ns = 0;
-	ward->asleep = state == 'S';
+	ward->asleep = state == 'S' && may_sleep;
 }
 
 static void look_at_still(struct ward *ward)
 {
 	struct loop *loop = ward->loop;
 
-	if (__atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) > 0)
+	if (ward->still >= STILL_MAX && __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) > 0)
 		pthread_kill(loop->thread, LOOP_RESCUE_SIGNAL);
 	if (!ward->asleep || ward->still % ASLEEP_LOOKS == 0)
 		look_for_wait(ward);
@@ -190,8 +226,8 @@ static void look_after(struct ward *ward)
 		*ward = (struct ward){ .loop = loop, .turns = turns };
 		return;
 	}
-	if (++ward->still >= STILL_MAX)
-		look_at_still(ward);
+	ward->still++;
+	look_at_still(ward);
 }
 
 /* With the mutex: until the time is over, or somebody has news. */

@@ -242,7 +242,7 @@ static void step_cost(struct input *input)
 static void step_still(unsigned worker)
 {
 	still[worker] = !still[worker];
-	__atomic_store_n(&loop[worker]->held, still[worker], __ATOMIC_RELAXED);
+	__atomic_store_n(&loop[worker]->held, still[worker] ? LOOP_HELD_LONG : 0, __ATOMIC_RELAXED);
 }
 
 static void step(struct input *input)

@@ -8,6 +8,7 @@ import contextlib
 import os
 import struct
 import threading
+import time
 
 import pytest
 
@@ -31,7 +32,7 @@ SMALL_BYTES = 4 * MIB
 LARGE_BYTES = 128 << 10           # of a request that fills a small disk
 IN_FLIGHT = 24
 TRIES = 60
-SECTOR_BYTES = 512
+BRIEF_S = 0.007
 
 
 class Guest:
@@ -49,7 +50,7 @@ class Guest:
         headers = [where == "headers" or (where == "last" and number == IN_FLIGHT - 1) for number in range(IN_FLIGHT)]
         self.headers = [memory.allocate(32, 16, int(large)) for large in headers]
         self.data = [memory.allocate(bytes_each, 4096, int(where == "data")) for _ in range(IN_FLIGHT)]
-        self.chains, self.bytes_each = [], bytes_each
+        self.chains, self.bytes_each, self.hole_bytes = [], bytes_each, HOLE_BYTES
 
     def close(self):
         os.close(self.file)
@@ -79,10 +80,10 @@ class Guest:
     def punching(self, first=0):
         """A hole as large as the file, by a thread, and requests that come when it has begun, those from `first` on. What
         is done in the block must not touch the large file, or it waits, too."""
-        os.posix_fallocate(self.file, 0, HOLE_BYTES)
+        os.posix_fallocate(self.file, 0, self.hole_bytes)
         self.offer(first)
         blocks = os.fstat(self.file).st_blocks
-        thread = threading.Thread(target=fallocate, args=(self.file, PUNCH_HOLE | KEEP_SIZE, HOLE_BYTES))
+        thread = threading.Thread(target=fallocate, args=(self.file, PUNCH_HOLE | KEEP_SIZE, self.hole_bytes))
         thread.start()
         wait_until(lambda: os.fstat(self.file).st_blocks < blocks, "the hole has begun")
         self.publish()
@@ -97,13 +98,13 @@ def is_apart(mallory):
     return mallory.daemon.api("GET", f"/v1/guests/{mallory.guest}")[1].get("quarantine") is not None
 
 
-def until_apart(mallory, guest):
-    for _ in range(TRIES):
+def until_apart(mallory, guest, tries=TRIES):
+    for _ in range(tries):
         with guest.punching():
             pass
         if is_apart(mallory):
             return
-    pytest.fail(f"{TRIES} holes were punched under its requests, and it is still served with the others")
+    pytest.fail(f"{tries} holes were punched under its requests, and it is still served with the others")
 
 
 def neighbour_goes_on(mallory, guest):
@@ -149,6 +150,23 @@ hole("data-without-record", "data", ("split",))
 @pytest.mark.parametrize("attack, setup", attack.parameters)
 def test_hostile(attack, setup, mallory):
     attack(mallory(), setup)
+
+
+def test_brief_waits_add_up(mallory):
+    """Holes that are done before a wait is long enough to be held against the guest by itself."""
+    one = mallory()
+    guest = Guest(one, Setup(), "headers")
+    with contextlib.closing(guest):
+        guest.hole_bytes, took_s = 4 * MIB, 0
+        while took_s < BRIEF_S and guest.hole_bytes < HOLE_BYTES:
+            guest.hole_bytes *= 2
+            os.posix_fallocate(guest.file, 0, guest.hole_bytes)
+            begin = time.monotonic()
+            fallocate(guest.file, PUNCH_HOLE | KEEP_SIZE, guest.hole_bytes)
+            took_s = time.monotonic() - begin
+        until_apart(one, guest, 20 * TRIES)
+        one.expect_others_served()
+        one.expect_working()
 
 
 def test_it_comes_back(mallory):

@@ -11,7 +11,7 @@
 
 #include "core/container.h"
 #include "core/log.h"
-#include "core/slow_writes.h"
+#include "core/slowness.h"
 #include "interfaces/endpoint.h"
 #include "interfaces/endpoint_socket.h"
 #include "interfaces/vhost_user/vhost_user.h"
@@ -56,7 +56,7 @@ struct vhost_user_endpoint {
 	void (*gone)(void *context);
 	void *gone_context;
 
-	struct slow_writes error_writes;	/* to err descriptors */
+	struct slowness error_writes;	/* to err descriptors */
 	uint64_t protocol_errors;
 	uint64_t violations[VIOLATIONS];
 	struct vhost_user_ring_counts counts;	/* of rings that ended */

@@ -35,7 +35,7 @@ void vhost_user_error_signal(struct vhost_user_queue *queue)
 	if (waited)
 		vhost_user_connection_punish(connection, "its err descriptor made the control thread wait");
 	else if (ns >= SLOW_WRITE_NS &&
-		 slow_writes_add(&connection->endpoint->error_writes, ns, loop_now_ns(control)))
+		 slowness_add(&connection->endpoint->error_writes, ns, loop_now_ns(control)))
 		vhost_user_connection_punish(connection, "its err descriptor kept the control thread busy");
 }
 

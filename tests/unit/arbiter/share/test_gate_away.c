@@ -6,7 +6,7 @@
 /* Worker 1 waits in the kernel: it does not turn, and the thread that looks after loops has seen that. */
 static void stand_still(struct fixture *fixture, bool still)
 {
-	__atomic_store_n(&fixture->loop[1]->held, still, __ATOMIC_RELAXED);
+	__atomic_store_n(&fixture->loop[1]->held, still ? LOOP_HELD_LONG : 0, __ATOMIC_RELAXED);
 }
 
 static void turn_of_the_other(struct fixture *fixture, uint64_t ns)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Writes to a peer's descriptors that take long: what is held against a guest, and what the machine does. */
+/* Slow writes to a guest's descriptors and brief waits for its memory: what is held against it, and when. */
 #include "core/container.h"
 #include "core/loop_blame.h"
 #include "core/loop_internal.h"
@@ -9,6 +9,7 @@ struct bench {
 	struct loop *loop;
 	struct fake_guest guest;
 	struct loop_blame blame;
+	unsigned what; /* is expected */
 	unsigned blamed;
 };
 
@@ -16,19 +17,21 @@ static void on_blamed(struct loop_blame *blame, unsigned what, uint64_t waited_n
 {
 	struct bench *bench = container_of(blame, struct bench, blame);
 
-	assert_int_equal(what, LOOP_BLAME_WROTE);
+	assert_int_equal(what, bench->what);
 	bench->blamed++;
 }
 
 static void start(struct bench *bench)
 {
-	*bench = (struct bench){ .loop = make_loop() };
+	*bench = (struct bench){ .loop = make_loop(), .what = LOOP_BLAME_WROTE };
 	begin(bench->loop, &bench->guest, 1, 0);
 	bench->blame = (struct loop_blame){ .blamed = on_blamed, .account = bench->guest.account };
 	loop_blame_start(bench->loop, &bench->blame);
 	loop_pay(bench->loop, bench->guest.account);
 	loop_charge_payer(bench->loop, now_ns);
 	bench->loop->peer_writes = 1;
+	stolen_ns = NS_PER_S / 2;
+	loop_thread_clock_begin(bench->loop);
 }
 
 static void finish(struct bench *bench)
@@ -73,8 +76,6 @@ static void test_work_in_sleep_is_no_write(void **state)
 	struct bench bench;
 
 	start(&bench);
-	stolen_ns = NS_PER_S / 2;
-	loop_thread_clock_begin(bench.loop);
 	for (unsigned i = 0; i < 10; i++) {
 		for (unsigned sleep = 0; sleep < 10; sleep++)
 			sleep_and_work(&bench, 2 * NS_PER_MS);
@@ -91,8 +92,6 @@ static void test_a_long_write_after_sleep_is_noticed(void **state)
 	struct bench bench;
 
 	start(&bench);
-	stolen_ns = NS_PER_S / 2;
-	loop_thread_clock_begin(bench.loop);
 	sleep_and_work(&bench, 0);
 	gap(&bench, 5 * NS_PER_MS, 5 * NS_PER_MS);
 	assert_false(loop_is_suspicious(bench.loop));
@@ -109,8 +108,6 @@ static void test_a_long_write_in_sleep_is_noticed(void **state)
 	struct bench bench;
 
 	start(&bench);
-	stolen_ns = NS_PER_S / 2;
-	loop_thread_clock_begin(bench.loop);
 	sleep_and_work(&bench, 5 * NS_PER_MS);
 	gap(&bench, 5 * NS_PER_MS, 0);
 	sleep_and_work(&bench, 3 * NS_PER_MS);
@@ -121,7 +118,7 @@ static void test_a_long_write_in_sleep_is_noticed(void **state)
 	finish(&bench);
 }
 
-static void test_slow_writes_add_up(void **state)
+static void test_slowness_add_up(void **state)
 {
 	struct bench bench;
 
@@ -149,15 +146,83 @@ static void test_seldom_slow_is_forgiven(void **state)
 	finish(&bench);
 }
 
+/* The other thread saw the loop's wait, which was too short to be held against anybody by itself. */
+static void wait_briefly(struct bench *bench, uint64_t ns, unsigned how)
+{
+	bench->loop->held = how;
+	gap(bench, ns, 0);
+}
+
+static void test_brief_waits_add_up(void **state)
+{
+	struct bench bench;
+
+	start(&bench);
+	bench.what = LOOP_BLAME_WAITED;
+	for (unsigned i = 0; i < 10; i++) {
+		wait_briefly(&bench, 10 * NS_PER_MS, LOOP_HELD_BRIEFLY);
+		assert_int_equal(bench.blamed, 0);
+	}
+	wait_briefly(&bench, 10 * NS_PER_MS, LOOP_HELD_BRIEFLY);
+	assert_int_equal(bench.blamed, 1);
+	finish(&bench);
+}
+
+static void test_seldom_waits_are_forgiven(void **state)
+{
+	struct bench bench;
+
+	start(&bench);
+	for (unsigned i = 0; i < 100; i++) {
+		wait_briefly(&bench, 15 * NS_PER_MS, LOOP_HELD_BRIEFLY);
+		/* The machine is busy: nobody saw it wait. */
+		gap(&bench, NS_PER_S, 0);
+	}
+	assert_int_equal(bench.blamed, 0);
+	finish(&bench);
+}
+
+static void test_a_long_wait_needs_no_sum(void **state)
+{
+	struct bench bench;
+
+	start(&bench);
+	bench.what = LOOP_BLAME_WAITED;
+	wait_briefly(&bench, 20 * NS_PER_MS, LOOP_HELD_BRIEFLY | LOOP_HELD_LONG);
+	assert_int_equal(bench.blamed, 1);
+	finish(&bench);
+}
+
+/* Brief waits in calls for several guests: the loop becomes suspicious, and finds out whose they are. */
+static void test_brief_waits_for_several(void **state)
+{
+	struct bench bench;
+
+	start(&bench);
+	bench.loop->for_several = true;
+	for (unsigned i = 0; i < 10; i++) {
+		wait_briefly(&bench, 10 * NS_PER_MS, LOOP_HELD_BRIEFLY);
+		assert_false(loop_is_suspicious(bench.loop));
+	}
+	wait_briefly(&bench, 10 * NS_PER_MS, LOOP_HELD_BRIEFLY);
+	assert_true(loop_is_suspicious(bench.loop));
+	assert_int_equal(bench.blamed, 0);
+	finish(&bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_work_in_sleep_is_no_write),
 		cmocka_unit_test(test_a_long_write_after_sleep_is_noticed),
 		cmocka_unit_test(test_a_long_write_in_sleep_is_noticed),
-		cmocka_unit_test(test_slow_writes_add_up),
+		cmocka_unit_test(test_slowness_add_up),
 		cmocka_unit_test(test_seldom_slow_is_forgiven),
+		cmocka_unit_test(test_brief_waits_add_up),
+		cmocka_unit_test(test_seldom_waits_are_forgiven),
+		cmocka_unit_test(test_a_long_wait_needs_no_sum),
+		cmocka_unit_test(test_brief_waits_for_several),
 	};
 
-	return cmocka_run_group_tests_name("loop_blame_writes", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("loop_blame_sums", tests, NULL, NULL);
 }
