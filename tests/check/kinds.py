@@ -28,7 +28,9 @@ PYTEST_KINDS = {
     "cli": ("asan", 1),
     "guests": ("release", 1),
 }
-KINDS = ["house", "tidy", *MESON_KINDS, *(kind for kind in PYTEST_KINDS if kind != "house"), "fuzz"]
+# In the order in which they begin: builds and what tells most come first, then what takes longest, so that no core is
+# without work at the end.
+KINDS = ["house", "unit", "guests", "cli", "tidy", "wire", "crash", "daemon", "model", "platform", "fuzz"]
 
 # `./run check quick`: one build, and of the wire tests some that see most of the code.
 QUICK_KINDS = ["house", "unit", "wire"]

@@ -73,7 +73,9 @@ class Plan:
         elif kind in PYTEST_KINDS:
             self.add_pytest(kind)
         elif kind == "tidy":
-            self.stages.append(Stage("tidy", tidy.run, [self.need("fuzz")], 2))
+            # Beside other stages it is content with what they leave.
+            cores = 1 if self.everything else CORES
+            self.stages.append(Stage("tidy", lambda: tidy.run(cores), [self.need("fuzz")], cores))
         elif kind == "fuzz":
             self.add_fuzz()
 

@@ -7,7 +7,6 @@ import pathlib
 import subprocess
 import threading
 
-from check.kinds import CORES
 from check.programs import TOP, build_folder, environment
 from check.result import Result, tail
 
@@ -48,8 +47,8 @@ def cache_folder():
     return folder
 
 
-def run():
-    """Checks every C file; a file that was clean with the same headers and settings is not checked again."""
+def run(cores):
+    """Checks every C file, `cores` at a time; one that was clean with the same headers and settings is not checked again."""
     result = Result()
     version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
     more = [ANALYZER] if "VIADUCT_LONG" in os.environ else []
@@ -85,7 +84,7 @@ def run():
             with lock:
                 clean.append(source)
 
-    threads = [threading.Thread(target=worker) for _ in range(CORES)]
+    threads = [threading.Thread(target=worker) for _ in range(cores)]
     for thread in threads:
         thread.start()
     for thread in threads:
