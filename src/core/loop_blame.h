@@ -21,7 +21,10 @@
 struct loop;
 struct loop_account;
 
-/* The thread slept in the kernel for 20 ms or so; on a busy machine somewhat longer passes unnoticed. */
+/*
+ * The thread slept in the kernel for 20 ms or so (on a busy machine somewhat longer passes unnoticed), or for
+ * shorter times that are too much together (slowness.h).
+ */
 #define LOOP_BLAME_WAITED 1u
 /* It was busy with slow writes to the guest's descriptors (slowness.h), and this is one too many. */
 #define LOOP_BLAME_WROTE 2u

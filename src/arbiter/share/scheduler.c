@@ -436,17 +436,28 @@ struct scheduler_request *scheduler_take_out(struct scheduler_node *leaf,
 							 const void *context),
 					     const void *context)
 {
-	struct scheduler_request *taken = NULL, **end = &taken, *next;
+	struct scheduler_request *taken = NULL, **end = &taken, **link = &leaf->first, *last = NULL;
 
-	for (struct scheduler_request *request = leaf->first; request; request = next) {
-		next = request->next;
-		if (!yes(request, context))
+	/* In one pass: many may wait, and the caller has a lock. */
+	while (*link) {
+		struct scheduler_request *request = *link;
+
+		if (!yes(request, context)) {
+			last = request;
+			link = &request->next;
 			continue;
-		scheduler_cancel(request);
+		}
+		*link = request->next;
+		leaf->waiting--;
+		leaf->scheduler->waiting--;
+		leaf->scheduler->light_waiting -= request->light;
 		request->next = NULL;
 		*end = request;
 		end = &request->next;
 	}
+	leaf->last = last;
+	if (taken && !leaf->first)
+		node_update_up(leaf);
 	return taken;
 }
 

@@ -118,6 +118,41 @@ static void test_what_waits_is_set_aside(void **state)
 	assert_int_equal(stuck.entered, 8);
 }
 
+/* Of a disk with queues on two workers, only what belongs to the one that stands still. */
+static void test_same_disk_on_two_workers(void **state)
+{
+	struct fixture fixture;
+	static struct guest stuck, other;
+	struct gate_port *ports[2];
+	unsigned inside;
+
+	fill(&fixture, &stuck, &other);
+	inside = stuck.inside;
+	ports[0] = stuck.port;
+	assert_int_equal(
+		gate_port_open(stuck.node, fixture.loop[0], &stuck.counters, &stuck.request_ns, &ports[1]),
+		0);
+	for (unsigned i = 8; i < 16; i++) {
+		stuck.port = ports[i % 2];
+		assert_false(ask(&stuck, i));
+	}
+	stand_still(&fixture, true);
+	for (unsigned entered = 0; entered < 4; entered++) {
+		turn_of_the_other(&fixture, 11 * MS);
+		assert_true(stuck.pass[9 + 2 * entered].inside);
+		leave(&stuck, 9 + 2 * entered);
+	}
+	turn_of_the_other(&fixture, 11 * MS);
+	assert_int_equal(stuck.inside, inside);
+	assert_int_equal(counter_read(&stuck.counters.waiting), 8 - inside + 4);
+	stand_still(&fixture, false);
+	leave_all(&fixture, &stuck, &other);
+	assert_int_equal(stuck.entered, 16);
+	gate_port_close(ports[1]);
+	stuck.port = ports[0];
+	end(&fixture, &stuck, &other);
+}
+
 static void test_one_that_waits_is_given_up(void **state)
 {
 	struct fixture fixture;
@@ -193,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_others_enter),
 		cmocka_unit_test(test_what_waits_is_set_aside),
+		cmocka_unit_test(test_same_disk_on_two_workers),
 		cmocka_unit_test(test_one_that_waits_is_given_up),
 		cmocka_unit_test(test_a_lease_of_one_that_stands_still),
 		cmocka_unit_test(test_no_target_is_missed),
