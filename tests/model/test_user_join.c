@@ -74,9 +74,35 @@ static void test_random_streams(void **state)
 	assert_true(handed < sent * 3 / 4 && joined > STREAMS);
 }
 
+/* Each byte of the headers, of each IP, made each other byte, between two segments that would be joined. */
+static void test_each_byte_changed(void **state)
+{
+	static struct script_frames frames;
+	struct script_step steps[3] = { { .payload_bytes = 5 },
+					{ .payload_bytes = 5, .how = SCRIPT_CHANGE },
+					{ .payload_bytes = 5 } };
+
+	for (unsigned i = 0; i < 2 * 80 * 256; i++) {
+		struct script_result result;
+		const char *wrong;
+
+		for (unsigned j = 0; j < 3; j++)
+			steps[j].connection = i % 2;
+		steps[1].change_at = (uint8_t)(i / 2 % 80);
+		steps[1].change_to = (uint8_t)(i / 160);
+		script_frames_init(&frames, steps, sizeof(steps));
+		wrong = script_check(&frames, &result);
+		if (wrong)
+			fail_msg("IPv%u, byte %u changed by %#x: %s", i % 2 ? 6 : 4, steps[1].change_at,
+				 steps[1].change_to, wrong);
+		script_frames_finish(&frames);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_byte_changed),
 		cmocka_unit_test(test_random_streams),
 	};
 

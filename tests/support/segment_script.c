@@ -197,12 +197,15 @@ static const char *cut_again(struct check *check, const struct frame *frame)
 {
 	static const struct frame_abilities plain = { .mtu = 65535 };
 	const struct frame *cut;
+	int tag;
 
 	if (iov_bytes(frame->iov, frame->iov_count) != frame->bytes)
 		return "a frame's pieces have another length than it says";
 	if (packet_parse(frame, &check->packet) != PACKET_FINE)
 		return "the switch refuses a frame";
-	if (packet_cut_begin(&check->cut, &check->packet, frame, &plain, PACKET_UNTAGGED) != PACKET_FINE)
+	/* A type with a byte changed may be that of a tag; what is taken off is put back. */
+	tag = check->packet.tags > 0 ? check->packet.tag : PACKET_UNTAGGED;
+	if (packet_cut_begin(&check->cut, &check->packet, frame, &plain, tag) != PACKET_FINE)
 		return "a frame cannot be cut";
 	while ((cut = packet_cut_next(&check->cut)))
 		if (!came_back(check, cut))
