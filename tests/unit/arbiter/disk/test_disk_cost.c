@@ -113,15 +113,18 @@ static void test_streams(void **state)
 
 /* ---- correction ---- */
 
+#define MIX_SIZES 8u
+
 /* A device that takes what `truth` says, times `slowness`, and whose guests change their minds. */
 struct device {
 	struct disk_cost truth;
 	double slowness;
 	uint32_t random;
-	double left_ns;			/* of the request under way when the window ended */
-	bool kinds[COST_KINDS];		/* in use */
-	unsigned largest;		/* requests are of 4 KiB … 4 KiB << largest */
-	double mix[COST_KINDS][8];	/* chance of each kind and size, not normalised */
+	double left_ns;		/* of the request under way when the window ended */
+	bool kinds[COST_KINDS]; /* in use */
+	unsigned largest;	/* requests are of 4 KiB … 4 KiB << largest */
+	/* Chance of each kind and size and those before it, not normalised. */
+	double mix[COST_KINDS * MIX_SIZES];
 	unsigned windows;
 };
 
@@ -140,29 +143,25 @@ static double draw_part(struct device *device)
 
 static void new_mix(struct device *device)
 {
+	double sum = 0;
+
 	for (unsigned kind = 0; kind < COST_KINDS; kind++)
-		for (unsigned size = 0; size <= device->largest; size++)
-			device->mix[kind][size] =
-				device->kinds[kind] ? draw_part(device) * draw_part(device) : 0;
+		for (unsigned size = 0; size < MIX_SIZES; size++) {
+			if (device->kinds[kind] && size <= device->largest)
+				sum += draw_part(device) * draw_part(device);
+			device->mix[kind * MIX_SIZES + size] = sum;
+		}
 }
 
 static void draw_request(struct device *device, unsigned *ret_kind, unsigned *ret_size)
 {
-	double all = 0, at;
+	double at = draw_part(device) * device->mix[COST_KINDS * MIX_SIZES - 1];
+	unsigned i = 0;
 
-	for (unsigned i = 0; i < COST_KINDS * 8; i++)
-		all += device->mix[i / 8][i % 8];
-	at = draw_part(device) * all;
-	*ret_kind = *ret_size = 0;
-	for (unsigned i = 0; i < COST_KINDS * 8; i++) {
-		if (device->mix[i / 8][i % 8] > 0) {
-			*ret_kind = i / 8;
-			*ret_size = i % 8;
-		}
-		at -= device->mix[i / 8][i % 8];
-		if (at < 0)
-			break;
-	}
+	while (at >= device->mix[i])
+		i++;
+	*ret_kind = i / MIX_SIZES;
+	*ret_size = i % MIX_SIZES;
 }
 
 /* One window of a busy device; the mix lasts for about 50 ms. */
