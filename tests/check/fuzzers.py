@@ -15,7 +15,7 @@ def targets():
 
 
 def program(kind, target):
-    return build_folder("fuzz") / "tests" / "fuzz" / f"{kind}_{target}"
+    return build_folder("asan") / "tests" / "fuzz" / f"{kind}_{target}"
 
 
 def finding(text):
@@ -41,7 +41,7 @@ def corpus(keyword=""):
     def again(_kind, _build_name, name):
         target = name.split("/")[-1]
         return lambda path: f"./run fuzz {target} {path or f'tests/fuzz/corpus/{target}'}"
-    return cmocka.run("fuzz", "fuzz", keyword and f"fuzz/{keyword}", again)
+    return cmocka.run("fuzz", "asan", keyword and f"fuzz/{keyword}", again)
 
 
 def run(target, seconds, keep_corpus):
@@ -70,7 +70,7 @@ def run(target, seconds, keep_corpus):
 
 def replay(target, files):
     """`./run fuzz TARGET FILE...`: becomes the program that runs the target on these files."""
-    built = builds.build("fuzz")
+    built = builds.build("asan")
     for name, text, _ in built.failures:
         print(f"{name}\n{text}")
     if built.failures or target not in targets():

@@ -61,7 +61,7 @@ class Plan:
             empty.fail("fuzz: no target")
             self.stages.append(Stage("fuzz", lambda: empty))
             return
-        need = [self.need("fuzz")]
+        need = [self.need("asan")]
         self.stages.append(Stage("fuzz corpus", lambda: fuzzers.corpus(options.keyword), need))
         for target in targets:
             self.stages.append(Stage(f"fuzz {target}", lambda target=target:
@@ -75,7 +75,7 @@ class Plan:
         elif kind == "tidy":
             # Beside other stages it is content with what they leave.
             cores = 1 if self.everything else CORES
-            self.stages.append(Stage("tidy", lambda: tidy.run(cores), [self.need("fuzz")], cores))
+            self.stages.append(Stage("tidy", lambda: tidy.run(cores), [self.need("asan")], cores))
         elif kind == "fuzz":
             self.add_fuzz()
 

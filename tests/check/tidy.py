@@ -19,7 +19,7 @@ ANALYZER = ("--checks=clang-analyzer-*,-clang-analyzer-security.insecureAPI.Depr
 def commands():
     """{source: its compile command} of every C file of the build with clang. A source that a test compiles a second time
     with other options is checked with the first entry alone, which is the product's."""
-    database = json.loads((build_folder("fuzz") / "compile_commands.json").read_text())
+    database = json.loads((build_folder("asan") / "compile_commands.json").read_text())
     found = {}
     for entry in database:
         source = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
@@ -30,7 +30,7 @@ def commands():
 
 def write_database(found):
     """The folder of a compile_commands.json with these entries alone."""
-    folder = build_folder("fuzz") / "tidy"
+    folder = build_folder("asan") / "tidy"
     folder.mkdir(exist_ok=True)
     (folder / "compile_commands.json").write_text(json.dumps(list(found.values())))
     return folder
