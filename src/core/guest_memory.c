@@ -8,11 +8,14 @@
 #include <sys/mman.h>
 
 #include "core/checked.h"
+#include "core/container.h"
 #include "core/memory_guard.h"
+#include "core/reaper.h"
 #include "core/shared.h"
 
 /* One mmap, shared by the sets that hold its region. */
 struct guest_mapping {
+	struct reaper_job job;
 	unsigned references;	/* atomic */
 	void *base;
 	size_t bytes;
@@ -75,6 +78,15 @@ static void mapping_get(struct guest_mapping *mapping)
 	assert(before > 0);
 }
 
+static void mapping_destroy(struct reaper_job *job)
+{
+	struct guest_mapping *mapping = container_of(job, struct guest_mapping, job);
+
+	memory_guard_remove(mapping->base);
+	munmap(mapping->base, mapping->bytes);
+	free(mapping);
+}
+
 static void mapping_put(struct guest_mapping *mapping)
 {
 	unsigned before = __atomic_fetch_sub(&mapping->references, 1, __ATOMIC_ACQ_REL);
@@ -82,9 +94,8 @@ static void mapping_put(struct guest_mapping *mapping)
 	assert(before > 0);
 	if (before > 1)
 		return;
-	memory_guard_remove(mapping->base);
-	munmap(mapping->base, mapping->bytes);
-	free(mapping);
+	mapping->job.run = mapping_destroy;
+	reaper_give(&mapping->job);
 }
 
 /* ---- sets ---- */

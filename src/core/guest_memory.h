@@ -3,8 +3,9 @@
  * A guest's memory, mapped from the files that its VMM sent.
  *
  * A region is one mapping; a guest_memory is an immutable, reference-counted set of regions (a
- * generation). A change makes a new set that shares the unchanged regions. A region is unmapped when the
- * last set that holds it is released, so a request that holds a set keeps its buffers mapped.
+ * generation). A change makes a new set that shares the unchanged regions. A region is unmapped (by the
+ * reaper, reaper.h) after the last set that holds it was released, so a request that holds a set keeps its
+ * buffers mapped.
  *
  * Only regular files of memfd, tmpfs or hugetlbfs are accepted, large enough for the region and, where the
  * kernel allows it, sealed against shrinking. A file that shrinks all the same (tmpfs, hugetlbfs) does

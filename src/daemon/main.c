@@ -25,6 +25,7 @@
 #include "core/loop.h"
 #include "core/loop_rescue.h"
 #include "core/memory_guard.h"
+#include "core/reaper.h"
 #include "daemon/api/api.h"
 #include "daemon/config/config.h"
 #include "daemon/base/takeover_offer.h"
@@ -245,12 +246,14 @@ static int fork_porter(struct config *config, int *ret_porter, struct error *err
 			 strerror(-*ret_porter));
 }
 
-/* The loop of the control thread, and the thread that looks after all loops. */
+/* The loop of the control thread, and the threads that look after all loops and give back memory. */
 static int start_control(struct daemon_parts *parts, struct error *error)
 {
 	struct loop_options options = { .name = "control" };
 	int code = memory_guard_install();
 
+	if (!code)
+		code = reaper_start();
 	if (!code)
 		code = loop_rescue_start(&parts->rescue);
 	if (!code)
@@ -398,6 +401,7 @@ static int run(const struct options *options, const char *config_path, struct co
 	daemon_destroy(control.daemon);
 	loop_destroy(control.loop);
 	loop_rescue_stop(parts.rescue);
+	reaper_stop();
 	fd_close(&control.signals);
 	return code ? EXIT_FAILED : EXIT_OK;
 }

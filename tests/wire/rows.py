@@ -99,6 +99,7 @@ PEERS = {
     "E9": "request-larger-than-any",
     "E10": "eventfd-with-many-waiters",
     "E11": "memory-being-punched",
+    "E12": "memory-freed-last",
 }
 
 ALL = {**RINGS, **SOCKET, **DISK, **ENVIRONMENT, **PEERS}

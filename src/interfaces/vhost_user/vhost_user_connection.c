@@ -17,6 +17,7 @@
 #include "core/fd.h"
 #include "core/log.h"
 #include "core/loop_account.h"
+#include "core/reaper.h"
 #include "interfaces/vhost_user/vhost_user_backend.h"
 #include "interfaces/vhost_user/vhost_user_endpoint.h"
 #include "interfaces/vhost_user/vhost_user_handlers.h"
@@ -130,7 +131,7 @@ static void drop_fds(struct vhost_user_connection *connection)
 	struct vhost_user_message *message = &connection->message;
 
 	for (unsigned i = 0; i < message->fd_count; i++)
-		fd_close(&message->fds[i]);
+		reaper_close(&message->fds[i]);
 	message->fd_count = 0;
 }
 
@@ -159,9 +160,10 @@ static void connection_free(struct vhost_user_connection *connection)
 	vhost_user_memory_finish(&connection->memory);
 	vhost_user_inflight_close(connection->inflight);
 	dirty_log_put(connection->log);
-	fd_close(&connection->log_fd);
-	fd_close(&connection->reply_fd);
-	fd_close(&connection->socket);
+	reaper_close(&connection->log_fd);
+	reaper_close(&connection->reply_fd);
+	/* The last: with it ends the doorman, who is to close all of them after us. */
+	reaper_close(&connection->socket);
 	if (connection->next)
 		connection->next->previous = connection->previous;
 	if (connection->previous)
@@ -297,7 +299,7 @@ void vhost_user_message_finish(struct vhost_user_connection *connection, enum vh
 	case VHOST_USER_LATER:
 		assert(false);
 	}
-	fd_close(&connection->reply_fd);
+	reaper_close(&connection->reply_fd);
 	drop_fds(connection);
 	connection->received = 0;
 }
@@ -354,7 +356,7 @@ static bool receive(struct vhost_user_connection *connection, size_t wanted)
 		return false;
 	if (received == -EMSGSIZE || (received >= 0 && fd_count > fds_max)) {
 		for (size_t i = 0; i < fd_count; i++)
-			fd_close(&fds[i]);
+			reaper_close(&fds[i]);
 		violate(connection, fds_max > 0 ? "too many descriptors" : "descriptors inside a message",
 			fd_count);
 		return false;

@@ -7,8 +7,10 @@
 #include <sys/mman.h>
 
 #include "core/checked.h"
+#include "core/container.h"
 #include "core/fd.h"
 #include "core/memory_guard.h"
+#include "core/reaper.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
 #include "interfaces/vhost_user/vhost_user_handlers.h"
 #include "interfaces/vhost_user/vhost_user_queue.h"
@@ -113,14 +115,22 @@ int vhost_user_inflight_open(int fd, const struct vhost_user_inflight_descriptio
 	return 0;
 }
 
+static void destroy(struct reaper_job *job)
+{
+	struct vhost_user_inflight *inflight = container_of(job, struct vhost_user_inflight, job);
+
+	memory_guard_remove(inflight->mapping);
+	munmap(inflight->mapping, inflight->mapping_bytes);
+	free(inflight);
+}
+
 void vhost_user_inflight_close(struct vhost_user_inflight *inflight)
 {
 	if (!inflight)
 		return;
-	memory_guard_remove(inflight->mapping);
-	munmap(inflight->mapping, inflight->mapping_bytes);
-	fd_close(&inflight->fd);
-	free(inflight);
+	reaper_close(&inflight->fd);
+	inflight->job.run = destroy;
+	reaper_give(&inflight->job);
 }
 
 void *vhost_user_inflight_region(const struct vhost_user_inflight *inflight, bool packed, unsigned index,

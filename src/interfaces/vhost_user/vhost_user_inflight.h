@@ -10,10 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/reaper.h"
 #include "interfaces/vhost_user/vhost_user_messages.h"
 
 /* Mapped. */
 struct vhost_user_inflight {
+	struct reaper_job job;
 	int fd;					/* kept for a takeover */
 	struct vhost_user_inflight_description description;
 	void *mapping;

@@ -2,7 +2,7 @@
 /* Migration: the dirty log that the front end gives us. */
 #include <errno.h>
 
-#include "core/fd.h"
+#include "core/reaper.h"
 #include "interfaces/endpoint_fd.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
 #include "interfaces/vhost_user/vhost_user_handlers.h"
@@ -33,7 +33,7 @@ enum vhost_user_outcome vhost_user_set_log_base(struct vhost_user_connection *co
 				    description->bytes);
 		return error == -EBADF ? VHOST_USER_VIOLATION : VHOST_USER_DONE;
 	}
-	fd_close(&connection->log_fd);
+	reaper_close(&connection->log_fd);
 	connection->log_fd = vhost_user_message_take_fd(message, 0);
 	connection->log_description = *description;
 	connection->log_old = connection->log;

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "core/fd.h"
 #include "core/guest_memory.h"
 #include "core/memory_guard.h"
+#include "core/reaper.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
 #include "interfaces/vhost_user/vhost_user_endpoint.h"
 #include "interfaces/vhost_user/vhost_user_handlers.h"
@@ -29,7 +29,7 @@ int vhost_user_memory_init(struct vhost_user_memory *memory)
 static void files_close(struct vhost_user_memory_file *files, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		fd_close(&files[i].fd);
+		reaper_close(&files[i].fd);
 }
 
 void vhost_user_memory_finish(struct vhost_user_memory *memory)
@@ -124,7 +124,7 @@ static void next_drop(struct vhost_user_memory *memory)
 
 	for (unsigned i = 0; i < next->file_count; i++)
 		if (next->files[i].fresh)
-			fd_close(&next->files[i].fd);
+			reaper_close(&next->files[i].fd);
 	free(next->files);
 	guest_memory_put(next->guest);
 	next_forget(memory);
@@ -134,7 +134,7 @@ static void next_commit(struct vhost_user_memory *memory)
 {
 	if (memory->replaces)
 		files_close(memory->set.files, memory->set.file_count);
-	fd_close(&memory->removed_fd);
+	reaper_close(&memory->removed_fd);
 	free(memory->set.files);
 	guest_memory_put(memory->set.guest);
 	memory->set = memory->next;
@@ -246,7 +246,7 @@ int vhost_user_memory_append(struct vhost_user_connection *connection,
 	int error;
 
 	if (added_again(connection, region, fd)) {
-		fd_close(&fd);
+		reaper_close(&fd);
 		return 0;
 	}
 	error = next_begin(&connection->memory, true);

@@ -17,6 +17,7 @@
 #include "core/container.h"
 #include "core/fd.h"
 #include "core/loop_account.h"
+#include "core/reaper.h"
 #include "core/stats.h"
 #include "interfaces/vhost_user/vhost_user_backend.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
@@ -98,9 +99,9 @@ void vhost_user_queues_destroy(struct vhost_user_connection *connection)
 		struct vhost_user_queue *queue = &connection->queues[i];
 
 		assert(!queue->started && queue->command.kind == COMMAND_NONE);
-		fd_close(&queue->kick_fd);
-		fd_close(&queue->call_fd);
-		fd_close(&queue->err_fd);
+		reaper_close(&queue->kick_fd);
+		reaper_close(&queue->call_fd);
+		reaper_close(&queue->err_fd);
 		free(queue->record);
 	}
 	free(connection->queues);
@@ -130,7 +131,7 @@ void vhost_user_queues_reset(struct vhost_user_connection *connection, bool forg
 		struct vhost_user_queue *queue = &connection->queues[i];
 
 		assert(!queue->started);
-		fd_close(&queue->kick_fd);
+		reaper_close(&queue->kick_fd);
 		queue->kick_set = queue->address_set = false;
 		queue->enabled = queue->broken = queue->moves = false;
 		queue->size = 0;
@@ -229,10 +230,10 @@ static void answer_on_control(struct loop_message *message)
 	} else if (kind == COMMAND_STOP) {
 		stopped(queue);
 	} else if (kind == COMMAND_KICK) {
-		fd_close(&queue->kick_fd);
+		reaper_close(&queue->kick_fd);
 		queue->kick_fd = fd_take(&command->fd);
 	} else if (kind == COMMAND_CALL) {
-		fd_close(&queue->call_fd);
+		reaper_close(&queue->call_fd);
 		queue->call_fd = fd_take(&command->fd);
 	}
 	vhost_user_job_answered(queue->connection, result);

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "core/checked.h"
-#include "core/fd.h"
 #include "core/guest_memory.h"
+#include "core/reaper.h"
 #include "interfaces/endpoint_fd.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
 #include "interfaces/vhost_user/vhost_user_endpoint.h"
@@ -51,7 +51,7 @@ static bool any_can_start(const struct vhost_user_connection *connection)
 
 static void forget_kick(struct vhost_user_queue *queue)
 {
-	fd_close(&queue->kick_fd);
+	reaper_close(&queue->kick_fd);
 	queue->kick_set = false;
 }
 
@@ -331,7 +331,7 @@ enum vhost_user_outcome vhost_user_set_vring_kick(struct vhost_user_connection *
 		return outcome;
 	if (queue->started)
 		return exchange(queue, COMMAND_KICK, fd);
-	fd_close(&queue->kick_fd);
+	reaper_close(&queue->kick_fd);
 	queue->kick_fd = fd;
 	queue->kick_set = true;
 	return vhost_user_rings_start(connection);
@@ -348,7 +348,7 @@ enum vhost_user_outcome vhost_user_set_vring_call(struct vhost_user_connection *
 		return outcome;
 	if (queue->started)
 		return exchange(queue, COMMAND_CALL, fd);
-	fd_close(&queue->call_fd);
+	reaper_close(&queue->call_fd);
 	queue->call_fd = fd;
 	return VHOST_USER_DONE;
 }
@@ -362,7 +362,7 @@ enum vhost_user_outcome vhost_user_set_vring_err(struct vhost_user_connection *c
 
 	if (outcome != VHOST_USER_DONE)
 		return outcome;
-	fd_close(&queue->err_fd);
+	reaper_close(&queue->err_fd);
 	queue->err_fd = fd;
 	return VHOST_USER_DONE;
 }

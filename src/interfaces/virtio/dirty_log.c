@@ -8,13 +8,16 @@
 #include <unistd.h>
 
 #include "core/checked.h"
+#include "core/container.h"
 #include "core/memory_guard.h"
+#include "core/reaper.h"
 
 /* 4 GiB of bitmap cover 128 TiB of guest memory, more than an x86 guest can address. */
 #define DIRTY_LOG_BYTES_MAX (4ull << 30)
 #define PAGES_PER_BYTE	    8u
 
 struct dirty_log {
+	struct reaper_job job;
 	unsigned references;	/* atomic */
 	bool lost;		/* the VMM truncated the file: marks go nowhere, and so does its migration */
 	uint8_t *bitmap;
@@ -73,13 +76,21 @@ struct dirty_log *dirty_log_get(struct dirty_log *log)
 	return log;
 }
 
+static void destroy(struct reaper_job *job)
+{
+	struct dirty_log *log = container_of(job, struct dirty_log, job);
+
+	memory_guard_remove(log->mapping);
+	munmap(log->mapping, log->mapping_bytes);
+	free(log);
+}
+
 void dirty_log_put(struct dirty_log *log)
 {
 	if (!log || __atomic_sub_fetch(&log->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	memory_guard_remove(log->mapping);
-	munmap(log->mapping, log->mapping_bytes);
-	free(log);
+	log->job.run = destroy;
+	reaper_give(&log->job);
 }
 
 /* Bits first … last of one byte; pairs with the VMM's atomic exchange, which then copies the pages. */
