@@ -5,6 +5,7 @@ import ctypes
 import errno
 import json
 import os
+import pathlib
 import random
 import shlex
 import struct
@@ -290,6 +291,29 @@ def test_fifo_is_not_waited_for(viaduct, daemon, tmp_path):
     os.mkfifo(tmp_path / "fifo")
     refused(viaduct, tmp_path, tmp_path / "fifo", "neither a file nor a block device")
     refused(viaduct, tmp_path, tmp_path, "neither a file nor a block device")
+
+
+def test_links_of_others_are_not_followed(viaduct, daemon, tmp_path, raw):
+    """Root reads no file because somebody put a link to it where an image was expected. Others follow all links."""
+    link, folder = tmp_path / "link.raw", tmp_path / "folder"
+    link.symlink_to(raw)
+    folder.symlink_to(tmp_path)
+    if os.geteuid() == 0:
+        os.lchown(link, 65534, 65534)
+        os.lchown(folder, 65534, 65534)
+        refused(viaduct, tmp_path, link, "a link on the way is not root's", str(link))
+        refused(viaduct, tmp_path, folder / raw.name, "a link on the way is not root's")
+        os.lchown(link, 0, 0)
+        os.lchown(folder, 0, 0)
+    assert viaduct("disk", "import", "mallory/a", link).code == 0
+    assert viaduct("disk", "import", "mallory/b", folder / raw.name).code == 0
+
+
+def test_image_that_becomes_shorter(viaduct, daemon, tmp_path):
+    """As files of the kernel do, which have less in them than their size says."""
+    image = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    assert len(image.read_bytes()) < image.stat().st_size
+    refused(viaduct, tmp_path, image, "the image became shorter while it was read")
 
 
 # ---- a reader that an image took over ----

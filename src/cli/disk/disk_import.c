@@ -49,7 +49,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Reads a whole chunk, zeroes behind the image's end. 0 or -errno. */
+/* Reads a whole chunk, zeroes behind the image's end. 0, -ENODATA (it has become shorter) or -errno. */
 static int read_chunk(const struct copy *copy, struct stream_slot *slot)
 {
 	size_t done = 0;
@@ -60,6 +60,8 @@ static int read_chunk(const struct copy *copy, struct stream_slot *slot)
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (n == 0 && slot->offset_bytes + done < copy->source->size_bytes)
+			return -ENODATA;
 		if (n == 0)
 			break;
 		done += n > 0 ? (size_t)n : 0;
@@ -171,6 +173,8 @@ static const char *copy_error(int error)
 		return "interrupted";
 	case -EIO:
 		return "the disk answered with an I/O error";
+	case -ENODATA:
+		return "the image became shorter while it was read";
 	case -EPIPE:
 	case -ECONNRESET:
 		return "the daemon is gone";

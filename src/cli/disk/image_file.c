@@ -13,6 +13,7 @@
 #include "cli/disk/qemu_img.h"
 #include "cli/progress.h"
 #include "core/clock.h"
+#include "core/path.h"
 
 /* Of a qcow2 file beside its data: refcounts and tables of 64 KiB clusters stay below 1/256 and this. */
 #define QCOW2_MORE_BYTES ((uint64_t)64 << 20)
@@ -204,9 +205,14 @@ int image_open(const struct cli_command *command, const char *path, const struct
 	if (result != CLI_OK)
 		return result;
 	/* Without waiting: a FIFO under that name has to be refused, not waited for. */
-	source.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	source.fd = path_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+	if (source.fd == -ELOOP && geteuid() == 0)
+		return cli_fail(command,
+				"%s: a link on the way is not root's, so it is not followed; name the file "
+				"that is meant",
+				path);
 	if (source.fd < 0)
-		return cli_fail(command, "%s: %s", path, strerror(errno));
+		return cli_fail(command, "%s: %s", path, strerror(-source.fd));
 	if (fstat(source.fd, &status) < 0 || !(S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)))
 		result = cli_fail(command, "%s is neither a file nor a block device", path);
 	else
@@ -322,6 +328,8 @@ int image_next_data(const struct image_source *source, uint64_t offset, uint64_t
 	off_t begin = lseek(source->fd, (off_t)offset, SEEK_DATA), end;
 
 	if (begin < 0 && errno == ENXIO) {
+		if (lseek(source->fd, 0, SEEK_END) < (off_t)source->size_bytes)
+			return -ENODATA;
 		*ret_begin = *ret_end = source->size_bytes;
 		return 0;
 	}
