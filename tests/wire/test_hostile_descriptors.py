@@ -13,7 +13,7 @@ import time
 import pytest
 
 import blk
-from daemon import Daemon, HeldBack, UnixHttp
+from daemon import Daemon, HeldBack, UnixHttp, limit_files
 from frontend import FrontEnd, Setup
 from fuse_disk import silent_file
 from guest_memory import memory_file
@@ -321,6 +321,24 @@ def _(mallory, setup):
 @pytest.mark.parametrize("attack, setup", attack.parameters)
 def test_hostile(mallory, attack, setup):
     attack(mallory(), setup)
+
+
+@pytest.mark.parametrize("files", [1024, 400])
+def test_few_descriptors_are_allowed(tmp_path, files):
+    """A peer that sends more descriptors, one after the other, than its doorman may have is served on."""
+    daemon = Daemon({"pool main": {"path": tmp_path / "main.pool", "size": "64M"}, "guest alice": {},
+                     "disk alice/root": {"pool": "main", "size": "4M"}}, tmp_path, preexec=limit_files(files))
+    daemon.start()
+    try:
+        with FrontEnd.start(daemon.socket("alice/root"), Setup()) as front:
+            for _ in range(files + 100):
+                fd = os.eventfd(0)
+                assert front.connection.set_vring_err(0, fd) == 0
+                os.close(fd)
+            front.disk().write(0, b"\x55" * 512)
+            assert front.disk().read(0, 1) == b"\x55" * 512
+    finally:
+        daemon.finish()
 
 
 # ---- the porter ----

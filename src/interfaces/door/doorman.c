@@ -21,8 +21,11 @@
 #define RELAYS	     (2 + 2 * CHANNELS_MAX)
 /* What was handed on and is closed here last. An honest peer has two or three for each queue. */
 #define KEPT_MAX 1024u
+#define KEPT_MIN 16u
 /* After so many strangers nothing more is read: an honest peer sends none. */
 #define STRANGERS_MAX 32u
+/* Besides what is kept: one message's, the strangers, and those that it works with. */
+#define OTHER_FDS (FD_MESSAGE_MAX + 2 * STRANGERS_MAX)
 /* Many messages are on their way in the whole system: when to try again. */
 #define CROWDED_MS 10
 /* What may be on its way to the daemon. */
@@ -49,8 +52,8 @@ struct doorman {
 	const struct doorman_framing *framing;
 	int peer, inner, blank;
 	struct relay relay[RELAYS]; /* TO_DAEMON, TO_PEER, then two for each channel in the same order */
-	int kept[KEPT_MAX];	    /* a ring of descriptors; -1: none */
-	unsigned next_kept;
+	int kept[KEPT_MAX];	    /* a ring of descriptors, kept_max of them; -1: none */
+	unsigned next_kept, kept_max;
 	unsigned strangers; /* descriptors that came and went no further: closed at the end */
 	bool crowded;
 };
@@ -59,7 +62,7 @@ struct doorman {
 
 static void keep(struct doorman *doorman, int fd)
 {
-	int *place = &doorman->kept[doorman->next_kept++ % KEPT_MAX];
+	int *place = &doorman->kept[doorman->next_kept++ % doorman->kept_max];
 
 	fd_close(place);
 	*place = fd;
@@ -299,13 +302,21 @@ static bool wait_and_serve(struct doorman *doorman)
 	return true;
 }
 
-void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank)
+static unsigned room_to_keep(unsigned fds_max)
+{
+	if (fds_max < OTHER_FDS + KEPT_MIN)
+		return KEPT_MIN;
+	return fds_max - OTHER_FDS < KEPT_MAX ? fds_max - OTHER_FDS : KEPT_MAX;
+}
+
+void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank, unsigned fds_max)
 {
 	static struct doorman doorman;
 	int bytes = INNER_SEND_BYTES;
 
 	assert(framing->header_bytes <= DOORMAN_HEADER_MAX);
 	doorman = (struct doorman){ .framing = framing, .peer = peer, .inner = inner, .blank = blank };
+	doorman.kept_max = room_to_keep(fds_max);
 	for (unsigned i = 0; i < KEPT_MAX; i++)
 		doorman.kept[i] = -1;
 	for (unsigned i = 0; i < RELAYS; i++)

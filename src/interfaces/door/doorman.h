@@ -38,8 +38,9 @@ struct doorman_framing {
 
 /*
  * Serves the peer until the daemon closes its end, `inner`. Both are non-blocking UNIX stream sockets.
- * `blank` is a descriptor of /dev/null. All three belong to the process, which ends after this.
+ * `blank` is a descriptor of /dev/null. All three belong to the process, which ends after this, and may have
+ * fds_max descriptors.
  */
-void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank);
+void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank, unsigned fds_max);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -37,6 +38,7 @@ struct doorman_process {
 
 static struct porter_process {
 	int control, signals, blank;
+	unsigned fds_max; /* of each doorman */
 	const struct doorman_framing *framing;
 	struct kept kept[KEPT_MAX];
 	unsigned kept_count;
@@ -84,7 +86,7 @@ static void admit(uint32_t place, int peer, int inner)
 	if (fork_for(place)) {
 		prctl(PR_SET_NAME, "viaduct-doorman");
 		forget_all();
-		doorman_serve(porter.framing, peer, inner, porter.blank);
+		doorman_serve(porter.framing, peer, inner, porter.blank, porter.fds_max);
 		_exit(0);
 	}
 	close(inner);
@@ -164,6 +166,7 @@ static int let_go(int control, int blank)
 
 int porter_prepare(int control)
 {
+	struct rlimit limit;
 	sigset_t set;
 	int code;
 
@@ -173,6 +176,9 @@ int porter_prepare(int control)
 	code = porter.blank < 0 ? -errno : let_go(control, porter.blank);
 	if (code)
 		return code;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	porter.fds_max = limit.rlim_cur < UINT_MAX ? (unsigned)limit.rlim_cur : UINT_MAX;
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);

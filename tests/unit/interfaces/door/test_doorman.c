@@ -53,7 +53,7 @@ static int setup(void **state)
 	if (bench.doorman == 0) {
 		close(outside[0]);
 		close(inside[0]);
-		doorman_serve(&framing, outside[1], inside[1], open("/dev/null", O_RDWR | O_CLOEXEC));
+		doorman_serve(&framing, outside[1], inside[1], open("/dev/null", O_RDWR | O_CLOEXEC), 1024);
 		_exit(0);
 	}
 	close(outside[1]);
