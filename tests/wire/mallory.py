@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A hostile guest's device, and how the daemon must react to it: the names are those of the table of hostile inputs."""
+import contextlib
+
 import virtio
 from frontend import FrontEnd, Setup
 from patience import wait_until, watch_nothing
+from vhost_user import Closed
 
 
 class Mallory:
@@ -72,6 +75,17 @@ class Mallory:
         with FrontEnd.start(self.path, Setup()) as front:
             front.disk().write(0, b"\x55" * 512)
             assert front.disk().read(0, 1) == b"\x55" * 512
+
+    def expect_welcome_again(self):
+        """The same, as soon as the doormen have come back who had something to close that took long: the device has as many
+        as it may have, and ends a new connection at once."""
+        wait_until(self.is_welcome, "a new front end is served")
+
+    def is_welcome(self):
+        with contextlib.suppress(Closed):
+            self.expect_welcome()
+            return True
+        return False
 
     def expect_one_line(self):
         """Exactly one line of the log is about this guest's misdeed."""

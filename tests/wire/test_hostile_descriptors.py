@@ -127,7 +127,7 @@ def _(mallory, setup):
             sock.close()
         api_answers(mallory.daemon)
         mallory.expect_others_served()
-    mallory.expect_welcome()
+    mallory.expect_welcome_again()
 
 
 # ---- E3: descriptors without end ----
