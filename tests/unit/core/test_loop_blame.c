@@ -6,9 +6,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <glob.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -22,7 +26,7 @@
 /* Long enough for the other thread to see it, also when that one is late. */
 #define STILL_NS (200 * NS_PER_MS)
 
-enum doing { SLEEP, WORK, WORK_BESIDE_WRITE };
+enum doing { SLEEP, WORK, WORK_BESIDE_WRITE, WAIT_FOR_LOCK, WAIT_FOR_CHILD };
 
 struct guest {
 	struct loop *loop;
@@ -55,16 +59,55 @@ static void work(uint64_t ns)
 		;
 }
 
+/* Interruptible, in futex_…(). */
+static void wait_for_lock(void)
+{
+	pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_nsec += STILL_NS % NS_PER_S;
+	end.tv_sec += end.tv_nsec / NS_PER_S;
+	end.tv_nsec %= NS_PER_S;
+	pthread_mutex_lock(&mutex);
+	pthread_mutex_timedlock(&mutex, &end);
+	pthread_mutex_unlock(&mutex);
+}
+
+/* Not interruptible, as who waits for the lock of the process's memory; and for no page of a file. */
+static __attribute__((noinline)) void wait_for_child(void)
+{
+	pid_t child = vfork();
+
+	if (child == 0) {
+		usleep(STILL_NS / NS_PER_US);
+		_exit(0);
+	}
+	assert_true(child > 0);
+	waitpid(child, NULL, 0);
+}
+
 static void stand_still(struct guest *guest)
 {
-	if (guest->doing == SLEEP)
+	switch (guest->doing) {
+	case SLEEP:
 		usleep(STILL_NS / NS_PER_US);
-	if (guest->doing == WORK_BESIDE_WRITE)
-		loop_peer_write_begin(guest->loop);
-	if (guest->doing != SLEEP)
+		break;
+	case WORK:
 		work(STILL_NS);
-	if (guest->doing == WORK_BESIDE_WRITE)
+		break;
+	case WORK_BESIDE_WRITE:
+		loop_peer_write_begin(guest->loop);
+		work(STILL_NS);
 		loop_peer_write_end(guest->loop);
+		break;
+	case WAIT_FOR_LOCK:
+		wait_for_lock();
+		break;
+	case WAIT_FOR_CHILD:
+		wait_for_child();
+		break;
+	}
 	__atomic_sub_fetch(&guest->wanted, 1, __ATOMIC_RELEASE);
 }
 
@@ -214,6 +257,38 @@ static void blames_nobody_for_work(void **state)
 	assert_int_equal(blamed(&bench->mallory) | blamed(&bench->alice), 0);
 }
 
+/* wchan of proc(5), of one of the threads that sleep. */
+static bool kernel_tells_of_waits(void)
+{
+	bool tells = false;
+	glob_t found;
+
+	assert_int_equal(glob("/proc/self/task/*/wchan", 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		FILE *file = fopen(found.gl_pathv[i], "re");
+		int first = file ? fgetc(file) : '0';
+
+		tells = tells || (first != '0' && first != EOF);
+		if (file)
+			fclose(file);
+	}
+	globfree(&found);
+	return tells;
+}
+
+static void blames_nobody_for_what_all_wait_for(void **state)
+{
+	struct bench *bench = *state;
+
+	if (!kernel_tells_of_waits()) {
+		print_error("the kernel does not tell what a thread waits for\n");
+		skip();
+	}
+	for (unsigned round = 0; round < 4; round++)
+		once(bench, round < 2 ? WAIT_FOR_LOCK : WAIT_FOR_CHILD, round % 2);
+	assert_int_equal(blamed(&bench->mallory) | blamed(&bench->alice), 0);
+}
+
 static void forgets_what_is_over(void **state)
 {
 	struct bench *bench = *state;
@@ -230,9 +305,8 @@ static void forgets_what_is_over(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BENCH_TEST(blames_who_sleeps_in_its_turn),
-		BENCH_TEST(blames_who_sleeps_in_a_task),
-		BENCH_TEST(blames_nobody_for_work),
+		BENCH_TEST(blames_who_sleeps_in_its_turn), BENCH_TEST(blames_who_sleeps_in_a_task),
+		BENCH_TEST(blames_nobody_for_work),	   BENCH_TEST(blames_nobody_for_what_all_wait_for),
 		BENCH_TEST(forgets_what_is_over),
 	};
 
