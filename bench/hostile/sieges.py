@@ -26,6 +26,8 @@ RINGS, RING = 16, 1024
 LOST = (Closed, OSError, AssertionError)    # the daemon ended the connection, or is away
 PUNCHED_BYTES = 1 << 30
 GROWING_BYTES = 512 * MIB
+LEFT_BYTES = 512 * MIB
+KEPT = 1024                                 # as many descriptors a doorman keeps
 WAITERS = 500000
 STUCK_MAX = 32                              # descriptors and connections of an attack at a time
 
@@ -209,6 +211,22 @@ def punches(scene):
     os.close(fd)
 
 
+@contextlib.contextmanager
+def leavings(scene):
+    """Memory with pages, of which the daemon is the last to hold the file: the doorman is made to give it up before."""
+    def step():
+        fd, event = memory_file(LEFT_BYTES), os.eventfd(0)
+        stuck.fallocate(fd, 0, LEFT_BYTES)
+        memory = GuestMemory(Region(0x10_0000, 4 * MIB), Region(0x1000_0000, LEFT_BYTES, fd))
+        with contextlib.suppress(*LOST):
+            with FrontEnd.start(scene.next_path(), Setup(), memory) as front:
+                for _ in range(KEPT):
+                    front.connection.set_vring_err(0, event)
+        os.close(event)
+
+    yield step
+
+
 # ---- messages, starts and sizes ----
 
 @contextlib.contextmanager
@@ -307,6 +325,7 @@ def peer_rows(scene):
         SiegeRow(scene, "E5", "nonblock: eventfd switched", switched, ends=True),
         SiegeRow(scene, "E10", "epoll: eventfd with many waiters", crowded, ends=True),
         SiegeRow(scene, "punch", "hole under the ring", punches, ends=True),
+        SiegeRow(scene, "E12", "memory that the daemon frees", leavings),
         SiegeRow(scene, "messages", "flood of messages", messages),
         SiegeRow(scene, "tables", "flood of memory tables", tables),
         SiegeRow(scene, "api-slow", "slow clients of the API", slow_clients),
