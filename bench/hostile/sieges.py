@@ -309,7 +309,7 @@ def silent_successors(scene):
     """Until the daemon gives them up."""
     def step():
         since = len(scene.daemon.lines)
-        with host_peers.silent_successor(scene.daemon):
+        with host_peers.silent_successor(scene.daemon, says=b""):
             scene.daemon.wait_line("going on", since)
 
     yield step

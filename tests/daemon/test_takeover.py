@@ -114,6 +114,7 @@ def test_a_successor_that_dies_is_forgotten(daemon):
             client = socket.socket(socket.AF_UNIX)
             client.connect(str(daemon.runtime / "takeover.sock"))
             if receive:
+                client.sendall(b"H")
                 assert receive_offer(client) > 0
                 assert daemon.api("GET", "/v1/status")[0] == 503
             client.close()
@@ -122,6 +123,20 @@ def test_a_successor_that_dies_is_forgotten(daemon):
             front.disk().write(0, b"1" * 4096)
     assert daemon.api("POST", "/v1/disks", {"name": "bob/a", "pool": "main", "size_bytes": 4096})[0] == 201
     assert daemon.api("GET", "/v1/pools/main")[1]["used_bytes"] == 9 << 20
+
+
+def test_a_successor_that_says_nothing(daemon):
+    """Nobody stands still for it, and another one does not wait for it."""
+    with FrontEnd.start(daemon.socket("alice/root")) as front, silent_successor(daemon, says=b""):
+        since = len(daemon.lines)
+        front.disk().write(0, b"1" * 4096)
+        assert daemon.api("POST", "/v1/disks", {"name": "bob/a", "pool": "main", "size_bytes": 4096})[0] == 201
+        with silent_successor(daemon, says=b""):
+            assert daemon.wait_line("another successor came", since), daemon.text()
+            assert front.disk().read(0, 8) == b"1" * 4096
+            assert not daemon.lines_about("takes over", since) and not daemon.lines_about("stood still", since)
+            take_over(daemon)
+        assert front.disk().read(0, 8) == b"1" * 4096
 
 
 @pytest.mark.parametrize("reads", [0, 12, 100000], ids=["nothing", "a-header", "a-part"])
@@ -146,6 +161,7 @@ def test_a_successor_that_does_not_read(tmp_path, reads):
 def test_sigterm_during_a_takeover(daemon):
     client = socket.socket(socket.AF_UNIX)
     client.connect(str(daemon.runtime / "takeover.sock"))
+    client.sendall(b"H")
     receive_offer(client)
     daemon.process.terminate()
     assert daemon.process.wait(PATIENCE_S) == 0

@@ -83,12 +83,15 @@ class Flood(Program):
 
 
 @contextlib.contextmanager
-def silent_successor(daemon, reads=0):
-    """It connects to take over, reads so many bytes and no more. Its buffer is small, so that not all is on its way."""
+def silent_successor(daemon, reads=0, says=b"H"):
+    """It connects to take over, says hello, reads so many bytes and no more. Its buffer is small, so that not all is on its
+    way.
+    """
     client = socket.socket(socket.AF_UNIX)
     try:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.connect(str(daemon.runtime / "takeover.sock"))
+        client.sendall(says)
         if reads:
             client.recv(reads, socket.MSG_WAITALL)
         yield client

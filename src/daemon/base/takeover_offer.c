@@ -104,6 +104,7 @@ static int read_endpoints(struct takeover_offer *offer)
 int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_offer, struct error *error)
 {
 	struct takeover_offer *offer = calloc(1, sizeof(*offer));
+	static const char hello = TAKEOVER_HELLO;
 	char path[SOCKET_PATH_SIZE + 32];
 	int code;
 
@@ -117,7 +118,7 @@ int takeover_offer_receive(const char *runtime_dir, struct takeover_offer **ret_
 		return error_set(error, code, "no viaductd to take over from at %s: %s", path,
 				 strerror(-code));
 	}
-	code = read_header(offer);
+	code = fd_send(offer->socket, &hello, 1, NULL, 0) == 1 ? read_header(offer) : -ECONNRESET;
 	if (!code)
 		code = read_endpoints(offer);
 	if (code) {

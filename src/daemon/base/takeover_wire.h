@@ -19,7 +19,7 @@
 #define TAKEOVER_SEND_S	   2
 
 #define TAKEOVER_VERSION  1
-#define TAKEOVER_HELLO	  'H'	/* successor: I am here */
+#define TAKEOVER_HELLO	  'H'	/* successor: I am here; guests stand still from now on */
 #define TAKEOVER_PREPARED 'P'	/* successor: the pools are open */
 #define TAKEOVER_GO	  'G'	/* predecessor: they are yours */
 #define TAKEOVER_RESUMED  'R'	/* successor: the rings run */

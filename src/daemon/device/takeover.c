@@ -26,6 +26,7 @@
 
 enum takeover_state {
 	TAKEOVER_IDLE,	     /* no successor is connected */
+	TAKEOVER_CONNECTED,  /* one is, and has said nothing yet: all goes on */
 	TAKEOVER_SUSPENDING, /* endpoints drain */
 	TAKEOVER_OFFERED,    /* the successor prepares */
 	TAKEOVER_GONE,	     /* GO was said: we touch nothing any more */
@@ -68,6 +69,10 @@ static void go_on(struct takeover *takeover, const char *why)
 
 	log_warning(NULL, "takeover: %s; going on", why);
 	drop_peer(takeover);
+	if (takeover->state == TAKEOVER_CONNECTED) {
+		takeover->state = TAKEOVER_IDLE;
+		return;
+	}
 	if (takeover->released) {
 		for (unsigned i = 0; device_kinds[i]; i++)
 			if (device_kinds[i]->reclaim)
@@ -226,10 +231,10 @@ static void hear(struct takeover *takeover, char said)
 			  "takeover: the successor failed after it was told to go; guests must reconnect");
 		_exit(1);
 	}
-	if (takeover->state == TAKEOVER_OFFERED && said == TAKEOVER_PREPARED)
+	if (takeover->state == TAKEOVER_CONNECTED && said == TAKEOVER_HELLO)
+		begin(takeover);
+	else if (takeover->state == TAKEOVER_OFFERED && said == TAKEOVER_PREPARED)
 		say_go(takeover);
-	else if (takeover->state == TAKEOVER_SUSPENDING && said == TAKEOVER_HELLO)
-		return;
 	else
 		go_on(takeover, said ? "the successor talks nonsense" : "the successor hung up");
 }
@@ -286,26 +291,31 @@ static void socket_ready(struct loop_watch *watch, unsigned events)
 	int fd;
 
 	while ((fd = accept4(takeover->socket, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
-		if (takeover->state != TAKEOVER_IDLE || daemon->stopping ||
-		    !is_allowed(fd, &takeover->peer_pid)) {
+		bool busy = takeover->state != TAKEOVER_IDLE && takeover->state != TAKEOVER_CONNECTED;
+		pid_t pid;
+
+		if (busy || daemon->stopping || !is_allowed(fd, &pid)) {
 			fd_close(&fd);
 			continue;
 		}
+		if (takeover->state == TAKEOVER_CONNECTED)
+			go_on(takeover, "another successor came before the first one had said a word");
 		set_send_timeout(fd);
 		takeover->peer = fd;
+		takeover->peer_pid = pid;
 		if (loop_watch_start(daemon->control, &takeover->peer_watch, fd, POLLIN | POLLRDHUP) < 0) {
 			fd_close(&takeover->peer);
 			continue;
 		}
 		loop_timer_start(daemon->control, &takeover->timer,
 				 clock_now_ns() + TAKEOVER_TIMEOUT_S * NS_PER_S);
-		begin(takeover);
+		takeover->state = TAKEOVER_CONNECTED;
 	}
 }
 
 void takeover_abort(struct takeover *takeover)
 {
-	if (takeover && (takeover->state == TAKEOVER_SUSPENDING || takeover->state == TAKEOVER_OFFERED))
+	if (takeover && takeover->state != TAKEOVER_IDLE && takeover->state != TAKEOVER_GONE)
 		go_on(takeover, "this daemon was told to stop");
 }
 
