@@ -8,6 +8,7 @@ too: sieges with them make none.
 import collections
 import contextlib
 import os
+import threading
 import time
 
 import blk
@@ -212,6 +213,43 @@ def punches(scene):
 
 
 @contextlib.contextmanager
+def holes_apart(scene):
+    """Of a guest that is served apart, a hole behind another: the kernel keeps the lock of the daemon's memory in the second.
+    Beside it, a guest that is told of memory again and again wants that lock, too.
+    """
+    fd = memory_file(PUNCHED_BYTES)
+    halves = PUNCHED_BYTES // 2, PUNCHED_BYTES
+    memory = GuestMemory(Region(0x10_0000, 4 * MIB, os.dup(fd)))
+    stopping = threading.Event()
+    with FrontEnd.start(scene.path(), Setup(), memory) as front, \
+            FrontEnd.connect(scene.next_path(), Setup(), GuestMemory.adjacent(8)) as teller:
+        def tell():
+            while not stopping.is_set():
+                teller.tell_memory()
+
+        def step():
+            stuck.fallocate(fd, 0, PUNCHED_BYTES)
+            punchers = [threading.Thread(target=stuck.fallocate, args=(fd, stuck.PUNCH_HOLE | stuck.KEEP_SIZE, half))
+                        for half in halves]
+            for puncher in punchers:
+                puncher.start()
+            while any(puncher.is_alive() for puncher in punchers):
+                front.queues[0].kick()
+                time.sleep(0.001)
+
+        for _ in range(2):
+            step()
+        thread = threading.Thread(target=tell)
+        thread.start()
+        try:
+            yield step
+        finally:
+            stopping.set()
+            thread.join()
+    os.close(fd)
+
+
+@contextlib.contextmanager
 def leavings(scene):
     """Memory with pages, of which the daemon is the last to hold the file: the doorman is made to give it up before."""
     def step():
@@ -325,6 +363,7 @@ def peer_rows(scene):
         SiegeRow(scene, "E5", "nonblock: eventfd switched", switched, ends=True),
         SiegeRow(scene, "E10", "epoll: eventfd with many waiters", crowded, ends=True),
         SiegeRow(scene, "punch", "hole under the ring", punches, ends=True),
+        SiegeRow(scene, "apart", "holes of a guest served apart", holes_apart),
         SiegeRow(scene, "E12", "memory that the daemon frees", leavings),
         SiegeRow(scene, "messages", "flood of messages", messages),
         SiegeRow(scene, "tables", "flood of memory tables", tables),
