@@ -30,6 +30,7 @@ ROOMS = {
     "arbiter/disk": ("arbiter/disk/", "arbiter/share/", "arbiter/pool/", "host/", "core/"),
     "arbiter/share": ("arbiter/share/", "core/"),       # for devices of any kind
     "arbiter/pool": ("arbiter/pool/", "host/", "core/"),
+    "arbiter/seat": ("arbiter/seat/", "core/"),
     "arbiter/switch": ("arbiter/switch/", "arbiter/share/", "host/", "core/"),
 }
 DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "nic", "api"]     # each includes those before it, but:

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "arbiter/seat/seat.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arbiter/seat/seat_private.h"
+
+#define LETTER_PIXELS 14u
+#define FIRST_WIDTH   640u
+#define FIRST_HEIGHT  480u
+/* Each new window is as much further to the right and down, and the first. */
+#define CASCADE_PIXELS 32
+/* Of a title, in either direction, stay on the screen. */
+#define REACHABLE_PIXELS 16
+/* A guest that draws in very many places has all between them drawn: no list grows with what it does. */
+#define CHANGED_RECTS_MAX 64
+
+/* ---- the screen ---- */
+
+int seat_create(const struct seat_options *options, struct seat **ret_seat)
+{
+	struct seat *seat;
+	int error = 0;
+
+	if (options->width < SEAT_SIDE_MIN || options->width > SEAT_SIDE_MAX ||
+	    options->height < SEAT_SIDE_MIN || options->height > SEAT_SIDE_MAX)
+		return -EINVAL;
+	seat = calloc(1, sizeof(*seat));
+	if (!seat)
+		return -ENOMEM;
+	if (options->font)
+		error = seat_font_open(options->font, LETTER_PIXELS, &seat->font);
+	if (error) {
+		free(seat);
+		return error;
+	}
+	seat->width = options->width;
+	seat->height = options->height;
+	pixman_region32_init_rect(&seat->changed, 0, 0, options->width, options->height);
+	*ret_seat = seat;
+	return 0;
+}
+
+void seat_destroy(struct seat *seat)
+{
+	if (!seat)
+		return;
+	assert(!seat->top && !seat->bottom);
+	pixman_region32_fini(&seat->changed);
+	seat_font_close(seat->font);
+	free(seat);
+}
+
+struct seat_rect seat_bar(const struct seat *seat)
+{
+	return (struct seat_rect){ 0, 0, seat->width, SEAT_BAR_PIXELS };
+}
+
+/* ---- where things are ---- */
+
+bool seat_rect_holds(const struct seat_rect *rect, int x, int y)
+{
+	return x >= rect->x && y >= rect->y && x - rect->x < (int)rect->width &&
+	       y - rect->y < (int)rect->height;
+}
+
+struct seat_rect seat_window_picture(const struct seat_window *window)
+{
+	const struct seat *seat = window->seat;
+	struct seat_rect rect = { window->x + (int)SEAT_FRAME_PIXELS, window->y + (int)SEAT_TITLE_PIXELS,
+				  window->width, window->height };
+
+	if (window != seat->full_screen)
+		return rect;
+	rect.x = ((int)seat->width - (int)window->width) / 2;
+	rect.y = (int)SEAT_BAR_PIXELS + ((int)(seat->height - SEAT_BAR_PIXELS) - (int)window->height) / 2;
+	return rect;
+}
+
+/* In full screen, all below the bar. */
+struct seat_rect seat_window_frame(const struct seat_window *window)
+{
+	const struct seat *seat = window->seat;
+
+	if (window == seat->full_screen)
+		return (struct seat_rect){ 0, SEAT_BAR_PIXELS, seat->width, seat->height - SEAT_BAR_PIXELS };
+	return (struct seat_rect){ window->x, window->y, window->width + 2 * SEAT_FRAME_PIXELS,
+				   window->height + SEAT_TITLE_PIXELS + SEAT_FRAME_PIXELS };
+}
+
+struct seat_window *seat_window_at(const struct seat *seat, int x, int y)
+{
+	struct seat_rect bar = seat_bar(seat);
+
+	if (seat_rect_holds(&bar, x, y))
+		return NULL;
+	for (struct seat_window *window = seat->top; window; window = window->below) {
+		struct seat_rect frame = seat_window_frame(window);
+
+		if (seat_rect_holds(&frame, x, y))
+			return window;
+	}
+	return NULL;
+}
+
+/* ---- what is to be drawn ---- */
+
+static void add_changed(struct seat *seat, pixman_region32_t *region)
+{
+	pixman_box32_t *extents;
+
+	pixman_region32_intersect_rect(region, region, 0, 0, seat->width, seat->height);
+	pixman_region32_union(&seat->changed, &seat->changed, region);
+	if (pixman_region32_n_rects(&seat->changed) <= CHANGED_RECTS_MAX)
+		return;
+	extents = pixman_region32_extents(&seat->changed);
+	pixman_region32_reset(&seat->changed,
+			      &(pixman_box32_t){ extents->x1, extents->y1, extents->x2, extents->y2 });
+}
+
+void seat_rect_changed(struct seat *seat, struct seat_rect rect)
+{
+	pixman_region32_t region;
+
+	pixman_region32_init_rect(&region, rect.x, rect.y, rect.width, rect.height);
+	add_changed(seat, &region);
+	pixman_region32_fini(&region);
+}
+
+static void subtract(pixman_region32_t *region, struct seat_rect rect)
+{
+	pixman_region32_t covered;
+
+	pixman_region32_init_rect(&covered, rect.x, rect.y, rect.width, rect.height);
+	pixman_region32_subtract(region, region, &covered);
+	pixman_region32_fini(&covered);
+}
+
+void seat_window_changed(struct seat_window *window, struct seat_rect rect)
+{
+	struct seat *seat = window->seat;
+	pixman_region32_t region;
+
+	pixman_region32_init_rect(&region, rect.x, rect.y, rect.width, rect.height);
+	subtract(&region, seat_bar(seat));
+	for (const struct seat_window *above = window->above; above; above = above->above)
+		subtract(&region, seat_window_frame(above));
+	add_changed(seat, &region);
+	pixman_region32_fini(&region);
+}
+
+bool seat_has_changed(const struct seat *seat)
+{
+	return pixman_region32_not_empty((pixman_region32_t *)&seat->changed);
+}
+
+void seat_change_all(struct seat *seat)
+{
+	seat_rect_changed(seat, (struct seat_rect){ 0, 0, seat->width, seat->height });
+}
+
+/* ---- the order of windows ---- */
+
+static void take_out(struct seat_window *window)
+{
+	struct seat *seat = window->seat;
+
+	if (window->above)
+		window->above->below = window->below;
+	else
+		seat->top = window->below;
+	if (window->below)
+		window->below->above = window->above;
+	else
+		seat->bottom = window->above;
+	window->above = window->below = NULL;
+}
+
+static void put_on_top(struct seat_window *window)
+{
+	struct seat *seat = window->seat;
+
+	window->below = seat->top;
+	if (seat->top)
+		seat->top->above = window;
+	else
+		seat->bottom = window;
+	seat->top = window;
+}
+
+void seat_window_raise(struct seat_window *window)
+{
+	struct seat *seat = window->seat;
+
+	if (seat->top == window)
+		return;
+	if (seat->full_screen && seat->full_screen != window)
+		seat_set_full_screen(seat, NULL);
+	take_out(window);
+	put_on_top(window);
+	seat_window_changed(window, seat_window_frame(window));
+}
+
+/* ---- windows ---- */
+
+static pixman_image_t *create_picture(unsigned width, unsigned height)
+{
+	return pixman_image_create_bits(PIXMAN_x8r8g8b8, (int)width, (int)height, NULL, 0);
+}
+
+static void place_first(struct seat_window *window)
+{
+	unsigned windows = 0;
+
+	for (const struct seat_window *other = window->seat->top; other; other = other->below)
+		windows++;
+	window->x = CASCADE_PIXELS * (int)(windows % 8);
+	window->y = (int)SEAT_BAR_PIXELS + CASCADE_PIXELS * (int)(windows % 8);
+}
+
+int seat_window_open(struct seat *seat, const struct seat_window_options *options,
+		     struct seat_window **ret_window)
+{
+	size_t length = strlen(options->name);
+	struct seat_window *window;
+
+	if (length == 0 || length > SEAT_NAME_MAX)
+		return -EINVAL;
+	window = calloc(1, sizeof(*window));
+	if (!window)
+		return -ENOMEM;
+	memcpy(window->name, options->name, length);
+	window->seat = seat;
+	window->colour = options->colour & 0xffffff;
+	window->ops = options->ops;
+	window->context = options->context;
+	window->width = FIRST_WIDTH;
+	window->height = FIRST_HEIGHT;
+	window->picture = create_picture(window->width, window->height);
+	window->title = seat->font ? seat_font_draw(seat->font, window->name, SEAT_TITLE_PIXELS) : NULL;
+	if (!window->picture || (seat->font && !window->title)) {
+		if (window->picture)
+			pixman_image_unref(window->picture);
+		free(window);
+		return -ENOMEM;
+	}
+	place_first(window);
+	if (seat->full_screen)
+		seat_set_full_screen(seat, NULL);
+	put_on_top(window);
+	seat_window_changed(window, seat_window_frame(window));
+	*ret_window = window;
+	return 0;
+}
+
+void seat_window_close(struct seat_window *window)
+{
+	struct seat *seat = window->seat;
+
+	if (seat->full_screen == window)
+		seat_set_full_screen(seat, NULL);
+	seat_forget_window(seat, window);
+	seat_window_changed(window, seat_window_frame(window));
+	take_out(window);
+	pixman_image_unref(window->picture);
+	if (window->title)
+		pixman_image_unref(window->title);
+	free(window);
+}
+
+int seat_window_resize(struct seat_window *window, unsigned width, unsigned height)
+{
+	pixman_image_t *picture;
+
+	if (width == 0 || width > SEAT_SIDE_MAX || height == 0 || height > SEAT_SIDE_MAX)
+		return -EINVAL;
+	picture = create_picture(width, height);
+	if (!picture)
+		return -ENOMEM;
+	seat_window_changed(window, seat_window_frame(window));
+	pixman_image_unref(window->picture);
+	window->picture = picture;
+	window->width = width;
+	window->height = height;
+	seat_window_changed(window, seat_window_frame(window));
+	return 0;
+}
+
+int seat_window_draw(struct seat_window *window, const struct seat_rect *rect, const void *pixels,
+		     size_t stride)
+{
+	struct seat_rect picture = seat_window_picture(window);
+	size_t to_stride = (size_t)pixman_image_get_stride(window->picture);
+	uint8_t *to = (uint8_t *)pixman_image_get_data(window->picture);
+
+	if (rect->x < 0 || rect->y < 0 || rect->width > window->width || rect->height > window->height ||
+	    (unsigned)rect->x > window->width - rect->width ||
+	    (unsigned)rect->y > window->height - rect->height)
+		return -ERANGE;
+	to += (size_t)rect->y * to_stride + (size_t)rect->x * 4;
+	for (unsigned y = 0; y < rect->height; y++)
+		memcpy(to + y * to_stride, (const uint8_t *)pixels + y * stride, (size_t)rect->width * 4);
+	seat_window_changed(window, (struct seat_rect){ picture.x + rect->x, picture.y + rect->y, rect->width,
+							rect->height });
+	return 0;
+}
+
+static int between(int value, int low, int high)
+{
+	if (value > high)
+		value = high;
+	return value < low ? low : value;
+}
+
+void seat_window_move(struct seat_window *window, int x, int y)
+{
+	const struct seat *seat = window->seat;
+	int width = (int)(window->width + 2 * SEAT_FRAME_PIXELS);
+
+	seat_window_changed(window, seat_window_frame(window));
+	window->x = between(x, REACHABLE_PIXELS - width, (int)seat->width - REACHABLE_PIXELS);
+	window->y = between(y, SEAT_BAR_PIXELS, (int)seat->height - REACHABLE_PIXELS);
+	seat_window_changed(window, seat_window_frame(window));
+}
+
+void seat_set_full_screen(struct seat *seat, struct seat_window *window)
+{
+	if (seat->full_screen == window)
+		return;
+	seat->full_screen = NULL;
+	if (window)
+		seat_window_raise(window);
+	seat->full_screen = window;
+	seat_change_all(seat);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A seat: a physical screen, keyboard and pointer that guests share. Each guest's display is a window on the
+ * screen, in a frame of the seat's: the guest's name and colour, which no guest can change or cover. Keys and
+ * the pointer are one guest's at a time, that which has the focus.
+ *
+ *     +- bar: who has the focus ------------------------------+
+ *     |   +- alice ------------+                              |
+ *     |   | her picture   +- bob ----------+                  |
+ *     |   |               | his picture    |                  |
+ *     |   +---------------|                |                  |
+ *     |                   +----------------+                  |
+ *     +-------------------------------------------------------+
+ *
+ * A window can have all of the screen but the bar, so that it is never in doubt whose the picture is. One
+ * thread at a time. Pixels are 32 bits, 0xRRGGBB and a byte that means nothing; x to the right and y down,
+ * from the upper left corner.
+ */
+#ifndef VIADUCT_ARBITER_SEAT_SEAT_H
+#define VIADUCT_ARBITER_SEAT_SEAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Of the screen, and of a guest's picture: pixels. */
+#define SEAT_SIDE_MAX 8192u
+#define SEAT_SIDE_MIN 64u /* of the screen */
+/* Around a picture, above it, and above all windows: pixels. */
+#define SEAT_FRAME_PIXELS 3u
+#define SEAT_TITLE_PIXELS 22u
+#define SEAT_BAR_PIXELS	  24u
+#define SEAT_NAME_MAX	  63u
+
+struct seat;
+struct seat_window;
+
+struct seat_rect {
+	int x, y;
+	unsigned width, height;
+};
+
+/* ---- the screen ---- */
+
+struct seat_options {
+	unsigned width, height; /* SEAT_SIDE_MIN to SEAT_SIDE_MAX */
+	const char *font;	/* a file that FreeType reads; NULL: frames have colours and no names */
+};
+
+/* Returns 0, -EINVAL (sizes), -ENOENT (no such font, or it cannot be read) or -ENOMEM. */
+int seat_create(const struct seat_options *options, struct seat **ret_seat);
+/* No window is left. NULL is allowed. */
+void seat_destroy(struct seat *seat);
+
+/*
+ * Draws what has changed since the last time into `pixels`, of the screen's size, which the caller has left
+ * as they were; and calls changed() for each rectangle drawn, none of which overlap. Lines are `stride` bytes
+ * apart, a multiple of 4.
+ */
+void seat_compose(struct seat *seat, uint32_t *pixels, size_t stride,
+		  void (*changed)(void *context, const struct seat_rect *rect), void *context);
+/* Is there something to draw? */
+bool seat_has_changed(const struct seat *seat);
+/* The next seat_compose() draws everything. */
+void seat_change_all(struct seat *seat);
+
+/* ---- windows ---- */
+
+struct seat_window_ops {
+	/* A key of linux/input-event-codes.h. Each that went down comes up. */
+	void (*key)(void *context, unsigned code, bool down);
+	/* Where the pointer is in the picture, and which buttons are down: bit 0 left, 1 middle, 2 right. */
+	void (*pointer)(void *context, unsigned x, unsigned y, unsigned buttons);
+};
+
+struct seat_window_options {
+	const char *name; /* of the guest, at most SEAT_NAME_MAX bytes */
+	uint32_t colour;
+	const struct seat_window_ops *ops;
+	void *context; /* of the ops */
+};
+
+/*
+ * Opens a window above the others, with a black picture of 640 to 480. Returns 0, -EINVAL (the name) or
+ * -ENOMEM.
+ */
+int seat_window_open(struct seat *seat, const struct seat_window_options *options,
+		     struct seat_window **ret_window);
+/* It has no keys down any more. */
+void seat_window_close(struct seat_window *window);
+
+/* A picture of another size, which is black. Returns 0, -EINVAL (a side is 0 or too large) or -ENOMEM. */
+int seat_window_resize(struct seat_window *window, unsigned width, unsigned height);
+/*
+ * Draws into the picture: `rect` of it, from pixels whose lines are `stride` bytes apart. Returns 0, or
+ * -ERANGE: the rectangle is not inside the picture; nothing is drawn. An empty one is fine.
+ */
+int seat_window_draw(struct seat_window *window, const struct seat_rect *rect, const void *pixels,
+		     size_t stride);
+
+/* Moves the frame's upper left corner there, or as near as leaves some of its title on the screen. */
+void seat_window_move(struct seat_window *window, int x, int y);
+void seat_window_raise(struct seat_window *window);
+/* The frame on the screen, whatever covers it. */
+struct seat_rect seat_window_frame(const struct seat_window *window);
+
+/* All of the screen but the bar is this window's picture, in its middle. NULL: no window's. */
+void seat_set_full_screen(struct seat *seat, struct seat_window *window);
+
+/* ---- keys and the pointer ---- */
+
+/*
+ * Who has the keys. Keys that are down come up at the guest that loses them, and those that are still held
+ * are not heard by the one that gets them. NULL: nobody.
+ */
+void seat_set_focus(struct seat *seat, struct seat_window *window);
+struct seat_window *seat_focus(const struct seat *seat);
+
+/*
+ * A key of the keyboard went down or came up (linux/input-event-codes.h); what is not one is ignored, and so
+ * is one that is down already. With Ctrl and Alt, three keys are the seat's and never a guest's: Tab gives
+ * the focus to the next window and raises it, Enter makes its picture full screen and back, Esc takes the
+ * focus from all.
+ */
+void seat_key(struct seat *seat, unsigned code, bool down);
+/* All keys came up: the keyboard is gone. */
+void seat_keys_up(struct seat *seat);
+
+/*
+ * The pointer is there, outside of the screen at its edge, and these buttons are down. A button that goes
+ * down gives the focus to the window below, and raises it; on a title it moves the window until it comes up.
+ * The guest with the focus hears of what is above its picture, and of all until the buttons are up again.
+ */
+void seat_pointer(struct seat *seat, int x, int y, unsigned buttons);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Who hears of keys and the pointer. A guest never hears of a key or button that went down before it had the
+ * focus, and always hears that one came up that it heard go down.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "arbiter/seat/seat_private.h"
+
+#define BUTTONS_ALL 0x7u
+
+/* ---- focus ---- */
+
+static void let_keys_up(struct seat *seat)
+{
+	struct seat_window *focus = seat->focus;
+
+	for (unsigned code = 0; focus && code < KEY_CNT; code++) {
+		if (!seat->down[code])
+			continue;
+		seat->down[code] = false;
+		focus->ops->key(focus->context, code, false);
+	}
+}
+
+static unsigned within(int value, unsigned count)
+{
+	if (value < 0)
+		return 0;
+	return (unsigned)value < count ? (unsigned)value : count - 1;
+}
+
+/* Outside of the picture: at its edge. */
+static void point(const struct seat_window *window, int x, int y, unsigned buttons)
+{
+	struct seat_rect picture = seat_window_picture(window);
+
+	window->ops->pointer(window->context, within(x - picture.x, picture.width),
+			     within(y - picture.y, picture.height), buttons);
+}
+
+void seat_set_focus(struct seat *seat, struct seat_window *window)
+{
+	if (seat->focus == window)
+		return;
+	let_keys_up(seat);
+	if (seat->grabbed) {
+		seat->grabbed = false;
+		point(seat->focus, seat->pointer_x, seat->pointer_y, 0);
+	}
+	seat->focus = window;
+	seat_rect_changed(seat, seat_bar(seat));
+}
+
+struct seat_window *seat_focus(const struct seat *seat)
+{
+	return seat->focus;
+}
+
+void seat_forget_window(struct seat *seat, const struct seat_window *window)
+{
+	if (seat->focus == window)
+		seat_set_focus(seat, NULL);
+	if (seat->dragged == window)
+		seat->dragged = NULL;
+}
+
+/* ---- keys ---- */
+
+static bool is_held(const struct seat *seat, unsigned left, unsigned right)
+{
+	return seat->held[left] || seat->held[right];
+}
+
+/* The one below, or from the lowest the highest: so each has its turn, as the chosen one is raised. */
+static void focus_next(struct seat *seat)
+{
+	struct seat_window *next = seat->focus ? seat->bottom : seat->top;
+
+	if (!next)
+		return;
+	seat_set_focus(seat, next);
+	seat_window_raise(next);
+}
+
+/* With Ctrl and Alt held. Returns false when the key is the guest's. */
+static bool obey(struct seat *seat, unsigned code)
+{
+	switch (code) {
+	case KEY_TAB:
+		focus_next(seat);
+		return true;
+	case KEY_ENTER:
+		let_keys_up(seat);
+		seat_set_full_screen(seat, seat->full_screen ? NULL : seat->focus);
+		return true;
+	case KEY_ESC:
+		seat_set_focus(seat, NULL);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void deliver(struct seat *seat, unsigned code, bool down)
+{
+	struct seat_window *focus = seat->focus;
+
+	/* What it did not hear go down does not come up for it. */
+	if (!focus || seat->down[code] == down)
+		return;
+	seat->down[code] = down;
+	focus->ops->key(focus->context, code, down);
+}
+
+void seat_key(struct seat *seat, unsigned code, bool down)
+{
+	if (code == KEY_RESERVED || code >= KEY_CNT || seat->held[code] == down)
+		return;
+	seat->held[code] = down;
+	if (down && is_held(seat, KEY_LEFTCTRL, KEY_RIGHTCTRL) && is_held(seat, KEY_LEFTALT, KEY_RIGHTALT) &&
+	    obey(seat, code))
+		return;
+	deliver(seat, code, down);
+}
+
+void seat_keys_up(struct seat *seat)
+{
+	let_keys_up(seat);
+	memset(seat->held, 0, sizeof(seat->held));
+}
+
+/* ---- the pointer ---- */
+
+static void press(struct seat *seat, int x, int y)
+{
+	struct seat_window *window = seat_window_at(seat, x, y);
+	struct seat_rect picture;
+
+	seat_set_focus(seat, window);
+	if (!window)
+		return;
+	seat_window_raise(window);
+	picture = seat_window_picture(window);
+	if (seat_rect_holds(&picture, x, y)) {
+		seat->grabbed = true;
+	} else if (window != seat->full_screen) {
+		seat->dragged = window;
+		seat->drag_x = x - window->x;
+		seat->drag_y = y - window->y;
+	}
+}
+
+/* Without a button: the guest with the focus hears of it above what can be seen of its picture. */
+static bool is_heard(const struct seat *seat, int x, int y)
+{
+	struct seat_rect picture;
+
+	if (seat->grabbed)
+		return true;
+	if (!seat->focus || seat->dragged || seat->buttons || seat_window_at(seat, x, y) != seat->focus)
+		return false;
+	picture = seat_window_picture(seat->focus);
+	return seat_rect_holds(&picture, x, y);
+}
+
+void seat_pointer(struct seat *seat, int x, int y, unsigned buttons)
+{
+	unsigned before = seat->buttons;
+
+	buttons &= BUTTONS_ALL;
+	seat->pointer_x = x = (int)within(x, seat->width);
+	seat->pointer_y = y = (int)within(y, seat->height);
+	seat->buttons = buttons;
+	if (before == 0 && buttons != 0)
+		press(seat, x, y);
+	if (seat->dragged)
+		seat_window_move(seat->dragged, x - seat->drag_x, y - seat->drag_y);
+	if (is_heard(seat, x, y))
+		point(seat->focus, x, y, buttons);
+	if (buttons == 0) {
+		seat->dragged = NULL;
+		seat->grabbed = false;
+	}
+}

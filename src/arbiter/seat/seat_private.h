@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the seat share. */
+#ifndef VIADUCT_ARBITER_SEAT_SEAT_PRIVATE_H
+#define VIADUCT_ARBITER_SEAT_SEAT_PRIVATE_H
+
+#include <linux/input-event-codes.h>
+#include <pixman.h>
+
+#include "arbiter/seat/seat.h"
+#include "arbiter/seat/seat_text.h"
+
+struct seat_window {
+	struct seat *seat;
+	struct seat_window *below, *above;
+	char name[SEAT_NAME_MAX + 1];
+	uint32_t colour;
+	const struct seat_window_ops *ops;
+	void *context;
+	int x, y; /* of the frame */
+	unsigned width, height;
+	pixman_image_t *picture, *title; /* title: the name, a mask; NULL: none */
+};
+
+struct seat {
+	unsigned width, height;
+	struct seat_font *font; /* NULL: no names */
+	struct seat_window *top, *bottom;
+	struct seat_window *full_screen, *focus;
+	pixman_region32_t changed;
+	/* Keys: held at the keyboard, and down at the guest with the focus. */
+	bool held[KEY_CNT], down[KEY_CNT];
+	/* The pointer, and what it does since a button is down. */
+	int pointer_x, pointer_y;
+	unsigned buttons;
+	struct seat_window *dragged;
+	int drag_x, drag_y; /* from the frame's corner */
+	bool grabbed;	    /* by the guest with the focus */
+};
+
+/* Where its picture is on the screen, without a look at what covers it. */
+struct seat_rect seat_window_picture(const struct seat_window *window);
+
+/* What a guest has drawn, or a window has uncovered: `rect` of the screen, without what windows above cover.
+ */
+void seat_window_changed(struct seat_window *window, struct seat_rect rect);
+void seat_rect_changed(struct seat *seat, struct seat_rect rect);
+struct seat_rect seat_bar(const struct seat *seat);
+
+/* The window whose frame is there, or NULL. */
+struct seat_window *seat_window_at(const struct seat *seat, int x, int y);
+bool seat_rect_holds(const struct seat_rect *rect, int x, int y);
+
+/* A window goes: it has neither keys nor the pointer. */
+void seat_forget_window(struct seat *seat, const struct seat_window *window);
+
+#endif

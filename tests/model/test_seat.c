@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A seat whose windows open, close, move, change size and are drawn into at random, against a compositor that
+ * knows no better than to paint everything, from the lowest window to the highest, each time.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arbiter/seat/seat.h"
+#include "test_disk.h"
+
+#define WIDTH	   320u
+#define HEIGHT	   240u
+#define WINDOWS	   6u
+#define SIDE_MAX   400u
+#define STEPS	   6000u
+#define BACKGROUND 0x202428u
+#define NOBODY	   0x505860u
+
+struct model_window {
+	struct seat_window *window; /* NULL: not open */
+	uint32_t colour, *pixels;
+	unsigned width, height;
+	int x, y;
+};
+
+struct model {
+	struct seat *seat;
+	uint64_t seed;
+	struct model_window windows[WINDOWS];
+	struct model_window *order[WINDOWS]; /* the lowest first */
+	unsigned count;
+	struct model_window *full_screen, *focus;
+	uint32_t screen[HEIGHT][WIDTH], before[HEIGHT][WIDTH], wanted[HEIGHT][WIDTH];
+	bool told[HEIGHT][WIDTH];
+};
+
+/* ---- what is wanted ---- */
+
+static void put(struct model *model, int x, int y, uint32_t colour)
+{
+	if (x >= 0 && x < (int)WIDTH && y >= 0 && y < (int)HEIGHT)
+		model->wanted[y][x] = colour;
+}
+
+static void fill(struct model *model, int left, int top, unsigned width, unsigned height, uint32_t colour)
+{
+	for (unsigned y = 0; y < height; y++)
+		for (unsigned x = 0; x < width; x++)
+			put(model, left + (int)x, top + (int)y, colour);
+}
+
+static void paint_picture(struct model *model, const struct model_window *one, int left, int top)
+{
+	for (unsigned y = 0; y < one->height; y++)
+		for (unsigned x = 0; x < one->width; x++)
+			put(model, left + (int)x, top + (int)y, one->pixels[y * one->width + x] & 0xffffff);
+}
+
+static void paint_all(struct model *model)
+{
+	int below = (int)(HEIGHT - SEAT_BAR_PIXELS);
+
+	fill(model, 0, 0, WIDTH, HEIGHT, BACKGROUND);
+	for (unsigned i = 0; i < model->count; i++) {
+		const struct model_window *one = model->order[i];
+
+		fill(model, one->x, one->y, one->width + 2 * SEAT_FRAME_PIXELS,
+		     one->height + SEAT_TITLE_PIXELS + SEAT_FRAME_PIXELS, one->colour);
+		paint_picture(model, one, one->x + (int)SEAT_FRAME_PIXELS, one->y + (int)SEAT_TITLE_PIXELS);
+	}
+	if (model->full_screen) {
+		const struct model_window *one = model->full_screen;
+
+		fill(model, 0, 0, WIDTH, HEIGHT, 0);
+		paint_picture(model, one, ((int)WIDTH - (int)one->width) / 2,
+			      (int)SEAT_BAR_PIXELS + (below - (int)one->height) / 2);
+	}
+	fill(model, 0, 0, WIDTH, SEAT_BAR_PIXELS, model->focus ? model->focus->colour : NOBODY);
+}
+
+/* ---- what is there ---- */
+
+static void on_changed(void *context, const struct seat_rect *rect)
+{
+	struct model *model = context;
+
+	for (unsigned y = 0; y < rect->height; y++)
+		for (unsigned x = 0; x < rect->width; x++) {
+			assert_false(model->told[rect->y + (int)y][rect->x + (int)x]);
+			model->told[rect->y + (int)y][rect->x + (int)x] = true;
+		}
+}
+
+static void compare(struct model *model, unsigned step)
+{
+	memset(model->told, 0, sizeof(model->told));
+	memcpy(model->before, model->screen, sizeof(model->screen));
+	seat_compose(model->seat, model->screen[0], sizeof(model->screen[0]), on_changed, model);
+	assert_false(seat_has_changed(model->seat));
+	paint_all(model);
+	for (unsigned y = 0; y < HEIGHT; y++)
+		for (unsigned x = 0; x < WIDTH; x++) {
+			uint32_t is = model->screen[y][x] & 0xffffff, wanted = model->wanted[y][x];
+
+			if (is != wanted)
+				fail_msg("step %u: %06x at %u, %u instead of %06x", step, is, x, y, wanted);
+			if (!model->told[y][x] && model->screen[y][x] != model->before[y][x])
+				fail_msg("step %u: %u, %u changed and nobody was told", step, x, y);
+		}
+}
+
+/* ---- what happens ---- */
+
+static unsigned below(struct model *model, unsigned limit)
+{
+	return test_below(&model->seed, limit);
+}
+
+static unsigned position(const struct model *model, const struct model_window *one)
+{
+	unsigned at = 0;
+
+	while (model->order[at] != one)
+		at++;
+	return at;
+}
+
+static void raise_one(struct model *model, struct model_window *one)
+{
+	unsigned at = position(model, one);
+
+	if (at == model->count - 1)
+		return;
+	for (; at < model->count - 1; at++)
+		model->order[at] = model->order[at + 1];
+	model->order[at] = one;
+	if (model->full_screen != one)
+		model->full_screen = NULL;
+}
+
+static void make_black(struct model_window *one, unsigned width, unsigned height)
+{
+	free(one->pixels);
+	one->width = width;
+	one->height = height;
+	one->pixels = calloc((size_t)width * height, sizeof(uint32_t));
+	assert_non_null(one->pixels);
+}
+
+static void no_key(void *context, unsigned code, bool down)
+{
+	fail_msg("a key came from nowhere");
+}
+
+static void no_pointer(void *context, unsigned x, unsigned y, unsigned buttons)
+{
+	fail_msg("the pointer came from nowhere");
+}
+
+static void open_one(struct model *model, struct model_window *one)
+{
+	static const struct seat_window_ops ops = { .key = no_key, .pointer = no_pointer };
+	const struct seat_window_options options = { .name = "guest", .colour = one->colour, .ops = &ops };
+	struct seat_rect frame;
+
+	assert_int_equal(seat_window_open(model->seat, &options, &one->window), 0);
+	frame = seat_window_frame(one->window);
+	one->x = frame.x;
+	one->y = frame.y;
+	make_black(one, 640, 480);
+	model->order[model->count++] = one;
+	model->full_screen = NULL;
+}
+
+static void close_one(struct model *model, struct model_window *one)
+{
+	unsigned at = position(model, one);
+
+	seat_window_close(one->window);
+	one->window = NULL;
+	model->count--;
+	for (; at < model->count; at++)
+		model->order[at] = model->order[at + 1];
+	if (model->full_screen == one)
+		model->full_screen = NULL;
+	if (model->focus == one)
+		model->focus = NULL;
+}
+
+static void draw(struct model *model, struct model_window *one)
+{
+	struct seat_rect rect = { .x = (int)below(model, one->width), .y = (int)below(model, one->height) };
+	uint32_t pixels[32 * 32], stride = 1 + below(model, 32);
+
+	rect.width = below(
+		model, (one->width - (unsigned)rect.x < stride ? one->width - (unsigned)rect.x : stride) + 1);
+	rect.height =
+		below(model, (one->height - (unsigned)rect.y < 32 ? one->height - (unsigned)rect.y : 32) + 1);
+	for (unsigned i = 0; i < sizeof(pixels) / sizeof(pixels[0]); i++)
+		pixels[i] = (uint32_t)test_random(&model->seed);
+	assert_int_equal(seat_window_draw(one->window, &rect, pixels, stride * 4), 0);
+	for (unsigned y = 0; y < rect.height; y++)
+		memcpy(one->pixels + ((unsigned)rect.y + y) * one->width + rect.x, pixels + y * stride,
+		       rect.width * 4);
+}
+
+static void move(struct model *model, struct model_window *one)
+{
+	int x = (int)below(model, 3 * WIDTH) - (int)WIDTH, y = (int)below(model, 3 * HEIGHT) - (int)HEIGHT;
+	struct seat_rect frame;
+
+	if (model->full_screen == one)
+		return;
+	seat_window_move(one->window, x, y);
+	frame = seat_window_frame(one->window);
+	/* As wanted, or such that its title can be seen and reached. */
+	assert_true(frame.x == x || frame.x > (int)WIDTH - 32 || frame.x + (int)frame.width < 32);
+	assert_true(frame.y == y || frame.y == (int)SEAT_BAR_PIXELS || frame.y > (int)HEIGHT - 32);
+	assert_true(frame.x < (int)WIDTH && frame.x + (int)frame.width > 0);
+	assert_true(frame.y >= (int)SEAT_BAR_PIXELS && frame.y < (int)HEIGHT);
+	one->x = frame.x;
+	one->y = frame.y;
+}
+
+static void resize(struct model *model, struct model_window *one)
+{
+	unsigned width = 1 + below(model, SIDE_MAX), height = 1 + below(model, SIDE_MAX);
+
+	assert_int_equal(seat_window_resize(one->window, width, height), 0);
+	make_black(one, width, height);
+}
+
+static void act_on(struct model *model, struct model_window *one)
+{
+	switch (below(model, 20)) {
+	case 0:
+		close_one(model, one);
+		break;
+	case 1:
+		resize(model, one);
+		break;
+	case 2:
+		raise_one(model, one);
+		seat_window_raise(one->window);
+		break;
+	case 3:
+		raise_one(model, one);
+		model->full_screen = one;
+		seat_set_full_screen(model->seat, one->window);
+		break;
+	case 4:
+		model->full_screen = NULL;
+		seat_set_full_screen(model->seat, NULL);
+		break;
+	case 5:
+		model->focus = below(model, 4) > 0 ? one : NULL;
+		seat_set_focus(model->seat, model->focus ? one->window : NULL);
+		break;
+	case 6:
+	case 7:
+	case 8:
+		move(model, one);
+		break;
+	default:
+		draw(model, one);
+	}
+}
+
+static void test_random_windows(void **state)
+{
+	static struct model model;
+	const struct seat_options options = { .width = WIDTH, .height = HEIGHT };
+
+	model.seed = test_seed("seat");
+	assert_int_equal(seat_create(&options, &model.seat), 0);
+	for (unsigned i = 0; i < WINDOWS; i++)
+		model.windows[i].colour = 0x100000 + i * 0x112233;
+	for (unsigned step = 0; step < STEPS; step++) {
+		struct model_window *one = &model.windows[below(&model, WINDOWS)];
+
+		if (!one->window)
+			open_one(&model, one);
+		else
+			act_on(&model, one);
+		if (below(&model, 4) == 0)
+			compare(&model, step);
+	}
+	for (unsigned i = 0; i < WINDOWS; i++) {
+		if (model.windows[i].window)
+			close_one(&model, &model.windows[i]);
+		free(model.windows[i].pixels);
+	}
+	compare(&model, STEPS);
+	seat_destroy(model.seat);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random_windows),
+	};
+
+	return cmocka_run_group_tests_name("seat", tests, NULL, NULL);
+}

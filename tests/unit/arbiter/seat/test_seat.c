@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the random windows of tests/model/test_seat.c do not do: mistakes, names, and how often is drawn. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "arbiter/seat/seat.h"
+
+#define WIDTH  800u
+#define HEIGHT 600u
+#define FONT   "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
+#define RED    0xc02020u
+
+static uint32_t screen[HEIGHT][WIDTH];
+static unsigned rectangles; /* of the last time */
+
+static void on_key(void *context, unsigned code, bool down)
+{
+}
+
+static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons)
+{
+}
+
+static const struct seat_window_ops ops = { .key = on_key, .pointer = on_pointer };
+
+static void count_pixels(void *context, const struct seat_rect *rect)
+{
+	*(unsigned *)context += rect->width * rect->height;
+	rectangles++;
+}
+
+/* Returns how many pixels were drawn. */
+static unsigned compose(struct seat *seat)
+{
+	unsigned pixels = 0;
+
+	rectangles = 0;
+	seat_compose(seat, screen[0], sizeof(screen[0]), count_pixels, &pixels);
+	return pixels;
+}
+
+static int setup(void **state)
+{
+	const struct seat_options options = { .width = WIDTH, .height = HEIGHT };
+	struct seat *seat;
+
+	assert_int_equal(seat_create(&options, &seat), 0);
+	*state = seat;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	seat_destroy(*state);
+	return 0;
+}
+
+static struct seat_window *open_window(struct seat *seat, const char *name)
+{
+	const struct seat_window_options options = { .name = name, .colour = RED, .ops = &ops };
+	struct seat_window *window;
+
+	assert_int_equal(seat_window_open(seat, &options, &window), 0);
+	return window;
+}
+
+static void sizes_of_the_screen(void **state)
+{
+	const struct seat_options wrong[] = {
+		{ .width = 0, .height = 600 },
+		{ .width = 800, .height = SEAT_SIDE_MIN - 1 },
+		{ .width = SEAT_SIDE_MAX + 1, .height = 600 },
+		{ .width = 800, .height = UINT32_MAX },
+	};
+	struct seat *seat;
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(seat_create(&wrong[i], &seat), -EINVAL);
+	seat_destroy(NULL);
+}
+
+static void names_of_windows(void **state)
+{
+	char name[SEAT_NAME_MAX + 2];
+	struct seat_window_options options = { .name = "", .ops = &ops };
+	struct seat_window *window;
+
+	assert_int_equal(seat_window_open(*state, &options, &window), -EINVAL);
+	memset(name, 'a', sizeof(name));
+	name[SEAT_NAME_MAX + 1] = '\0';
+	options.name = name;
+	assert_int_equal(seat_window_open(*state, &options, &window), -EINVAL);
+	name[SEAT_NAME_MAX] = '\0';
+	assert_int_equal(seat_window_open(*state, &options, &window), 0);
+	seat_window_close(window);
+}
+
+static void sizes_of_pictures(void **state)
+{
+	struct seat_window *window = open_window(*state, "alice");
+	struct seat_rect before = seat_window_frame(window), after;
+
+	assert_int_equal(seat_window_resize(window, 0, 1), -EINVAL);
+	assert_int_equal(seat_window_resize(window, 1, 0), -EINVAL);
+	assert_int_equal(seat_window_resize(window, SEAT_SIDE_MAX + 1, 1), -EINVAL);
+	assert_int_equal(seat_window_resize(window, 1, UINT32_MAX), -EINVAL);
+	after = seat_window_frame(window);
+	assert_memory_equal(&before, &after, sizeof(before));
+	assert_int_equal(seat_window_resize(window, SEAT_SIDE_MAX, 1), 0);
+	seat_window_close(window);
+}
+
+/* As a guest may say it: beyond its picture, by one pixel or by all that there are. */
+static void rectangles_outside_of_the_picture(void **state)
+{
+	static const struct seat_rect wrong[] = {
+		{ 1, 0, 100, 1 },
+		{ 0, 1, 1, 50 },
+		{ -1, 0, 2, 2 },
+		{ 0, -1, 2, 2 },
+		{ 0, 0, 101, 1 },
+		{ 0, 0, 1, 51 },
+		{ 100, 0, 1, 1 },
+		{ 0, 50, 1, 1 },
+		{ INT32_MAX, 0, 1, 1 },
+		{ INT32_MIN, 0, 1, 1 },
+		{ 1, 0, UINT32_MAX, 1 },
+		{ 0, 1, 1, UINT32_MAX },
+		{ INT32_MAX, INT32_MAX, UINT32_MAX, UINT32_MAX },
+	};
+	static const struct seat_rect right[] = {
+		{ 0, 0, 100, 50 },
+		{ 99, 49, 1, 1 },
+		{ 100, 50, 0, 0 },
+		{ 5, 5, 0, 3 },
+	};
+	static const uint32_t pixels[100 * 50];
+	struct seat_window *window = open_window(*state, "alice");
+
+	assert_int_equal(seat_window_resize(window, 100, 50), 0);
+	compose(*state);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(seat_window_draw(window, &wrong[i], pixels, 400), -ERANGE);
+	assert_false(seat_has_changed(*state));
+	for (size_t i = 0; i < sizeof(right) / sizeof(right[0]); i++)
+		assert_int_equal(seat_window_draw(window, &right[i], pixels, 400), 0);
+	seat_window_close(window);
+}
+
+/* However often a guest draws between two looks, and wherever: no more than its window is drawn again. */
+static void storms_are_drawn_once(void **state)
+{
+	static const uint32_t pixel = 0x00ff00;
+	struct seat_window *window = open_window(*state, "alice");
+
+	assert_int_equal(seat_window_resize(window, 200, 200), 0);
+	assert_true(compose(*state) > 0);
+	for (unsigned i = 0; i < 100000; i++) {
+		const struct seat_rect rect = { (int)(i * 7 % 200), (int)(i * 13 % 200), 1, 1 };
+
+		assert_int_equal(seat_window_draw(window, &rect, &pixel, 4), 0);
+	}
+	assert_in_range(compose(*state), 1, 200 * 200);
+	assert_in_range(rectangles, 1, 64);
+	assert_int_equal(compose(*state), 0);
+	seat_window_close(window);
+}
+
+static void what_is_covered_is_not_drawn(void **state)
+{
+	static const uint32_t pixels[200 * 200];
+	const struct seat_rect all = { 0, 0, 200, 200 };
+	struct seat_window *below = open_window(*state, "alice"), *above = open_window(*state, "bob");
+
+	assert_int_equal(seat_window_resize(below, 200, 200), 0);
+	assert_int_equal(seat_window_resize(above, 300, 300), 0);
+	seat_window_move(above, 0, (int)SEAT_BAR_PIXELS);
+	seat_window_move(below, 0, (int)SEAT_BAR_PIXELS);
+	compose(*state);
+	assert_int_equal(seat_window_draw(below, &all, pixels, 800), 0);
+	assert_false(seat_has_changed(*state));
+	seat_set_full_screen(*state, above);
+	compose(*state);
+	seat_window_move(below, 400, 300);
+	assert_int_equal(seat_window_draw(below, &all, pixels, 800), 0);
+	assert_int_equal(compose(*state), 0);
+	seat_window_close(below);
+	seat_window_close(above);
+}
+
+/* ---- names ---- */
+
+static void fonts_that_are_none(void **state)
+{
+	struct seat_options options = { .width = WIDTH, .height = HEIGHT, .font = "/nonexistent.ttf" };
+	struct seat *seat;
+
+	assert_int_equal(seat_create(&options, &seat), -ENOENT);
+	options.font = "/etc/passwd";
+	assert_int_equal(seat_create(&options, &seat), -ENOENT);
+}
+
+static unsigned letters_in(const struct seat_rect *rect, uint32_t on)
+{
+	unsigned count = 0;
+
+	for (unsigned y = 0; y < rect->height; y++)
+		for (unsigned x = 0; x < rect->width; x++)
+			count += ((screen[rect->y + (int)y][rect->x + (int)x] ^ on) & 0xffffff) != 0;
+	return count;
+}
+
+/* The name is in the title, and in the bar of the one with the focus; a long one ends within its frame. */
+static void names_are_written_in_frames(void **state)
+{
+	const struct seat_options options = { .width = WIDTH, .height = HEIGHT, .font = FONT };
+	const struct seat_rect bar = { 0, 0, WIDTH, SEAT_BAR_PIXELS };
+	const struct seat_rect beside = { 300, SEAT_BAR_PIXELS, 400, 200 };
+	struct seat_rect title;
+	struct seat_window *window;
+	struct seat *seat;
+	unsigned letters;
+
+	assert_int_equal(seat_create(&options, &seat), 0);
+	window = open_window(seat, "alice");
+	assert_int_equal(seat_window_resize(window, 200, 100), 0);
+	compose(seat);
+	title = seat_window_frame(window);
+	title.height = SEAT_TITLE_PIXELS;
+	letters = letters_in(&title, RED);
+	assert_in_range(letters, 50, 2000);
+	assert_int_equal(letters_in(&bar, screen[0][0]), 0);
+	seat_set_focus(seat, window);
+	compose(seat);
+	assert_int_equal(letters_in(&bar, RED), letters);
+	assert_int_equal(letters_in(&beside, screen[400][700]), 0);
+	seat_window_close(window);
+
+	window = open_window(seat, "a-name-that-is-much-longer-than-the-frame-it-is-written-in");
+	assert_int_equal(seat_window_resize(window, 200, 100), 0);
+	compose(seat);
+	assert_true(letters_in(&title, RED) > letters);
+	assert_int_equal(letters_in(&beside, screen[400][700]), 0);
+	seat_window_close(window);
+	seat_destroy(seat);
+}
+
+#define SEAT_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sizes_of_the_screen), SEAT_TEST(names_of_windows),
+		SEAT_TEST(sizes_of_pictures),	       SEAT_TEST(rectangles_outside_of_the_picture),
+		SEAT_TEST(storms_are_drawn_once),      SEAT_TEST(what_is_covered_is_not_drawn),
+		cmocka_unit_test(fonts_that_are_none), cmocka_unit_test(names_are_written_in_frames),
+	};
+
+	return cmocka_run_group_tests_name("seat", tests, NULL, NULL);
+}
