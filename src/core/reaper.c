@@ -10,8 +10,8 @@
 #include "core/container.h"
 #include "core/fd.h"
 
-/* Of the 4096 and more that the process may have. */
-#define WAITING_FDS_MAX 256u
+/* Of all that the process may have: one guest can make so many wait, however few it may have itself. */
+#define WAITING_FDS_MAX 32u
 
 static struct {
 	pthread_mutex_t mutex;

@@ -125,7 +125,7 @@ static void test_descriptors(void **state)
 		assert_int_equal(fd, -1);
 		open += is_open(fds[i]);
 	}
-	assert_int_equal(open, 256);
+	assert_int_equal(open, 32);
 	close(gate.fds[1]);
 	reaper_stop();
 	for (unsigned i = 0; i < DESCRIPTORS; i++)
