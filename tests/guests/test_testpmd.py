@@ -177,10 +177,15 @@ def test_server_and_a_killed_daemon(network, packed):
             pmd.start(BURSTS)
             flow(pmd)
             daemon.kill()
+            # virtio-user begins packed rings anew when somebody connects, a millisecond after it told the forwarding thread to
+            # leave them (virtio_user_reset_queues_packed()). On a busy machine the thread may still be there.
+            if packed:
+                pmd.stop()
             daemon.start()
             connected(pmd, daemon)
             # What was on the way may be lost, so that nothing goes round any more.
-            pmd.stop()
+            if not packed:
+                pmd.stop()
             pmd.start(BURSTS)
             flow(pmd)
             pmd.stop()

@@ -17,6 +17,7 @@ PROGRAM = "dpdk-testpmd"
 PROMPT = "testpmd> "
 PATIENCE_S = 120                # only a hang reaches it
 LOOK_AGAIN_S = 0.01
+TEXT_MAX = 4 << 20              # characters
 QUEUE_SIZE = 256
 MEMORY_MIB = 256
 BUFFERS = 8192
@@ -110,6 +111,7 @@ class Testpmd:
         except OSError:         # the other end is closed
             data = b""
         self.text += data.decode(errors="replace").replace("\r\n", "\n")
+        assert len(self.text) < TEXT_MAX, f"testpmd talks without an end:\n{self.text[-4000:]}"
         return bool(data)
 
     def _read_to_prompt(self, doing, since=0):
