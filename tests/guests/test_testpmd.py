@@ -178,7 +178,7 @@ def test_server_and_a_killed_daemon(network, packed):
             flow(pmd)
             daemon.kill()
             # virtio-user begins packed rings anew when somebody connects, a millisecond after it told the forwarding thread to
-            # leave them (virtio_user_reset_queues_packed()). On a busy machine the thread may still be there.
+            # leave them (virtio_user_dev_reset_queues_packed()). On a busy machine the thread may still be there.
             if packed:
                 pmd.stop()
             daemon.start()
