@@ -61,6 +61,7 @@ struct endpoint_options {
 struct endpoint_status {
 	unsigned connections;		/* front ends connected */
 	unsigned queues_running;
+	unsigned queues_starting;	/* of these: their workers have not come to it yet */
 	uint64_t features;		/* acknowledged by the running front end; virtio's bits */
 	bool broken;			/* stopped by a violation, waits for a reset */
 	uint64_t connects;		/* since the endpoint exists, like all that follows */

@@ -3,16 +3,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/container.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
 #include "daemon/base/worker.h"
+#include "daemon/device/device.h"
 #include "daemon/device/report.h"
 #include "daemon/nic/switch.h"
 
 #define AGEING_LOOK_NS (5 * NS_PER_S)
+/* So long may queues take to go on in a takeover, and how often is looked. */
+#define START_NS      (NS_PER_S / 5)
+#define START_LOOK_US 200u
 
 struct daemon_switch *daemon_switch_find(const struct daemon *daemon, const char *name)
 {
@@ -120,15 +125,24 @@ void switches_open(struct daemon *daemon)
 	}
 }
 
-static void do_nothing(void *context)
+static bool queues_start(const struct daemon *daemon)
 {
+	for (const struct device *device = daemon->devices; device; device = device->next)
+		if (device_status(device).queues_starting > 0)
+			return true;
+	return false;
 }
 
-/* What workers were told before, they have done then: queues that stood still run. */
-static void await_queues(struct daemon *daemon)
+/*
+ * Queues that stood still run then. They begin in their guests' turns; a worker that does not come to them,
+ * as it waits for a guest's memory, is not waited for.
+ */
+static void await_queues(const struct daemon *daemon)
 {
-	for (unsigned i = 0; i < daemon->worker_count; i++)
-		worker_call(&daemon->workers[i], do_nothing, NULL);
+	uint64_t end_ns = clock_now_ns() + START_NS;
+
+	while (queues_start(daemon) && clock_now_ns() < end_ns)
+		usleep(START_LOOK_US);
 }
 
 void switches_start(struct daemon *daemon)

@@ -272,6 +272,8 @@ static void add_connection(struct endpoint_status *status, struct vhost_user_con
 		struct vhost_user_ring_counts counts = vhost_user_queue_counts(&connection->queues[i]);
 
 		status->queues_running += connection->queues[i].started && !connection->queues[i].broken;
+		status->queues_starting +=
+			__atomic_load_n(&connection->queues[i].starting, __ATOMIC_ACQUIRE);
 		status->broken |= connection->queues[i].broken;
 		add_counts(status, &counts);
 	}

@@ -70,6 +70,7 @@ struct vhost_user_queue {
 	/* The running ring. */
 	/* From the start command until the stop command is answered */
 	bool started;
+	bool starting;				/* atomic: until its worker has begun with it, in a turn */
 	bool broken;				/* its violation waits for a reset or a new start */
 	bool resume;				/* stopped for a takeover, or to move: start it again */
 	struct virtqueue *ring;			/* the worker's; only its counters are read here */

@@ -323,6 +323,7 @@ static void run(struct vhost_user_queue *queue, struct vhost_user_command *comma
 	switch (command->kind) {
 	case COMMAND_START:
 		result = virtqueue_start(&queue->setup, &queue->ring);
+		__atomic_store_n(&queue->starting, false, __ATOMIC_RELEASE);
 		break;
 	case COMMAND_STOP:
 		virtqueue_stop(queue->ring, stopped_on_worker, queue);
@@ -481,6 +482,7 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 		return -ENOMEM;
 	queue->setup = setup;
 	queue->started = true;
+	__atomic_store_n(&queue->starting, true, __ATOMIC_RELAXED);
 	queue->violation = VIOLATION_NONE;
 	vhost_user_queue_post(queue, COMMAND_START);
 	return 0;
