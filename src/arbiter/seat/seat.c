@@ -11,7 +11,7 @@
 #define LETTER_PIXELS 14u
 #define FIRST_WIDTH   640u
 #define FIRST_HEIGHT  480u
-/* Each new window is as much further to the right and down, and the first. */
+/* Each new window is so much further to the right and down, up to eight of them. */
 #define CASCADE_PIXELS 32
 /* Of a title, in either direction, stay on the screen. */
 #define REACHABLE_PIXELS 16
@@ -211,6 +211,15 @@ static pixman_image_t *create_picture(unsigned width, unsigned height)
 	return pixman_image_create_bits(PIXMAN_x8r8g8b8, (int)width, (int)height, NULL, 0);
 }
 
+static void free_window(struct seat_window *window)
+{
+	if (window->picture)
+		pixman_image_unref(window->picture);
+	if (window->title)
+		pixman_image_unref(window->title);
+	free(window);
+}
+
 static void place_first(struct seat_window *window)
 {
 	unsigned windows = 0;
@@ -242,9 +251,7 @@ int seat_window_open(struct seat *seat, const struct seat_window_options *option
 	window->picture = create_picture(window->width, window->height);
 	window->title = seat->font ? seat_font_draw(seat->font, window->name, SEAT_TITLE_PIXELS) : NULL;
 	if (!window->picture || (seat->font && !window->title)) {
-		if (window->picture)
-			pixman_image_unref(window->picture);
-		free(window);
+		free_window(window);
 		return -ENOMEM;
 	}
 	place_first(window);
@@ -265,10 +272,7 @@ void seat_window_close(struct seat_window *window)
 	seat_forget_window(seat, window);
 	seat_window_changed(window, seat_window_frame(window));
 	take_out(window);
-	pixman_image_unref(window->picture);
-	if (window->title)
-		pixman_image_unref(window->title);
-	free(window);
+	free_window(window);
 }
 
 int seat_window_resize(struct seat_window *window, unsigned width, unsigned height)

@@ -9,7 +9,6 @@
 #include "core/container.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
-#include "daemon/base/worker.h"
 #include "daemon/device/device.h"
 #include "daemon/device/report.h"
 #include "daemon/nic/switch.h"
