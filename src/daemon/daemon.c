@@ -22,6 +22,7 @@
 #include "daemon/device/takeover.h"
 #include "daemon/share/shares.h"
 #include "interfaces/door/porter.h"
+#include "interfaces/vhost_user/vhost_user.h"
 
 /* Without it the daemon runs, but keeps nothing. */
 static void make_state_directory(struct daemon *daemon)
@@ -136,7 +137,7 @@ int daemon_start(struct daemon *daemon, const struct daemon_parts *parts, struct
 
 	daemon->control = parts->control;
 	code = start_workers(daemon, parts->rescue, error);
-	if (!code && porter_open(parts->porter, daemon->control, &daemon->porter) < 0)
+	if (!code && porter_open(parts->porter, &vhost_user_doorman, daemon->control, &daemon->porter) < 0)
 		code = error_set(error, -ENOMEM, "out of memory");
 	return code;
 }

@@ -234,7 +234,8 @@ static void raise_file_limit(void)
 static int fork_porter(struct config *config, int *ret_porter, struct error *error)
 {
 	const struct porter_setup setup = {
-		.framing = &vhost_user_framing,
+		.name = "viaduct-porter",
+		.service = &vhost_user_doorman,
 		.confine = privileges_confine_porter,
 		.context = config,
 	};

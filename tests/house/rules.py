@@ -25,7 +25,7 @@ ROOMS = {
     "interfaces/door": ("interfaces/door/", "interfaces/endpoint_fd.h", "core/"),   # is told how a protocol is framed
     "interfaces/virtio": ("interfaces/virtio/", "devices/virtio_model.h", "core/"),
     "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint",
-                              "interfaces/door/doorman.h", "devices/virtio_model.h", "core/"),
+                              "interfaces/door/", "devices/virtio_model.h", "core/"),
     "devices": ("devices/", "arbiter/disk/disk.h", "arbiter/switch/port.h", "core/"),  # what models call, no more
     "arbiter/disk": ("arbiter/disk/", "arbiter/share/", "arbiter/pool/", "host/", "core/"),
     "arbiter/share": ("arbiter/share/", "core/"),       # for devices of any kind

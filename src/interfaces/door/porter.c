@@ -17,6 +17,7 @@
 
 struct porter {
 	int socket; /* -1: it has ended */
+	const struct porter_service *service;
 	struct loop *control;
 	struct loop_watch watch;
 	struct porter_place *places;
@@ -35,12 +36,12 @@ int porter_fork(const struct porter_setup *setup)
 		return -errno;
 	pid = fork();
 	if (pid == 0) {
-		code = porter_prepare(ends[1]);
+		code = porter_prepare(setup, ends[1]);
 		if (!code && setup->confine)
 			code = setup->confine(setup->context);
 		if (fd_send(ends[1], &code, sizeof(code), NULL, 0) != sizeof(code) || code)
 			_exit(1);
-		porter_run(setup->framing);
+		porter_run();
 	}
 	code = pid < 0 ? -errno : 0;
 	fd_close(&ends[1]);
@@ -86,13 +87,15 @@ static void on_ready(struct loop_watch *watch, unsigned events)
 	fd_close(&porter->socket);
 }
 
-int porter_open(int socket, struct loop *control, struct porter **ret_porter)
+int porter_open(int socket, const struct porter_service *service, struct loop *control,
+		struct porter **ret_porter)
 {
 	struct porter *porter = calloc(1, sizeof(*porter));
 
 	if (!porter)
 		return -ENOMEM;
 	porter->socket = socket;
+	porter->service = service;
 	porter->control = control;
 	porter->watch.ready = on_ready;
 	if (loop_watch_start(control, &porter->watch, socket, POLLIN)) {
@@ -173,11 +176,12 @@ bool porter_has_room(const struct porter_place *place)
 
 int porter_admit(struct porter_place *place, int peer)
 {
-	int ends[2], fds[2], code;
+	int ends[2], fds[2], type, code;
 
 	if (!place->porter)
 		return peer;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
+	type = place->porter->service->socket_type | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	if (socketpair(AF_UNIX, type, 0, ends) < 0) {
 		code = -errno;
 		fd_close(&peer);
 		return code;
@@ -185,7 +189,7 @@ int porter_admit(struct porter_place *place, int peer)
 	fds[0] = peer;
 	fds[1] = ends[1];
 	code = tell(place, PORTER_ADMIT, fds, 2);
-	/* The doorman has them; it closes them when we have closed our end. */
+	/* The process has them; it closes them when we have closed our end. */
 	fd_close(&peer);
 	fd_close(&ends[1]);
 	if (code) {

@@ -5,13 +5,13 @@
 
 #include <stdint.h>
 
-struct doorman_framing;
+struct porter_setup;
 
 enum porter_message_kind {
-	PORTER_ADMIT,	/* to the porter, with a peer and the doorman's end of the connection */
+	PORTER_ADMIT,	/* to the porter, with a peer and the process's end of the connection */
 	PORTER_KEEP,	/* to the porter, with a listening socket */
 	PORTER_FORGET,	/* to the porter: the place's listening socket is to be closed */
-	PORTER_GONE,	/* from the porter: a doorman of the place has ended */
+	PORTER_GONE,	/* from the porter: a process of the place has ended */
 };
 
 struct porter_message {
@@ -23,8 +23,8 @@ struct porter_message {
  * In the new process: lets go of all that it inherited but `control` and, in builds with a sanitizer, the
  * standard error; makes what it needs. Returns 0 or -errno.
  */
-int porter_prepare(int control);
+int porter_prepare(const struct porter_setup *setup, int control);
 /* Its whole life: until the daemon's end of `control` is closed. */
-_Noreturn void porter_run(const struct doorman_framing *framing);
+_Noreturn void porter_run(void);
 
 #endif

@@ -16,7 +16,6 @@
 
 #include "core/fd.h"
 #include "core/sanitized.h"
-#include "interfaces/door/doorman.h"
 #include "interfaces/door/porter.h"
 #include "interfaces/door/porter_message.h"
 
@@ -38,8 +37,8 @@ struct doorman_process {
 
 static struct porter_process {
 	int control, signals, blank;
-	unsigned fds_max; /* of each doorman */
-	const struct doorman_framing *framing;
+	unsigned fds_max; /* of each of its processes */
+	const struct porter_service *service;
 	struct kept kept[KEPT_MAX];
 	unsigned kept_count;
 	struct doorman_process doormen[PORTER_DOORMEN_MAX];
@@ -84,9 +83,11 @@ static bool fork_for(uint32_t place)
 static void admit(uint32_t place, int peer, int inner)
 {
 	if (fork_for(place)) {
-		prctl(PR_SET_NAME, "viaduct-doorman");
+		const struct porter_peer served = { peer, inner, porter.blank, porter.fds_max };
+
+		prctl(PR_SET_NAME, porter.service->name);
 		forget_all();
-		doorman_serve(porter.framing, peer, inner, porter.blank, porter.fds_max);
+		porter.service->serve(&served);
 		_exit(0);
 	}
 	close(inner);
@@ -149,7 +150,7 @@ static void bury(void)
 	}
 }
 
-/* Only what is named is left open. A doorman that waits for ever must not hold up who reads our output. */
+/* Only what is named is left open. A process that waits for ever must not hold up who reads our output. */
 static int let_go(int control, int blank)
 {
 	int low = control < blank ? control : blank, high = control < blank ? blank : control;
@@ -164,13 +165,14 @@ static int let_go(int control, int blank)
 	return 0;
 }
 
-int porter_prepare(int control)
+int porter_prepare(const struct porter_setup *setup, int control)
 {
 	struct rlimit limit;
 	sigset_t set;
 	int code;
 
-	prctl(PR_SET_NAME, "viaduct-porter");
+	prctl(PR_SET_NAME, setup->name);
+	porter.service = setup->service;
 	porter.control = control;
 	porter.blank = open("/dev/null", O_RDWR | O_CLOEXEC);
 	code = porter.blank < 0 ? -errno : let_go(control, porter.blank);
@@ -187,14 +189,13 @@ int porter_prepare(int control)
 	return porter.signals < 0 ? -errno : 0;
 }
 
-void porter_run(const struct doorman_framing *framing)
+void porter_run(void)
 {
 	struct pollfd poll_fds[2] = {
 		{ .fd = porter.control, .events = POLLIN },
 		{ .fd = porter.signals, .events = POLLIN },
 	};
 
-	porter.framing = framing;
 	for (;;) {
 		if (poll(poll_fds, 2, -1) < 0) {
 			if (errno != EINTR)

@@ -16,6 +16,7 @@
 #include "interfaces/endpoint.h"
 
 struct handover;
+struct porter_service;
 
 struct vhost_user_options {
 	struct endpoint_options endpoint;
@@ -28,6 +29,8 @@ struct vhost_user_options {
 
 /* How a front end's doorman follows its messages. */
 extern const struct doorman_framing vhost_user_framing;
+/* For a porter that makes such doormen. */
+extern const struct porter_service vhost_user_doorman;
 
 /*
  * Returns 0 or -errno; on failure the fd stays the caller's. A stale socket file (nothing listens) is

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* How a doorman follows vhost-user messages, those of the back-end channel among them. */
 #include <string.h>
+#include <sys/socket.h>
 
+#include "interfaces/door/porter.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/vhost_user/vhost_user_messages.h"
 
@@ -16,4 +18,15 @@ static ssize_t payload_bytes(const uint8_t *bytes)
 const struct doorman_framing vhost_user_framing = {
 	.header_bytes = sizeof(struct vhost_user_header),
 	.payload_bytes = payload_bytes,
+};
+
+static void serve(const struct porter_peer *peer)
+{
+	doorman_serve(&vhost_user_framing, peer->socket, peer->inner, peer->blank, peer->fds_max);
+}
+
+const struct porter_service vhost_user_doorman = {
+	.name = "viaduct-doorman",
+	.socket_type = SOCK_STREAM,
+	.serve = serve,
 };

@@ -29,6 +29,13 @@ static ssize_t payload_bytes(const uint8_t *header)
 
 static const struct doorman_framing framing = { .header_bytes = 1, .payload_bytes = payload_bytes };
 
+static void serve(const struct porter_peer *peer)
+{
+	doorman_serve(&framing, peer->socket, peer->inner, peer->blank, peer->fds_max);
+}
+
+static const struct porter_service service = { "test-doorman", SOCK_STREAM, serve };
+
 struct bench {
 	struct loop *loop;
 	struct porter *porter;
@@ -38,13 +45,13 @@ struct bench {
 static int setup(void **state)
 {
 	static struct bench bench;
-	const struct porter_setup porter = { .framing = &framing };
+	const struct porter_setup porter = { .name = "test-porter", .service = &service };
 	const struct loop_options options = { .name = "test" };
 	int socket = porter_fork(&porter);
 
 	assert_true(socket >= 0);
 	assert_int_equal(loop_create(&options, &bench.loop), 0);
-	assert_int_equal(porter_open(socket, bench.loop, &bench.porter), 0);
+	assert_int_equal(porter_open(socket, &service, bench.loop, &bench.porter), 0);
 	porter_place_open(&bench.place, bench.porter);
 	*state = &bench;
 	return 0;
@@ -182,8 +189,8 @@ static int die(void *context)
 
 static void starts_confined_or_not_at_all(void **state)
 {
-	const struct porter_setup refusing = { .framing = &framing, .confine = refuse };
-	const struct porter_setup dying = { .framing = &framing, .confine = die };
+	const struct porter_setup refusing = { "test-porter", &service, .confine = refuse };
+	const struct porter_setup dying = { "test-porter", &service, .confine = die };
 
 	assert_int_equal(porter_fork(&refusing), -EPERM);
 	assert_int_equal(porter_fork(&dying), -ECHILD);
