@@ -159,7 +159,7 @@ static void no_key(void *context, unsigned code, bool down)
 	fail_msg("a key came from nowhere");
 }
 
-static void no_pointer(void *context, unsigned x, unsigned y, unsigned buttons)
+static void no_pointer(void *context, unsigned x, unsigned y, unsigned buttons, int wheel)
 {
 	fail_msg("the pointer came from nowhere");
 }
@@ -167,10 +167,11 @@ static void no_pointer(void *context, unsigned x, unsigned y, unsigned buttons)
 static void open_one(struct model *model, struct model_window *one)
 {
 	static const struct seat_window_ops ops = { .key = no_key, .pointer = no_pointer };
-	const struct seat_window_options options = { .name = "guest", .colour = one->colour, .ops = &ops };
+	const struct seat_window_options options = { .name = "guest", .colour = one->colour };
 	struct seat_rect frame;
 
 	assert_int_equal(seat_window_open(model->seat, &options, &one->window), 0);
+	seat_window_listen(one->window, &ops, one);
 	frame = seat_window_frame(one->window);
 	one->x = frame.x;
 	one->y = frame.y;

@@ -11,8 +11,9 @@
 #define LETTER_PIXELS 14u
 #define FIRST_WIDTH   640u
 #define FIRST_HEIGHT  480u
-/* Each new window is so much further to the right and down, up to eight of them. */
+/* Each new window is so much further to the right and down; then from the corner again. */
 #define CASCADE_PIXELS 32
+#define CASCADE_STEPS  8
 /* Of a title, in either direction, stay on the screen. */
 #define REACHABLE_PIXELS 16
 /* A guest that draws in very many places has all between them drawn: no list grows with what it does. */
@@ -39,6 +40,8 @@ int seat_create(const struct seat_options *options, struct seat **ret_seat)
 	}
 	seat->width = options->width;
 	seat->height = options->height;
+	seat->tell_changed = options->changed;
+	seat->context = options->context;
 	pixman_region32_init_rect(&seat->changed, 0, 0, options->width, options->height);
 	*ret_seat = seat;
 	return 0;
@@ -108,12 +111,20 @@ struct seat_window *seat_window_at(const struct seat *seat, int x, int y)
 
 /* ---- what is to be drawn ---- */
 
+void seat_tell_changed(struct seat *seat, bool before)
+{
+	if (!before && seat_has_changed(seat) && seat->tell_changed)
+		seat->tell_changed(seat->context);
+}
+
 static void add_changed(struct seat *seat, pixman_region32_t *region)
 {
+	bool before = seat_has_changed(seat);
 	pixman_box32_t *extents;
 
 	pixman_region32_intersect_rect(region, region, 0, 0, seat->width, seat->height);
 	pixman_region32_union(&seat->changed, &seat->changed, region);
+	seat_tell_changed(seat, before);
 	if (pixman_region32_n_rects(&seat->changed) <= CHANGED_RECTS_MAX)
 		return;
 	extents = pixman_region32_extents(&seat->changed);
@@ -144,6 +155,8 @@ void seat_window_changed(struct seat_window *window, struct seat_rect rect)
 	struct seat *seat = window->seat;
 	pixman_region32_t region;
 
+	if (window->hidden)
+		return;
 	pixman_region32_init_rect(&region, rect.x, rect.y, rect.width, rect.height);
 	subtract(&region, seat_bar(seat));
 	for (const struct seat_window *above = window->above; above; above = above->above)
@@ -154,7 +167,7 @@ void seat_window_changed(struct seat_window *window, struct seat_rect rect)
 
 bool seat_has_changed(const struct seat *seat)
 {
-	return pixman_region32_not_empty((pixman_region32_t *)&seat->changed);
+	return seat->drawn || pixman_region32_not_empty((pixman_region32_t *)&seat->changed);
 }
 
 void seat_change_all(struct seat *seat)
@@ -195,7 +208,7 @@ void seat_window_raise(struct seat_window *window)
 {
 	struct seat *seat = window->seat;
 
-	if (seat->top == window)
+	if (seat->top == window || window->hidden)
 		return;
 	if (seat->full_screen && seat->full_screen != window)
 		seat_set_full_screen(seat, NULL);
@@ -222,12 +235,10 @@ static void free_window(struct seat_window *window)
 
 static void place_first(struct seat_window *window)
 {
-	unsigned windows = 0;
+	int step = CASCADE_PIXELS * (int)(window->seat->opened++ % CASCADE_STEPS);
 
-	for (const struct seat_window *other = window->seat->top; other; other = other->below)
-		windows++;
-	window->x = CASCADE_PIXELS * (int)(windows % 8);
-	window->y = (int)SEAT_BAR_PIXELS + CASCADE_PIXELS * (int)(windows % 8);
+	window->x = step;
+	window->y = (int)SEAT_BAR_PIXELS + step;
 }
 
 int seat_window_open(struct seat *seat, const struct seat_window_options *options,
@@ -244,8 +255,7 @@ int seat_window_open(struct seat *seat, const struct seat_window_options *option
 	memcpy(window->name, options->name, length);
 	window->seat = seat;
 	window->colour = options->colour & 0xffffff;
-	window->ops = options->ops;
-	window->context = options->context;
+	window->hidden = true;
 	window->width = FIRST_WIDTH;
 	window->height = FIRST_HEIGHT;
 	window->picture = create_picture(window->width, window->height);
@@ -255,24 +265,83 @@ int seat_window_open(struct seat *seat, const struct seat_window_options *option
 		return -ENOMEM;
 	}
 	place_first(window);
-	if (seat->full_screen)
-		seat_set_full_screen(seat, NULL);
-	put_on_top(window);
-	seat_window_changed(window, seat_window_frame(window));
+	seat_window_set_hidden(window, options->hidden);
 	*ret_window = window;
 	return 0;
 }
 
+/* ---- what was drawn, and is to be told so ---- */
+
+static void remember_drawn(struct seat_window *window)
+{
+	struct seat *seat = window->seat;
+	bool before = seat_has_changed(seat);
+
+	if (window->drawn)
+		return;
+	window->drawn = true;
+	window->next_drawn = seat->drawn;
+	seat->drawn = window;
+	seat_tell_changed(seat, before);
+}
+
+static void forget_drawn(struct seat_window *window)
+{
+	struct seat_window **link = &window->seat->drawn;
+
+	if (!window->drawn)
+		return;
+	while (*link != window)
+		link = &(*link)->next_drawn;
+	*link = window->next_drawn;
+	window->drawn = false;
+}
+
+void seat_tell_shown(struct seat *seat)
+{
+	struct seat_window *window = seat->drawn;
+
+	seat->drawn = NULL;
+	while (window) {
+		struct seat_window *next = window->next_drawn;
+
+		window->drawn = false;
+		if (window->ops && window->ops->shown)
+			window->ops->shown(window->context);
+		window = next;
+	}
+}
+
 void seat_window_close(struct seat_window *window)
+{
+	seat_window_set_hidden(window, true);
+	forget_drawn(window);
+	free_window(window);
+}
+
+void seat_window_set_hidden(struct seat_window *window, bool hidden)
 {
 	struct seat *seat = window->seat;
 
-	if (seat->full_screen == window)
+	if (window->hidden == hidden)
+		return;
+	if (!hidden || seat->full_screen == window)
 		seat_set_full_screen(seat, NULL);
-	seat_forget_window(seat, window);
-	seat_window_changed(window, seat_window_frame(window));
-	take_out(window);
-	free_window(window);
+	if (hidden) {
+		seat_forget_window(seat, window);
+		seat_window_changed(window, seat_window_frame(window));
+		take_out(window);
+		window->hidden = true;
+	} else {
+		window->hidden = false;
+		put_on_top(window);
+		seat_window_changed(window, seat_window_frame(window));
+	}
+}
+
+bool seat_window_is_hidden(const struct seat_window *window)
+{
+	return window->hidden;
 }
 
 int seat_window_resize(struct seat_window *window, unsigned width, unsigned height)
@@ -309,7 +378,18 @@ int seat_window_draw(struct seat_window *window, const struct seat_rect *rect, c
 		memcpy(to + y * to_stride, (const uint8_t *)pixels + y * stride, (size_t)rect->width * 4);
 	seat_window_changed(window, (struct seat_rect){ picture.x + rect->x, picture.y + rect->y, rect->width,
 							rect->height });
+	remember_drawn(window);
 	return 0;
+}
+
+struct seat_pixels seat_window_pixels(const struct seat_window *window)
+{
+	return (struct seat_pixels){
+		.pixels = pixman_image_get_data(window->picture),
+		.width = window->width,
+		.height = window->height,
+		.stride = (size_t)pixman_image_get_stride(window->picture),
+	};
 }
 
 static int between(int value, int low, int high)
@@ -332,6 +412,8 @@ void seat_window_move(struct seat_window *window, int x, int y)
 
 void seat_set_full_screen(struct seat *seat, struct seat_window *window)
 {
+	if (window && window->hidden)
+		window = NULL;
 	if (seat->full_screen == window)
 		return;
 	seat->full_screen = NULL;
@@ -339,4 +421,9 @@ void seat_set_full_screen(struct seat *seat, struct seat_window *window)
 		seat_window_raise(window);
 	seat->full_screen = window;
 	seat_change_all(seat);
+}
+
+struct seat_window *seat_full_screen(const struct seat *seat)
+{
+	return seat->full_screen;
 }

@@ -45,6 +45,9 @@ struct seat_rect {
 struct seat_options {
 	unsigned width, height; /* SEAT_SIDE_MIN to SEAT_SIDE_MAX */
 	const char *font;	/* a file that FreeType reads; NULL: frames have colours and no names */
+	/* seat_has_changed() is true, and was not since seat_compose(). May be NULL. Draws nothing itself. */
+	void (*changed)(void *context);
+	void *context;
 };
 
 /* Returns 0, -EINVAL (sizes), -ENOENT (no such font, or it cannot be read) or -ENOMEM. */
@@ -59,7 +62,7 @@ void seat_destroy(struct seat *seat);
  */
 void seat_compose(struct seat *seat, uint32_t *pixels, size_t stride,
 		  void (*changed)(void *context, const struct seat_rect *rect), void *context);
-/* Is there something to draw? */
+/* Is there something to draw, or a window that waits to be told that it was? */
 bool seat_has_changed(const struct seat *seat);
 /* The next seat_compose() draws everything. */
 void seat_change_all(struct seat *seat);
@@ -69,25 +72,45 @@ void seat_change_all(struct seat *seat);
 struct seat_window_ops {
 	/* A key of linux/input-event-codes.h. Each that went down comes up. */
 	void (*key)(void *context, unsigned code, bool down);
-	/* Where the pointer is in the picture, and which buttons are down: bit 0 left, 1 middle, 2 right. */
-	void (*pointer)(void *context, unsigned x, unsigned y, unsigned buttons);
+	/*
+	 * Where the pointer is in the picture, and which buttons are down: bit 0 left, 1 middle, 2 right; and
+	 * by how many notches the wheel turned, away from the user if positive.
+	 */
+	void (*pointer)(void *context, unsigned x, unsigned y, unsigned buttons, int wheel);
+	/*
+	 * In seat_compose(): what was drawn into the picture since the last time is on the screen, as far as
+	 * nothing covers it. What is drawn more often than that is not seen. May be NULL.
+	 */
+	void (*shown)(void *context);
 };
 
 struct seat_window_options {
 	const char *name; /* of the guest, at most SEAT_NAME_MAX bytes */
 	uint32_t colour;
-	const struct seat_window_ops *ops;
-	void *context; /* of the ops */
+	bool hidden; /* until seat_window_set_hidden() */
 };
 
 /*
- * Opens a window above the others, with a black picture of 640 to 480. Returns 0, -EINVAL (the name) or
- * -ENOMEM.
+ * Opens a window above the others, with a black picture of 640 to 480. Nobody hears its keys yet. Returns 0,
+ * -EINVAL (the name) or -ENOMEM.
  */
 int seat_window_open(struct seat *seat, const struct seat_window_options *options,
 		     struct seat_window **ret_window);
 /* It has no keys down any more. */
 void seat_window_close(struct seat_window *window);
+
+/*
+ * What hears of the window's keys from now on. What heard of them before is told that they came up. NULL:
+ * nothing.
+ */
+void seat_window_listen(struct seat_window *window, const struct seat_window_ops *ops, void *context);
+
+/*
+ * A hidden window is not on the screen, and has no focus. It keeps its picture, which can be drawn into, and
+ * its place.
+ */
+void seat_window_set_hidden(struct seat_window *window, bool hidden);
+bool seat_window_is_hidden(const struct seat_window *window);
 
 /* A picture of another size, which is black. Returns 0, -EINVAL (a side is 0 or too large) or -ENOMEM. */
 int seat_window_resize(struct seat_window *window, unsigned width, unsigned height);
@@ -98,20 +121,33 @@ int seat_window_resize(struct seat_window *window, unsigned width, unsigned heig
 int seat_window_draw(struct seat_window *window, const struct seat_rect *rect, const void *pixels,
 		     size_t stride);
 
+/* The picture, without anything that covers it, until it is drawn into or resized. */
+struct seat_pixels {
+	const void *pixels;
+	unsigned width, height;
+	size_t stride; /* bytes from line to line */
+};
+struct seat_pixels seat_window_pixels(const struct seat_window *window);
+
 /* Moves the frame's upper left corner there, or as near as leaves some of its title on the screen. */
 void seat_window_move(struct seat_window *window, int x, int y);
+/* Above all others; nothing for a hidden one. */
 void seat_window_raise(struct seat_window *window);
 /* The frame on the screen, whatever covers it. */
 struct seat_rect seat_window_frame(const struct seat_window *window);
+/* Its picture there. */
+struct seat_rect seat_window_picture(const struct seat_window *window);
 
-/* All of the screen but the bar is this window's picture, in its middle. NULL: no window's. */
+/* All of the screen but the bar is this window's picture, in its middle. NULL, or a hidden one: no window's.
+ */
 void seat_set_full_screen(struct seat *seat, struct seat_window *window);
+struct seat_window *seat_full_screen(const struct seat *seat);
 
 /* ---- keys and the pointer ---- */
 
 /*
  * Who has the keys. Keys that are down come up at the guest that loses them, and those that are still held
- * are not heard by the one that gets them. NULL: nobody.
+ * are not heard by the one that gets them. NULL, or a hidden window: nobody.
  */
 void seat_set_focus(struct seat *seat, struct seat_window *window);
 struct seat_window *seat_focus(const struct seat *seat);
@@ -127,10 +163,13 @@ void seat_key(struct seat *seat, unsigned code, bool down);
 void seat_keys_up(struct seat *seat);
 
 /*
- * The pointer is there, outside of the screen at its edge, and these buttons are down. A button that goes
+ * The pointer is there, outside of the screen at its edge, these buttons are down, and the wheel turned by so
+ * many notches. A button that goes
  * down gives the focus to the window below, and raises it; on a title it moves the window until it comes up.
  * The guest with the focus hears of what is above its picture, and of all until the buttons are up again.
  */
-void seat_pointer(struct seat *seat, int x, int y, unsigned buttons);
+void seat_pointer(struct seat *seat, int x, int y, unsigned buttons, int wheel);
+/* All buttons came up: the pointer's device is gone. */
+void seat_buttons_up(struct seat *seat);
 
 #endif

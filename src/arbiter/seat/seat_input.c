@@ -12,6 +12,12 @@
 
 /* ---- focus ---- */
 
+static void tell_key(const struct seat_window *window, unsigned code, bool down)
+{
+	if (window->ops)
+		window->ops->key(window->context, code, down);
+}
+
 static void let_keys_up(struct seat *seat)
 {
 	struct seat_window *focus = seat->focus;
@@ -20,7 +26,7 @@ static void let_keys_up(struct seat *seat)
 		if (!seat->down[code])
 			continue;
 		seat->down[code] = false;
-		focus->ops->key(focus->context, code, false);
+		tell_key(focus, code, false);
 	}
 }
 
@@ -32,23 +38,31 @@ static unsigned within(int value, unsigned count)
 }
 
 /* Outside of the picture: at its edge. */
-static void point(const struct seat_window *window, int x, int y, unsigned buttons)
+static void point(const struct seat_window *window, int x, int y, unsigned buttons, int wheel)
 {
 	struct seat_rect picture = seat_window_picture(window);
 
-	window->ops->pointer(window->context, within(x - picture.x, picture.width),
-			     within(y - picture.y, picture.height), buttons);
+	if (window->ops)
+		window->ops->pointer(window->context, within(x - picture.x, picture.width),
+				     within(y - picture.y, picture.height), buttons, wheel);
+}
+
+static void let_all_up(struct seat *seat)
+{
+	let_keys_up(seat);
+	if (!seat->grabbed)
+		return;
+	seat->grabbed = false;
+	point(seat->focus, seat->pointer_x, seat->pointer_y, 0, 0);
 }
 
 void seat_set_focus(struct seat *seat, struct seat_window *window)
 {
+	if (window && window->hidden)
+		window = NULL;
 	if (seat->focus == window)
 		return;
-	let_keys_up(seat);
-	if (seat->grabbed) {
-		seat->grabbed = false;
-		point(seat->focus, seat->pointer_x, seat->pointer_y, 0);
-	}
+	let_all_up(seat);
 	seat->focus = window;
 	seat_rect_changed(seat, seat_bar(seat));
 }
@@ -64,6 +78,14 @@ void seat_forget_window(struct seat *seat, const struct seat_window *window)
 		seat_set_focus(seat, NULL);
 	if (seat->dragged == window)
 		seat->dragged = NULL;
+}
+
+void seat_window_listen(struct seat_window *window, const struct seat_window_ops *ops, void *context)
+{
+	if (window->seat->focus == window)
+		let_all_up(window->seat);
+	window->ops = ops;
+	window->context = context;
 }
 
 /* ---- keys ---- */
@@ -111,7 +133,7 @@ static void deliver(struct seat *seat, unsigned code, bool down)
 	if (!focus || seat->down[code] == down)
 		return;
 	seat->down[code] = down;
-	focus->ops->key(focus->context, code, down);
+	tell_key(focus, code, down);
 }
 
 void seat_key(struct seat *seat, unsigned code, bool down)
@@ -165,7 +187,7 @@ static bool is_heard(const struct seat *seat, int x, int y)
 	return seat_rect_holds(&picture, x, y);
 }
 
-void seat_pointer(struct seat *seat, int x, int y, unsigned buttons)
+void seat_pointer(struct seat *seat, int x, int y, unsigned buttons, int wheel)
 {
 	unsigned before = seat->buttons;
 
@@ -178,9 +200,15 @@ void seat_pointer(struct seat *seat, int x, int y, unsigned buttons)
 	if (seat->dragged)
 		seat_window_move(seat->dragged, x - seat->drag_x, y - seat->drag_y);
 	if (is_heard(seat, x, y))
-		point(seat->focus, x, y, buttons);
+		point(seat->focus, x, y, buttons, wheel);
 	if (buttons == 0) {
 		seat->dragged = NULL;
 		seat->grabbed = false;
 	}
+}
+
+void seat_buttons_up(struct seat *seat)
+{
+	if (seat->buttons)
+		seat_pointer(seat, seat->pointer_x, seat->pointer_y, 0, 0);
 }

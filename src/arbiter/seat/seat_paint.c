@@ -142,4 +142,5 @@ void seat_compose(struct seat *seat, uint32_t *pixels, size_t stride,
 	pixman_image_unref(screen);
 	tell(&seat->changed, changed, context);
 	pixman_region32_clear(&seat->changed);
+	seat_tell_shown(seat);
 }

@@ -14,8 +14,11 @@ struct seat_window {
 	struct seat_window *below, *above;
 	char name[SEAT_NAME_MAX + 1];
 	uint32_t colour;
-	const struct seat_window_ops *ops;
+	const struct seat_window_ops *ops; /* NULL: nothing hears its keys */
 	void *context;
+	bool hidden; /* in none of the lists */
+	bool drawn;  /* waits for shown() */
+	struct seat_window *next_drawn;
 	int x, y; /* of the frame */
 	unsigned width, height;
 	pixman_image_t *picture, *title; /* title: the name, a mask; NULL: none */
@@ -25,8 +28,12 @@ struct seat {
 	unsigned width, height;
 	struct seat_font *font; /* NULL: no names */
 	struct seat_window *top, *bottom;
+	unsigned opened; /* windows, since it exists */
 	struct seat_window *full_screen, *focus;
 	pixman_region32_t changed;
+	struct seat_window *drawn; /* those that wait for shown() */
+	void (*tell_changed)(void *context);
+	void *context; /* of tell_changed() */
 	/* Keys: held at the keyboard, and down at the guest with the focus. */
 	bool held[KEY_CNT], down[KEY_CNT];
 	/* The pointer, and what it does since a button is down. */
@@ -37,9 +44,6 @@ struct seat {
 	bool grabbed;	    /* by the guest with the focus */
 };
 
-/* Where its picture is on the screen, without a look at what covers it. */
-struct seat_rect seat_window_picture(const struct seat_window *window);
-
 /* What a guest has drawn, or a window has uncovered: `rect` of the screen, without what windows above cover.
  */
 void seat_window_changed(struct seat_window *window, struct seat_rect rect);
@@ -49,6 +53,12 @@ struct seat_rect seat_bar(const struct seat *seat);
 /* The window whose frame is there, or NULL. */
 struct seat_window *seat_window_at(const struct seat *seat, int x, int y);
 bool seat_rect_holds(const struct seat_rect *rect, int x, int y);
+
+/* seat_has_changed() may be true from now on, and was `before`. */
+void seat_tell_changed(struct seat *seat, bool before);
+
+/* After all else of seat_compose(). */
+void seat_tell_shown(struct seat *seat);
 
 /* A window goes: it has neither keys nor the pointer. */
 void seat_forget_window(struct seat *seat, const struct seat_window *window);

@@ -23,11 +23,17 @@ static void on_key(void *context, unsigned code, bool down)
 {
 }
 
-static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons)
+static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, int wheel)
 {
 }
 
-static const struct seat_window_ops ops = { .key = on_key, .pointer = on_pointer };
+static void on_shown(void *context)
+{
+	++*(unsigned *)context;
+}
+
+static const struct seat_window_ops ops = { .key = on_key, .pointer = on_pointer, .shown = on_shown };
+static unsigned shown; /* how often a window was told so */
 
 static void count_pixels(void *context, const struct seat_rect *rect)
 {
@@ -63,10 +69,11 @@ static int teardown(void **state)
 
 static struct seat_window *open_window(struct seat *seat, const char *name)
 {
-	const struct seat_window_options options = { .name = name, .colour = RED, .ops = &ops };
+	const struct seat_window_options options = { .name = name, .colour = RED };
 	struct seat_window *window;
 
 	assert_int_equal(seat_window_open(seat, &options, &window), 0);
+	seat_window_listen(window, &ops, &shown);
 	return window;
 }
 
@@ -88,7 +95,7 @@ static void sizes_of_the_screen(void **state)
 static void names_of_windows(void **state)
 {
 	char name[SEAT_NAME_MAX + 2];
-	struct seat_window_options options = { .name = "", .ops = &ops };
+	struct seat_window_options options = { .name = "" };
 	struct seat_window *window;
 
 	assert_int_equal(seat_window_open(*state, &options, &window), -EINVAL);
@@ -184,7 +191,7 @@ static void what_is_covered_is_not_drawn(void **state)
 	seat_window_move(below, 0, (int)SEAT_BAR_PIXELS);
 	compose(*state);
 	assert_int_equal(seat_window_draw(below, &all, pixels, 800), 0);
-	assert_false(seat_has_changed(*state));
+	assert_int_equal(compose(*state), 0);
 	seat_set_full_screen(*state, above);
 	compose(*state);
 	seat_window_move(below, 400, 300);
@@ -204,6 +211,81 @@ static void fonts_that_are_none(void **state)
 	assert_int_equal(seat_create(&options, &seat), -ENOENT);
 	options.font = "/etc/passwd";
 	assert_int_equal(seat_create(&options, &seat), -ENOENT);
+}
+
+static void count_change(void *context)
+{
+	++*(unsigned *)context;
+}
+
+/* A window hears once for each time that the screen is drawn, however often it was drawn into. */
+static void windows_hear_that_they_were_shown(void **state)
+{
+	unsigned changes = 0;
+	const struct seat_options options = {
+		.width = WIDTH, .height = HEIGHT, .changed = count_change, .context = &changes
+	};
+	const struct seat_rect rect = { 1, 1, 1, 1 };
+	struct seat_window *one, *covered;
+	struct seat *seat;
+	uint32_t pixel = 0;
+
+	assert_int_equal(seat_create(&options, &seat), 0);
+	covered = open_window(seat, "covered");
+	one = open_window(seat, "one");
+	seat_window_move(one, 0, SEAT_BAR_PIXELS);
+	compose(seat);
+	shown = changes = 0;
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(seat_window_draw(one, &rect, &pixel, 4), 0);
+	assert_int_equal(changes, 1);
+	assert_int_equal(shown, 0);
+	assert_int_equal(compose(seat), 1);
+	assert_int_equal(shown, 1);
+	assert_false(seat_has_changed(seat));
+	/* Nothing of it is seen, and it waits to hear that all the same. */
+	assert_int_equal(seat_window_draw(covered, &rect, &pixel, 4), 0);
+	assert_int_equal(changes, 2);
+	seat_window_set_hidden(covered, true);
+	compose(seat);
+	assert_int_equal(seat_window_draw(covered, &rect, &pixel, 4), 0);
+	assert_int_equal(compose(seat), 0);
+	assert_int_equal(shown, 3);
+	/* One that has gone hears nothing. */
+	assert_int_equal(seat_window_draw(one, &rect, &pixel, 4), 0);
+	assert_int_equal(seat_window_draw(covered, &rect, &pixel, 4), 0);
+	seat_window_close(covered);
+	compose(seat);
+	assert_int_equal(shown, 4);
+	seat_window_close(one);
+	seat_destroy(seat);
+}
+
+static void hidden_windows_are_not_seen(void **state)
+{
+	struct seat *seat = *state;
+	struct seat_window *window = open_window(seat, "window");
+	struct seat_rect frame = seat_window_frame(window);
+	uint32_t before;
+
+	seat_window_set_hidden(window, true);
+	assert_true(seat_window_is_hidden(window));
+	compose(seat);
+	before = screen[frame.y][frame.x];
+	seat_set_full_screen(seat, window);
+	seat_window_raise(window);
+	assert_int_equal(compose(seat), 0);
+	assert_int_equal(seat_window_resize(window, 100, 50), 0);
+	seat_window_move(window, 10, 100);
+	assert_int_equal(compose(seat), 0);
+	seat_window_set_hidden(window, false);
+	assert_int_equal(compose(seat),
+			 (100 + 2 * SEAT_FRAME_PIXELS) * (50 + SEAT_TITLE_PIXELS + SEAT_FRAME_PIXELS));
+	assert_int_equal(screen[100][10] & 0xffffff, RED);
+	seat_window_set_hidden(window, true);
+	compose(seat);
+	assert_int_equal(screen[100][10], before);
+	seat_window_close(window);
 }
 
 static unsigned letters_in(const struct seat_rect *rect, uint32_t on)
@@ -256,10 +338,16 @@ static void names_are_written_in_frames(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sizes_of_the_screen), SEAT_TEST(names_of_windows),
-		SEAT_TEST(sizes_of_pictures),	       SEAT_TEST(rectangles_outside_of_the_picture),
-		SEAT_TEST(storms_are_drawn_once),      SEAT_TEST(what_is_covered_is_not_drawn),
-		cmocka_unit_test(fonts_that_are_none), cmocka_unit_test(names_are_written_in_frames),
+		cmocka_unit_test(sizes_of_the_screen),
+		SEAT_TEST(names_of_windows),
+		SEAT_TEST(sizes_of_pictures),
+		SEAT_TEST(rectangles_outside_of_the_picture),
+		SEAT_TEST(storms_are_drawn_once),
+		SEAT_TEST(what_is_covered_is_not_drawn),
+		cmocka_unit_test(fonts_that_are_none),
+		cmocka_unit_test(names_are_written_in_frames),
+		cmocka_unit_test(windows_hear_that_they_were_shown),
+		SEAT_TEST(hidden_windows_are_not_seen),
 	};
 
 	return cmocka_run_group_tests_name("seat", tests, NULL, NULL);

@@ -45,14 +45,17 @@ static void on_key(void *context, unsigned code, bool down)
 		snprintf(guest->heard + length, HEARD - length, "%c%u ", down ? '+' : '-', code);
 }
 
-static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons)
+static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, int wheel)
 {
 	struct guest *guest = context;
 	size_t length = strlen(guest->heard);
 
 	guest->buttons = buttons;
-	if (length + 40 < HEARD)
-		snprintf(guest->heard + length, HEARD - length, "@%u,%u:%u ", x, y, buttons);
+	if (length + 40 >= HEARD)
+		return;
+	length += (size_t)snprintf(guest->heard + length, HEARD - length, "@%u,%u:%u ", x, y, buttons);
+	if (wheel && length + 40 < HEARD)
+		snprintf(guest->heard + length, HEARD - length, "*%d ", wheel);
 }
 
 static const struct seat_window_ops ops = { .key = on_key, .pointer = on_pointer };
@@ -65,10 +68,11 @@ static void assert_heard(struct guest *guest, const char *what)
 
 static void open_guest(struct seat *seat, struct guest *guest, int x, int y)
 {
-	const struct seat_window_options options = { .name = "guest", .ops = &ops, .context = guest };
+	const struct seat_window_options options = { .name = "guest" };
 
 	memset(guest, 0, sizeof(*guest));
 	assert_int_equal(seat_window_open(seat, &options, &guest->window), 0);
+	seat_window_listen(guest->window, &ops, guest);
 	assert_int_equal(seat_window_resize(guest->window, 200, 100), 0);
 	seat_window_move(guest->window, x, y);
 }
@@ -218,13 +222,13 @@ static void a_window_that_closes_loses_its_keys(void **state)
 
 	seat_set_focus(bench->seat, bench->alice.window);
 	seat_key(bench->seat, KEY_A, true);
-	seat_pointer(bench->seat, 110, 130, 1);
+	seat_pointer(bench->seat, 110, 130, 1, 0);
 	seat_window_close(bench->alice.window);
 	bench->alice.window = NULL;
 	assert_heard(&bench->alice, "+30 @7,8:1 -30 @7,8:0 ");
 	assert_null(seat_focus(bench->seat));
-	seat_pointer(bench->seat, 111, 130, 1);
-	seat_pointer(bench->seat, 111, 130, 0);
+	seat_pointer(bench->seat, 111, 130, 1, 0);
+	seat_pointer(bench->seat, 111, 130, 0, 0);
 	seat_key(bench->seat, KEY_A, false);
 	assert_heard(&bench->bob, "");
 }
@@ -235,24 +239,24 @@ static void a_click_gives_the_focus(void **state)
 {
 	struct bench *bench = *state;
 
-	seat_pointer(bench->seat, 110, 130, 0);
+	seat_pointer(bench->seat, 110, 130, 0, 0);
 	assert_null(seat_focus(bench->seat));
 	assert_heard(&bench->alice, "");
-	seat_pointer(bench->seat, 110, 130, 1);
+	seat_pointer(bench->seat, 110, 130, 1, 0);
 	assert_ptr_equal(seat_focus(bench->seat), bench->alice.window);
 	assert_heard(&bench->alice, "@7,8:1 ");
 	/* It has the pointer until the button is up, wherever that is; bob hears nothing of it. */
-	seat_pointer(bench->seat, 700, 550, 1);
-	seat_pointer(bench->seat, 700, 550, 0);
-	seat_pointer(bench->seat, 701, 551, 0);
+	seat_pointer(bench->seat, 700, 550, 1, 0);
+	seat_pointer(bench->seat, 700, 550, 0, 0);
+	seat_pointer(bench->seat, 701, 551, 0, 0);
 	assert_heard(&bench->alice, "@199,99:1 @199,99:0 ");
 	/* Alice has been raised: where both are, she is. */
-	seat_pointer(bench->seat, 210, 180, 0);
+	seat_pointer(bench->seat, 210, 180, 0, 0);
 	assert_heard(&bench->alice, "@107,58:0 ");
 	/* On the background: nobody. */
-	seat_pointer(bench->seat, 700, 550, 4);
+	seat_pointer(bench->seat, 700, 550, 4, 0);
 	assert_null(seat_focus(bench->seat));
-	seat_pointer(bench->seat, 110, 130, 4);
+	seat_pointer(bench->seat, 110, 130, 4, 0);
 	assert_heard(&bench->alice, "");
 	assert_heard(&bench->bob, "");
 }
@@ -262,19 +266,19 @@ static void a_title_moves_its_window(void **state)
 	struct bench *bench = *state;
 	struct seat_rect frame;
 
-	seat_pointer(bench->seat, 205, 155, 1);
+	seat_pointer(bench->seat, 205, 155, 1, 0);
 	assert_ptr_equal(seat_focus(bench->seat), bench->bob.window);
-	seat_pointer(bench->seat, 305, 255, 1);
+	seat_pointer(bench->seat, 305, 255, 1, 0);
 	frame = seat_window_frame(bench->bob.window);
 	assert_int_equal(frame.x, 300);
 	assert_int_equal(frame.y, 250);
 	/* Never below the bar, nor where nobody can get it back. */
-	seat_pointer(bench->seat, -5000, -5000, 1);
+	seat_pointer(bench->seat, -5000, -5000, 1, 0);
 	frame = seat_window_frame(bench->bob.window);
 	assert_int_equal(frame.y, SEAT_BAR_PIXELS);
 	assert_true(frame.x + (int)frame.width > 0);
-	seat_pointer(bench->seat, -5000, -5000, 0);
-	seat_pointer(bench->seat, 400, 300, 0);
+	seat_pointer(bench->seat, -5000, -5000, 0, 0);
+	seat_pointer(bench->seat, 400, 300, 0, 0);
 	frame = seat_window_frame(bench->bob.window);
 	assert_int_equal(frame.y, SEAT_BAR_PIXELS);
 	assert_heard(&bench->bob, "");
@@ -284,17 +288,17 @@ static void buttons_come_up_with_the_focus(void **state)
 {
 	struct bench *bench = *state;
 
-	seat_pointer(bench->seat, 110, 130, 5);
+	seat_pointer(bench->seat, 110, 130, 5, 0);
 	seat_set_focus(bench->seat, bench->bob.window);
 	assert_heard(&bench->alice, "@7,8:5 @7,8:0 ");
 	/* Still down: bob was not clicked. */
-	seat_pointer(bench->seat, 350, 250, 5);
+	seat_pointer(bench->seat, 350, 250, 5, 0);
 	assert_heard(&bench->bob, "");
-	seat_pointer(bench->seat, 350, 250, 0);
-	seat_pointer(bench->seat, 351, 250, 0);
+	seat_pointer(bench->seat, 350, 250, 0, 0);
+	seat_pointer(bench->seat, 351, 250, 0, 0);
 	assert_heard(&bench->bob, "@147,78:0 @148,78:0 ");
 	/* Alice is above him, so that is not his. */
-	seat_pointer(bench->seat, 250, 200, 0);
+	seat_pointer(bench->seat, 250, 200, 0, 0);
 	assert_heard(&bench->bob, "");
 }
 
@@ -338,6 +342,58 @@ static void random_strokes(void **state)
 	seat_destroy(seat);
 }
 
+/* Only the guest with the focus, above its picture. */
+static void the_wheel_is_the_focus_s(void **state)
+{
+	struct bench *bench = *state;
+
+	seat_pointer(bench->seat, 110, 130, 0, 1);
+	assert_heard(&bench->alice, "");
+	seat_set_focus(bench->seat, bench->alice.window);
+	seat_pointer(bench->seat, 110, 130, 0, -2);
+	assert_heard(&bench->alice, "@7,8:0 *-2 ");
+	seat_pointer(bench->seat, 350, 250, 0, 3);
+	assert_heard(&bench->alice, "");
+	assert_heard(&bench->bob, "");
+}
+
+/* What heard of a key going down hears of its coming up, also from another who listens then. */
+static void another_listens(void **state)
+{
+	struct bench *bench = *state;
+	struct guest other = { .window = NULL };
+
+	seat_set_focus(bench->seat, bench->alice.window);
+	seat_key(bench->seat, KEY_A, true);
+	seat_window_listen(bench->alice.window, &ops, &other);
+	assert_heard(&bench->alice, "+30 -30 ");
+	seat_key(bench->seat, KEY_A, false);
+	seat_key(bench->seat, KEY_B, true);
+	seat_window_listen(bench->alice.window, NULL, NULL);
+	assert_heard(&other, "+48 -48 ");
+	seat_key(bench->seat, KEY_B, false);
+	seat_key(bench->seat, KEY_B, true);
+	seat_pointer(bench->seat, 110, 130, 1, 0);
+	seat_window_listen(bench->alice.window, &ops, &bench->alice);
+	assert_heard(&bench->alice, "");
+}
+
+static void a_hidden_window_has_no_focus(void **state)
+{
+	struct bench *bench = *state;
+
+	seat_set_focus(bench->seat, bench->alice.window);
+	seat_key(bench->seat, KEY_A, true);
+	seat_window_set_hidden(bench->alice.window, true);
+	assert_heard(&bench->alice, "+30 -30 ");
+	assert_null(seat_focus(bench->seat));
+	seat_set_focus(bench->seat, bench->alice.window);
+	assert_null(seat_focus(bench->seat));
+	seat_pointer(bench->seat, 110, 130, 1, 0);
+	seat_key(bench->seat, KEY_B, true);
+	assert_heard(&bench->alice, "");
+}
+
 #define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -352,6 +408,9 @@ int main(void)
 		BENCH_TEST(a_click_gives_the_focus),
 		BENCH_TEST(a_title_moves_its_window),
 		BENCH_TEST(buttons_come_up_with_the_focus),
+		BENCH_TEST(the_wheel_is_the_focus_s),
+		BENCH_TEST(another_listens),
+		BENCH_TEST(a_hidden_window_has_no_focus),
 		cmocka_unit_test(random_strokes),
 	};
 
