@@ -32,6 +32,7 @@ ROOMS = {
     "arbiter/pool": ("arbiter/pool/", "host/", "core/"),
     "arbiter/seat": ("arbiter/seat/", "core/"),
     "arbiter/switch": ("arbiter/switch/", "arbiter/share/", "host/", "core/"),
+    "host/viewer": ("host/viewer/", "core/"),           # a process of its own
 }
 DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "nic", "api"]     # each includes those before it, but:
 DAEMON_NEIGHBOURS = {"disk", "nic"}     # know nothing of each other
