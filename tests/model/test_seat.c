@@ -177,7 +177,11 @@ static void open_one(struct model *model, struct model_window *one)
 	one->y = frame.y;
 	make_black(one, 640, 480);
 	model->order[model->count++] = one;
-	model->full_screen = NULL;
+	/* What has all of the screen stays above. */
+	if (model->full_screen) {
+		model->order[model->count - 2] = one;
+		model->order[model->count - 1] = model->full_screen;
+	}
 }
 
 static void close_one(struct model *model, struct model_window *one)

@@ -11,9 +11,6 @@
 #define LETTER_PIXELS 14u
 #define FIRST_WIDTH   640u
 #define FIRST_HEIGHT  480u
-/* Each new window is so much further to the right and down; then from the corner again. */
-#define CASCADE_PIXELS 32
-#define CASCADE_STEPS  8
 /* Of a title, in either direction, stay on the screen. */
 #define REACHABLE_PIXELS 16
 /* A guest that draws in very many places has all between them drawn: no list grows with what it does. */
@@ -204,6 +201,15 @@ static void put_on_top(struct seat_window *window)
 	seat->top = window;
 }
 
+/* What appears does so below the one that has all of the screen. */
+static void keep_full_screen(struct seat *seat)
+{
+	struct seat_window *window = seat->full_screen;
+
+	take_out(window);
+	put_on_top(window);
+}
+
 void seat_window_raise(struct seat_window *window)
 {
 	struct seat *seat = window->seat;
@@ -233,14 +239,6 @@ static void free_window(struct seat_window *window)
 	free(window);
 }
 
-static void place_first(struct seat_window *window)
-{
-	int step = CASCADE_PIXELS * (int)(window->seat->opened++ % CASCADE_STEPS);
-
-	window->x = step;
-	window->y = (int)SEAT_BAR_PIXELS + step;
-}
-
 int seat_window_open(struct seat *seat, const struct seat_window_options *options,
 		     struct seat_window **ret_window)
 {
@@ -264,7 +262,6 @@ int seat_window_open(struct seat *seat, const struct seat_window_options *option
 		free_window(window);
 		return -ENOMEM;
 	}
-	place_first(window);
 	seat_window_set_hidden(window, options->hidden);
 	*ret_window = window;
 	return 0;
@@ -325,7 +322,7 @@ void seat_window_set_hidden(struct seat_window *window, bool hidden)
 
 	if (window->hidden == hidden)
 		return;
-	if (!hidden || seat->full_screen == window)
+	if (hidden && seat->full_screen == window)
 		seat_set_full_screen(seat, NULL);
 	if (hidden) {
 		seat_forget_window(seat, window);
@@ -334,7 +331,12 @@ void seat_window_set_hidden(struct seat_window *window, bool hidden)
 		window->hidden = true;
 	} else {
 		window->hidden = false;
+		if (!window->placed)
+			seat_window_place(window);
+		window->placed = true;
 		put_on_top(window);
+		if (seat->full_screen)
+			keep_full_screen(seat);
 		seat_window_changed(window, seat_window_frame(window));
 	}
 }
@@ -382,6 +384,17 @@ int seat_window_draw(struct seat_window *window, const struct seat_rect *rect, c
 	return 0;
 }
 
+void seat_window_corner(const struct seat_window *window, int *ret_x, int *ret_y)
+{
+	*ret_x = window->x;
+	*ret_y = window->y;
+}
+
+struct seat_window *seat_window_above(const struct seat *seat, const struct seat_window *window)
+{
+	return window ? window->above : seat->bottom;
+}
+
 struct seat_pixels seat_window_pixels(const struct seat_window *window)
 {
 	return (struct seat_pixels){
@@ -404,6 +417,7 @@ void seat_window_move(struct seat_window *window, int x, int y)
 	const struct seat *seat = window->seat;
 	int width = (int)(window->width + 2 * SEAT_FRAME_PIXELS);
 
+	window->placed = true;
 	seat_window_changed(window, seat_window_frame(window));
 	window->x = between(x, REACHABLE_PIXELS - width, (int)seat->width - REACHABLE_PIXELS);
 	window->y = between(y, SEAT_BAR_PIXELS, (int)seat->height - REACHABLE_PIXELS);

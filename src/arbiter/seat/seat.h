@@ -91,7 +91,8 @@ struct seat_window_options {
 };
 
 /*
- * Opens a window above the others, with a black picture of 640 to 480. Nobody hears its keys yet. Returns 0,
+ * Opens a window above the others, but for one that has all of the screen, with a black picture of 640 to
+ * 480. It is where it covers no other, if there is such a place. Nobody hears its keys yet. Returns 0,
  * -EINVAL (the name) or -ENOMEM.
  */
 int seat_window_open(struct seat *seat, const struct seat_window_options *options,
@@ -107,7 +108,7 @@ void seat_window_listen(struct seat_window *window, const struct seat_window_ops
 
 /*
  * A hidden window is not on the screen, and has no focus. It keeps its picture, which can be drawn into, and
- * its place.
+ * its place, and comes back as a new one does.
  */
 void seat_window_set_hidden(struct seat_window *window, bool hidden);
 bool seat_window_is_hidden(const struct seat_window *window);
@@ -133,8 +134,12 @@ struct seat_pixels seat_window_pixels(const struct seat_window *window);
 void seat_window_move(struct seat_window *window, int x, int y);
 /* Above all others; nothing for a hidden one. */
 void seat_window_raise(struct seat_window *window);
+/* The next above that is not hidden; of NULL: the lowest. NULL: there is none. */
+struct seat_window *seat_window_above(const struct seat *seat, const struct seat_window *window);
 /* The frame on the screen, whatever covers it. */
 struct seat_rect seat_window_frame(const struct seat_window *window);
+/* Where it was moved to, also while it has all of the screen. */
+void seat_window_corner(const struct seat_window *window, int *ret_x, int *ret_y);
 /* Its picture there. */
 struct seat_rect seat_window_picture(const struct seat_window *window);
 

@@ -17,6 +17,7 @@ struct seat_window {
 	const struct seat_window_ops *ops; /* NULL: nothing hears its keys */
 	void *context;
 	bool hidden; /* in none of the lists */
+	bool placed; /* it has its place, or was moved there */
 	bool drawn;  /* waits for shown() */
 	struct seat_window *next_drawn;
 	int x, y; /* of the frame */
@@ -28,7 +29,7 @@ struct seat {
 	unsigned width, height;
 	struct seat_font *font; /* NULL: no names */
 	struct seat_window *top, *bottom;
-	unsigned opened; /* windows, since it exists */
+	unsigned cascaded; /* windows for which there was no free place */
 	struct seat_window *full_screen, *focus;
 	pixman_region32_t changed;
 	struct seat_window *drawn; /* those that wait for shown() */
@@ -49,6 +50,9 @@ struct seat {
 void seat_window_changed(struct seat_window *window, struct seat_rect rect);
 void seat_rect_changed(struct seat *seat, struct seat_rect rect);
 struct seat_rect seat_bar(const struct seat *seat);
+
+/* Where it appears first. It is in none of the lists. */
+void seat_window_place(struct seat_window *window);
 
 /* The window whose frame is there, or NULL. */
 struct seat_window *seat_window_at(const struct seat *seat, int x, int y);

@@ -261,6 +261,46 @@ static void windows_hear_that_they_were_shown(void **state)
 	seat_destroy(seat);
 }
 
+static void assert_at(const struct seat_window *window, int x, int y)
+{
+	struct seat_rect frame = seat_window_frame(window);
+
+	assert_int_equal(frame.x, x);
+	assert_int_equal(frame.y, y);
+}
+
+/* Beside and below others as long as there is room; then in steps. What was moved stays where it is. */
+static void windows_appear_where_they_cover_nothing(void **state)
+{
+	const struct seat_window_options options = { .name = "window", .hidden = true };
+	struct seat *seat = *state;
+	struct seat_window *windows[7];
+
+	for (unsigned i = 0; i < 7; i++) {
+		assert_int_equal(seat_window_open(seat, &options, &windows[i]), 0);
+		assert_int_equal(seat_window_resize(windows[i], 394, i == 1 ? 350 : 250), 0);
+		if (i == 5)
+			seat_window_move(windows[i], 77, 99);
+		seat_window_set_hidden(windows[i], false);
+	}
+	assert_at(windows[0], 0, 24);
+	assert_at(windows[1], 400, 24);
+	assert_at(windows[2], 0, 24 + 275);
+	/* 400, 399 would reach below the screen. */
+	assert_at(windows[3], 32, 56);
+	assert_at(windows[4], 64, 88);
+	assert_at(windows[5], 77, 99);
+	assert_at(windows[6], 96, 120);
+	seat_window_set_hidden(windows[0], true);
+	seat_window_set_hidden(windows[0], false);
+	assert_at(windows[0], 0, 24);
+	assert_ptr_equal(seat_window_above(seat, NULL), windows[1]);
+	assert_ptr_equal(seat_window_above(seat, windows[6]), windows[0]);
+	assert_null(seat_window_above(seat, windows[0]));
+	for (unsigned i = 0; i < 7; i++)
+		seat_window_close(windows[i]);
+}
+
 static void hidden_windows_are_not_seen(void **state)
 {
 	struct seat *seat = *state;
@@ -348,6 +388,7 @@ int main(void)
 		cmocka_unit_test(names_are_written_in_frames),
 		cmocka_unit_test(windows_hear_that_they_were_shown),
 		SEAT_TEST(hidden_windows_are_not_seen),
+		SEAT_TEST(windows_appear_where_they_cover_nothing),
 	};
 
 	return cmocka_run_group_tests_name("seat", tests, NULL, NULL);
