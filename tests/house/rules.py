@@ -26,6 +26,8 @@ ROOMS = {
     "interfaces/virtio": ("interfaces/virtio/", "devices/virtio_model.h", "core/"),
     "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint",
                               "interfaces/door/", "devices/virtio_model.h", "core/"),
+    "interfaces/vmm_display": ("interfaces/vmm_display/", "interfaces/endpoint", "interfaces/door/", "arbiter/seat/seat.h",
+                               "core/"),
     "devices": ("devices/", "arbiter/disk/disk.h", "arbiter/switch/port.h", "core/"),  # what models call, no more
     "arbiter/disk": ("arbiter/disk/", "arbiter/share/", "arbiter/pool/", "host/", "core/"),
     "arbiter/share": ("arbiter/share/", "core/"),       # for devices of any kind
