@@ -87,16 +87,33 @@ static void answer_size(struct viewer_rfb *rfb)
 	rfb->asked_width = rfb->asked_height = 0;
 }
 
+/* The client hears of the size, and may forget its picture. */
+static void resize(struct viewer_rfb *rfb)
+{
+	rfbNewFramebuffer(rfb->server, rfb->screen.pixels, (int)rfb->screen.width, (int)rfb->screen.height,
+			  CHANNEL_BITS, CHANNELS, PIXEL_BYTES);
+	set_format(rfb);
+	/* It was set for the format that the library likes. */
+	rfb->server->setTranslateFunction(rfb->client);
+}
+
+/* The same pixels elsewhere, most likely: as the successor of a daemon has them. */
+static void replace(struct viewer_rfb *rfb)
+{
+	rfb->server->frameBuffer = rfb->screen.pixels;
+	rfbMarkRectAsModified(rfb->server, 0, 0, (int)rfb->screen.width, (int)rfb->screen.height);
+}
+
 void viewer_rfb_show(struct viewer_rfb *rfb, const struct viewer_screen *screen)
 {
 	struct viewer_screen before = rfb->screen;
 
 	rfb->screen = *screen;
-	rfbNewFramebuffer(rfb->server, rfb->screen.pixels, (int)screen->width, (int)screen->height,
-			  CHANNEL_BITS, CHANNELS, PIXEL_BYTES);
-	set_format(rfb);
-	/* It was set for the format that the library likes. */
-	rfb->server->setTranslateFunction(rfb->client);
+	if (screen->width == before.width && screen->height == before.height &&
+	    screen->stride_bytes == before.stride_bytes && rfb->asked_width == 0)
+		replace(rfb);
+	else
+		resize(rfb);
 	if (rfb->asked_width > 0)
 		answer_size(rfb);
 	viewer_screen_unmap(&before);
