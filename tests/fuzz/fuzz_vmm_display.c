@@ -95,6 +95,7 @@ static void fuzz_qmp(const uint8_t *data, size_t size)
 enum act { ACT_SCANOUT, ACT_UPDATE, ACT_DARKEN, ACT_TAKEN, ACT_AGAIN, ACT_TELL, ACTS };
 
 struct fuzz_bench {
+	uint32_t number; /* of the daemon that is told */
 	const uint8_t *at, *end;
 	struct vmm_display_surface surface;
 	/* What the daemon knows. */
@@ -161,7 +162,7 @@ static void draw(struct fuzz_bench *bench, enum act act)
 static void check_message(struct fuzz_bench *bench, const struct vmm_display_message *message, int file)
 {
 	fuzz_trace(message, sizeof(*message));
-	check((file >= 0) == (message->kind == VMM_DISPLAY_SURFACE));
+	check((file >= 0) == (message->kind == VMM_DISPLAY_SURFACE) && message->number == bench->number);
 	if (message->kind == VMM_DISPLAY_DARK) {
 		check(bench->has_picture);
 		bench->has_picture = false;
@@ -208,8 +209,11 @@ static void act(struct fuzz_bench *bench, enum act act)
 		vmm_display_surface_taken(&bench->surface);
 		break;
 	case ACT_AGAIN:
-		bench->is_waiting = bench->has_picture = false;
-		vmm_display_surface_again(&bench->surface);
+		/* The window is shown, so that it must be told when it is dark. */
+		bench->is_waiting = false;
+		bench->has_picture = true;
+		bench->width = bench->height = 0;
+		vmm_display_surface_again(&bench->surface, ++bench->number);
 		break;
 	default:
 		tell(bench);

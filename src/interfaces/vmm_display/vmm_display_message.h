@@ -28,7 +28,12 @@
 enum vmm_display_message_kind {
 	/* ---- to the process ---- */
 	VMM_DISPLAY_TAKEN = 1, /* the surface or the damage before */
-	VMM_DISPLAY_AGAIN,     /* the daemon is another: the surface is to be sent again */
+	/*
+	 * The daemon is another, which shows the window: the surface, or that it is dark, is to be sent again
+	 * as if TAKEN had come, and all keys come up. What the process sends carries the number of the last
+	 * of these that it has read, and 0 before.
+	 */
+	VMM_DISPLAY_AGAIN,
 	VMM_DISPLAY_KEY,       /* number: a key of linux/input-event-codes.h; down */
 	VMM_DISPLAY_POINTER,   /* x, y in pixels; number: buttons, bit 0 left, 1 middle, 2 right; wheel */
 	VMM_DISPLAY_SIZE,      /* the window would like a picture of width, height */

@@ -82,7 +82,7 @@ static void obey(struct vmm_display *display, const struct vmm_display_message *
 		vmm_display_surface_taken(&display->surface);
 		break;
 	case VMM_DISPLAY_AGAIN:
-		vmm_display_surface_again(&display->surface);
+		vmm_display_surface_again(&display->surface, message->number);
 		vmm_display_input_release(&display->input);
 		break;
 	case VMM_DISPLAY_KEY:

@@ -170,9 +170,11 @@ void vmm_display_surface_taken(struct vmm_display_surface *surface)
 	surface->is_untaken = false;
 }
 
-void vmm_display_surface_again(struct vmm_display_surface *surface)
+void vmm_display_surface_again(struct vmm_display_surface *surface, uint32_t number)
 {
-	surface->is_untaken = surface->is_shown = surface->is_damaged = false;
+	surface->number = number;
+	surface->is_untaken = surface->is_damaged = false;
+	surface->is_shown = true;
 	surface->is_new = surface->is_lit;
 }
 
@@ -186,6 +188,7 @@ bool vmm_display_surface_news(const struct vmm_display_surface *surface,
 	*ret_file = -1;
 	if (surface->is_new) {
 		*ret_message = (struct vmm_display_message){ .kind = VMM_DISPLAY_SURFACE,
+							     .number = surface->number,
 							     .width = surface->width,
 							     .height = surface->height,
 							     .stride_bytes = surface->width * PIXEL_BYTES };
@@ -194,6 +197,7 @@ bool vmm_display_surface_news(const struct vmm_display_surface *surface,
 	}
 	if (surface->is_damaged) {
 		*ret_message = (struct vmm_display_message){ .kind = VMM_DISPLAY_DAMAGE,
+							     .number = surface->number,
 							     .x = damage->x,
 							     .y = damage->y,
 							     .width = damage->width,
@@ -201,7 +205,8 @@ bool vmm_display_surface_news(const struct vmm_display_surface *surface,
 		return true;
 	}
 	if (!surface->is_lit && surface->is_shown) {
-		*ret_message = (struct vmm_display_message){ .kind = VMM_DISPLAY_DARK };
+		*ret_message = (struct vmm_display_message){ .kind = VMM_DISPLAY_DARK,
+							     .number = surface->number };
 		return true;
 	}
 	return false;

@@ -18,6 +18,7 @@ struct vmm_display_surface {
 	int file;	  /* owned; -1: there has been no picture yet */
 	uint32_t *pixels; /* 0xRRGGBB, lines of `width` of them */
 	uint32_t width, height;
+	uint32_t number; /* of what the daemon is told */
 	bool is_lit;		       /* the guest has a picture */
 	bool is_shown;		       /* the daemon has a picture */
 	bool is_new;		       /* the daemon has to hear of the surface as a whole */
@@ -42,8 +43,8 @@ void vmm_display_surface_darken(struct vmm_display_surface *surface);
 
 /* The daemon has taken what it was told last. */
 void vmm_display_surface_taken(struct vmm_display_surface *surface);
-/* The daemon is another, which has no picture yet. */
-void vmm_display_surface_again(struct vmm_display_surface *surface);
+/* The daemon is another, which shows the window and has no picture yet. `number`: VMM_DISPLAY_AGAIN's. */
+void vmm_display_surface_again(struct vmm_display_surface *surface, uint32_t number);
 
 /*
  * What the daemon is to be told now; false: nothing. *ret_file is the file that goes with it, which stays the

@@ -190,15 +190,25 @@ static void tells_a_successor(void **state)
 	daemon_say(qemu, (struct vmm_display_message){ .kind = VMM_DISPLAY_KEY, .number = KEY_A, .down = 1 });
 	daemon_say(qemu, (struct vmm_display_message){ .kind = VMM_DISPLAY_POINTER, .number = 4 });
 	UNTIL(qemu, qemu->call_count == 3);
-	daemon_say(qemu, (struct vmm_display_message){ .kind = VMM_DISPLAY_AGAIN });
+	assert_int_equal(first.message.number, 0);
+	daemon_say(qemu, (struct vmm_display_message){ .kind = VMM_DISPLAY_AGAIN, .number = 77 });
 	again = fake_next(qemu);
 	assert_int_equal(again->message.kind, VMM_DISPLAY_SURFACE);
+	assert_int_equal(again->message.number, 77);
 	assert_int_equal(inode_of(again->file), inode_of(first.file));
 	UNTIL(qemu, qemu->call_count == 5);
 	assert_string_equal(qemu->calls[3].text, "Keyboard Release 30");
 	assert_string_equal(qemu->calls[4].text, "Mouse Release 2");
 	daemon_take(qemu);
 	assert_false(fake_has_news(qemu));
+	/* One that shows a window to which there is no picture any more hears so. */
+	fake_send(qemu, fake_call(qemu, "Disable"));
+	assert_false(fake_wait(qemu));
+	assert_int_equal(fake_next(qemu)->message.kind, VMM_DISPLAY_DARK);
+	daemon_say(qemu, (struct vmm_display_message){ .kind = VMM_DISPLAY_AGAIN, .number = 78 });
+	again = fake_next(qemu);
+	assert_int_equal(again->message.kind, VMM_DISPLAY_DARK);
+	assert_int_equal(again->message.number, 78);
 }
 
 /* QEMU does not send a picture whose size changed, when the guest then draws parts of it only. */
