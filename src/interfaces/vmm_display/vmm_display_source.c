@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "interfaces/vmm_display/vmm_display_source.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "arbiter/seat/seat.h"
+#include "core/container.h"
+#include "core/fd.h"
+#include "core/memory_guard.h"
+#include "core/reaper.h"
+
+/* Messages taken before others have their turn. */
+#define MESSAGES_A_TURN 16u
+
+static_assert(VMM_DISPLAY_SIDE_MAX <= SEAT_SIDE_MAX, "a window can have any picture of a VMM's");
+
+static void end(struct vmm_display_source *source, const char *why)
+{
+	if (source->dead)
+		return;
+	source->dead = true;
+	loop_watch_stop(source->loop, &source->watch);
+	loop_defer_cancel(source->loop, &source->more);
+	source->ended(source, why);
+}
+
+/* ---- to the process ---- */
+
+/* It reads all the time; one that does not has more of these before it than anybody can press in a while. */
+static void tell(struct vmm_display_source *source, const struct vmm_display_message *message)
+{
+	ssize_t sent =
+		source->dead ? -EPIPE : fd_send_now(source->socket, message, sizeof(*message), NULL, 0);
+
+	if (sent == -EAGAIN)
+		end(source, "its process does not take the keys that it is sent");
+}
+
+static void on_key(void *context, unsigned code, bool down)
+{
+	struct vmm_display_source *source = context;
+
+	counter_add(&source->counters->keys, 1);
+	tell(source, &(struct vmm_display_message){ .kind = VMM_DISPLAY_KEY, .number = code, .down = down });
+}
+
+static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, int wheel)
+{
+	struct vmm_display_source *source = context;
+
+	counter_add(&source->counters->pointer_events, 1);
+	tell(source,
+	     &(struct vmm_display_message){
+		     .kind = VMM_DISPLAY_POINTER, .number = buttons, .x = x, .y = y, .wheel = wheel });
+}
+
+static void on_shown(void *context)
+{
+	struct vmm_display_source *source = context;
+
+	if (!source->owes)
+		return;
+	source->owes = false;
+	tell(source, &(struct vmm_display_message){ .kind = VMM_DISPLAY_TAKEN });
+}
+
+static const struct seat_window_ops window_ops = { .key = on_key, .pointer = on_pointer, .shown = on_shown };
+
+/* ---- the picture ---- */
+
+static void drop_picture(struct vmm_display_source *source)
+{
+	struct vmm_display_picture *picture = &source->picture;
+
+	if (!picture->pixels)
+		return;
+	memory_guard_remove(picture->pixels);
+	munmap(picture->pixels, picture->bytes);
+	*picture = (struct vmm_display_picture){ .pixels = NULL };
+}
+
+static bool has_side(uint32_t side)
+{
+	return side > 0 && side <= VMM_DISPLAY_SIDE_MAX;
+}
+
+/* Returns NULL, or what is wrong with it. */
+static const char *map_picture(struct vmm_display_source *source, const struct vmm_display_message *message,
+			       int file)
+{
+	struct vmm_display_picture picture = { .width = message->width,
+					       .height = message->height,
+					       .stride_bytes = message->stride_bytes };
+	long page_bytes;
+
+	if (!has_side(message->width) || !has_side(message->height) || message->stride_bytes % 4 ||
+	    message->stride_bytes < message->width * 4 || message->stride_bytes > VMM_DISPLAY_SIDE_MAX * 4)
+		return "its process names a picture of a size that there is not";
+	picture.bytes = picture.stride_bytes * picture.height;
+	page_bytes = memory_file_accept(file, picture.bytes);
+	if (page_bytes < 0)
+		return "its process shares a file that is no memory, or too small for the picture";
+	picture.bytes += (size_t)page_bytes - 1;
+	picture.bytes -= picture.bytes % (size_t)page_bytes;
+	picture.pixels = mmap(NULL, picture.bytes, PROT_READ, MAP_SHARED, file, 0);
+	if (picture.pixels == MAP_FAILED)
+		return "its picture cannot be mapped";
+	if (seat_window_resize(source->window, picture.width, picture.height) ||
+	    memory_guard_add(picture.pixels, picture.bytes, (size_t)page_bytes, &source->picture.lost)) {
+		munmap(picture.pixels, picture.bytes);
+		return "there is no room for its picture";
+	}
+	source->picture = picture;
+	return NULL;
+}
+
+static const char *draw(struct vmm_display_source *source, const struct seat_rect *rect)
+{
+	const struct vmm_display_picture *picture = &source->picture;
+	const uint8_t *pixels =
+		picture->pixels + (size_t)rect->y * picture->stride_bytes + (size_t)rect->x * 4;
+
+	if (seat_window_draw(source->window, rect, pixels, picture->stride_bytes))
+		return "its process draws outside of the picture";
+	if (__atomic_load_n(&picture->lost, __ATOMIC_RELAXED))
+		return "its process has cut the picture's memory short";
+	source->owes = true;
+	counter_add(&source->counters->damaged_pixels, (uint64_t)rect->width * rect->height);
+	return NULL;
+}
+
+static const char *show_surface(struct vmm_display_source *source, const struct vmm_display_message *message,
+				int file)
+{
+	const char *wrong;
+
+	counter_add(&source->counters->surfaces, 1);
+	drop_picture(source);
+	wrong = map_picture(source, message, file);
+	if (!wrong)
+		wrong = draw(source, &(struct seat_rect){ 0, 0, message->width, message->height });
+	if (!wrong)
+		seat_window_set_hidden(source->window, false);
+	return wrong;
+}
+
+static const char *show_damage(struct vmm_display_source *source, const struct vmm_display_message *message)
+{
+	const struct vmm_display_picture *picture = &source->picture;
+
+	counter_add(&source->counters->damages, 1);
+	if (message->width == 0 || message->height == 0 || message->x >= picture->width ||
+	    message->y >= picture->height || message->width > picture->width - message->x ||
+	    message->height > picture->height - message->y)
+		return "its process draws outside of the picture";
+	return draw(source,
+		    &(struct seat_rect){ (int)message->x, (int)message->y, message->width, message->height });
+}
+
+/* ---- from the process ---- */
+
+/* Returns NULL, or why it is not to be listened to any more. */
+static const char *obey(struct vmm_display_source *source, struct vmm_display_message *message, int file)
+{
+	if (message->kind != VMM_DISPLAY_REFUSED && message->number != source->number)
+		return NULL;
+	switch (message->kind) {
+	case VMM_DISPLAY_SURFACE:
+	case VMM_DISPLAY_DAMAGE:
+		if (source->owes)
+			return "its process draws more often than it is asked to";
+		return message->kind == VMM_DISPLAY_SURFACE ? show_surface(source, message, file)
+							    : show_damage(source, message);
+	case VMM_DISPLAY_DARK:
+		seat_window_set_hidden(source->window, true);
+		return NULL;
+	case VMM_DISPLAY_REFUSED:
+		message->text[sizeof(message->text) - 1] = '\0';
+		for (char *letter = message->text; *letter; letter++)
+			*letter = *letter < ' ' || *letter > '~' ? '?' : *letter;
+		memcpy(source->text, message->text, sizeof(source->text));
+		return source->text;
+	default:
+		return "its process sends a message that there is not";
+	}
+}
+
+/* Returns false when there is nothing more to read now. */
+static bool read_one(struct vmm_display_source *source)
+{
+	struct vmm_display_message message;
+	int file = -1;
+	size_t files = 0;
+	const char *wrong = "its process sends a message of another size";
+	ssize_t received = fd_receive(source->socket, &message, sizeof(message), &file, 1, &files);
+
+	if (received == -EAGAIN)
+		return false;
+	if (received == sizeof(message))
+		wrong = obey(source, &message, files > 0 ? file : -1);
+	if (files > 0)
+		reaper_close(&file);
+	if (received <= 0)
+		end(source, received == 0 || received == -ECONNRESET ? NULL : wrong);
+	else if (wrong)
+		end(source, wrong);
+	return !source->dead;
+}
+
+static void read_some(struct vmm_display_source *source)
+{
+	for (unsigned i = 0; i < MESSAGES_A_TURN; i++) {
+		if (!read_one(source))
+			return;
+	}
+	loop_defer(source->loop, &source->more);
+}
+
+static void on_ready(struct loop_watch *watch, unsigned events)
+{
+	read_some(container_of(watch, struct vmm_display_source, watch));
+}
+
+static void on_more(struct loop_task *task)
+{
+	read_some(container_of(task, struct vmm_display_source, more));
+}
+
+/* ---- life ---- */
+
+int vmm_display_source_start(struct vmm_display_source *source, int socket, uint32_t again)
+{
+	int error;
+
+	source->socket = socket;
+	source->number = again;
+	source->dead = source->owes = false;
+	source->watch = (struct loop_watch){ .ready = on_ready, .account = source->account };
+	source->more = (struct loop_task){ .run = on_more };
+	source->picture = (struct vmm_display_picture){ .pixels = NULL };
+	error = loop_watch_start(source->loop, &source->watch, socket, POLLIN);
+	if (error) {
+		source->socket = -1;
+		return error;
+	}
+	seat_window_listen(source->window, &window_ops, source);
+	/* It was shown, most likely: so it keeps its place and the focus. */
+	if (again)
+		seat_window_set_hidden(source->window, false);
+	if (again)
+		tell(source, &(struct vmm_display_message){ .kind = VMM_DISPLAY_AGAIN, .number = again });
+	loop_defer_for(source->loop, &source->more, source->account);
+	return 0;
+}
+
+void vmm_display_source_stop(struct vmm_display_source *source, bool hide)
+{
+	if (hide)
+		seat_window_set_hidden(source->window, true);
+	if (source->socket < 0)
+		return;
+	loop_watch_stop(source->loop, &source->watch);
+	loop_defer_cancel(source->loop, &source->more);
+	seat_window_listen(source->window, NULL, NULL);
+	drop_picture(source);
+	source->socket = -1;
+}
