@@ -3,6 +3,7 @@
  * Who hears of keys and the pointer. A guest never hears of a key or button that went down before it had the
  * focus, and always hears that one came up that it heard go down.
  */
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ static void let_keys_up(struct seat *seat)
 {
 	struct seat_window *focus = seat->focus;
 
+	memset(seat->typed, 0, sizeof(seat->typed));
 	for (unsigned code = 0; focus && code < KEY_CNT; code++) {
 		if (!seat->down[code])
 			continue;
@@ -64,6 +66,7 @@ void seat_set_focus(struct seat *seat, struct seat_window *window)
 		return;
 	let_all_up(seat);
 	seat->focus = window;
+	seat->focus_changes++;
 	seat_rect_changed(seat, seat_bar(seat));
 }
 
@@ -144,7 +147,24 @@ void seat_key(struct seat *seat, unsigned code, bool down)
 	if (down && is_held(seat, KEY_LEFTCTRL, KEY_RIGHTCTRL) && is_held(seat, KEY_LEFTALT, KEY_RIGHTALT) &&
 	    obey(seat, code))
 		return;
-	deliver(seat, code, down);
+	/* At the guest it is down already, and stays so until the typist has let it up, too. */
+	if (!seat->typed[code])
+		deliver(seat, code, down);
+}
+
+bool seat_holds_keys(const struct seat *seat)
+{
+	return memchr(seat->held, true, sizeof(seat->held));
+}
+
+void seat_type_key(struct seat *seat, unsigned code, bool down)
+{
+	assert(code > KEY_RESERVED && code < KEY_CNT);
+	if (seat->typed[code] == down)
+		return;
+	seat->typed[code] = down;
+	if (!seat->held[code])
+		deliver(seat, code, down);
 }
 
 void seat_keys_up(struct seat *seat)

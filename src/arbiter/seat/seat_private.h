@@ -31,12 +31,13 @@ struct seat {
 	struct seat_window *top, *bottom;
 	unsigned cascaded; /* windows for which there was no free place */
 	struct seat_window *full_screen, *focus;
+	uint64_t focus_changes; /* so many: a window that got it back, or has the place of one that closed */
 	pixman_region32_t changed;
 	struct seat_window *drawn; /* those that wait for shown() */
 	void (*tell_changed)(void *context);
 	void *context; /* of tell_changed() */
-	/* Keys: held at the keyboard, and down at the guest with the focus. */
-	bool held[KEY_CNT], down[KEY_CNT];
+	/* Keys: held at the keyboard, held by the typist, and down at the guest with the focus. */
+	bool held[KEY_CNT], typed[KEY_CNT], down[KEY_CNT];
 	/* The pointer, and what it does since a button is down. */
 	int pointer_x, pointer_y;
 	unsigned buttons;
@@ -66,5 +67,14 @@ void seat_tell_shown(struct seat *seat);
 
 /* A window goes: it has neither keys nor the pointer. */
 void seat_forget_window(struct seat *seat, const struct seat_window *window);
+
+/* Is a key of the keyboard held? What the typist holds is none. */
+bool seat_holds_keys(const struct seat *seat);
+/*
+ * A key of the typist's goes down or comes up at the guest with the focus, which hears one key, whether it is
+ * held here, at the keyboard or at both. It is never the seat's own, whatever is held. Those that are down
+ * come up with the focus.
+ */
+void seat_type_key(struct seat *seat, unsigned code, bool down);
 
 #endif
