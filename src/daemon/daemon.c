@@ -22,7 +22,9 @@
 #include "daemon/device/takeover.h"
 #include "daemon/share/shares.h"
 #include "interfaces/door/porter.h"
+#include "daemon/seat/seat_viewer_process.h"
 #include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/vmm_display/vmm_display.h"
 
 /* Without it the daemon runs, but keeps nothing. */
 static void make_state_directory(struct daemon *daemon)
@@ -83,6 +85,28 @@ static int start_workers(struct daemon *daemon, struct loop_rescue *rescue, stru
 				 &daemon->spare_worker_count, error);
 }
 
+/* What guests draw is put together on a thread of its own, where no disk waits for it. */
+static int start_seat_worker(struct daemon *daemon, struct loop_rescue *rescue, struct error *error)
+{
+	const struct worker_options options = { .name = "seat", .rescue = rescue };
+	unsigned started = 0;
+
+	return start_some(1, options, &daemon->seat_worker, &started, error);
+}
+
+static int open_porters(struct daemon *daemon, const struct daemon_parts *parts)
+{
+	int code = porter_open(parts->porter, &vhost_user_doorman, daemon->control, &daemon->porter);
+
+	if (!code && parts->display_porter >= 0)
+		code = porter_open(parts->display_porter, &vmm_display_porter_service, daemon->control,
+				   &daemon->display_porter);
+	if (!code && parts->viewer_porter >= 0)
+		code = porter_open(parts->viewer_porter, &seat_viewer_porter_service, daemon->control,
+				   &daemon->viewer_porter);
+	return code;
+}
+
 static void finish_stop(struct daemon *daemon)
 {
 	loop_timer_stop(daemon->control, &daemon->stop_timer);
@@ -137,7 +161,9 @@ int daemon_start(struct daemon *daemon, const struct daemon_parts *parts, struct
 
 	daemon->control = parts->control;
 	code = start_workers(daemon, parts->rescue, error);
-	if (!code && porter_open(parts->porter, &vhost_user_doorman, daemon->control, &daemon->porter) < 0)
+	if (!code && parts->viewer_porter >= 0)
+		code = start_seat_worker(daemon, parts->rescue, error);
+	if (!code && open_porters(daemon, parts) < 0)
 		code = error_set(error, -ENOMEM, "out of memory");
 	return code;
 }
@@ -211,7 +237,12 @@ void daemon_destroy(struct daemon *daemon)
 		worker_stop(&daemon->spare_workers[i]);
 	free(daemon->workers);
 	free(daemon->spare_workers);
+	if (daemon->seat_worker)
+		worker_stop(daemon->seat_worker);
+	free(daemon->seat_worker);
 	porter_close(daemon->porter);
+	porter_close(daemon->display_porter);
+	porter_close(daemon->viewer_porter);
 	if (daemon->config)
 		guests_remove_directories(daemon);
 	daemon_unlock(daemon);

@@ -24,7 +24,8 @@ int daemon_create(const struct daemon_options *options, struct daemon **ret_daem
 struct daemon_parts {
 	struct loop *control;
 	struct loop_rescue *rescue;	/* for the workers */
-	int porter;			/* porter_fork()'s; taken on success */
+	int porter;			/* porter_fork()'s, like those below; taken on success */
+	int display_porter, viewer_porter;	/* -1: there are no seats */
 };
 
 /* Starts the workers. Nothing is served yet. */

@@ -5,10 +5,14 @@
 #include "daemon/disk/disk_device.h"
 #include "daemon/nic/nic_device.h"
 #include "daemon/nic/switch_config.h"
+#include "daemon/seat/display_device.h"
 
 const struct config_section *const config_sections[] = {
 	&config_section_daemon, &config_section_pool, &config_section_switch, &config_section_group,
-	&config_section_guest,	&config_section_disk, &config_section_nic,    NULL,
+	&config_section_guest,	&config_section_disk, &config_section_nic,    &config_section_seat,
+	&config_section_display, NULL,
 };
 
-const struct device_kind *const device_kinds[] = { &disk_device_kind, &nic_device_kind, NULL };
+const struct device_kind *const device_kinds[] = {
+	&disk_device_kind, &nic_device_kind, &display_device_kind, NULL,
+};

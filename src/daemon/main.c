@@ -36,8 +36,11 @@
 #include "daemon/plan.h"
 #include "daemon/privileges.h"
 #include "daemon/privileges_porter.h"
+#include "daemon/seat/seat_config.h"
+#include "daemon/seat/seat_viewer_process.h"
 #include "interfaces/door/porter.h"
 #include "interfaces/vhost_user/vhost_user.h"
+#include "interfaces/vmm_display/vmm_display.h"
 
 enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
 
@@ -60,7 +63,8 @@ struct control {
 
 static const char usage_text[] =
 	"Usage: viaductd [OPTION]...\n"
-	"Shares the host's disks and network cards among virtual machines. Runs in the foreground.\n\n"
+	"Shares the host's disks, network cards and screens among virtual machines. Runs in the\n"
+	"foreground.\n\n"
 	"  --config FILE        configuration (default: /etc/viaduct/viaduct.conf; for a plain user\n"
 	"                       $XDG_CONFIG_HOME/viaduct/viaduct.conf)\n"
 	"  --runtime-dir DIR    directory of the sockets (default: /run/viaduct; for a plain user\n"
@@ -230,21 +234,43 @@ static void raise_file_limit(void)
 	}
 }
 
-/* First of all, while there are neither threads nor disks. */
-static int fork_porter(struct config *config, int *ret_porter, struct error *error)
+static int fork_porter(const struct porter_service *service, int (*confine)(void *config),
+		       struct config *config, int *ret_porter, struct error *error)
 {
 	const struct porter_setup setup = {
 		.name = "viaduct-porter",
-		.service = &vhost_user_doorman,
-		.confine = privileges_confine_porter,
+		.service = service,
+		.confine = confine,
 		.context = config,
 	};
 
 	*ret_porter = porter_fork(&setup);
 	if (*ret_porter >= 0)
 		return 0;
-	return error_set(error, *ret_porter, "cannot start the process that lets guests in: %s",
-			 strerror(-*ret_porter));
+	return error_set(error, *ret_porter, "cannot start the process that makes each %s: %s",
+			 service->name, strerror(-*ret_porter));
+}
+
+/* A daemon of other kinds of devices has no such section at all. */
+static bool has_seats(const struct config *config)
+{
+	const struct config_section *section = config_section_find("seat");
+
+	return section && config_list(config, section);
+}
+
+/* First of all, while there are neither threads nor disks. */
+static int fork_porters(struct config *config, struct daemon_parts *parts, struct error *error)
+{
+	int code = fork_porter(&vhost_user_doorman, privileges_confine_porter, config, &parts->porter, error);
+
+	if (code || !has_seats(config))
+		return code;
+	code = fork_porter(&vmm_display_porter_service, privileges_confine_seat_porter, config,
+			   &parts->display_porter, error);
+	return code ? code
+		    : fork_porter(&seat_viewer_porter_service, privileges_confine_seat_porter, config,
+				  &parts->viewer_porter, error);
 }
 
 /* The loop of the control thread, and the threads that look after all loops and give back memory. */
@@ -357,7 +383,7 @@ static int run(const struct options *options, const char *config_path, struct co
 		.config = config, .config_path = config_path, .runtime_dir = options->runtime_dir,
 		.force_format = options->force_format,
 	};
-	struct daemon_parts parts = { .porter = -1 };
+	struct daemon_parts parts = { .porter = -1, .display_porter = -1, .viewer_porter = -1 };
 	int code;
 
 	log_set_level((enum log_level)config_daemon(config)->log_level);
@@ -366,7 +392,7 @@ static int run(const struct options *options, const char *config_path, struct co
 	raise_file_limit();
 	map_large_memory();
 	block_signals();
-	code = fork_porter(config, &parts.porter, &error);
+	code = fork_porters(config, &parts, &error);
 	if (!code)
 		code = daemon_create(&daemon_options, &control.daemon, &error);
 	if (code)

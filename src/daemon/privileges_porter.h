@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the porter and its doormen (interfaces/door/) may still do. */
+/* What porters and their processes (interfaces/door/) may still do. */
 #ifndef VIADUCT_DAEMON_PRIVILEGES_PORTER_H
 #define VIADUCT_DAEMON_PRIVILEGES_PORTER_H
 
@@ -10,5 +10,12 @@
  * alone is changed. Returns 0 or -errno.
  */
 int privileges_confine_porter(void *config);
+
+/*
+ * The same for the porters of a seat, whose processes understand what VMMs' displays and viewers say, with
+ * libraries that do more: memory and memory files, threads, clocks. No file is opened, no socket is made and
+ * nothing is started either.
+ */
+int privileges_confine_seat_porter(void *config);
 
 #endif

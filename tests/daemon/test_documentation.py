@@ -94,15 +94,16 @@ def test_answers_are_as_documented(make_daemon, tmp_path):
     whole = tmp_path / "whole.raw"
     whole.write_bytes(bytes(1 << 20))
     daemon = make_daemon({**basic(tmp_path), "group gold": {}, "disk alice/whole": {"path": whole, "min_iops": 2000000},
-                          "switch lan": {}, "nic alice/root": {"switch": "lan"}})
+                          "switch lan": {}, "nic alice/root": {"switch": "lan"}, "seat desk": {},
+                          "display alice/root": {"seat": "desk"}})
     assert "share_error" in daemon.api("GET", "/v1/disks/alice/whole")[1]
     api = yaml.safe_load((SOURCE / "docs/openapi.yaml").read_text())
     for path, item in api["paths"].items():
         if "get" not in item or path == "/metrics":
             continue
         url = path.replace("{pool}", "main").replace("{guest}", "alice").replace("{name}", "root")
-        url = url.replace("{switch}", "lan")
-        for kind in ("disk", "nic") if "{kind}" in url else ("disk",):
+        url = url.replace("{switch}", "lan").replace("{seat}", "desk")
+        for kind in ("disk", "nic", "display") if "{kind}" in url else ("disk",):
             status, answer = daemon.api("GET", url.replace("{group}", "gold").replace("{kind}", kind))
             assert status == 200
             check(api, item["get"]["responses"]["200"]["content"]["application/json"]["schema"], answer, path)

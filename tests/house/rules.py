@@ -24,6 +24,8 @@ ROOMS = {
     "interfaces": ("interfaces/endpoint", "interfaces/door/porter.h", "core/"),     # for every protocol, and knows none
     "interfaces/door": ("interfaces/door/", "interfaces/endpoint_fd.h", "core/"),   # is told how a protocol is framed
     "interfaces/virtio": ("interfaces/virtio/", "devices/virtio_model.h", "core/"),
+    "interfaces/vmm_display": ("interfaces/vmm_display/", "interfaces/endpoint", "interfaces/door/", "arbiter/seat/seat.h",
+                               "core/"),
     "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint",
                               "interfaces/door/", "devices/virtio_model.h", "core/"),
     "interfaces/vmm_display": ("interfaces/vmm_display/", "interfaces/endpoint", "interfaces/door/", "arbiter/seat/seat.h",
@@ -36,10 +38,11 @@ ROOMS = {
     "arbiter/switch": ("arbiter/switch/", "arbiter/share/", "host/", "core/"),
     "host/viewer": ("host/viewer/", "core/"),           # a process of its own
 }
-DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "nic", "api"]     # each includes those before it, but:
-DAEMON_NEIGHBOURS = {"disk", "nic"}     # know nothing of each other
+DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "nic", "seat", "api"]     # each includes those before it, but:
+DAEMON_NEIGHBOURS = {"disk", "nic", "seat"}     # know nothing of each other
 DAEMON_EXTRA = {"config": ("arbiter/share/", "host/"), "share": ("arbiter/share/",), "device": ("interfaces/endpoint",),
                 "disk": tuple(f"{stage}/" for stage in STAGES), "nic": tuple(f"{stage}/" for stage in STAGES),
+                "seat": tuple(f"{stage}/" for stage in STAGES),
                 "api": ("arbiter/",)}
 for _index, _room in enumerate(DAEMON_ROOMS):
     _before = [known for known in DAEMON_ROOMS[:_index] if not {_room, known} <= DAEMON_NEIGHBOURS]

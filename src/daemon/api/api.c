@@ -14,6 +14,7 @@
 #include "daemon/device/reload.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/nic/switch.h"
+#include "daemon/seat/seat_room.h"
 
 /* ---- responses ---- */
 
@@ -203,6 +204,36 @@ static void delete_forwards(struct route_call *call, struct api_response *respon
 	api_forwards_change(call->daemon, call->names[0], false, call->request, response);
 }
 
+static void get_seats(struct route_call *call, struct api_response *response)
+{
+	api_respond_json(response, 200, json_pack("{s:o}", "seats", seats_json(call->daemon)));
+}
+
+static void get_seat(struct route_call *call, struct api_response *response)
+{
+	api_seat_get(call->daemon, call->names[0], response);
+}
+
+static void patch_seat(struct route_call *call, struct api_response *response)
+{
+	api_seat_change(call->daemon, call->names[0], call->request, response);
+}
+
+static void post_seat_type(struct route_call *call, struct api_response *response)
+{
+	api_seat_type(call->daemon, call->names[0], call->request, response);
+}
+
+static void post_seat_picture(struct route_call *call, struct api_response *response)
+{
+	api_seat_picture(call->daemon, call->names[0], response);
+}
+
+static void post_display_picture(struct route_call *call, struct api_response *response)
+{
+	api_display_picture(call->daemon, call->device_name, response);
+}
+
 static void get_guests(struct route_call *call, struct api_response *response)
 {
 	api_respond_json(response, 200, api_guests_json(call->daemon));
@@ -304,6 +335,12 @@ static const struct route {
 	{ "/v1/switches/*/forwards", "GET", get_forwards },
 	{ "/v1/switches/*/forwards", "POST", post_forwards },
 	{ "/v1/switches/*/forwards", "DELETE", delete_forwards },
+	{ "/v1/seats", "GET", get_seats },
+	{ "/v1/seats/*", "GET", get_seat },
+	{ "/v1/seats/*", "PATCH", patch_seat },
+	{ "/v1/seats/*/type", "POST", post_seat_type },
+	{ "/v1/seats/*/picture", "POST", post_seat_picture },
+	{ "/v1/displays/*/*/picture", "POST", post_display_picture },
 	{ "/v1/guests", "GET", get_guests },
 	{ "/v1/guests/*", "GET", get_guest },
 	{ "/v1/guests/*", "PATCH", patch_guest },
@@ -393,6 +430,6 @@ void api_dispatch(struct daemon *daemon, const struct api_request *request, stru
 	}
 	api_respond_error(ret_response, 404,
 			  "there is nothing at %.200s; see /v1/status, /v1/devices, /v1/pools, /v1/disks, "
-			  "/v1/switches, /v1/guests, /v1/groups, /v1/reload, /metrics",
+			  "/v1/switches, /v1/seats, /v1/guests, /v1/groups, /v1/reload, /metrics",
 			  request->path);
 }

@@ -103,6 +103,15 @@ void api_capture_nic(struct daemon *daemon, const char *name, const struct api_r
 void api_capture_uplink(struct daemon *daemon, const char *name, const struct api_request *request,
 			struct api_response *response);
 
+/* Handlers of /v1/seats, and of the pictures of seats and displays: streams of image/x-portable-pixmap. */
+void api_seat_get(struct daemon *daemon, const char *name, struct api_response *response);
+void api_seat_change(struct daemon *daemon, const char *name, const struct api_request *request,
+		     struct api_response *response);
+void api_seat_type(struct daemon *daemon, const char *name, const struct api_request *request,
+		   struct api_response *response);
+void api_seat_picture(struct daemon *daemon, const char *name, struct api_response *response);
+void api_display_picture(struct daemon *daemon, const char *name, struct api_response *response);
+
 /* Handlers of PATCH on /v1/guests and /v1/groups. */
 void api_guests_change(struct daemon *daemon, const char *name, const struct api_request *request,
 		       struct api_response *response);

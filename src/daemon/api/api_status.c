@@ -8,6 +8,7 @@
 #include "daemon/api/api.h"
 #include "daemon/device/device.h"
 #include "daemon/nic/switch.h"
+#include "daemon/seat/seat_room.h"
 #include "daemon/share/share_json.h"
 
 /* An integer of JSON is signed; our counters never get there. */
@@ -181,6 +182,7 @@ json_t *api_status_json(struct daemon *daemon)
 		return NULL;
 	set(object, "now_ns", now_ns);
 	json_object_set_new(object, "switches", switches_json(daemon));
+	json_object_set_new(object, "seats", seats_json(daemon));
 	json_object_set_new(object, "guests", guest_list(daemon));
 	json_object_set_new(object, "groups", api_groups_json(daemon));
 	set(object, "reloads", daemon->reloads);

@@ -8,6 +8,8 @@
  *   share/    how much of a physical device's time each share gets
  *   device/   served devices of any kind, their guests, reload, takeover
  *   disk/     the kind "disk": pools, virtual disks
+ *   nic/      the kind "nic": switches, network cards
+ *   seat/     the kind "display": seats, guests' displays
  *   api/      HTTP and JSON
  *
  * A room includes headers only of rooms above it. The whole (main.c, daemon.c, the tables) includes all.
@@ -30,6 +32,7 @@
 
 struct api;
 struct daemon_pool;
+struct daemon_seat;
 struct daemon_switch;
 struct device;
 struct disk_measurer;
@@ -57,6 +60,9 @@ struct daemon {
 	const char *force_format;		/* --force-format: a pool's name, or NULL */
 	struct loop *control;
 	struct porter *porter;			/* lets VMMs in */
+	/* For seats; NULL: the configuration of the start has none */
+	struct porter *display_porter, *viewer_porter;
+	struct worker *seat_worker;
 	struct worker *workers;
 	unsigned worker_count, next_worker;
 	struct worker *spare_workers;		/* for guests that make theirs wait: device/quarantine.h */
@@ -83,6 +89,7 @@ struct daemon {
 	struct disk_measurer *measurer;		/* disk/ */
 	struct daemon_switch *switches;		/* nic/ */
 	struct json_t *network_state;		/* nic/: set at run time */
+	struct daemon_seat *seats;		/* seat/ */
 	struct nic_mirror *closing_mirrors;	/* nic/: with a write under way */
 	struct api *api;			/* api/ */
 	struct takeover *takeover;		/* device/ */

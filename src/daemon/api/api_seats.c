@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Seats: what is told of them, who has the focus, and pictures. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/container.h"
+#include "daemon/api/api.h"
+#include "daemon/api/api_body.h"
+#include "daemon/api/api_stream.h"
+#include "daemon/seat/display_device.h"
+#include "daemon/seat/seat_picture.h"
+#include "daemon/seat/seat_room.h"
+
+#define HEADER_MAX 32
+
+static struct daemon_seat *find(const struct daemon *daemon, const char *name, struct api_response *response)
+{
+	struct daemon_seat *found = daemon_seat_find(daemon, name);
+
+	if (!found)
+		api_respond_error(response, 404, "there is no seat '%s'", name);
+	return found;
+}
+
+void api_seat_get(struct daemon *daemon, const char *name, struct api_response *response)
+{
+	const struct daemon_seat *found = find(daemon, name, response);
+
+	if (found)
+		api_respond_json(response, 200, seat_json(found));
+}
+
+/* ---- changes ---- */
+
+/* The display of the seat that a member of the body names. False after answering. */
+static bool named_display(struct daemon_seat *owner, const json_t *member,
+			  struct display_device **ret_display, struct api_response *response)
+{
+	const char *name = json_string_value(member);
+	struct device *device;
+
+	*ret_display = NULL;
+	if (!name)
+		return true;
+	device = device_find(owner->daemon, &display_device_kind, name);
+	if (device && display_device_of(device)->seat == owner) {
+		*ret_display = display_device_of(device);
+		return true;
+	}
+	api_respond_error(response, 404, "the seat %s has no display '%s'", owner->name, name);
+	return false;
+}
+
+static bool change(struct daemon_seat *owner, const json_t *body, struct api_response *response)
+{
+	const json_t *focus = json_object_get(body, "focus"), *full = json_object_get(body, "full_screen");
+	struct display_device *focused, *enlarged;
+
+	if (!named_display(owner, focus, &focused, response) ||
+	    !named_display(owner, full, &enlarged, response))
+		return false;
+	if (full)
+		seat_enlarge_display(owner, enlarged);
+	if (focus)
+		seat_focus_display(owner, focused);
+	return true;
+}
+
+void api_seat_change(struct daemon *daemon, const char *name, const struct api_request *request,
+		     struct api_response *response)
+{
+	static const struct api_field fields[] = {
+		{ .name = "focus", .type = JSON_STRING, .nullable = true },
+		{ .name = "full_screen", .type = JSON_STRING, .nullable = true },
+	};
+	struct daemon_seat *owner = find(daemon, name, response);
+	json_t *body = owner ? api_body_parse(request, fields, 2, response) : NULL;
+
+	if (!body)
+		return;
+	if (json_object_size(body) == 0)
+		api_respond_error(response, 400, "give focus, or full_screen, or both: a display, or null");
+	else if (change(owner, body, response))
+		api_respond_json(response, 200, seat_json(owner));
+	json_decref(body);
+}
+
+void api_seat_type(struct daemon *daemon, const char *name, const struct api_request *request,
+		   struct api_response *response)
+{
+	static const struct api_field fields[] = {
+		{ .name = "text", .type = JSON_STRING, .required = true },
+		{ .name = "display", .type = JSON_STRING },
+	};
+	struct daemon_seat *owner = find(daemon, name, response);
+	json_t *body = owner ? api_body_parse(request, fields, 2, response) : NULL;
+	struct display_device *display;
+	struct error error;
+
+	if (!body)
+		return;
+	if (named_display(owner, json_object_get(body, "display"), &display, response)) {
+		if (seat_type(owner, display, json_string_value(json_object_get(body, "text")), &error))
+			api_respond_failed(response, &error);
+		else
+			api_respond_json(response, 200, seat_json(owner));
+	}
+	json_decref(body);
+}
+
+/* ---- pictures ---- */
+
+/* Netpbm's PPM: a line of text, then three bytes a pixel. */
+struct picture_stream {
+	struct api_stream base;
+	struct seat_picture picture;
+	char header[HEADER_MAX];
+	size_t header_bytes, sent_bytes, all_bytes;
+};
+
+static struct picture_stream *picture_stream_of(struct api_stream *stream)
+{
+	return container_of(stream, struct picture_stream, base);
+}
+
+static uint8_t byte_at(const struct picture_stream *stream, size_t at)
+{
+	if (at < stream->header_bytes)
+		return (uint8_t)stream->header[at];
+	at -= stream->header_bytes;
+	return (uint8_t)(stream->picture.pixels[at / 3] >> (16 - 8 * (at % 3)));
+}
+
+static ssize_t read_picture(struct api_stream *base, uint8_t *to, size_t room)
+{
+	struct picture_stream *stream = picture_stream_of(base);
+	size_t left = stream->all_bytes - stream->sent_bytes, count = left < room ? left : room;
+
+	if (left == 0)
+		return API_STREAM_END;
+	for (size_t i = 0; i < count; i++)
+		to[i] = byte_at(stream, stream->sent_bytes + i);
+	stream->sent_bytes += count;
+	return (ssize_t)count;
+}
+
+static void close_picture(struct api_stream *base)
+{
+	struct picture_stream *stream = picture_stream_of(base);
+
+	seat_picture_finish(&stream->picture);
+	free(stream);
+}
+
+static const struct api_stream_ops picture_ops = {
+	.content_type = "image/x-portable-pixmap",
+	.read = read_picture,
+	.close = close_picture,
+};
+
+/* Takes the picture. */
+static void respond_picture(struct seat_picture *picture, struct api_response *response)
+{
+	struct picture_stream *stream = calloc(1, sizeof(*stream));
+
+	if (!stream) {
+		seat_picture_finish(picture);
+		api_respond_error(response, 500, "out of memory");
+		return;
+	}
+	stream->base.ops = &picture_ops;
+	stream->picture = *picture;
+	stream->header_bytes = (size_t)snprintf(stream->header, sizeof(stream->header), "P6\n%u %u\n255\n",
+						picture->width, picture->height);
+	stream->all_bytes = stream->header_bytes + (size_t)picture->width * picture->height * 3;
+	response->status = 200;
+	response->stream = &stream->base;
+}
+
+void api_seat_picture(struct daemon *daemon, const char *name, struct api_response *response)
+{
+	struct daemon_seat *owner = find(daemon, name, response);
+	struct seat_picture picture;
+
+	if (!owner)
+		return;
+	if (seat_picture_of_screen(owner, &picture))
+		api_respond_error(response, 500, "out of memory");
+	else
+		respond_picture(&picture, response);
+}
+
+void api_display_picture(struct daemon *daemon, const char *name, struct api_response *response)
+{
+	const struct device *device = device_find(daemon, &display_device_kind, name);
+	struct seat_picture picture;
+
+	if (!device)
+		api_respond_error(response, 404, "there is no display '%s'", name);
+	else if (!display_device_of(device)->seat)
+		api_respond_error(response, 409, "the display %s is not served: %s", name,
+				  device->error.text);
+	else if (seat_picture_of_display(display_device_of(device), &picture))
+		api_respond_error(response, 500, "out of memory");
+	else
+		respond_picture(&picture, response);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Guests' displays: each is a window on a seat. Control thread. */
+#ifndef VIADUCT_DAEMON_SEAT_DISPLAY_DEVICE_H
+#define VIADUCT_DAEMON_SEAT_DISPLAY_DEVICE_H
+
+#include "core/container.h"
+#include "daemon/device/device.h"
+#include "daemon/seat/seat_config.h"
+
+struct daemon_seat;
+struct seat_window;
+
+extern const struct device_kind display_device_kind;
+
+struct display_device {
+	struct device base;
+	struct daemon_seat *seat;   /* NULL: not served */
+	struct seat_window *window; /* the seats' thread's */
+	/* As configured */
+	char seat_name[CONFIG_NAME_SIZE];
+	uint32_t colour;
+};
+
+static inline struct display_device *display_device_of(const struct device *device)
+{
+	return container_of((struct device *)device, struct display_device, base);
+}
+
+/* The name of its window: the guest's, and the display's own unless that is "0". */
+#define DISPLAY_TITLE_MAX CONFIG_NAME_SIZE
+void display_title(const struct device *device, char title[DISPLAY_TITLE_MAX]);
+
+/* ---- seat_report.c ---- */
+
+void display_describe(const struct device *device, json_t *object);
+void display_status(const struct device *device, json_t *object);
+
+#endif

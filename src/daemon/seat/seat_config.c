@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/seat/seat_config.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arbiter/seat/seat.h"
+#include "arbiter/seat/seat_keymap.h"
+
+/* ---- what the texts mean ---- */
+
+/* Digits and nothing else, up to `max`. Returns what follows them, or NULL. */
+static const char *parse_number(const char *text, unsigned long max, unsigned *ret_number)
+{
+	unsigned long number = 0;
+	const char *at = text;
+
+	for (; *at >= '0' && *at <= '9' && number <= max; at++)
+		number = number * 10 + (unsigned long)(*at - '0');
+	*ret_number = (unsigned)number;
+	return at == text || number > max ? NULL : at;
+}
+
+static bool has_side(unsigned pixels)
+{
+	return pixels >= SEAT_SIDE_MIN && pixels <= SEAT_SIDE_MAX;
+}
+
+bool seat_parse_size(const char *text, unsigned *ret_width, unsigned *ret_height)
+{
+	unsigned width, height;
+	const char *rest = parse_number(text, SEAT_SIDE_MAX, &width);
+
+	if (!rest || *rest != 'x')
+		return false;
+	rest = parse_number(rest + 1, SEAT_SIDE_MAX, &height);
+	if (!rest || *rest || !has_side(width) || !has_side(height))
+		return false;
+	*ret_width = width;
+	*ret_height = height;
+	return true;
+}
+
+/* Far from each other, and all dark enough for white letters or bright enough for black ones. */
+static const struct {
+	const char *name;
+	uint32_t colour;
+} colours[] = {
+	{ "red", 0xc8102e },	{ "green", 0x1e8e3e },	{ "blue", 0x1a5fb4 }, { "orange", 0xe87722 },
+	{ "purple", 0x8e3ab5 }, { "yellow", 0xf2c200 }, { "cyan", 0x00a3ad }, { "pink", 0xe85d9e },
+};
+
+#define COLOURS (sizeof(colours) / sizeof(colours[0]))
+
+bool seat_parse_colour(const char *text, uint32_t *ret_colour)
+{
+	uint32_t colour = 0;
+
+	for (size_t i = 0; i < COLOURS; i++) {
+		if (strcmp(colours[i].name, text) == 0) {
+			*ret_colour = colours[i].colour;
+			return true;
+		}
+	}
+	if (strlen(text) != 6 || strspn(text, "0123456789abcdefABCDEF") != 6)
+		return false;
+	colour = (uint32_t)strtoul(text, NULL, 16);
+	*ret_colour = colour;
+	return true;
+}
+
+static bool is_loopback(const struct seat_address *address)
+{
+	const struct sockaddr_in *four = (const struct sockaddr_in *)&address->address;
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address->address;
+
+	if (address->address.ss_family == AF_INET)
+		return ntohl(four->sin_addr.s_addr) >> 24 == 127;
+	return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+}
+
+static bool parse_host(const char *host, unsigned port, struct seat_address *ret_address)
+{
+	struct sockaddr_in *four = (struct sockaddr_in *)&ret_address->address;
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)&ret_address->address;
+
+	memset(ret_address, 0, sizeof(*ret_address));
+	if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
+		four->sin_family = AF_INET;
+		four->sin_port = htons((uint16_t)port);
+		ret_address->bytes = sizeof(*four);
+	} else if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
+		six->sin6_family = AF_INET6;
+		six->sin6_port = htons((uint16_t)port);
+		ret_address->bytes = sizeof(*six);
+	}
+	return ret_address->bytes > 0;
+}
+
+/* Splits at the last colon; an address of IPv6 stands in brackets. */
+static bool split(const char *text, char host[INET6_ADDRSTRLEN], unsigned *ret_port)
+{
+	const char *colon = strrchr(text, ':'), *rest;
+	size_t length = colon ? (size_t)(colon - text) : 0;
+
+	if (length > 2 && text[0] == '[' && colon[-1] == ']') {
+		text++;
+		length -= 2;
+	} else if (length > 0 && memchr(text, ':', length)) {
+		return false;
+	}
+	if (length == 0 || length >= INET6_ADDRSTRLEN)
+		return false;
+	memcpy(host, text, length);
+	host[length] = '\0';
+	rest = parse_number(colon + 1, UINT16_MAX, ret_port);
+	return rest && !*rest && *ret_port > 0;
+}
+
+const char *seat_parse_vnc(const char *text, struct seat_address *ret_address)
+{
+	char host[INET6_ADDRSTRLEN];
+	unsigned port;
+
+	*ret_address = (struct seat_address){ .bytes = 0 };
+	if (strcmp(text, "none") == 0)
+		return NULL;
+	if (!split(text, host, &port) || !parse_host(host, port, ret_address))
+		return "is no address and port, for example 127.0.0.1:5900 or [::1]:5900, and not none";
+	if (!is_loopback(ret_address))
+		return "is not a loopback address: whoever reaches it would see all guests and type into "
+		       "them, without a password; use 127.0.0.1, and a tunnel (ssh -L) from elsewhere";
+	return NULL;
+}
+
+/* Displays of one guest have one colour, and the first guests of the configuration have different ones. */
+static size_t guest_place(const struct config *config, const char *guest)
+{
+	char name[CONFIG_GUEST_MAX + 1], before[CONFIG_GUEST_MAX + 1] = "";
+	const char *rest;
+	size_t place = 0;
+
+	config_for_each(config_list(config, &config_section_display), config_display, display)
+	{
+		if (!config_split_name(display->object.name, name, &rest))
+			continue;
+		if (strcmp(name, guest) == 0)
+			break;
+		place += strcmp(name, before) != 0;
+		memcpy(before, name, sizeof(before));
+	}
+	return place;
+}
+
+uint32_t seat_display_colour(const struct config *config, const struct config_display *display)
+{
+	char guest[CONFIG_GUEST_MAX + 1];
+	const char *rest;
+	uint32_t colour;
+
+	if (display->colour && seat_parse_colour(display->colour, &colour))
+		return colour;
+	if (!config_split_name(display->object.name, guest, &rest))
+		return colours[0].colour;
+	return colours[guest_place(config, guest) % COLOURS].colour;
+}
+
+/* ---- checks ---- */
+
+static void check_seat(const struct config *config, const struct config_object *object,
+		       struct config_messages *messages)
+{
+	const struct config_seat *seat = (const struct config_seat *)object;
+	struct seat_address address;
+	const char *wrong = seat_parse_vnc(seat->vnc, &address);
+	struct seat_layout layout;
+	unsigned width, height;
+
+	if (!seat_parse_size(seat->size, &width, &height))
+		config_complain(object, "size", messages, seat->size,
+				"is no size of a screen, for example 1280x800; 64x64 to 8192x8192");
+	if (wrong)
+		config_complain(object, "vnc", messages, seat->vnc, wrong);
+	if (!seat_layout_parse(seat->layout, &layout))
+		config_complain(object, "layout", messages, seat->layout,
+				"is no name of a layout, for example us or de:nodeadkeys");
+	for (const struct config_object *other = config_list(config, &config_section_seat); other != object;
+	     other = other->next) {
+		if (address.bytes > 0 && strcmp(((const struct config_seat *)other)->vnc, seat->vnc) == 0)
+			config_complain(object, "vnc", messages, seat->vnc, "is another seat's already");
+	}
+}
+
+static bool same_guest(const char *one, const char *other)
+{
+	const char *slash = strchr(one, '/');
+
+	return slash && strncmp(one, other, (size_t)(slash - one) + 1) == 0;
+}
+
+static void check_only_display(const struct config *config, const struct config_object *object,
+			       struct config_messages *messages)
+{
+	char title[CONFIG_TITLE_SIZE];
+
+	for (const struct config_object *other = config_list(config, &config_section_display);
+	     other != object; other = other->next) {
+		if (!same_guest(other->name, object->name))
+			continue;
+		config_message(messages, object->file, object->line,
+			       "%s is the second display of its guest; a VMM has one",
+			       config_title(object, title));
+		return;
+	}
+}
+
+static void check_display(const struct config *config, const struct config_object *object,
+			  struct config_messages *messages)
+{
+	const struct config_display *display = (const struct config_display *)object;
+	char title[CONFIG_TITLE_SIZE];
+	uint32_t colour;
+
+	config_title(object, title);
+	if (!display->seat)
+		config_message(messages, object->file, object->line,
+			       "%s has no seat; add for example seat = desk", title);
+	else if (!config_find(config_list(config, &config_section_seat), display->seat))
+		config_complain(object, "seat", messages, display->seat,
+				"is not declared; add a section [seat NAME]");
+	check_only_display(config, object, messages);
+	if (display->colour && !seat_parse_colour(display->colour, &colour))
+		config_complain(object, "colour", messages, display->colour,
+				"is no colour; use red, green, blue, orange, purple, yellow, cyan, pink, or "
+				"RRGGBB");
+}
+
+/* ---- the tables ---- */
+
+static const struct config_key seat_keys[] = {
+	{ .name = "size",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_seat, size),
+	  .initial = "1280x800",
+	  .help = "Width and height of the screen in pixels." },
+	{ .name = "vnc",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_seat, vnc),
+	  .initial = "none",
+	  .help = "Loopback address and port at which VNC viewers find the seat, besides its socket "
+		  "RUNTIME/seat-NAME.vnc; for example 127.0.0.1:5900. Every user of the host can connect to "
+		  "a "
+		  "port." },
+	{ .name = "font",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_seat, font),
+	  .help = "Font of the names in frames, a file that FreeType reads. Default: DejaVu Sans, if it is "
+		  "installed." },
+	{ .name = "layout",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_seat, layout),
+	  .initial = "us",
+	  .help = "Keyboard layout that the guests are set to, as X11 calls it: us, de, fr, or with a "
+		  "variant "
+		  "de:nodeadkeys. For text that is typed, and viewers that tell no key codes." },
+};
+
+static const struct config_key display_keys[] = {
+	{ .name = "seat",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_display, seat),
+	  .help = "Seat on which the guest's display is a window. Required." },
+	{ .name = "colour",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_display, colour),
+	  .help = "Colour of the window's frame: red, green, blue, orange, purple, yellow, cyan, pink or "
+		  "RRGGBB, six hexadecimal digits. Default: another for each of the first eight guests." },
+	{ .name = "socket",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_display, device.socket),
+	  .help = "Socket to listen on, for the VMM's monitor. Default: RUNTIME/GUEST/display-NAME.sock." },
+	{ .name = "connect",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_display, device.connect),
+	  .help = "Client mode: connect to this socket, a monitor of the VMM's, instead of listening." },
+};
+
+const struct config_section config_section_seat = {
+	.name = "seat",
+	.naming = CONFIG_NAMED,
+	.example = "[seat desk]",
+	.object_bytes = sizeof(struct config_seat),
+	.keys = seat_keys,
+	.key_count = sizeof(seat_keys) / sizeof(seat_keys[0]),
+	.help = "A screen, keyboard and pointer that guests share.",
+	.check = check_seat,
+};
+
+const struct config_section config_section_display = {
+	.name = "display",
+	.naming = CONFIG_NAMED_PAIR,
+	.example = "[display alice/0]",
+	.object_bytes = sizeof(struct config_display),
+	.keys = display_keys,
+	.key_count = sizeof(display_keys) / sizeof(display_keys[0]),
+	.help = "A guest's display, which is a window on a seat. The picture is that of the VMM's own "
+		"display "
+		"(QEMU's D-Bus display), so no driver is needed.",
+	.device = true,
+	.check = check_display,
+};

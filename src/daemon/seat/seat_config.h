@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The sections [seat] and [display], and what their texts mean. */
+#ifndef VIADUCT_DAEMON_SEAT_SEAT_CONFIG_H
+#define VIADUCT_DAEMON_SEAT_SEAT_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "daemon/config/config.h"
+
+struct config_seat {
+	struct config_object object;
+	char *size;   /* "1280x800" */
+	char *vnc;    /* "127.0.0.1:5900", or "none" */
+	char *font;   /* NULL: the default, if it is there */
+	char *layout; /* "us", "de:nodeadkeys" */
+};
+
+struct config_display {
+	union {
+		struct config_object object;
+		struct config_device device;
+	};
+	char *seat;
+	char *colour; /* NULL: by the guest's place in the configuration */
+};
+
+extern const struct config_section config_section_seat, config_section_display;
+
+/* "1280x800". False: it is no size of a screen. */
+bool seat_parse_size(const char *text, unsigned *ret_width, unsigned *ret_height);
+/* A name of a colour, or "RRGGBB". */
+bool seat_parse_colour(const char *text, uint32_t *ret_colour);
+
+/* Where a seat's viewers connect by TCP. */
+struct seat_address {
+	struct sockaddr_storage address;
+	socklen_t bytes; /* 0: nowhere */
+};
+
+/* "127.0.0.1:5900", "[::1]:5900" or "none". Returns NULL, or what is wrong with it, to follow the text. */
+const char *seat_parse_vnc(const char *text, struct seat_address *ret_address);
+
+/* Of a display's frame. */
+uint32_t seat_display_colour(const struct config *config, const struct config_display *display);
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "core/fd.h"
+#include "daemon/device/report.h"
+#include "daemon/seat/seat_room.h"
+
+#define FONT_DEFAULT "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
+#define PICTURES_NS  (100 * NS_PER_MS)
+#define AT_RESTART   "at the next restart; viaductd --takeover does that without a break"
+
+void seat_call(struct daemon *daemon, void (*run)(void *context), void *context)
+{
+	worker_call(daemon->seat_worker, run, context);
+}
+
+struct daemon_seat *daemon_seat_find(const struct daemon *daemon, const char *name)
+{
+	struct daemon_seat *found = daemon->seats;
+
+	while (found && strcmp(found->name, name) != 0)
+		found = found->next;
+	return found;
+}
+
+/* ---- one seat ---- */
+
+struct start_errand {
+	struct seat_screen *screen;
+	uint64_t after_ns;
+};
+
+static void start_screen(void *context)
+{
+	const struct start_errand *errand = context;
+
+	seat_screen_start(errand->screen, errand->after_ns);
+}
+
+static void stop_screen(void *context)
+{
+	seat_screen_stop(context);
+}
+
+static int open_screen(struct daemon_seat *opened, const struct config_seat *settings, struct error *error)
+{
+	struct seat_screen_options options = {
+		.name = opened->name,
+		.layout = settings->layout,
+		.seat.font = settings->font,
+	};
+	bool parsed = seat_parse_size(settings->size, &options.seat.width, &options.seat.height);
+
+	assert(parsed);
+	if (!options.seat.font && access(FONT_DEFAULT, R_OK) == 0)
+		options.seat.font = FONT_DEFAULT;
+	if (!options.seat.font)
+		log_warning(&opened->subject,
+			    "frames have colours and no names: install fonts-dejavu-core, or set font = ");
+	return seat_screen_init(&opened->screen, opened->daemon->seat_worker->loop, &options, error);
+}
+
+static void open_doors(struct daemon_seat *opened, const struct config_seat *settings)
+{
+	struct error error;
+
+	for (unsigned kind = 0; kind < SEAT_DOORS; kind++) {
+		if (seat_door_open(opened, kind, settings, &error))
+			log_error(&opened->subject, "%s", error.text);
+	}
+}
+
+static void open_seat(struct daemon *daemon, const struct config_seat *settings)
+{
+	struct daemon_seat *opened = calloc(1, sizeof(*opened)), **link = &daemon->seats;
+	struct error error;
+
+	if (!opened) {
+		log_error(NULL, "seat %s: out of memory", settings->object.name);
+		return;
+	}
+	opened->daemon = daemon;
+	opened->state_file = -1;
+	snprintf(opened->name, sizeof(opened->name), "%s", settings->object.name);
+	log_subject_name(&opened->subject, "seat %s", opened->name);
+	if (open_screen(opened, settings, &error)) {
+		log_error(&opened->subject, "%s", error.text);
+		free(opened);
+		return;
+	}
+	while (*link)
+		link = &(*link)->next;
+	*link = opened;
+	seat_take_over_picture(opened);
+	open_doors(opened, settings);
+}
+
+static void close_seat(struct daemon_seat *closed)
+{
+	assert(closed->displays == 0);
+	for (unsigned kind = 0; kind < SEAT_DOORS; kind++)
+		seat_door_close(&closed->doors[kind]);
+	seat_clients_end(closed);
+	seat_call(closed->daemon, stop_screen, &closed->screen);
+	seat_screen_finish(&closed->screen);
+	fd_close(&closed->state_file);
+	free(closed);
+}
+
+/* ---- all of them ---- */
+
+void seats_open(struct daemon *daemon)
+{
+	config_for_each(config_list(daemon->config, &config_section_seat), config_seat, settings)
+		open_seat(daemon, settings);
+}
+
+/* Displays that a predecessor served have their pictures again soon; until then its own is shown. */
+void seats_start(struct daemon *daemon)
+{
+	for (struct daemon_seat *owner = daemon->seats; owner; owner = owner->next) {
+		struct start_errand errand = { &owner->screen, daemon->offer ? PICTURES_NS : 0 };
+
+		seat_take_over_windows(owner);
+		seat_call(daemon, start_screen, &errand);
+		seat_clients_take_over(owner);
+	}
+}
+
+void seats_close(struct daemon *daemon)
+{
+	while (daemon->seats) {
+		struct daemon_seat *closed = daemon->seats;
+
+		daemon->seats = closed->next;
+		close_seat(closed);
+	}
+}
+
+void seats_reload(struct daemon *daemon, const struct config *old, struct change_report *report)
+{
+	const struct config_object *now = config_list(daemon->config, &config_section_seat),
+				   *before = config_list(old, &config_section_seat);
+
+	for (const struct config_object *object = now; object; object = object->next) {
+		const struct config_object *was = config_find((struct config_object *)before, object->name);
+
+		if (!was)
+			report_refused(report, "seat %s: is added " AT_RESTART, object->name);
+		else if (config_differs(was, object))
+			report_refused(report, "seat %s: changes " AT_RESTART, object->name);
+	}
+	for (const struct config_object *object = before; object; object = object->next) {
+		if (!config_find((struct config_object *)now, object->name))
+			report_refused(report, "seat %s: goes " AT_RESTART, object->name);
+	}
+}
+
+/* ---- takeover ---- */
+
+static void stand(struct daemon_seat *owner, bool still)
+{
+	for (unsigned kind = 0; kind < SEAT_DOORS; kind++) {
+		struct seat_door *door = &owner->doors[kind];
+
+		if (!door->open)
+			continue;
+		if (still)
+			endpoint_socket_suspend(&door->socket);
+		else if (endpoint_socket_resume(&door->socket))
+			log_error(&owner->subject, "no more viewers can come: out of memory");
+	}
+	if (still)
+		seat_clients_suspend(owner);
+	else
+		seat_clients_resume(owner);
+	if (!still)
+		fd_close(&owner->state_file);
+}
+
+void seats_stand_still(struct daemon *daemon, bool still)
+{
+	for (struct daemon_seat *owner = daemon->seats; owner; owner = owner->next)
+		stand(owner, still);
+}
+
+/* ---- viaductd --check ---- */
+
+void seats_plan(const struct config *config, const char *force_format, FILE *out,
+		struct config_messages *messages)
+{
+	config_for_each(config_list(config, &config_section_seat), config_seat, settings)
+	{
+		bool by_port = strcmp(settings->vnc, "none") != 0;
+
+		fprintf(out, "seat %s: a screen of %s, for viewers at its socket%s%s\n",
+			settings->object.name, settings->size, by_port ? " and at " : "",
+			by_port ? settings->vnc : "");
+	}
+}

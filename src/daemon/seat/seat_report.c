@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is told of seats and displays, as JSON and as metrics. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/metrics.h"
+#include "daemon/seat/display_device.h"
+#include "daemon/seat/seat_room.h"
+
+#define METRIC_PREFIX "viaduct_seat"
+#define LABELS_MAX    (CONFIG_NAME_SIZE + 16)
+
+/* ---- displays ---- */
+
+struct look {
+	const struct display_device *display;
+	struct seat_rect frame, picture;
+	bool hidden, focus, full_screen;
+};
+
+/* On the seats' thread. */
+static void look_at(void *context)
+{
+	struct look *look = context;
+	const struct seat_window *window = look->display->window;
+	const struct seat *seat = look->display->seat->screen.seat;
+
+	look->frame = seat_window_frame(window);
+	look->picture = seat_window_picture(window);
+	look->hidden = seat_window_is_hidden(window);
+	look->focus = seat_focus(seat) == window;
+	look->full_screen = seat_full_screen(seat) == window;
+}
+
+static json_t *rect_json(const struct seat_rect *rect)
+{
+	return json_pack("{s:i, s:i, s:i, s:i}", "x", rect->x, "y", rect->y, "width", (int)rect->width,
+			 "height", (int)rect->height);
+}
+
+void display_describe(const struct device *device, json_t *object)
+{
+	const struct display_device *display = display_device_of(device);
+	char colour[8];
+
+	snprintf(colour, sizeof(colour), "%06x", display->colour & 0xffffff);
+	json_object_set_new(object, "seat", json_string(display->seat_name));
+	json_object_set_new(object, "source", json_string("vmm"));
+	json_object_set_new(object, "colour", json_string(colour));
+}
+
+void display_status(const struct device *device, json_t *object)
+{
+	struct look look = { .display = display_device_of(device) };
+
+	if (!look.display->seat)
+		return;
+	seat_call(device->daemon, look_at, &look);
+	json_object_set_new(object, "shown", json_boolean(!look.hidden));
+	json_object_set_new(object, "focus", json_boolean(look.focus));
+	json_object_set_new(object, "full_screen", json_boolean(look.full_screen));
+	json_object_set_new(object, "frame", rect_json(&look.frame));
+	json_object_set_new(object, "picture", rect_json(&look.picture));
+}
+
+/* ---- what users do ---- */
+
+struct choice {
+	struct seat *seat;
+	struct seat_window *window; /* NULL: none */
+};
+
+static void focus(void *context)
+{
+	const struct choice *choice = context;
+
+	seat_set_focus(choice->seat, choice->window);
+	if (choice->window)
+		seat_window_raise(choice->window);
+}
+
+static void enlarge(void *context)
+{
+	const struct choice *choice = context;
+
+	seat_set_full_screen(choice->seat, choice->window);
+}
+
+void seat_focus_display(struct daemon_seat *owner, const struct display_device *display)
+{
+	struct choice choice = { owner->screen.seat, display ? display->window : NULL };
+
+	seat_call(owner->daemon, focus, &choice);
+}
+
+void seat_enlarge_display(struct daemon_seat *owner, const struct display_device *display)
+{
+	struct choice choice = { owner->screen.seat, display ? display->window : NULL };
+
+	seat_call(owner->daemon, enlarge, &choice);
+}
+
+struct type_errand {
+	struct seat_screen *screen;
+	const struct seat_window *window; /* NULL: any */
+	const char *utf8;
+	size_t bad_offset;
+	int code;
+};
+
+static void type(void *context)
+{
+	struct type_errand *errand = context;
+
+	if (errand->window && seat_focus(errand->screen->seat) != errand->window)
+		errand->code = -ENOENT;
+	else
+		errand->code = seat_screen_type(errand->screen, errand->utf8, strlen(errand->utf8),
+						&errand->bad_offset);
+}
+
+int seat_type(struct daemon_seat *owner, const struct display_device *display, const char *utf8,
+	      struct error *error)
+{
+	struct type_errand errand = {
+		.screen = &owner->screen,
+		.window = display ? display->window : NULL,
+		.utf8 = utf8,
+	};
+
+	seat_call(owner->daemon, type, &errand);
+	switch (errand.code) {
+	case 0:
+		return 0;
+	case -ENOENT:
+		return error_set(error, -EBUSY, "%s has the focus",
+				 display ? "another display, or none," : "no display");
+	case -ENOSPC:
+		return error_set(error, errand.code,
+				 "so much text is being typed that there is no room for more");
+	default:
+		return error_set(error, -EINVAL,
+				 "the character at byte %zu cannot be typed with the seat's keyboard layout",
+				 errand.bad_offset + 1);
+	}
+}
+
+/* ---- seats ---- */
+
+static json_t *displays_json(const struct daemon_seat *reported)
+{
+	json_t *list = json_array();
+
+	device_for_each(reported->daemon, &display_device_kind, device)
+	{
+		json_t *object;
+
+		if (display_device_of(device)->seat != reported)
+			continue;
+		object = json_pack("{s:s}", "display", device->name);
+		display_describe(device, object);
+		display_status(device, object);
+		json_array_append_new(list, object);
+	}
+	return list;
+}
+
+json_t *seat_json(const struct daemon_seat *reported)
+{
+	const struct seat_screen *screen = &reported->screen;
+
+	return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:o}", "name", reported->name,
+			 "width", (int)screen->width, "height", (int)screen->height, "viewers",
+			 (int)reported->client_count, "frames", (json_int_t)counter_read(&screen->frames),
+			 "drawn_pixels", (json_int_t)counter_read(&screen->drawn_pixels), "typing",
+			 (json_int_t)__atomic_load_n(&screen->typing_left, __ATOMIC_ACQUIRE), "typed",
+			 (json_int_t)counter_read(&screen->typed_strokes), "dropped",
+			 (json_int_t)counter_read(&screen->dropped_strokes), "displays",
+			 displays_json(reported));
+}
+
+json_t *seats_json(const struct daemon *daemon)
+{
+	json_t *list = json_array();
+
+	for (const struct daemon_seat *reported = daemon->seats; reported; reported = reported->next)
+		json_array_append_new(list, seat_json(reported));
+	return list;
+}
+
+/* ---- metrics ---- */
+
+static void print_samples(const struct daemon *daemon, FILE *out, const char *name,
+			  uint64_t (*value)(const struct daemon_seat *reported))
+{
+	for (const struct daemon_seat *reported = daemon->seats; reported; reported = reported->next) {
+		char labels[LABELS_MAX];
+
+		snprintf(labels, sizeof(labels), "seat=\"%s\"", reported->name);
+		metrics_sample(out, name, labels, value(reported), false);
+	}
+}
+
+static uint64_t viewers(const struct daemon_seat *reported)
+{
+	return reported->client_count;
+}
+
+static uint64_t frames(const struct daemon_seat *reported)
+{
+	return counter_read(&reported->screen.frames);
+}
+
+static uint64_t drawn_pixels(const struct daemon_seat *reported)
+{
+	return counter_read(&reported->screen.drawn_pixels);
+}
+
+void seats_print_metrics(struct daemon *daemon, FILE *out)
+{
+	static const struct {
+		const char *name, *type, *help;
+		uint64_t (*value)(const struct daemon_seat *reported);
+	} rows[] = {
+		{ METRIC_PREFIX "_viewers", "gauge", "Viewers that are connected.", viewers },
+		{ METRIC_PREFIX "_frames_total", "counter", "Pictures of the screen that were drawn.",
+		  frames },
+		{ METRIC_PREFIX "_drawn_pixels_total", "counter", "Pixels that were drawn.", drawn_pixels },
+	};
+
+	if (!daemon->seats)
+		return;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		metrics_head(out, rows[i].name, rows[i].type, rows[i].help);
+		print_samples(daemon, out, rows[i].name, rows[i].value);
+	}
+}

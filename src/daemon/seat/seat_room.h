@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Seats as the daemon has them: an arbiter's seat, its picture, and the sockets at which viewers arrive. The
+ * seat itself, its windows and what viewers see and press belong to the seats' thread (daemon.seat_worker);
+ * all else is the control thread's, which has things done there with seat_call().
+ *
+ *   seat_config.c      the sections [seat] and [display]
+ *   seat_life.c        seats come and go: start, reload, takeover, end
+ *   seat_door.c        where viewers arrive
+ *   seat_screen.c      the picture, on the seats' thread
+ *   seat_viewer.c      one viewer, there
+ *   display_device.c   the kind of device: a guest's display
+ *   seat_takeover.c    what a successor gets
+ *   seat_picture.c     what is on a screen or in a window, to be kept
+ *   seat_report.c      what is told of seats and displays, and what users do with them
+ */
+#ifndef VIADUCT_DAEMON_SEAT_SEAT_ROOM_H
+#define VIADUCT_DAEMON_SEAT_SEAT_ROOM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "daemon/base/daemon.h"
+#include "daemon/seat/seat_config.h"
+#include "daemon/seat/seat_screen.h"
+#include "interfaces/endpoint_socket.h"
+
+#define SEAT_VIEWERS_MAX 16u /* of each seat */
+
+struct change_report;
+struct daemon_seat;
+struct display_device;
+struct handover;
+
+/* A socket at which viewers arrive. */
+struct seat_door {
+	struct daemon_seat *owner;
+	struct endpoint_options options;
+	struct endpoint_socket socket;
+	char path[SOCKET_PATH_SIZE]; /* "": none */
+	bool open;
+};
+
+enum seat_door_kind { SEAT_DOOR_UNIX, SEAT_DOOR_TCP, SEAT_DOORS };
+
+/* A viewer, as the control thread knows it. */
+struct seat_client {
+	struct seat_client *next;
+	struct seat_door *door;	   /* by which it came */
+	struct seat_viewer viewer; /* the seats' thread's, but for what its header says */
+	int fd;
+	bool lost; /* it could not begin: out of memory */
+};
+
+struct daemon_seat {
+	struct daemon_seat *next; /* in daemon.seats */
+	struct daemon *daemon;
+	struct log_subject subject; /* "seat desk" */
+	char name[CONFIG_NAME_SIZE];
+	struct seat_screen screen;
+	struct seat_door doors[SEAT_DOORS];
+	struct seat_client *clients;
+	unsigned client_count;
+	struct loop_message viewers_ended; /* from the seats' thread: one or several have */
+	bool viewers_ended_posted;	   /* atomic */
+	unsigned displays;		   /* that have a window */
+	int state_file;			   /* while a successor may need it; -1: none */
+};
+
+/* Runs run(context) on the seats' thread, and waits for its end. */
+void seat_call(struct daemon *daemon, void (*run)(void *context), void *context);
+
+/* ---- seat_life.c ---- */
+
+/* NULL: there is none. */
+struct daemon_seat *daemon_seat_find(const struct daemon *daemon, const char *name);
+
+void seats_open(struct daemon *daemon);
+/* Its displays are there. */
+void seats_start(struct daemon *daemon);
+void seats_close(struct daemon *daemon);
+void seats_reload(struct daemon *daemon, const struct config *old, struct change_report *report);
+/* Takeover: viewers leave, and the sockets at which they arrive are handed over; or they are let in again. */
+void seats_stand_still(struct daemon *daemon, bool still);
+/* viaductd --check. */
+void seats_plan(const struct config *config, const char *force_format, FILE *out,
+		struct config_messages *messages);
+
+/* ---- seat_takeover.c ---- */
+
+void seats_hand_over(struct daemon *daemon, struct handover *header);
+/* Of a predecessor; nothing when there is none: the picture, before the first is drawn, and the windows. */
+void seat_take_over_picture(struct daemon_seat *owner);
+void seat_take_over_windows(struct daemon_seat *owner);
+
+/* ---- seat_door.c ---- */
+
+/* Returns 0, or -errno with *error. Nothing to open (vnc = none): 0. */
+int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const struct config_seat *settings,
+		   struct error *error);
+void seat_door_close(struct seat_door *door);
+void seat_door_hand_over(struct seat_door *door, struct handover *header);
+/* Viewers of the seat see and do nothing, until they go on or leave. */
+void seat_clients_suspend(struct daemon_seat *owner);
+void seat_clients_resume(struct daemon_seat *owner);
+void seat_clients_hand_over(struct daemon_seat *owner, struct handover *header);
+/* Those of the predecessor go on. */
+void seat_clients_take_over(struct daemon_seat *owner);
+/* All leave. */
+void seat_clients_end(struct daemon_seat *owner);
+
+/* ---- seat_report.c ---- */
+
+json_t *seat_json(const struct daemon_seat *reported);
+
+/*
+ * Types into the display with the focus; display: which must have it, NULL: any. Returns 0, or -errno with
+ * *error.
+ */
+int seat_type(struct daemon_seat *owner, const struct display_device *display, const char *utf8,
+	      struct error *error);
+
+/* Gives a display of the seat the focus, or all of the screen; NULL: none has it. */
+void seat_focus_display(struct daemon_seat *owner, const struct display_device *display);
+void seat_enlarge_display(struct daemon_seat *owner, const struct display_device *display);
+json_t *seats_json(const struct daemon *daemon);
+void seats_print_metrics(struct daemon *daemon, FILE *out);
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/seat/seat_viewer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "arbiter/seat/seat_keymap.h"
+#include "core/clock.h"
+#include "core/container.h"
+#include "core/fd.h"
+#include "core/reaper.h"
+#include "daemon/seat/seat_screen.h"
+#include "host/viewer/viewer_message.h"
+
+/* Messages taken before others have their turn. */
+#define MESSAGES_A_TURN	  16u
+#define BUTTONS_ALL	  0x7u
+#define WHEEL_NOTCHES_MAX 8
+
+static void end(struct seat_viewer *viewer, const char *why)
+{
+	if (viewer->dead)
+		return;
+	viewer->why = why;
+	__atomic_store_n(&viewer->dead, true, __ATOMIC_RELEASE);
+	loop_watch_stop(viewer->screen->loop, &viewer->watch);
+	loop_defer_cancel(viewer->screen->loop, &viewer->more);
+	viewer->ended(viewer);
+}
+
+/* ---- what it sees ---- */
+
+static void tell(struct seat_viewer *viewer, const struct viewer_message *message, int file)
+{
+	ssize_t sent = fd_send_now(viewer->socket, message, sizeof(*message), &file, file >= 0);
+
+	/* When it has gone, reading tells so. */
+	if (sent == -EAGAIN)
+		end(viewer, "its process does not take what it asked for");
+}
+
+static void tell_screen(struct seat_viewer *viewer)
+{
+	const struct seat_screen *screen = viewer->screen;
+	struct viewer_message message = {
+		.kind = VIEWER_SCREEN,
+		.width = screen->width,
+		.height = screen->height,
+		.stride_bytes = (uint32_t)screen->stride_bytes,
+	};
+
+	snprintf(message.name, sizeof(message.name), "%s", screen->name);
+	viewer->has_screen = true;
+	pixman_region32_clear(&viewer->unseen);
+	tell(viewer, &message, screen->file);
+}
+
+static void put_boxes(struct viewer_message *message, const pixman_box32_t *boxes, unsigned count)
+{
+	message->number = count;
+	for (unsigned i = 0; i < count; i++)
+		message->rects[i] = (struct viewer_rect){
+			(uint32_t)boxes[i].x1,
+			(uint32_t)boxes[i].y1,
+			(uint32_t)(boxes[i].x2 - boxes[i].x1),
+			(uint32_t)(boxes[i].y2 - boxes[i].y1),
+		};
+}
+
+static void tell_damage(struct seat_viewer *viewer)
+{
+	struct viewer_message message = { .kind = VIEWER_DAMAGE };
+	int count;
+	const pixman_box32_t *boxes = pixman_region32_rectangles(&viewer->unseen, &count);
+
+	if (count == 0)
+		return;
+	if (count > (int)VIEWER_RECTS_MAX)
+		put_boxes(&message, pixman_region32_extents(&viewer->unseen), 1);
+	else
+		put_boxes(&message, boxes, (unsigned)count);
+	pixman_region32_clear(&viewer->unseen);
+	viewer->ready = false;
+	tell(viewer, &message, -1);
+}
+
+void seat_viewer_damage(struct seat_viewer *viewer, const struct seat_rect *rect)
+{
+	if (viewer->has_screen)
+		pixman_region32_union_rect(&viewer->unseen, &viewer->unseen, rect->x, rect->y, rect->width,
+					   rect->height);
+}
+
+void seat_viewer_flush(struct seat_viewer *viewer)
+{
+	if (viewer->ready && !viewer->dead)
+		tell_damage(viewer);
+}
+
+static void on_process_ready(struct seat_viewer *viewer)
+{
+	viewer->ready = true;
+	if (!viewer->has_screen) {
+		tell_screen(viewer);
+		viewer->ready = false;
+	}
+	seat_viewer_flush(viewer);
+}
+
+/* ---- who steers ---- */
+
+static void let_all_up(struct seat_viewer *viewer)
+{
+	struct seat_screen *screen = viewer->screen;
+
+	for (unsigned code = 0; code < KEY_CNT && viewer->keys_held > 0; code++) {
+		if (!viewer->held[code])
+			continue;
+		viewer->held[code] = false;
+		viewer->keys_held--;
+		seat_key(screen->seat, code, false);
+	}
+	if (viewer->buttons)
+		seat_buttons_up(screen->seat);
+	viewer->buttons = 0;
+}
+
+/* Can another have its place? */
+static bool is_quiet(const struct seat_screen *screen)
+{
+	const struct seat_viewer *steering = screen->steering;
+	bool holds = steering->keys_held > 0 || steering->buttons != 0;
+
+	return clock_now_ns() - screen->steered_ns >= (holds ? SEAT_STEER_HELD_NS : SEAT_STEER_QUIET_NS);
+}
+
+/* presses: what it does is more than moving the pointer. */
+static bool may_steer(struct seat_viewer *viewer, bool presses)
+{
+	struct seat_screen *screen = viewer->screen;
+
+	counter_add(&viewer->events, 1);
+	if (screen->steering && screen->steering != viewer) {
+		if (!presses || !is_quiet(screen)) {
+			counter_add(&viewer->ignored_events, 1);
+			return false;
+		}
+		let_all_up(screen->steering);
+	}
+	screen->steering = viewer;
+	screen->steered_ns = clock_now_ns();
+	return true;
+}
+
+static void press_key(struct seat_viewer *viewer, uint32_t code, bool down)
+{
+	if (code == KEY_RESERVED || code >= KEY_CNT || viewer->held[code] == down)
+		return;
+	/* What is held went down while it steered, and it has steered since. */
+	if (!may_steer(viewer, down))
+		return;
+	viewer->held[code] = down;
+	viewer->keys_held += down ? 1 : -1u;
+	seat_key(viewer->screen->seat, code, down);
+}
+
+/* The viewer presses modifiers by itself. */
+static void press_keysym(struct seat_viewer *viewer, uint32_t keysym, bool down)
+{
+	struct seat_stroke stroke;
+
+	if (seat_keymap_find(viewer->screen->keymap, keysym, &stroke))
+		press_key(viewer, stroke.code, down);
+}
+
+static int bounded(int32_t notches)
+{
+	if (notches > WHEEL_NOTCHES_MAX)
+		return WHEEL_NOTCHES_MAX;
+	return notches < -WHEEL_NOTCHES_MAX ? -WHEEL_NOTCHES_MAX : notches;
+}
+
+static void move_pointer(struct seat_viewer *viewer, const struct viewer_message *message)
+{
+	const struct seat_screen *screen = viewer->screen;
+	unsigned buttons = message->number & BUTTONS_ALL;
+	int wheel = bounded(message->wheel);
+
+	if (message->x >= screen->width || message->y >= screen->height ||
+	    !may_steer(viewer, buttons & ~viewer->buttons || wheel))
+		return;
+	viewer->buttons = buttons;
+	seat_pointer(screen->seat, (int)message->x, (int)message->y, buttons, wheel);
+}
+
+/* ---- messages ---- */
+
+/* Returns NULL, or why it is not listened to any more. */
+static const char *obey(struct seat_viewer *viewer, const struct viewer_message *message)
+{
+	switch (message->kind) {
+	case VIEWER_READY:
+		on_process_ready(viewer);
+		return NULL;
+	case VIEWER_KEY:
+		press_key(viewer, message->number, message->down);
+		return NULL;
+	case VIEWER_POINTER:
+		move_pointer(viewer, message);
+		return NULL;
+	case VIEWER_SIZE:
+		/* The screen's size is the configuration's: it is told again. */
+		tell_screen(viewer);
+		viewer->ready = false;
+		return NULL;
+	case VIEWER_KEYSYM:
+		press_keysym(viewer, message->number, message->down);
+		return NULL;
+	default:
+		return "its process sends a message that there is not";
+	}
+}
+
+/* Returns false when there is nothing more to read now. */
+static bool read_one(struct seat_viewer *viewer)
+{
+	struct viewer_message message;
+	int file = -1;
+	size_t files = 0;
+	const char *wrong = "its process sends a message of another size";
+	ssize_t received = fd_receive(viewer->socket, &message, sizeof(message), &file, 1, &files);
+
+	if (received == -EAGAIN)
+		return false;
+	if (files > 0)
+		reaper_close(&file);
+	else if (received == sizeof(message))
+		wrong = obey(viewer, &message);
+	if (received == 0 || received == -ECONNRESET)
+		wrong = NULL;
+	if (received <= 0 || wrong)
+		end(viewer, wrong);
+	return !viewer->dead;
+}
+
+static void read_some(struct seat_viewer *viewer)
+{
+	for (unsigned i = 0; i < MESSAGES_A_TURN; i++) {
+		if (!read_one(viewer))
+			return;
+	}
+	loop_defer(viewer->screen->loop, &viewer->more);
+}
+
+static void on_ready(struct loop_watch *watch, unsigned events)
+{
+	read_some(container_of(watch, struct seat_viewer, watch));
+}
+
+static void on_more(struct loop_task *task)
+{
+	read_some(container_of(task, struct seat_viewer, more));
+}
+
+/* ---- life ---- */
+
+int seat_viewer_start(struct seat_viewer *viewer, bool again)
+{
+	struct seat_screen *screen = viewer->screen;
+	int error;
+
+	viewer->watch = (struct loop_watch){ .ready = on_ready };
+	viewer->more = (struct loop_task){ .run = on_more };
+	viewer->has_screen = viewer->ready = false;
+	error = loop_watch_start(screen->loop, &viewer->watch, viewer->socket, POLLIN);
+	if (error)
+		return error;
+	pixman_region32_init(&viewer->unseen);
+	viewer->next = screen->viewers;
+	screen->viewers = viewer;
+	viewer->running = true;
+	seat_screen_draw(screen);
+	if (again)
+		tell_screen(viewer);
+	loop_defer(screen->loop, &viewer->more);
+	return 0;
+}
+
+void seat_viewer_stop(struct seat_viewer *viewer)
+{
+	struct seat_screen *screen = viewer->screen;
+	struct seat_viewer **link = &screen->viewers;
+
+	if (!viewer->running)
+		return;
+	let_all_up(viewer);
+	if (screen->steering == viewer)
+		screen->steering = NULL;
+	viewer->running = false;
+	loop_watch_stop(screen->loop, &viewer->watch);
+	loop_defer_cancel(screen->loop, &viewer->more);
+	while (*link != viewer)
+		link = &(*link)->next;
+	*link = viewer->next;
+	pixman_region32_fini(&viewer->unseen);
+}

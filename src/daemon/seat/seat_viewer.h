@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Somebody who looks at a seat's screen, and may steer: a process of its own speaks the viewer's protocol
+ * (host/viewer/). One viewer steers at a time, the first that presses a key or a button. Another can begin
+ * when that one has been quiet for SEAT_STEER_QUIET_NS, or SEAT_STEER_HELD_NS with a key or button held;
+ * until then the other's keys and pointer are not heard. On the seat's thread.
+ */
+#ifndef VIADUCT_DAEMON_SEAT_SEAT_VIEWER_H
+#define VIADUCT_DAEMON_SEAT_SEAT_VIEWER_H
+
+#include <linux/input-event-codes.h>
+#include <pixman.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/loop.h"
+#include "core/stats.h"
+
+#define SEAT_STEER_QUIET_NS 1000000000u
+#define SEAT_STEER_HELD_NS  5000000000u
+
+struct seat_rect;
+struct seat_screen;
+
+struct seat_viewer {
+	struct seat_viewer *next; /* of the screen's */
+	struct seat_screen *screen;
+	int socket; /* to its process; stays the caller's */
+	/* It is of no use any more, and does nothing until it is stopped. */
+	void (*ended)(struct seat_viewer *viewer);
+	bool dead;	 /* atomic: it has ended */
+	const char *why; /* then: what it did; NULL: it left */
+
+	/* private */
+	struct loop_watch watch;
+	struct loop_task more;
+	pixman_region32_t unseen; /* what was drawn and not told */
+	bool has_screen, ready, running;
+	bool held[KEY_CNT];
+	unsigned keys_held, buttons;
+	struct counter events, ignored_events;
+};
+
+/* From now on it looks. again: it did before, and gets the screen unasked. Returns 0 or -ENOMEM. */
+int seat_viewer_start(struct seat_viewer *viewer, bool again);
+/* What it holds comes up. Idempotent. */
+void seat_viewer_stop(struct seat_viewer *viewer);
+
+/* These pixels of the screen are others; seat_viewer_flush() tells the process, when that is ready. */
+void seat_viewer_damage(struct seat_viewer *viewer, const struct seat_rect *rect);
+void seat_viewer_flush(struct seat_viewer *viewer);
+
+#endif

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Seats without guests: where viewers find them, what they see, how many there may be, and takeovers under their eyes."""
+import os
+import socket
+import struct
+import subprocess
+
+import pytest
+
+import rfb
+from patience import wait_until
+from test_refusals import expect_refused, line_of
+from test_reload import reload
+from test_takeover import take_over
+
+WIDTH, HEIGHT, BAR = 320, 200, 24
+NOBODY, BACKGROUND = 0x505860, 0x202428
+VIEWERS_MAX = 16
+
+
+def sections(**seat):
+    return {"seat desk": {"size": f"{WIDTH}x{HEIGHT}", **seat}, "guest alice": {}, "display alice/0": {"seat": "desk"}}
+
+
+def door(daemon):
+    return daemon.runtime / "seat-desk.vnc"
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def empty_seat():
+    return [bytes.fromhex(f"{NOBODY if y < BAR else BACKGROUND:06x}") * WIDTH for y in range(HEIGHT)]
+
+
+def picture(daemon, path):
+    """A picture of the API's: rows of three bytes a pixel."""
+    status, body = daemon.api("POST", path, raw=True)
+    assert status == 200, body
+    kind, width, height, depth = body.split(maxsplit=4)[:4]
+    assert (kind, depth) == (b"P6", b"255")
+    pixels = body[len(b"P6\n%b %b\n255\n" % (width, height)):]
+    assert len(pixels) == int(width) * int(height) * 3
+    return [pixels[at:at + int(width) * 3] for at in range(0, len(pixels), int(width) * 3)]
+
+
+def seat(daemon):
+    return daemon.api("GET", "/v1/seats/desk")[1]
+
+
+@pytest.fixture
+def desk(make_daemon):
+    return make_daemon(sections())
+
+
+# ---- viewers ----
+
+def test_viewers_see_the_screen(make_daemon):
+    port = free_port()
+    daemon = make_daemon(sections(vnc=f"127.0.0.1:{port}"))
+    with rfb.Viewer(door(daemon)) as one, rfb.Viewer(("127.0.0.1", port)) as other:
+        assert (one.width, one.height, one.name) == (WIDTH, HEIGHT, "desk")
+        assert one.rows(0, 0, WIDTH, HEIGHT) == other.rows(0, 0, WIDTH, HEIGHT) == empty_seat()
+        assert seat(daemon)["viewers"] == 2
+    wait_until(lambda: seat(daemon)["viewers"] == 0, "viewers have left")
+    assert picture(daemon, "/v1/seats/desk/picture") == empty_seat()
+    assert picture(daemon, "/v1/displays/alice/0/picture") == [bytes(640 * 3)] * 480
+
+
+def test_sockets_are_the_daemon_s_users(desk):
+    assert door(desk).stat().st_mode & 0o777 == 0o600
+    desk.stop()
+    assert not door(desk).exists()
+
+
+def test_so_many_viewers_and_no_more(desk):
+    """One more is told so by the end of its connection, and has its place when another leaves."""
+    viewers = [rfb.Viewer(door(desk)) for _ in range(VIEWERS_MAX)]
+    assert seat(desk)["viewers"] == VIEWERS_MAX
+    with pytest.raises(OSError):
+        late = socket.socket(socket.AF_UNIX)
+        late.settimeout(1)
+        late.connect(str(door(desk)))
+        assert late.recv(1) == b""
+        raise ConnectionError
+    late.close()
+    viewers.pop().close()
+    wait_until(lambda: seat(desk)["viewers"] < VIEWERS_MAX, "a viewer has left")
+    with rfb.Viewer(door(desk)) as viewer:
+        assert viewer.rows(0, 0, WIDTH, HEIGHT) == empty_seat()
+    for viewer in viewers:
+        viewer.close()
+
+
+HOSTILE = {
+    "nothing": b"",
+    "another version": b"RFB 000.000\n",
+    "noise": os.urandom(4096),
+    "half a handshake": b"RFB 003.008\n\1",
+    "a kind of access that there is not": b"RFB 003.008\n\x7f",
+    "a message that there is not": b"RFB 003.008\n\1\1\xc8" + bytes(1000),
+    "a text of 4 GiB": b"RFB 003.008\n\1\1" + struct.pack(">B3xI", 6, 0xffffffff) + bytes(65536),
+    "all encodings": b"RFB 003.008\n\1\1" + struct.pack(">BxH", 2, 0xffff) + bytes(range(256)) * 1024,
+    "an update of nothing, often": b"RFB 003.008\n\1\1" + struct.pack(">BBHHHH", 3, 0, 0xffff, 0xffff, 0xffff, 0xffff) * 10000,
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_viewers_harm_nobody(desk, what):
+    with rfb.Viewer(door(desk)) as honest:
+        for shut in False, True:
+            with socket.socket(socket.AF_UNIX) as hostile:
+                hostile.connect(str(door(desk)))
+                hostile.settimeout(5)
+                try:
+                    hostile.sendall(HOSTILE[what])
+                    if shut:
+                        hostile.shutdown(socket.SHUT_WR)
+                        while hostile.recv(65536):
+                            pass
+                except OSError:
+                    pass
+        honest.request(incremental=False)
+        honest.update()
+        assert honest.rows(0, 0, WIDTH, HEIGHT) == empty_seat()
+    wait_until(lambda: seat(desk)["viewers"] == 0, "viewers have left")
+
+
+def test_a_viewer_that_never_reads(desk):
+    """It holds up nobody, and the daemon's end."""
+    with socket.socket(socket.AF_UNIX) as deaf, rfb.Viewer(door(desk)) as viewer:
+        deaf.connect(str(door(desk)))
+        deaf.sendall(b"RFB 003.008\n\1\1" + struct.pack(">BBHHHH", 3, 0, 0, 0, WIDTH, HEIGHT) * 1000)
+        assert viewer.rows(0, 0, WIDTH, HEIGHT) == empty_seat()
+        desk.stop()
+
+
+# ---- takeover ----
+
+def test_viewers_do_not_notice_a_takeover(desk):
+    with rfb.Viewer(door(desk)) as viewer:
+        for _ in range(3):
+            take_over(desk)
+            assert seat(desk)["viewers"] == 1
+            viewer.request(incremental=False)
+            viewer.update()
+            assert viewer.rows(0, 0, WIDTH, HEIGHT) == empty_seat() and viewer.resizes == 0
+        with rfb.Viewer(door(desk)) as new:
+            assert new.rows(0, 0, WIDTH, HEIGHT) == empty_seat()
+    desk.stop()
+    assert not door(desk).exists()
+
+
+# ---- configuration ----
+
+WRONG = [
+    ("seat desk", "size", "1280", "is no size of a screen, for example 1280x800; 64x64 to 8192x8192"),
+    ("seat desk", "size", "63x64", "is no size of a screen, for example 1280x800; 64x64 to 8192x8192"),
+    ("seat desk", "size", "99999999999999999999x64", "is no size of a screen, for example 1280x800; 64x64 to 8192x8192"),
+    ("seat desk", "vnc", "5900", "is no address and port, for example 127.0.0.1:5900 or [::1]:5900, and not none"),
+    ("seat desk", "vnc", "127.0.0.1:0", "is no address and port, for example 127.0.0.1:5900 or [::1]:5900, and not none"),
+    ("seat desk", "vnc", "::1:5900", "is no address and port, for example 127.0.0.1:5900 or [::1]:5900, and not none"),
+    ("seat desk", "vnc", "0.0.0.0:5900", "is not a loopback address: whoever reaches it would see all guests and type into "
+     "them, without a password; use 127.0.0.1, and a tunnel (ssh -L) from elsewhere"),
+    ("seat desk", "layout", "../us", "is no name of a layout, for example us or de:nodeadkeys"),
+    ("display alice/0", "seat", "chair", "is not declared; add a section [seat NAME]"),
+    ("display alice/0", "colour", "12345", "is no colour; use red, green, blue, orange, purple, yellow, cyan, pink, or RRGGBB"),
+]
+
+
+@pytest.mark.parametrize("section, key, value, message", WRONG)
+def test_mistakes(make_daemon, section, key, value, message):
+    wrong = sections()
+    wrong[section][key] = value
+    daemon = make_daemon(wrong, start=False)
+    expect_refused(daemon, f"{daemon.config}:{line_of(daemon, section, key)}: {key} = {value} {message}")
+
+
+def test_a_display_needs_a_seat(make_daemon):
+    wrong = sections()
+    wrong["display alice/0"] = {}
+    daemon = make_daemon(wrong, start=False)
+    expect_refused(daemon, f"{daemon.config}:{line_of(daemon, 'display alice/0', '')}: [display alice/0] has no seat; "
+                           "add for example seat = desk")
+
+
+def test_a_vmm_has_one_display(make_daemon):
+    wrong = sections()
+    wrong["display alice/1"] = {"seat": "desk"}
+    daemon = make_daemon(wrong, start=False)
+    expect_refused(daemon, f"{daemon.config}:{line_of(daemon, 'display alice/1', '')}: [display alice/1] is the second display "
+                           "of its guest; a VMM has one")
+
+
+def test_check_says_what_there_will_be(make_daemon):
+    daemon = make_daemon(sections(vnc="127.0.0.1:5999"), start=False)
+    done = subprocess.run(daemon.command("--check"), capture_output=True, text=True, check=True)
+    assert f"seat desk: a screen of {WIDTH}x{HEIGHT}, for viewers at its socket and at 127.0.0.1:5999" in done.stdout.splitlines()
+
+
+def test_a_port_that_another_has(make_daemon):
+    """The rest is served."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        daemon = make_daemon(sections(vnc=f"127.0.0.1:{port}"))
+        daemon.wait_line(f"seat desk: vnc = 127.0.0.1:{port}: Address already in use")
+        with rfb.Viewer(door(daemon)):
+            assert seat(daemon)["viewers"] == 1
+
+
+def test_a_font_that_is_none(make_daemon, tmp_path):
+    daemon = make_daemon(sections(font=tmp_path / "none.ttf"))
+    daemon.wait_line(f"seat desk: cannot read the font {tmp_path}/none.ttf")
+    assert daemon.api("GET", "/v1/seats")[1] == {"seats": []}
+    assert "there is no seat desk" in daemon.api("GET", "/v1/devices/display/alice/0")[1]["error"]
+
+
+def test_a_layout_that_is_none(make_daemon):
+    daemon = make_daemon(sections(layout="klingon"))
+    daemon.wait_line("seat desk: there is no keyboard layout klingon")
+    assert daemon.api("GET", "/v1/seats")[1] == {"seats": []}
+
+
+def test_reload(desk):
+    """Displays come and go; a seat's own attributes wait for a restart, and a takeover is one."""
+    desk.sections["guest bob"] = {}
+    desk.sections["display bob/0"] = {"seat": "desk", "colour": "123456"}
+    assert reload(desk) == (["guest bob: added", "display bob/0: added"], [])
+    assert [one["display"] for one in seat(desk)["displays"]] == ["alice/0", "bob/0"]
+    assert seat(desk)["displays"][1]["colour"] == "123456"
+    desk.sections["seat desk"]["size"] = "640x480"
+    later = "at the next restart; viaductd --takeover does that without a break"
+    assert reload(desk) == ([], [f"seat desk: changes {later}"])
+    del desk.sections["display bob/0"]
+    assert reload(desk) == (["display bob/0: removed"], [])
+    with rfb.Viewer(door(desk)) as viewer:
+        take_over(desk)
+        viewer.wait(lambda seen: (seen.width, seen.height) == (640, 480), "the larger screen")
+
+
+# ---- the API ----
+
+def test_what_is_asked_of_seats(desk):
+    status, answer = desk.api("GET", "/v1/seats")
+    assert status == 200 and [one["name"] for one in answer["seats"]] == ["desk"]
+    assert desk.api("GET", "/v1/seats/chair") == (404, {"error": "there is no seat 'chair'"})
+    assert desk.api("POST", "/v1/displays/bob/0/picture")[0] == 404
+    assert desk.api("PATCH", "/v1/seats/desk", {}) == (400, {"error": "give focus, or full_screen, or both: a display, or null"})
+    assert desk.api("PATCH", "/v1/seats/desk", {"focus": "bob/0"}) == (404, {"error": "the seat desk has no display 'bob/0'"})
+    # A display that no VMM shows has no focus.
+    status, answer = desk.api("PATCH", "/v1/seats/desk", {"focus": "alice/0", "full_screen": None})
+    assert status == 200 and not answer["displays"][0]["focus"]
+    assert desk.api("POST", "/v1/seats/desk/type", {"text": "x"}) == (409, {"error": "no display has the focus"})
+    assert desk.api("POST", "/v1/seats/desk/type", {"text": "x", "display": "alice/0"}) == (
+        409, {"error": "another display, or none, has the focus"})
+    assert 'viaduct_seat_viewers{seat="desk"} 0' in desk.api("GET", "/metrics", raw=True)[1].decode()

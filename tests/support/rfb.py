@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A VNC viewer (RFB 3.8, RFC 6143): raw pixels, QEMU's extended key events, one thread."""
+import socket
+import struct
+import time
+
+PATIENCE_S = 120        # only a hang reaches it
+RAW, DESKTOP_SIZE, EXTENDED_KEY, EXTENDED_SIZE = 0, -223, -258, -308
+
+
+class Viewer:
+    """Connects, and has the whole picture when it is made."""
+
+    def __init__(self, address, encodings=(RAW, DESKTOP_SIZE, EXTENDED_KEY)):
+        """address: the path of a UNIX socket, or (host, port)."""
+        self.socket = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
+        self.socket.settimeout(PATIENCE_S)
+        self.socket.connect(address if isinstance(address, tuple) else str(address))
+        self.has_extended_keys = False
+        self.resizes = 0
+        self._handshake(encodings)
+        self.drawn = 0          # pixels that came
+        self.request(incremental=False)
+        while self.drawn < self.width * self.height:
+            self.update()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.socket.close()
+
+    # ---- the protocol ----
+
+    def _take(self, count):
+        pieces = []
+        while count > 0:
+            piece = self.socket.recv(min(count, 1 << 20))
+            if not piece:
+                raise ConnectionError("the viewer's connection was closed")
+            pieces.append(piece)
+            count -= len(piece)
+        return b"".join(pieces)
+
+    def _unpack(self, layout):
+        return struct.unpack(layout, self._take(struct.calcsize(layout)))
+
+    def _handshake(self, encodings):
+        version = self._take(12)
+        assert version.startswith(b"RFB 003.00"), version
+        self.socket.sendall(b"RFB 003.008\n")
+        kinds = self._take(self._take(1)[0])
+        assert 1 in kinds, kinds
+        self.socket.sendall(b"\1")
+        assert self._unpack(">I") == (0,)
+        self.socket.sendall(b"\1")          # shared
+        self.width, self.height = self._unpack(">HH")
+        self._take(16)
+        self.name = self._take(self._unpack(">I")[0]).decode()
+        self.pixels = bytearray(self.width * self.height * 4)
+        # 32 bits a pixel, 0x00RRGGBB, little endian.
+        self.socket.sendall(b"\0\0\0\0" + struct.pack(">BBBBHHHBBB3x", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0))
+        self.socket.sendall(struct.pack(f">BxH{len(encodings)}i", 2, len(encodings), *encodings))
+
+    def request(self, incremental=True):
+        self.socket.sendall(struct.pack(">BBHHHH", 3, incremental, 0, 0, self.width, self.height))
+
+    def _rectangle(self):
+        x, y, width, height, encoding = self._unpack(">HHHHi")
+        if encoding in (DESKTOP_SIZE, EXTENDED_SIZE):
+            if encoding == EXTENDED_SIZE:
+                self._take(16 * self._unpack(">Bxxx")[0])
+            self.width, self.height = width, height
+            self.resizes += 1
+            self.pixels = bytearray(width * height * 4)
+        elif encoding == EXTENDED_KEY:
+            self.has_extended_keys = True
+        else:
+            assert encoding == RAW, encoding
+            self.drawn += width * height
+            lines = self._take(width * height * 4)
+            for line in range(height):
+                at = ((y + line) * self.width + x) * 4
+                self.pixels[at:at + width * 4] = lines[line * width * 4:(line + 1) * width * 4]
+
+    def update(self):
+        """Takes one update, and asks for what changes after it."""
+        while True:
+            kind = self._take(1)[0]
+            if kind == 0:
+                break
+            assert kind in (2, 3), kind         # a bell, or text that was cut
+            if kind == 3:
+                self._take(self._unpack(">3xI")[0])
+        for _ in range(self._unpack(">xH")[0]):
+            self._rectangle()
+        self.request()
+
+    def wait(self, wanted, what):
+        """Takes updates until wanted(self) is true."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not wanted(self):
+            assert time.monotonic() < deadline, f"the viewer does not see {what}"
+            self.update()
+
+    # ---- the picture ----
+
+    def pixel(self, x, y):
+        """0xRRGGBB."""
+        return int.from_bytes(self.pixels[(y * self.width + x) * 4:][:3], "little")
+
+    def rows(self, x, y, width, height):
+        """Of a rectangle: three bytes a pixel, red first."""
+        rows = []
+        for line in range(y, y + height):
+            at = (line * self.width + x) * 4
+            row = self.pixels[at:at + width * 4]
+            rgb = bytearray(width * 3)
+            rgb[0::3], rgb[1::3], rgb[2::3] = row[2::4], row[1::4], row[0::4]
+            rows.append(bytes(rgb))
+        return rows
+
+    # ---- what it does ----
+
+    def keysym(self, keysym, down):
+        self.socket.sendall(struct.pack(">BBxxI", 4, down, keysym))
+
+    def key(self, code, down):
+        """An XT scancode; those with 0xE0 have bit 7 set."""
+        assert self.has_extended_keys
+        self.socket.sendall(struct.pack(">BBHII", 255, 0, down, 0, code))
+
+    def stroke(self, code):
+        self.key(code, True)
+        self.key(code, False)
+
+    def pointer(self, x, y, buttons=0):
+        self.socket.sendall(struct.pack(">BBHH", 5, buttons, x, y))
+
+    def click(self, x, y):
+        self.pointer(x, y, 1)
+        self.pointer(x, y, 0)
