@@ -35,6 +35,14 @@ int command_switch_show(struct cli *cli, const struct cli_command *command, int 
 int command_forward_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_forward_add(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_forward_remove(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* seat/seat_commands.c */
+int command_seat_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_seat_show(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_seat_focus(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* seat/seat_type.c */
+int command_seat_type(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* seat/screenshot.c */
+int command_screenshot(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* share/share_commands.c */
 int command_disk_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_nic_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);

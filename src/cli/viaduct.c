@@ -93,6 +93,25 @@ const struct cli_command cli_commands[] = {
 	  "-c (--count) ends after N frames, -s (--snap) keeps the first bytes of each. Ctrl-C ends it.\n"
 	  "A frame that is still to be cut into segments is one large frame.",
 	  command_capture },
+	{ "seat list", "[--json]", "the screens that guests share", NULL, command_seat_list },
+	{ "seat show", "SEAT [--json]", "the windows on a seat's screen, and which has the keyboard", NULL,
+	  command_seat_show },
+	{ "seat focus", "SEAT GUEST[/DISPLAY]|none [--full-screen|--window]",
+	  "gives a guest the seat's keyboard and pointer",
+	  "Its window comes above the others; with --full-screen it gets all of the screen, --window gives\n"
+	  "that back. At the seat itself, a click does it, or Ctrl-Alt-Tab; Ctrl-Alt-Enter is full screen\n"
+	  "and back, and Ctrl-Alt-Esc takes the keyboard from all.",
+	  command_seat_focus },
+	{ "seat type", "SEAT TEXT|- [--to GUEST[/DISPLAY]] [--enter]",
+	  "types text for the guest that has the keyboard",
+	  "As if it were typed at the seat, 100 keys a second, with the seat's keyboard layout, which must\n"
+	  "be the guest's. - is standard input; --enter adds a line's end. With --to nothing is typed\n"
+	  "unless that guest has the keyboard. When the keyboard goes to another, the rest is dropped.",
+	  command_seat_type },
+	{ "screenshot", "SEAT|GUEST[/DISPLAY] [-o FILE.png]", "what is on a screen or in a guest's window",
+	  "The file is NAME.png in the current directory unless -o (--output) names another; - is standard\n"
+	  "output. A guest's picture is whole, whatever covers its window.",
+	  command_screenshot },
 	{ "disk list", "[--json]", "the virtual disks", NULL, command_disk_list },
 	{ "disk create", "GUEST/NAME --pool POOL --size SIZE", "makes a virtual disk; it reads as zeroes",
 	  "SIZE: bytes, or 512M, 8G, 1.5T (powers of 1024).", command_disk_create },

@@ -240,7 +240,7 @@ GUEST = {"name": "alice", "memory_bytes": 512 << 20, "devices": [
     {"kind": "disk", "name": "alice/root", "socket": "/run/viaduct/alice/disk-root.sock", "queues": 16},
     {"kind": "disk", "name": "alice/odd", "socket": "/run/a,b/it's&<.sock", "queues": 1},
     {"kind": "disk", "name": "alice/back", "socket": "/run/viaduct/back.sock", "socket_mode": "connect"},
-    {"kind": "display", "name": "alice/0", "socket": "/x"},
+    {"kind": "keyboard", "name": "alice/0", "socket": "/x"},
 ]}
 
 
@@ -296,6 +296,18 @@ def test_run_print(viaduct, guest):
     assert "-accel tcg" in result.out and "-smp 2" in result.out and "num-queues=2" in result.out
     assert "-nographic" not in result.out and "-vnc :1" in result.out and result.out.rstrip().endswith("--json")
     assert "-nographic" in viaduct("run", "alice", "--accel", "tcg", "--print").out
+
+
+def test_run_with_a_display(viaduct, api):
+    """On the seat, instead of a terminal's; one that the user brings comes before it."""
+    display = {"kind": "display", "name": "alice/0", "socket": "/run/viaduct/alice/display-0.sock"}
+    api.answer("GET", "/v1/guests/alice", {**GUEST, "devices": [display]})
+    out = viaduct("run", "alice", "--accel", "tcg", "--print").out
+    assert "-display dbus,p2p=yes" in out and "-nographic" not in out and "usb-tablet" in out and "-serial mon:stdio" in out
+    assert "-chardev socket,id=viaduct-display,path=/run/viaduct/alice/display-0.sock,reconnect=1" in out
+    assert "-mon chardev=viaduct-display,mode=control" in out
+    assert "dbus" in viaduct("qemu-args", "alice").out
+    assert "dbus" not in viaduct("run", "alice", "--accel", "tcg", "--print", "--", "-vnc", ":1").out
 
 
 def test_run_missing_kernel(viaduct, guest):

@@ -9,6 +9,7 @@ _viaduct_guests() {
 	{
 		_viaduct_names "$1"
 		"$1" nic list --no-color 2>/dev/null | sed -n '2,$s/ .*//p'
+		"$1" status --no-color 2>/dev/null | sed -n 's|^\([A-Za-z0-9._-]*/[A-Za-z0-9._-]*\) .*|\1|p'
 	} | sed 's|/.*||' | sort -u
 }
 
@@ -19,7 +20,7 @@ _viaduct() {
 	1:*)
 		words=$("$command" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\).*/\1/p' | sort -u)
 		;;
-	2:pool | 2:disk | 2:nic | 2:switch | 2:forward | 2:guest | 2:group)
+	2:pool | 2:disk | 2:nic | 2:switch | 2:forward | 2:seat | 2:guest | 2:group)
 		words=$("$command" help "$first" 2>/dev/null | sed -n "s/^  viaduct $first \([a-z-]*\).*/\1/p")
 		;;
 	2:help)
@@ -36,6 +37,13 @@ _viaduct() {
 		;;
 	3:switch | 3:forward)
 		words=$("$command" switch list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')
+		;;
+	3:seat | 2:screenshot)
+		words=$("$command" seat list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')
+		[[ $first == screenshot ]] && words="$words $(_viaduct_guests "$command")"
+		;;
+	4:seat)
+		[[ ${COMP_WORDS[2]-} == focus ]] && words="none $(_viaduct_guests "$command")"
 		;;
 	3:disk)
 		words=$(_viaduct_names "$command")

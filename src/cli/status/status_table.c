@@ -48,13 +48,17 @@ static void bytes_cell(struct table *table, const json_t *device, const char *of
 		   text_size(text, api_number(nic ? nic : operation(device, of_disk), "bytes")));
 }
 
-/* A disk's size, or a card's MTU. */
+/* A disk's size, a card's MTU, or the size of a display's picture. */
 static void size_cell(struct table *table, const json_t *device)
 {
 	char text[TEXT_NUMBER_MAX];
 	uint64_t mtu = api_number(device, "mtu");
+	const json_t *picture = json_object_get(device, "picture");
 
-	if (mtu)
+	if (picture)
+		table_cell(table, TABLE_PLAIN, "%ux%u", (unsigned)api_number(picture, "width"),
+			   (unsigned)api_number(picture, "height"));
+	else if (mtu)
 		table_cell(table, TABLE_PLAIN, "MTU %llu", (unsigned long long)mtu);
 	else
 		table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(device, "size_bytes")));

@@ -48,6 +48,14 @@ static int choose_accel(const struct cli_command *command, const char *qemu,
 	return CLI_OK;
 }
 
+/* The last console is that of the first process. */
+static const char *default_append(const struct vmm_guest *guest)
+{
+	if (guest->has_display)
+		return "console=tty0 console=ttyS0 root=/dev/vda";
+	return "console=ttyS0 root=/dev/vda";
+}
+
 static void build(const struct vmm_guest *guest, const char *qemu, enum vmm_accel accel,
 		  const struct run_options *options, const struct cli_arguments *user,
 		  struct vmm_arguments *arguments)
@@ -62,14 +70,18 @@ static void build(const struct vmm_guest *guest, const char *qemu, enum vmm_acce
 	vmm_argument(arguments, "-smp");
 	vmm_argument(arguments, "%u", guest->cpus);
 	vmm_qemu_arguments(guest, arguments);
-	if (!has_console(user))
+	if (guest->has_display && !has_console(user)) {
+		vmm_display_arguments(guest, arguments);
+		vmm_argument(arguments, "-serial");
+		vmm_argument(arguments, "mon:stdio");
+	} else if (!has_console(user)) {
 		vmm_argument(arguments, "-nographic");
+	}
 	if (options->kernel) {
 		vmm_argument(arguments, "-kernel");
 		vmm_argument(arguments, "%s", options->kernel);
 		vmm_argument(arguments, "-append");
-		vmm_argument(arguments, "%s",
-			     options->append ? options->append : "console=ttyS0 root=/dev/vda");
+		vmm_argument(arguments, "%s", options->append ? options->append : default_append(guest));
 	}
 	if (options->initrd) {
 		vmm_argument(arguments, "-initrd");
@@ -139,6 +151,8 @@ static int check_sockets(const struct cli_command *command, const struct vmm_gue
 	for (size_t i = 0; i < guest->nic_count && result == CLI_OK; i++)
 		if (!guest->nics[i].vmm_listens)
 			result = check_socket(command, guest->name, guest->nics[i].socket);
+	if (result == CLI_OK && guest->has_display && !guest->display.vmm_listens)
+		result = check_socket(command, guest->name, guest->display.socket);
 	return result;
 }
 

@@ -45,6 +45,15 @@ static bool load_nic(const json_t *device, struct vmm_nic *nic)
 	return true;
 }
 
+static bool load_display(const json_t *device, struct vmm_guest *guest)
+{
+	if (strcmp(api_text(device, "kind"), "display") != 0 || api_text(device, "socket")[0] == '\0')
+		return false;
+	snprintf(guest->display.socket, sizeof(guest->display.socket), "%s", api_text(device, "socket"));
+	guest->display.vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
+	return true;
+}
+
 int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name,
 		   struct vmm_guest *guest)
 {
@@ -70,9 +79,11 @@ int vmm_guest_load(struct cli *cli, const struct cli_command *command, const cha
 			guest->disk_count++;
 		else if (guest->nic_count < VMM_NICS_MAX && load_nic(device, &guest->nics[guest->nic_count]))
 			guest->nic_count++;
+		else if (!guest->has_display)
+			guest->has_display = load_display(device, guest);
 	}
 	json_decref(answer);
-	if (guest->disk_count + guest->nic_count == 0)
+	if (guest->disk_count + guest->nic_count == 0 && !guest->has_display)
 		return cli_fail(
 			command,
 			"guest %s has no device; `viaduct disk create %s/root --pool POOL --size SIZE` "
@@ -201,6 +212,26 @@ void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arg
 		disk_arguments(guest, i, arguments);
 	for (size_t i = 0; i < guest->nic_count; i++)
 		nic_arguments(guest, i, arguments);
+}
+
+/* A tablet's pointer is where the user's is; a mouse's would have to be caught. */
+void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
+{
+	char socket[CLI_PATH_MAX];
+
+	if (!guest->has_display)
+		return;
+	double_commas(guest->display.socket, socket, sizeof(socket));
+	vmm_argument(arguments, "-display");
+	vmm_argument(arguments, "dbus,p2p=yes");
+	vmm_argument(arguments, "-chardev");
+	vmm_argument(arguments, "socket,id=viaduct-display,path=%s,%s", socket,
+		     guest->display.vmm_listens ? "server=on,wait=off" : "reconnect=1");
+	vmm_argument(arguments, "-mon");
+	vmm_argument(arguments, "chardev=viaduct-display,mode=control");
+	vmm_argument(arguments, "-usb");
+	vmm_argument(arguments, "-device");
+	vmm_argument(arguments, "usb-tablet");
 }
 
 static void print_quoted(const char *text, FILE *out)

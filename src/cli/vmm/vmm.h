@@ -33,6 +33,12 @@ struct vmm_nic {
 	unsigned mtu, queues; /* pairs of queues that the card offers */
 };
 
+/* QEMU's own display, which it shows on a seat. */
+struct vmm_display {
+	char socket[CLI_PATH_MAX];
+	bool vmm_listens;
+};
+
 struct vmm_guest {
 	char name[VMM_NAME_MAX];
 	uint64_t memory_bytes;	/* 0 before loading: what the configuration says */
@@ -42,6 +48,8 @@ struct vmm_guest {
 	size_t disk_count;
 	struct vmm_nic *nics;
 	size_t nic_count;
+	struct vmm_display display;
+	bool has_display;
 };
 
 /*
@@ -65,6 +73,9 @@ void vmm_arguments_finish(struct vmm_arguments *arguments);
 
 /* Memory that can be shared, and for each device a socket with reconnect and a PCI device. */
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
+
+/* Its display on the seat, if it has one. */
+void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
 /* Pairs of queues that a guest with so many CPUs is given. */
 unsigned vmm_nic_queues(const struct vmm_guest *guest, const struct vmm_nic *nic);

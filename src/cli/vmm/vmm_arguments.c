@@ -31,6 +31,7 @@ int command_qemu_args(struct cli *cli, const struct cli_command *command, int ar
 
 	if (result == CLI_OK) {
 		vmm_qemu_arguments(&guest, &arguments);
+		vmm_display_arguments(&guest, &arguments);
 		vmm_print_shell(&arguments, stdout);
 	}
 	vmm_arguments_finish(&arguments);

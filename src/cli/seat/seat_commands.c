@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `viaduct seat`: what is on a shared screen, and who has its keyboard. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/api_client.h"
+#include "cli/cli_api.h"
+#include "cli/commands.h"
+#include "cli/listing.h"
+#include "cli/seat/seat_names.h"
+
+/* ---- list ---- */
+
+static const char *display_with(const json_t *seat, const char *flag)
+{
+	const json_t *display;
+	size_t index;
+
+	json_array_foreach(json_object_get(seat, "displays"), index, display)
+	{
+		if (api_flag(display, flag))
+			return api_text(display, "display");
+	}
+	return "-";
+}
+
+static unsigned shown_displays(const json_t *seat)
+{
+	const json_t *display;
+	unsigned count = 0;
+	size_t index;
+
+	json_array_foreach(json_object_get(seat, "displays"), index, display) count +=
+		api_flag(display, "shown");
+	return count;
+}
+
+static void seat_row(struct table *table, const json_t *seat)
+{
+	table_row(table);
+	table_cell(table, TABLE_BOLD, "%s", api_text(seat, "name"));
+	table_cell(table, TABLE_PLAIN, "%ux%u", (unsigned)api_number(seat, "width"),
+		   (unsigned)api_number(seat, "height"));
+	table_cell(table, TABLE_PLAIN, "%u", shown_displays(seat));
+	table_cell(table, TABLE_PLAIN, "%u", (unsigned)api_number(seat, "viewers"));
+	table_cell(table, TABLE_PLAIN, "%s", display_with(seat, "focus"));
+}
+
+int command_seat_list(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	static const struct table_column columns[] = {
+		{ "SEAT", false, false },   { "SIZE", true, false },  { "WINDOWS", true, false },
+		{ "VIEWERS", true, false }, { "FOCUS", false, true },
+	};
+	static const struct listing listing = {
+		"/v1/seats", "seats", columns, sizeof(columns) / sizeof(columns[0]), seat_row, NULL,
+	};
+
+	return listing_run(cli, command, argc, argv, &listing);
+}
+
+/* ---- show ---- */
+
+static void display_row(struct table *table, const json_t *display)
+{
+	const json_t *frame = json_object_get(display, "frame"),
+		     *picture = json_object_get(display, "picture");
+	bool shown = api_flag(display, "shown");
+
+	table_row(table);
+	table_cell(table, TABLE_BOLD, "%s", api_text(display, "display"));
+	table_cell(table, TABLE_PLAIN, "%s", api_text(display, "colour"));
+	table_cell(table, shown ? TABLE_GOOD : TABLE_DIM, "%s", shown ? "yes" : "no");
+	table_cell(table, TABLE_PLAIN, "%s",
+		   api_flag(display, "full_screen") ? "full screen"
+		   : api_flag(display, "focus")	    ? "focus"
+						    : "");
+	table_cell(table, TABLE_PLAIN, "%ux%u", (unsigned)api_number(picture, "width"),
+		   (unsigned)api_number(picture, "height"));
+	table_cell(table, TABLE_PLAIN, "%d,%d", (int)json_integer_value(json_object_get(frame, "x")),
+		   (int)json_integer_value(json_object_get(frame, "y")));
+}
+
+static void print_seat(const struct cli *cli, const json_t *seat)
+{
+	static const struct table_column columns[] = {
+		{ "DISPLAY", false, false }, { "COLOUR", false, false }, { "SHOWN", false, false },
+		{ "HAS", false, false },     { "PICTURE", true, false }, { "AT", true, false },
+	};
+	struct table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
+	const json_t *display;
+	size_t index;
+
+	printf("%s: %u x %u pixels, %u viewers\n\n", api_text(seat, "name"),
+	       (unsigned)api_number(seat, "width"), (unsigned)api_number(seat, "height"),
+	       (unsigned)api_number(seat, "viewers"));
+	json_array_foreach(json_object_get(seat, "displays"), index, display) display_row(table, display);
+	table_print(table, stdout, cli_terminal_width(STDOUT_FILENO), cli->colour);
+	table_destroy(table);
+}
+
+/* Takes the answer. */
+static int show_answer(const struct cli *cli, json_t *seat)
+{
+	if (cli->json)
+		cli_print_json(seat);
+	else
+		print_seat(cli, seat);
+	json_decref(seat);
+	return CLI_OK;
+}
+
+int command_seat_show(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	struct cli_arguments arguments;
+	json_t *answer;
+	int result = cli_parse(cli, command, argc, argv, NULL, 1, 1, &arguments);
+	char *path;
+
+	if (result != CLI_OK)
+		return result;
+	path = cli_api_path("/v1/seats", arguments.words[0]);
+	result = cli_get(cli, command, path, &answer);
+	free(path);
+	return result == CLI_OK ? show_answer(cli, answer) : result;
+}
+
+/* ---- focus ---- */
+
+/* What PATCH is told. `display` is taken. */
+static json_t *focus_body(json_t *display, bool full_screen, bool window)
+{
+	json_t *body = json_pack("{s:O}", "focus", display);
+
+	if (full_screen)
+		json_object_set(body, "full_screen", display);
+	else if (window)
+		json_object_set_new(body, "full_screen", json_null());
+	json_decref(display);
+	return body;
+}
+
+int command_seat_focus(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	bool full_screen = false, window = false;
+	const struct cli_option options[] = { { "full-screen", NULL, &full_screen },
+					      { "window", NULL, &window },
+					      { 0 } };
+	struct cli_arguments arguments;
+	json_t *display, *answer;
+	int result = cli_parse(cli, command, argc, argv, options, 2, 2, &arguments);
+	char *path;
+
+	if (result != CLI_OK)
+		return result;
+	if (full_screen && window)
+		return cli_usage(command, "--full-screen and --window contradict each other");
+	result = seat_display_find(cli, command, arguments.words[0], arguments.words[1], &display);
+	if (result != CLI_OK)
+		return result;
+	path = cli_api_path("/v1/seats", arguments.words[0]);
+	result = cli_call(cli, command, "PATCH", path, focus_body(display, full_screen, window), &answer,
+			  NULL);
+	free(path);
+	return result == CLI_OK ? show_answer(cli, answer) : result;
+}
