@@ -66,6 +66,19 @@ class Nic:
         ]
 
 
+@dataclasses.dataclass
+class Display:
+    """QEMU's own display, on a seat, and a tablet; the keyboard is the machine's own."""
+    path: str           # the daemon's socket
+
+    def arguments(self, index):
+        return [
+            "-display", "dbus,p2p=yes", "-vga", "std",
+            "-chardev", f"socket,id=c-seat,path={self.path},reconnect=1", "-mon", "chardev=c-seat,mode=control",
+            "-device", "qemu-xhci", "-device", "usb-tablet",
+        ]
+
+
 class Monitor:
     """QMP: one command at a time; events are kept for whoever waits for them."""
 
@@ -141,7 +154,7 @@ class Guest:
     """A virtual machine whose console obeys tests/guests/init's protocol. Use as a context manager."""
 
     def __init__(self, folder, disks, name="guest", kernel="cloud", memory_mib=192, cpus=1, incoming=None,
-                 share_memory=True, initramfs=None, wrapper=()):
+                 share_memory=True, initramfs=None, wrapper=(), append=""):
         self.folder = pathlib.Path(folder)
         self.name = name
         self.disks = list(disks)
@@ -152,6 +165,7 @@ class Guest:
         self.share_memory = share_memory
         self.initramfs = initramfs  # default: the image's
         self.wrapper = wrapper      # what stands before QEMU's command
+        self.append = append        # more of the kernel's arguments
         self.process = None
         self.console = None
         self.monitor = None
@@ -176,7 +190,7 @@ class Guest:
             "-kernel", str(guest_image.kernel(self.kernel)),
             "-initrd", str(self.initramfs or guest_image.initramfs(self.kernel)),
             # On a busy host the kernel may see no timer tick within the time that it counts in loops, and give up.
-            "-append", "console=ttyS0 quiet loglevel=1 panic=-1 tsc=reliable no_timer_check",
+            "-append", f"console=ttyS0 quiet loglevel=1 panic=-1 tsc=reliable no_timer_check {self.append}",
             "-chardev", f"socket,id=console,path={self.path('console')},server=on,wait=off",
             "-serial", "chardev:console",
             "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
@@ -302,7 +316,10 @@ class Guest:
 
     def put(self, path, text):
         """Writes a file in the guest."""
-        encoded = base64.b64encode(text.encode()).decode()
+        self.put_bytes(path, text.encode())
+
+    def put_bytes(self, path, content):
+        encoded = base64.b64encode(content).decode()
         self.run(f": >{path}")
         for start in range(0, len(encoded), 3000):
             self.run(f"echo {encoded[start:start + 3000]} | base64 -d >>{path}")
