@@ -58,6 +58,13 @@ struct doorman {
 	bool crowded;
 };
 
+const struct doorman_framing doorman_stream = { .header_bytes = 0 };
+
+static bool has_messages(const struct doorman *doorman)
+{
+	return doorman->framing->header_bytes > 0;
+}
+
 /* ---- what is a descriptor ---- */
 
 static void keep(struct doorman *doorman, int fd)
@@ -105,7 +112,9 @@ static void judge(struct doorman *doorman, struct relay *relay, int fd)
 {
 	int channel = -1;
 
-	if (relay->fd_count == FDS_MAX) {
+	if (!has_messages(doorman)) {
+		doorman->strangers++;
+	} else if (relay->fd_count == FDS_MAX) {
 		refuse(doorman, relay);
 	} else if (endpoint_fd_is_memory(fd)) {
 		/* May wait for whoever changes the file's size. */
@@ -188,6 +197,8 @@ static void follow(struct doorman *doorman, struct relay *relay, size_t bytes)
 	const struct doorman_framing *framing = doorman->framing;
 	ssize_t payload;
 
+	if (!has_messages(doorman))
+		return;
 	if (relay->received < framing->header_bytes) {
 		memcpy(relay->header + relay->received, relay->chunk, bytes);
 		relay->received += bytes;
@@ -204,10 +215,17 @@ static void follow(struct doorman *doorman, struct relay *relay, size_t bytes)
 		relay->received = 0;
 }
 
-static void read_chunk(struct doorman *doorman, struct relay *relay)
+/* So many bytes are read at a time: never across the end of a header or payload. */
+static size_t chunk_bytes_max(const struct doorman *doorman, const struct relay *relay)
 {
 	bool in_header = relay->received < doorman->framing->header_bytes;
 	size_t left = (in_header ? doorman->framing->header_bytes : relay->wanted) - relay->received;
+
+	return has_messages(doorman) && left < DOORMAN_CHUNK ? left : DOORMAN_CHUNK;
+}
+
+static void read_chunk(struct doorman *doorman, struct relay *relay)
+{
 	int fds[FD_MESSAGE_MAX];
 	size_t fd_count = 0;
 	ssize_t received;
@@ -216,8 +234,8 @@ static void read_chunk(struct doorman *doorman, struct relay *relay)
 		end(doorman, relay);
 		return;
 	}
-	received = fd_receive(relay->from, relay->chunk, left < DOORMAN_CHUNK ? left : DOORMAN_CHUNK, fds,
-			      FD_MESSAGE_MAX, &fd_count);
+	received = fd_receive(relay->from, relay->chunk, chunk_bytes_max(doorman, relay), fds, FD_MESSAGE_MAX,
+			      &fd_count);
 	if (received == -EAGAIN)
 		return;
 	if (received <= 0) {

@@ -31,10 +31,13 @@
  * that nothing may be read across the end of a message.
  */
 struct doorman_framing {
-	size_t header_bytes;	/* at most DOORMAN_HEADER_MAX */
+	size_t header_bytes; /* at most DOORMAN_HEADER_MAX; 0: there are no messages, and no descriptors */
 	/* Bytes that follow this header; negative: the stream cannot be followed any further. */
 	ssize_t (*payload_bytes)(const uint8_t *header);
 };
+
+/* A plain stream of bytes. Descriptors that the peer sends go no further than the doorman. */
+extern const struct doorman_framing doorman_stream;
 
 /*
  * Serves the peer until the daemon closes its end, `inner`. Both are non-blocking UNIX stream sockets.

@@ -188,7 +188,7 @@ int porter_admit(struct porter_place *place, int peer)
 	}
 	fds[0] = peer;
 	fds[1] = ends[1];
-	code = tell(place, PORTER_ADMIT, fds, 2);
+	code = tell(place, place->stream ? PORTER_ADMIT_STREAM : PORTER_ADMIT, fds, 2);
 	/* The process has them; it closes them when we have closed our end. */
 	fd_close(&peer);
 	fd_close(&ends[1]);

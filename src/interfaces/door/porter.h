@@ -29,6 +29,7 @@ struct porter_peer {
 	int inner;	/* to the daemon; not blocking, like the peer's */
 	int blank;	/* /dev/null */
 	unsigned fds_max;
+	bool stream;	/* of its place: it speaks in no messages */
 };
 
 /* What all processes of a porter do. */
@@ -65,6 +66,8 @@ struct porter_place {
 	struct porter_place *next, **link;
 	uint32_t number;
 	unsigned doormen;
+	/* Its peers speak in plain bytes: set by the owner behind porter_place_open() */
+	bool stream;
 };
 
 void porter_place_open(struct porter_place *place, struct porter *porter);

@@ -9,6 +9,7 @@ struct porter_setup;
 
 enum porter_message_kind {
 	PORTER_ADMIT,	/* to the porter, with a peer and the process's end of the connection */
+	PORTER_ADMIT_STREAM, /* the same for a peer that speaks in no messages */
 	PORTER_KEEP,	/* to the porter, with a listening socket */
 	PORTER_FORGET,	/* to the porter: the place's listening socket is to be closed */
 	PORTER_GONE,	/* from the porter: a process of the place has ended */

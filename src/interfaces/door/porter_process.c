@@ -80,10 +80,10 @@ static bool fork_for(uint32_t place)
 	return false;
 }
 
-static void admit(uint32_t place, int peer, int inner)
+static void admit(uint32_t place, bool stream, int peer, int inner)
 {
 	if (fork_for(place)) {
-		const struct porter_peer served = { peer, inner, porter.blank, porter.fds_max };
+		const struct porter_peer served = { peer, inner, porter.blank, porter.fds_max, stream };
 
 		prctl(PR_SET_NAME, porter.service->name);
 		forget_all();
@@ -109,7 +109,9 @@ static void forget(uint32_t place)
 static void obey(const struct porter_message *message, int *fds, size_t fd_count)
 {
 	if (message->kind == PORTER_ADMIT && fd_count == 2) {
-		admit(message->place, fd_take(&fds[0]), fd_take(&fds[1]));
+		admit(message->place, false, fd_take(&fds[0]), fd_take(&fds[1]));
+	} else if (message->kind == PORTER_ADMIT_STREAM && fd_count == 2) {
+		admit(message->place, true, fd_take(&fds[0]), fd_take(&fds[1]));
 	} else if (message->kind == PORTER_KEEP && fd_count == 1 && porter.kept_count < KEPT_MAX) {
 		porter.kept[porter.kept_count++] = (struct kept){ message->place, fd_take(&fds[0]) };
 	} else if (message->kind == PORTER_FORGET) {

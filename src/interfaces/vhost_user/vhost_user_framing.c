@@ -20,9 +20,11 @@ const struct doorman_framing vhost_user_framing = {
 	.payload_bytes = payload_bytes,
 };
 
+/* A serial port of a guest's, say, arrives at the same porter. */
 static void serve(const struct porter_peer *peer)
 {
-	doorman_serve(&vhost_user_framing, peer->socket, peer->inner, peer->blank, peer->fds_max);
+	doorman_serve(peer->stream ? &doorman_stream : &vhost_user_framing, peer->socket, peer->inner,
+		      peer->blank, peer->fds_max);
 }
 
 const struct porter_service vhost_user_doorman = {

@@ -40,7 +40,7 @@ struct bench {
 	pid_t doorman;
 };
 
-static int setup(void **state)
+static int begin(void **state, const struct doorman_framing *followed)
 {
 	static struct bench bench;
 	int outside[2], inside[2];
@@ -53,13 +53,23 @@ static int setup(void **state)
 	if (bench.doorman == 0) {
 		close(outside[0]);
 		close(inside[0]);
-		doorman_serve(&framing, outside[1], inside[1], open("/dev/null", O_RDWR | O_CLOEXEC), 1024);
+		doorman_serve(followed, outside[1], inside[1], open("/dev/null", O_RDWR | O_CLOEXEC), 1024);
 		_exit(0);
 	}
 	close(outside[1]);
 	close(inside[1]);
 	*state = &bench;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return begin(state, &framing);
+}
+
+static int setup_stream(void **state)
+{
+	return begin(state, &doorman_stream);
 }
 
 /* It ends when the daemon's end is closed, whatever the peer does. */
@@ -371,6 +381,63 @@ static void waits_for_the_daemon(void **state)
 	}
 }
 
+/* ---- plain streams ---- */
+
+/* Bytes that would be no message go through, also many of them at once. */
+static void carries_plain_bytes(void **state)
+{
+	struct bench *bench = *state;
+	char bytes[1000];
+	int fds[16];
+
+	memset(bytes, 255, sizeof(bytes));
+	say(bench->peer, bytes, sizeof(bytes), NULL, 0);
+	assert_int_equal(hear(bench->daemon, bytes, sizeof(bytes), fds), 0);
+	say(bench->daemon, bytes, sizeof(bytes), NULL, 0);
+	assert_int_equal(hear(bench->peer, bytes, sizeof(bytes), fds), 0);
+	fd_close(&bench->peer);
+	hear_end(bench->daemon);
+}
+
+/* Whatever they are; the bytes that they came with are carried. */
+static void holds_back_all_descriptors_of_a_stream(void **state)
+{
+	struct bench *bench = *state;
+	int memory = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING), pipes[2], fds[16];
+
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	say(bench->peer, "a", 1, (int[]){ memory, pipes[1] }, 2);
+	fd_close(&pipes[1]);
+	say(bench->peer, "b", 1, NULL, 0);
+	assert_int_equal(hear(bench->daemon, "ab", 2, fds), 0);
+	assert_int_equal(fcntl(memory, F_GET_SEALS), 0);
+	/* The doorman has it still, and closes it with the peer. */
+	fd_close(&bench->daemon);
+	wait_for(pipes[0], POLLIN);
+	assert_int_equal(read(pipes[0], fds, 1), 0);
+	close(pipes[0]);
+	close(memory);
+}
+
+static void a_stream_of_descriptors_ends(void **state)
+{
+	struct bench *bench = *state;
+	int stranger = open("/dev/null", O_RDWR | O_CLOEXEC), fds[16];
+	unsigned heard = 0;
+	char byte = 'x';
+
+	while (fd_send(bench->peer, &byte, 1, &stranger, 1) == 1 && heard < 1000) {
+		wait_for(bench->daemon, POLLIN | POLLRDHUP);
+		if (recv(bench->daemon, &byte, 1, MSG_PEEK) <= 0)
+			break;
+		assert_int_equal(hear(bench->daemon, "x", 1, fds), 0);
+		heard++;
+	}
+	assert_in_range(heard, 16, 64);
+	close(stranger);
+}
+
+#define STREAM_TEST(name) cmocka_unit_test_setup_teardown(name, setup_stream, teardown)
 #define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -387,6 +454,9 @@ int main(void)
 		BENCH_TEST(stops_where_the_stream_is_lost),
 		BENCH_TEST(ends_with_a_host_of_strangers),
 		BENCH_TEST(waits_for_the_daemon),
+		STREAM_TEST(carries_plain_bytes),
+		STREAM_TEST(holds_back_all_descriptors_of_a_stream),
+		STREAM_TEST(a_stream_of_descriptors_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

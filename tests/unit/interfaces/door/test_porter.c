@@ -31,7 +31,8 @@ static const struct doorman_framing framing = { .header_bytes = 1, .payload_byte
 
 static void serve(const struct porter_peer *peer)
 {
-	doorman_serve(&framing, peer->socket, peer->inner, peer->blank, peer->fds_max);
+	doorman_serve(peer->stream ? &doorman_stream : &framing, peer->socket, peer->inner, peer->blank,
+		      peer->fds_max);
 }
 
 static const struct porter_service service = { "test-doorman", SOCK_STREAM, serve };
@@ -161,6 +162,37 @@ static void keeps_listening_sockets(void **state)
 	close(inner);
 }
 
+/* The framing is the other places'. */
+static void lets_streams_in(void **state)
+{
+	struct bench *bench = *state;
+	struct porter_place stream;
+	int inner, fds[1], peer;
+	size_t fd_count = 0;
+	char bytes[2];
+
+	porter_place_open(&stream, bench->porter);
+	stream.stream = true;
+	peer = let_in(&stream, &inner);
+	/* A header whose payload never comes, and a descriptor. */
+	assert_int_equal(fd_send(peer, "\377", 1, &peer, 1), 1);
+	assert_int_equal(fd_send(peer, "x", 1, NULL, 0), 1);
+	for (size_t got = 0; got < 2;) {
+		ssize_t received;
+
+		wait_for(inner);
+		received = fd_receive(inner, bytes + got, 2 - got, fds, 1, &fd_count);
+		assert_true(received > 0);
+		assert_int_equal(fd_count, 0);
+		got += (size_t)received;
+	}
+	assert_memory_equal(bytes, "\377x", 2);
+	close(inner);
+	close(peer);
+	AWAIT(stream.doormen == 0, loop_turn(bench->loop, 1000000));
+	porter_place_close(&stream);
+}
+
 /* Without a porter peers are served as they are. */
 static void nobody_at_the_door(void **state)
 {
@@ -204,6 +236,7 @@ int main(void)
 		BENCH_TEST(admits),
 		BENCH_TEST(counts_by_place),
 		BENCH_TEST(keeps_listening_sockets),
+		BENCH_TEST(lets_streams_in),
 		cmocka_unit_test(nobody_at_the_door),
 		cmocka_unit_test(starts_confined_or_not_at_all),
 	};
