@@ -23,6 +23,7 @@ INCLUDES["cli"] = {"cli", "frontend", "core"}
 ROOMS = {
     "interfaces": ("interfaces/endpoint", "interfaces/door/porter.h", "core/"),     # for every protocol, and knows none
     "interfaces/door": ("interfaces/door/", "interfaces/endpoint_fd.h", "core/"),   # is told how a protocol is framed
+    "interfaces/serial": ("interfaces/serial/", "interfaces/endpoint", "core/"),
     "interfaces/virtio": ("interfaces/virtio/", "devices/virtio_model.h", "core/"),
     "interfaces/vmm_display": ("interfaces/vmm_display/", "interfaces/endpoint", "interfaces/door/", "arbiter/seat/seat.h",
                                "core/"),
