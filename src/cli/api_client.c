@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,8 +238,9 @@ static int ask_to_give_up(void *context, curl_off_t down_total, curl_off_t down,
 	return client->give_up && client->give_up(client->give_up_context);
 }
 
-static void prepare(struct api_client *client, const char *method, const char *url, const char *body,
-		    struct curl_slist *headers, struct answer *answer)
+/* `body` may be NULL. */
+static void prepare(struct api_client *client, const char *method, const char *url, const void *body,
+		    size_t body_length, struct curl_slist *headers, struct answer *answer)
 {
 	CURL *curl = client->curl;
 
@@ -256,51 +258,69 @@ static void prepare(struct api_client *client, const char *method, const char *u
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, collect);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
 	if (body) {
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)body_length);
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
 		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	}
 }
 
-int api_call(struct api_client *client, const char *method, const char *path, const json_t *body,
-	     json_t **ret_answer)
+static int request(struct api_client *client, const char *method, const char *path, const void *body,
+		   size_t body_length, const char *type, json_t **ret_answer)
 {
+	struct curl_slist *headers = curl_slist_append(NULL, type);
 	struct answer answer = { 0 };
-	struct curl_slist *headers;
-	char *text = NULL, *url = NULL;
+	char *url = NULL;
 	long status = 0;
 	CURLcode code;
-	int error = probe_socket(client);
+	int error;
 
-	if (error)
-		return error;
-	headers = curl_slist_append(NULL, "Content-Type: application/json");
-	if (asprintf(&url, "http://localhost%s", path) < 0 ||
-	    (body && !(text = json_dumps(body, JSON_COMPACT)))) {
-		error = fail(client, -ENOMEM, "out of memory");
-		goto out;
+	if (asprintf(&url, "http://localhost%s", path) < 0) {
+		curl_slist_free_all(headers);
+		return fail(client, -ENOMEM, "out of memory");
 	}
-	prepare(client, method, url, text, headers, &answer);
+	prepare(client, method, url, body, body_length, headers, &answer);
 	code = curl_easy_perform(client->curl);
 	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (code != CURLE_OK)
 		error = fail(client, -EIO, "the daemon broke off: %s", curl_easy_strerror(code));
 	else
 		error = judge(client, status, &answer, ret_answer);
-out:
 	curl_slist_free_all(headers);
 	free(answer.bytes);
-	free(text);
 	free(url);
 	return error;
+}
+
+int api_call(struct api_client *client, const char *method, const char *path, const json_t *body,
+	     json_t **ret_answer)
+{
+	char *text = NULL;
+	int error = probe_socket(client);
+
+	if (error)
+		return error;
+	if (body && !(text = json_dumps(body, JSON_COMPACT)))
+		return fail(client, -ENOMEM, "out of memory");
+	error = request(client, method, path, text, text ? strlen(text) : 0, "Content-Type: application/json",
+			ret_answer);
+	free(text);
+	return error;
+}
+
+/* Without a look at the socket first: that would be another connection for each key. */
+int api_post_bytes(struct api_client *client, const char *path, const void *bytes, size_t count,
+		   json_t **ret_answer)
+{
+	return request(client, "POST", path, bytes, count, "Content-Type: application/octet-stream",
+		       ret_answer);
 }
 
 /* ---- one answer that comes bit by bit ---- */
 
 struct stream {
 	struct api_client *client;
-	bool (*take)(void *context, const uint8_t *bytes, size_t count);
-	void *context;
-	bool ended; /* by take() */
+	const struct api_follow_options *options;
+	bool ended; /* by take() or before_wait() */
 	struct answer refusal;
 };
 
@@ -318,51 +338,84 @@ static size_t pass_on(char *bytes, size_t size, size_t count, void *context)
 
 	if (http_status(stream->client) >= 400)
 		return collect(bytes, size, count, &stream->refusal);
-	stream->ended = !stream->take(stream->context, (const uint8_t *)bytes, size * count);
+	stream->ended =
+		!stream->options->take(stream->options->context, (const uint8_t *)bytes, size * count);
 	return stream->ended ? 0 : size * count;
 }
 
-/* Until it is over or stop_fd is readable (then CURLE_OK). */
-static CURLcode perform(CURLM *multi, CURL *curl, int stop_fd)
+#define HEADER_MAX 256
+
+/* "Name: value" with a line's end; what is longer is none of ours. */
+static size_t pass_header_on(char *bytes, size_t size, size_t count, void *context)
 {
-	struct curl_waitfd stop = { .fd = stop_fd, .events = CURL_WAIT_POLLIN };
+	struct stream *stream = context;
+	char line[HEADER_MAX], *value;
+
+	if (!stream->options->header || size * count >= sizeof(line))
+		return size * count;
+	memcpy(line, bytes, size * count);
+	line[size * count] = '\0';
+	line[strcspn(line, "\r\n")] = '\0';
+	value = strchr(line, ':');
+	if (value) {
+		*value++ = '\0';
+		value += strspn(value, " ");
+		stream->options->header(stream->options->context, line, value);
+	}
+	return size * count;
+}
+
+/* Waits for the answer, or for what before_wait() says. Returns false when that ends the call, or fails. */
+static bool wait_for_more(CURLM *multi, struct stream *stream)
+{
+	struct api_wait wait = { .timeout_ms = 1000 };
+	struct curl_waitfd fds[API_WAIT_FDS];
+
+	if (!stream->options->before_wait(stream->options->context, &wait)) {
+		stream->ended = true;
+		return false;
+	}
+	for (unsigned i = 0; i < wait.fd_count; i++)
+		fds[i] = (struct curl_waitfd){ .fd = wait.fds[i], .events = CURL_WAIT_POLLIN };
+	return curl_multi_poll(multi, fds, wait.fd_count, wait.timeout_ms, NULL) == CURLM_OK;
+}
+
+static CURLcode perform(CURLM *multi, CURL *curl, struct stream *stream)
+{
 	CURLcode code = CURLE_FAILED_INIT;
 	int running = 1, left;
 	const CURLMsg *message;
 
 	if (curl_multi_add_handle(multi, curl) != CURLM_OK)
 		return code;
-	while (running && !stop.revents) {
-		if (curl_multi_perform(multi, &running) != CURLM_OK ||
-		    curl_multi_poll(multi, &stop, 1, 1000, NULL) != CURLM_OK)
-			break;
-	}
-	if (stop.revents)
-		code = CURLE_OK;
+	while (running && curl_multi_perform(multi, &running) == CURLM_OK && running &&
+	       wait_for_more(multi, stream))
+		;
 	while ((message = curl_multi_info_read(multi, &left)))
 		code = message->data.result;
 	curl_multi_remove_handle(multi, curl);
 	return code;
 }
 
-int api_stream(struct api_client *client, const char *path, const json_t *body, int stop_fd,
-	       bool (*take)(void *context, const uint8_t *bytes, size_t count), void *context)
+int api_follow(struct api_client *client, const struct api_follow_options *options)
 {
-	struct stream stream = { .client = client, .take = take, .context = context };
+	struct stream stream = { .client = client, .options = options };
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
-	char *url = NULL, *text = json_dumps(body, JSON_COMPACT);
+	char *url = NULL, *text = json_dumps(options->body, JSON_COMPACT);
 	CURLM *multi = curl_multi_init();
 	int error = probe_socket(client);
 	CURLcode code;
 
-	if (!error && (!multi || !text || asprintf(&url, "http://localhost%s", path) < 0))
+	if (!error && (!multi || !text || asprintf(&url, "http://localhost%s", options->path) < 0))
 		error = fail(client, -ENOMEM, "out of memory");
 	if (!error) {
-		prepare(client, "POST", url, text, headers, NULL);
+		prepare(client, "POST", url, text, text ? strlen(text) : 0, headers, NULL);
 		curl_easy_setopt(client->curl, CURLOPT_TIMEOUT, 0L);
 		curl_easy_setopt(client->curl, CURLOPT_WRITEFUNCTION, pass_on);
 		curl_easy_setopt(client->curl, CURLOPT_WRITEDATA, &stream);
-		code = perform(multi, client->curl, stop_fd);
+		curl_easy_setopt(client->curl, CURLOPT_HEADERFUNCTION, pass_header_on);
+		curl_easy_setopt(client->curl, CURLOPT_HEADERDATA, &stream);
+		code = perform(multi, client->curl, &stream);
 		if (code != CURLE_OK && !stream.ended)
 			error = fail(client, -EIO, "the daemon broke off: %s", curl_easy_strerror(code));
 		else if (http_status(client) >= 400)
@@ -374,6 +427,43 @@ int api_stream(struct api_client *client, const char *path, const json_t *body, 
 	free(text);
 	free(url);
 	return error;
+}
+
+struct stoppable {
+	bool (*take)(void *context, const uint8_t *bytes, size_t count);
+	void *context;
+	int stop_fd;
+};
+
+static bool take_until_stopped(void *context, const uint8_t *bytes, size_t count)
+{
+	const struct stoppable *stoppable = context;
+
+	return stoppable->take(stoppable->context, bytes, count);
+}
+
+static bool not_stopped(void *context, struct api_wait *wait)
+{
+	const struct stoppable *stoppable = context;
+	struct pollfd stop = { .fd = stoppable->stop_fd, .events = POLLIN };
+
+	wait->fds[wait->fd_count++] = stoppable->stop_fd;
+	return poll(&stop, 1, 0) <= 0;
+}
+
+int api_stream(struct api_client *client, const char *path, const json_t *body, int stop_fd,
+	       bool (*take)(void *context, const uint8_t *bytes, size_t count), void *context)
+{
+	struct stoppable stoppable = { take, context, stop_fd };
+	const struct api_follow_options options = {
+		.path = path,
+		.body = body,
+		.take = take_until_stopped,
+		.before_wait = not_stopped,
+		.context = &stoppable,
+	};
+
+	return api_follow(client, &options);
 }
 
 /* ---- reading answers ---- */

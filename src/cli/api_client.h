@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct api_client;
@@ -40,6 +41,36 @@ void api_client_set_patience(struct api_client *client, long timeout_s, bool (*g
  */
 int api_stream(struct api_client *client, const char *path, const json_t *body, int stop_fd,
 	       bool (*take)(void *context, const uint8_t *bytes, size_t count), void *context);
+
+/*
+ * One POST whose body is these bytes as they are, and whose answer is as api_call()'s. Calls that follow each
+ * other go through one connection.
+ */
+int api_post_bytes(struct api_client *client, const char *path, const void *bytes, size_t count,
+		   json_t **ret_answer);
+
+/* What is waited for beside an answer that comes bit by bit. */
+#define API_WAIT_FDS 2
+struct api_wait {
+	int fds[API_WAIT_FDS]; /* that become readable; fd_count of them */
+	unsigned fd_count;
+	int timeout_ms;
+};
+
+struct api_follow_options {
+	const char *path;
+	const json_t *body;
+	/* As api_stream()'s. */
+	bool (*take)(void *context, const uint8_t *bytes, size_t count);
+	/* A header of the answer, before all of its bytes; `value` has no line's end. */
+	void (*header)(void *context, const char *name, const char *value);
+	/* Before each wait: does what there is to do, and says what to wait for. false ends the call. */
+	bool (*before_wait)(void *context, struct api_wait *wait);
+	void *context;
+};
+
+/* As api_stream(), for one who has something to do meanwhile. */
+int api_follow(struct api_client *client, const struct api_follow_options *options);
 
 /* The last failure, without a final dot or newline. */
 const char *api_client_error(const struct api_client *client);

@@ -43,6 +43,8 @@ int command_seat_focus(struct cli *cli, const struct cli_command *command, int a
 int command_seat_type(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* seat/screenshot.c */
 int command_screenshot(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+/* console/console.c */
+int command_console(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* share/share_commands.c */
 int command_disk_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_nic_set(struct cli *cli, const struct cli_command *command, int argc, char **argv);

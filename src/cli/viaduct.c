@@ -43,6 +43,14 @@ static const char forward_details[] =
 	"    viaduct forward add lan tcp:127.0.0.1:2222-10.0.2.15:22\n"
 	"It holds over restarts. Connections that were made before stay when it is removed.";
 
+static const char console_details[] =
+	"What the guest said before comes first, then what it says, until Ctrl-] or KEY (as ^a, ~ or none).\n"
+	"The name may be left out where the guest has one console. Several may attach, and all may type.\n"
+	"When standard input is no terminal, it is typed, and after its end so many SECONDS of silence (1)\n"
+	"end the command:\n"
+	"    echo reboot | viaduct console alice\n"
+	"What comes faster than it is written is missed, which is told: the guest never waits.";
+
 const struct cli_command cli_commands[] = {
 	{ "status", "[--json]", "every disk and network card: connected, traffic, latency, errors", NULL,
 	  command_status },
@@ -112,6 +120,8 @@ const struct cli_command cli_commands[] = {
 	  "The file is NAME.png in the current directory unless -o (--output) names another; - is standard\n"
 	  "output. A guest's picture is whole, whatever covers its window.",
 	  command_screenshot },
+	{ "console", "[GUEST[/NAME] [--escape KEY] [--no-scrollback] [--linger SECONDS]]",
+	  "a guest's text console; without a guest, the list of them", console_details, command_console },
 	{ "disk list", "[--json]", "the virtual disks", NULL, command_disk_list },
 	{ "disk create", "GUEST/NAME --pool POOL --size SIZE", "makes a virtual disk; it reads as zeroes",
 	  "SIZE: bytes, or 512M, 8G, 1.5T (powers of 1024).", command_disk_create },
@@ -148,7 +158,7 @@ const struct cli_command cli_commands[] = {
 	  command_disk_export },
 	{ "run",
 	  "GUEST [--memory SIZE] [--cpus N] [--kernel FILE --initrd FILE --append TEXT] [-- QEMU-ARGS]",
-	  "starts QEMU with the guest's disks and network cards",
+	  "starts QEMU with the guest's disks, network cards and consoles",
 	  "Uses KVM where it works, else software emulation.",
 	  command_run },
 	{ "qemu-args", "GUEST [--memory SIZE]", "prints what to add to a QEMU command line", NULL,

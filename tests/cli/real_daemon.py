@@ -19,15 +19,22 @@ class Daemon:
         self._program = program
         self._process = None
 
-    def start(self):
+    def start(self, *more):
         with open(self.directory / "viaductd.log", "ab") as log:
             self._process = subprocess.Popen([str(self._program), "--config", str(self.config), "--runtime-dir",
-                                              str(self.directory)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                              str(self.directory), *more], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE
         while not self.is_ready():
             assert self._process.poll() is None, (self.directory / "viaductd.log").read_text()
             assert time.monotonic() < deadline, "viaductd does not come up"
             time.sleep(0.005)
+        return self
+
+    def take_over(self):
+        """A successor goes on where this process stands."""
+        old = self._process
+        self.start("--takeover")
+        assert old.wait(PATIENCE) == 0, (self.directory / "viaductd.log").read_text()
         return self
 
     def is_ready(self):

@@ -39,12 +39,12 @@ ROOMS = {
     "arbiter/switch": ("arbiter/switch/", "arbiter/share/", "host/", "core/"),
     "host/viewer": ("host/viewer/", "core/"),           # a process of its own
 }
-DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "nic", "seat", "api"]     # each includes those before it, but:
-DAEMON_NEIGHBOURS = {"disk", "nic", "seat"}     # know nothing of each other
+DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "nic", "seat", "console", "api"]     # each includes those before it, but:
+DAEMON_NEIGHBOURS = {"disk", "nic", "seat", "console"}     # know nothing of each other
 DAEMON_EXTRA = {"config": ("arbiter/share/", "host/"), "share": ("arbiter/share/",), "device": ("interfaces/endpoint",),
                 "disk": tuple(f"{stage}/" for stage in STAGES), "nic": tuple(f"{stage}/" for stage in STAGES),
                 "seat": tuple(f"{stage}/" for stage in STAGES),
-                "api": ("arbiter/",)}
+                "console": ("interfaces/", "devices/", "core/"), "api": ("arbiter/",)}
 for _index, _room in enumerate(DAEMON_ROOMS):
     _before = [known for known in DAEMON_ROOMS[:_index] if not {_room, known} <= DAEMON_NEIGHBOURS]
     ROOMS[f"daemon/{_room}"] = (*(f"daemon/{known}/" for known in (*_before, _room)), "core/", *DAEMON_EXTRA.get(_room, ()))

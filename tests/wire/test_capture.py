@@ -287,7 +287,7 @@ def test_number_of_captures_is_limited(network, pair):
     open_ones = [stream(network) for _ in range(16)]
     assert {answer.status for _, answer in open_ones} == {200}
     connection, answer = stream(network)
-    assert answer.status == 503 and "16 captures already" in answer.read().decode()
+    assert answer.status == 503 and "16 captures and attached consoles already" in answer.read().decode()
     connection.close()
     assert network.api("GET", "/v1/status")[0] == 200
     for one, _ in open_ones:

@@ -10,6 +10,7 @@ _viaduct_guests() {
 		_viaduct_names "$1"
 		"$1" nic list --no-color 2>/dev/null | sed -n '2,$s/ .*//p'
 		"$1" status --no-color 2>/dev/null | sed -n 's|^\([A-Za-z0-9._-]*/[A-Za-z0-9._-]*\) .*|\1|p'
+		"$1" console --no-color 2>/dev/null | sed -n '2,$s/ .*//p'
 	} | sed 's|/.*||' | sort -u
 }
 
@@ -28,6 +29,9 @@ _viaduct() {
 		;;
 	2:run | 2:qemu-args | 2:libvirt-xml | 2:ch-args)
 		words=$(_viaduct_guests "$command")
+		;;
+	2:console)
+		words=$("$command" console --no-color 2>/dev/null | sed -n '2,$s/ .*//p' | sed 'p;s|/.*||' | sort -u)
 		;;
 	2:capture | 3:nic)
 		words=$("$command" nic list --no-color 2>/dev/null | sed -n '2,$s/ .*//p')

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `viaduct run`: becomes QEMU with the guest's disks and network cards attached. */
+/* `viaduct run`: becomes QEMU with the guest's disks, network cards and consoles attached. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +56,39 @@ static const char *default_append(const struct vmm_guest *guest)
 	return "console=ttyS0 root=/dev/vda";
 }
 
+/* Is a serial port the daemon's? */
+static bool has_port(const struct vmm_guest *guest)
+{
+	for (size_t i = 0; i < guest->console_count; i++)
+		if (!guest->consoles[i].virtio)
+			return true;
+	return false;
+}
+
+/*
+ * A guest whose console is the daemon's needs nothing of the terminal; Ctrl-C ends it. Without graphics, a
+ * PC's firmware speaks on the serial port.
+ */
+static void add_console(const struct vmm_guest *guest, struct vmm_arguments *arguments)
+{
+	if (guest->has_display) {
+		vmm_display_arguments(guest, arguments);
+		vmm_argument(arguments, has_port(guest) ? "-monitor" : "-serial");
+		vmm_argument(arguments, has_port(guest) ? "none" : "mon:stdio");
+		return;
+	}
+	if (!has_port(guest)) {
+		vmm_argument(arguments, "-nographic");
+		return;
+	}
+	vmm_argument(arguments, "-display");
+	vmm_argument(arguments, "none");
+	vmm_argument(arguments, "-monitor");
+	vmm_argument(arguments, "none");
+	vmm_argument(arguments, "-machine");
+	vmm_argument(arguments, "graphics=off");
+}
+
 static void build(const struct vmm_guest *guest, const char *qemu, enum vmm_accel accel,
 		  const struct run_options *options, const struct cli_arguments *user,
 		  struct vmm_arguments *arguments)
@@ -70,13 +103,8 @@ static void build(const struct vmm_guest *guest, const char *qemu, enum vmm_acce
 	vmm_argument(arguments, "-smp");
 	vmm_argument(arguments, "%u", guest->cpus);
 	vmm_qemu_arguments(guest, arguments);
-	if (guest->has_display && !has_console(user)) {
-		vmm_display_arguments(guest, arguments);
-		vmm_argument(arguments, "-serial");
-		vmm_argument(arguments, "mon:stdio");
-	} else if (!has_console(user)) {
-		vmm_argument(arguments, "-nographic");
-	}
+	if (!has_console(user))
+		add_console(guest, arguments);
 	if (options->kernel) {
 		vmm_argument(arguments, "-kernel");
 		vmm_argument(arguments, "%s", options->kernel);
@@ -153,6 +181,9 @@ static int check_sockets(const struct cli_command *command, const struct vmm_gue
 			result = check_socket(command, guest->name, guest->nics[i].socket);
 	if (result == CLI_OK && guest->has_display && !guest->display.vmm_listens)
 		result = check_socket(command, guest->name, guest->display.socket);
+	for (size_t i = 0; i < guest->console_count && result == CLI_OK; i++)
+		if (!guest->consoles[i].vmm_listens)
+			result = check_socket(command, guest->name, guest->consoles[i].socket);
 	return result;
 }
 
@@ -182,6 +213,10 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 		if (options.print) {
 			vmm_print_shell(&qemu_arguments, stdout);
 		} else if ((result = check_sockets(command, &guest)) == CLI_OK) {
+			if (guest.console_count > 0 && !has_console(&arguments))
+				fprintf(stderr,
+					"viaduct run: see its console with `viaduct console %s`\n",
+					guest.name);
 			fflush(stdout);
 			execv(qemu, qemu_arguments.argv);
 			result = cli_fail(command, "%s: %s", qemu, strerror(errno));

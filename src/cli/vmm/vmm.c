@@ -54,13 +54,49 @@ static bool load_display(const json_t *device, struct vmm_guest *guest)
 	return true;
 }
 
+static bool load_console(const json_t *device, struct vmm_console *console)
+{
+	const char *kind = api_text(device, "kind"), *name = api_text(device, "name");
+	const char *slash = strchr(name, '/');
+
+	if (strcmp(kind, "console") != 0 || api_text(device, "socket")[0] == '\0')
+		return false;
+	snprintf(console->name, sizeof(console->name), "%s", slash ? slash + 1 : name);
+	snprintf(console->socket, sizeof(console->socket), "%s", api_text(device, "socket"));
+	console->virtio = strcmp(api_text(device, "source"), "virtio") == 0;
+	console->vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
+	return true;
+}
+
+static void load_devices(const json_t *devices, struct vmm_guest *guest)
+{
+	const json_t *device;
+	size_t index, room = json_array_size(devices) + 1;
+
+	guest->disks = calloc(room, sizeof(*guest->disks));
+	guest->nics = calloc(room, sizeof(*guest->nics));
+	guest->consoles = calloc(room, sizeof(*guest->consoles));
+	if (!guest->disks || !guest->nics || !guest->consoles)
+		abort();
+	json_array_foreach(devices, index, device)
+	{
+		if (guest->disk_count < VMM_DISKS_MAX && load_disk(device, &guest->disks[guest->disk_count]))
+			guest->disk_count++;
+		else if (guest->nic_count < VMM_NICS_MAX && load_nic(device, &guest->nics[guest->nic_count]))
+			guest->nic_count++;
+		else if (guest->console_count < VMM_CONSOLES_MAX &&
+			 load_console(device, &guest->consoles[guest->console_count]))
+			guest->console_count++;
+		else if (!guest->has_display)
+			guest->has_display = load_display(device, guest);
+	}
+}
+
 int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name,
 		   struct vmm_guest *guest)
 {
 	char *path = cli_api_path("/v1/guests", name);
-	const json_t *devices, *device;
 	json_t *answer = NULL;
-	size_t index;
 	int result = cli_get(cli, command, path, &answer);
 
 	free(path);
@@ -69,21 +105,9 @@ int vmm_guest_load(struct cli *cli, const struct cli_command *command, const cha
 	snprintf(guest->name, sizeof(guest->name), "%s", name);
 	if (guest->memory_bytes == 0)
 		guest->memory_bytes = api_number(answer, "memory_bytes");
-	devices = json_object_get(answer, "devices");
-	guest->disks = calloc(json_array_size(devices) + 1, sizeof(*guest->disks));
-	guest->nics = calloc(json_array_size(devices) + 1, sizeof(*guest->nics));
-	if (!guest->disks || !guest->nics)
-		abort();
-	json_array_foreach(devices, index, device) {
-		if (guest->disk_count < VMM_DISKS_MAX && load_disk(device, &guest->disks[guest->disk_count]))
-			guest->disk_count++;
-		else if (guest->nic_count < VMM_NICS_MAX && load_nic(device, &guest->nics[guest->nic_count]))
-			guest->nic_count++;
-		else if (!guest->has_display)
-			guest->has_display = load_display(device, guest);
-	}
+	load_devices(json_object_get(answer, "devices"), guest);
 	json_decref(answer);
-	if (guest->disk_count + guest->nic_count == 0 && !guest->has_display)
+	if (guest->disk_count + guest->nic_count + guest->console_count == 0 && !guest->has_display)
 		return cli_fail(
 			command,
 			"guest %s has no device; `viaduct disk create %s/root --pool POOL --size SIZE` "
@@ -96,9 +120,11 @@ void vmm_guest_finish(struct vmm_guest *guest)
 {
 	free(guest->disks);
 	free(guest->nics);
+	free(guest->consoles);
 	guest->disks = NULL;
 	guest->nics = NULL;
-	guest->disk_count = guest->nic_count = 0;
+	guest->consoles = NULL;
+	guest->disk_count = guest->nic_count = guest->console_count = 0;
 }
 
 /* ---- arguments ---- */
@@ -199,6 +225,31 @@ static void nic_arguments(const struct vmm_guest *guest, size_t index, struct vm
 			     index, nic->name, nic->mac, nic->mtu);
 }
 
+/* A port whose VMM listens does not wait: the guest starts whether or not its console is there. */
+static void console_arguments(const struct vmm_guest *guest, size_t index, struct vmm_arguments *arguments)
+{
+	const struct vmm_console *console = &guest->consoles[index];
+	char socket[CLI_PATH_MAX];
+
+	double_commas(console->socket, socket, sizeof(socket));
+	vmm_argument(arguments, "-chardev");
+	vmm_argument(arguments, "socket,id=viaduct-console%zu,path=%s,%s", index, socket,
+		     !console->vmm_listens ? "reconnect=1"
+		     : console->virtio	   ? "server=on,wait=on"
+					   : "server=on,wait=off");
+	if (console->virtio) {
+		vmm_argument(arguments, "-device");
+		vmm_argument(
+			arguments,
+			"vhost-user-test-device-pci,chardev=viaduct-console%zu,id=console-%s,virtio-id=3,"
+			"num_vqs=2,config_size=12",
+			index, console->name);
+		return;
+	}
+	vmm_argument(arguments, "-serial");
+	vmm_argument(arguments, "chardev:viaduct-console%zu", index);
+}
+
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
 {
 	vmm_argument(arguments, "-m");
@@ -212,6 +263,8 @@ void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arg
 		disk_arguments(guest, i, arguments);
 	for (size_t i = 0; i < guest->nic_count; i++)
 		nic_arguments(guest, i, arguments);
+	for (size_t i = 0; i < guest->console_count; i++)
+		console_arguments(guest, i, arguments);
 }
 
 /* A tablet's pointer is where the user's is; a mouse's would have to be caught. */

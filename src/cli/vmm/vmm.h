@@ -15,7 +15,9 @@
 
 #define VMM_DISKS_MAX 64
 #define VMM_NICS_MAX  16
-#define VMM_NAME_MAX  128
+/* As many serial ports as a PC has. */
+#define VMM_CONSOLES_MAX 4
+#define VMM_NAME_MAX	 128
 
 struct vmm_disk {
 	char name[VMM_NAME_MAX];
@@ -39,6 +41,13 @@ struct vmm_display {
 	bool vmm_listens;
 };
 
+/* A serial port of the VMM's, whose other end is the daemon; or a virtio console of the daemon's. */
+struct vmm_console {
+	char name[VMM_NAME_MAX];
+	char socket[CLI_PATH_MAX];
+	bool vmm_listens, virtio;
+};
+
 struct vmm_guest {
 	char name[VMM_NAME_MAX];
 	uint64_t memory_bytes;	/* 0 before loading: what the configuration says */
@@ -50,6 +59,8 @@ struct vmm_guest {
 	size_t nic_count;
 	struct vmm_display display;
 	bool has_display;
+	struct vmm_console *consoles;
+	size_t console_count;
 };
 
 /*

@@ -90,6 +90,24 @@ static void print_libvirt_nic(const struct vmm_guest *guest, const struct vmm_ni
 	       vmm_nic_queues(guest, nic), nic->mtu);
 }
 
+/* One is a serial port, and what libvirt calls the console, too. */
+static void print_libvirt_console(const struct vmm_console *console, size_t index)
+{
+	if (console->virtio) {
+		printf("  <!-- console %s: libvirt has no virtio console over vhost-user -->\n",
+		       console->name);
+		return;
+	}
+	printf("  <serial type='unix'>\n    <source mode='%s' path='",
+	       console->vmm_listens ? "bind" : "connect");
+	print_xml_escaped(console->socket);
+	if (console->vmm_listens)
+		puts("'/>");
+	else
+		puts("'>\n      <reconnect enabled='yes' timeout='1'/>\n    </source>");
+	printf("    <target port='%zu'/>\n  </serial>\n", index);
+}
+
 int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	struct vmm_guest guest;
@@ -104,10 +122,31 @@ int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int 
 			print_libvirt_disk(&guest.disks[i], i);
 		for (size_t i = 0; i < guest.nic_count; i++)
 			print_libvirt_nic(&guest, &guest.nics[i]);
+		for (size_t i = 0; i < guest.console_count; i++)
+			print_libvirt_console(&guest.consoles[i], i);
 		puts("</devices>");
 	}
 	vmm_guest_finish(&guest);
 	return result;
+}
+
+/* Cloud Hypervisor has one serial port, and listens for it; it does not connect. */
+static void ch_console(const struct vmm_console *console, struct vmm_arguments *arguments)
+{
+	if (console->virtio) {
+		fprintf(stderr, "viaduct ch-args: console %s is left out: it is a virtio console\n",
+			console->name);
+		return;
+	}
+	if (!console->vmm_listens) {
+		fprintf(stderr,
+			"viaduct ch-args: console %s is left out: cloud-hypervisor connects to no socket; "
+			"with connect = PATH it listens there\n",
+			console->name);
+		return;
+	}
+	vmm_argument(arguments, "--serial");
+	vmm_argument(arguments, "socket=%s", console->socket);
 }
 
 int command_ch_args(struct cli *cli, const struct cli_command *command, int argc, char **argv)
@@ -135,6 +174,8 @@ int command_ch_args(struct cli *cli, const struct cli_command *command, int argc
 				     guest.nics[i].mac, guest.nics[i].mtu,
 				     2 * vmm_nic_queues(&guest, &guest.nics[i]));
 		}
+		if (guest.console_count > 0)
+			ch_console(&guest.consoles[0], &arguments);
 		vmm_print_shell(&arguments, stdout);
 	}
 	vmm_arguments_finish(&arguments);

@@ -179,6 +179,21 @@ static void patch_nic(struct route_call *call, struct api_response *response)
 	api_nic_change(call->daemon, call->device_name, call->request, response);
 }
 
+static void post_console_attach(struct route_call *call, struct api_response *response)
+{
+	api_console_attach(call->daemon, call->device_name, call->request, response);
+}
+
+static void patch_console(struct route_call *call, struct api_response *response)
+{
+	api_console_resize(call->daemon, call->device_name, call->request, response);
+}
+
+static void post_console_input(struct route_call *call, struct api_response *response)
+{
+	api_console_type(call->daemon, call->device_name, call->request, response);
+}
+
 static void get_switches(struct route_call *call, struct api_response *response)
 {
 	api_respond_json(response, 200, json_pack("{s:o}", "switches", switches_json(call->daemon)));
@@ -330,6 +345,9 @@ static const struct route {
 	{ "/v1/disks/*/*", "PATCH", patch_disk },
 	{ "/v1/disks/*/*", "DELETE", delete_disk },
 	{ "/v1/nics/*/*", "PATCH", patch_nic },
+	{ "/v1/consoles/*/*", "PATCH", patch_console },
+	{ "/v1/consoles/*/*/attach", "POST", post_console_attach },
+	{ "/v1/consoles/*/*/input", "POST", post_console_input },
 	{ "/v1/switches", "GET", get_switches },
 	{ "/v1/switches/*", "GET", get_switch },
 	{ "/v1/switches/*/forwards", "GET", get_forwards },

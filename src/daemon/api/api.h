@@ -111,6 +111,16 @@ void api_seat_type(struct daemon *daemon, const char *name, const struct api_req
 		   struct api_response *response);
 void api_seat_picture(struct daemon *daemon, const char *name, struct api_response *response);
 void api_display_picture(struct daemon *daemon, const char *name, struct api_response *response);
+/*
+ * Handlers of POST on a console's /attach, whose stream is what the guest says, and on its /input; and of
+ * PATCH on it.
+ */
+void api_console_attach(struct daemon *daemon, const char *name, const struct api_request *request,
+			struct api_response *response);
+void api_console_resize(struct daemon *daemon, const char *name, const struct api_request *request,
+			struct api_response *response);
+void api_console_type(struct daemon *daemon, const char *name, const struct api_request *request,
+		      struct api_response *response);
 
 /* Handlers of PATCH on /v1/guests and /v1/groups. */
 void api_guests_change(struct daemon *daemon, const char *name, const struct api_request *request,

@@ -97,7 +97,9 @@ static enum MHD_Result send_stream(struct api *api, struct MHD_Connection *conne
 
 	if (api_streams_answer(&api->streams, connection, stream))
 		return MHD_YES;
-	api_respond_error(&response, 503, "there are %u captures already; end one of them", API_STREAMS_MAX);
+	api_respond_error(&response, 503,
+			  "there are %u captures and attached consoles already; end one of them",
+			  API_STREAMS_MAX);
 	return send_response(connection, &response);
 }
 

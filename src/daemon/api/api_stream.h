@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Answers whose body comes bit by bit, for as long as the client listens. The server asks for as much as the
- * client takes: a slow client holds up its own stream only. Control thread.
+ * client takes: a slow client holds up its own stream only. A client that has left is noticed at once, also
+ * while there is nothing to send. Control thread.
  */
 #ifndef VIADUCT_DAEMON_API_API_STREAM_H
 #define VIADUCT_DAEMON_API_API_STREAM_H
@@ -10,9 +11,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/loop.h"
+
 struct api_stream;
-struct loop;
-struct loop_task;
 struct MHD_Connection;
 
 /* At the same time: each may hold megabytes, and they leave most connections to other clients. */
@@ -33,10 +34,15 @@ struct api_stream_ops {
 /* First member of what implements it. */
 struct api_stream {
 	const struct api_stream_ops *ops;
+	/* Told with the answer; NULL: none */
+	const char *header;
+	char header_value[64];
 	/* private */
 	struct api_streams *streams;
 	struct api_stream *next;
 	struct MHD_Connection *connection;
+	struct loop_watch client; /* whether it is still there */
+	bool left;
 	bool waits; /* until it is ready */
 };
 

@@ -20,7 +20,8 @@
 /* A VMM uses one connection, a live migration two. */
 #define PEERS_MAX	 2u
 #define READ_BYTES	 4096u
-#define HANDOVER_VERSION 1u
+/* No number of another interface's: a console may have been served by one. */
+#define HANDOVER_VERSION 0x73657231u
 
 struct serial_peer {
 	struct serial *serial;

@@ -5,7 +5,7 @@
  * comes the same way.
  *
  * All of it is the control thread's, so what a guest may cost there is bounded: SERIAL_WINDOW_BYTES in each
- * SERIAL_WINDOW_NS, which is ten times what emulated ports carry; the VMM of one that floods waits. Input
+ * SERIAL_WINDOW_NS, which is several times what emulated ports carry; the VMM of one that floods waits. Input
  * that the VMM does not read waits in a buffer of SERIAL_INPUT_MAX. Descriptors that a peer sends stay with
  * its doorman; without one, the kernel closes them.
  */
@@ -21,7 +21,7 @@
 struct handover;
 
 #define SERIAL_INPUT_MAX    16384u
-#define SERIAL_WINDOW_BYTES (128u * 1024)
+#define SERIAL_WINDOW_BYTES ((size_t)16 * 1024)
 #define SERIAL_WINDOW_NS    10000000u
 
 struct serial_options {

@@ -56,8 +56,8 @@ static const struct mistake syntax_mistakes[] = {
 	{ "[pol main]\n", "t.conf:1: unknown section [pol main]; did you mean [pool main]?" },
 	{ "[network x]\n", "t.conf:1: unknown section [network x]; known sections: [daemon], [pool NAME], "
 			   "[switch NAME], [group NAME], [guest NAME], [disk GUEST/NAME], "
-			   "[nic GUEST/NAME], "
-		   "[seat NAME], [display GUEST/NAME]" },
+			   "[nic GUEST/NAME], [seat NAME], [display GUEST/NAME], "
+			   "[console GUEST/NAME]" },
 	{ "[daemon]\n\n# c\nworker = 2\n",
 	  "t.conf:4: unknown key 'worker' in [daemon]; did you mean 'workers'?" },
 	{ GOOD_POOL "sise = 1G\n", "t.conf:4: unknown key 'sise' in [pool main]; did you mean 'size'?" },

@@ -138,7 +138,7 @@ static void a_flood_waits(void **state)
 				   serial.heard == (size_t)window *SERIAL_WINDOW_BYTES;
 			   }));
 		bench_turn(serial.base);
-		assert_int_equal(serial.heard, (size_t)window * SERIAL_WINDOW_BYTES);
+		assert_int_equal(serial.heard, window * SERIAL_WINDOW_BYTES);
 		bench_now_ns += SERIAL_WINDOW_NS;
 	}
 	/* What waits in the socket then comes without a new word of the VMM's. */
