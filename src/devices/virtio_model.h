@@ -108,6 +108,14 @@ struct virtio_queue_ops {
 	 * ready() is not called any more and the driver is asked for no kicks.
 	 */
 	void (*listen)(struct virtio_queue *queue, bool listen);
+	/*
+	 * Guest memory that a request names by guest physical addresses in its own bytes: finds `bytes` (> 0)
+	 * of it from `gpa` on. Returns how many of them, from the first one on, lie in one piece at
+	 * *ret_host; 0: the first one lies outside guest memory, or the queue is broken. The guest may change
+	 * them meanwhile, and the model only reads: a migration does not hear of what is written there.
+	 * Inside ready() only, and the pointer is not kept: the memory may be another one afterwards.
+	 */
+	size_t (*reach)(struct virtio_queue *queue, uint64_t gpa, size_t bytes, const void **ret_host);
 };
 
 /* What the model needs to know when a queue starts. */

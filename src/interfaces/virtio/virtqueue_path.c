@@ -12,6 +12,7 @@
  */
 #include <assert.h>
 
+#include "core/checked.h"
 #include "core/container.h"
 #include "core/iov.h"
 #include "core/loop_account.h"
@@ -398,6 +399,25 @@ static bool queue_offers(struct virtio_queue *offered)
 	return offers(queue) && queue_pending(queue);
 }
 
+static size_t queue_reach(struct virtio_queue *offered, uint64_t gpa, size_t bytes, const void **ret_host)
+{
+	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
+	const struct guest_region *region = queue->last_region;
+	uint64_t offset, room;
+
+	if (queue->broken)
+		return 0;
+	if (!checked_range(gpa - region->guest_address, 1, region->size))
+		region = guest_memory_find(queue->view->memory, gpa);
+	if (!region)
+		return 0;
+	queue->last_region = region;
+	offset = gpa - region->guest_address;
+	room = region->size - offset;
+	*ret_host = region->host + offset;
+	return room < bytes ? (size_t)room : bytes;
+}
+
 const struct virtio_queue_ops queue_ops = {
 	.take = queue_take,
 	.give_back = queue_give_back,
@@ -406,4 +426,5 @@ const struct virtio_queue_ops queue_ops = {
 	.busy = queue_busy,
 	.pending = queue_offers,
 	.listen = queue_listen,
+	.reach = queue_reach,
 };

@@ -283,6 +283,79 @@ static void the_log_and_a_change_of_memory(void **state)
 	}
 }
 
+/* ---- addresses inside requests ---- */
+
+static size_t reach(uint64_t gpa, size_t bytes, const void **ret_host)
+{
+	struct virtio_queue *offered = bench.device.held_by[0];
+
+	return offered->ops->reach(offered, gpa, bytes, ret_host);
+}
+
+/* As much as lies in one piece: of what lies across two regions the first part, and then the rest. */
+static void a_model_reaches_guest_memory(void **state)
+{
+	static const uint64_t outside[] = { OUTSIDE, DRIVER_GUEST_BASE - 1,
+					    DRIVER_GUEST_BASE + 2 * DRIVER_REGION_BYTES, UINT64_MAX, 0 };
+	const uint64_t last = DRIVER_GUEST_BASE + 2 * DRIVER_REGION_BYTES - 1;
+	const uint8_t *host = NULL;
+
+	bench_begin(&bench, false, BENCH_SIZE, 0);
+	bench_start(&bench);
+	bench_add(&bench, 0);
+	kick();
+	bench_fill(&bench, BORDER - 4, 8, 1);
+	assert_int_equal(reach(BORDER - 4, 8, (const void **)&host), 4);
+	assert_memory_equal(host, "\1\2\3\4", 4);
+	assert_int_equal(reach(BORDER, 4, (const void **)&host), 4);
+	assert_memory_equal(host, "\5\6\7\10", 4);
+	assert_int_equal(reach(BORDER - 4, 4, (const void **)&host), 4);
+	assert_int_equal(reach(last, SIZE_MAX, (const void **)&host), 1);
+	for (unsigned i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+		host = NULL;
+		assert_int_equal(reach(outside[i], 8, (const void **)&host), 0);
+		assert_null(host);
+	}
+	bench_end(&bench);
+}
+
+/* What the new memory has not is not reached, where the old one had it. */
+static void a_model_reaches_the_memory_of_now(void **state)
+{
+	struct guest_memory *one = NULL;
+	const void *host;
+
+	bench_begin(&bench, false, BENCH_SIZE, 0);
+	bench_start(&bench);
+	bench_add(&bench, 0);
+	kick();
+	assert_int_equal(reach(BORDER, 8, &host), 8);
+	assert_int_equal(guest_memory_remove(bench.driver.memory, BORDER, DRIVER_REGION_BYTES,
+					     DRIVER_USER_BASE + DRIVER_USER_GAP, &one),
+			 0);
+	virtqueue_set_memory(bench.queue, one, bench_released, &bench);
+	guest_memory_put(one);
+	assert_int_equal(reach(BORDER, 8, &host), 0);
+	assert_int_equal(reach(BORDER - 8, 16, &host), 8);
+	bench_end(&bench);
+}
+
+static void a_model_of_a_broken_ring_reaches_nothing(void **state)
+{
+	const void *host;
+
+	bench_begin(&bench, false, BENCH_SIZE, 0);
+	bench_start(&bench);
+	bench_add(&bench, 0);
+	kick();
+	assert_int_equal(reach(DATA, 8, &host), 8);
+	bench_publish(&bench, BENCH_SIZE);
+	kick();
+	assert_int_equal(bench.broken, 1);
+	assert_int_equal(reach(DATA, 8, &host), 0);
+	bench_end(&bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +367,9 @@ int main(void)
 		cmocka_unit_test(the_used_ring_is_not_logged_unasked),
 		cmocka_unit_test(the_available_event_is_logged),
 		cmocka_unit_test(the_log_and_a_change_of_memory),
+		cmocka_unit_test(a_model_reaches_guest_memory),
+		cmocka_unit_test(a_model_reaches_the_memory_of_now),
+		cmocka_unit_test(a_model_of_a_broken_ring_reaches_nothing),
 	};
 
 	return cmocka_run_group_tests_name("virtqueue_memory", tests, NULL, NULL);
