@@ -42,11 +42,12 @@ static inline uint16_t fuzz_u16(struct fuzz_input *input)
 
 static struct loop *fuzz_loop;
 static uint64_t fuzz_now_ns;
+static uint64_t fuzz_look_ns = 100;
 
 /* Each look at the clock takes a moment, so that bounds in time are met, and the same for the same input. */
 static inline uint64_t fuzz_look_at_clock(void)
 {
-	return fuzz_now_ns += 100;
+	return fuzz_now_ns += fuzz_look_ns;
 }
 
 static inline void fuzz_begin(void)
