@@ -238,8 +238,15 @@ static void resize(struct model *model, struct model_window *one)
 {
 	unsigned width = 1 + below(model, SIDE_MAX), height = 1 + below(model, SIDE_MAX);
 
+	struct seat_rect frame;
+
 	assert_int_equal(seat_window_resize(one->window, width, height), 0);
 	make_black(one, width, height);
+	frame = seat_window_frame(one->window);
+	if (one == model->full_screen)
+		return;
+	one->x = frame.x;
+	one->y = frame.y;
 }
 
 static void act_on(struct model *model, struct model_window *one)

@@ -360,6 +360,7 @@ int seat_window_resize(struct seat_window *window, unsigned width, unsigned heig
 	window->picture = picture;
 	window->width = width;
 	window->height = height;
+	seat_window_place_again(window);
 	seat_window_changed(window, seat_window_frame(window));
 	return 0;
 }
@@ -417,7 +418,7 @@ void seat_window_move(struct seat_window *window, int x, int y)
 	const struct seat *seat = window->seat;
 	int width = (int)(window->width + 2 * SEAT_FRAME_PIXELS);
 
-	window->placed = true;
+	window->placed = window->moved = true;
 	seat_window_changed(window, seat_window_frame(window));
 	window->x = between(x, REACHABLE_PIXELS - width, (int)seat->width - REACHABLE_PIXELS);
 	window->y = between(y, SEAT_BAR_PIXELS, (int)seat->height - REACHABLE_PIXELS);

@@ -92,7 +92,7 @@ struct seat_window_options {
 
 /*
  * Opens a window above the others, but for one that has all of the screen, with a black picture of 640 to
- * 480. It is where it covers no other, if there is such a place. Nobody hears its keys yet. Returns 0,
+ * 480. It is where it covers no other, if there is such a place. Nothing hears its keys yet. Returns 0,
  * -EINVAL (the name) or -ENOMEM.
  */
 int seat_window_open(struct seat *seat, const struct seat_window_options *options,
@@ -113,7 +113,10 @@ void seat_window_listen(struct seat_window *window, const struct seat_window_ops
 void seat_window_set_hidden(struct seat_window *window, bool hidden);
 bool seat_window_is_hidden(const struct seat_window *window);
 
-/* A picture of another size, which is black. Returns 0, -EINVAL (a side is 0 or too large) or -ENOMEM. */
+/*
+ * A picture of another size, which is black. A window that was never moved goes where it covers no other, if
+ * it does now and there is such a place. Returns 0, -EINVAL (a side is 0 or too large) or -ENOMEM.
+ */
 int seat_window_resize(struct seat_window *window, unsigned width, unsigned height);
 /*
  * Draws into the picture: `rect` of it, from pixels whose lines are `stride` bytes apart. Returns 0, or
@@ -152,7 +155,7 @@ struct seat_window *seat_full_screen(const struct seat *seat);
 
 /*
  * Who has the keys. Keys that are down come up at the guest that loses them, and those that are still held
- * are not heard by the one that gets them. NULL, or a hidden window: nobody.
+ * are not heard by the one that gets them. NULL, or a hidden window: none.
  */
 void seat_set_focus(struct seat *seat, struct seat_window *window);
 struct seat_window *seat_focus(const struct seat *seat);

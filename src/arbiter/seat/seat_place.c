@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where a window appears first: where it covers no other, if there is such a place beside or below those that
- * are there, the topmost and of these the leftmost. Else each new one is a little further to the right and
+ * Where a window appears: where it covers no other, if there is such a place beside or below those that are
+ * there, the topmost and of these the leftmost. Else each new one is a little further to the right and
  * down, so that all their titles can be seen.
  */
 #include "arbiter/seat/seat_private.h"
@@ -16,35 +16,39 @@ static bool overlap(const struct seat_rect *one, const struct seat_rect *other)
 	       one->y < other->y + (int)other->height && other->y < one->y + (int)one->height;
 }
 
-static bool is_free(const struct seat *seat, const struct seat_rect *place)
+/* For the window, wherever it is now. */
+static bool is_free(const struct seat_window *placed, const struct seat_rect *place)
 {
+	const struct seat *seat = placed->seat;
+
 	if (place->x + (int)place->width > (int)seat->width ||
 	    place->y + (int)place->height > (int)seat->height)
 		return false;
 	for (const struct seat_window *window = seat->top; window; window = window->below) {
 		struct seat_rect frame = seat_window_frame(window);
 
-		if (overlap(place, &frame))
+		if (window != placed && overlap(place, &frame))
 			return false;
 	}
 	return true;
 }
 
 /* Takes the place if it is free, and before the one that was found until now. */
-static void try_place(const struct seat *seat, const struct seat_rect *place, struct seat_rect *best,
+static void try_place(const struct seat_window *window, const struct seat_rect *place, struct seat_rect *best,
 		      bool *found)
 {
 	bool before = !*found || place->y < best->y || (place->y == best->y && place->x < best->x);
 
-	if (!before || !is_free(seat, place))
+	if (!before || !is_free(window, place))
 		return;
 	*best = *place;
 	*found = true;
 }
 
 /* At the left edge of the screen and at the right of each window; below the bar and below each window. */
-static bool find_free(const struct seat *seat, struct seat_rect *place)
+static bool find_free(const struct seat_window *window, struct seat_rect *place)
 {
+	const struct seat *seat = window->seat;
 	struct seat_rect best = *place;
 	bool found = false;
 
@@ -56,7 +60,7 @@ static bool find_free(const struct seat *seat, struct seat_rect *place)
 			struct seat_rect above = upper ? seat_window_frame(upper) : seat_bar(seat);
 
 			place->y = above.y + (int)above.height;
-			try_place(seat, place, &best, &found);
+			try_place(window, place, &best, &found);
 			if (!upper)
 				break;
 		}
@@ -73,7 +77,7 @@ void seat_window_place(struct seat_window *window)
 	struct seat_rect place = seat_window_frame(window);
 	int step;
 
-	if (find_free(seat, &place)) {
+	if (find_free(window, &place)) {
 		window->x = place.x;
 		window->y = place.y;
 		return;
@@ -82,4 +86,16 @@ void seat_window_place(struct seat_window *window)
 	step = CASCADE_PIXELS * (int)(seat->cascaded % CASCADE_STEPS);
 	window->x = step;
 	window->y = (int)SEAT_BAR_PIXELS + step;
+}
+
+void seat_window_place_again(struct seat_window *window)
+{
+	struct seat_rect frame = seat_window_frame(window);
+
+	if (window->hidden || window->moved || window == window->seat->full_screen || is_free(window, &frame))
+		return;
+	if (find_free(window, &frame)) {
+		window->x = frame.x;
+		window->y = frame.y;
+	}
 }

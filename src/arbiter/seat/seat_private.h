@@ -17,7 +17,8 @@ struct seat_window {
 	const struct seat_window_ops *ops; /* NULL: nothing hears its keys */
 	void *context;
 	bool hidden; /* in none of the lists */
-	bool placed; /* it has its place, or was moved there */
+	bool placed; /* it has its place */
+	bool moved;  /* which is where it was moved to */
 	bool drawn;  /* waits for shown() */
 	struct seat_window *next_drawn;
 	int x, y; /* of the frame */
@@ -52,8 +53,10 @@ void seat_window_changed(struct seat_window *window, struct seat_rect rect);
 void seat_rect_changed(struct seat *seat, struct seat_rect rect);
 struct seat_rect seat_bar(const struct seat *seat);
 
-/* Where it appears first. It is in none of the lists. */
+/* Where it appears first. */
 void seat_window_place(struct seat_window *window);
+/* It has another size: nothing for one that was moved, or still covers no other. */
+void seat_window_place_again(struct seat_window *window);
 
 /* The window whose frame is there, or NULL. */
 struct seat_window *seat_window_at(const struct seat *seat, int x, int y);

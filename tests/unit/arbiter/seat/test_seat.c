@@ -301,6 +301,34 @@ static void windows_appear_where_they_cover_nothing(void **state)
 		seat_window_close(windows[i]);
 }
 
+/* As guests do when firmware gives way to a kernel; a window that the user moved stays. */
+static void windows_that_grow_make_room(void **state)
+{
+	struct seat *seat = *state;
+	struct seat_window *one = open_window(seat, "one"), *other;
+
+	assert_int_equal(seat_window_resize(one, 200, 100), 0);
+	other = open_window(seat, "other");
+	assert_int_equal(seat_window_resize(other, 200, 100), 0);
+	assert_at(one, 0, 24);
+	assert_at(other, 206, 24);
+	assert_int_equal(seat_window_resize(one, 300, 100), 0);
+	assert_at(other, 206, 24);
+	/* There is room at the right of the other. */
+	assert_at(one, 412, 24);
+	assert_int_equal(seat_window_resize(other, 210, 100), 0);
+	assert_at(other, 0, 24);
+	/* There is none for so large a one, and it stays. */
+	assert_int_equal(seat_window_resize(one, 780, 500), 0);
+	assert_at(one, 412, 24);
+	assert_int_equal(seat_window_resize(one, 300, 100), 0);
+	seat_window_move(other, 1, 30);
+	assert_int_equal(seat_window_resize(other, 600, 100), 0);
+	assert_at(other, 1, 30);
+	seat_window_close(one);
+	seat_window_close(other);
+}
+
 static void hidden_windows_are_not_seen(void **state)
 {
 	struct seat *seat = *state;
@@ -389,6 +417,7 @@ int main(void)
 		cmocka_unit_test(windows_hear_that_they_were_shown),
 		SEAT_TEST(hidden_windows_are_not_seen),
 		SEAT_TEST(windows_appear_where_they_cover_nothing),
+		SEAT_TEST(windows_that_grow_make_room),
 	};
 
 	return cmocka_run_group_tests_name("seat", tests, NULL, NULL);
