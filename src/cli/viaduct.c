@@ -169,7 +169,7 @@ const struct cli_command cli_commands[] = {
 	  command_ch_args },
 	{ "reload", "", "makes the daemon read its configuration again", NULL, command_reload },
 	{ "demo", "[--guest-image DIR] [--keep] [--seconds N]",
-	  "the tour: guests and a hostile one on one disk and one network, with checks",
+	  "the tour: guests and a hostile one on one disk, one network and one screen, with checks",
 	  "Two floods with weights 1:3 show how an uplink is shared, and in the end how the disk's time is.\n"
 	  "`viaduct demo --check-pool FILE MAP.json` only runs the last check: that no byte of one guest's\n"
 	  "pattern lies in another's extents.",

@@ -83,6 +83,7 @@ static int start_guests(struct demo *demo)
 	}
 	if (demo->guest_count > 0)
 		demo_say(demo, "alice and bob boot Debian's kernel, each with a 1 GiB disk");
+	demo_seat_say_firmware(demo);
 	return CLI_OK;
 }
 
@@ -332,6 +333,8 @@ static int run_phases(struct demo *demo)
 	}
 	if (result == CLI_OK)
 		result = demo_network(demo);
+	if (result == CLI_OK)
+		result = demo_seat(demo);
 	if (result != CLI_OK)
 		return result;
 	if (demo->guest_count > 0)

@@ -153,7 +153,7 @@ void hostile_reset_longest(struct hostile *hostile);
 bool hostile_kind(const struct hostile *hostile, size_t index, const char **ret_what, uint64_t *ret_sent,
 		  uint64_t *ret_refused);
 
-/* ---- the whole (demo.c, demo_prepare.c, demo_network.c, demo_sharing.c) ---- */
+/* ---- the whole (demo.c, demo_prepare.c, demo_network.c, demo_seat.c, demo_sharing.c) ---- */
 
 #define DEMO_GUESTS 2u
 
@@ -203,6 +203,13 @@ int demo_network(struct demo *demo);
 void demo_network_report(const struct demo *demo);
 /* Writes the switch and the cards of the guests that take part. */
 void demo_network_config(const struct demo *demo, FILE *config);
+
+/* The seat: two windows, and a keyboard that is one guest's at a time. Returns an exit code. */
+int demo_seat(struct demo *demo);
+/* Waits until both guests' windows are shown, which is while their firmware runs. */
+void demo_seat_say_firmware(const struct demo *demo);
+/* Writes the seat and the displays. */
+void demo_seat_config(const struct demo *demo, FILE *config);
 
 /*
  * Sharing in time: floods by weight, a victim's latency, another weight while they run. Takes 6 seconds, and

@@ -21,7 +21,7 @@ static void build(const struct vmm_guest *vmm, const struct demo_image *image, c
 		   *cpu = image->accel == VMM_KVM ? "host" : "max";
 	const char *const fixed[] = {
 		image->qemu,   "-accel",  accel,	 "-cpu",    cpu,	  "-nodefaults",
-		"-display",    "none",	  "-serial",	 "stdio",   "-no-reboot", "-kernel",
+		"-vga",	       "std",	  "-serial",	 "stdio",   "-no-reboot", "-kernel",
 		image->kernel, "-initrd", image->initrd, "-append",
 	};
 
@@ -31,6 +31,7 @@ static void build(const struct vmm_guest *vmm, const struct demo_image *image, c
 		     "console=ttyS0 quiet panic=-1 viaduct.mode=demo viaduct.name=%s viaduct.token=%s",
 		     vmm->name, token);
 	vmm_qemu_arguments(vmm, arguments);
+	vmm_display_arguments(vmm, arguments);
 }
 
 static int spawn(struct demo_guest *guest, const struct vmm_arguments *arguments)

@@ -79,6 +79,7 @@ static int write_config(struct demo *demo)
 		"[guest mallory]\n[disk mallory/root]\npool = main\nsize = 64M\n",
 		demo->directory, demo->pool_path, has_direct_io(demo->daemon.config) ? "direct" : "buffered");
 	demo_network_config(demo, config);
+	demo_seat_config(demo, config);
 	demo_sharing_config(demo, config);
 	if (fclose(config) != 0)
 		return cli_fail(demo->command, "%s: %s", demo->daemon.config, strerror(errno));
