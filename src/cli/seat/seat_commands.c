@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `viaduct seat`: what is on a shared screen, and who has its keyboard. */
+/* `viaduct seat`: what is on a shared screen, and which guest has its keyboard. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Seats: what is told of them, who has the focus, and pictures. */
+/* Seats: what is told of them, the focus, text to type, and pictures. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -132,7 +132,7 @@ const char *seat_parse_vnc(const char *text, struct seat_address *ret_address)
 	if (!split(text, host, &port) || !parse_host(host, port, ret_address))
 		return "is no address and port, for example 127.0.0.1:5900 or [::1]:5900, and not none";
 	if (!is_loopback(ret_address))
-		return "is not a loopback address: whoever reaches it would see all guests and type into "
+		return "is not a loopback address: all who reach it would see all guests and type into "
 		       "them, without a password; use 127.0.0.1, and a tunnel (ssh -L) from elsewhere";
 	return NULL;
 }

@@ -16,7 +16,7 @@
 #include "core/stats.h"
 #include "daemon/seat/seat_viewer.h"
 
-/* From one picture to the next: 60 a second; and while nobody looks. */
+/* From one picture to the next: 60 a second; and while there are no viewers. */
 #define SEAT_FRAME_NS	     16666667u
 #define SEAT_FRAME_UNSEEN_NS 200000000u
 
@@ -30,12 +30,12 @@ struct seat_screen {
 	unsigned width, height;
 	size_t stride_bytes, bytes;
 	uint32_t *pixels;
-	int file; /* of the pixels; who else maps it can only read */
+	int file; /* of the pixels; another mapping of it can only be read */
 	struct loop_timer frame;
 	uint64_t drawn_ns; /* when the last picture was */
 	uint64_t from_ns;  /* none is drawn before; UINT64_MAX: not started */
 	struct seat_viewer *viewers;
-	struct seat_viewer *steering; /* whose keys and pointer count; NULL: nobody's */
+	struct seat_viewer *steering; /* the viewer whose keys and pointer count; NULL: none */
 	uint64_t steered_ns;	      /* when it last did something */
 	struct counter frames, drawn_pixels;
 	struct seat_keymap *keymap;

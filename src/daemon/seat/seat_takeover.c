@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a successor needs so that nobody at a seat sees a change: the sockets at which viewers arrive and
+ * What a successor needs so that viewers of a seat see no change: the sockets at which viewers arrive and
  * those of viewers' processes, the picture on the screen, and where the windows are. Windows are handed over
  * in a memory file:
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Somebody who looks at a seat's screen, and may steer: a process of its own speaks the viewer's protocol
+ * A viewer of a seat's screen, which may steer: a process of its own speaks the viewer's protocol
  * (host/viewer/). One viewer steers at a time, the first that presses a key or a button. Another can begin
  * when that one has been quiet for SEAT_STEER_QUIET_NS, or SEAT_STEER_HELD_NS with a key or button held;
  * until then the other's keys and pointer are not heard. On the seat's thread.
