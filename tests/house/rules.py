@@ -38,6 +38,7 @@ ROOMS = {
     "arbiter/seat": ("arbiter/seat/", "core/"),
     "arbiter/switch": ("arbiter/switch/", "arbiter/share/", "host/", "core/"),
     "host/viewer": ("host/viewer/", "core/"),           # a process of its own
+    "host/web": ("host/web/", "host/viewer/", "core/"),     # the same, which becomes a viewer
 }
 DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "nic", "seat", "console", "api"]     # each includes those before it, but:
 DAEMON_NEIGHBOURS = {"disk", "nic", "seat", "console"}     # know nothing of each other

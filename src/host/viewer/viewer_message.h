@@ -20,6 +20,12 @@
  * The last that the process says is which keys and buttons come up. If it has not read all of the daemon's
  * packets by then, the daemon's recv() tells ECONNRESET once, before the packets that are left.
  *
+ * A console in a browser (host/web/) has to prove first that it may be a viewer, and asks before that what is
+ * on the seat. The daemon ignores all else of it until then.
+ *
+ *       | <---- VIEWER_TOKEN, _STATE ---  |   each of them with the seat's token
+ *       | ----- VIEWER_JUDGED --------->  |   to VIEWER_STATE with text behind it, in the same packet
+ *
  * Pixels are 32 bits, 0xRRGGBB and a byte that means nothing, lines `stride_bytes` apart. The daemon draws
  * into the memory while the process reads it: what is torn is damaged anew.
  */
@@ -30,14 +36,23 @@
 #include <stdint.h>
 
 #define VIEWER_RECTS_MAX  16u
-#define VIEWER_NAME_BYTES 64u
+#define VIEWER_NAME_BYTES 128u
 #define VIEWER_SIDE_MAX	  8192u /* pixels */
+#define VIEWER_STATE_MAX  8192u /* bytes of text */
+
+/* What the daemon says to a token. */
+enum viewer_verdict {
+	VIEWER_RIGHT,
+	VIEWER_WRONG,
+	VIEWER_FULL, /* right, but the seat has as many viewers as it may have */
+};
 
 enum viewer_message_kind {
 	/* ---- to the process ---- */
 	VIEWER_SCREEN = 1, /* with a memory file that it may read: width, height, stride_bytes, name */
 	VIEWER_DAMAGE,	   /* rects[0 to number) of the screen */
 	VIEWER_END,	   /* no more; text in `name` says why. The process closes the client's connection */
+	VIEWER_JUDGED,	   /* number: an enum viewer_verdict */
 
 	/* ---- from the process ---- */
 	VIEWER_READY = 0x101, /* the first: the screen is wanted; then: the next damage is */
@@ -45,6 +60,9 @@ enum viewer_message_kind {
 	VIEWER_KEYSYM,	      /* number: an X11 keysym, of a client that tells no key codes; down */
 	VIEWER_POINTER,	      /* x, y; number: buttons, bit 0 left, 1 middle, 2 right; wheel */
 	VIEWER_SIZE,	      /* the client would like width, height. The next VIEWER_SCREEN is the answer */
+	VIEWER_TOKEN,	      /* name: the seat's token, of a console that is going to be a viewer */
+	VIEWER_STATE,	      /* name: the seat's token; what is on the seat is wanted, as JSON */
+	VIEWER_FOCUS,	      /* name: of the display that is to have the focus */
 };
 
 struct viewer_rect {
@@ -56,7 +74,7 @@ struct viewer_message {
 	uint32_t x, y, width, height, stride_bytes;
 	uint32_t down;		      /* 1: went down, 0: came up */
 	int32_t wheel;		      /* notches since the last message; away from the user is positive */
-	char name[VIEWER_NAME_BYTES]; /* of the seat, ended by NUL */
+	char name[VIEWER_NAME_BYTES]; /* of the seat, or as above; ended by NUL */
 	struct viewer_rect rects[VIEWER_RECTS_MAX];
 };
 
