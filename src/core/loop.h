@@ -191,5 +191,10 @@ struct loop_message {
  * may still be inside when the message has run: a loop outlives the threads that post to it.
  */
 void loop_post(struct loop *loop, struct loop_message *message);
+/*
+ * Takes back a message that waits, if it does, while no thread may post it: its memory is free then. Not in a
+ * message. What waits besides may run after what is posted meanwhile.
+ */
+void loop_unpost(struct loop *loop, struct loop_message *message);
 
 #endif

@@ -253,3 +253,28 @@ void loop_run_tasks(struct loop *loop)
 		loop_settle_blame(loop);
 	}
 }
+
+/* ---- messages ---- */
+
+void loop_unpost(struct loop *loop, struct loop_message *message)
+{
+	/* Acquire: pairs with the release in loop_post(). */
+	struct loop_message *newest = __atomic_exchange_n(&loop->messages, NULL, __ATOMIC_ACQUIRE),
+			    *kept = NULL;
+
+	while (newest) {
+		struct loop_message *next = newest->next;
+
+		if (newest != message) {
+			newest->next = kept;
+			kept = newest;
+		}
+		newest = next;
+	}
+	while (kept) {
+		struct loop_message *next = kept->next;
+
+		loop_post(loop, kept);
+		kept = next;
+	}
+}

@@ -265,6 +265,28 @@ static void test_messages_arrive_in_order_from_another_thread(void **state)
 	loop_destroy(loop);
 }
 
+/* The others still run in their order, also when the message was not posted. */
+static void test_messages_are_taken_back(void **state)
+{
+	struct posted posted[4], never = { .message.run = run_posted };
+	struct loop *loop = make_loop(0);
+	unsigned last = 0;
+
+	for (unsigned i = 0; i < 4; i++) {
+		posted[i] = (struct posted){
+			.message.run = run_posted, .loop = loop, .number = i ? i : 1000, .last = &last
+		};
+		loop_post(loop, &posted[i].message);
+	}
+	/* It would run first, and assert that it is the last. */
+	loop_unpost(loop, &posted[0].message);
+	loop_unpost(loop, &never.message);
+	while (last < 3)
+		assert_return_code(loop_turn(loop, NS_PER_S), 0);
+	assert_int_equal(last, 3);
+	loop_destroy(loop);
+}
+
 /* ---- spinning, by a clock that each look moves by 1 us, and each sleep by as long as it was to last ---- */
 
 static const struct loop_counters *spun;
@@ -349,6 +371,7 @@ int main(void)
 		cmocka_unit_test(test_task_runs_once_a_turn),
 		cmocka_unit_test(test_poller_is_polled_until_it_parks),
 		cmocka_unit_test(test_messages_arrive_in_order_from_another_thread),
+		cmocka_unit_test(test_messages_are_taken_back),
 		cmocka_unit_test(test_idle_loop_sleeps),
 		cmocka_unit_test(test_spin_that_found_work_is_full_again),
 	};
