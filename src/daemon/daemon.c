@@ -23,6 +23,7 @@
 #include "daemon/share/shares.h"
 #include "interfaces/door/porter.h"
 #include "daemon/seat/seat_viewer_process.h"
+#include "daemon/seat/seat_web_process.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/vmm_display/vmm_display.h"
 
@@ -104,6 +105,9 @@ static int open_porters(struct daemon *daemon, const struct daemon_parts *parts)
 	if (!code && parts->viewer_porter >= 0)
 		code = porter_open(parts->viewer_porter, &seat_viewer_porter_service, daemon->control,
 				   &daemon->viewer_porter);
+	if (!code && parts->web_porter >= 0)
+		code = porter_open(parts->web_porter, &seat_web_porter_service, daemon->control,
+				   &daemon->web_porter);
 	return code;
 }
 
@@ -243,6 +247,7 @@ void daemon_destroy(struct daemon *daemon)
 	porter_close(daemon->porter);
 	porter_close(daemon->display_porter);
 	porter_close(daemon->viewer_porter);
+	porter_close(daemon->web_porter);
 	if (daemon->config)
 		guests_remove_directories(daemon);
 	daemon_unlock(daemon);

@@ -26,6 +26,7 @@ struct daemon_parts {
 	struct loop_rescue *rescue;	/* for the workers */
 	int porter;			/* porter_fork()'s, like those below; taken on success */
 	int display_porter, viewer_porter;	/* -1: there are no seats */
+	int web_porter;			/* -1: no seat has a console in the browser */
 };
 
 /* Starts the workers. Nothing is served yet. */

@@ -38,6 +38,7 @@
 #include "daemon/privileges_porter.h"
 #include "daemon/seat/seat_config.h"
 #include "daemon/seat/seat_viewer_process.h"
+#include "daemon/seat/seat_web_process.h"
 #include "interfaces/door/porter.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/vmm_display/vmm_display.h"
@@ -251,6 +252,14 @@ static int fork_porter(const struct porter_service *service, int (*confine)(void
 			 service->name, strerror(-*ret_porter));
 }
 
+/* No file is opened after it. */
+static int confine_web(void *config)
+{
+	int code = seat_web_prepare();
+
+	return code ? code : privileges_confine_seat_porter(config);
+}
+
 /* A daemon of other kinds of devices has no such section at all. */
 static bool has_seats(const struct config *config)
 {
@@ -268,9 +277,12 @@ static int fork_porters(struct config *config, struct daemon_parts *parts, struc
 		return code;
 	code = fork_porter(&vmm_display_porter_service, privileges_confine_seat_porter, config,
 			   &parts->display_porter, error);
-	return code ? code
-		    : fork_porter(&seat_viewer_porter_service, privileges_confine_seat_porter, config,
-				  &parts->viewer_porter, error);
+	if (!code)
+		code = fork_porter(&seat_viewer_porter_service, privileges_confine_seat_porter, config,
+				   &parts->viewer_porter, error);
+	if (!code && seats_have_web(config))
+		code = fork_porter(&seat_web_porter_service, confine_web, config, &parts->web_porter, error);
+	return code;
 }
 
 /* The loop of the control thread, and the threads that look after all loops and give back memory. */
@@ -383,7 +395,9 @@ static int run(const struct options *options, const char *config_path, struct co
 		.config = config, .config_path = config_path, .runtime_dir = options->runtime_dir,
 		.force_format = options->force_format,
 	};
-	struct daemon_parts parts = { .porter = -1, .display_porter = -1, .viewer_porter = -1 };
+	struct daemon_parts parts = {
+		.porter = -1, .display_porter = -1, .viewer_porter = -1, .web_porter = -1,
+	};
 	int code;
 
 	log_set_level((enum log_level)config_daemon(config)->log_level);

@@ -12,10 +12,13 @@ class Viewer:
     """Connects, and has the whole picture when it is made."""
 
     def __init__(self, address, encodings=(RAW, DESKTOP_SIZE, EXTENDED_KEY)):
-        """address: the path of a UNIX socket, or (host, port)."""
-        self.socket = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
-        self.socket.settimeout(PATIENCE_S)
-        self.socket.connect(address if isinstance(address, tuple) else str(address))
+        """address: the path of a UNIX socket, or (host, port), or something connected that sends and receives."""
+        if hasattr(address, "recv"):
+            self.socket = address
+        else:
+            self.socket = socket.socket(socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX)
+            self.socket.settimeout(PATIENCE_S)
+            self.socket.connect(address if isinstance(address, tuple) else str(address))
         self.has_extended_keys = False
         self.resizes = 0
         self._handshake(encodings)

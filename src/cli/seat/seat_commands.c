@@ -96,6 +96,8 @@ static void print_seat(const struct cli *cli, const json_t *seat)
 	printf("%s: %u x %u pixels, %u viewers\n\n", api_text(seat, "name"),
 	       (unsigned)api_number(seat, "width"), (unsigned)api_number(seat, "height"),
 	       (unsigned)api_number(seat, "viewers"));
+	if (json_object_get(seat, "console"))
+		printf("console: %s\n\n", api_text(seat, "console"));
 	json_array_foreach(json_object_get(seat, "displays"), index, display) display_row(table, display);
 	table_print(table, stdout, cli_terminal_width(STDOUT_FILENO), cli->colour);
 	table_destroy(table);

@@ -29,7 +29,7 @@ void api_seat_get(struct daemon *daemon, const char *name, struct api_response *
 	const struct daemon_seat *found = find(daemon, name, response);
 
 	if (found)
-		api_respond_json(response, 200, seat_json(found));
+		api_respond_json(response, 200, seat_secret_json(found));
 }
 
 /* ---- changes ---- */

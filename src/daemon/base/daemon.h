@@ -61,7 +61,7 @@ struct daemon {
 	struct loop *control;
 	struct porter *porter;			/* lets VMMs in */
 	/* For seats; NULL: the configuration of the start has none */
-	struct porter *display_porter, *viewer_porter;
+	struct porter *display_porter, *viewer_porter, *web_porter;
 	struct worker *seat_worker;
 	struct worker *workers;
 	unsigned worker_count, next_worker;
@@ -103,6 +103,12 @@ struct daemon {
 
 /* The directory of the sockets: option, configuration, default. Returns a string to free, or NULL. */
 char *daemon_runtime_dir(const char *option, const struct config *config);
+
+/*
+ * Gives a file or directory that root has made during the start to the user of the configuration. No effect
+ * without a user to change to, or after the start.
+ */
+void daemon_give(const struct config *config, int fd, const char *path);
 
 /* Makes the runtime or state directory, owned by the user of the configuration. 0 or -errno. */
 int daemon_make_directory(const struct config *config, const char *path);

@@ -37,8 +37,7 @@ char *daemon_runtime_dir(const char *option, const struct config *config)
 	return asprintf(&path, "%s/viaduct", home) < 0 ? NULL : path;
 }
 
-/* No effect without a user to change to, or after the start. */
-static void give(const struct config *config, int fd, const char *path)
+void daemon_give(const struct config *config, int fd, const char *path)
 {
 	const char *name = config_daemon(config)->user;
 	const struct passwd *user = name ? getpwnam(name) : NULL;
@@ -63,7 +62,7 @@ int daemon_make_directory(const struct config *config, const char *path)
 
 	if (fd < 0)
 		return fd;
-	give(config, fd, path);
+	daemon_give(config, fd, path);
 	fd_close(&fd);
 	return 0;
 }
@@ -105,7 +104,7 @@ int daemon_make_guest_directory(const struct config *config, const char *path,
 
 	if (fd < 0)
 		return fd;
-	give(config, fd, path);
+	daemon_give(config, fd, path);
 	directory_access(guest, &group, &mode);
 	error = set_access(fd, group, mode);
 	fd_close(&fd);

@@ -121,7 +121,7 @@ static bool split(const char *text, char host[INET6_ADDRSTRLEN], unsigned *ret_p
 	return rest && !*rest && *ret_port > 0;
 }
 
-const char *seat_parse_vnc(const char *text, struct seat_address *ret_address)
+const char *seat_parse_address(const char *text, struct seat_address *ret_address)
 {
 	char host[INET6_ADDRSTRLEN];
 	unsigned port;
@@ -135,6 +135,16 @@ const char *seat_parse_vnc(const char *text, struct seat_address *ret_address)
 		return "is not a loopback address: all who reach it would see all guests and type into "
 		       "them, without a password; use 127.0.0.1, and a tunnel (ssh -L) from elsewhere";
 	return NULL;
+}
+
+bool seats_have_web(const struct config *config)
+{
+	config_for_each(config_list(config, &config_section_seat), config_seat, seat)
+	{
+		if (strcmp(seat->web, "none") != 0)
+			return true;
+	}
+	return false;
 }
 
 /* Displays of one guest have one colour, and the first guests of the configuration have different ones. */
@@ -171,28 +181,41 @@ uint32_t seat_display_colour(const struct config *config, const struct config_di
 
 /* ---- checks ---- */
 
+/* Of the key `key`. */
+static void check_address(const struct config *config, const struct config_object *object, const char *key,
+			  const char *text, struct config_messages *messages)
+{
+	struct seat_address address;
+	const char *wrong = seat_parse_address(text, &address);
+
+	if (wrong)
+		config_complain(object, key, messages, text, wrong);
+	for (const struct config_object *other = config_list(config, &config_section_seat); other != object;
+	     other = other->next) {
+		const struct config_seat *seat = (const struct config_seat *)other;
+
+		if (address.bytes > 0 && (strcmp(seat->vnc, text) == 0 || strcmp(seat->web, text) == 0))
+			config_complain(object, key, messages, text, "is another seat's already");
+	}
+}
+
 static void check_seat(const struct config *config, const struct config_object *object,
 		       struct config_messages *messages)
 {
 	const struct config_seat *seat = (const struct config_seat *)object;
-	struct seat_address address;
-	const char *wrong = seat_parse_vnc(seat->vnc, &address);
 	struct seat_layout layout;
 	unsigned width, height;
 
 	if (!seat_parse_size(seat->size, &width, &height))
 		config_complain(object, "size", messages, seat->size,
 				"is no size of a screen, for example 1280x800; 64x64 to 8192x8192");
-	if (wrong)
-		config_complain(object, "vnc", messages, seat->vnc, wrong);
 	if (!seat_layout_parse(seat->layout, &layout))
 		config_complain(object, "layout", messages, seat->layout,
 				"is no name of a layout, for example us or de:nodeadkeys");
-	for (const struct config_object *other = config_list(config, &config_section_seat); other != object;
-	     other = other->next) {
-		if (address.bytes > 0 && strcmp(((const struct config_seat *)other)->vnc, seat->vnc) == 0)
-			config_complain(object, "vnc", messages, seat->vnc, "is another seat's already");
-	}
+	check_address(config, object, "vnc", seat->vnc, messages);
+	check_address(config, object, "web", seat->web, messages);
+	if (strcmp(seat->web, "none") != 0 && strcmp(seat->web, seat->vnc) == 0)
+		config_complain(object, "web", messages, seat->web, "is where this seat's vnc = is already");
 }
 
 static bool same_guest(const char *one, const char *other)
@@ -255,6 +278,13 @@ static const struct config_key seat_keys[] = {
 		  "RUNTIME/seat-NAME.vnc; for example 127.0.0.1:5900. Every user of the host can connect to "
 		  "a "
 		  "port." },
+	{ .name = "web",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_seat, web),
+	  .initial = "none",
+	  .help = "Loopback address and port of a console in the browser; for example 127.0.0.1:6080. "
+		  "`viaduct "
+		  "seat show NAME` prints its address, with a token that it asks for. Needs noVNC." },
 	{ .name = "font",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_seat, font),

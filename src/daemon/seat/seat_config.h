@@ -13,6 +13,7 @@ struct config_seat {
 	struct config_object object;
 	char *size;   /* "1280x800" */
 	char *vnc;    /* "127.0.0.1:5900", or "none" */
+	char *web;    /* "127.0.0.1:6080", or "none" */
 	char *font;   /* NULL: the default, if it is there */
 	char *layout; /* "us", "de:nodeadkeys" */
 };
@@ -33,14 +34,17 @@ bool seat_parse_size(const char *text, unsigned *ret_width, unsigned *ret_height
 /* A name of a colour, or "RRGGBB". */
 bool seat_parse_colour(const char *text, uint32_t *ret_colour);
 
-/* Where a seat's viewers connect by TCP. */
+/* Where a seat's viewers or browsers connect by TCP. */
 struct seat_address {
 	struct sockaddr_storage address;
 	socklen_t bytes; /* 0: nowhere */
 };
 
 /* "127.0.0.1:5900", "[::1]:5900" or "none". Returns NULL, or what is wrong with it, to follow the text. */
-const char *seat_parse_vnc(const char *text, struct seat_address *ret_address);
+const char *seat_parse_address(const char *text, struct seat_address *ret_address);
+
+/* Is there a seat with a console in the browser? */
+bool seats_have_web(const struct config *config);
 
 /* Of a display's frame. */
 uint32_t seat_display_colour(const struct config *config, const struct config_display *display);

@@ -11,7 +11,8 @@
 #include "daemon/base/takeover_wire.h"
 #include "daemon/seat/seat_room.h"
 
-#define BACKLOG	      16
+/* A browser makes several connections at once. */
+#define BACKLOG	      128
 #define KEY_MAX_BYTES (CONFIG_NAME_SIZE + 32)
 
 /* ---- viewers ---- */
@@ -37,12 +38,12 @@ static void stop_viewer(void *context)
 }
 
 /* On the seats' thread. */
-static void on_viewer_ended(struct seat_viewer *viewer)
+static void on_viewer_changed(struct seat_viewer *viewer)
 {
 	struct daemon_seat *owner = container_of(viewer, struct seat_client, viewer)->door->owner;
 
-	if (!__atomic_exchange_n(&owner->viewers_ended_posted, true, __ATOMIC_ACQ_REL))
-		loop_post(owner->daemon->control, &owner->viewers_ended);
+	if (!__atomic_exchange_n(&owner->viewers_changed_posted, true, __ATOMIC_ACQ_REL))
+		loop_post(owner->daemon->control, &owner->viewers_changed);
 }
 
 static struct seat_client *add_client(struct seat_door *door, int fd)
@@ -56,46 +57,66 @@ static struct seat_client *add_client(struct seat_door *door, int fd)
 	client->fd = fd;
 	client->viewer.screen = &owner->screen;
 	client->viewer.socket = fd;
-	client->viewer.ended = on_viewer_ended;
+	client->viewer.token = door == &owner->doors[SEAT_DOOR_WEB] ? owner->token : NULL;
+	client->viewer.changed = on_viewer_changed;
 	client->next = owner->clients;
 	owner->clients = client;
-	owner->client_count++;
 	return client;
 }
 
 /* It is stopped. The descriptor is closed unless it was taken. */
-static void remove_client(struct seat_client *client)
+static void remove_client(struct daemon_seat *owner, struct seat_client *client)
 {
-	struct daemon_seat *owner = client->door->owner;
 	struct seat_client **link = &owner->clients;
 
 	while (*link != client)
 		link = &(*link)->next;
 	*link = client->next;
-	owner->client_count--;
+	if (client->counted) {
+		owner->viewer_count--;
+		log_info(&owner->subject, "a viewer left; %u are connected", owner->viewer_count);
+	}
 	fd_close(&client->fd);
 	free(client);
 }
 
-static void on_viewers_ended(struct loop_message *message)
+static void count_in(struct seat_client *client)
 {
-	struct daemon_seat *owner = container_of(message, struct daemon_seat, viewers_ended);
+	struct daemon_seat *owner = client->door->owner;
+
+	client->counted = true;
+	owner->viewer_count++;
+	log_info(&owner->subject, "a viewer came; %u are connected", owner->viewer_count);
+}
+
+/* The process of a client that has gone, or is to go. */
+static void see_off(struct seat_client *client)
+{
+	struct daemon_seat *owner = client->door->owner;
+
+	seat_call(owner->daemon, stop_viewer, client);
+	if (client->viewer.why) {
+		log_guest(&owner->subject, "a viewer: %s", client->viewer.why);
+		endpoint_socket_violation(&client->door->socket);
+	}
+	remove_client(owner, client);
+}
+
+static void on_viewers_changed(struct loop_message *message)
+{
+	struct daemon_seat *owner = container_of(message, struct daemon_seat, viewers_changed);
 	struct seat_client *client = owner->clients;
 
-	__atomic_store_n(&owner->viewers_ended_posted, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&owner->viewers_changed_posted, false, __ATOMIC_RELEASE);
 	while (client) {
 		struct seat_client *next = client->next;
-		struct seat_door *door = client->door;
 
-		if (client->lost || __atomic_load_n(&client->viewer.dead, __ATOMIC_ACQUIRE)) {
-			seat_call(owner->daemon, stop_viewer, client);
-			if (client->viewer.why) {
-				log_guest(&owner->subject, "a viewer: %s", client->viewer.why);
-				endpoint_socket_violation(&door->socket);
-			}
-			remove_client(client);
-			log_info(&owner->subject, "a viewer left; %u are connected", owner->client_count);
-		}
+		if (!client->counted && __atomic_load_n(&client->viewer.looks, __ATOMIC_ACQUIRE))
+			count_in(client);
+		if (client->lost || __atomic_load_n(&client->viewer.dead, __ATOMIC_ACQUIRE))
+			see_off(client);
+		else
+			seat_web_serve(owner, client);
 		client = next;
 	}
 }
@@ -104,23 +125,27 @@ static bool accepted(void *context, int fd)
 {
 	struct seat_door *door = context;
 	struct daemon_seat *owner = door->owner;
-	struct seat_client *client = owner->client_count < SEAT_VIEWERS_MAX ? add_client(door, fd) : NULL;
+	bool browser = door == &owner->doors[SEAT_DOOR_WEB];
+	struct seat_client *client =
+		browser || owner->viewer_count < SEAT_VIEWERS_MAX ? add_client(door, fd) : NULL;
 
 	if (!client)
 		return false;
 	seat_call(owner->daemon, start_viewer, client);
 	if (client->lost) {
 		client->fd = -1;
-		remove_client(client);
+		remove_client(owner, client);
 		return false;
 	}
-	log_info(&owner->subject, "a viewer came; %u are connected", owner->client_count);
+	/* A browser that fetches the page is no viewer yet. */
+	if (!browser)
+		count_in(client);
 	return true;
 }
 
 static unsigned peer_count(const void *context)
 {
-	return ((const struct seat_door *)context)->owner->client_count;
+	return ((const struct seat_door *)context)->owner->viewer_count;
 }
 
 static const struct endpoint_socket_ops socket_ops = { .accepted = accepted, .peer_count = peer_count };
@@ -136,14 +161,14 @@ void seat_clients_resume(struct daemon_seat *owner)
 	for (struct seat_client *client = owner->clients; client; client = client->next)
 		seat_call(owner->daemon, start_viewer_again, client);
 	/* Those that ended before, or could not begin. */
-	on_viewers_ended(&owner->viewers_ended);
+	on_viewers_changed(&owner->viewers_changed);
 }
 
 void seat_clients_end(struct daemon_seat *owner)
 {
 	seat_clients_suspend(owner);
 	while (owner->clients)
-		remove_client(owner->clients);
+		remove_client(owner, owner->clients);
 }
 
 /* ---- takeover ---- */
@@ -159,6 +184,8 @@ void seat_clients_hand_over(struct daemon_seat *owner, struct handover *header)
 	unsigned index = 0;
 
 	for (const struct seat_client *client = owner->clients; client; client = client->next) {
+		if (!client->counted)
+			continue;
 		client_key(owner, index++, key);
 		takeover_put_fd(header, "seat-viewer", key, client->fd);
 	}
@@ -177,10 +204,13 @@ void seat_clients_take_over(struct daemon_seat *owner)
 		if (fd < 0)
 			continue;
 		client = add_client(&owner->doors[SEAT_DOOR_UNIX], fd);
-		if (client)
-			seat_call(owner->daemon, start_viewer_again, client);
-		else
+		if (!client) {
 			fd_close(&fd);
+			continue;
+		}
+		client->viewer.looks = true;
+		count_in(client);
+		seat_call(owner->daemon, start_viewer_again, client);
 	}
 }
 
@@ -220,21 +250,21 @@ static int listen_at(const struct seat_address *address)
 	return error;
 }
 
-static int open_tcp(struct seat_door *door, const struct config_seat *settings, struct error *error)
+static int open_tcp(struct seat_door *door, const char *key, const char *text, struct error *error)
 {
 	struct seat_address address;
 
-	if (seat_parse_vnc(settings->vnc, &address) || address.bytes == 0)
+	if (seat_parse_address(text, &address) || address.bytes == 0)
 		return 0;
 	if (door->options.fd < 0)
 		door->options.fd = listen_at(&address);
 	door->options.socket = ENDPOINT_LISTEN_FD;
 	if (door->options.fd == -EAFNOSUPPORT)
 		return error_set(error, door->options.fd,
-				 "vnc = %s: the service has no network without its drop-in uplinks.conf",
-				 settings->vnc);
+				 "%s = %s: the service has no network without its drop-in uplinks.conf", key,
+				 text);
 	if (door->options.fd < 0)
-		return error_set(error, door->options.fd, "vnc = %s: %s", settings->vnc,
+		return error_set(error, door->options.fd, "%s = %s: %s", key, text,
 				 strerror(-door->options.fd));
 	return 0;
 }
@@ -258,6 +288,22 @@ static int open_unix(struct seat_door *door, struct error *error)
 	return 0;
 }
 
+static int open_socket(struct seat_door *door, enum seat_door_kind kind, const struct config_seat *settings,
+		       struct error *error)
+{
+	int code;
+
+	switch (kind) {
+	case SEAT_DOOR_TCP:
+		return open_tcp(door, "vnc", settings->vnc, error);
+	case SEAT_DOOR_WEB:
+		code = seat_web_open(door->owner, settings, error);
+		return code ? code : open_tcp(door, "web", settings->web, error);
+	default:
+		return open_unix(door, error);
+	}
+}
+
 /* The file of a predecessor's socket is ours to remove. */
 static void own_file(struct seat_door *door)
 {
@@ -279,7 +325,7 @@ int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const st
 	int code;
 
 	door->owner = owner;
-	owner->viewers_ended.run = on_viewers_ended;
+	owner->viewers_changed.run = on_viewers_changed;
 	door_key(door, key);
 	door->options = (struct endpoint_options){
 		.name = owner->subject.name,
@@ -287,10 +333,10 @@ int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const st
 		.fd = takeover_offer_take(owner->daemon->offer, "seat-door", key),
 		.owner = (uid_t)-1,
 		.group = (gid_t)-1,
-		.porter = owner->daemon->viewer_porter,
+		.porter = kind == SEAT_DOOR_WEB ? owner->daemon->web_porter : owner->daemon->viewer_porter,
 	};
 	handed = door->options.fd >= 0;
-	code = kind == SEAT_DOOR_TCP ? open_tcp(door, settings, error) : open_unix(door, error);
+	code = open_socket(door, kind, settings, error);
 	if (code || (door->options.fd < 0 && !door->options.path)) {
 		fd_close(&door->options.fd);
 		return code;
@@ -300,7 +346,10 @@ int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const st
 	if (code) {
 		endpoint_socket_finish(&door->socket);
 		fd_close(&door->options.fd);
-		return error_set(error, code, "%s: %s", door->path[0] ? door->path : settings->vnc,
+		return error_set(error, code, "%s: %s",
+				 door->path[0]		 ? door->path
+				 : kind == SEAT_DOOR_TCP ? settings->vnc
+							 : settings->web,
 				 strerror(-code));
 	}
 	door->open = true;

@@ -108,6 +108,7 @@ static void close_seat(struct daemon_seat *closed)
 		seat_door_close(&closed->doors[kind]);
 	seat_clients_end(closed);
 	seat_call(closed->daemon, stop_screen, &closed->screen);
+	loop_unpost(closed->daemon->control, &closed->viewers_changed);
 	seat_screen_finish(&closed->screen);
 	fd_close(&closed->state_file);
 	free(closed);
@@ -197,10 +198,12 @@ void seats_plan(const struct config *config, const char *force_format, FILE *out
 {
 	config_for_each(config_list(config, &config_section_seat), config_seat, settings)
 	{
-		bool by_port = strcmp(settings->vnc, "none") != 0;
+		bool by_port = strcmp(settings->vnc, "none") != 0,
+		     by_web = strcmp(settings->web, "none") != 0;
 
-		fprintf(out, "seat %s: a screen of %s, for viewers at its socket%s%s\n",
+		fprintf(out, "seat %s: a screen of %s, for viewers at its socket%s%s%s%s\n",
 			settings->object.name, settings->size, by_port ? " and at " : "",
-			by_port ? settings->vnc : "");
+			by_port ? settings->vnc : "", by_web ? ", for browsers at http://" : "",
+			by_web ? settings->web : "");
 	}
 }

@@ -170,14 +170,45 @@ json_t *seat_json(const struct daemon_seat *reported)
 {
 	const struct seat_screen *screen = &reported->screen;
 
-	return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:o}", "name", reported->name,
+	return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", reported->name,
 			 "width", (int)screen->width, "height", (int)screen->height, "viewers",
-			 (int)reported->client_count, "frames", (json_int_t)counter_read(&screen->frames),
+			 (int)reported->viewer_count, "frames", (json_int_t)counter_read(&screen->frames),
 			 "drawn_pixels", (json_int_t)counter_read(&screen->drawn_pixels), "typing",
 			 (json_int_t)__atomic_load_n(&screen->typing_left, __ATOMIC_ACQUIRE), "typed",
 			 (json_int_t)counter_read(&screen->typed_strokes), "dropped",
-			 (json_int_t)counter_read(&screen->dropped_strokes), "displays",
-			 displays_json(reported));
+			 (json_int_t)counter_read(&screen->dropped_strokes), "events",
+			 (json_int_t)counter_read(&screen->events), "displays", displays_json(reported));
+}
+
+json_t *seat_secret_json(const struct daemon_seat *reported)
+{
+	json_t *object = seat_json(reported);
+
+	if (reported->token[0])
+		json_object_set_new(object, "console",
+				    json_sprintf("%s#token=%s", reported->web_address, reported->token));
+	return object;
+}
+
+json_t *seat_state_json(const struct daemon_seat *reported)
+{
+	json_t *list = json_array();
+
+	device_for_each(reported->daemon, &display_device_kind, device)
+	{
+		struct look look = { .display = display_device_of(device) };
+		char colour[8];
+
+		if (look.display->seat != reported)
+			continue;
+		seat_call(reported->daemon, look_at, &look);
+		snprintf(colour, sizeof(colour), "#%06x", look.display->colour & 0xffffff);
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:b, s:b}", "display", device->name, "colour",
+						colour, "shown", !look.hidden, "focus", look.focus));
+	}
+	return json_pack("{s:s, s:i, s:o}", "seat", reported->name, "viewers", (int)reported->viewer_count,
+			 "displays", list);
 }
 
 json_t *seats_json(const struct daemon *daemon)
@@ -204,7 +235,7 @@ static void print_samples(const struct daemon *daemon, FILE *out, const char *na
 
 static uint64_t viewers(const struct daemon_seat *reported)
 {
-	return reported->client_count;
+	return reported->viewer_count;
 }
 
 static uint64_t frames(const struct daemon_seat *reported)

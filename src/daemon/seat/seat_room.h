@@ -10,6 +10,7 @@
  *   seat_screen.c      the picture, on the seats' thread
  *   seat_viewer.c      one viewer, there
  *   display_device.c   the kind of device: a guest's display
+ *   seat_web.c         a console in the browser: who may open it, what it is told
  *   seat_takeover.c    what a successor gets
  *   seat_picture.c     what is on a screen or in a window, to be kept
  *   seat_report.c      what is told of seats and displays, and what users do with them
@@ -26,14 +27,15 @@
 #include "daemon/base/daemon.h"
 #include "daemon/seat/seat_config.h"
 #include "daemon/seat/seat_screen.h"
+#include "host/web/web_request.h"
 #include "interfaces/endpoint_socket.h"
-
-#define SEAT_VIEWERS_MAX 16u /* of each seat */
 
 struct change_report;
 struct daemon_seat;
 struct display_device;
 struct handover;
+
+#define SEAT_WEB_ADDRESS_MAX 80u
 
 /* A socket at which viewers arrive. */
 struct seat_door {
@@ -44,15 +46,16 @@ struct seat_door {
 	bool open;
 };
 
-enum seat_door_kind { SEAT_DOOR_UNIX, SEAT_DOOR_TCP, SEAT_DOORS };
+enum seat_door_kind { SEAT_DOOR_UNIX, SEAT_DOOR_TCP, SEAT_DOOR_WEB, SEAT_DOORS };
 
-/* A viewer, as the control thread knows it. */
+/* A viewer, or a browser that may become one, as the control thread knows it. */
 struct seat_client {
 	struct seat_client *next;
 	struct seat_door *door;	   /* by which it came */
 	struct seat_viewer viewer; /* the seats' thread's, but for what its header says */
 	int fd;
-	bool lost; /* it could not begin: out of memory */
+	bool counted; /* as a viewer */
+	bool lost;    /* it could not begin: out of memory */
 };
 
 struct daemon_seat {
@@ -63,11 +66,13 @@ struct daemon_seat {
 	struct seat_screen screen;
 	struct seat_door doors[SEAT_DOORS];
 	struct seat_client *clients;
-	unsigned client_count;
-	struct loop_message viewers_ended; /* from the seats' thread: one or several have */
-	bool viewers_ended_posted;	   /* atomic */
-	unsigned displays;		   /* that have a window */
-	int state_file;			   /* while a successor may need it; -1: none */
+	unsigned viewer_count;			/* of the clients */
+	struct loop_message viewers_changed;	/* from the seats' thread: one or several have */
+	bool viewers_changed_posted;		/* atomic */
+	unsigned displays;			/* that have a window */
+	int state_file;				/* while a successor may need it; -1: none */
+	char token[WEB_TOKEN_SIZE];		/* of the console in a browser; "": there is none */
+	char web_address[SEAT_WEB_ADDRESS_MAX]; /* of the same, without the token: "http://127.0.0.1:6080/" */
 };
 
 /* Runs run(context) on the seats' thread, and waits for its end. */
@@ -112,9 +117,23 @@ void seat_clients_take_over(struct daemon_seat *owner);
 /* All leave. */
 void seat_clients_end(struct daemon_seat *owner);
 
+/* ---- seat_web.c ---- */
+
+/*
+ * Finds or makes the token of the seat's console, and its address. Returns 0 or -errno with *error. The file
+ * of the token stays when the daemon ends, so that pages which are open can come back.
+ */
+int seat_web_open(struct daemon_seat *owner, const struct config_seat *settings, struct error *error);
+/* Does what a client has asked for. */
+void seat_web_serve(struct daemon_seat *owner, struct seat_client *client);
+
 /* ---- seat_report.c ---- */
 
 json_t *seat_json(const struct daemon_seat *reported);
+/* With the address of its console, which is a secret. */
+json_t *seat_secret_json(const struct daemon_seat *reported);
+/* What a console in a browser is told. */
+json_t *seat_state_json(const struct daemon_seat *reported);
 
 /*
  * Types into the display with the focus; display: which must have it, NULL: any. Returns 0, or -errno with

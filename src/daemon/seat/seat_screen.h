@@ -38,6 +38,7 @@ struct seat_screen {
 	struct seat_viewer *steering; /* the viewer whose keys and pointer count; NULL: none */
 	uint64_t steered_ns;	      /* when it last did something */
 	struct counter frames, drawn_pixels;
+	struct counter events; /* keys and moves of the pointer that counted */
 	struct seat_keymap *keymap;
 	struct seat_typist *typist;
 	struct loop_timer typing;

@@ -12,22 +12,28 @@
 #include "core/fd.h"
 #include "core/reaper.h"
 #include "daemon/seat/seat_screen.h"
-#include "host/viewer/viewer_message.h"
+#include "host/web/web_request.h"
 
 /* Messages taken before others have their turn. */
 #define MESSAGES_A_TURN	  16u
 #define BUTTONS_ALL	  0x7u
 #define WHEEL_NOTCHES_MAX 8
 
+/* For the control thread. */
+static void set(struct seat_viewer *viewer, bool *flag)
+{
+	__atomic_store_n(flag, true, __ATOMIC_RELEASE);
+	viewer->changed(viewer);
+}
+
 static void end(struct seat_viewer *viewer, const char *why)
 {
 	if (viewer->dead)
 		return;
 	viewer->why = why;
-	__atomic_store_n(&viewer->dead, true, __ATOMIC_RELEASE);
 	loop_watch_stop(viewer->screen->loop, &viewer->watch);
 	loop_defer_cancel(viewer->screen->loop, &viewer->more);
-	viewer->ended(viewer);
+	set(viewer, &viewer->dead);
 }
 
 /* ---- what it sees ---- */
@@ -102,6 +108,8 @@ void seat_viewer_flush(struct seat_viewer *viewer)
 static void on_process_ready(struct seat_viewer *viewer)
 {
 	viewer->ready = true;
+	if (!viewer->looks)
+		set(viewer, &viewer->looks);
 	if (!viewer->has_screen) {
 		tell_screen(viewer);
 		viewer->ready = false;
@@ -151,6 +159,7 @@ static bool may_steer(struct seat_viewer *viewer, bool presses)
 	}
 	screen->steering = viewer;
 	screen->steered_ns = clock_now_ns();
+	counter_add(&screen->events, 1);
 	return true;
 }
 
@@ -195,11 +204,65 @@ static void move_pointer(struct seat_viewer *viewer, const struct viewer_message
 	seat_pointer(screen->seat, (int)message->x, (int)message->y, buttons, wheel);
 }
 
+/* ---- a browser's ---- */
+
+/* The time that it takes tells nothing of where they differ. */
+static bool same_token(const char *one, const char *other)
+{
+	uint8_t difference = 0;
+
+	for (size_t i = 0; i < WEB_TOKEN_SIZE; i++)
+		difference |= (uint8_t)(one[i] ^ other[i]);
+	return difference == 0;
+}
+
+static bool is_full(const struct seat_screen *screen)
+{
+	unsigned count = 0;
+
+	for (const struct seat_viewer *viewer = screen->viewers; viewer; viewer = viewer->next)
+		count += viewer->looks;
+	return count >= SEAT_VIEWERS_MAX;
+}
+
+/* What comes before it is a viewer. Returns as obey(). */
+static const char *judge(struct seat_viewer *viewer, const struct viewer_message *message)
+{
+	struct viewer_message verdict = { .kind = VIEWER_JUDGED, .number = VIEWER_RIGHT };
+
+	if (message->kind != VIEWER_TOKEN && message->kind != VIEWER_STATE)
+		return "its process has not proven that it may look";
+	if (!same_token(message->name, viewer->token)) {
+		verdict.number = VIEWER_WRONG;
+	} else if (message->kind == VIEWER_STATE) {
+		set(viewer, &viewer->asks_state);
+		return NULL;
+	} else if (is_full(viewer->screen)) {
+		verdict.number = VIEWER_FULL;
+	} else {
+		viewer->proven = true;
+	}
+	tell(viewer, &verdict, -1);
+	return NULL;
+}
+
+/* A second wish is not heard before the first is fulfilled. */
+static void wish_focus(struct seat_viewer *viewer, const struct viewer_message *message)
+{
+	if (__atomic_load_n(&viewer->asks_focus, __ATOMIC_ACQUIRE) ||
+	    !memchr(message->name, '\0', sizeof(message->name)) || !may_steer(viewer, true))
+		return;
+	memcpy(viewer->focus, message->name, sizeof(viewer->focus));
+	set(viewer, &viewer->asks_focus);
+}
+
 /* ---- messages ---- */
 
 /* Returns NULL, or why it is not listened to any more. */
 static const char *obey(struct seat_viewer *viewer, const struct viewer_message *message)
 {
+	if (viewer->token && !viewer->proven)
+		return judge(viewer, message);
 	switch (message->kind) {
 	case VIEWER_READY:
 		on_process_ready(viewer);
@@ -214,6 +277,9 @@ static const char *obey(struct seat_viewer *viewer, const struct viewer_message 
 		/* The screen's size is the configuration's: it is told again. */
 		tell_screen(viewer);
 		viewer->ready = false;
+		return NULL;
+	case VIEWER_FOCUS:
+		wish_focus(viewer, message);
 		return NULL;
 	case VIEWER_KEYSYM:
 		press_keysym(viewer, message->number, message->down);
@@ -282,7 +348,7 @@ int seat_viewer_start(struct seat_viewer *viewer, bool again)
 	screen->viewers = viewer;
 	viewer->running = true;
 	seat_screen_draw(screen);
-	if (again)
+	if (again && viewer->looks)
 		tell_screen(viewer);
 	loop_defer(screen->loop, &viewer->more);
 	return 0;

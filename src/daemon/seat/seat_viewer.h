@@ -15,7 +15,9 @@
 
 #include "core/loop.h"
 #include "core/stats.h"
+#include "host/viewer/viewer_message.h"
 
+#define SEAT_VIEWERS_MAX    16u /* of each seat */
 #define SEAT_STEER_QUIET_NS 1000000000u
 #define SEAT_STEER_HELD_NS  5000000000u
 
@@ -26,22 +28,28 @@ struct seat_viewer {
 	struct seat_viewer *next; /* of the screen's */
 	struct seat_screen *screen;
 	int socket; /* to its process; stays the caller's */
-	/* It is of no use any more, and does nothing until it is stopped. */
-	void (*ended)(struct seat_viewer *viewer);
-	bool dead;	 /* atomic: it has ended */
+	/* A browser's: what it proves before it can be a viewer, in WEB_TOKEN_SIZE bytes. NULL: nothing. */
+	const char *token;
+	/* One of those below is true now, which are atomic. */
+	void (*changed)(struct seat_viewer *viewer);
+	bool looks;	 /* it sees the screen; until then it is not a viewer */
+	bool asks_state; /* it wants to be told what is on the seat; until it is set to false */
+	bool asks_focus; /* for the display named in `focus`; the same */
+	bool dead;	 /* it has ended, and does nothing until it is stopped */
 	const char *why; /* then: what it did; NULL: it left */
+	char focus[VIEWER_NAME_BYTES];
 
 	/* private */
 	struct loop_watch watch;
 	struct loop_task more;
 	pixman_region32_t unseen; /* what was drawn and not told */
-	bool has_screen, ready, running;
+	bool proven, has_screen, ready, running;
 	bool held[KEY_CNT];
 	unsigned keys_held, buttons;
 	struct counter events, ignored_events;
 };
 
-/* From now on it looks. again: it did before, and gets the screen unasked. Returns 0 or -ENOMEM. */
+/* From now on it is heard. again: it looked before, and gets the screen unasked. Returns 0 or -ENOMEM. */
 int seat_viewer_start(struct seat_viewer *viewer, bool again);
 /* What it holds comes up. Idempotent. */
 void seat_viewer_stop(struct seat_viewer *viewer);
