@@ -3,20 +3,14 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/signalfd.h>
-#include <termios.h>
 #include <unistd.h>
 
+#include "cli/terminal_mode.h"
 #include "core/clock.h"
-
-/* Alternate screen, no cursor, no wrapping; and back. */
-#define ENTER "\033[?1049h\033[?25l\033[?7l\033[2J"
-#define LEAVE "\033[?7h\033[?25h\033[?1049l"
 
 /* Around a picture: terminals that know this show it at once, others ignore it. */
 #define PICTURE	    "\033[?2026h\033[H"
@@ -25,99 +19,11 @@
 #define SEQUENCE_MAX 32	/* longer ones are noise */
 
 struct terminal {
-	struct termios found;	/* what is given back */
-	sigset_t found_signals;
-	int signal_fd, end_signal;
+	struct terminal_mode *mode;
 	bool deaf;		/* no more keys will come */
 	char input[SEQUENCE_MAX];
 	size_t input_length;
 };
-
-/* ---- a crash ---- */
-
-static const int crash_signals[] = { SIGABRT, SIGSEGV, SIGBUS };
-#define CRASH_SIGNALS (sizeof(crash_signals) / sizeof(crash_signals[0]))
-
-/* Handlers get no context. Written before the handlers are installed. */
-static struct {
-	struct termios found;
-	struct sigaction actions[CRASH_SIGNALS];
-} crash;
-
-static void write_all(const char *bytes, size_t length)
-{
-	while (length > 0) {
-		ssize_t written = write(STDOUT_FILENO, bytes, length);
-
-		if (written < 0 && errno != EINTR)
-			return;
-		if (written > 0) {
-			bytes += written;
-			length -= (size_t)written;
-		}
-	}
-}
-
-static void uninstall_crash_handlers(void)
-{
-	for (size_t i = 0; i < CRASH_SIGNALS; i++)
-		sigaction(crash_signals[i], &crash.actions[i], NULL);
-}
-
-/*
- * Only async-signal-safe calls. The signal comes again when this returns, and finds the handler that was
- * there before.
- */
-static void give_back_and_die(int number)
-{
-	write_all(LEAVE, sizeof(LEAVE) - 1);
-	tcsetattr(STDIN_FILENO, TCSANOW, &crash.found);
-	uninstall_crash_handlers();
-	raise(number);
-}
-
-static void install_crash_handlers(const struct termios *found)
-{
-	struct sigaction action = { .sa_handler = give_back_and_die };
-
-	crash.found = *found;
-	for (size_t i = 0; i < CRASH_SIGNALS; i++)
-		sigaction(crash_signals[i], &action, &crash.actions[i]);
-}
-
-/* ---- in and out ---- */
-
-static void enter(struct terminal *terminal)
-{
-	struct termios raw = terminal->found;
-
-	raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-	raw.c_cc[VMIN] = 1;
-	raw.c_cc[VTIME] = 0;
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
-	write_all(ENTER, sizeof(ENTER) - 1);
-}
-
-static void leave(struct terminal *terminal)
-{
-	write_all(LEAVE, sizeof(LEAVE) - 1);
-	tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal->found);
-}
-
-static int open_signals(struct terminal *terminal)
-{
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT };
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		sigaddset(&set, signals[i]);
-	terminal->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (terminal->signal_fd < 0)
-		return -errno;
-	sigprocmask(SIG_BLOCK, &set, &terminal->found_signals);
-	return 0;
-}
 
 int terminal_create(struct terminal **ret_terminal)
 {
@@ -130,13 +36,11 @@ int terminal_create(struct terminal **ret_terminal)
 	terminal = calloc(1, sizeof(*terminal));
 	if (!terminal)
 		return -ENOMEM;
-	error = tcgetattr(STDIN_FILENO, &terminal->found) < 0 ? -errno : open_signals(terminal);
+	error = terminal_mode_create(TERMINAL_SCREEN, &terminal->mode);
 	if (error) {
 		free(terminal);
 		return error;
 	}
-	install_crash_handlers(&terminal->found);
-	enter(terminal);
 	*ret_terminal = terminal;
 	return 0;
 }
@@ -145,10 +49,7 @@ void terminal_destroy(struct terminal *terminal)
 {
 	if (!terminal)
 		return;
-	leave(terminal);
-	uninstall_crash_handlers();
-	close(terminal->signal_fd);
-	sigprocmask(SIG_SETMASK, &terminal->found_signals, NULL);
+	terminal_mode_destroy(terminal->mode);
 	free(terminal);
 }
 
@@ -180,7 +81,7 @@ void terminal_show(struct terminal *terminal, const char *lines)
 	}
 	fputs(PICTURE_END, out);
 	fclose(out);
-	write_all(bytes, size);
+	terminal_mode_write(bytes);
 	free(bytes);
 }
 
@@ -251,25 +152,15 @@ static int read_keys(struct terminal *terminal)
 
 /* ---- events ---- */
 
-static int take_signal(struct terminal *terminal)
+static int take_event(struct terminal *terminal)
 {
-	struct signalfd_siginfo info;
-
-	if (read(terminal->signal_fd, &info, sizeof(info)) != sizeof(info))
-		return KEY_NONE;
-	switch (info.ssi_signo) {
-	case SIGWINCH:
+	switch (terminal_mode_take(terminal->mode)) {
+	case TERMINAL_RESIZED:
 		return KEY_REDRAW;
-	case SIGTSTP:
-		leave(terminal);
-		raise(SIGSTOP);
-		return KEY_NONE;	/* then comes SIGCONT */
-	case SIGCONT:
-		enter(terminal);
-		return KEY_REDRAW;
-	default:
-		terminal->end_signal = info.ssi_signo == SIGINT ? 0 : (int)info.ssi_signo;
+	case TERMINAL_ENDED:
 		return KEY_ENDED;
+	default:
+		return KEY_NONE;
 	}
 }
 
@@ -277,7 +168,7 @@ static int take_signal(struct terminal *terminal)
 static int poll_terminal(const struct terminal *terminal, struct pollfd ready[2], int timeout_ms)
 {
 	ready[0] = (struct pollfd){ .fd = terminal->deaf ? -1 : STDIN_FILENO, .events = POLLIN };
-	ready[1] = (struct pollfd){ .fd = terminal->signal_fd, .events = POLLIN };
+	ready[1] = (struct pollfd){ .fd = terminal_mode_fd(terminal->mode), .events = POLLIN };
 	return poll(ready, 2, timeout_ms);
 }
 
@@ -304,7 +195,7 @@ int terminal_wait(struct terminal *terminal, uint64_t until_ns)
 				return KEY_NONE;
 			continue;
 		}
-		key = ready[1].revents ? take_signal(terminal) : read_keys(terminal);
+		key = ready[1].revents ? take_event(terminal) : read_keys(terminal);
 		if (key != KEY_NONE)
 			return key;
 	}
@@ -312,5 +203,5 @@ int terminal_wait(struct terminal *terminal, uint64_t until_ns)
 
 int terminal_end_signal(const struct terminal *terminal)
 {
-	return terminal->end_signal;
+	return terminal_mode_end_signal(terminal->mode);
 }

@@ -18,7 +18,7 @@
 #include "cli/cli_api.h"
 #include "cli/commands.h"
 #include "cli/console/console_names.h"
-#include "cli/console/raw_terminal.h"
+#include "cli/terminal_mode.h"
 #include "cli/console/typing.h"
 #include "core/clock.h"
 
@@ -34,7 +34,7 @@ struct console {
 	const char *name;
 	char *path, *attach_path, *input_path;
 	struct api_client *stream;
-	struct raw_terminal *terminal;
+	struct terminal_mode *terminal;
 	struct typing typing;
 	bool scrollback;
 	bool over;		 /* detached, or a signal came */
@@ -53,7 +53,7 @@ static void tell(const struct console *console, const char *format, ...)
 
 static void tell(const struct console *console, const char *format, ...)
 {
-	const char *end = raw_terminal_is_raw(console->terminal) ? "\r\n" : "\n";
+	const char *end = terminal_mode_is_on(console->terminal) ? "\r\n" : "\n";
 	va_list arguments;
 
 	fprintf(stderr, "%s[viaduct: ", end);
@@ -93,7 +93,7 @@ static void tell_size(struct console *console)
 	struct winsize size;
 	json_t *body;
 
-	if (!raw_terminal_is_raw(console->terminal) || ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0 ||
+	if (!terminal_mode_is_on(console->terminal) || ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0 ||
 	    size.ws_col == 0 || size.ws_row == 0)
 		return;
 	body = json_pack("{s:i, s:i}", "columns", (int)size.ws_col, "rows", (int)size.ws_row);
@@ -125,10 +125,10 @@ static void header(void *context, const char *name, const char *value)
 
 static void take_events(struct console *console)
 {
-	enum raw_terminal_event event;
+	enum terminal_event event;
 
-	while ((event = raw_terminal_take(console->terminal)) != RAW_TERMINAL_NOTHING) {
-		if (event == RAW_TERMINAL_ENDED)
+	while ((event = terminal_mode_take(console->terminal)) != TERMINAL_NOTHING) {
+		if (event == TERMINAL_ENDED)
 			console->over = true;
 		else
 			tell_size(console);
@@ -166,7 +166,7 @@ static bool before_wait(void *context, struct api_wait *wait)
 	take_events(console);
 	type(console);
 	now_ns = clock_now_ns();
-	wait->fds[wait->fd_count++] = raw_terminal_fd(console->terminal);
+	wait->fds[wait->fd_count++] = terminal_mode_fd(console->terminal);
 	if (typing_has_room(typing))
 		wait->fds[wait->fd_count++] = STDIN_FILENO;
 	if (typing->bytes > 0)
@@ -266,11 +266,11 @@ static int run(struct cli *cli, struct console *console)
 		       asprintf(&console->input_path, "%s/input", console->path) < 0))
 		error = -ENOMEM;
 	if (!error)
-		error = raw_terminal_create(&console->terminal);
+		error = terminal_mode_create(TERMINAL_WIRE, &console->terminal);
 	if (error)
 		return cli_fail(console->command, "%s", strerror(-error));
 	console->typing.path = console->input_path;
-	console->typing.terminal = raw_terminal_is_raw(console->terminal);
+	console->typing.terminal = terminal_mode_is_on(console->terminal);
 	api_client_set_patience(console->typing.client, KEY_TIMEOUT_S, NULL, NULL);
 	if (console->typing.terminal && console->typing.detach_key >= 0)
 		tell(console, "%s; %s detaches", console->name,
@@ -283,9 +283,9 @@ static int run(struct cli *cli, struct console *console)
 
 static int finish(struct console *console, int result)
 {
-	int number = console->terminal ? raw_terminal_end_signal(console->terminal) : 0;
+	int number = console->terminal ? terminal_mode_end_signal(console->terminal) : 0;
 
-	raw_terminal_destroy(console->terminal);
+	terminal_mode_destroy(console->terminal);
 	api_client_destroy(console->stream);
 	api_client_destroy(console->typing.client);
 	free(console->path);
