@@ -251,7 +251,7 @@ def _(mallory, setup):
             sock.connect(str(mallory.path))
     mallory.expect_others_served()
     wait_until(lambda: mallory.daemon.fd_count() <= before, "the connections are closed")
-    mallory.expect_welcome()
+    mallory.expect_welcome_again()
 
 
 @attack("B37", "second-runs")
