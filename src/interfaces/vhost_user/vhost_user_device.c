@@ -10,7 +10,7 @@
 #include "interfaces/vhost_user/vhost_user_handlers.h"
 #include "interfaces/vhost_user/vhost_user_queue.h"
 
-#define STATUS_NEEDS_RESET 0x40u	/* virtio 1.2, 2.1 */
+#define STATUS_NEEDS_RESET 0x40u /* virtio 1.2, 2.1 */
 
 static enum vhost_user_outcome reply_u64(struct vhost_user_connection *connection, uint64_t value)
 {
@@ -172,13 +172,15 @@ enum vhost_user_outcome vhost_user_get_status(struct vhost_user_connection *conn
 static void finish_reset(struct vhost_user_connection *connection, bool forget_base)
 {
 	struct vhost_user_endpoint *endpoint = connection->endpoint;
+	const struct virtio_model_ops *model = endpoint->options.model;
 
 	vhost_user_queues_reset(connection, forget_base);
 	vhost_user_endpoint_release(connection);
 	connection->status = 0;
 	connection->enable_news = false;
-	if (endpoint->options.model->reset && (!endpoint->last_owner || endpoint->last_owner == connection))
-		endpoint->options.model->reset(endpoint->options.device);
+	if (model->reset && (forget_base || !model->outlives_status) &&
+	    (!endpoint->last_owner || endpoint->last_owner == connection))
+		model->reset(endpoint->options.device);
 	vhost_user_message_finish(connection, VHOST_USER_DONE);
 }
 

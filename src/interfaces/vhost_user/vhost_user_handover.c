@@ -217,6 +217,7 @@ static void restore_queue(struct handover *handover, struct vhost_user_queue *qu
 	queue->enabled = handover_get_flag(handover);
 	queue->broken = handover_get_flag(handover);
 	queue->resume = handover_get_flag(handover);
+	queue->anew = !queue->base_set && !queue->resume;
 	queue->kick_fd = get_event(handover);
 	queue->call_fd = get_event(handover);
 	queue->err_fd = get_event(handover);
@@ -299,8 +300,8 @@ static void restore_log(struct handover *handover, struct vhost_user_connection 
 	if (connection->log_fd < 0)
 		return;
 	handover_get_exactly(handover, description, sizeof(*description));
-	if (!handover->error && dirty_log_open(connection->log_fd, description->offset, description->bytes,
-					       &connection->log))
+	if (!handover->error &&
+	    dirty_log_open(connection->log_fd, description->offset, description->bytes, &connection->log))
 		lose(connection, &connection->log_fd);
 }
 

@@ -26,8 +26,8 @@
 #include "interfaces/vhost_user/vhost_user_inflight.h"
 
 /* Packed rings: bit 15 of each half is the wrap counter, which starts at 1. */
-#define PACKED_WRAP	     0x8000u
-#define PACKED_INITIAL_BASE  (PACKED_WRAP << 16 | PACKED_WRAP)
+#define PACKED_WRAP	    0x8000u
+#define PACKED_INITIAL_BASE (PACKED_WRAP << 16 | PACKED_WRAP)
 
 /* A command goes before other work of its guest when it has waited for so many turns. */
 #define COMMAND_TURNS_MAX 8u
@@ -86,6 +86,7 @@ int vhost_user_queues_create(struct vhost_user_connection *connection)
 
 		queue->connection = connection;
 		queue->index = i;
+		queue->anew = true;
 		queue->kick_fd = queue->call_fd = queue->err_fd = -1;
 		queue->command.fd = -1;
 		log_subject_name(&queue->subject, "%s q%u", connection->endpoint->options.endpoint.name, i);
@@ -139,6 +140,7 @@ void vhost_user_queues_reset(struct vhost_user_connection *connection, bool forg
 			continue;
 		queue->base_set = false;
 		queue->base = 0;
+		queue->anew = true;
 	}
 }
 
@@ -199,8 +201,10 @@ static void broken_on_control(struct loop_message *message)
 
 static void started(struct vhost_user_queue *queue, int result)
 {
-	if (result == 0)
+	if (result == 0) {
+		queue->anew = false;
 		return;
+	}
 	queue->started = false;
 	queue->ring = NULL;
 	if (result == -EFAULT || result == -EINVAL)
@@ -462,11 +466,15 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 		.subject = &queue->subject,
 		.broken = broken_on_worker,
 		.context = queue,
+		.anew = queue->anew,
 	};
 
 	if (!packed && !is_power_of_two(queue->size))
 		return -EINVAL;
-	vhost_user_position_decode(packed, queue->base_set ? queue->base : packed ? PACKED_INITIAL_BASE : 0,
+	vhost_user_position_decode(packed,
+				   queue->base_set ? queue->base
+				   : packed	   ? PACKED_INITIAL_BASE
+						   : 0,
 				   &setup.position);
 	if (!position_fits(packed, queue->size, &setup.position))
 		return -EINVAL;

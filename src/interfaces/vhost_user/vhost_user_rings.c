@@ -225,6 +225,7 @@ enum vhost_user_outcome vhost_user_set_vring_base(struct vhost_user_connection *
 		return vhost_user_refuse(connection, "the ring runs", queue->index);
 	if (!vhost_user_queue_is_packed(connection) && base > UINT16_MAX)
 		return vhost_user_refuse(connection, "base out of range", base);
+	queue->anew = queue->anew || !queue->base_set || queue->base != base;
 	queue->base = base;
 	queue->base_set = true;
 	return VHOST_USER_DONE;
