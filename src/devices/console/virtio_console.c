@@ -4,14 +4,13 @@
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/container.h"
 #include "core/iov.h"
-#include "core/loop.h"
 #include "devices/console/virtio_console_format.h"
+#include "devices/virtio_bell.h"
 
 /* Said at a time. */
 #define PIECE_BYTES 4096u
@@ -21,7 +20,6 @@
 struct console_queue {
 	struct virtio_console *device;
 	struct virtio_queue *ring;
-	struct loop *loop;
 	unsigned index;
 	/* A chain of the driver's that is heard over several turns, and how much of it was heard. */
 	struct virtio_chain *chain;
@@ -31,12 +29,9 @@ struct console_queue {
 struct virtio_console {
 	struct virtio_console_options options;
 	uint16_t columns, rows; /* control thread */
-	/* The control thread types, a worker hands it on: what follows is theirs together. */
-	pthread_mutex_t lock;
-	struct console_queue *receiver; /* NULL: it does not run */
-	struct loop_message typed;	/* to the receiver's worker */
-	struct loop *typed_to;		/* that worker; NULL: it is not on its way */
-	bool destroyed;			/* freed when it has arrived */
+	/* The control thread types, the receiver's worker hands it on: what follows is under the bell's lock.
+	 */
+	struct virtio_bell bell;
 	uint8_t input[VIRTIO_CONSOLE_INPUT_MAX];
 	size_t input_bytes;
 };
@@ -98,12 +93,12 @@ static bool fill(struct console_queue *queue, struct virtio_chain *chain)
 		queue->ring->ops->reject(queue->ring, chain);
 		return false;
 	}
-	pthread_mutex_lock(&device->lock);
+	virtio_bell_lock(&device->bell);
 	count = iov_copy_in(chain->iov + chain->readable_count, chain->writable_count, 0, device->input,
 			    device->input_bytes);
 	device->input_bytes -= count;
 	memmove(device->input, device->input + count, device->input_bytes);
-	pthread_mutex_unlock(&device->lock);
+	virtio_bell_unlock(&device->bell);
 	chain->written_bytes = (uint32_t)count;
 	queue->ring->ops->complete(queue->ring, &chain, 1);
 	return true;
@@ -113,9 +108,9 @@ static bool is_typed(struct virtio_console *device)
 {
 	bool typed;
 
-	pthread_mutex_lock(&device->lock);
+	virtio_bell_lock(&device->bell);
 	typed = device->input_bytes > 0;
-	pthread_mutex_unlock(&device->lock);
+	virtio_bell_unlock(&device->bell);
 	return typed;
 }
 
@@ -136,55 +131,22 @@ static void hand_on(struct console_queue *queue)
 	ops->busy(queue->ring);
 }
 
-static void console_free(struct virtio_console *device)
-{
-	pthread_mutex_destroy(&device->lock);
-	free(device);
-}
-
-/* On the worker that it was sent to; the queue may run on another one by now. */
-static void on_typed(struct loop_message *message)
-{
-	struct virtio_console *device = container_of(message, struct virtio_console, typed);
-	struct console_queue *receiver;
-	bool destroyed;
-
-	pthread_mutex_lock(&device->lock);
-	receiver = device->receiver;
-	if (receiver && receiver->loop != device->typed_to) {
-		device->typed_to = receiver->loop;
-		loop_post(receiver->loop, message);
-		receiver = NULL;
-	} else {
-		device->typed_to = NULL;
-	}
-	destroyed = device->destroyed;
-	pthread_mutex_unlock(&device->lock);
-	if (destroyed)
-		console_free(device);
-	else if (receiver)
-		receiver->ring->ops->listen(receiver->ring, true);
-}
-
 ssize_t virtio_console_type(struct virtio_console *device, const uint8_t *bytes, size_t count)
 {
 	ssize_t result = -ENOTCONN;
 
-	pthread_mutex_lock(&device->lock);
-	if (device->receiver) {
+	virtio_bell_lock(&device->bell);
+	if (virtio_bell_is_heard(&device->bell)) {
 		size_t room = sizeof(device->input) - device->input_bytes;
 
 		if (count > room)
 			count = room;
 		memcpy(device->input + device->input_bytes, bytes, count);
 		device->input_bytes += count;
-		if (!device->typed_to) {
-			device->typed_to = device->receiver->loop;
-			loop_post(device->typed_to, &device->typed);
-		}
+		virtio_bell_ring(&device->bell);
 		result = (ssize_t)count;
 	}
-	pthread_mutex_unlock(&device->lock);
+	virtio_bell_unlock(&device->bell);
 	return result;
 }
 
@@ -200,13 +162,6 @@ static void console_ready(void *opaque)
 		hear(queue);
 }
 
-static void set_receiver(struct virtio_console *device, struct console_queue *receiver)
-{
-	pthread_mutex_lock(&device->lock);
-	device->receiver = receiver;
-	pthread_mutex_unlock(&device->lock);
-}
-
 static int console_queue_start(void *opaque, const struct virtio_queue_setup *setup, void **ret_queue)
 {
 	struct virtio_console *device = opaque;
@@ -218,11 +173,10 @@ static int console_queue_start(void *opaque, const struct virtio_queue_setup *se
 	*queue = (struct console_queue){
 		.device = device,
 		.ring = setup->queue,
-		.loop = setup->loop,
 		.index = setup->index,
 	};
 	if (queue->index == VIRTIO_CONSOLE_RECEIVE)
-		set_receiver(device, queue);
+		virtio_bell_set_queue(&device->bell, setup);
 	*ret_queue = queue;
 	return 0;
 }
@@ -234,7 +188,7 @@ static void console_queue_stop(void *opaque)
 
 	assert(!queue->chain);
 	if (queue->index == VIRTIO_CONSOLE_RECEIVE)
-		set_receiver(queue->device, NULL);
+		virtio_bell_set_queue(&queue->device->bell, NULL);
 	free(queue);
 }
 
@@ -297,9 +251,9 @@ static void console_reset(void *opaque)
 {
 	struct virtio_console *device = opaque;
 
-	pthread_mutex_lock(&device->lock);
+	virtio_bell_lock(&device->bell);
 	device->input_bytes = 0;
-	pthread_mutex_unlock(&device->lock);
+	virtio_bell_unlock(&device->bell);
 }
 
 bool virtio_console_set_size(struct virtio_console *device, uint16_t columns, uint16_t rows)
@@ -329,6 +283,11 @@ const struct virtio_model_ops virtio_console_model = {
 
 /* ---- life ---- */
 
+static void free_console(struct virtio_bell *bell)
+{
+	free(container_of(bell, struct virtio_console, bell));
+}
+
 int virtio_console_create(const struct virtio_console_options *options, struct virtio_console **ret_device)
 {
 	struct virtio_console *device = calloc(1, sizeof(*device));
@@ -336,23 +295,13 @@ int virtio_console_create(const struct virtio_console_options *options, struct v
 	if (!device)
 		return -ENOMEM;
 	device->options = *options;
-	device->typed.run = on_typed;
-	pthread_mutex_init(&device->lock, NULL);
+	virtio_bell_init(&device->bell, free_console);
 	*ret_device = device;
 	return 0;
 }
 
 void virtio_console_destroy(struct virtio_console *device)
 {
-	bool on_its_way;
-
-	if (!device)
-		return;
-	pthread_mutex_lock(&device->lock);
-	assert(!device->receiver);
-	device->destroyed = true;
-	on_its_way = device->typed_to;
-	pthread_mutex_unlock(&device->lock);
-	if (!on_its_way)
-		console_free(device);
+	if (device)
+		virtio_bell_destroy(&device->bell);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What happened waits here until the driver has buffers for it; each buffer takes one event. */
+/*
+ * What happened waits here until the driver has buffers for it; each buffer takes one event. It is reported
+ * on one thread, and handed to the driver on the worker of the queue.
+ */
 #include "devices/input/virtio_input.h"
 
 #include <assert.h>
@@ -8,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/container.h"
 #include "core/iov.h"
 #include "devices/input/virtio_input_private.h"
 
@@ -21,7 +25,7 @@ struct input_queue {
 	bool is_events;
 };
 
-/* ---- what waits ---- */
+/* ---- what waits: under the lock ---- */
 
 static struct virtio_input_event *waiting_at(struct virtio_input *device, unsigned position)
 {
@@ -64,38 +68,68 @@ static void settle(struct virtio_input *device)
 	device->owes = false;
 }
 
+/* The oldest event. */
+static struct virtio_input_event take_waiting(struct virtio_input *device)
+{
+	struct virtio_input_event event = *waiting_at(device, device->first);
+
+	if (device->has_motion && device->motion == device->first)
+		device->has_motion = false;
+	device->first = (device->first + 1) % WAITING_MAX;
+	device->count--;
+	return event;
+}
+
+/* What the driver was told, and what it was to be told, goes; what is down stays. */
+static void forget_events(struct virtio_input *device)
+{
+	virtio_bell_lock(&device->bell);
+	device->first = device->count = 0;
+	device->has_motion = device->owes = false;
+	memset(device->told, 0, sizeof(device->told));
+	virtio_bell_unlock(&device->bell);
+}
+
 /* ---- events to the driver ---- */
 
-static bool put_event(struct input_queue *queue, struct virtio_chain *chain)
+static bool is_waiting(struct virtio_input *device)
+{
+	bool waiting;
+
+	virtio_bell_lock(&device->bell);
+	settle(device);
+	waiting = device->count > 0;
+	virtio_bell_unlock(&device->bell);
+	return waiting;
+}
+
+/* Only here does what waits become less. */
+static bool put_event(const struct input_queue *queue, struct virtio_chain *chain)
 {
 	struct virtio_input *device = queue->device;
-	const struct virtio_input_event *from = waiting_at(device, device->first);
-	struct virtio_input_event event = { htole16(from->type), htole16(from->code), htole32(from->value) };
+	struct virtio_input_event event;
 
 	if (chain->unmapped || chain->writable_bytes < sizeof(event)) {
 		queue->ring->ops->reject(queue->ring, chain);
 		return false;
 	}
+	virtio_bell_lock(&device->bell);
+	event = take_waiting(device);
+	virtio_bell_unlock(&device->bell);
+	event = (struct virtio_input_event){ htole16(event.type), htole16(event.code), htole32(event.value) };
 	iov_copy_in(chain->iov + chain->readable_count, chain->writable_count, 0, &event, sizeof(event));
 	chain->written_bytes = sizeof(event);
-	if (device->has_motion && device->motion == device->first)
-		device->has_motion = false;
-	device->first = (device->first + 1) % WAITING_MAX;
-	device->count--;
 	queue->ring->ops->complete(queue->ring, &chain, 1);
 	return true;
 }
 
-static void deliver(struct input_queue *queue)
+/* Of what is reported behind the last look, the bell tells. */
+static void deliver(const struct input_queue *queue)
 {
-	struct virtio_input *device = queue->device;
 	const struct virtio_queue_ops *ops = queue->ring->ops;
 	struct virtio_chain *chain;
 
-	for (;;) {
-		settle(device);
-		if (device->count == 0)
-			break;
+	while (is_waiting(queue->device)) {
 		if (ops->take(queue->ring, &chain, 1) == 0) {
 			ops->listen(queue->ring, true);
 			return;
@@ -108,25 +142,45 @@ static void deliver(struct input_queue *queue)
 
 /* ---- reports of the host ---- */
 
-void virtio_input_key(struct virtio_input *device, unsigned code, bool down)
+static void note_key(struct virtio_input *device, unsigned code, bool down)
 {
-	if (!input_has_key(device, code) || device->down[code] == down)
-		return;
 	device->down[code] = down;
-	if (!device->events || device->told[code] == down) {
+	if (!virtio_bell_is_heard(&device->bell) || device->told[code] == down) {
 		device->owes = device->owes || (device->told[code] && !down);
-		return;
-	}
-	if (!report_key(device, code, down)) {
+	} else if (!report_key(device, code, down)) {
 		device->dropped++;
 		device->owes = device->owes || !down;
 	}
-	deliver(device->events);
+}
+
+void virtio_input_key(struct virtio_input *device, unsigned code, bool down)
+{
+	if (!input_has_key(device, code))
+		return;
+	virtio_bell_lock(&device->bell);
+	if (device->down[code] != down) {
+		note_key(device, code, down);
+		virtio_bell_ring(&device->bell);
+	}
+	virtio_bell_unlock(&device->bell);
 }
 
 static uint32_t on_axis(unsigned value)
 {
 	return value < VIRTIO_INPUT_AXIS_MAX ? value : VIRTIO_INPUT_AXIS_MAX;
+}
+
+static void note_motion(struct virtio_input *device, const struct virtio_input_event events[2])
+{
+	if (device->has_motion) {
+		*waiting_at(device, device->motion) = events[0];
+		*waiting_at(device, device->motion + 1) = events[1];
+	} else if (report(device, events, 2)) {
+		device->has_motion = true;
+		device->motion = (device->first + device->count - 3) % WAITING_MAX;
+	} else {
+		device->dropped++;
+	}
 }
 
 void virtio_input_move(struct virtio_input *device, unsigned x, unsigned y)
@@ -136,20 +190,13 @@ void virtio_input_move(struct virtio_input *device, unsigned x, unsigned y)
 		{ .type = EV_ABS, .code = ABS_Y, .value = on_axis(y) },
 	};
 
-	if (device->options.kind != VIRTIO_INPUT_TABLET || !device->events)
+	if (device->options.kind != VIRTIO_INPUT_TABLET)
 		return;
-	if (device->has_motion) {
-		*waiting_at(device, device->motion) = events[0];
-		*waiting_at(device, device->motion + 1) = events[1];
-		return;
-	}
-	if (report(device, events, 2)) {
-		device->has_motion = true;
-		device->motion = (device->first + device->count - 3) % WAITING_MAX;
-	} else {
-		device->dropped++;
-	}
-	deliver(device->events);
+	virtio_bell_lock(&device->bell);
+	if (virtio_bell_is_heard(&device->bell))
+		note_motion(device, events);
+	virtio_bell_ring(&device->bell);
+	virtio_bell_unlock(&device->bell);
 }
 
 void virtio_input_turn_wheel(struct virtio_input *device, int notches)
@@ -158,16 +205,23 @@ void virtio_input_turn_wheel(struct virtio_input *device, int notches)
 						  .code = REL_WHEEL,
 						  .value = (uint32_t)notches };
 
-	if (device->options.kind != VIRTIO_INPUT_TABLET || !device->events || notches == 0)
+	if (device->options.kind != VIRTIO_INPUT_TABLET || notches == 0)
 		return;
-	if (!report(device, &event, 1))
+	virtio_bell_lock(&device->bell);
+	if (virtio_bell_is_heard(&device->bell) && !report(device, &event, 1))
 		device->dropped++;
-	deliver(device->events);
+	virtio_bell_ring(&device->bell);
+	virtio_bell_unlock(&device->bell);
 }
 
-uint64_t virtio_input_dropped(const struct virtio_input *device)
+uint64_t virtio_input_dropped(struct virtio_input *device)
 {
-	return device->dropped;
+	uint64_t dropped;
+
+	virtio_bell_lock(&device->bell);
+	dropped = device->dropped;
+	virtio_bell_unlock(&device->bell);
+	return dropped;
 }
 
 /* ---- what the driver sets ---- */
@@ -221,8 +275,10 @@ static int input_queue_start(void *opaque, const struct virtio_queue_setup *setu
 	if (!queue)
 		return -ENOMEM;
 	*queue = (struct input_queue){ device, setup->queue, setup->index == EVENTS };
+	if (queue->is_events && setup->anew)
+		forget_events(device);
 	if (queue->is_events)
-		device->events = queue;
+		virtio_bell_set_queue(&device->bell, setup);
 	*ret_queue = queue;
 	return 0;
 }
@@ -233,7 +289,7 @@ static void input_queue_stop(void *opaque)
 	struct input_queue *queue = opaque;
 
 	if (queue->is_events)
-		queue->device->events = NULL;
+		virtio_bell_set_queue(&queue->device->bell, NULL);
 	free(queue);
 }
 
@@ -242,9 +298,7 @@ static void input_reset(void *opaque)
 	struct virtio_input *device = opaque;
 
 	device->select = device->subsel = 0;
-	device->first = device->count = 0;
-	device->has_motion = device->owes = false;
-	memset(device->told, 0, sizeof(device->told));
+	forget_events(device);
 }
 
 static uint64_t input_features(void *opaque)
@@ -288,6 +342,7 @@ static int input_config_write(void *opaque, uint64_t features, size_t offset, co
 const struct virtio_model_ops virtio_input_model = {
 	.name = "virtio-input",
 	.virtio_id = 18,
+	.outlives_status = true,
 	.features = input_features,
 	.queue_count = input_queue_count,
 	.config_size = input_config_size,
@@ -299,6 +354,11 @@ const struct virtio_model_ops virtio_input_model = {
 	.ready = input_ready,
 };
 
+static void free_input(struct virtio_bell *bell)
+{
+	free(container_of(bell, struct virtio_input, bell));
+}
+
 int virtio_input_create(const struct virtio_input_options *options, struct virtio_input **ret_device)
 {
 	struct virtio_input *device = calloc(1, sizeof(*device));
@@ -306,12 +366,13 @@ int virtio_input_create(const struct virtio_input_options *options, struct virti
 	if (!device)
 		return -ENOMEM;
 	device->options = *options;
+	virtio_bell_init(&device->bell, free_input);
 	*ret_device = device;
 	return 0;
 }
 
 void virtio_input_destroy(struct virtio_input *device)
 {
-	assert(!device->events);
-	free(device);
+	if (device)
+		virtio_bell_destroy(&device->bell);
 }

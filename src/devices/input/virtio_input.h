@@ -36,12 +36,11 @@ extern const struct virtio_model_ops virtio_input_model;
 
 /* Returns 0 or -ENOMEM. */
 int virtio_input_create(const struct virtio_input_options *options, struct virtio_input **ret_device);
-/* No queue runs. */
+/* No queue runs, and nothing is reported any more. The workers still turn, or have ended. NULL is allowed. */
 void virtio_input_destroy(struct virtio_input *device);
 
 /*
- * Reports. On the worker that serves the device's queues; on one thread at a time while none runs: then they
- * are not heard, but count for what is down.
+ * Reports, from any one thread at a time. While no queue runs they are not heard, but count for what is down.
  */
 
 /* A key of a keyboard, KEY_…, or a button of a tablet, BTN_LEFT to BTN_MIDDLE. One that it has not: ignored.
@@ -55,7 +54,7 @@ void virtio_input_move(struct virtio_input *device, unsigned x, unsigned y);
 /* A tablet's wheel, in notches: away from the user is positive. */
 void virtio_input_turn_wheel(struct virtio_input *device, int notches);
 
-/* Reports that were dropped so far. */
-uint64_t virtio_input_dropped(const struct virtio_input *device);
+/* Reports that were dropped so far. Any thread. */
+uint64_t virtio_input_dropped(struct virtio_input *device);
 
 #endif

@@ -7,16 +7,16 @@
 
 #include "devices/input/virtio_input.h"
 #include "devices/input/virtio_input_format.h"
+#include "devices/virtio_bell.h"
 
 /* A power of two. Fast typing is 30 events a second; a pointer's motion is joined. */
 #define WAITING_MAX 256u
 
-struct input_queue;
-
 struct virtio_input {
 	struct virtio_input_options options;
-	uint8_t select, subsel;
-	struct input_queue *events; /* NULL: it does not run */
+	uint8_t select, subsel; /* control thread */
+	/* Rung for the queue of events. All that follows is under its lock. */
+	struct virtio_bell bell;
 	/* A ring of events, whole reports, that the guest has not heard of. */
 	struct virtio_input_event waiting[WAITING_MAX];
 	unsigned first, count; /* modulo WAITING_MAX */
