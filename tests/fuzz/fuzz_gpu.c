@@ -71,7 +71,11 @@ static void on_cursor(void *context, unsigned scanout, const struct virtio_gpu_c
 		fuzz_trace(cursor->pixels, VIRTIO_GPU_CURSOR_SIDE * VIRTIO_GPU_CURSOR_SIDE * 4);
 }
 
-static const struct virtio_gpu_output_ops output = { on_show, on_damage, on_cursor };
+static void on_absent(void *context)
+{
+}
+
+static const struct virtio_gpu_output_ops output = { on_show, on_damage, on_cursor, on_absent };
 
 /* ---- numbers ---- */
 

@@ -91,7 +91,11 @@ static void on_cursor(void *context, unsigned scanout, const struct virtio_gpu_c
 		memcpy(seen->cursor_pixels, cursor->pixels, sizeof(seen->cursor_pixels));
 }
 
-static const struct virtio_gpu_output_ops output = { on_show, on_damage, on_cursor };
+static inline void on_absent(void *context)
+{
+}
+
+static const struct virtio_gpu_output_ops output = { on_show, on_damage, on_cursor, on_absent };
 
 /* ---- life ---- */
 
@@ -137,21 +141,35 @@ static inline void stop(unsigned index)
 	bench.broken[index] = false;
 }
 
-static inline void begin_with(struct virtio_gpu_options options, bool packed)
+/* The device is the caller's, and its output too. */
+static inline void begin_on(struct virtio_gpu *device, bool packed)
 {
 	const struct loop_options loop = { .name = "test" };
 
-	memset(&bench, 0, sizeof(bench));
-	options.scanouts = SCANOUTS;
-	options.output = &output;
-	options.context = &bench;
 	assert_int_equal(memory_guard_install(), 0);
 	assert_int_equal(loop_create(&loop, &bench.loop), 0);
-	assert_int_equal(virtio_gpu_create(&options, &bench.device), 0);
+	bench.device = device;
 	bench.guest = loop_guest_create();
 	bench.account = loop_account_create(bench.guest, bench.loop);
 	start(CONTROL, packed);
 	start(CURSOR, packed);
+}
+
+static inline struct virtio_gpu *make_device(struct virtio_gpu_options options)
+{
+	struct virtio_gpu *device;
+
+	options.scanouts = SCANOUTS;
+	options.output = &output;
+	options.context = &bench;
+	assert_int_equal(virtio_gpu_create(&options, &device), 0);
+	return device;
+}
+
+static inline void begin_with(struct virtio_gpu_options options, bool packed)
+{
+	memset(&bench, 0, sizeof(bench));
+	begin_on(make_device(options), packed);
 }
 
 static inline void begin(void)
@@ -159,20 +177,26 @@ static inline void begin(void)
 	begin_with((struct virtio_gpu_options){ .serial = "alice" }, false);
 }
 
-/* Nothing is shown any more when the device is gone. */
-static inline void end(void)
+/* What begin_on() began. */
+static inline void end_queues(void)
 {
 	stop(CONTROL);
 	stop(CURSOR);
+	loop_account_close(bench.account);
+	loop_guest_put(bench.guest);
+	loop_turn(bench.loop, 0);
+	loop_destroy(bench.loop);
+}
+
+/* Nothing is shown any more when the device is gone. */
+static inline void end(void)
+{
+	end_queues();
 	virtio_gpu_destroy(bench.device);
 	for (unsigned i = 0; i < SCANOUTS; i++) {
 		assert_null(bench.seen[i].picture);
 		assert_null(bench.seen[i].cursor.pixels);
 	}
-	loop_account_close(bench.account);
-	loop_guest_put(bench.guest);
-	loop_turn(bench.loop, 0);
-	loop_destroy(bench.loop);
 }
 
 /* ---- guest memory, byte by byte, so that the border does not matter ---- */

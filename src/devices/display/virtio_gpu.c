@@ -17,6 +17,16 @@
 #define FIRST_WIDTH  1024u
 #define FIRST_HEIGHT 768u
 
+/* ---- the driver is gone ---- */
+
+void gpu_forget_all(struct virtio_gpu *device)
+{
+	gpu_cursors_hide(device);
+	gpu_scanouts_darken(device, UINT32_MAX);
+	gpu_resources_drop(device);
+	assert(device->entries == 0);
+}
+
 /* ---- queues ---- */
 
 static void free_queue(struct gpu_queue *queue)
@@ -46,6 +56,9 @@ static int gpu_queue_start(void *opaque, const struct virtio_queue_setup *setup,
 		free_queue(queue);
 		return -ENOMEM;
 	}
+	/* The cursor's queue may run already. */
+	if (setup->anew && !queue->is_cursor)
+		gpu_forget_all(device);
 	device->loop = setup->loop;
 	device->queues++;
 	*ret_queue = queue;
@@ -61,24 +74,15 @@ static void gpu_queue_stop(void *opaque)
 	free_queue(queue);
 }
 
-/* ---- the driver is gone ---- */
-
-static void forget_all(struct virtio_gpu *device)
-{
-	assert(device->queues == 0);
-	gpu_cursors_hide(device);
-	gpu_scanouts_darken(device, UINT32_MAX);
-	gpu_resources_drop(device);
-	assert(device->entries == 0);
-}
-
-/* The next one asks for the windows' sizes when it begins. */
+/* The next driver asks for the windows' sizes when it begins. */
 static void gpu_reset(void *opaque)
 {
 	struct virtio_gpu *device = opaque;
 
-	forget_all(device);
+	assert(device->queues == 0);
+	gpu_forget_all(device);
 	device->events = 0;
+	device->output->absent(device->context);
 }
 
 /* ---- configuration ---- */
@@ -119,6 +123,17 @@ static int gpu_config_write(void *opaque, uint64_t features, size_t offset, cons
 	return 0;
 }
 
+static int gpu_message(void *opaque, enum virtio_model_message message, uint64_t number, int *fd)
+{
+	const struct virtio_gpu *device = opaque;
+
+	if (message != VIRTIO_MODEL_DISPLAY_SOCKET || !device->output->front_end_socket)
+		return -EOPNOTSUPP;
+	device->output->front_end_socket(device->context, *fd);
+	*fd = -1;
+	return 0;
+}
+
 /*
  * Not repeatable: resources do not survive the process, and commands are answered in their order, so that the
  * used index says all there is to say of what is in flight.
@@ -126,6 +141,7 @@ static int gpu_config_write(void *opaque, uint64_t features, size_t offset, cons
 const struct virtio_model_ops virtio_gpu_model = {
 	.name = "virtio-gpu",
 	.virtio_id = 16,
+	.outlives_status = true,
 	.features = gpu_features,
 	.queue_count = gpu_queue_count,
 	.config_size = gpu_config_size,
@@ -137,6 +153,8 @@ const struct virtio_model_ops virtio_gpu_model = {
 	.queue_drain = gpu_queue_drain,
 	.queue_abandon = gpu_queue_abandon,
 	.ready = gpu_ready,
+	.messages = 1u << VIRTIO_MODEL_DISPLAY_SOCKET,
+	.message = gpu_message,
 };
 
 /* ---- life ---- */
@@ -181,7 +199,8 @@ void virtio_gpu_destroy(struct virtio_gpu *device)
 {
 	if (!device)
 		return;
-	forget_all(device);
+	assert(device->queues == 0);
+	gpu_forget_all(device);
 	gpu_budget_put(device->budget);
 	free(device->resources);
 	free(device);

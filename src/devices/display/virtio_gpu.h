@@ -83,7 +83,7 @@ struct virtio_gpu_cursor {
 
 /*
  * For implementers of an output. On the worker of the queues, or on the control thread while no queue runs.
- * Must not block; none may be NULL.
+ * Must not block; none may be NULL but the last.
  */
 struct virtio_gpu_output_ops {
 	/*
@@ -95,6 +95,17 @@ struct virtio_gpu_output_ops {
 	 */
 	void (*damage)(void *context, unsigned scanout, const struct virtio_gpu_rect *rect);
 	void (*cursor)(void *context, unsigned scanout, const struct virtio_gpu_cursor *cursor);
+	/*
+	 * All scanouts are dark, and not for a while: the front end is gone, or it reset the device. Control
+	 * thread.
+	 */
+	void (*absent)(void *context);
+	/*
+	 * A stream socket at which the front end would be told what is shown (vhost-user-gpu protocol). The
+	 * output's from now on; one that came before is of no use any more. Control thread. NULL: it is
+	 * refused.
+	 */
+	void (*front_end_socket)(void *context, int fd);
 };
 
 struct virtio_gpu_options {
@@ -114,6 +125,15 @@ extern const struct virtio_model_ops virtio_gpu_model;
 int virtio_gpu_create(const struct virtio_gpu_options *options, struct virtio_gpu **ret_device);
 /* No queue runs. The outputs go dark. NULL is allowed. */
 void virtio_gpu_destroy(struct virtio_gpu *device);
+
+/*
+ * Takeover. save: all that the driver has made, in a memory file; returns the file, or -errno. restore: in
+ * the successor, of a device that is new; the output is told what is shown. Returns 0, -EBADMSG (another
+ * version, another number of scanouts, or damaged) or -ENOMEM; the device is as new then. No queue runs.
+ * Control thread.
+ */
+int virtio_gpu_save(const struct virtio_gpu *device);
+int virtio_gpu_restore(struct virtio_gpu *device, int file);
 
 /*
  * The scanout's window has another size, is there or is gone: the driver is told when it asks. The caller has

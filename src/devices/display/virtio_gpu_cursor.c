@@ -4,7 +4,7 @@
 
 #include "devices/display/virtio_gpu_private.h"
 
-static void tell(const struct virtio_gpu *device, unsigned number)
+void gpu_cursor_tell(const struct virtio_gpu *device, unsigned number)
 {
 	device->output->cursor(device->context, number, &device->scanout[number].cursor);
 }
@@ -46,7 +46,7 @@ uint32_t gpu_update_cursor(struct gpu_queue *queue)
 		scanout->cursor.hot_y = request->hot_y;
 		take_pixels(scanout, resource);
 	}
-	tell(device, request->scanout_id);
+	gpu_cursor_tell(device, request->scanout_id);
 	return answer;
 }
 
@@ -62,7 +62,7 @@ uint32_t gpu_move_cursor(struct gpu_queue *queue)
 	scanout->cursor.x = request->x;
 	scanout->cursor.y = request->y;
 	scanout->cursor.moved_only = true;
-	tell(device, request->scanout_id);
+	gpu_cursor_tell(device, request->scanout_id);
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
@@ -73,6 +73,6 @@ void gpu_cursors_hide(struct virtio_gpu *device)
 
 		device->scanout[i].cursor = (struct virtio_gpu_cursor){ 0 };
 		if (visible)
-			tell(device, i);
+			gpu_cursor_tell(device, i);
 	}
 }

@@ -10,6 +10,7 @@
  *   virtio_gpu_cursor.c    the cursor queue's commands
  *   virtio_gpu_picture.c   pixels and who refers to them
  *   virtio_gpu_edid.c      what a monitor says of itself
+ *   virtio_gpu_handover.c  what a successor gets
  */
 #ifndef VIADUCT_DEVICES_DISPLAY_VIRTIO_GPU_PRIVATE_H
 #define VIADUCT_DEVICES_DISPLAY_VIRTIO_GPU_PRIVATE_H
@@ -65,6 +66,7 @@ struct gpu_resource {
 	uint32_t id;
 	unsigned width, height;
 	bool has_alpha;
+	uint32_t format_name;	     /* enum virtio_gpu_format */
 	pixman_format_code_t format; /* in the backing; here it is a8r8g8b8 */
 	struct gpu_pixels *pixels;
 	pixman_image_t *image;	     /* of the pixels */
@@ -168,6 +170,11 @@ uint32_t gpu_detach(struct gpu_queue *queue);
 uint32_t gpu_update_cursor(struct gpu_queue *queue);
 uint32_t gpu_move_cursor(struct gpu_queue *queue);
 
+/* ---- virtio_gpu.c ---- */
+
+/* All that the driver has made. */
+void gpu_forget_all(struct virtio_gpu *device);
+
 /* ---- virtio_gpu_queue.c ---- */
 
 /* The guest's memory made the worker stand still: not a page more of it is touched in this turn. */
@@ -188,15 +195,29 @@ struct gpu_resource *gpu_resource_find(const struct virtio_gpu *device, uint32_t
 void gpu_attach_cancel(struct gpu_queue *queue);
 /* No scanout shows any. */
 void gpu_resources_drop(struct virtio_gpu *device);
+/* As the command says. Returns the type of its answer. */
+uint32_t gpu_resource_create(struct virtio_gpu *device, const struct virtio_gpu_create_2d *request);
+/* Room for the pieces of a backing, which count from now on; NULL: over the limit, or out of memory. */
+struct gpu_backing *gpu_backing_reserve(struct virtio_gpu *device, unsigned entries);
+/* One more: false: it wraps around. Whether it lies in guest memory is asked when it is read. */
+bool gpu_backing_add(struct gpu_backing *backing, uint64_t gpa, uint64_t bytes);
 
 /* ---- virtio_gpu_scanout.c ---- */
 
+/*
+ * The scanout shows this part of the resource. Returns the type of an answer; a part of another size than the
+ * resource has is refused.
+ */
+uint32_t gpu_scanout_show(struct virtio_gpu *device, unsigned number, struct gpu_resource *resource,
+			  const struct virtio_gpu_rect *rect);
 /* Scanouts of the mask show nothing any more. */
 void gpu_scanouts_darken(struct virtio_gpu *device, uint32_t mask);
 
 /* ---- virtio_gpu_cursor.c ---- */
 
 void gpu_cursors_hide(struct virtio_gpu *device);
+/* Tells the output of the scanout's cursor. */
+void gpu_cursor_tell(const struct virtio_gpu *device, unsigned number);
 
 /* ---- virtio_gpu_edid.c ---- */
 

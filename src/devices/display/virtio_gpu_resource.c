@@ -78,6 +78,7 @@ static bool find_format(uint32_t format, struct gpu_resource *resource)
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
 		if (formats[i].name != format)
 			continue;
+		resource->format_name = format;
 		resource->format = formats[i].format;
 		resource->has_alpha = PIXMAN_FORMAT_A(formats[i].format) > 0;
 		return true;
@@ -120,13 +121,11 @@ static bool side_is_valid(uint32_t side)
 	return side > 0 && side <= VIRTIO_GPU_SIDE_MAX;
 }
 
-uint32_t gpu_create_2d(struct gpu_queue *queue)
+uint32_t gpu_resource_create(struct virtio_gpu *device, const struct virtio_gpu_create_2d *request)
 {
-	const struct virtio_gpu_create_2d *request = &queue->request.create_2d;
 	struct gpu_resource wanted = { .id = request->resource_id,
 				       .width = request->width,
 				       .height = request->height };
-	struct virtio_gpu *device = queue->device;
 	struct gpu_resource *resource;
 
 	if (request->resource_id == 0 || gpu_resource_find(device, request->resource_id))
@@ -146,6 +145,11 @@ uint32_t gpu_create_2d(struct gpu_queue *queue)
 	}
 	insert(device, resource);
 	return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+uint32_t gpu_create_2d(struct gpu_queue *queue)
+{
+	return gpu_resource_create(queue->device, &queue->request.create_2d);
 }
 
 uint32_t gpu_unref(struct gpu_queue *queue)
@@ -169,8 +173,7 @@ void gpu_resources_drop(struct virtio_gpu *device)
 
 /* ---- backing ---- */
 
-/* Room for the pieces, which count from now on. */
-static struct gpu_backing *reserve(struct virtio_gpu *device, unsigned entries)
+struct gpu_backing *gpu_backing_reserve(struct virtio_gpu *device, unsigned entries)
 {
 	struct gpu_backing *backing;
 
@@ -184,18 +187,17 @@ static struct gpu_backing *reserve(struct virtio_gpu *device, unsigned entries)
 	return backing;
 }
 
-/* False: it wraps around. Whether it lies in guest memory is asked when it is read. */
-static bool add_piece(struct gpu_backing *backing, const struct virtio_gpu_entry *entry)
+bool gpu_backing_add(struct gpu_backing *backing, uint64_t gpa, uint64_t bytes)
 {
 	uint64_t end;
 
-	if (!checked_add(entry->gpa, entry->length_bytes, &end))
+	if (bytes > UINT32_MAX || !checked_add(gpa, bytes, &end))
 		return false;
-	if (entry->length_bytes == 0)
+	if (bytes == 0)
 		return true;
 	/* So many entries of 4 GiB do not add up to 2^64. */
-	backing->bytes += entry->length_bytes;
-	backing->piece[backing->count++] = (struct gpu_piece){ entry->gpa, backing->bytes };
+	backing->bytes += bytes;
+	backing->piece[backing->count++] = (struct gpu_piece){ gpa, backing->bytes };
 	return true;
 }
 
@@ -207,7 +209,7 @@ static bool read_batch(struct gpu_queue *queue, unsigned count)
 	iov_copy_out(queue->chain->iov, queue->chain->readable_count, from, entries,
 		     count * sizeof(entries[0]));
 	for (unsigned i = 0; i < count; i++)
-		if (!add_piece(queue->attached, &entries[i]))
+		if (!gpu_backing_add(queue->attached, entries[i].gpa, entries[i].length_bytes))
 			return false;
 	queue->entries_read += count;
 	return true;
@@ -243,7 +245,7 @@ uint32_t gpu_attach(struct gpu_queue *queue)
 	if (answer != VIRTIO_GPU_RESP_OK_NODATA)
 		return answer;
 	if (!queue->attached)
-		queue->attached = reserve(queue->device, request->entry_count);
+		queue->attached = gpu_backing_reserve(queue->device, request->entry_count);
 	if (!queue->attached)
 		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
 	while (queue->entries_read < request->entry_count) {

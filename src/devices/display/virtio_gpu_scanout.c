@@ -104,11 +104,28 @@ static bool shows_that(const struct gpu_scanout *scanout, const struct gpu_resou
 	return scanout->resource == resource && memcmp(&scanout->rect, rect, sizeof(*rect)) == 0;
 }
 
+uint32_t gpu_scanout_show(struct virtio_gpu *device, unsigned number, struct gpu_resource *resource,
+			  const struct virtio_gpu_rect *rect)
+{
+	struct virtio_gpu_picture *picture;
+
+	if (rect->width == 0 || rect->height == 0 ||
+	    !gpu_rect_inside(rect, resource->width, resource->height))
+		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+	if (shows_that(&device->scanout[number], resource, rect))
+		return VIRTIO_GPU_RESP_OK_NODATA;
+	picture = gpu_picture_create(resource->pixels, gpu_stride_bytes(resource), rect);
+	if (!picture)
+		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+	device->scanout[number].rect = *rect;
+	show(device, number, resource, picture);
+	return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
 uint32_t gpu_set_scanout(struct gpu_queue *queue)
 {
 	const struct virtio_gpu_set_scanout *request = &queue->request.set_scanout;
 	struct virtio_gpu *device = queue->device;
-	struct virtio_gpu_picture *picture;
 	struct gpu_resource *resource;
 
 	if (request->scanout_id >= device->scanouts)
@@ -120,17 +137,7 @@ uint32_t gpu_set_scanout(struct gpu_queue *queue)
 	resource = gpu_resource_find(device, request->resource_id);
 	if (!resource)
 		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
-	if (request->rect.width == 0 || request->rect.height == 0 ||
-	    !gpu_rect_inside(&request->rect, resource->width, resource->height))
-		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-	if (shows_that(&device->scanout[request->scanout_id], resource, &request->rect))
-		return VIRTIO_GPU_RESP_OK_NODATA;
-	picture = gpu_picture_create(resource->pixels, gpu_stride_bytes(resource), &request->rect);
-	if (!picture)
-		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
-	device->scanout[request->scanout_id].rect = request->rect;
-	show(device, request->scanout_id, resource, picture);
-	return VIRTIO_GPU_RESP_OK_NODATA;
+	return gpu_scanout_show(device, request->scanout_id, resource, &request->rect);
 }
 
 /* ---- flush ---- */

@@ -128,7 +128,11 @@ static void on_cursor(void *context, unsigned scanout, const struct virtio_gpu_c
 {
 }
 
-static const struct virtio_gpu_output_ops output = { on_show, on_damage, on_cursor };
+static void on_absent(void *context)
+{
+}
+
+static const struct virtio_gpu_output_ops output = { on_show, on_damage, on_cursor, on_absent };
 
 static void start(void)
 {
