@@ -25,10 +25,9 @@ ROOMS = {
     "interfaces/door": ("interfaces/door/", "interfaces/endpoint_fd.h", "core/"),   # is told how a protocol is framed
     "interfaces/serial": ("interfaces/serial/", "interfaces/endpoint", "core/"),
     "interfaces/virtio": ("interfaces/virtio/", "devices/virtio_model.h", "core/"),
-    "interfaces/vmm_display": ("interfaces/vmm_display/", "interfaces/endpoint", "interfaces/door/", "arbiter/seat/seat.h",
-                               "core/"),
     "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint",
                               "interfaces/door/", "devices/virtio_model.h", "core/"),
+    "interfaces/vhost_user_gpu": ("interfaces/vhost_user_gpu/", "arbiter/seat/seat.h", "core/"),
     "interfaces/vmm_display": ("interfaces/vmm_display/", "interfaces/endpoint", "interfaces/door/", "arbiter/seat/seat.h",
                                "core/"),
     "devices": ("devices/", "arbiter/disk/disk.h", "arbiter/switch/port.h", "core/"),  # what models call, no more

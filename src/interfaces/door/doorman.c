@@ -28,6 +28,8 @@
 #define OTHER_FDS (FD_MESSAGE_MAX + 2 * STRANGERS_MAX)
 /* Many messages are on their way in the whole system: when to try again. */
 #define CROWDED_MS 10
+/* Carried at a time where there are no messages to be followed: a picture's pixels are megabytes. */
+#define PLAIN_CHUNK 16384
 /* What may be on its way to the daemon. */
 #define INNER_SEND_BYTES 8192
 
@@ -37,12 +39,13 @@ enum { TO_DAEMON, TO_PEER, FIRST_CHANNEL };
 struct relay {
 	int from, to;
 	bool from_peer; /* its descriptors are judged */
+	bool plain;	/* bytes without messages and descriptors, much at a time: of a picture, say */
 	bool ended;	/* nothing more is read */
 	/* The message that is being carried. */
 	uint8_t header[DOORMAN_HEADER_MAX];
 	size_t received, wanted; /* bytes of it; wanted is right once the header is there */
 	/* What was read and is not yet sent; never across the end of a message. */
-	uint8_t chunk[DOORMAN_CHUNK];
+	uint8_t chunk[PLAIN_CHUNK];
 	size_t chunk_bytes, sent;
 	int fds[FDS_MAX]; /* that go with it */
 	unsigned fd_count;
@@ -77,10 +80,7 @@ static void keep(struct doorman *doorman, int fd)
 
 static void open_relay(struct relay *relay, int from, int to, bool from_peer)
 {
-	memset(relay, 0, sizeof(*relay));
-	relay->from = from;
-	relay->to = to;
-	relay->from_peer = from_peer;
+	*relay = (struct relay){ .from = from, .to = to, .from_peer = from_peer };
 }
 
 /* Takes a peer's socket. Returns the end of another that the daemon gets for it, or -1. */
@@ -96,6 +96,8 @@ static int open_channel(struct doorman *doorman, int socket)
 		return -1;
 	open_relay(relay + TO_DAEMON, socket, ends[0], true);
 	open_relay(relay + TO_PEER, ends[0], socket, false);
+	/* The daemon sends no descriptors there. */
+	relay[TO_PEER].plain = true;
 	return ends[1];
 }
 
@@ -197,7 +199,7 @@ static void follow(struct doorman *doorman, struct relay *relay, size_t bytes)
 	const struct doorman_framing *framing = doorman->framing;
 	ssize_t payload;
 
-	if (!has_messages(doorman))
+	if (!has_messages(doorman) || relay->plain)
 		return;
 	if (relay->received < framing->header_bytes) {
 		memcpy(relay->header + relay->received, relay->chunk, bytes);
@@ -221,6 +223,8 @@ static size_t chunk_bytes_max(const struct doorman *doorman, const struct relay 
 	bool in_header = relay->received < doorman->framing->header_bytes;
 	size_t left = (in_header ? doorman->framing->header_bytes : relay->wanted) - relay->received;
 
+	if (relay->plain)
+		return PLAIN_CHUNK;
 	return has_messages(doorman) && left < DOORMAN_CHUNK ? left : DOORMAN_CHUNK;
 }
 

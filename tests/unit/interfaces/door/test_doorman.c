@@ -289,6 +289,36 @@ static void carries_channels(void **state)
 	close(event);
 }
 
+/* What the daemon says there is much, and no message of the protocol's: a display's pixels. */
+static void carries_pictures_over_a_channel(void **state)
+{
+	struct bench *bench = *state;
+	char bytes[1024];
+	int pair[2], fds[16], channel;
+	unsigned sent = 0, heard = 0;
+
+	memset(bytes, 0xff, sizeof(bytes));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	say(bench->peer, "a\0", 2, &pair[1], 1);
+	close(pair[1]);
+	assert_int_equal(hear(bench->daemon, "a\0", 2, &channel), 1);
+	while (heard < 1000) {
+		if (sent < 1000 && sent < heard + 100 &&
+		    fd_send_now(channel, bytes, sizeof(bytes), NULL, 0) == sizeof(bytes)) {
+			sent++;
+			continue;
+		}
+		assert_int_equal(hear(pair[0], bytes, sizeof(bytes), fds), 0);
+		heard++;
+	}
+	/* And answers are still followed, message by message. */
+	say(pair[0], "r\1.", 3, NULL, 0);
+	assert_int_equal(hear(channel, "r\1.", 3, fds), 0);
+	close(channel);
+	hear_end(pair[0]);
+	close(pair[0]);
+}
+
 /* The daemon learns that the peer has gone, and still holds what it got. */
 static void tells_that_the_peer_went(void **state)
 {
@@ -438,7 +468,7 @@ static void a_stream_of_descriptors_ends(void **state)
 }
 
 #define STREAM_TEST(name) cmocka_unit_test_setup_teardown(name, setup_stream, teardown)
-#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define BENCH_TEST(name)  cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
@@ -449,6 +479,7 @@ int main(void)
 		BENCH_TEST(thins_out_crowds),
 		BENCH_TEST(keeps_descriptors_in_their_messages),
 		BENCH_TEST(carries_channels),
+		BENCH_TEST(carries_pictures_over_a_channel),
 		BENCH_TEST(tells_that_the_peer_went),
 		BENCH_TEST(lets_the_peer_go),
 		BENCH_TEST(stops_where_the_stream_is_lost),
