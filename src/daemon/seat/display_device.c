@@ -5,8 +5,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/fd.h"
+#include "daemon/base/takeover_offer.h"
+#include "daemon/base/takeover_wire.h"
+#include "daemon/seat/display_virtio.h"
+#include "daemon/seat/input_device.h"
 #include "daemon/seat/seat_room.h"
+#include "devices/display/virtio_gpu.h"
+#include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/vmm_display/vmm_display.h"
+
+/* In a handover. */
+#define FRONT_END_KIND "gpu-front-end"
+#define UNSENT_KIND    "gpu-unsent"
 
 void display_title(const struct device *device, char title[DISPLAY_TITLE_MAX])
 {
@@ -24,6 +35,18 @@ static void configure(struct device *device, const struct config_object *object)
 		return;
 	snprintf(display->seat_name, sizeof(display->seat_name), "%s", settings->seat);
 	display->colour = seat_display_colour(device->daemon->config, settings);
+	display->source = (enum display_source)settings->source;
+	seat_parse_size(settings->size, &display->monitor_width, &display->monitor_height);
+}
+
+struct display_device *display_of_guest(const struct daemon *daemon, const struct guest *guest)
+{
+	device_for_each(daemon, &display_device_kind, device)
+	{
+		if (device->guest == guest && display_device_of(device)->seat)
+			return display_device_of(device);
+	}
+	return NULL;
 }
 
 /* ---- the window, on the seats' thread ---- */
@@ -46,6 +69,105 @@ static void close_window(void *context)
 {
 	seat_window_close(context);
 }
+
+/* ---- a virtio display ---- */
+
+struct start_errand {
+	struct display_virtio *display;
+	int front_end, unsent; /* of a predecessor's, or -1 */
+};
+
+static void start_virtio(void *context)
+{
+	const struct start_errand *errand = context;
+
+	display_virtio_take_front_end(errand->display, errand->front_end, errand->unsent);
+	display_virtio_start(errand->display);
+}
+
+static void stop_virtio(void *context)
+{
+	display_virtio_stop(context);
+}
+
+static void hand_over_virtio(const struct display_device *display, struct handover *header)
+{
+	struct display_virtio_saved saved = display_virtio_save(display->virtio);
+	const char *name = display->base.name;
+
+	if (saved.file >= 0)
+		takeover_put_fd(header, display_device_kind.name, name, saved.file);
+	else
+		log_warning(&display->base.subject, "its picture cannot be handed over: %s",
+			    strerror(-saved.file));
+	if (saved.front_end >= 0)
+		takeover_put_fd(header, FRONT_END_KIND, name, saved.front_end);
+	if (saved.unsent >= 0)
+		takeover_put_fd(header, UNSENT_KIND, name, saved.unsent);
+}
+
+/* What the driver had made with the predecessor. */
+static void take_over_virtio(struct display_device *display)
+{
+	int file = takeover_offer_take(display->base.daemon->offer, display_device_kind.name,
+				       display->base.name);
+	int code = file < 0 ? 0 : virtio_gpu_restore(display_virtio_model(display->virtio), file);
+
+	if (code)
+		log_warning(&display->base.subject,
+			    "its picture could not be taken over: %s; the guest has to draw it again",
+			    strerror(-code));
+	fd_close(&file);
+}
+
+static int open_virtio(struct display_device *display)
+{
+	struct device *device = &display->base;
+	const struct display_virtio_options options = {
+		.seat = device->daemon->seat_worker->loop,
+		.guest = device->guest->time,
+		.window = display->window,
+		.name = device->guest->name,
+		.width = display->monitor_width,
+		.height = display->monitor_height,
+	};
+	struct start_errand errand;
+	int code = display_virtio_create(&options, &display->virtio);
+
+	if (code)
+		return error_set(&device->error, code, "cannot make the device: %s", strerror(-code));
+	take_over_virtio(display);
+	errand.display = display->virtio;
+	errand.front_end = takeover_offer_take(device->daemon->offer, FRONT_END_KIND, device->name);
+	errand.unsent = takeover_offer_take(device->daemon->offer, UNSENT_KIND, device->name);
+	seat_call(device->daemon, start_virtio, &errand);
+	inputs_follow(display);
+	return 0;
+}
+
+static void close_virtio(struct display_device *display)
+{
+	if (!display->virtio)
+		return;
+	seat_call(display->base.daemon, stop_virtio, display->virtio);
+	display_virtio_destroy(display->virtio);
+	display->virtio = NULL;
+}
+
+static int create_virtio(const struct display_device *display, const struct endpoint_options *endpoint,
+			 struct handover *handed, struct endpoint **ret_endpoint)
+{
+	const struct vhost_user_options options = {
+		.endpoint = *endpoint,
+		.model = &virtio_gpu_model,
+		.device = display_virtio_model(display->virtio),
+	};
+
+	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
+		      : vhost_user_create(&options, ret_endpoint);
+}
+
+/* ---- any display ---- */
 
 static int open_display(struct device *device)
 {
@@ -71,7 +193,7 @@ static int open_display(struct device *device)
 				 strerror(-errand.code));
 	}
 	display->seat->displays++;
-	return 0;
+	return display->source == DISPLAY_OF_VIRTIO ? open_virtio(display) : 0;
 }
 
 static void close_display(struct device *device)
@@ -80,6 +202,7 @@ static void close_display(struct device *device)
 
 	if (!display->seat)
 		return;
+	close_virtio(display);
 	seat_call(device->daemon, close_window, display->window);
 	display->seat->displays--;
 	display->seat = NULL;
@@ -103,6 +226,8 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 		.window = display->window,
 	};
 
+	if (display->virtio)
+		return create_virtio(display, endpoint, handed, ret_endpoint);
 	options.endpoint.porter = device->daemon->display_porter;
 	return handed ? vmm_display_restore(&options, handed, ret_endpoint)
 		      : vmm_display_create(&options, ret_endpoint);
@@ -130,15 +255,50 @@ static void reload(struct daemon *daemon, const struct config *old, struct chang
 	devices_reload(daemon, &display_device_kind, old, report);
 }
 
+static void hand_over(struct daemon *daemon, struct handover *header)
+{
+	seats_hand_over(daemon, header);
+	device_for_each(daemon, &display_device_kind, device)
+	{
+		if (display_device_of(device)->virtio)
+			hand_over_virtio(display_device_of(device), header);
+	}
+}
+
+struct still_errand {
+	struct display_virtio *display;
+	bool still;
+};
+
+static void stand_virtio_still(void *context)
+{
+	const struct still_errand *errand = context;
+
+	display_virtio_stand_still(errand->display, errand->still);
+}
+
+static void stand_still(struct daemon *daemon, bool still)
+{
+	seats_stand_still(daemon, still);
+	device_for_each(daemon, &display_device_kind, device)
+	{
+		struct still_errand errand = { display_device_of(device)->virtio, still };
+
+		if (errand.display)
+			seat_call(daemon, stand_virtio_still, &errand);
+	}
+}
+
 const struct device_kind display_device_kind = {
 	.name = "display",
 	.section = &config_section_display,
 	.device_bytes = sizeof(struct display_device),
+	.queues_together = 2,
 	.open_resources = seats_open,
 	.open_devices = open_displays,
 	.close_resources = seats_close,
-	.stand_still = seats_stand_still,
-	.hand_over = seats_hand_over,
+	.stand_still = stand_still,
+	.hand_over = hand_over,
 	.reload = reload,
 	.print_metrics = seats_print_metrics,
 	.plan = seats_plan,

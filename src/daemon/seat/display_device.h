@@ -8,15 +8,19 @@
 #include "daemon/seat/seat_config.h"
 
 struct daemon_seat;
+struct display_virtio;
 struct seat_window;
 
 extern const struct device_kind display_device_kind;
 
 struct display_device {
 	struct device base;
-	struct daemon_seat *seat;   /* NULL: not served */
-	struct seat_window *window; /* the seats' thread's */
+	struct daemon_seat *seat;      /* NULL: not served */
+	struct seat_window *window;    /* the seats' thread's */
+	struct display_virtio *virtio; /* NULL: not served, or the VMM's own */
 	/* As configured */
+	enum display_source source;
+	unsigned monitor_width, monitor_height; /* of a virtio display */
 	char seat_name[CONFIG_NAME_SIZE];
 	uint32_t colour;
 };
@@ -29,6 +33,9 @@ static inline struct display_device *display_device_of(const struct device *devi
 /* The name of its window: the guest's, and the display's own unless that is "0". */
 #define DISPLAY_TITLE_MAX CONFIG_NAME_SIZE
 void display_title(const struct device *device, char title[DISPLAY_TITLE_MAX]);
+
+/* The one display of a guest that is served; NULL: there is none. */
+struct display_device *display_of_guest(const struct daemon *daemon, const struct guest *guest);
 
 /* ---- seat_report.c ---- */
 

@@ -181,6 +181,14 @@ uint32_t seat_display_colour(const struct config *config, const struct config_di
 
 /* ---- checks ---- */
 
+/* In the order of enum display_source. */
+static const char *const sources[] = { "vmm", "virtio", NULL };
+
+const char *display_source_text(enum display_source source)
+{
+	return sources[source];
+}
+
 /* Of the key `key`. */
 static void check_address(const struct config *config, const struct config_object *object, const char *key,
 			  const char *text, struct config_messages *messages)
@@ -225,20 +233,63 @@ static bool same_guest(const char *one, const char *other)
 	return slash && strncmp(one, other, (size_t)(slash - one) + 1) == 0;
 }
 
-static void check_only_display(const struct config *config, const struct config_object *object,
-			       struct config_messages *messages)
+/* Of displays, keyboards and tablets a guest has one each. */
+static void check_only(const struct config *config, const struct config_object *object,
+		       struct config_messages *messages)
 {
 	char title[CONFIG_TITLE_SIZE];
 
-	for (const struct config_object *other = config_list(config, &config_section_display);
-	     other != object; other = other->next) {
+	for (const struct config_object *other = config_list(config, object->section); other != object;
+	     other = other->next) {
 		if (!same_guest(other->name, object->name))
 			continue;
 		config_message(messages, object->file, object->line,
-			       "%s is the second display of its guest; a VMM has one",
-			       config_title(object, title));
+			       "%s is the second %s of its guest; a guest has one",
+			       config_title(object, title), object->section->name);
 		return;
 	}
+}
+
+static const struct config_display *display_of(const struct config *config,
+					       const struct config_object *object)
+{
+	config_for_each(config_list(config, &config_section_display), config_display, display)
+	{
+		if (same_guest(display->object.name, object->name))
+			return display;
+	}
+	return NULL;
+}
+
+static void check_input(const struct config *config, const struct config_object *object,
+			struct config_messages *messages)
+{
+	const struct config_display *display = display_of(config, object);
+	char title[CONFIG_TITLE_SIZE];
+
+	check_only(config, object, messages);
+	if (display && display->source == DISPLAY_OF_VIRTIO)
+		return;
+	config_message(
+		messages, object->file, object->line,
+		display ? "%s: the guest's display is the VMM's own, which has a keyboard and a pointer; "
+			  "give it source = virtio, or leave this out"
+			: "%s: the guest has no display whose window it could follow; add a section "
+			  "[display GUEST/NAME] with source = virtio",
+		config_title(object, title));
+}
+
+static void check_monitor(const struct config_display *display, struct config_messages *messages)
+{
+	unsigned width, height;
+
+	if (!seat_parse_size(display->size, &width, &height))
+		config_complain(&display->object, "size", messages, display->size,
+				"is no size of a display, for example 1024x768; 64x64 to 8192x8192");
+	else if (display->source == DISPLAY_OF_VMM && config_given(&display->object, "size"))
+		config_complain(&display->object, "size", messages, display->size,
+				"is for a display with source = virtio; a VMM's own has the size that the "
+				"guest gives it");
 }
 
 static void check_display(const struct config *config, const struct config_object *object,
@@ -255,7 +306,8 @@ static void check_display(const struct config *config, const struct config_objec
 	else if (!config_find(config_list(config, &config_section_seat), display->seat))
 		config_complain(object, "seat", messages, display->seat,
 				"is not declared; add a section [seat NAME]");
-	check_only_display(config, object, messages);
+	check_only(config, object, messages);
+	check_monitor(display, messages);
 	if (display->colour && !seat_parse_colour(display->colour, &colour))
 		config_complain(object, "colour", messages, display->colour,
 				"is no colour; use red, green, blue, orange, purple, yellow, cyan, pink, or "
@@ -304,6 +356,18 @@ static const struct config_key display_keys[] = {
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_display, seat),
 	  .help = "Seat on which the guest's display is a window. Required." },
+	{ .name = "source",
+	  .type = CONFIG_CHOICE,
+	  .offset = offsetof(struct config_display, source),
+	  .choices = sources,
+	  .initial = "vmm",
+	  .help = "vmm: the VMM's own display (QEMU's D-Bus display), so that no driver is needed; virtio: a "
+		  "virtio display over vhost-user, which the guest drives." },
+	{ .name = "size",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_display, size),
+	  .initial = "1024x768",
+	  .help = "Width and height of a virtio display's monitor in pixels." },
 	{ .name = "colour",
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_display, colour),
@@ -312,12 +376,27 @@ static const struct config_key display_keys[] = {
 	{ .name = "socket",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_display, device.socket),
-	  .help = "Socket to listen on, for the VMM's monitor. Default: RUNTIME/GUEST/display-NAME.sock." },
+	  .help = "Socket to listen on, for the VMM's monitor or its vhost-user device. Default: "
+		  "RUNTIME/GUEST/display-NAME.sock." },
 	{ .name = "connect",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_display, device.connect),
-	  .help = "Client mode: connect to this socket, a monitor of the VMM's, instead of listening." },
+	  .help = "Client mode: connect to this socket of the VMM's instead of listening." },
 };
+
+#define INPUT_KEYS(kind)                                                                                     \
+	{ .name = "socket",                                                                                  \
+	  .type = CONFIG_PATH,                                                                               \
+	  .offset = offsetof(struct config_input, device.socket),                                            \
+	  .help = "Socket to listen on. Default: RUNTIME/GUEST/" kind "-NAME.sock." },                       \
+	{                                                                                                    \
+		.name = "connect", .type = CONFIG_PATH,                                                      \
+		.offset = offsetof(struct config_input, device.connect),                                     \
+		.help = "Client mode: connect to this socket of the VMM instead of listening."               \
+	}
+
+static const struct config_key keyboard_keys[] = { INPUT_KEYS("keyboard") };
+static const struct config_key tablet_keys[] = { INPUT_KEYS("tablet") };
 
 const struct config_section config_section_seat = {
 	.name = "seat",
@@ -337,9 +416,32 @@ const struct config_section config_section_display = {
 	.object_bytes = sizeof(struct config_display),
 	.keys = display_keys,
 	.key_count = sizeof(display_keys) / sizeof(display_keys[0]),
-	.help = "A guest's display, which is a window on a seat. The picture is that of the VMM's own "
-		"display "
-		"(QEMU's D-Bus display), so no driver is needed.",
+	.help = "A guest's display, which is a window on a seat.",
 	.device = true,
 	.check = check_display,
+};
+
+const struct config_section config_section_keyboard = {
+	.name = "keyboard",
+	.naming = CONFIG_NAMED_PAIR,
+	.example = "[keyboard alice/0]",
+	.object_bytes = sizeof(struct config_input),
+	.keys = keyboard_keys,
+	.key_count = sizeof(keyboard_keys) / sizeof(keyboard_keys[0]),
+	.help = "A virtio keyboard over vhost-user, with the keys of the guest's virtio display. A VMM's own "
+		"display has a keyboard of the VMM's.",
+	.device = true,
+	.check = check_input,
+};
+
+const struct config_section config_section_tablet = {
+	.name = "tablet",
+	.naming = CONFIG_NAMED_PAIR,
+	.example = "[tablet alice/0]",
+	.object_bytes = sizeof(struct config_input),
+	.keys = tablet_keys,
+	.key_count = sizeof(tablet_keys) / sizeof(tablet_keys[0]),
+	.help = "The same for the pointer: where it is, three buttons and a wheel.",
+	.device = true,
+	.check = check_input,
 };

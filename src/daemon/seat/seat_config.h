@@ -18,16 +18,35 @@ struct config_seat {
 	char *layout; /* "us", "de:nodeadkeys" */
 };
 
+/* Where a display's picture comes from. */
+enum display_source {
+	DISPLAY_OF_VMM,	   /* the VMM's own display */
+	DISPLAY_OF_VIRTIO, /* a virtio display of ours */
+};
+
+const char *display_source_text(enum display_source source);
+
 struct config_display {
 	union {
 		struct config_object object;
 		struct config_device device;
 	};
+	unsigned source; /* enum display_source */
 	char *seat;
+	char *size;   /* of a virtio display's monitor: "1024x768" */
 	char *colour; /* NULL: by the guest's place in the configuration */
 };
 
-extern const struct config_section config_section_seat, config_section_display;
+/* A virtio keyboard or tablet: it follows the window of the guest's display. */
+struct config_input {
+	union {
+		struct config_object object;
+		struct config_device device;
+	};
+};
+
+extern const struct config_section config_section_seat, config_section_display, config_section_keyboard,
+	config_section_tablet;
 
 /* "1280x800". False: it is no size of a screen. */
 bool seat_parse_size(const char *text, unsigned *ret_width, unsigned *ret_height);

@@ -46,7 +46,7 @@ void display_describe(const struct device *device, json_t *object)
 
 	snprintf(colour, sizeof(colour), "%06x", display->colour & 0xffffff);
 	json_object_set_new(object, "seat", json_string(display->seat_name));
-	json_object_set_new(object, "source", json_string("vmm"));
+	json_object_set_new(object, "source", json_string(display_source_text(display->source)));
 	json_object_set_new(object, "colour", json_string(colour));
 }
 

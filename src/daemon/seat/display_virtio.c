@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/seat/display_virtio.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/input-event-codes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "arbiter/seat/seat.h"
+#include "core/container.h"
+#include "core/fd.h"
+#include "core/loop_account.h"
+#include "core/reaper.h"
+#include "devices/display/virtio_gpu.h"
+#include "devices/input/virtio_input.h"
+#include "interfaces/vhost_user_gpu/gpu_socket.h"
+
+static_assert(VIRTIO_GPU_SIDE_MAX <= SEAT_SIDE_MAX, "a window can have any picture of a scanout's");
+
+/* What has changed since it was taken last. */
+struct news {
+	struct virtio_gpu_picture *picture; /* that is shown now; NULL: it is dark */
+	bool is_another;		    /* than before: all of it is new */
+	bool absent;			    /* no driver is there any more */
+	struct virtio_gpu_rect damage;	    /* around all that was drawn; empty: nothing */
+	int front_end;			    /* a socket at which the front end wants to see it; -1: none */
+};
+
+struct display_virtio {
+	struct loop *seat;
+	struct loop_account *account;
+	struct seat_window *window;
+	struct virtio_gpu *model;
+	struct display_virtio_counters counters;
+	struct display_virtio_saved saved; /* file and unsent are ours */
+
+	pthread_mutex_t lock;
+	struct news news;
+	bool listening; /* the seat wants to be told when there is more */
+	struct loop_message told;
+
+	/* the seats' thread's */
+	struct loop_task draw;
+	bool owes; /* what was drawn is not shown yet */
+	struct virtio_input *keyboard, *tablet;
+	unsigned buttons;
+	bool dark;
+	struct gpu_socket front_end;
+};
+
+/* ---- what the guest draws: on its worker ---- */
+
+/* Under the lock. */
+static void tell_seat(struct display_virtio *display)
+{
+	if (!display->listening)
+		return;
+	display->listening = false;
+	loop_post(display->seat, &display->told);
+}
+
+static void on_show(void *context, unsigned scanout, struct virtio_gpu_picture *picture)
+{
+	struct display_virtio *display = context;
+	struct news *news = &display->news;
+	struct virtio_gpu_picture *before;
+
+	pthread_mutex_lock(&display->lock);
+	before = news->picture;
+	news->picture = picture ? virtio_gpu_picture_get(picture) : NULL;
+	news->is_another = true;
+	news->absent = news->absent && !picture;
+	news->damage = (struct virtio_gpu_rect){ 0 };
+	tell_seat(display);
+	pthread_mutex_unlock(&display->lock);
+	virtio_gpu_picture_put(before);
+	counter_add(&display->counters.pictures, 1);
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Around both; all of it lies inside a picture, so that no sum overflows. */
+static struct virtio_gpu_rect around(const struct virtio_gpu_rect *a, const struct virtio_gpu_rect *b)
+{
+	uint32_t x = smaller(a->x, b->x), y = smaller(a->y, b->y);
+
+	if (a->width == 0)
+		return *b;
+	return (struct virtio_gpu_rect){ x, y, larger(a->x + a->width, b->x + b->width) - x,
+					 larger(a->y + a->height, b->y + b->height) - y };
+}
+
+static void on_damage(void *context, unsigned scanout, const struct virtio_gpu_rect *rect)
+{
+	struct display_virtio *display = context;
+
+	pthread_mutex_lock(&display->lock);
+	display->news.damage = around(&display->news.damage, rect);
+	tell_seat(display);
+	pthread_mutex_unlock(&display->lock);
+	counter_add(&display->counters.damages, 1);
+}
+
+static void on_cursor(void *context, unsigned scanout, const struct virtio_gpu_cursor *cursor)
+{
+}
+
+static void on_absent(void *context)
+{
+	struct display_virtio *display = context;
+
+	pthread_mutex_lock(&display->lock);
+	display->news.absent = true;
+	tell_seat(display);
+	pthread_mutex_unlock(&display->lock);
+}
+
+static void on_front_end_socket(void *context, int fd)
+{
+	struct display_virtio *display = context;
+	int before;
+
+	pthread_mutex_lock(&display->lock);
+	before = display->news.front_end;
+	display->news.front_end = fd;
+	tell_seat(display);
+	pthread_mutex_unlock(&display->lock);
+	reaper_close(&before);
+}
+
+static const struct virtio_gpu_output_ops output_ops = { on_show, on_damage, on_cursor, on_absent,
+							 on_front_end_socket };
+
+/* ---- into the window: on the seats' thread ---- */
+
+/* False: there is none; the next will be told. The picture is the caller's, too. */
+static bool take_news(struct display_virtio *display, struct news *ret_news)
+{
+	struct news *news = &display->news;
+	bool any;
+
+	pthread_mutex_lock(&display->lock);
+	any = news->is_another || news->absent || news->damage.width > 0 || news->front_end >= 0;
+	*ret_news = *news;
+	if (any && news->picture)
+		virtio_gpu_picture_get(news->picture);
+	news->is_another = news->absent = false;
+	news->front_end = -1;
+	news->damage = (struct virtio_gpu_rect){ 0 };
+	display->listening = !any;
+	pthread_mutex_unlock(&display->lock);
+	return any;
+}
+
+static void draw_rect(struct display_virtio *display, const struct virtio_gpu_picture *picture,
+		      const struct virtio_gpu_rect *rect)
+{
+	const struct seat_rect to = { (int)rect->x, (int)rect->y, rect->width, rect->height };
+	const uint8_t *from =
+		(const uint8_t *)picture->pixels + rect->y * picture->stride_bytes + (size_t)rect->x * 4;
+
+	if (seat_window_draw(display->window, &to, from, picture->stride_bytes))
+		return;
+	display->owes = true;
+	counter_add(&display->counters.damaged_pixels, (uint64_t)rect->width * rect->height);
+	gpu_socket_damage(&display->front_end, &to);
+}
+
+/* For the front end. */
+static struct seat_pixels shown_pixels(void *context)
+{
+	const struct display_virtio *display = context;
+
+	return display->dark ? (struct seat_pixels){ .width = 0 } : seat_window_pixels(display->window);
+}
+
+static void set_dark(struct display_virtio *display, bool dark)
+{
+	if (dark != display->dark)
+		gpu_socket_picture(&display->front_end);
+	display->dark = dark;
+}
+
+/* A window whose guest has gone dark stays, as a screen does; it is black. */
+static void darken(struct display_virtio *display)
+{
+	static const struct seat_rect nothing;
+	struct seat_pixels picture = seat_window_pixels(display->window);
+
+	/* Drawing nothing has us told when it is shown. */
+	display->owes = seat_window_resize(display->window, picture.width, picture.height) == 0 &&
+			seat_window_draw(display->window, &nothing, NULL, 0) == 0;
+	set_dark(display, true);
+}
+
+static void show_picture(struct display_virtio *display, const struct virtio_gpu_picture *picture)
+{
+	const struct virtio_gpu_rect all = { 0, 0, picture->width, picture->height };
+	struct seat_pixels before = seat_window_pixels(display->window);
+
+	/* Most drivers show two pictures of one size in turn: the window stays as it is. */
+	if (before.width != picture->width || before.height != picture->height ||
+	    seat_window_is_hidden(display->window)) {
+		if (seat_window_resize(display->window, picture->width, picture->height))
+			return;
+		gpu_socket_picture(&display->front_end);
+	}
+	set_dark(display, false);
+	draw_rect(display, picture, &all);
+	seat_window_set_hidden(display->window, false);
+}
+
+static void draw_news(struct display_virtio *display)
+{
+	struct news news;
+
+	/* What is drawn more often than it is shown is not seen. */
+	if (display->owes || !take_news(display, &news))
+		return;
+	if (news.front_end >= 0)
+		gpu_socket_start(&display->front_end, news.front_end, NULL, 0);
+	if (news.absent) {
+		seat_window_set_hidden(display->window, true);
+		set_dark(display, true);
+	} else if (news.is_another && news.picture) {
+		show_picture(display, news.picture);
+	} else if (news.is_another) {
+		darken(display);
+	} else if (news.damage.width > 0) {
+		draw_rect(display, news.picture, &news.damage);
+	}
+	virtio_gpu_picture_put(news.picture);
+	/* Else it goes on when the window was shown. */
+	if (!display->owes)
+		loop_defer_for(display->seat, &display->draw, display->account);
+}
+
+static void on_draw(struct loop_task *task)
+{
+	draw_news(container_of(task, struct display_virtio, draw));
+}
+
+static void on_told(struct loop_message *message)
+{
+	struct display_virtio *display = container_of(message, struct display_virtio, told);
+
+	loop_defer_for(display->seat, &display->draw, display->account);
+}
+
+static void on_shown(void *context)
+{
+	struct display_virtio *display = context;
+
+	if (!display->owes)
+		return;
+	display->owes = false;
+	loop_defer_for(display->seat, &display->draw, display->account);
+}
+
+/* ---- keys and the pointer ---- */
+
+static void on_key(void *context, unsigned code, bool down)
+{
+	struct display_virtio *display = context;
+
+	counter_add(display->keyboard ? &display->counters.keys : &display->counters.lost, 1);
+	if (display->keyboard)
+		virtio_input_key(display->keyboard, code, down);
+}
+
+/* From the first pixel to the last. */
+static unsigned on_axis(unsigned at, unsigned side)
+{
+	return side > 1 ? (unsigned)((uint64_t)at * VIRTIO_INPUT_AXIS_MAX / (side - 1)) : 0;
+}
+
+static void tell_buttons(struct display_virtio *display, unsigned buttons)
+{
+	static const unsigned codes[] = { BTN_LEFT, BTN_MIDDLE, BTN_RIGHT };
+
+	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		if ((buttons ^ display->buttons) >> i & 1)
+			virtio_input_key(display->tablet, codes[i], buttons >> i & 1);
+	}
+	display->buttons = buttons;
+}
+
+static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, int wheel)
+{
+	struct display_virtio *display = context;
+	struct seat_pixels picture = seat_window_pixels(display->window);
+
+	counter_add(display->tablet ? &display->counters.pointer_events : &display->counters.lost, 1);
+	if (!display->tablet)
+		return;
+	virtio_input_move(display->tablet, on_axis(x, picture.width), on_axis(y, picture.height));
+	tell_buttons(display, buttons);
+	virtio_input_turn_wheel(display->tablet, wheel);
+}
+
+static const struct seat_window_ops window_ops = { .key = on_key, .pointer = on_pointer, .shown = on_shown };
+
+void display_virtio_set_keyboard(struct display_virtio *display, struct virtio_input *keyboard)
+{
+	display->keyboard = keyboard;
+}
+
+void display_virtio_set_tablet(struct display_virtio *display, struct virtio_input *tablet)
+{
+	display->tablet = tablet;
+	display->buttons = 0;
+}
+
+/* ---- life ---- */
+
+void display_virtio_start(struct display_virtio *display)
+{
+	seat_window_listen(display->window, &window_ops, display);
+	draw_news(display);
+}
+
+/* What was posted to this thread has arrived, as no queue runs any more. */
+void display_virtio_stop(struct display_virtio *display)
+{
+	pthread_mutex_lock(&display->lock);
+	display->listening = false;
+	pthread_mutex_unlock(&display->lock);
+	loop_defer_cancel(display->seat, &display->draw);
+	gpu_socket_stop(&display->front_end);
+	seat_window_listen(display->window, NULL, NULL);
+	seat_window_set_hidden(display->window, true);
+}
+
+static void forget_saved(struct display_virtio *display)
+{
+	fd_close(&display->saved.file);
+	fd_close(&display->saved.unsent);
+	display->saved = (struct display_virtio_saved){ -1, -1, -1 };
+}
+
+struct display_virtio_saved display_virtio_save(struct display_virtio *display)
+{
+	size_t bytes;
+	const void *unsent = gpu_socket_unsent(&display->front_end, &bytes);
+	int file = -1;
+
+	forget_saved(display);
+	display->saved.file = virtio_gpu_save(display->model);
+	display->saved.front_end = display->front_end.fd;
+	if (unsent)
+		file = fd_memfd("viaduct-unsent", bytes);
+	if (file >= 0 && pwrite(file, unsent, bytes, 0) != (ssize_t)bytes)
+		fd_close(&file);
+	/* Half a message would be taken for a whole one. */
+	if (unsent && file < 0)
+		display->saved.front_end = -1;
+	display->saved.unsent = file < 0 ? -1 : file;
+	return display->saved;
+}
+
+void display_virtio_stand_still(struct display_virtio *display, bool still)
+{
+	if (still) {
+		gpu_socket_suspend(&display->front_end);
+	} else {
+		gpu_socket_resume(&display->front_end);
+		forget_saved(display);
+	}
+}
+
+void display_virtio_take_front_end(struct display_virtio *display, int front_end, int unsent)
+{
+	uint8_t *bytes = malloc(GPU_SOCKET_MESSAGE_MAX);
+	ssize_t count = unsent < 0 ? 0 : -1;
+
+	if (bytes && unsent >= 0)
+		count = pread(unsent, bytes, GPU_SOCKET_MESSAGE_MAX, 0);
+	if (front_end >= 0 && bytes && count >= 0)
+		gpu_socket_start(&display->front_end, fd_take(&front_end), bytes, (size_t)count);
+	reaper_close(&front_end);
+	fd_close(&unsent);
+	free(bytes);
+}
+
+struct virtio_gpu *display_virtio_model(const struct display_virtio *display)
+{
+	return display->model;
+}
+
+const struct display_virtio_counters *display_virtio_counters(const struct display_virtio *display)
+{
+	return &display->counters;
+}
+
+int display_virtio_create(const struct display_virtio_options *options, struct display_virtio **ret_display)
+{
+	struct display_virtio *display = calloc(1, sizeof(*display));
+	struct virtio_gpu_options model = {
+		.scanouts = 1,
+		.serial = options->name,
+		.output = &output_ops,
+		.context = display,
+	};
+	int code = display ? 0 : -ENOMEM;
+
+	if (code)
+		return code;
+	pthread_mutex_init(&display->lock, NULL);
+	display->saved = (struct display_virtio_saved){ -1, -1, -1 };
+	display->news.front_end = -1;
+	display->dark = true;
+	display->seat = options->seat;
+	display->window = options->window;
+	display->told.run = on_told;
+	display->draw.run = on_draw;
+	display->account = loop_account_create(options->guest, options->seat);
+	code = display->account ? virtio_gpu_create(&model, &display->model) : -ENOMEM;
+	display->front_end = (struct gpu_socket){
+		.loop = options->seat, .account = display->account, .pixels = shown_pixels, .context = display
+	};
+	gpu_socket_init(&display->front_end);
+	if (!code)
+		code = virtio_gpu_set_size(display->model, 0, options->width, options->height, true);
+	if (code) {
+		display_virtio_destroy(display);
+		return code;
+	}
+	*ret_display = display;
+	return 0;
+}
+
+void display_virtio_destroy(struct display_virtio *display)
+{
+	if (!display)
+		return;
+	virtio_gpu_destroy(display->model);
+	virtio_gpu_picture_put(display->news.picture);
+	reaper_close(&display->news.front_end);
+	forget_saved(display);
+	loop_account_close(display->account);
+	pthread_mutex_destroy(&display->lock);
+	free(display);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A window that a virtio display draws into, and whose keys go to the guest's virtio keyboard and tablet. The
+ * display's queues run on a worker, the window is the seats' thread's. Between the two stands what has
+ * changed since the window took it last, however often the guest draws:
+ *
+ *     worker: the guest's command ──▶ what has changed ──▶ seats' thread: window
+ *                                          ▲                    │
+ *                                          └── when it is shown ┘
+ */
+#ifndef VIADUCT_DAEMON_SEAT_DISPLAY_VIRTIO_H
+#define VIADUCT_DAEMON_SEAT_DISPLAY_VIRTIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/loop.h"
+#include "core/stats.h"
+
+struct display_virtio;
+struct loop_guest;
+struct seat_window;
+struct virtio_gpu;
+struct virtio_input;
+
+struct display_virtio_options {
+	struct loop *seat;	    /* the seats' thread */
+	struct loop_guest *guest;   /* pays for what is drawn */
+	struct seat_window *window; /* outlives it */
+	const char *name;	    /* of the monitor that the guest sees; copied */
+	unsigned width, height;	    /* pixels that the monitor says it has */
+};
+
+/* Any thread may read them. */
+struct display_virtio_counters {
+	struct counter pictures, damages, damaged_pixels, keys, pointer_events;
+	struct counter lost; /* keys and pointer events for which there was no device */
+};
+
+/* Control thread. Returns 0, -EINVAL (a size that there is not) or -ENOMEM. */
+int display_virtio_create(const struct display_virtio_options *options, struct display_virtio **ret_display);
+/* No queue runs, and the window does not listen to it any more. NULL is allowed. */
+void display_virtio_destroy(struct display_virtio *display);
+
+/* What the display's queues are served by. */
+struct virtio_gpu *display_virtio_model(const struct display_virtio *display);
+const struct display_virtio_counters *display_virtio_counters(const struct display_virtio *display);
+
+/*
+ * Takeover: what virtio_gpu_save() gives, and what its front end is owed, of a display that stands still.
+ * Both stay the display's until it goes on, is saved again or destroyed. Control thread.
+ */
+struct display_virtio_saved {
+	int file;      /* -errno: it cannot be saved */
+	int front_end; /* the socket at which the front end sees the picture; -1: none */
+	int unsent;    /* a memory file of what is to be sent there before all else; -1: nothing */
+};
+struct display_virtio_saved display_virtio_save(struct display_virtio *display);
+
+/* ---- on the seats' thread ---- */
+
+/* The window listens to it, and shows what the display shows, at once. */
+void display_virtio_start(struct display_virtio *display);
+/* No queue runs. */
+void display_virtio_stop(struct display_virtio *display);
+/* Takeover: its front end is told nothing more, or is again. */
+void display_virtio_stand_still(struct display_virtio *display, bool still);
+/* What a predecessor saved of it; both are the display's from now on. */
+void display_virtio_take_front_end(struct display_virtio *display, int front_end, int unsent);
+/* Where keys go, and what the pointer does; each stays the caller's. NULL: nowhere. */
+void display_virtio_set_keyboard(struct display_virtio *display, struct virtio_input *keyboard);
+void display_virtio_set_tablet(struct display_virtio *display, struct virtio_input *tablet);
+
+#endif

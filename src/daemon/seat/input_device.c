@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/seat/input_device.h"
+
+#include <errno.h>
+#include <linux/input-event-codes.h>
+#include <string.h>
+
+#include "daemon/seat/display_device.h"
+#include "daemon/seat/display_virtio.h"
+#include "daemon/seat/seat_room.h"
+#include "devices/input/virtio_input.h"
+#include "interfaces/vhost_user/vhost_user.h"
+
+/* ---- the window, on the seats' thread ---- */
+
+struct follow_errand {
+	struct display_virtio *display;
+	struct virtio_input *model; /* NULL: nothing follows any more */
+	bool is_keyboard;
+};
+
+static void follow(void *context)
+{
+	const struct follow_errand *errand = context;
+
+	if (errand->is_keyboard)
+		display_virtio_set_keyboard(errand->display, errand->model);
+	else
+		display_virtio_set_tablet(errand->display, errand->model);
+}
+
+static void tell_display(const struct display_device *display, const struct input_device *input, bool follows)
+{
+	struct follow_errand errand = {
+		.display = display->virtio,
+		.model = follows ? input->model : NULL,
+		.is_keyboard = input->base.kind == &keyboard_device_kind,
+	};
+
+	seat_call(display->base.daemon, follow, &errand);
+}
+
+static void kind_follows(const struct display_device *display, const struct device_kind *kind)
+{
+	device_for_each(display->base.daemon, kind, device)
+	{
+		if (device->guest == display->base.guest && input_device_of(device)->model)
+			tell_display(display, input_device_of(device), true);
+	}
+}
+
+void inputs_follow(const struct display_device *display)
+{
+	kind_follows(display, &keyboard_device_kind);
+	kind_follows(display, &tablet_device_kind);
+}
+
+/* ---- one of them ---- */
+
+static void on_led(void *context, unsigned led, bool on)
+{
+	struct input_device *input = context;
+
+	if (on)
+		__atomic_or_fetch(&input->leds, 1u << led, __ATOMIC_RELAXED);
+	else
+		__atomic_and_fetch(&input->leds, ~(1u << led), __ATOMIC_RELAXED);
+}
+
+/* All that there is to set is where its socket is. */
+static void configure(struct device *device, const struct config_object *settings)
+{
+}
+
+static int open_input(struct device *device)
+{
+	struct input_device *input = input_device_of(device);
+	const struct display_device *display = display_of_guest(device->daemon, device->guest);
+	const struct virtio_input_options options = {
+		.kind = device->kind == &keyboard_device_kind ? VIRTIO_INPUT_KEYBOARD : VIRTIO_INPUT_TABLET,
+		.led = on_led,
+		.context = input,
+	};
+	int code = virtio_input_create(&options, &input->model);
+
+	if (code)
+		return error_set(&device->error, code, "cannot make the device: %s", strerror(-code));
+	input->leds = 0;
+	if (display && display->virtio)
+		tell_display(display, input, true);
+	return 0;
+}
+
+static void close_input(struct device *device)
+{
+	struct input_device *input = input_device_of(device);
+	const struct display_device *display = display_of_guest(device->daemon, device->guest);
+
+	if (display && display->virtio)
+		tell_display(display, input, false);
+	virtio_input_destroy(input->model);
+	input->model = NULL;
+}
+
+static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
+			   struct handover *handed, struct endpoint **ret_endpoint)
+{
+	const struct vhost_user_options options = {
+		.endpoint = *endpoint,
+		.model = &virtio_input_model,
+		.device = input_device_of(device)->model,
+	};
+
+	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
+		      : vhost_user_create(&options, ret_endpoint);
+}
+
+/* VMMs need to know no more than the socket. */
+static void describe(const struct device *device, json_t *object)
+{
+}
+
+static void status(const struct device *device, json_t *object)
+{
+	static const struct {
+		unsigned led;
+		const char *name;
+	} names[] = { { LED_NUML, "num" }, { LED_CAPSL, "caps" }, { LED_SCROLLL, "scroll" } };
+	const struct input_device *input = input_device_of(device);
+	uint32_t leds = __atomic_load_n(&input->leds, __ATOMIC_RELAXED);
+	json_t *list = json_array();
+
+	if (!input->model) {
+		json_decref(list);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (leds >> names[i].led & 1)
+			json_array_append_new(list, json_string(names[i].name));
+	if (device->kind == &keyboard_device_kind)
+		json_object_set(object, "leds", list);
+	json_decref(list);
+	json_object_set_new(object, "dropped_reports",
+			    json_integer((json_int_t)virtio_input_dropped(input->model)));
+}
+
+/* ---- the kinds ---- */
+
+static void open_all(struct daemon *daemon, const struct device_kind *kind)
+{
+	for (const struct config_object *object = config_list(daemon->config, kind->section); object;
+	     object = object->next) {
+		struct device *device = device_add(daemon, kind, object->name);
+
+		if (device)
+			device_serve(device);
+		else
+			log_error(NULL, "%s: out of memory", object->name);
+	}
+}
+
+static void open_keyboards(struct daemon *daemon)
+{
+	open_all(daemon, &keyboard_device_kind);
+}
+
+static void open_tablets(struct daemon *daemon)
+{
+	open_all(daemon, &tablet_device_kind);
+}
+
+static void reload_keyboards(struct daemon *daemon, const struct config *old, struct change_report *report)
+{
+	devices_reload(daemon, &keyboard_device_kind, old, report);
+}
+
+static void reload_tablets(struct daemon *daemon, const struct config *old, struct change_report *report)
+{
+	devices_reload(daemon, &tablet_device_kind, old, report);
+}
+
+#define INPUT_KIND                                                                                           \
+	.device_bytes = sizeof(struct input_device), .queues_together = 2, .configure = configure,           \
+	.open = open_input, .endpoint_create = endpoint_create, .close = close_input, .describe = describe,  \
+	.status = status
+
+const struct device_kind keyboard_device_kind = {
+	.name = "keyboard",
+	.section = &config_section_keyboard,
+	.open_devices = open_keyboards,
+	.reload = reload_keyboards,
+	INPUT_KIND,
+};
+
+const struct device_kind tablet_device_kind = {
+	.name = "tablet",
+	.section = &config_section_tablet,
+	.open_devices = open_tablets,
+	.reload = reload_tablets,
+	INPUT_KIND,
+};

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Guests' virtio keyboards and tablets: each follows the window of its guest's display. Control thread. */
+#ifndef VIADUCT_DAEMON_SEAT_INPUT_DEVICE_H
+#define VIADUCT_DAEMON_SEAT_INPUT_DEVICE_H
+
+#include "core/container.h"
+#include "daemon/device/device.h"
+#include "daemon/seat/seat_config.h"
+
+struct display_device;
+struct virtio_input;
+
+extern const struct device_kind keyboard_device_kind, tablet_device_kind;
+
+struct input_device {
+	struct device base;
+	struct virtio_input *model; /* NULL: not served */
+	uint32_t leds;		    /* atomic: that the guest has lit, a bit each */
+};
+
+static inline struct input_device *input_device_of(const struct device *device)
+{
+	return container_of((struct device *)device, struct input_device, base);
+}
+
+/* The display's window is there: what its guest has of keyboards and tablets gets its keys. */
+void inputs_follow(const struct display_device *display);
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A guest draws on its worker while the seat shows what it can: in the end every pixel is right. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "arbiter/seat/seat.h"
+#include "core/loop_account.h"
+#include "core/reaper.h"
+#include "daemon/seat/display_virtio.h"
+#include "devices/display/virtio_gpu.h"
+#include "devices/display/virtio_gpu_format.h"
+#include "devices/input/virtio_input.h"
+#include "gpu_bench.h"
+#include "test_disk.h"
+
+#define BGRX	   VIRTIO_GPU_FORMAT_B8G8R8X8
+#define SIDE	   640u
+#define ROUNDS	   400u
+#define PICTURES   3u
+#define SIZE_STEP  8u
+#define FIRST_SIDE 24u
+
+static struct {
+	struct loop *loop;
+	struct seat *seat;
+	struct seat_window *window;
+	struct display_virtio *display;
+	uint32_t *pixels;
+	bool ended; /* atomic */
+	unsigned shown_side;
+	uint32_t last_seed;
+} desk;
+
+/* ---- the guest, on this thread, which is its worker ---- */
+
+static uint32_t pixel_of(uint32_t seed, unsigned x, unsigned y)
+{
+	return (seed * 2654435761u + x * 40503u + y * 9176u) & 0xffffff;
+}
+
+static void draw(unsigned id, unsigned side, uint32_t seed)
+{
+	for (unsigned y = 0; y < side; y++)
+		for (unsigned x = 0; x < side; x++)
+			put(BACKING_AT + (y * side + x) * 4ul, &(uint32_t){ pixel_of(seed, x, y) }, 4);
+	assert_ok(transfer(id, rect_of(0, 0, side, side), 0));
+}
+
+/* A picture of another size each time, or the same drawn anew, in one piece or in many. */
+static void round_of(unsigned round)
+{
+	unsigned id = 1 + round % PICTURES, side = FIRST_SIDE + round % 5 * SIZE_STEP;
+
+	if (round >= PICTURES)
+		assert_ok(unref(id));
+	assert_ok(create_2d(id, BGRX, side, side));
+	assert_ok(attach_one(id, BACKING_AT, side * side * 4));
+	assert_ok(set_scanout(0, id, rect_of(0, 0, side, side)));
+	draw(id, side, round);
+	for (unsigned y = 0; y < side; y += 5)
+		assert_ok(flush(id, rect_of(0, y, side, side - y < 5 ? side - y : 5)));
+	desk.shown_side = side;
+	desk.last_seed = round;
+}
+
+/* ---- the seat ---- */
+
+static void on_drawn(void *context, const struct seat_rect *rect)
+{
+}
+
+static void turn_seat(void)
+{
+	loop_turn(desk.loop, NS_PER_MS / 8);
+	if (seat_has_changed(desk.seat))
+		seat_compose(desk.seat, desk.pixels, SIDE * 4ul, on_drawn, NULL);
+}
+
+static void *run_seat(void *unused)
+{
+	while (!__atomic_load_n(&desk.ended, __ATOMIC_ACQUIRE))
+		turn_seat();
+	return NULL;
+}
+
+static bool shows_the_last(void)
+{
+	struct seat_rect at = seat_window_picture(desk.window);
+
+	if (seat_window_is_hidden(desk.window) || at.width != desk.shown_side || at.height != desk.shown_side)
+		return false;
+	for (unsigned y = 0; y < at.height; y++)
+		for (unsigned x = 0; x < at.width; x++)
+			if ((desk.pixels[((unsigned)at.y + y) * SIDE + (unsigned)at.x + x] & 0xffffff) !=
+			    pixel_of(desk.last_seed, x, y))
+				return false;
+	return true;
+}
+
+static void open_desk(struct loop_guest *guest)
+{
+	const struct loop_options loop = { .name = "seat" };
+	const struct seat_options seat = { .width = SIDE, .height = SIDE };
+	const struct seat_window_options window = { .name = "alice", .colour = 0xff0000, .hidden = true };
+	struct display_virtio_options options = {
+		.guest = guest, .name = "alice", .width = 800, .height = 600
+	};
+
+	memset(&desk, 0, sizeof(desk));
+	assert_int_equal(loop_create(&loop, &desk.loop), 0);
+	assert_int_equal(seat_create(&seat, &desk.seat), 0);
+	assert_int_equal(seat_window_open(desk.seat, &window, &desk.window), 0);
+	options.seat = desk.loop;
+	options.window = desk.window;
+	assert_int_equal(display_virtio_create(&options, &desk.display), 0);
+	desk.pixels = calloc((size_t)SIDE * SIDE, 4);
+	display_virtio_start(desk.display);
+}
+
+static void close_desk(void)
+{
+	/* What was told last arrives. */
+	loop_turn(desk.loop, 0);
+	display_virtio_stop(desk.display);
+	display_virtio_destroy(desk.display);
+	seat_window_close(desk.window);
+	seat_destroy(desk.seat);
+	loop_turn(desk.loop, 0);
+	loop_destroy(desk.loop);
+	free(desk.pixels);
+}
+
+static void a_guest_that_draws_all_the_time(void **state)
+{
+	assert_int_equal(reaper_start(), 0);
+	for (unsigned packed = 0; packed < 2; packed++) {
+		struct loop_guest *guest = loop_guest_create();
+		pthread_t thread;
+
+		open_desk(guest);
+		assert_int_equal(pthread_create(&thread, NULL, run_seat, NULL), 0);
+		begin_on(display_virtio_model(desk.display), packed);
+		for (unsigned round = 0; round < ROUNDS; round++)
+			round_of(round);
+		end_queues();
+		__atomic_store_n(&desk.ended, true, __ATOMIC_RELEASE);
+		pthread_join(thread, NULL);
+		AWAIT(shows_the_last(), turn_seat());
+		assert_in_range(counter_read(&display_virtio_counters(desk.display)->pictures), ROUNDS,
+				3 * ROUNDS);
+		/* The front end leaves. */
+		virtio_gpu_model.reset(display_virtio_model(desk.display));
+		AWAIT(seat_window_is_hidden(desk.window), turn_seat());
+		close_desk();
+		loop_guest_put(guest);
+	}
+	reaper_stop();
+}
+
+/* Drawn without end, it is drawn into the window as often as the window is shown. */
+static void more_than_is_shown(void **state)
+{
+	struct loop_guest *guest = loop_guest_create();
+	uint64_t pixels;
+
+	assert_int_equal(reaper_start(), 0);
+	open_desk(guest);
+	begin_on(display_virtio_model(desk.display), false);
+	round_of(0);
+	AWAIT(shows_the_last(), turn_seat());
+	pixels = counter_read(&display_virtio_counters(desk.display)->damaged_pixels);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_ok(flush(1, rect_of(0, 0, FIRST_SIDE, FIRST_SIDE)));
+		loop_turn(desk.loop, 0);
+	}
+	/* One when it heard of the first, and none before that is shown. */
+	assert_int_equal(counter_read(&display_virtio_counters(desk.display)->damaged_pixels) - pixels,
+			 (uint64_t)FIRST_SIDE * FIRST_SIDE);
+	turn_seat();
+	loop_turn(desk.loop, 0);
+	assert_int_equal(counter_read(&display_virtio_counters(desk.display)->damaged_pixels) - pixels,
+			 2ull * FIRST_SIDE * FIRST_SIDE);
+	end_queues();
+	close_desk();
+	loop_guest_put(guest);
+	reaper_stop();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_guest_that_draws_all_the_time),
+		cmocka_unit_test(more_than_is_shown),
+	};
+
+	return cmocka_run_group_tests_name("display_virtio", tests, NULL, NULL);
+}
