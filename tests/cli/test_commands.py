@@ -310,6 +310,29 @@ def test_run_with_a_display(viaduct, api):
     assert "dbus" not in viaduct("run", "alice", "--accel", "tcg", "--print", "--", "-vnc", ":1").out
 
 
+def test_arguments_of_a_virtio_display(viaduct, api):
+    """For QEMU, Cloud Hypervisor, and libvirt, which has no words for it."""
+    folder = "/run/viaduct/al,ice"
+    devices = [{"kind": kind, "name": "alice/0", "socket": f"{folder}/{kind}-0.sock", "source": "virtio", "socket_mode": mode}
+               for kind, mode in (("display", "listen"), ("keyboard", "listen"), ("tablet", "connect"))]
+    api.answer("GET", "/v1/guests/alice", {**GUEST, "devices": devices})
+    out = viaduct("run", "alice", "--accel", "tcg", "--print").out
+    assert "-display none" in out and "-vga none" in out and "dbus" not in out and "usb-tablet" not in out
+    doubled = folder.replace(",", ",,")
+    for kind, device, more in (("display", "gpu", ""), ("keyboard", "input", ""), ("tablet", "input", ",server=on,wait=on")):
+        assert f"-chardev socket,id=viaduct-{kind},path={doubled}/{kind}-0.sock{more}" in out
+        assert f"-device vhost-user-{device}-pci,chardev=viaduct-{kind}" in out
+    done = viaduct("ch-args", "alice")
+    assert f"""--generic-vhost-user 'socket="{folder}/display-0.sock",virtio_id=16,queue_sizes=[64,64]'""" in done.out
+    assert f"""--generic-vhost-user 'socket="{folder}/keyboard-0.sock",virtio_id=18,queue_sizes=[64,64]'""" in done.out
+    assert "tablet" not in done.out and not done.err
+    assert "<qemu:commandline>" in viaduct("libvirt-xml", "alice").out
+    devices[0]["source"] = "vmm"
+    api.answer("GET", "/v1/guests/alice", {**GUEST, "devices": devices})
+    done = viaduct("ch-args", "alice")
+    assert "generic" not in done.out and "has no display of its own; give it source = virtio" in done.err
+
+
 def test_run_missing_kernel(viaduct, guest):
     result = viaduct("run", "alice", "--kernel", "/nonexistent")
     assert result.code == 1 and "/nonexistent: No such file" in result.err

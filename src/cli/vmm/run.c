@@ -126,7 +126,7 @@ static int parse(struct cli *cli, const struct cli_command *command, int argc, c
 		{ "memory", &options->memory, NULL }, { "cpus", &options->cpus, NULL },
 		{ "kernel", &options->kernel, NULL }, { "initrd", &options->initrd, NULL },
 		{ "append", &options->append, NULL }, { "accel", &options->accel, NULL },
-		{ "print", NULL, &options->print },	{ 0 },
+		{ "print", NULL, &options->print },   { 0 },
 	};
 	int result = cli_parse(cli, command, argc, argv, table, 1, 1, arguments);
 	char *end = NULL;
@@ -181,6 +181,9 @@ static int check_sockets(const struct cli_command *command, const struct vmm_gue
 			result = check_socket(command, guest->name, guest->nics[i].socket);
 	if (result == CLI_OK && guest->has_display && !guest->display.vmm_listens)
 		result = check_socket(command, guest->name, guest->display.socket);
+	for (size_t i = 0; i < guest->input_count && result == CLI_OK; i++)
+		if (!guest->inputs[i].vmm_listens)
+			result = check_socket(command, guest->name, guest->inputs[i].socket);
 	for (size_t i = 0; i < guest->console_count && result == CLI_OK; i++)
 		if (!guest->consoles[i].vmm_listens)
 			result = check_socket(command, guest->name, guest->consoles[i].socket);
@@ -214,8 +217,7 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 			vmm_print_shell(&qemu_arguments, stdout);
 		} else if ((result = check_sockets(command, &guest)) == CLI_OK) {
 			if (guest.console_count > 0 && !has_console(&arguments))
-				fprintf(stderr,
-					"viaduct run: see its console with `viaduct console %s`\n",
+				fprintf(stderr, "viaduct run: see its console with `viaduct console %s`\n",
 					guest.name);
 			fflush(stdout);
 			execv(qemu, qemu_arguments.argv);

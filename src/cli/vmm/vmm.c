@@ -10,7 +10,7 @@
 #include "cli/api_client.h"
 #include "cli/cli_api.h"
 
-#define QUEUES_MAX 4u	/* more queues than this bring a guest nothing but interrupts */
+#define QUEUES_MAX 4u /* more queues than this bring a guest nothing but interrupts */
 
 /* ---- the guest ---- */
 
@@ -51,6 +51,20 @@ static bool load_display(const json_t *device, struct vmm_guest *guest)
 		return false;
 	snprintf(guest->display.socket, sizeof(guest->display.socket), "%s", api_text(device, "socket"));
 	guest->display.vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
+	guest->display.virtio = strcmp(api_text(device, "source"), "virtio") == 0;
+	return true;
+}
+
+static bool load_input(const json_t *device, struct vmm_input *input)
+{
+	const char *kind = api_text(device, "kind");
+
+	if ((strcmp(kind, "keyboard") != 0 && strcmp(kind, "tablet") != 0) ||
+	    api_text(device, "socket")[0] == '\0')
+		return false;
+	snprintf(input->kind, sizeof(input->kind), "%s", kind);
+	snprintf(input->socket, sizeof(input->socket), "%s", api_text(device, "socket"));
+	input->vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
 	return true;
 }
 
@@ -75,8 +89,9 @@ static void load_devices(const json_t *devices, struct vmm_guest *guest)
 
 	guest->disks = calloc(room, sizeof(*guest->disks));
 	guest->nics = calloc(room, sizeof(*guest->nics));
+	guest->inputs = calloc(room, sizeof(*guest->inputs));
 	guest->consoles = calloc(room, sizeof(*guest->consoles));
-	if (!guest->disks || !guest->nics || !guest->consoles)
+	if (!guest->disks || !guest->nics || !guest->inputs || !guest->consoles)
 		abort();
 	json_array_foreach(devices, index, device)
 	{
@@ -87,6 +102,9 @@ static void load_devices(const json_t *devices, struct vmm_guest *guest)
 		else if (guest->console_count < VMM_CONSOLES_MAX &&
 			 load_console(device, &guest->consoles[guest->console_count]))
 			guest->console_count++;
+		else if (guest->input_count < VMM_INPUTS_MAX &&
+			 load_input(device, &guest->inputs[guest->input_count]))
+			guest->input_count++;
 		else if (!guest->has_display)
 			guest->has_display = load_display(device, guest);
 	}
@@ -120,11 +138,13 @@ void vmm_guest_finish(struct vmm_guest *guest)
 {
 	free(guest->disks);
 	free(guest->nics);
+	free(guest->inputs);
 	free(guest->consoles);
 	guest->disks = NULL;
 	guest->nics = NULL;
+	guest->inputs = NULL;
 	guest->consoles = NULL;
-	guest->disk_count = guest->nic_count = guest->console_count = 0;
+	guest->disk_count = guest->nic_count = guest->input_count = guest->console_count = 0;
 }
 
 /* ---- arguments ---- */
@@ -267,6 +287,37 @@ void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arg
 		console_arguments(guest, i, arguments);
 }
 
+/* QEMU waits for a device of ours that it listens for, and cannot connect to such a one again. */
+static void virtio_input_arguments(const struct vmm_input *input, struct vmm_arguments *arguments)
+{
+	char socket[CLI_PATH_MAX];
+
+	double_commas(input->socket, socket, sizeof(socket));
+	vmm_argument(arguments, "-chardev");
+	vmm_argument(arguments, "socket,id=viaduct-%s,path=%s%s", input->kind, socket,
+		     input->vmm_listens ? ",server=on,wait=on" : "");
+	vmm_argument(arguments, "-device");
+	vmm_argument(arguments, "vhost-user-input-pci,chardev=viaduct-%s", input->kind);
+}
+
+static void virtio_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
+{
+	char socket[CLI_PATH_MAX];
+
+	double_commas(guest->display.socket, socket, sizeof(socket));
+	vmm_argument(arguments, "-display");
+	vmm_argument(arguments, "none");
+	vmm_argument(arguments, "-vga");
+	vmm_argument(arguments, "none");
+	vmm_argument(arguments, "-chardev");
+	vmm_argument(arguments, "socket,id=viaduct-display,path=%s%s", socket,
+		     guest->display.vmm_listens ? ",server=on,wait=on" : "");
+	vmm_argument(arguments, "-device");
+	vmm_argument(arguments, "vhost-user-gpu-pci,chardev=viaduct-display");
+	for (size_t i = 0; i < guest->input_count; i++)
+		virtio_input_arguments(&guest->inputs[i], arguments);
+}
+
 /* A tablet's pointer is where the user's is; a mouse's would have to be caught. */
 void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
 {
@@ -274,6 +325,10 @@ void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *
 
 	if (!guest->has_display)
 		return;
+	if (guest->display.virtio) {
+		virtio_display_arguments(guest, arguments);
+		return;
+	}
 	double_commas(guest->display.socket, socket, sizeof(socket));
 	vmm_argument(arguments, "-display");
 	vmm_argument(arguments, "dbus,p2p=yes");

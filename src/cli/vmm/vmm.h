@@ -17,14 +17,15 @@
 #define VMM_NICS_MAX  16
 /* As many serial ports as a PC has. */
 #define VMM_CONSOLES_MAX 4
+#define VMM_INPUTS_MAX	 2 /* a keyboard and a tablet */
 #define VMM_NAME_MAX	 128
 
 struct vmm_disk {
 	char name[VMM_NAME_MAX];
 	char socket[CLI_PATH_MAX];
 	bool read_only;
-	bool vmm_listens;	/* the daemon connects to the VMM instead */
-	unsigned queues;	/* that the disk offers */
+	bool vmm_listens; /* the daemon connects to the VMM instead */
+	unsigned queues;  /* that the disk offers */
 };
 
 struct vmm_nic {
@@ -35,8 +36,15 @@ struct vmm_nic {
 	unsigned mtu, queues; /* pairs of queues that the card offers */
 };
 
-/* QEMU's own display, which it shows on a seat. */
+/* QEMU's own display, which it shows on a seat; or a virtio display of the daemon's. */
 struct vmm_display {
+	char socket[CLI_PATH_MAX];
+	bool vmm_listens, virtio;
+};
+
+/* A virtio keyboard or tablet of the daemon's. */
+struct vmm_input {
+	char kind[16]; /* "keyboard" */
 	char socket[CLI_PATH_MAX];
 	bool vmm_listens;
 };
@@ -50,7 +58,7 @@ struct vmm_console {
 
 struct vmm_guest {
 	char name[VMM_NAME_MAX];
-	uint64_t memory_bytes;	/* 0 before loading: what the configuration says */
+	uint64_t memory_bytes; /* 0 before loading: what the configuration says */
 	unsigned cpus;
 	bool no_msix; /* QEMU before 8 crashes on a card's MSI-X when it emulates the CPU */
 	struct vmm_disk *disks;
@@ -59,6 +67,8 @@ struct vmm_guest {
 	size_t nic_count;
 	struct vmm_display display;
 	bool has_display;
+	struct vmm_input *inputs;
+	size_t input_count;
 	struct vmm_console *consoles;
 	size_t console_count;
 };
@@ -74,7 +84,7 @@ void vmm_guest_finish(struct vmm_guest *guest);
 /* ---- a growing argument vector ---- */
 
 struct vmm_arguments {
-	char **argv;	/* ended by NULL */
+	char **argv; /* ended by NULL */
 	size_t count;
 };
 
@@ -85,7 +95,7 @@ void vmm_arguments_finish(struct vmm_arguments *arguments);
 /* Memory that can be shared, and for each device a socket with reconnect and a PCI device. */
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
-/* Its display on the seat, if it has one. */
+/* Its display on the seat, if it has one, its keyboard and its pointer. */
 void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
 /* Pairs of queues that a guest with so many CPUs is given. */

@@ -6,6 +6,10 @@
 #include "cli/commands.h"
 #include "cli/vmm/vmm.h"
 
+/* virtio 1.2, 5 */
+#define VIRTIO_ID_GPU	16u
+#define VIRTIO_ID_INPUT 18u
+
 /* Parses "GUEST [--memory SIZE]" and asks the daemon for the guest. */
 static int load(struct cli *cli, const struct cli_command *command, int argc, char **argv,
 		struct vmm_guest *guest)
@@ -108,6 +112,15 @@ static void print_libvirt_console(const struct vmm_console *console, size_t inde
 	printf("    <target port='%zu'/>\n  </serial>\n", index);
 }
 
+/* libvirt starts the back end of a vhost-user display by itself, and has no name for one that is there. */
+static void print_libvirt_virtio_display(const struct vmm_guest *guest)
+{
+	if (guest->has_display && guest->display.virtio)
+		puts("  <!-- display: libvirt cannot attach a virtio display that is served elsewhere; pass "
+		     "what\n"
+		     "       `viaduct qemu-args` prints for it with <qemu:commandline> -->");
+}
+
 int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	struct vmm_guest guest;
@@ -124,6 +137,7 @@ int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int 
 			print_libvirt_nic(&guest, &guest.nics[i]);
 		for (size_t i = 0; i < guest.console_count; i++)
 			print_libvirt_console(&guest.consoles[i], i);
+		print_libvirt_virtio_display(&guest);
 		puts("</devices>");
 	}
 	vmm_guest_finish(&guest);
@@ -147,6 +161,47 @@ static void ch_console(const struct vmm_console *console, struct vmm_arguments *
 	}
 	vmm_argument(arguments, "--serial");
 	vmm_argument(arguments, "socket=%s", console->socket);
+}
+
+/* Cloud Hypervisor's parser takes a value in double quotes as it is; a quote in it is written twice. */
+static void ch_socket(const char *path, char *out, size_t size)
+{
+	for (; *path && size > 2; path++, size--) {
+		*out++ = *path;
+		if (*path == '"') {
+			*out++ = '"';
+			size--;
+		}
+	}
+	*out = '\0';
+}
+
+static void ch_generic(const char *path, unsigned virtio_id, unsigned queue_size,
+		       struct vmm_arguments *arguments)
+{
+	char socket[CLI_PATH_MAX];
+
+	ch_socket(path, socket, sizeof(socket));
+	vmm_argument(arguments, "--generic-vhost-user");
+	vmm_argument(arguments, "socket=\"%s\",virtio_id=%u,queue_sizes=[%u,%u]", socket, virtio_id,
+		     queue_size, queue_size);
+}
+
+/* Its generic device connects, and does not listen. */
+static void ch_display(const struct vmm_guest *guest, struct vmm_arguments *arguments)
+{
+	if (!guest->has_display)
+		return;
+	if (!guest->display.virtio || guest->display.vmm_listens) {
+		fprintf(stderr, "viaduct ch-args: the display is left out: cloud-hypervisor %s\n",
+			guest->display.virtio ? "connects to a display and does not listen for one"
+					      : "has no display of its own; give it source = virtio");
+		return;
+	}
+	ch_generic(guest->display.socket, VIRTIO_ID_GPU, 64, arguments);
+	for (size_t i = 0; i < guest->input_count; i++)
+		if (!guest->inputs[i].vmm_listens)
+			ch_generic(guest->inputs[i].socket, VIRTIO_ID_INPUT, 64, arguments);
 }
 
 int command_ch_args(struct cli *cli, const struct cli_command *command, int argc, char **argv)
@@ -176,6 +231,7 @@ int command_ch_args(struct cli *cli, const struct cli_command *command, int argc
 		}
 		if (guest.console_count > 0)
 			ch_console(&guest.consoles[0], &arguments);
+		ch_display(&guest, &arguments);
 		vmm_print_shell(&arguments, stdout);
 	}
 	vmm_arguments_finish(&arguments);
