@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Block tools of a newer Debian as clients without a VM: qemu-img and qemu-io with libblkio, which Debian 12 lacks.
+"""Programs of a newer Debian: qemu-img and qemu-io with libblkio, as clients without a VM, and a QEMU that attaches displays
+and keyboards over vhost-user to guests that it emulates. Debian 12 lacks both.
 
 Made once by mmdebstrap and kept in the cache folder. Packages are only unpacked; the programs run with their own
 loader and libraries, so that neither a chroot nor mounts are needed.
@@ -9,9 +10,10 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import zlib
 
 SUITE = "trixie"
-PACKAGES = "base-files,qemu-utils,qemu-block-extra"
+PACKAGES = "base-files,qemu-utils,qemu-block-extra,qemu-system-x86"
 MULTIARCH = "usr/lib/x86_64-linux-gnu"
 
 
@@ -43,7 +45,8 @@ def mirror():
 
 def root():
     """The unpacked root; made if it is not there yet."""
-    folder = cache_folder() / f"foreign-{SUITE}"
+    # By what is in it: one that was made for other packages is not taken.
+    folder = cache_folder() / f"foreign-{SUITE}-{zlib.crc32(PACKAGES.encode()):08x}"
     if folder.exists():
         return folder
     if os.geteuid() != 0 and not can_unshare():
@@ -66,10 +69,20 @@ def can_unshare():
     return subprocess.run(["unshare", "--user", "true"], capture_output=True, check=False).returncode == 0
 
 
+def command(program):
+    """What starts one of the root's programs, to be followed by its arguments."""
+    top = root()
+    return ["env", f"QEMU_MODULE_DIR={top / MULTIARCH / 'qemu'}", str(top / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path",
+            str(top / MULTIARCH), str(top / "usr/bin" / program)]
+
+
+def qemu():
+    """The same for the emulator of whole machines, with its firmware."""
+    share = root() / "usr/share"
+    return [*command("qemu-system-x86_64"), "-L", str(share / "qemu"), "-L", str(share / "seabios")]
+
+
 def run(program, *arguments, timeout=600):
     """Runs one of the root's programs; returns the finished process with its output as text."""
-    top = root()
-    environment = dict(os.environ, QEMU_MODULE_DIR=str(top / MULTIARCH / "qemu"))
-    command = [top / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", top / MULTIARCH, top / "usr/bin" / program]
-    return subprocess.run([*command, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=timeout, env=environment, check=False)
+    return subprocess.run([*command(program), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=timeout, check=False)

@@ -22,9 +22,9 @@ def kernel(flavour):
 
 
 @functools.lru_cache(maxsize=None)
-def initramfs(flavour):
-    """Path of the initramfs for that kernel."""
-    return pathlib.Path(_ask("initramfs", flavour))
+def initramfs(flavour, *modules):
+    """Path of the initramfs for that kernel, with these modules besides."""
+    return pathlib.Path(_ask("initramfs", flavour, *modules))
 
 
 @functools.lru_cache(maxsize=None)

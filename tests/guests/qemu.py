@@ -79,6 +79,22 @@ class Display:
         ]
 
 
+@dataclasses.dataclass
+class VirtioSeat:
+    """A display, a keyboard and a tablet of the daemon's. QEMU 7.2 has no such devices for guests that it emulates."""
+    display: str        # the daemon's sockets
+    keyboard: str
+    tablet: str
+
+    def arguments(self, index):
+        return [
+            "-vga", "none",
+            "-chardev", f"socket,id=c-display,path={self.display}", "-device", "vhost-user-gpu-pci,id=gpu,chardev=c-display",
+            "-chardev", f"socket,id=c-keyboard,path={self.keyboard}", "-device", "vhost-user-input-pci,chardev=c-keyboard",
+            "-chardev", f"socket,id=c-tablet,path={self.tablet}", "-device", "vhost-user-input-pci,chardev=c-tablet",
+        ]
+
+
 class Monitor:
     """QMP: one command at a time; events are kept for whoever waits for them."""
 
@@ -154,7 +170,7 @@ class Guest:
     """A virtual machine whose console obeys tests/guests/init's protocol. Use as a context manager."""
 
     def __init__(self, folder, disks, name="guest", kernel="cloud", memory_mib=192, cpus=1, incoming=None,
-                 share_memory=True, initramfs=None, wrapper=(), append=""):
+                 share_memory=True, initramfs=None, wrapper=(), append="", program=(QEMU,)):
         self.folder = pathlib.Path(folder)
         self.name = name
         self.disks = list(disks)
@@ -166,6 +182,7 @@ class Guest:
         self.initramfs = initramfs  # default: the image's
         self.wrapper = wrapper      # what stands before QEMU's command
         self.append = append        # more of the kernel's arguments
+        self.program = program      # QEMU's command
         self.process = None
         self.console = None
         self.monitor = None
@@ -182,7 +199,7 @@ class Guest:
     def _arguments(self):
         share = "on" if self.share_memory else "off"
         arguments = [
-            *self.wrapper, QEMU, "-accel", guest_image.accel(), "-M", "q35", "-cpu", "max", "-smp", str(self.cpus),
+            *self.wrapper, *self.program, "-accel", guest_image.accel(), "-M", "q35", "-cpu", "max", "-smp", str(self.cpus),
             "-m", f"{self.memory_mib}M",
             "-object", f"memory-backend-memfd,id=memory,size={self.memory_mib}M,share={share}",
             "-machine", "memory-backend=memory",
