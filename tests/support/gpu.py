@@ -7,10 +7,12 @@ from guest_memory import GuestMemory
 from patience import PATIENCE_S
 from virtio import Buffer
 
-GET_DISPLAY_INFO, CREATE_2D, UNREF, SET_SCANOUT, FLUSH, TRANSFER, ATTACH, DETACH, _, GET_EDID = range(0x100, 0x10a)
+GET_DISPLAY_INFO, CREATE_2D, UNREF, SET_SCANOUT, FLUSH, TRANSFER, ATTACH, DETACH = range(0x100, 0x108)
+GET_EDID = 0x10a
 UPDATE_CURSOR, MOVE_CURSOR = 0x300, 0x301
 OK_NODATA, OK_DISPLAY_INFO, OK_EDID = 0x1100, 0x1101, 0x1104
 B8G8R8X8 = 2
+F_EDID = 1
 EV_SYN, EV_KEY, EV_REL, EV_ABS = 0, 1, 2, 3
 
 
@@ -18,7 +20,7 @@ class Display:
     """Commands in their order; each is answered before the next."""
 
     def __init__(self, path, packed=False, memory_bytes=32 << 20):
-        self.front = FrontEnd.start(path, Setup(packed=packed, queues=2), GuestMemory.simple(memory_bytes))
+        self.front = FrontEnd.start(path, Setup(packed=packed, queues=2, features=1 << F_EDID), GuestMemory.simple(memory_bytes))
         self.memory = self.front.memory
         self.page = self.memory.allocate(8192, 16)
         self.backing = {}               # of a resource: (address, width, height)
@@ -110,13 +112,15 @@ class Input:
             self.heard.append(struct.unpack("<HHI", self.front.memory.read(address, 8)))
             self.post(address)
 
+    def events(self):
+        """What came and was not asked for yet, without the ends of reports: (type, code, value)."""
+        self.listen()
+        return [event for event in self.heard if event[0] != EV_SYN]
+
     def hear(self, count):
-        """The next events, without the ends of reports: (type, code, value)."""
-        def enough():
-            self.listen()
-            return len([event for event in self.heard if event[0] != EV_SYN]) >= count
-        assert self.front.queues[0].wait_for(enough, PATIENCE_S), self.heard
-        events = [event for event in self.heard if event[0] != EV_SYN]
+        """The next events; there must be so many."""
+        assert self.front.queues[0].wait_for(lambda: len(self.events()) >= count, PATIENCE_S), self.heard
+        events = self.events()
         self.heard = []
         assert len(events) == count, events
         return events

@@ -5,9 +5,13 @@ What holds for every test that uses `daemon` is checked in one place, at its end
 the process lives, no sanitizer spoke, descriptors, threads and memory are back to what they were.
 """
 import itertools
+import pathlib
+import sys
 import time
 
 import pytest
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 
 from daemon import Daemon
 from guest_memory import GuestMemory

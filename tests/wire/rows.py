@@ -72,6 +72,13 @@ DISK = {
     "C5": "queue-full-of-flushes",
 }
 
+DISPLAY = {
+    "C12": "pictures-of-no-size",
+    "C14": "backing-that-is-none",
+    "C15": "shown-and-gone",
+    "C17": "storm-of-flushes",
+}
+
 ENVIRONMENT = {
     "D1": "no-space-left",
     "D2": "physical-errors",
@@ -102,7 +109,7 @@ PEERS = {
     "E12": "memory-freed-last",
 }
 
-ALL = {**RINGS, **SOCKET, **DISK, **ENVIRONMENT, **PEERS}
+ALL = {**RINGS, **SOCKET, **DISK, **DISPLAY, **ENVIRONMENT, **PEERS}
 
 
 def row_id(row, *vector):
