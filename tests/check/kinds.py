@@ -37,7 +37,7 @@ QUICK_WIRE = ["test_handshake.py", "test_rings.py", "test_disk.py", "test_socket
 
 # What `./run check --long` adds. VIADUCT_LONG: a test that can run with more guest kernels than usual takes all of them.
 LONG_ENVIRONMENT = {"VIADUCT_LONG": "1", "VIADUCT_KILLS": "200", "VIADUCT_TAKEOVERS": "100"}
-FUZZ_S, FUZZ_LONG_S = 10, 600
+FUZZ_S, FUZZ_LONG_S = 5, 600
 
 # Seconds planned for each kind, as one of CORES cores counts them, builds included. The table at the end of a check
 # compares them with what was used; nothing fails for it, but a kind that has outgrown its plan is the one to look at.

@@ -25,6 +25,11 @@ COMMAND_SECONDS = 600
 PATIENCE_SECONDS = 120
 
 
+def long_only(*parameters):
+    """Of a test's parameters those that only ./run check --long takes: pairs of their values are in the others."""
+    return parameters if "VIADUCT_LONG" in os.environ else ()
+
+
 class GuestError(AssertionError):
     """The guest or QEMU did not do what the test asked for; the text holds the console's last lines."""
 
