@@ -57,6 +57,7 @@ static const struct mistake syntax_mistakes[] = {
 	{ "[network x]\n", "t.conf:1: unknown section [network x]; known sections: [daemon], [pool NAME], "
 			   "[switch NAME], [group NAME], [guest NAME], [disk GUEST/NAME], "
 			   "[nic GUEST/NAME], [seat NAME], [display GUEST/NAME], "
+			   "[keyboard GUEST/NAME], [tablet GUEST/NAME], "
 			   "[console GUEST/NAME]" },
 	{ "[daemon]\n\n# c\nworker = 2\n",
 	  "t.conf:4: unknown key 'worker' in [daemon]; did you mean 'workers'?" },
