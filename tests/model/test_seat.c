@@ -19,6 +19,7 @@
 #define HEIGHT	   240u
 #define WINDOWS	   6u
 #define SIDE_MAX   400u
+#define CURSOR_MAX 40u
 #define STEPS	   6000u
 #define BACKGROUND 0x202428u
 #define NOBODY	   0x505860u
@@ -28,6 +29,11 @@ struct model_window {
 	uint32_t colour, *pixels;
 	unsigned width, height;
 	int x, y;
+	/* The cursor. */
+	uint32_t cursor[CURSOR_MAX][CURSOR_MAX];
+	unsigned cursor_width, cursor_height, hot_x, hot_y; /* width 0: none */
+	int cursor_x, cursor_y;
+	bool cursor_visible;
 };
 
 struct model {
@@ -56,11 +62,38 @@ static void fill(struct model *model, int left, int top, unsigned width, unsigne
 			put(model, left + (int)x, top + (int)y, colour);
 }
 
+/* Of one channel; the result does not overflow, even where the cursor is brighter than its alpha lets it be.
+ */
+static uint32_t over(uint32_t cursor, uint32_t picture, unsigned shift)
+{
+	uint32_t through = 255 - (cursor >> 24), sum = (picture >> shift & 0xff) * through;
+
+	sum = (sum + 127) / 255 + (cursor >> shift & 0xff);
+	return (sum > 255 ? 255 : sum) << shift;
+}
+
+static void paint_cursor(struct model *model, const struct model_window *one, int left, int top)
+{
+	for (unsigned row = 0; one->cursor_visible && row < one->cursor_height; row++)
+		for (unsigned column = 0; column < one->cursor_width; column++) {
+			int x = one->cursor_x - (int)one->hot_x + (int)column;
+			int y = one->cursor_y - (int)one->hot_y + (int)row;
+			uint32_t ink = one->cursor[row][column], below;
+
+			if (x < 0 || y < 0 || x >= (int)one->width || y >= (int)one->height)
+				continue;
+			below = one->pixels[(unsigned)y * one->width + (unsigned)x];
+			put(model, left + x, top + y,
+			    over(ink, below, 16) | over(ink, below, 8) | over(ink, below, 0));
+		}
+}
+
 static void paint_picture(struct model *model, const struct model_window *one, int left, int top)
 {
 	for (unsigned y = 0; y < one->height; y++)
 		for (unsigned x = 0; x < one->width; x++)
 			put(model, left + (int)x, top + (int)y, one->pixels[y * one->width + x] & 0xffffff);
+	paint_cursor(model, one, left, top);
 }
 
 static void paint_all(struct model *model)
@@ -176,6 +209,8 @@ static void open_one(struct model *model, struct model_window *one)
 	one->x = frame.x;
 	one->y = frame.y;
 	make_black(one, 640, 480);
+	one->cursor_width = 0;
+	one->cursor_visible = false;
 	model->order[model->count++] = one;
 	/* What has all of the screen stays above. */
 	if (model->full_screen) {
@@ -249,6 +284,47 @@ static void resize(struct model *model, struct model_window *one)
 	one->y = frame.y;
 }
 
+/* Mostly near the picture or in it, and also where no picture reaches. */
+static int cursor_place(struct model *model, unsigned side)
+{
+	static const int far[] = { INT32_MIN, INT32_MAX, -1000, 10000, -256, 0 };
+
+	if (below(model, 8) == 0)
+		return far[below(model, sizeof(far) / sizeof(far[0]))];
+	return (int)below(model, side + 2 * CURSOR_MAX) - (int)CURSOR_MAX;
+}
+
+static void move_cursor(struct model *model, struct model_window *one)
+{
+	one->cursor_x = cursor_place(model, one->width);
+	one->cursor_y = cursor_place(model, one->height);
+	one->cursor_visible = below(model, 4) > 0;
+	seat_window_move_cursor(one->window, one->cursor_x, one->cursor_y, one->cursor_visible);
+	/* No cursor reaches from there, and the model's sums shall not overflow. */
+	if (abs(one->cursor_x / 2) > (int)SIDE_MAX || abs(one->cursor_y / 2) > (int)SIDE_MAX)
+		one->cursor_x = one->cursor_y = -1000;
+}
+
+static void set_cursor(struct model *model, struct model_window *one)
+{
+	uint32_t pixels[CURSOR_MAX * CURSOR_MAX];
+	struct seat_cursor cursor = { .pixels = pixels };
+
+	cursor.width = one->cursor_width = 1 + below(model, CURSOR_MAX);
+	cursor.height = one->cursor_height = 1 + below(model, CURSOR_MAX);
+	cursor.hot_x = one->hot_x = below(model, cursor.width);
+	cursor.hot_y = one->hot_y = below(model, cursor.height);
+	for (unsigned i = 0; i < cursor.width * cursor.height; i++) {
+		pixels[i] = (uint32_t)test_random(&model->seed);
+		one->cursor[i / cursor.width][i % cursor.width] = pixels[i];
+	}
+	if (below(model, 8) == 0) {
+		cursor.pixels = NULL;
+		one->cursor_width = 0;
+	}
+	assert_int_equal(seat_window_set_cursor(one->window, &cursor), 0);
+}
+
 static void act_on(struct model *model, struct model_window *one)
 {
 	switch (below(model, 20)) {
@@ -279,6 +355,13 @@ static void act_on(struct model *model, struct model_window *one)
 	case 7:
 	case 8:
 		move(model, one);
+		break;
+	case 9:
+		set_cursor(model, one);
+		break;
+	case 10:
+	case 11:
+		move_cursor(model, one);
 		break;
 	default:
 		draw(model, one);

@@ -162,6 +162,22 @@ void seat_window_changed(struct seat_window *window, struct seat_rect rect)
 	pixman_region32_fini(&region);
 }
 
+void seat_window_picture_changed(struct seat_window *window, struct seat_rect rect)
+{
+	struct seat_rect picture = seat_window_picture(window);
+	pixman_region32_t region;
+	const pixman_box32_t *box;
+
+	pixman_region32_init_rect(&region, rect.x, rect.y, rect.width, rect.height);
+	pixman_region32_intersect_rect(&region, &region, 0, 0, window->width, window->height);
+	box = pixman_region32_extents(&region);
+	if (pixman_region32_not_empty(&region))
+		seat_window_changed(window, (struct seat_rect){ picture.x + box->x1, picture.y + box->y1,
+								(unsigned)(box->x2 - box->x1),
+								(unsigned)(box->y2 - box->y1) });
+	pixman_region32_fini(&region);
+}
+
 bool seat_has_changed(const struct seat *seat)
 {
 	return seat->drawn || pixman_region32_not_empty((pixman_region32_t *)&seat->changed);
@@ -236,6 +252,8 @@ static void free_window(struct seat_window *window)
 		pixman_image_unref(window->picture);
 	if (window->title)
 		pixman_image_unref(window->title);
+	if (window->cursor)
+		pixman_image_unref(window->cursor);
 	free(window);
 }
 
@@ -269,7 +287,7 @@ int seat_window_open(struct seat *seat, const struct seat_window_options *option
 
 /* ---- what was drawn, and is to be told so ---- */
 
-static void remember_drawn(struct seat_window *window)
+void seat_remember_drawn(struct seat_window *window)
 {
 	struct seat *seat = window->seat;
 	bool before = seat_has_changed(seat);
@@ -368,7 +386,6 @@ int seat_window_resize(struct seat_window *window, unsigned width, unsigned heig
 int seat_window_draw(struct seat_window *window, const struct seat_rect *rect, const void *pixels,
 		     size_t stride)
 {
-	struct seat_rect picture = seat_window_picture(window);
 	size_t to_stride = (size_t)pixman_image_get_stride(window->picture);
 	uint8_t *to = (uint8_t *)pixman_image_get_data(window->picture);
 
@@ -379,9 +396,8 @@ int seat_window_draw(struct seat_window *window, const struct seat_rect *rect, c
 	to += (size_t)rect->y * to_stride + (size_t)rect->x * 4;
 	for (unsigned y = 0; y < rect->height; y++)
 		memcpy(to + y * to_stride, (const uint8_t *)pixels + y * stride, (size_t)rect->width * 4);
-	seat_window_changed(window, (struct seat_rect){ picture.x + rect->x, picture.y + rect->y, rect->width,
-							rect->height });
-	remember_drawn(window);
+	seat_window_picture_changed(window, *rect);
+	seat_remember_drawn(window);
 	return 0;
 }
 

@@ -31,6 +31,8 @@
 #define SEAT_TITLE_PIXELS 22u
 #define SEAT_BAR_PIXELS	  24u
 #define SEAT_NAME_MAX	  63u
+/* Of a guest's cursor: pixels. */
+#define SEAT_CURSOR_SIDE_MAX 256u
 
 struct seat;
 struct seat_window;
@@ -79,7 +81,8 @@ struct seat_window_ops {
 	void (*pointer)(void *context, unsigned x, unsigned y, unsigned buttons, int wheel);
 	/*
 	 * In seat_compose(): what was drawn into the picture since the last time is on the screen, as far as
-	 * nothing covers it. What is drawn more often than that is not seen. May be NULL.
+	 * nothing covers it; and so is the cursor that was set or moved. What is done more often than that is
+	 * not seen. May be NULL.
 	 */
 	void (*shown)(void *context);
 };
@@ -125,13 +128,31 @@ int seat_window_resize(struct seat_window *window, unsigned width, unsigned heig
 int seat_window_draw(struct seat_window *window, const struct seat_rect *rect, const void *pixels,
 		     size_t stride);
 
-/* The picture, without anything that covers it, until it is drawn into or resized. */
+/* The picture, without its cursor or anything that covers it, until it is drawn into or resized. */
 struct seat_pixels {
 	const void *pixels;
 	unsigned width, height;
 	size_t stride; /* bytes from line to line */
 };
 struct seat_pixels seat_window_pixels(const struct seat_window *window);
+
+/* Of a guest that draws its cursor beside its picture. */
+struct seat_cursor {
+	const uint32_t *pixels; /* 0xAARRGGBB, multiplied by alpha, line after line; NULL: there is none */
+	unsigned width, height; /* 1 to SEAT_CURSOR_SIDE_MAX */
+	unsigned hot_x, hot_y;	/* the hot spot, inside of it */
+};
+
+/*
+ * The cursor looks like this from now on; the pixels are copied. Returns 0, -EINVAL (a side, or the hot spot)
+ * or -ENOMEM: then it is as it was.
+ */
+int seat_window_set_cursor(struct seat_window *window, const struct seat_cursor *cursor);
+/*
+ * Its hot spot is there in the picture, and it is seen or not; a new window's is not. What of it lies outside
+ * of the picture is never seen.
+ */
+void seat_window_move_cursor(struct seat_window *window, int x, int y, bool visible);
 
 /* Moves the frame's upper left corner there, or as near as leaves some of its title on the screen. */
 void seat_window_move(struct seat_window *window, int x, int y);

@@ -78,6 +78,17 @@ static void paint_bar(const struct seat *seat, pixman_image_t *screen, pixman_re
 	pixman_region32_fini(&part);
 }
 
+/* Over the picture, where the screen is clipped to. */
+static void paint_cursor(const struct seat_window *window, pixman_image_t *screen, struct seat_rect picture)
+{
+	struct seat_rect rect = seat_cursor_rect(window);
+
+	if (rect.width > 0)
+		pixman_image_composite32(PIXMAN_OP_OVER, window->cursor, NULL, screen, 0, 0, 0, 0,
+					 picture.x + rect.x, picture.y + rect.y, (int)rect.width,
+					 (int)rect.height);
+}
+
 static void paint_picture(const struct seat_window *window, pixman_image_t *screen, pixman_region32_t *left)
 {
 	struct seat_rect picture = seat_window_picture(window), frame = seat_window_frame(window);
@@ -90,6 +101,7 @@ static void paint_picture(const struct seat_window *window, pixman_image_t *scre
 		pixman_image_set_clip_region32(screen, &part);
 		pixman_image_composite32(PIXMAN_OP_SRC, window->picture, NULL, screen, 0, 0, 0, 0, picture.x,
 					 picture.y, (int)picture.width, (int)picture.height);
+		paint_cursor(window, screen, picture);
 		pixman_image_set_clip_region32(screen, NULL);
 	}
 	pixman_region32_fini(&part);

@@ -24,6 +24,10 @@ struct seat_window {
 	int x, y; /* of the frame */
 	unsigned width, height;
 	pixman_image_t *picture, *title; /* title: the name, a mask; NULL: none */
+	pixman_image_t *cursor;		 /* NULL: none */
+	unsigned hot_x, hot_y;		 /* in the cursor */
+	int cursor_x, cursor_y;		 /* the hot spot in the picture */
+	bool cursor_visible;
 };
 
 struct seat {
@@ -51,6 +55,12 @@ struct seat {
  */
 void seat_window_changed(struct seat_window *window, struct seat_rect rect);
 void seat_rect_changed(struct seat *seat, struct seat_rect rect);
+/* `rect` of the picture, of which nothing need be inside of it. */
+void seat_window_picture_changed(struct seat_window *window, struct seat_rect rect);
+/* The window is told by shown(). */
+void seat_remember_drawn(struct seat_window *window);
+/* Where the cursor is in the picture, or partly or wholly outside of it; empty when it is not seen. */
+struct seat_rect seat_cursor_rect(const struct seat_window *window);
 struct seat_rect seat_bar(const struct seat *seat);
 
 /* Where it appears first. */

@@ -160,6 +160,59 @@ static void rectangles_outside_of_the_picture(void **state)
 	seat_window_close(window);
 }
 
+static void cursors_that_are_none(void **state)
+{
+	static const uint32_t pixels[SEAT_CURSOR_SIDE_MAX * (SEAT_CURSOR_SIDE_MAX + 1)];
+	const struct seat_cursor wrong[] = {
+		{ pixels, 0, 1, 0, 0 },
+		{ pixels, 1, 0, 0, 0 },
+		{ pixels, SEAT_CURSOR_SIDE_MAX + 1, 1, 0, 0 },
+		{ pixels, 1, SEAT_CURSOR_SIDE_MAX + 1, 0, 0 },
+		{ pixels, UINT32_MAX, UINT32_MAX, 0, 0 },
+		{ pixels, 16, 16, 16, 0 },
+		{ pixels, 16, 16, 0, UINT32_MAX },
+	};
+	struct seat_window *window = open_window(*state, "alice");
+
+	compose(*state);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(seat_window_set_cursor(window, &wrong[i]), -EINVAL);
+	assert_false(seat_has_changed(*state));
+	seat_window_close(window);
+}
+
+/* Only where it was and where it is; and what is not seen costs nothing. */
+static void cursors_are_drawn_where_they_are(void **state)
+{
+	static const uint32_t pixels[16 * 16] = { 0xff00ff00, 0x80400000 };
+	const struct seat_cursor cursor = { pixels, 16, 16, 3, 4 }, none = { NULL, 0, 0, 0, 0 };
+	struct seat_window *window = open_window(*state, "alice");
+	struct seat_rect picture = seat_window_picture(window);
+	const uint32_t *corner = &screen[picture.y + 16][picture.x + 17];
+
+	compose(*state);
+	assert_int_equal(seat_window_set_cursor(window, &cursor), 0);
+	seat_window_move_cursor(window, 20, 20, false);
+	assert_int_equal(compose(*state), 0);
+	seat_window_move_cursor(window, 20, 20, true);
+	assert_int_equal(compose(*state), 16 * 16);
+	assert_int_equal(corner[0] & 0xffffff, 0x00ff00);
+	assert_int_equal(corner[1] & 0xffffff, 0x400000);
+	seat_window_move_cursor(window, 200, 200, true);
+	assert_int_equal(compose(*state), 2 * 16 * 16);
+	assert_int_equal(corner[0] & 0xffffff, 0);
+	/* Partly outside, and wholly. */
+	seat_window_move_cursor(window, 0, 0, true);
+	assert_int_equal(compose(*state), 16 * 16 + 13 * 12);
+	seat_window_move_cursor(window, INT32_MAX, INT32_MIN, true);
+	assert_int_equal(compose(*state), 13 * 12);
+	seat_window_move_cursor(window, 50, 50, true);
+	compose(*state);
+	assert_int_equal(seat_window_set_cursor(window, &none), 0);
+	assert_int_equal(compose(*state), 16 * 16);
+	seat_window_close(window);
+}
+
 /* However often a guest draws between two looks, and wherever: no more than its window is drawn again. */
 static void storms_are_drawn_once(void **state)
 {
@@ -410,6 +463,8 @@ int main(void)
 		SEAT_TEST(names_of_windows),
 		SEAT_TEST(sizes_of_pictures),
 		SEAT_TEST(rectangles_outside_of_the_picture),
+		SEAT_TEST(cursors_that_are_none),
+		SEAT_TEST(cursors_are_drawn_where_they_are),
 		SEAT_TEST(storms_are_drawn_once),
 		SEAT_TEST(what_is_covered_is_not_drawn),
 		cmocka_unit_test(fonts_that_are_none),
