@@ -17,6 +17,7 @@
 
 #include "core/fd.h"
 #include "input_trace.h"
+#include "interfaces/vmm_display/vmm_display_cursor.h"
 #include "interfaces/vmm_display/vmm_display_qmp.h"
 #include "interfaces/vmm_display/vmm_display_surface.h"
 
@@ -92,14 +93,28 @@ static void fuzz_qmp(const uint8_t *data, size_t size)
 
 /* ---- pictures ---- */
 
-enum act { ACT_SCANOUT, ACT_UPDATE, ACT_DARKEN, ACT_TAKEN, ACT_AGAIN, ACT_TELL, ACTS };
+enum act {
+	ACT_SCANOUT,
+	ACT_UPDATE,
+	ACT_DARKEN,
+	ACT_TAKEN,
+	ACT_AGAIN,
+	ACT_TELL,
+	ACT_DEFINE_CURSOR,
+	ACT_MOVE_CURSOR,
+	ACT_CURSOR_TAKEN,
+	ACTS
+};
 
 struct fuzz_bench {
 	uint32_t number; /* of the daemon that is told */
 	const uint8_t *at, *end;
 	struct vmm_display_surface surface;
+	struct vmm_display_cursor cursor;
 	/* What the daemon knows. */
 	bool has_picture, is_waiting;
+	bool has_cursor, cursor_is_waiting;
+	struct vmm_display_message cursor_place;
 	uint32_t width, height;
 };
 
@@ -183,15 +198,52 @@ static void check_message(struct fuzz_bench *bench, const struct vmm_display_mes
 	      message->height <= bench->height - message->y);
 }
 
+/* All that the file is said to hold is in it, and the place is one that sums do not overflow from. */
+static void check_cursor(struct fuzz_bench *bench, const struct vmm_display_message *message, int file)
+{
+	static uint32_t pixels[VMM_DISPLAY_CURSOR_MAX * VMM_DISPLAY_CURSOR_MAX];
+	size_t bytes = (size_t)message->width * message->height * 4;
+
+	fuzz_trace(message, sizeof(*message));
+	check(message->kind == VMM_DISPLAY_CURSOR && message->number == bench->number);
+	check(!bench->cursor_is_waiting && (bench->has_cursor || file >= 0));
+	check(abs((int32_t)message->x) < 0x10000 && abs((int32_t)message->y) < 0x10000);
+	bench->has_cursor = bench->cursor_is_waiting = true;
+	bench->cursor_place = *message;
+	if (file < 0)
+		return;
+	check(message->width >= 1 && message->width <= VMM_DISPLAY_CURSOR_MAX);
+	check(message->height >= 1 && message->height <= VMM_DISPLAY_CURSOR_MAX);
+	check(message->cursor.hot_x < message->width && message->cursor.hot_y < message->height);
+	check(pread(file, pixels, bytes, 0) == (ssize_t)bytes);
+	fuzz_trace(pixels, bytes);
+}
+
 static void tell(struct fuzz_bench *bench)
 {
 	struct vmm_display_message message;
 	int file;
 
-	if (!vmm_display_surface_news(&bench->surface, &message, &file))
-		return;
-	check_message(bench, &message, file);
-	vmm_display_surface_told(&bench->surface);
+	if (vmm_display_surface_news(&bench->surface, &message, &file)) {
+		check_message(bench, &message, file);
+		vmm_display_surface_told(&bench->surface);
+	}
+	if (vmm_display_cursor_news(&bench->cursor, &message, &file)) {
+		check_cursor(bench, &message, file);
+		vmm_display_cursor_told(&bench->cursor);
+	}
+}
+
+static void define_cursor(struct fuzz_bench *bench)
+{
+	const int32_t size[2] = { (int32_t)take(bench), (int32_t)take(bench) },
+		      hot[2] = { (int32_t)take(bench), (int32_t)take(bench) };
+	uint32_t count = take(bench);
+	int error = vmm_display_cursor_define(&bench->cursor, size, hot, bytes_drawn,
+					      count < 80 ? (size_t)size[0] * (size_t)size[1] * 4 % PIXEL_BYTES
+							 : count % PIXEL_BYTES);
+
+	fuzz_trace_number((uint64_t)error);
 }
 
 static void act(struct fuzz_bench *bench, enum act act)
@@ -208,12 +260,25 @@ static void act(struct fuzz_bench *bench, enum act act)
 		bench->is_waiting = false;
 		vmm_display_surface_taken(&bench->surface);
 		break;
+	case ACT_DEFINE_CURSOR:
+		define_cursor(bench);
+		break;
+	case ACT_MOVE_CURSOR:
+		vmm_display_cursor_move(&bench->cursor, (int32_t)take(bench), (int32_t)take(bench),
+					take(bench) % 2);
+		break;
+	case ACT_CURSOR_TAKEN:
+		bench->cursor_is_waiting = false;
+		vmm_display_cursor_taken(&bench->cursor);
+		break;
 	case ACT_AGAIN:
 		/* The window is shown, so that it must be told when it is dark. */
 		bench->is_waiting = false;
 		bench->has_picture = true;
 		bench->width = bench->height = 0;
+		bench->has_cursor = bench->cursor_is_waiting = false;
 		vmm_display_surface_again(&bench->surface, ++bench->number);
+		vmm_display_cursor_again(&bench->cursor, bench->number);
 		break;
 	default:
 		tell(bench);
@@ -228,11 +293,13 @@ static void fuzz_pictures(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < PIXEL_BYTES; i++)
 		bytes_drawn[i] = (uint8_t)(i * 7);
 	vmm_display_surface_init(&bench.surface);
+	vmm_display_cursor_init(&bench.cursor);
 	for (unsigned i = 0; i < ACTS_MAX && bench.at < bench.end; i++)
 		act(&bench, *bench.at++ % ACTS);
 	/* In the end the daemon knows all. */
 	for (unsigned i = 0; i < 3; i++) {
 		act(&bench, ACT_TAKEN);
+		act(&bench, ACT_CURSOR_TAKEN);
 		tell(&bench);
 	}
 	check(bench.has_picture == bench.surface.is_lit);
@@ -240,6 +307,11 @@ static void fuzz_pictures(const uint8_t *data, size_t size)
 		check(bench.width == bench.surface.width && bench.height == bench.surface.height);
 		fuzz_trace(bench.surface.pixels, (size_t)bench.width * bench.height * 4);
 	}
+	check(bench.has_cursor == (bench.cursor.width > 0));
+	if (bench.has_cursor)
+		check((int32_t)(bench.cursor_place.x - bench.cursor.hot_x) == bench.cursor.x &&
+		      bench.cursor_place.down == bench.cursor.is_visible);
+	vmm_display_cursor_finish(&bench.cursor);
 	vmm_display_surface_finish(&bench.surface);
 }
 

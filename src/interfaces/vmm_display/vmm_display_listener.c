@@ -24,7 +24,7 @@ static int read_pixels(sd_bus_message *call, uint32_t width, uint32_t height,
 
 static int on_scanout(sd_bus_message *call, void *context, sd_bus_error *ret_error)
 {
-	struct vmm_display_surface *surface = context;
+	struct vmm_display_surface *surface = &((struct vmm_display_guest *)context)->surface;
 	struct vmm_display_pixels pixels;
 	uint32_t width, height;
 	int error = sd_bus_message_read(call, "uu", &width, &height);
@@ -38,7 +38,7 @@ static int on_scanout(sd_bus_message *call, void *context, sd_bus_error *ret_err
 
 static int on_update(sd_bus_message *call, void *context, sd_bus_error *ret_error)
 {
-	struct vmm_display_surface *surface = context;
+	struct vmm_display_surface *surface = &((struct vmm_display_guest *)context)->surface;
 	struct vmm_display_pixels pixels;
 	int32_t x, y, width, height;
 	int error = sd_bus_message_read(call, "iiii", &x, &y, &width, &height);
@@ -53,7 +53,7 @@ static int on_update(sd_bus_message *call, void *context, sd_bus_error *ret_erro
 
 static int on_disable(sd_bus_message *call, void *context, sd_bus_error *ret_error)
 {
-	struct vmm_display_surface *surface = context;
+	struct vmm_display_surface *surface = &((struct vmm_display_guest *)context)->surface;
 
 	vmm_display_surface_darken(surface);
 	return sd_bus_reply_method_return(call, NULL);
@@ -62,7 +62,7 @@ static int on_disable(sd_bus_message *call, void *context, sd_bus_error *ret_err
 /* The guest draws with a graphics card of the host's: what it draws from now on cannot be shown. */
 static int on_dmabuf(sd_bus_message *call, void *context, sd_bus_error *ret_error)
 {
-	struct vmm_display_surface *surface = context;
+	struct vmm_display_surface *surface = &((struct vmm_display_guest *)context)->surface;
 
 	vmm_display_surface_darken(surface);
 	return sd_bus_error_set_const(ret_error, SD_BUS_ERROR_NOT_SUPPORTED, "start QEMU without gl=on");
@@ -73,10 +73,31 @@ static int on_update_dmabuf(sd_bus_message *call, void *context, sd_bus_error *r
 	return sd_bus_error_set_const(ret_error, SD_BUS_ERROR_NOT_SUPPORTED, "start QEMU without gl=on");
 }
 
-/* The pointer is the seat's, which draws its own. */
-static int on_pointer(sd_bus_message *call, void *context, sd_bus_error *ret_error)
+static int on_mouse_set(sd_bus_message *call, void *context, sd_bus_error *ret_error)
 {
+	struct vmm_display_guest *guest = context;
+	int32_t x, y, on;
+	int error = sd_bus_message_read(call, "iii", &x, &y, &on);
+
+	if (error < 0)
+		return error;
+	vmm_display_cursor_move(&guest->cursor, x, y, on != 0);
 	return sd_bus_reply_method_return(call, NULL);
+}
+
+static int on_cursor_define(sd_bus_message *call, void *context, sd_bus_error *ret_error)
+{
+	struct vmm_display_guest *guest = context;
+	int32_t size[2], hot[2];
+	const void *bytes;
+	size_t count;
+	int error = sd_bus_message_read(call, "iiii", &size[0], &size[1], &hot[0], &hot[1]);
+
+	if (error >= 0)
+		error = sd_bus_message_read_array(call, 'y', &bytes, &count);
+	if (error >= 0)
+		error = vmm_display_cursor_define(&guest->cursor, size, hot, bytes, count);
+	return error < 0 ? error : sd_bus_reply_method_return(call, NULL);
 }
 
 /* No interface beyond the first. */
@@ -96,15 +117,15 @@ static const sd_bus_vtable methods[] = {
 	SD_BUS_METHOD("ScanoutDMABUF", "huuuutb", "", on_dmabuf, ANYBODY),
 	SD_BUS_METHOD("UpdateDMABUF", "iiii", "", on_update_dmabuf, ANYBODY),
 	SD_BUS_METHOD("Disable", "", "", on_disable, ANYBODY),
-	SD_BUS_METHOD("MouseSet", "iii", "", on_pointer, ANYBODY),
-	SD_BUS_METHOD("CursorDefine", "iiiiay", "", on_pointer, ANYBODY),
+	SD_BUS_METHOD("MouseSet", "iii", "", on_mouse_set, ANYBODY),
+	SD_BUS_METHOD("CursorDefine", "iiiiay", "", on_cursor_define, ANYBODY),
 	SD_BUS_PROPERTY("Interfaces", "as", get_interfaces, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_VTABLE_END,
 };
 
-int vmm_display_listener_attach(const struct vmm_display_bus *bus, struct vmm_display_surface *surface)
+int vmm_display_listener_attach(const struct vmm_display_bus *bus, struct vmm_display_guest *guest)
 {
-	int error = sd_bus_add_object_vtable(bus->bus, NULL, PATH, INTERFACE, methods, surface);
+	int error = sd_bus_add_object_vtable(bus->bus, NULL, PATH, INTERFACE, methods, guest);
 
 	return error < 0 ? error : 0;
 }

@@ -19,7 +19,6 @@
 #include "interfaces/vmm_display/vmm_display_listener.h"
 #include "interfaces/vmm_display/vmm_display_message.h"
 #include "interfaces/vmm_display/vmm_display_qmp.h"
-#include "interfaces/vmm_display/vmm_display_surface.h"
 
 /* Of the daemon's messages in a turn. */
 #define TURN_MESSAGES 64u
@@ -34,7 +33,7 @@ struct vmm_display {
 	struct vmm_display_bus control, listener; /* QEMU is called on one, and calls on the other */
 	struct vmm_display_console console;
 	struct vmm_display_input input;
-	struct vmm_display_surface surface;
+	struct vmm_display_guest guest;
 	bool is_full;	 /* the daemon's socket is */
 	bool is_crowded; /* the system has too many descriptors on their way */
 };
@@ -49,40 +48,52 @@ static void refuse(struct vmm_display *display, const char *text)
 	fd_send_now(display->inner, &message, sizeof(message), NULL, 0);
 }
 
+/* Returns 1, 0 when it is to be sent later, or -errno: the daemon has gone. */
+static int send_news(struct vmm_display *display, const struct vmm_display_message *message, int file)
+{
+	ssize_t sent = fd_send_now(display->inner, message, sizeof(*message), &file, file >= 0);
+
+	display->is_full |= sent == -EAGAIN;
+	display->is_crowded |= sent == -ETOOMANYREFS;
+	if (sent == -EAGAIN || sent == -ETOOMANYREFS)
+		return 0;
+	return sent < 0 ? (int)sent : 1;
+}
+
 /* Returns false when the daemon has gone. */
 static bool tell(struct vmm_display *display)
 {
 	struct vmm_display_message message;
-	int file;
+	int file, sent = 1;
 
 	display->is_full = display->is_crowded = false;
-	while (vmm_display_surface_news(&display->surface, &message, &file)) {
-		ssize_t sent = fd_send_now(display->inner, &message, sizeof(message), &file, file >= 0);
-
-		display->is_full = sent == -EAGAIN;
-		display->is_crowded = sent == -ETOOMANYREFS;
-		if (display->is_full || display->is_crowded)
-			return true;
-		if (sent < 0)
-			return false;
-		vmm_display_surface_told(&display->surface);
+	while (sent > 0 && vmm_display_surface_news(&display->guest.surface, &message, &file)) {
+		sent = send_news(display, &message, file);
+		if (sent > 0)
+			vmm_display_surface_told(&display->guest.surface);
 	}
-	return true;
+	if (sent > 0 && vmm_display_cursor_news(&display->guest.cursor, &message, &file)) {
+		sent = send_news(display, &message, file);
+		if (sent > 0)
+			vmm_display_cursor_told(&display->guest.cursor);
+	}
+	return sent >= 0;
 }
 
 static struct vmm_display_size picture_size(const struct vmm_display *display)
 {
-	return (struct vmm_display_size){ display->surface.width, display->surface.height };
+	return (struct vmm_display_size){ display->guest.surface.width, display->guest.surface.height };
 }
 
 static void obey(struct vmm_display *display, const struct vmm_display_message *message)
 {
 	switch (message->kind) {
 	case VMM_DISPLAY_TAKEN:
-		vmm_display_surface_taken(&display->surface);
+		vmm_display_surface_taken(&display->guest.surface);
 		break;
 	case VMM_DISPLAY_AGAIN:
-		vmm_display_surface_again(&display->surface, message->number);
+		vmm_display_surface_again(&display->guest.surface, message->number);
+		vmm_display_cursor_again(&display->guest.cursor, message->number);
 		vmm_display_input_release(&display->input);
 		break;
 	case VMM_DISPLAY_KEY:
@@ -93,6 +104,9 @@ static void obey(struct vmm_display *display, const struct vmm_display_message *
 		break;
 	case VMM_DISPLAY_SIZE:
 		vmm_display_input_size(&display->input, message);
+		break;
+	case VMM_DISPLAY_CURSOR_TAKEN:
+		vmm_display_cursor_taken(&display->guest.cursor);
 		break;
 	default:
 		/* A later daemon may say more. */
@@ -142,7 +156,7 @@ static int open_listener(struct vmm_display *display, int *ret_theirs)
 	error = vmm_display_bus_open(&display->listener, &theirs);
 	if (error < 0)
 		return error;
-	error = vmm_display_listener_attach(&display->listener, &display->surface);
+	error = vmm_display_listener_attach(&display->listener, &display->guest);
 	if (error < 0)
 		close(theirs);
 	else
@@ -235,7 +249,8 @@ static int prepare(struct vmm_display *display)
 	int theirs = -1, error = vmm_display_bus_open(&display->control, &theirs);
 
 	seed_hashes();
-	vmm_display_surface_init(&display->surface);
+	vmm_display_surface_init(&display->guest.surface);
+	vmm_display_cursor_init(&display->guest.cursor);
 	vmm_display_qmp_init(&display->qmp, display->peer, theirs);
 	vmm_display_input_init(&display->input, &display->control);
 	theirs = -1;
@@ -262,7 +277,8 @@ void vmm_display_serve(int peer, int inner)
 	vmm_display_bus_close(&display.listener);
 	vmm_display_console_finish(&display.console);
 	vmm_display_qmp_finish(&display.qmp);
-	vmm_display_surface_finish(&display.surface);
+	vmm_display_surface_finish(&display.guest.surface);
+	vmm_display_cursor_finish(&display.guest.cursor);
 	/* The end of the process may take long to close it. */
 	shutdown(peer, SHUT_RDWR);
 }

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "arbiter/seat/seat.h"
 #include "core/container.h"
@@ -17,6 +19,7 @@
 #define MESSAGES_A_TURN 16u
 
 static_assert(VMM_DISPLAY_SIDE_MAX <= SEAT_SIDE_MAX, "a window can have any picture of a VMM's");
+static_assert(VMM_DISPLAY_CURSOR_MAX <= SEAT_CURSOR_SIDE_MAX, "and any cursor");
 
 static void end(struct vmm_display_source *source, const char *why)
 {
@@ -62,10 +65,11 @@ static void on_shown(void *context)
 {
 	struct vmm_display_source *source = context;
 
-	if (!source->owes)
-		return;
-	source->owes = false;
-	tell(source, &(struct vmm_display_message){ .kind = VMM_DISPLAY_TAKEN });
+	if (source->owes)
+		tell(source, &(struct vmm_display_message){ .kind = VMM_DISPLAY_TAKEN });
+	if (source->owes_cursor)
+		tell(source, &(struct vmm_display_message){ .kind = VMM_DISPLAY_CURSOR_TAKEN });
+	source->owes = source->owes_cursor = false;
 }
 
 static const struct seat_window_ops window_ops = { .key = on_key, .pointer = on_pointer, .shown = on_shown };
@@ -161,6 +165,64 @@ static const char *show_damage(struct vmm_display_source *source, const struct v
 		    &(struct seat_rect){ (int)message->x, (int)message->y, message->width, message->height });
 }
 
+/* ---- the cursor ---- */
+
+/* Out of the file, which is not mapped: what it lacks is an error here, and no fault. */
+static const char *read_cursor(int file, uint32_t *pixels, size_t bytes)
+{
+	if (memory_file_accept(file, bytes) < 0 || pread(file, pixels, bytes, 0) != (ssize_t)bytes)
+		return "its process shares a file that is no memory, or too small for the cursor";
+	return NULL;
+}
+
+static const char *change_cursor(struct vmm_display_source *source, const struct vmm_display_message *message,
+				 int file)
+{
+	struct seat_cursor cursor = { .width = message->width,
+				      .height = message->height,
+				      .hot_x = message->cursor.hot_x,
+				      .hot_y = message->cursor.hot_y };
+	const char *wrong;
+	uint32_t *pixels;
+	size_t bytes;
+
+	if (cursor.width > VMM_DISPLAY_CURSOR_MAX || cursor.height > VMM_DISPLAY_CURSOR_MAX)
+		return "its process names a cursor of a size that there is not";
+	bytes = (size_t)cursor.width * cursor.height * sizeof(*pixels);
+	pixels = malloc(bytes + 1);
+	if (!pixels)
+		return "there is no room for its cursor";
+	cursor.pixels = pixels;
+	wrong = read_cursor(file, pixels, bytes);
+	if (!wrong && seat_window_set_cursor(source->window, &cursor))
+		wrong = "its process names a cursor of a size that there is not";
+	free(pixels);
+	return wrong;
+}
+
+static const char *show_cursor(struct vmm_display_source *source, const struct vmm_display_message *message,
+			       int file)
+{
+	const char *wrong = NULL;
+
+	if (source->owes_cursor)
+		return "its process moves its cursor more often than it is asked to";
+	if (file >= 0)
+		wrong = change_cursor(source, message, file);
+	if (wrong)
+		return wrong;
+	seat_window_move_cursor(source->window, (int)message->x, (int)message->y, message->down);
+	source->owes_cursor = true;
+	return NULL;
+}
+
+/* Of the VMM before. */
+static void drop_cursor(struct vmm_display_source *source)
+{
+	seat_window_set_cursor(source->window, &(struct seat_cursor){ .pixels = NULL });
+	seat_window_move_cursor(source->window, 0, 0, false);
+}
+
 /* ---- from the process ---- */
 
 /* Returns NULL, or why it is not to be listened to any more. */
@@ -175,6 +237,8 @@ static const char *obey(struct vmm_display_source *source, struct vmm_display_me
 			return "its process draws more often than it is asked to";
 		return message->kind == VMM_DISPLAY_SURFACE ? show_surface(source, message, file)
 							    : show_damage(source, message);
+	case VMM_DISPLAY_CURSOR:
+		return show_cursor(source, message, file);
 	case VMM_DISPLAY_DARK:
 		seat_window_set_hidden(source->window, true);
 		return NULL;
@@ -238,7 +302,7 @@ int vmm_display_source_start(struct vmm_display_source *source, int socket, uint
 
 	source->socket = socket;
 	source->number = again;
-	source->dead = source->owes = false;
+	source->dead = source->owes = source->owes_cursor = false;
 	source->watch = (struct loop_watch){ .ready = on_ready, .account = source->account };
 	source->more = (struct loop_task){ .run = on_more };
 	source->picture = (struct vmm_display_picture){ .pixels = NULL };
@@ -248,6 +312,8 @@ int vmm_display_source_start(struct vmm_display_source *source, int socket, uint
 		return error;
 	}
 	seat_window_listen(source->window, &window_ops, source);
+	if (!again)
+		drop_cursor(source);
 	/* It was shown, most likely: so it keeps its place and the focus. */
 	if (again)
 		seat_window_set_hidden(source->window, false);

@@ -46,8 +46,9 @@ struct vmm_display_source {
 	struct loop_watch watch;
 	struct loop_task more;
 	struct vmm_display_picture picture;
-	uint32_t number; /* of what is not left from before */
-	bool owes;	 /* VMM_DISPLAY_TAKEN, when the window was shown */
+	uint32_t number;  /* of what is not left from before */
+	bool owes;	  /* VMM_DISPLAY_TAKEN, when the window was shown */
+	bool owes_cursor; /* VMM_DISPLAY_CURSOR_TAKEN likewise */
 	bool dead;
 	char text[VMM_DISPLAY_TEXT_BYTES];
 };

@@ -53,9 +53,11 @@ static inline bool fake_wait(struct fake_qemu *qemu)
 static inline void fake_settle(struct fake_qemu *qemu)
 {
 	unsigned before = qemu->call_count;
-	sd_bus_message *call = fake_call(qemu, "MouseSet");
+	sd_bus_message *call;
 
-	assert_true(sd_bus_message_append(call, "iii", 1, 2, 1) >= 0);
+	assert_true(sd_bus_message_new_method_call(qemu->listener, &call, NULL, LISTENER_PATH,
+						   "org.freedesktop.DBus.Properties", "Get") >= 0);
+	assert_true(sd_bus_message_append(call, "ss", LISTENER, "Interfaces") >= 0);
 	fake_send(qemu, call);
 	assert_false(fake_wait(qemu));
 	daemon_say(qemu,
@@ -87,6 +89,27 @@ static inline bool fake_scanout(struct fake_qemu *qemu, uint32_t width, uint32_t
 
 	assert_true(sd_bus_message_append(call, "uuuu", width, height, pixels.stride, pixels.format) >= 0);
 	assert_true(sd_bus_message_append_array(call, 'y', pixels.bytes, pixels.count) >= 0);
+	fake_send(qemu, call);
+	return fake_wait(qemu);
+}
+
+static inline bool fake_move_cursor(struct fake_qemu *qemu, int32_t x, int32_t y, int32_t on)
+{
+	sd_bus_message *call = fake_call(qemu, "MouseSet");
+
+	assert_true(sd_bus_message_append(call, "iii", x, y, on) >= 0);
+	fake_send(qemu, call);
+	return fake_wait(qemu);
+}
+
+/* Numbers: width, height and the hot spot. */
+static inline bool fake_define_cursor(struct fake_qemu *qemu, const int32_t numbers[4], const void *bytes,
+				      size_t count)
+{
+	sd_bus_message *call = fake_call(qemu, "CursorDefine");
+
+	assert_true(sd_bus_message_append(call, "iiii", numbers[0], numbers[1], numbers[2], numbers[3]) >= 0);
+	assert_true(sd_bus_message_append_array(call, 'y', bytes, count) >= 0);
 	fake_send(qemu, call);
 	return fake_wait(qemu);
 }

@@ -254,7 +254,10 @@ static inline void daemon_read(struct fake_qemu *qemu)
 	if (received <= 0)
 		return;
 	assert_int_equal(received, sizeof(news->message));
-	assert_int_equal(fd_count, news->message.kind == VMM_DISPLAY_SURFACE);
+	if (news->message.kind == VMM_DISPLAY_CURSOR)
+		assert_int_equal(fd_count, news->message.width > 0);
+	else
+		assert_int_equal(fd_count, news->message.kind == VMM_DISPLAY_SURFACE);
 	assert_true(++qemu->news_count - qemu->news_read <= 64);
 }
 
