@@ -38,6 +38,7 @@ int command_forward_remove(struct cli *cli, const struct cli_command *command, i
 /* seat/seat_commands.c */
 int command_seat_list(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_seat_show(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_seat_scale(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_seat_focus(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* seat/seat_type.c */
 int command_seat_type(struct cli *cli, const struct cli_command *command, int argc, char **argv);

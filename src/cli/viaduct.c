@@ -110,6 +110,10 @@ const struct cli_command cli_commands[] = {
 	  "that back. At the seat itself, a click does it, or Ctrl-Alt-Tab; Ctrl-Alt-Enter is full screen\n"
 	  "and back, and Ctrl-Alt-Esc takes the keyboard from all.",
 	  command_seat_focus },
+	{ "seat scale", "SEAT GUEST[/DISPLAY] 50%|fit|100%", "shows a guest's picture smaller or larger",
+	  "10% to 400% of its size; fit is its own size, or smaller when the window would not be wholly on\n"
+	  "the screen. At the seat itself, Ctrl-Alt-0 is fit, and 100% again.",
+	  command_seat_scale },
 	{ "seat type", "SEAT TEXT|- [--to GUEST[/DISPLAY]] [--enter]",
 	  "types text for the guest that has the keyboard",
 	  "As if it were typed at the seat, 100 keys a second, with the seat's keyboard layout, which must\n"

@@ -13,7 +13,7 @@ RECT = {"x": 0, "y": 24, "width": 726, "height": 425}
 
 def display(name, **more):
     return {"display": name, "seat": "desk", "source": "vmm", "colour": "c8102e", "shown": True, "focus": False,
-            "full_screen": False, "frame": RECT, "picture": {**RECT, "width": 720, "height": 400}, **more}
+            "full_screen": False, "scale": "100%", "frame": RECT, "picture": {**RECT, "width": 720, "height": 400}, **more}
 
 
 def desk(**more):
@@ -34,8 +34,8 @@ def test_list_and_show(viaduct, seat):
     assert result.code == 0 and result.out.splitlines()[1].split() == ["desk", "1280x800", "3", "2", "alice/0"]
     lines = viaduct("seat", "show", "desk").out.splitlines()
     assert lines[0] == "desk: 1280 x 800 pixels, 2 viewers"
-    assert lines[3].split() == ["alice/0", "c8102e", "yes", "focus", "720x400", "0,24"]
-    assert lines[4].split() == ["bob/0", "c8102e", "no", "720x400", "0,24"]
+    assert lines[3].split() == ["alice/0", "c8102e", "yes", "focus", "720x400", "100%", "0,24"]
+    assert lines[4].split() == ["bob/0", "c8102e", "no", "720x400", "100%", "0,24"]
 
 
 @pytest.mark.parametrize("words, body", [
@@ -59,6 +59,14 @@ def test_focus_of_what_is_not_there(viaduct, seat, words, message):
     result = viaduct("seat", "focus", "desk", *words)
     assert (result.code, result.err) == (1, f"viaduct seat focus: {message}\n")
     assert viaduct("seat", "focus", "desk", "alice", "--window", "--full-screen").code == 2
+
+
+def test_scale(viaduct, seat):
+    seat.answer("PATCH", "/v1/seats/desk", desk())
+    assert viaduct("seat", "scale", "desk", "alice", "50%").code == 0
+    assert seat.requests[-1] == ("PATCH", "/v1/seats/desk", {"scale": {"alice/0": "50%"}})
+    assert viaduct("seat", "scale", "desk", "eve", "fit").code == 1
+    assert viaduct("seat", "scale", "desk", "none", "fit").code == 2
 
 
 # ---- pictures ----

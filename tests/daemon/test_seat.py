@@ -250,11 +250,20 @@ def test_what_is_asked_of_seats(desk):
     assert status == 200 and [one["name"] for one in answer["seats"]] == ["desk"]
     assert desk.api("GET", "/v1/seats/chair") == (404, {"error": "there is no seat 'chair'"})
     assert desk.api("POST", "/v1/displays/bob/0/picture")[0] == 404
-    assert desk.api("PATCH", "/v1/seats/desk", {}) == (400, {"error": "give focus, or full_screen, or both: a display, or null"})
+    assert desk.api("PATCH", "/v1/seats/desk", {}) == (400, {"error": "give focus or full_screen: a display, or null; or scale: by display"})
     assert desk.api("PATCH", "/v1/seats/desk", {"focus": "bob/0"}) == (404, {"error": "the seat desk has no display 'bob/0'"})
     # A display that no VMM shows has no focus.
     status, answer = desk.api("PATCH", "/v1/seats/desk", {"focus": "alice/0", "full_screen": None})
     assert status == 200 and not answer["displays"][0]["focus"]
+    wrong = {"error": 'the scale of alice/0 must be "fit", or "10%" to "400%"'}
+    for scale in "9%", "401%", "50", "%", "", "1e2%", "-50%", "fits", "99999999999%", 50, None, {}:
+        assert desk.api("PATCH", "/v1/seats/desk", {"scale": {"alice/0": scale}}) == (400, wrong)
+    assert desk.api("PATCH", "/v1/seats/desk", {"scale": "fit"}) == (400, {"error": "scale must be an object"})
+    assert desk.api("PATCH", "/v1/seats/desk", {"scale": {"alice/0": "50%", "bob/0": "fit"}})[0] == 404
+    for scale in "50%", "fit":
+        status, answer = desk.api("PATCH", "/v1/seats/desk", {"scale": {"alice/0": scale}})
+        assert status == 200 and answer["displays"][0]["scale"] == scale
+    assert answer["displays"][0]["frame"]["height"] <= HEIGHT - BAR
     assert desk.api("POST", "/v1/seats/desk/type", {"text": "x"}) == (409, {"error": "no display has the focus"})
     assert desk.api("POST", "/v1/seats/desk/type", {"text": "x", "display": "alice/0"}) == (
         409, {"error": "another display, or none, has the focus"})

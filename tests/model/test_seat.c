@@ -12,111 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arbiter/seat/seat.h"
+#include "naive_seat.h"
 #include "test_disk.h"
 
-#define WIDTH	   320u
-#define HEIGHT	   240u
-#define WINDOWS	   6u
-#define SIDE_MAX   400u
-#define CURSOR_MAX 40u
-#define STEPS	   6000u
-#define BACKGROUND 0x202428u
-#define NOBODY	   0x505860u
-
-struct model_window {
-	struct seat_window *window; /* NULL: not open */
-	uint32_t colour, *pixels;
-	unsigned width, height;
-	int x, y;
-	/* The cursor. */
-	uint32_t cursor[CURSOR_MAX][CURSOR_MAX];
-	unsigned cursor_width, cursor_height, hot_x, hot_y; /* width 0: none */
-	int cursor_x, cursor_y;
-	bool cursor_visible;
-};
-
-struct model {
-	struct seat *seat;
-	uint64_t seed;
-	struct model_window windows[WINDOWS];
-	struct model_window *order[WINDOWS]; /* the lowest first */
-	unsigned count;
-	struct model_window *full_screen, *focus;
-	uint32_t screen[HEIGHT][WIDTH], before[HEIGHT][WIDTH], wanted[HEIGHT][WIDTH];
-	bool told[HEIGHT][WIDTH];
-};
-
-/* ---- what is wanted ---- */
-
-static void put(struct model *model, int x, int y, uint32_t colour)
-{
-	if (x >= 0 && x < (int)WIDTH && y >= 0 && y < (int)HEIGHT)
-		model->wanted[y][x] = colour;
-}
-
-static void fill(struct model *model, int left, int top, unsigned width, unsigned height, uint32_t colour)
-{
-	for (unsigned y = 0; y < height; y++)
-		for (unsigned x = 0; x < width; x++)
-			put(model, left + (int)x, top + (int)y, colour);
-}
-
-/* Of one channel; the result does not overflow, even where the cursor is brighter than its alpha lets it be.
- */
-static uint32_t over(uint32_t cursor, uint32_t picture, unsigned shift)
-{
-	uint32_t through = 255 - (cursor >> 24), sum = (picture >> shift & 0xff) * through;
-
-	sum = (sum + 127) / 255 + (cursor >> shift & 0xff);
-	return (sum > 255 ? 255 : sum) << shift;
-}
-
-static void paint_cursor(struct model *model, const struct model_window *one, int left, int top)
-{
-	for (unsigned row = 0; one->cursor_visible && row < one->cursor_height; row++)
-		for (unsigned column = 0; column < one->cursor_width; column++) {
-			int x = one->cursor_x - (int)one->hot_x + (int)column;
-			int y = one->cursor_y - (int)one->hot_y + (int)row;
-			uint32_t ink = one->cursor[row][column], below;
-
-			if (x < 0 || y < 0 || x >= (int)one->width || y >= (int)one->height)
-				continue;
-			below = one->pixels[(unsigned)y * one->width + (unsigned)x];
-			put(model, left + x, top + y,
-			    over(ink, below, 16) | over(ink, below, 8) | over(ink, below, 0));
-		}
-}
-
-static void paint_picture(struct model *model, const struct model_window *one, int left, int top)
-{
-	for (unsigned y = 0; y < one->height; y++)
-		for (unsigned x = 0; x < one->width; x++)
-			put(model, left + (int)x, top + (int)y, one->pixels[y * one->width + x] & 0xffffff);
-	paint_cursor(model, one, left, top);
-}
-
-static void paint_all(struct model *model)
-{
-	int below = (int)(HEIGHT - SEAT_BAR_PIXELS);
-
-	fill(model, 0, 0, WIDTH, HEIGHT, BACKGROUND);
-	for (unsigned i = 0; i < model->count; i++) {
-		const struct model_window *one = model->order[i];
-
-		fill(model, one->x, one->y, one->width + 2 * SEAT_FRAME_PIXELS,
-		     one->height + SEAT_TITLE_PIXELS + SEAT_FRAME_PIXELS, one->colour);
-		paint_picture(model, one, one->x + (int)SEAT_FRAME_PIXELS, one->y + (int)SEAT_TITLE_PIXELS);
-	}
-	if (model->full_screen) {
-		const struct model_window *one = model->full_screen;
-
-		fill(model, 0, 0, WIDTH, HEIGHT, 0);
-		paint_picture(model, one, ((int)WIDTH - (int)one->width) / 2,
-			      (int)SEAT_BAR_PIXELS + (below - (int)one->height) / 2);
-	}
-	fill(model, 0, 0, WIDTH, SEAT_BAR_PIXELS, model->focus ? model->focus->colour : NOBODY);
-}
+#define STEPS	     2500u
+#define SCALED_STEPS 500u /* means take the model long */
 
 /* ---- what is there ---- */
 
@@ -273,15 +173,9 @@ static void resize(struct model *model, struct model_window *one)
 {
 	unsigned width = 1 + below(model, SIDE_MAX), height = 1 + below(model, SIDE_MAX);
 
-	struct seat_rect frame;
-
 	assert_int_equal(seat_window_resize(one->window, width, height), 0);
 	make_black(one, width, height);
-	frame = seat_window_frame(one->window);
-	if (one == model->full_screen)
-		return;
-	one->x = frame.x;
-	one->y = frame.y;
+	seat_window_corner(one->window, &one->x, &one->y);
 }
 
 /* Mostly near the picture or in it, and also where no picture reaches. */
@@ -325,6 +219,18 @@ static void set_cursor(struct model *model, struct model_window *one)
 	assert_int_equal(seat_window_set_cursor(one->window, &cursor), 0);
 }
 
+static void scale(struct model *model, struct model_window *one)
+{
+	static const unsigned scales[] = {
+		SEAT_SCALE_FIT, SEAT_SCALE_MIN, SEAT_SCALE_MAX, 50, 100, 100, 200
+	};
+	unsigned choice = below(model, 9),
+		 percent = choice < 7 ? scales[choice] : SEAT_SCALE_MIN + below(model, 200);
+
+	assert_int_equal(seat_window_set_scale(one->window, percent), 0);
+	seat_window_corner(one->window, &one->x, &one->y);
+}
+
 static void act_on(struct model *model, struct model_window *one)
 {
 	switch (below(model, 20)) {
@@ -363,21 +269,28 @@ static void act_on(struct model *model, struct model_window *one)
 	case 11:
 		move_cursor(model, one);
 		break;
+	case 12:
+	case 13:
+		if (model->scales)
+			scale(model, one);
+		break;
 	default:
 		draw(model, one);
 	}
 }
 
-static void test_random_windows(void **state)
+static void random_windows(const char *name, unsigned steps, bool scales)
 {
 	static struct model model;
 	const struct seat_options options = { .width = WIDTH, .height = HEIGHT };
 
-	model.seed = test_seed("seat");
+	memset(&model, 0, sizeof(model));
+	model.seed = test_seed(name);
+	model.scales = scales;
 	assert_int_equal(seat_create(&options, &model.seat), 0);
 	for (unsigned i = 0; i < WINDOWS; i++)
 		model.windows[i].colour = 0x100000 + i * 0x112233;
-	for (unsigned step = 0; step < STEPS; step++) {
+	for (unsigned step = 0; step < steps; step++) {
 		struct model_window *one = &model.windows[below(&model, WINDOWS)];
 
 		if (!one->window)
@@ -392,14 +305,25 @@ static void test_random_windows(void **state)
 			close_one(&model, &model.windows[i]);
 		free(model.windows[i].pixels);
 	}
-	compare(&model, STEPS);
+	compare(&model, steps);
 	seat_destroy(model.seat);
+}
+
+static void test_random_windows(void **state)
+{
+	random_windows("seat", STEPS, false);
+}
+
+static void test_random_scales(void **state)
+{
+	random_windows("seat scales", SCALED_STEPS, true);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_windows),
+		cmocka_unit_test(test_random_scales),
 	};
 
 	return cmocka_run_group_tests_name("seat", tests, NULL, NULL);

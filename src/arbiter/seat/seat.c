@@ -54,58 +54,6 @@ void seat_destroy(struct seat *seat)
 	free(seat);
 }
 
-struct seat_rect seat_bar(const struct seat *seat)
-{
-	return (struct seat_rect){ 0, 0, seat->width, SEAT_BAR_PIXELS };
-}
-
-/* ---- where things are ---- */
-
-bool seat_rect_holds(const struct seat_rect *rect, int x, int y)
-{
-	return x >= rect->x && y >= rect->y && x - rect->x < (int)rect->width &&
-	       y - rect->y < (int)rect->height;
-}
-
-struct seat_rect seat_window_picture(const struct seat_window *window)
-{
-	const struct seat *seat = window->seat;
-	struct seat_rect rect = { window->x + (int)SEAT_FRAME_PIXELS, window->y + (int)SEAT_TITLE_PIXELS,
-				  window->width, window->height };
-
-	if (window != seat->full_screen)
-		return rect;
-	rect.x = ((int)seat->width - (int)window->width) / 2;
-	rect.y = (int)SEAT_BAR_PIXELS + ((int)(seat->height - SEAT_BAR_PIXELS) - (int)window->height) / 2;
-	return rect;
-}
-
-/* In full screen, all below the bar. */
-struct seat_rect seat_window_frame(const struct seat_window *window)
-{
-	const struct seat *seat = window->seat;
-
-	if (window == seat->full_screen)
-		return (struct seat_rect){ 0, SEAT_BAR_PIXELS, seat->width, seat->height - SEAT_BAR_PIXELS };
-	return (struct seat_rect){ window->x, window->y, window->width + 2 * SEAT_FRAME_PIXELS,
-				   window->height + SEAT_TITLE_PIXELS + SEAT_FRAME_PIXELS };
-}
-
-struct seat_window *seat_window_at(const struct seat *seat, int x, int y)
-{
-	struct seat_rect bar = seat_bar(seat);
-
-	if (seat_rect_holds(&bar, x, y))
-		return NULL;
-	for (struct seat_window *window = seat->top; window; window = window->below) {
-		struct seat_rect frame = seat_window_frame(window);
-
-		if (seat_rect_holds(&frame, x, y))
-			return window;
-	}
-	return NULL;
-}
-
 /* ---- what is to be drawn ---- */
 
 void seat_tell_changed(struct seat *seat, bool before)
@@ -164,18 +112,10 @@ void seat_window_changed(struct seat_window *window, struct seat_rect rect)
 
 void seat_window_picture_changed(struct seat_window *window, struct seat_rect rect)
 {
-	struct seat_rect picture = seat_window_picture(window);
-	pixman_region32_t region;
-	const pixman_box32_t *box;
+	struct seat_rect shown = seat_window_shown(window, rect);
 
-	pixman_region32_init_rect(&region, rect.x, rect.y, rect.width, rect.height);
-	pixman_region32_intersect_rect(&region, &region, 0, 0, window->width, window->height);
-	box = pixman_region32_extents(&region);
-	if (pixman_region32_not_empty(&region))
-		seat_window_changed(window, (struct seat_rect){ picture.x + box->x1, picture.y + box->y1,
-								(unsigned)(box->x2 - box->x1),
-								(unsigned)(box->y2 - box->y1) });
-	pixman_region32_fini(&region);
+	if (shown.width > 0)
+		seat_window_changed(window, shown);
 }
 
 bool seat_has_changed(const struct seat *seat)
@@ -272,6 +212,7 @@ int seat_window_open(struct seat *seat, const struct seat_window_options *option
 	window->seat = seat;
 	window->colour = options->colour & 0xffffff;
 	window->hidden = true;
+	window->scale = 100;
 	window->width = FIRST_WIDTH;
 	window->height = FIRST_HEIGHT;
 	window->picture = create_picture(window->width, window->height);
@@ -379,6 +320,7 @@ int seat_window_resize(struct seat_window *window, unsigned width, unsigned heig
 	window->width = width;
 	window->height = height;
 	seat_window_place_again(window);
+	seat_window_keep_on_screen(window);
 	seat_window_changed(window, seat_window_frame(window));
 	return 0;
 }
@@ -422,22 +364,15 @@ struct seat_pixels seat_window_pixels(const struct seat_window *window)
 	};
 }
 
-static int between(int value, int low, int high)
-{
-	if (value > high)
-		value = high;
-	return value < low ? low : value;
-}
-
 void seat_window_move(struct seat_window *window, int x, int y)
 {
 	const struct seat *seat = window->seat;
-	int width = (int)(window->width + 2 * SEAT_FRAME_PIXELS);
+	int width = (int)seat_window_own_frame(window).width;
 
 	window->placed = window->moved = true;
 	seat_window_changed(window, seat_window_frame(window));
-	window->x = between(x, REACHABLE_PIXELS - width, (int)seat->width - REACHABLE_PIXELS);
-	window->y = between(y, SEAT_BAR_PIXELS, (int)seat->height - REACHABLE_PIXELS);
+	window->x = seat_between(x, REACHABLE_PIXELS - width, (int)seat->width - REACHABLE_PIXELS);
+	window->y = seat_between(y, SEAT_BAR_PIXELS, (int)seat->height - REACHABLE_PIXELS);
 	seat_window_changed(window, seat_window_frame(window));
 }
 

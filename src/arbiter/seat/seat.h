@@ -31,6 +31,10 @@
 #define SEAT_TITLE_PIXELS 22u
 #define SEAT_BAR_PIXELS	  24u
 #define SEAT_NAME_MAX	  63u
+/* Of its picture's size, a window is shown at so many percent; or smaller, as far as it would not fit. */
+#define SEAT_SCALE_FIT 0u
+#define SEAT_SCALE_MIN 10u
+#define SEAT_SCALE_MAX 400u
 /* Of a guest's cursor: pixels. */
 #define SEAT_CURSOR_SIDE_MAX 256u
 
@@ -164,10 +168,19 @@ struct seat_window *seat_window_above(const struct seat *seat, const struct seat
 struct seat_rect seat_window_frame(const struct seat_window *window);
 /* Where it was moved to, also while it has all of the screen. */
 void seat_window_corner(const struct seat_window *window, int *ret_x, int *ret_y);
-/* Its picture there. */
+/* Its picture there, at the size at which it is shown. */
 struct seat_rect seat_window_picture(const struct seat_window *window);
 
-/* All of the screen but the bar is this window's picture, in its middle. NULL, or a hidden one: no window's.
+/*
+ * Shows the picture at `percent`, or SEAT_SCALE_FIT: at its own size, or the largest at which all of the
+ * window is on the screen, where it moves then. A new window has 100. Returns 0 or -EINVAL.
+ */
+int seat_window_set_scale(struct seat_window *window, unsigned percent);
+unsigned seat_window_scale(const struct seat_window *window);
+
+/*
+ * All of the screen but the bar is this window's picture, in its middle and as large as has room there,
+ * whatever its scale is otherwise. NULL, or a hidden one: no window's.
  */
 void seat_set_full_screen(struct seat *seat, struct seat_window *window);
 struct seat_window *seat_full_screen(const struct seat *seat);
@@ -183,9 +196,9 @@ struct seat_window *seat_focus(const struct seat *seat);
 
 /*
  * A key of the keyboard went down or came up (linux/input-event-codes.h); what is not one is ignored, and so
- * is one that is down already. With Ctrl and Alt, three keys are the seat's and never a guest's: Tab gives
- * the focus to the next window and raises it, Enter makes its picture full screen and back, Esc takes the
- * focus from all.
+ * is one that is down already. With Ctrl and Alt, some keys are the seat's and never a guest's: Tab gives
+ * the focus to the next window and raises it, Enter makes its picture full screen and back, 0 makes it fit
+ * and back to its own size, Esc takes the focus from all.
  */
 void seat_key(struct seat *seat, unsigned code, bool down);
 /* All keys came up: the keyboard is gone. */

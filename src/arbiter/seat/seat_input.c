@@ -42,11 +42,11 @@ static unsigned within(int value, unsigned count)
 /* Outside of the picture: at its edge. */
 static void point(const struct seat_window *window, int x, int y, unsigned buttons, int wheel)
 {
-	struct seat_rect picture = seat_window_picture(window);
+	unsigned picture_x, picture_y;
 
+	seat_window_point(window, x, y, &picture_x, &picture_y);
 	if (window->ops)
-		window->ops->pointer(window->context, within(x - picture.x, picture.width),
-				     within(y - picture.y, picture.height), buttons, wheel);
+		window->ops->pointer(window->context, picture_x, picture_y, buttons, wheel);
 }
 
 static void let_all_up(struct seat *seat)
@@ -109,6 +109,11 @@ static void focus_next(struct seat *seat)
 	seat_window_raise(next);
 }
 
+static void toggle_fit(struct seat_window *window)
+{
+	seat_window_set_scale(window, window->scale == SEAT_SCALE_FIT ? 100 : SEAT_SCALE_FIT);
+}
+
 /* With Ctrl and Alt held. Returns false when the key is the guest's. */
 static bool obey(struct seat *seat, unsigned code)
 {
@@ -119,6 +124,10 @@ static bool obey(struct seat *seat, unsigned code)
 	case KEY_ENTER:
 		let_keys_up(seat);
 		seat_set_full_screen(seat, seat->full_screen ? NULL : seat->focus);
+		return true;
+	case KEY_0:
+		if (seat->focus)
+			toggle_fit(seat->focus);
 		return true;
 	case KEY_ESC:
 		seat_set_focus(seat, NULL);

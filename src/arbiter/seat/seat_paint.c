@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "arbiter/seat/seat_mean.h"
 #include "arbiter/seat/seat_private.h"
 
 #define BACKGROUND 0x202428u
@@ -89,15 +90,41 @@ static void paint_cursor(const struct seat_window *window, pixman_image_t *scree
 					 (int)rect.height);
 }
 
+/* At another size. */
+static void paint_scaled(const struct seat_window *window, pixman_image_t *screen, pixman_region32_t *part,
+			 struct seat_rect picture)
+{
+	struct seat_rect cursor = seat_cursor_rect(window), shown = seat_window_shown(window, cursor);
+	struct seat_mean drawn = { .image = window->picture,
+				   .at = { 0, 0, window->width, window->height },
+				   .width = window->width,
+				   .height = window->height,
+				   .shown = picture };
+
+	seat_mean_draw(&drawn, screen, part);
+	if (shown.width == 0)
+		return;
+	drawn.image = window->cursor;
+	drawn.at = cursor;
+	drawn.over = true;
+	pixman_region32_intersect_rect(part, part, shown.x, shown.y, shown.width, shown.height);
+	seat_mean_draw(&drawn, screen, part);
+}
+
+static bool is_scaled(const struct seat_window *window, struct seat_rect picture)
+{
+	return picture.width != window->width || picture.height != window->height;
+}
+
 static void paint_picture(const struct seat_window *window, pixman_image_t *screen, pixman_region32_t *left)
 {
-	struct seat_rect picture = seat_window_picture(window), frame = seat_window_frame(window);
+	struct seat_rect picture = seat_window_picture(window);
 	pixman_region32_t part;
 
 	take_part(left, picture, &part);
-	/* In full screen it may be larger than the screen. */
-	pixman_region32_intersect_rect(&part, &part, frame.x, frame.y, frame.width, frame.height);
-	if (pixman_region32_not_empty(&part)) {
+	if (is_scaled(window, picture)) {
+		paint_scaled(window, screen, &part, picture);
+	} else if (pixman_region32_not_empty(&part)) {
 		pixman_image_set_clip_region32(screen, &part);
 		pixman_image_composite32(PIXMAN_OP_SRC, window->picture, NULL, screen, 0, 0, 0, 0, picture.x,
 					 picture.y, (int)picture.width, (int)picture.height);

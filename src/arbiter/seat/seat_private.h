@@ -21,8 +21,9 @@ struct seat_window {
 	bool moved;  /* which is where it was moved to */
 	bool drawn;  /* waits for shown() */
 	struct seat_window *next_drawn;
-	int x, y; /* of the frame */
-	unsigned width, height;
+	int x, y;			 /* of the frame */
+	unsigned scale;			 /* percent, or SEAT_SCALE_FIT */
+	unsigned width, height;		 /* of the picture */
 	pixman_image_t *picture, *title; /* title: the name, a mask; NULL: none */
 	pixman_image_t *cursor;		 /* NULL: none */
 	unsigned hot_x, hot_y;		 /* in the cursor */
@@ -62,6 +63,16 @@ void seat_remember_drawn(struct seat_window *window);
 /* Where the cursor is in the picture, or partly or wholly outside of it; empty when it is not seen. */
 struct seat_rect seat_cursor_rect(const struct seat_window *window);
 struct seat_rect seat_bar(const struct seat *seat);
+
+/* `rect` of the picture as it is on the screen, what of it is outside of the picture cut off; or empty. */
+struct seat_rect seat_window_shown(const struct seat_window *window, struct seat_rect rect);
+/* Its frame when it does not have all of the screen. */
+struct seat_rect seat_window_own_frame(const struct seat_window *window);
+/* Where a place on the screen is in the picture, or at its edge. */
+void seat_window_point(const struct seat_window *window, int x, int y, unsigned *ret_x, unsigned *ret_y);
+/* One that is made to fit is wholly on the screen. */
+void seat_window_keep_on_screen(struct seat_window *window);
+int seat_between(int value, int low, int high);
 
 /* Where it appears first. */
 void seat_window_place(struct seat_window *window);

@@ -79,6 +79,7 @@ static void display_row(struct table *table, const json_t *display)
 						    : "");
 	table_cell(table, TABLE_PLAIN, "%ux%u", (unsigned)api_number(picture, "width"),
 		   (unsigned)api_number(picture, "height"));
+	table_cell(table, TABLE_PLAIN, "%s", api_text(display, "scale"));
 	table_cell(table, TABLE_PLAIN, "%d,%d", (int)json_integer_value(json_object_get(frame, "x")),
 		   (int)json_integer_value(json_object_get(frame, "y")));
 }
@@ -87,7 +88,8 @@ static void print_seat(const struct cli *cli, const json_t *seat)
 {
 	static const struct table_column columns[] = {
 		{ "DISPLAY", false, false }, { "COLOUR", false, false }, { "SHOWN", false, false },
-		{ "HAS", false, false },     { "PICTURE", true, false }, { "AT", true, false },
+		{ "HAS", false, false },     { "PICTURE", true, false }, { "SCALE", true, false },
+		{ "AT", true, false },
 	};
 	struct table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
 	const json_t *display;
@@ -165,6 +167,29 @@ int command_seat_focus(struct cli *cli, const struct cli_command *command, int a
 	path = cli_api_path("/v1/seats", arguments.words[0]);
 	result = cli_call(cli, command, "PATCH", path, focus_body(display, full_screen, window), &answer,
 			  NULL);
+	free(path);
+	return result == CLI_OK ? show_answer(cli, answer) : result;
+}
+
+/* ---- scale ---- */
+
+int command_seat_scale(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	struct cli_arguments arguments;
+	json_t *display, *answer, *body;
+	int result = cli_parse(cli, command, argc, argv, NULL, 3, 3, &arguments);
+	char *path;
+
+	if (result == CLI_OK)
+		result = seat_display_find(cli, command, arguments.words[0], arguments.words[1], &display);
+	if (result != CLI_OK)
+		return result;
+	if (json_is_null(display))
+		return cli_usage(command, "name a guest");
+	body = json_pack("{s:{s:s}}", "scale", json_string_value(display), arguments.words[2]);
+	json_decref(display);
+	path = cli_api_path("/v1/seats", arguments.words[0]);
+	result = cli_call(cli, command, "PATCH", path, body, &answer, NULL);
 	free(path);
 	return result == CLI_OK ? show_answer(cli, answer) : result;
 }

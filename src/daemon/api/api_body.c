@@ -43,6 +43,8 @@ static const char *type_name(const struct api_field *field)
 {
 	if (field->type == JSON_STRING)
 		return "a string";
+	if (field->type == JSON_OBJECT)
+		return "an object";
 	if (field->type == JSON_TRUE)
 		return field->nullable ? "true, false, or null for what the configuration says"
 				       : "true or false";

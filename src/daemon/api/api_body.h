@@ -12,7 +12,7 @@ struct api_response;
 /* One key that a body may have. */
 struct api_field {
 	const char *name;
-	json_type type;		/* JSON_STRING, JSON_INTEGER, or JSON_TRUE: true or false */
+	json_type type;		/* JSON_STRING, JSON_INTEGER, JSON_OBJECT, or JSON_TRUE: true or false */
 	bool required;
 	bool nullable;		/* null will do too */
 };

@@ -34,33 +34,66 @@ void api_seat_get(struct daemon *daemon, const char *name, struct api_response *
 
 /* ---- changes ---- */
 
+/* NULL after answering. */
+static struct display_device *find_display(struct daemon_seat *owner, const char *name,
+					   struct api_response *response)
+{
+	struct device *device = device_find(owner->daemon, &display_device_kind, name);
+
+	if (device && display_device_of(device)->seat == owner)
+		return display_device_of(device);
+	api_respond_error(response, 404, "the seat %s has no display '%s'", owner->name, name);
+	return NULL;
+}
+
 /* The display of the seat that a member of the body names. False after answering. */
 static bool named_display(struct daemon_seat *owner, const json_t *member,
 			  struct display_device **ret_display, struct api_response *response)
 {
 	const char *name = json_string_value(member);
-	struct device *device;
 
-	*ret_display = NULL;
-	if (!name)
-		return true;
-	device = device_find(owner->daemon, &display_device_kind, name);
-	if (device && display_device_of(device)->seat == owner) {
-		*ret_display = display_device_of(device);
-		return true;
+	*ret_display = name ? find_display(owner, name, response) : NULL;
+	return !name || *ret_display;
+}
+
+/* `map`: from displays to scales, may be NULL. Nothing is changed unless `apply`. False after answering. */
+static bool change_scales(struct daemon_seat *owner, const json_t *map, bool apply,
+			  struct api_response *response)
+{
+	json_t *value;
+	const char *name;
+
+	json_object_foreach((json_t *)map, name, value)
+	{
+		const char *text = json_string_value(value);
+		struct display_device *display = find_display(owner, name, response);
+		unsigned percent;
+
+		if (!display)
+			return false;
+		if (!text || !seat_parse_scale(text, &percent)) {
+			api_respond_error(response, 400,
+					  "the scale of %s must be \"fit\", or \"%u%%\" to \"%u%%\"", name,
+					  SEAT_SCALE_MIN, SEAT_SCALE_MAX);
+			return false;
+		}
+		if (apply)
+			seat_scale_display(display, percent);
 	}
-	api_respond_error(response, 404, "the seat %s has no display '%s'", owner->name, name);
-	return false;
+	return true;
 }
 
 static bool change(struct daemon_seat *owner, const json_t *body, struct api_response *response)
 {
-	const json_t *focus = json_object_get(body, "focus"), *full = json_object_get(body, "full_screen");
+	const json_t *focus = json_object_get(body, "focus"), *full = json_object_get(body, "full_screen"),
+		     *scales = json_object_get(body, "scale");
 	struct display_device *focused, *enlarged;
 
 	if (!named_display(owner, focus, &focused, response) ||
-	    !named_display(owner, full, &enlarged, response))
+	    !named_display(owner, full, &enlarged, response) ||
+	    !change_scales(owner, scales, false, response))
 		return false;
+	change_scales(owner, scales, true, response);
 	if (full)
 		seat_enlarge_display(owner, enlarged);
 	if (focus)
@@ -74,14 +107,17 @@ void api_seat_change(struct daemon *daemon, const char *name, const struct api_r
 	static const struct api_field fields[] = {
 		{ .name = "focus", .type = JSON_STRING, .nullable = true },
 		{ .name = "full_screen", .type = JSON_STRING, .nullable = true },
+		{ .name = "scale", .type = JSON_OBJECT },
 	};
 	struct daemon_seat *owner = find(daemon, name, response);
-	json_t *body = owner ? api_body_parse(request, fields, 2, response) : NULL;
+	json_t *body =
+		owner ? api_body_parse(request, fields, sizeof(fields) / sizeof(fields[0]), response) : NULL;
 
 	if (!body)
 		return;
 	if (json_object_size(body) == 0)
-		api_respond_error(response, 400, "give focus, or full_screen, or both: a display, or null");
+		api_respond_error(response, 400,
+				  "give focus or full_screen: a display, or null; or scale: by display");
 	else if (change(owner, body, response))
 		api_respond_json(response, 200, seat_json(owner));
 	json_decref(body);

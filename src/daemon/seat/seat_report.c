@@ -16,6 +16,7 @@
 struct look {
 	const struct display_device *display;
 	struct seat_rect frame, picture;
+	unsigned scale;
 	bool hidden, focus, full_screen;
 };
 
@@ -28,6 +29,7 @@ static void look_at(void *context)
 
 	look->frame = seat_window_frame(window);
 	look->picture = seat_window_picture(window);
+	look->scale = seat_window_scale(window);
 	look->hidden = seat_window_is_hidden(window);
 	look->focus = seat_focus(seat) == window;
 	look->full_screen = seat_full_screen(seat) == window;
@@ -53,10 +55,13 @@ void display_describe(const struct device *device, json_t *object)
 void display_status(const struct device *device, json_t *object)
 {
 	struct look look = { .display = display_device_of(device) };
+	char scale[SEAT_SCALE_TEXT_SIZE];
 
 	if (!look.display->seat)
 		return;
 	seat_call(device->daemon, look_at, &look);
+	seat_print_scale(look.scale, scale);
+	json_object_set_new(object, "scale", json_string(scale));
 	json_object_set_new(object, "shown", json_boolean(!look.hidden));
 	json_object_set_new(object, "focus", json_boolean(look.focus));
 	json_object_set_new(object, "full_screen", json_boolean(look.full_screen));

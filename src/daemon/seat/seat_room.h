@@ -13,6 +13,7 @@
  *   seat_web.c         a console in the browser: who may open it, what it is told
  *   seat_takeover.c    what a successor gets
  *   seat_picture.c     what is on a screen or in a window, to be kept
+ *   seat_arrange.c     how users arrange windows
  *   seat_report.c      what is told of seats and displays, and what users do with them
  */
 #ifndef VIADUCT_DAEMON_SEAT_SEAT_ROOM_H
@@ -126,6 +127,16 @@ void seat_clients_end(struct daemon_seat *owner);
 int seat_web_open(struct daemon_seat *owner, const struct config_seat *settings, struct error *error);
 /* Does what a client has asked for. */
 void seat_web_serve(struct daemon_seat *owner, struct seat_client *client);
+
+/* ---- seat_arrange.c ---- */
+
+#define SEAT_SCALE_TEXT_SIZE 16u
+
+/* "fit", or "50%": SEAT_SCALE_MIN to SEAT_SCALE_MAX. False: it is neither. */
+bool seat_parse_scale(const char *text, unsigned *ret_percent);
+void seat_print_scale(unsigned percent, char text[SEAT_SCALE_TEXT_SIZE]);
+/* The display has a window. */
+void seat_scale_display(const struct display_device *display, unsigned percent);
 
 /* ---- seat_report.c ---- */
 

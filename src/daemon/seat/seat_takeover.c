@@ -5,7 +5,7 @@
  * in a memory file:
  *
  *     u64 SEAT_STATE_VERSION
- *     u64 windows, { string display, u64 x, u64 y } … from the lowest to the highest
+ *     u64 windows, { string display, u64 x, u64 y, u64 scale } … from the lowest to the highest
  *     string display with the focus, string display with all of the screen ("": none)
  */
 #include <assert.h>
@@ -22,7 +22,7 @@
 #include "daemon/seat/display_device.h"
 #include "daemon/seat/seat_room.h"
 
-#define SEAT_STATE_VERSION 1
+#define SEAT_STATE_VERSION 2 /* 1: no scale */
 #define STATE_BYTES_MAX	   (1u << 20)
 #define WINDOWS_MAX	   4096u
 
@@ -63,6 +63,7 @@ static void write_windows(void *context)
 		handover_put_string(&errand->state, name_of(errand->owner, window));
 		handover_put_u64(&errand->state, (uint64_t)x);
 		handover_put_u64(&errand->state, (uint64_t)y);
+		handover_put_u64(&errand->state, seat_window_scale(window));
 	}
 	handover_put_string(&errand->state, name_of(errand->owner, seat_focus(seat)));
 	handover_put_string(&errand->state, name_of(errand->owner, seat_full_screen(seat)));
@@ -139,16 +140,18 @@ static void read_windows(void *context)
 	struct state_errand *errand = context;
 	struct seat *seat = errand->owner->screen.seat;
 	struct seat_window *focus, *full_screen;
-	uint64_t count;
+	uint64_t count, version = handover_get_u64(&errand->state);
 
-	handover_fail_if(&errand->state, handover_get_u64(&errand->state) != SEAT_STATE_VERSION);
+	handover_fail_if(&errand->state, version < 1 || version > SEAT_STATE_VERSION);
 	count = handover_get_at_most(&errand->state, WINDOWS_MAX);
 	for (uint64_t i = 0; i < count && !errand->state.error; i++) {
 		struct seat_window *window = read_window(errand);
 		int x = (int)handover_get_u64(&errand->state), y = (int)handover_get_u64(&errand->state);
+		unsigned scale = version < 2 ? 100 : (unsigned)handover_get_u64(&errand->state);
 
 		if (!window || errand->state.error)
 			continue;
+		seat_window_set_scale(window, scale);
 		seat_window_move(window, x, y);
 		seat_window_raise(window);
 	}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* How users arrange windows: at which size a guest's picture is shown. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/seat/display_device.h"
+#include "daemon/seat/seat_room.h"
+
+/* ---- the scale ---- */
+
+bool seat_parse_scale(const char *text, unsigned *ret_percent)
+{
+	size_t digits = strspn(text, "0123456789");
+	unsigned long percent;
+
+	if (strcmp(text, "fit") == 0) {
+		*ret_percent = SEAT_SCALE_FIT;
+		return true;
+	}
+	if (digits < 1 || digits > 3 || strcmp(text + digits, "%") != 0)
+		return false;
+	percent = strtoul(text, NULL, 10);
+	if (percent < SEAT_SCALE_MIN || percent > SEAT_SCALE_MAX)
+		return false;
+	*ret_percent = (unsigned)percent;
+	return true;
+}
+
+void seat_print_scale(unsigned percent, char text[SEAT_SCALE_TEXT_SIZE])
+{
+	if (percent == SEAT_SCALE_FIT)
+		snprintf(text, SEAT_SCALE_TEXT_SIZE, "fit");
+	else
+		snprintf(text, SEAT_SCALE_TEXT_SIZE, "%u%%", percent);
+}
+
+struct scale_errand {
+	struct seat_window *window;
+	unsigned percent;
+};
+
+/* On the seats' thread. */
+static void scale(void *context)
+{
+	const struct scale_errand *errand = context;
+
+	seat_window_set_scale(errand->window, errand->percent);
+}
+
+void seat_scale_display(const struct display_device *display, unsigned percent)
+{
+	struct scale_errand errand = { display->window, percent };
+
+	seat_call(display->base.daemon, scale, &errand);
+}
