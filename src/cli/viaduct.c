@@ -114,6 +114,11 @@ const struct cli_command cli_commands[] = {
 	  "10% to 400% of its size; fit is its own size, or smaller when the window would not be wholly on\n"
 	  "the screen. At the seat itself, Ctrl-Alt-0 is fit, and 100% again.",
 	  command_seat_scale },
+	{ "seat overview", "SEAT [on|off]", "shows all windows of a seat side by side",
+	  "So that one of them can be chosen at the seat: by a click, or by Tab, the arrows and Enter; Esc\n"
+	  "leaves it as it was. No guest has the keyboard meanwhile. At the seat itself, it is\n"
+	  "Ctrl-Alt-Space.",
+	  command_seat_overview },
 	{ "seat type", "SEAT TEXT|- [--to GUEST[/DISPLAY]] [--enter]",
 	  "types text for the guest that has the keyboard",
 	  "As if it were typed at the seat, 100 keys a second, with the seat's keyboard layout, which must\n"

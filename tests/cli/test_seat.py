@@ -69,6 +69,15 @@ def test_scale(viaduct, seat):
     assert viaduct("seat", "scale", "desk", "none", "fit").code == 2
 
 
+@pytest.mark.parametrize("words, overview", [([], True), (["on"], True), (["off"], False)])
+def test_overview(viaduct, seat, words, overview):
+    seat.answer("PATCH", "/v1/seats/desk", desk(overview=overview))
+    result = viaduct("seat", "overview", "desk", *words)
+    assert result.code == 0 and ("side by side" in result.out) == overview
+    assert seat.requests[-1] == ("PATCH", "/v1/seats/desk", {"overview": overview})
+    assert viaduct("seat", "overview", "desk", "perhaps").code == 2
+
+
 # ---- pictures ----
 
 def decode_png(data):

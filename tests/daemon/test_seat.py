@@ -250,7 +250,7 @@ def test_what_is_asked_of_seats(desk):
     assert status == 200 and [one["name"] for one in answer["seats"]] == ["desk"]
     assert desk.api("GET", "/v1/seats/chair") == (404, {"error": "there is no seat 'chair'"})
     assert desk.api("POST", "/v1/displays/bob/0/picture")[0] == 404
-    assert desk.api("PATCH", "/v1/seats/desk", {}) == (400, {"error": "give focus or full_screen: a display, or null; or scale: by display"})
+    assert desk.api("PATCH", "/v1/seats/desk", {}) == (400, {"error": "give focus or full_screen: a display, or null; scale: by display; or overview"})
     assert desk.api("PATCH", "/v1/seats/desk", {"focus": "bob/0"}) == (404, {"error": "the seat desk has no display 'bob/0'"})
     # A display that no VMM shows has no focus.
     status, answer = desk.api("PATCH", "/v1/seats/desk", {"focus": "alice/0", "full_screen": None})
@@ -264,6 +264,9 @@ def test_what_is_asked_of_seats(desk):
         status, answer = desk.api("PATCH", "/v1/seats/desk", {"scale": {"alice/0": scale}})
         assert status == 200 and answer["displays"][0]["scale"] == scale
     assert answer["displays"][0]["frame"]["height"] <= HEIGHT - BAR
+    for overview in True, False:
+        status, answer = desk.api("PATCH", "/v1/seats/desk", {"overview": overview})
+        assert status == 200 and answer["overview"] == overview
     assert desk.api("POST", "/v1/seats/desk/type", {"text": "x"}) == (409, {"error": "no display has the focus"})
     assert desk.api("POST", "/v1/seats/desk/type", {"text": "x", "display": "alice/0"}) == (
         409, {"error": "another display, or none, has the focus"})

@@ -45,6 +45,8 @@ struct model {
 	struct model_window *order[WINDOWS]; /* the lowest first */
 	unsigned count;
 	struct model_window *full_screen, *focus;
+	bool overview;
+	struct model_window *focus_before; /* the overview */
 	uint32_t screen[HEIGHT][WIDTH], before[HEIGHT][WIDTH], wanted[HEIGHT][WIDTH];
 	bool told[HEIGHT][WIDTH];
 };
@@ -189,8 +191,34 @@ static inline void paint_window(struct model *model, const struct model_window *
 	paint_picture(model, one, one->x + (int)SEAT_FRAME_PIXELS, one->y + (int)SEAT_TITLE_PIXELS);
 }
 
+/* Side by side; around one is a ring. Where, is for others to prove. */
+static inline void paint_overview(struct model *model)
+{
+	const struct seat_window *chosen = seat_overview_chosen(model->seat);
+
+	fill(model, 0, 0, WIDTH, HEIGHT, BACKGROUND);
+	if (chosen) {
+		struct seat_rect frame = seat_window_frame(chosen);
+
+		fill(model, frame.x - 4, frame.y - 4, frame.width + 8, frame.height + 8, 0xffffff);
+	}
+	for (unsigned i = 0; i < model->count; i++) {
+		const struct model_window *one = model->order[i];
+		struct seat_rect frame = seat_window_frame(one->window),
+				 shown = seat_window_picture(one->window);
+
+		fill(model, frame.x, frame.y, frame.width, frame.height, one->colour);
+		paint_picture(model, one, shown.x, shown.y);
+	}
+	fill(model, 0, 0, WIDTH, SEAT_BAR_PIXELS, NOBODY);
+}
+
 static inline void paint_all(struct model *model)
 {
+	if (model->overview) {
+		paint_overview(model);
+		return;
+	}
 	fill(model, 0, 0, WIDTH, HEIGHT, BACKGROUND);
 	for (unsigned i = 0; i < model->count && !model->full_screen; i++)
 		paint_window(model, model->order[i]);

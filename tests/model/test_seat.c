@@ -101,13 +101,10 @@ static void open_one(struct model *model, struct model_window *one)
 {
 	static const struct seat_window_ops ops = { .key = no_key, .pointer = no_pointer };
 	const struct seat_window_options options = { .name = "guest", .colour = one->colour };
-	struct seat_rect frame;
 
 	assert_int_equal(seat_window_open(model->seat, &options, &one->window), 0);
 	seat_window_listen(one->window, &ops, one);
-	frame = seat_window_frame(one->window);
-	one->x = frame.x;
-	one->y = frame.y;
+	seat_window_corner(one->window, &one->x, &one->y);
 	make_black(one, 640, 480);
 	one->cursor_width = 0;
 	one->cursor_visible = false;
@@ -132,6 +129,8 @@ static void close_one(struct model *model, struct model_window *one)
 		model->full_screen = NULL;
 	if (model->focus == one)
 		model->focus = NULL;
+	if (model->focus_before == one)
+		model->focus_before = NULL;
 }
 
 static void draw(struct model *model, struct model_window *one)
@@ -159,6 +158,10 @@ static void move(struct model *model, struct model_window *one)
 	if (model->full_screen == one)
 		return;
 	seat_window_move(one->window, x, y);
+	if (model->overview) {
+		seat_window_corner(one->window, &one->x, &one->y);
+		return;
+	}
 	frame = seat_window_frame(one->window);
 	/* As wanted, or such that its title can be seen and reached. */
 	assert_true(frame.x == x || frame.x > (int)WIDTH - 32 || frame.x + (int)frame.width < 32);
@@ -231,6 +234,34 @@ static void scale(struct model *model, struct model_window *one)
 	seat_window_corner(one->window, &one->x, &one->y);
 }
 
+static void overview(struct model *model)
+{
+	if (model->overview) {
+		model->focus = model->focus_before;
+	} else {
+		model->focus_before = model->focus;
+		model->focus = NULL;
+	}
+	model->overview = !model->overview;
+	seat_set_overview(model->seat, model->overview);
+}
+
+static void focus(struct model *model, struct model_window *one)
+{
+	model->overview = false;
+	model->focus = one;
+	seat_set_focus(model->seat, one ? one->window : NULL);
+}
+
+static void full_screen(struct model *model, struct model_window *one)
+{
+	if (model->overview)
+		overview(model);
+	raise_one(model, one);
+	model->full_screen = one;
+	seat_set_full_screen(model->seat, one->window);
+}
+
 static void act_on(struct model *model, struct model_window *one)
 {
 	switch (below(model, 20)) {
@@ -245,17 +276,14 @@ static void act_on(struct model *model, struct model_window *one)
 		seat_window_raise(one->window);
 		break;
 	case 3:
-		raise_one(model, one);
-		model->full_screen = one;
-		seat_set_full_screen(model->seat, one->window);
+		full_screen(model, one);
 		break;
 	case 4:
 		model->full_screen = NULL;
 		seat_set_full_screen(model->seat, NULL);
 		break;
 	case 5:
-		model->focus = below(model, 4) > 0 ? one : NULL;
-		seat_set_focus(model->seat, model->focus ? one->window : NULL);
+		focus(model, below(model, 4) > 0 ? one : NULL);
 		break;
 	case 6:
 	case 7:
@@ -273,6 +301,10 @@ static void act_on(struct model *model, struct model_window *one)
 	case 13:
 		if (model->scales)
 			scale(model, one);
+		break;
+	case 14:
+		if (model->scales)
+			overview(model);
 		break;
 	default:
 		draw(model, one);

@@ -11,6 +11,8 @@
 #define LETTER_PIXELS 14u
 #define FIRST_WIDTH   640u
 #define FIRST_HEIGHT  480u
+/* In the bar, while all windows are shown side by side. */
+#define QUESTION "Which guest shall have the keyboard?"
 /* Of a title, in either direction, stay on the screen. */
 #define REACHABLE_PIXELS 16
 /* A guest that draws in very many places has all between them drawn: no list grows with what it does. */
@@ -40,6 +42,8 @@ int seat_create(const struct seat_options *options, struct seat **ret_seat)
 	seat->tell_changed = options->changed;
 	seat->context = options->context;
 	pixman_region32_init_rect(&seat->changed, 0, 0, options->width, options->height);
+	if (seat->font)
+		seat->question = seat_font_draw(seat->font, QUESTION, SEAT_BAR_PIXELS);
 	*ret_seat = seat;
 	return 0;
 }
@@ -50,6 +54,8 @@ void seat_destroy(struct seat *seat)
 		return;
 	assert(!seat->top && !seat->bottom);
 	pixman_region32_fini(&seat->changed);
+	if (seat->question)
+		pixman_image_unref(seat->question);
 	seat_font_close(seat->font);
 	free(seat);
 }
@@ -108,6 +114,12 @@ void seat_window_changed(struct seat_window *window, struct seat_rect rect)
 		subtract(&region, seat_window_frame(above));
 	add_changed(seat, &region);
 	pixman_region32_fini(&region);
+}
+
+void seat_window_frame_changed(struct seat_window *window)
+{
+	seat_window_changed(window,
+			    window->seat->overview ? seat_tile_ring(window) : seat_window_frame(window));
 }
 
 void seat_window_picture_changed(struct seat_window *window, struct seat_rect rect)
@@ -176,7 +188,7 @@ void seat_window_raise(struct seat_window *window)
 		seat_set_full_screen(seat, NULL);
 	take_out(window);
 	put_on_top(window);
-	seat_window_changed(window, seat_window_frame(window));
+	seat_window_frame_changed(window);
 }
 
 /* ---- windows ---- */
@@ -211,6 +223,7 @@ int seat_window_open(struct seat *seat, const struct seat_window_options *option
 	memcpy(window->name, options->name, length);
 	window->seat = seat;
 	window->colour = options->colour & 0xffffff;
+	window->serial = seat->serials++;
 	window->hidden = true;
 	window->scale = 100;
 	window->width = FIRST_WIDTH;
@@ -285,9 +298,10 @@ void seat_window_set_hidden(struct seat_window *window, bool hidden)
 		seat_set_full_screen(seat, NULL);
 	if (hidden) {
 		seat_forget_window(seat, window);
-		seat_window_changed(window, seat_window_frame(window));
+		seat_window_frame_changed(window);
 		take_out(window);
 		window->hidden = true;
+		seat_overview_arrange(seat);
 	} else {
 		window->hidden = false;
 		if (!window->placed)
@@ -296,7 +310,8 @@ void seat_window_set_hidden(struct seat_window *window, bool hidden)
 		put_on_top(window);
 		if (seat->full_screen)
 			keep_full_screen(seat);
-		seat_window_changed(window, seat_window_frame(window));
+		seat_overview_arrange(seat);
+		seat_window_frame_changed(window);
 	}
 }
 
@@ -314,14 +329,14 @@ int seat_window_resize(struct seat_window *window, unsigned width, unsigned heig
 	picture = create_picture(width, height);
 	if (!picture)
 		return -ENOMEM;
-	seat_window_changed(window, seat_window_frame(window));
+	seat_window_frame_changed(window);
 	pixman_image_unref(window->picture);
 	window->picture = picture;
 	window->width = width;
 	window->height = height;
 	seat_window_place_again(window);
 	seat_window_keep_on_screen(window);
-	seat_window_changed(window, seat_window_frame(window));
+	seat_window_frame_changed(window);
 	return 0;
 }
 
@@ -370,16 +385,18 @@ void seat_window_move(struct seat_window *window, int x, int y)
 	int width = (int)seat_window_own_frame(window).width;
 
 	window->placed = window->moved = true;
-	seat_window_changed(window, seat_window_frame(window));
+	seat_window_frame_changed(window);
 	window->x = seat_between(x, REACHABLE_PIXELS - width, (int)seat->width - REACHABLE_PIXELS);
 	window->y = seat_between(y, SEAT_BAR_PIXELS, (int)seat->height - REACHABLE_PIXELS);
-	seat_window_changed(window, seat_window_frame(window));
+	seat_window_frame_changed(window);
 }
 
 void seat_set_full_screen(struct seat *seat, struct seat_window *window)
 {
 	if (window && window->hidden)
 		window = NULL;
+	if (window)
+		seat_set_overview(seat, false);
 	if (seat->full_screen == window)
 		return;
 	seat->full_screen = NULL;

@@ -185,6 +185,17 @@ unsigned seat_window_scale(const struct seat_window *window);
 void seat_set_full_screen(struct seat *seat, struct seat_window *window);
 struct seat_window *seat_full_screen(const struct seat *seat);
 
+/*
+ * All windows side by side, small enough for that, each with its guest's name and colour; to choose the one
+ * that gets the focus, by a click, or the keys Tab, the arrows and Enter; Esc leaves it as it was. No guest
+ * has the focus meanwhile. seat_set_focus() and seat_set_full_screen() end it. seat_window_frame() and
+ * seat_window_picture() say where things are in it.
+ */
+void seat_set_overview(struct seat *seat, bool overview);
+bool seat_has_overview(const struct seat *seat);
+/* The window that Enter chooses, which has a ring around it. NULL: there is none. */
+const struct seat_window *seat_overview_chosen(const struct seat *seat);
+
 /* ---- keys and the pointer ---- */
 
 /*
@@ -198,7 +209,7 @@ struct seat_window *seat_focus(const struct seat *seat);
  * A key of the keyboard went down or came up (linux/input-event-codes.h); what is not one is ignored, and so
  * is one that is down already. With Ctrl and Alt, some keys are the seat's and never a guest's: Tab gives
  * the focus to the next window and raises it, Enter makes its picture full screen and back, 0 makes it fit
- * and back to its own size, Esc takes the focus from all.
+ * and back to its own size, Space shows all windows side by side, Esc takes the focus from all.
  */
 void seat_key(struct seat *seat, unsigned code, bool down);
 /* All keys came up: the keyboard is gone. */

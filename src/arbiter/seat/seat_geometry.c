@@ -69,6 +69,14 @@ static struct size picture_of(const struct seat_window *window)
 	return (struct size){ window->width, window->height };
 }
 
+void seat_shrink(const struct seat_window *window, unsigned *width, unsigned *height)
+{
+	struct size size = shrink(picture_of(window), (struct size){ *width, *height });
+
+	*width = size.width;
+	*height = size.height;
+}
+
 /* Of a window that does not have all of the screen. */
 static struct size shown_size(const struct seat_window *window)
 {
@@ -92,9 +100,13 @@ static struct seat_rect full_screen_frame(const struct seat *seat)
 struct seat_rect seat_window_picture(const struct seat_window *window)
 {
 	const struct seat *seat = window->seat;
-	struct seat_rect frame = full_screen_frame(seat);
+	struct seat_rect frame = full_screen_frame(seat), tile, picture;
 	struct size size;
 
+	if (seat->overview && !window->hidden) {
+		seat_tile(window, &tile, &picture);
+		return picture;
+	}
 	if (window == seat->full_screen) {
 		size = fit(picture_of(window), (struct size){ frame.width, frame.height });
 		return (struct seat_rect){ frame.x + (int)(frame.width - size.width) / 2,
@@ -106,8 +118,18 @@ struct seat_rect seat_window_picture(const struct seat_window *window)
 				   size.width, size.height };
 }
 
-/* In full screen, all below the bar. */
 struct seat_rect seat_window_frame(const struct seat_window *window)
+{
+	struct seat_rect tile, picture;
+
+	if (!window->seat->overview || window->hidden)
+		return seat_window_usual_frame(window);
+	seat_tile(window, &tile, &picture);
+	return tile;
+}
+
+/* In full screen, all below the bar. */
+struct seat_rect seat_window_usual_frame(const struct seat_window *window)
 {
 	const struct seat *seat = window->seat;
 
@@ -200,11 +222,11 @@ int seat_window_set_scale(struct seat_window *window, unsigned percent)
 		return -EINVAL;
 	if (window->scale == percent)
 		return 0;
-	seat_window_changed(window, seat_window_frame(window));
+	seat_window_frame_changed(window);
 	window->scale = percent;
 	seat_window_place_again(window);
 	seat_window_keep_on_screen(window);
-	seat_window_changed(window, seat_window_frame(window));
+	seat_window_frame_changed(window);
 	return 0;
 }
 

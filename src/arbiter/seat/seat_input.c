@@ -62,6 +62,8 @@ void seat_set_focus(struct seat *seat, struct seat_window *window)
 {
 	if (window && window->hidden)
 		window = NULL;
+	if (seat->overview)
+		seat_overview_end(seat);
 	if (seat->focus == window)
 		return;
 	let_all_up(seat);
@@ -81,6 +83,7 @@ void seat_forget_window(struct seat *seat, const struct seat_window *window)
 		seat_set_focus(seat, NULL);
 	if (seat->dragged == window)
 		seat->dragged = NULL;
+	seat_overview_forget(seat, window);
 }
 
 void seat_window_listen(struct seat_window *window, const struct seat_window_ops *ops, void *context)
@@ -125,6 +128,9 @@ static bool obey(struct seat *seat, unsigned code)
 		let_keys_up(seat);
 		seat_set_full_screen(seat, seat->full_screen ? NULL : seat->focus);
 		return true;
+	case KEY_SPACE:
+		seat_set_overview(seat, !seat->overview);
+		return true;
 	case KEY_0:
 		if (seat->focus)
 			toggle_fit(seat->focus);
@@ -135,6 +141,13 @@ static bool obey(struct seat *seat, unsigned code)
 	default:
 		return false;
 	}
+}
+
+/* Which is the seat's own in the overview, too. */
+static bool is_overview_toggle(const struct seat *seat, unsigned code)
+{
+	return code == KEY_SPACE && is_held(seat, KEY_LEFTCTRL, KEY_RIGHTCTRL) &&
+	       is_held(seat, KEY_LEFTALT, KEY_RIGHTALT);
 }
 
 static void deliver(struct seat *seat, unsigned code, bool down)
@@ -153,6 +166,10 @@ void seat_key(struct seat *seat, unsigned code, bool down)
 	if (code == KEY_RESERVED || code >= KEY_CNT || seat->held[code] == down)
 		return;
 	seat->held[code] = down;
+	if (down && seat->overview && !is_overview_toggle(seat, code)) {
+		seat_overview_key(seat, code, is_held(seat, KEY_LEFTSHIFT, KEY_RIGHTSHIFT));
+		return;
+	}
 	if (down && is_held(seat, KEY_LEFTCTRL, KEY_RIGHTCTRL) && is_held(seat, KEY_LEFTALT, KEY_RIGHTALT) &&
 	    obey(seat, code))
 		return;
@@ -189,6 +206,12 @@ static void press(struct seat *seat, int x, int y)
 	struct seat_window *window = seat_window_at(seat, x, y);
 	struct seat_rect picture;
 
+	/* The guest that is chosen does not hear of the button. */
+	if (seat->overview) {
+		if (window)
+			seat_overview_choose(seat, window);
+		return;
+	}
 	seat_set_focus(seat, window);
 	if (!window)
 		return;

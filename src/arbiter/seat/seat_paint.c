@@ -10,6 +10,7 @@
 
 #define BACKGROUND 0x202428u
 #define NOBODY	   0x505860u /* the bar, while no guest has the focus */
+#define CHOSEN	   0xffffffu /* around a tile of the overview */
 #define TEXT_LEFT  8	     /* of a frame's or the bar's edge */
 
 static pixman_color_t colour_of(uint32_t rgb)
@@ -74,7 +75,9 @@ static void paint_bar(const struct seat *seat, pixman_image_t *screen, pixman_re
 
 	take_part(left, seat_bar(seat), &part);
 	fill(screen, &part, colour);
-	if (focus && focus->title)
+	if (seat->overview && seat->question)
+		write_name(screen, &part, seat->question, seat_bar(seat), colour);
+	else if (focus && focus->title)
 		write_name(screen, &part, focus->title, seat_bar(seat), colour);
 	pixman_region32_fini(&part);
 }
@@ -137,7 +140,7 @@ static void paint_picture(const struct seat_window *window, pixman_image_t *scre
 static void paint_window(const struct seat_window *window, pixman_image_t *screen, pixman_region32_t *left)
 {
 	struct seat_rect frame = seat_window_frame(window), title = frame;
-	bool full_screen = window == window->seat->full_screen;
+	bool full_screen = window == window->seat->full_screen && !window->seat->overview;
 	pixman_region32_t part;
 
 	paint_picture(window, screen, left);
@@ -146,6 +149,16 @@ static void paint_window(const struct seat_window *window, pixman_image_t *scree
 	title.height = SEAT_TITLE_PIXELS;
 	if (window->title && !full_screen)
 		write_name(screen, &part, window->title, title, window->colour);
+	pixman_region32_fini(&part);
+}
+
+/* Around the tile, which is painted already. */
+static void paint_ring(pixman_image_t *screen, struct seat_rect ring, pixman_region32_t *left)
+{
+	pixman_region32_t part;
+
+	take_part(left, ring, &part);
+	fill(screen, &part, CHOSEN);
 	pixman_region32_fini(&part);
 }
 
@@ -176,6 +189,8 @@ void seat_compose(struct seat *seat, uint32_t *pixels, size_t stride,
 	paint_bar(seat, screen, &left);
 	for (const struct seat_window *window = seat->top; window; window = window->below)
 		paint_window(window, screen, &left);
+	if (seat->overview && seat->chosen)
+		paint_ring(screen, seat_tile_ring(seat->chosen), &left);
 	fill(screen, &left, BACKGROUND);
 	pixman_region32_fini(&left);
 	pixman_image_unref(screen);

@@ -25,7 +25,7 @@ static bool is_free(const struct seat_window *placed, const struct seat_rect *pl
 	    place->y + (int)place->height > (int)seat->height)
 		return false;
 	for (const struct seat_window *window = seat->top; window; window = window->below) {
-		struct seat_rect frame = seat_window_frame(window);
+		struct seat_rect frame = seat_window_usual_frame(window);
 
 		if (window != placed && overlap(place, &frame))
 			return false;
@@ -53,11 +53,11 @@ static bool find_free(const struct seat_window *window, struct seat_rect *place)
 	bool found = false;
 
 	for (const struct seat_window *left = seat->top;; left = left->below) {
-		struct seat_rect beside = left ? seat_window_frame(left) : (struct seat_rect){ .x = 0 };
+		struct seat_rect beside = left ? seat_window_usual_frame(left) : (struct seat_rect){ .x = 0 };
 
 		place->x = beside.x + (int)beside.width;
 		for (const struct seat_window *upper = seat->top;; upper = upper->below) {
-			struct seat_rect above = upper ? seat_window_frame(upper) : seat_bar(seat);
+			struct seat_rect above = upper ? seat_window_usual_frame(upper) : seat_bar(seat);
 
 			place->y = above.y + (int)above.height;
 			try_place(window, place, &best, &found);
@@ -74,7 +74,7 @@ static bool find_free(const struct seat_window *window, struct seat_rect *place)
 void seat_window_place(struct seat_window *window)
 {
 	struct seat *seat = window->seat;
-	struct seat_rect place = seat_window_frame(window);
+	struct seat_rect place = seat_window_usual_frame(window);
 	int step;
 
 	if (find_free(window, &place)) {
@@ -90,7 +90,7 @@ void seat_window_place(struct seat_window *window)
 
 void seat_window_place_again(struct seat_window *window)
 {
-	struct seat_rect frame = seat_window_frame(window);
+	struct seat_rect frame = seat_window_usual_frame(window);
 
 	if (window->hidden || window->moved || window == window->seat->full_screen || is_free(window, &frame))
 		return;

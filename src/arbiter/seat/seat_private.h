@@ -16,10 +16,12 @@ struct seat_window {
 	uint32_t colour;
 	const struct seat_window_ops *ops; /* NULL: nothing hears its keys */
 	void *context;
-	bool hidden; /* in none of the lists */
-	bool placed; /* it has its place */
-	bool moved;  /* which is where it was moved to */
-	bool drawn;  /* waits for shown() */
+	uint64_t serial; /* by when it was opened */
+	unsigned tile;	 /* of the overview; as of the last arrangement */
+	bool hidden;	 /* in none of the lists */
+	bool placed;	 /* it has its place */
+	bool moved;	 /* which is where it was moved to */
+	bool drawn;	 /* waits for shown() */
 	struct seat_window *next_drawn;
 	int x, y;			 /* of the frame */
 	unsigned scale;			 /* percent, or SEAT_SCALE_FIT */
@@ -38,6 +40,13 @@ struct seat {
 	unsigned cascaded; /* windows for which there was no free place */
 	struct seat_window *full_screen, *focus;
 	uint64_t focus_changes; /* so many: a window that got it back, or has the place of one that closed */
+	/* All windows side by side; and what has the focus after that, the one that is marked, and the tiles.
+	 */
+	bool overview;
+	struct seat_window *focus_before, *chosen;
+	unsigned tiles, tile_columns;
+	uint64_t serials;	  /* of windows, so far */
+	pixman_image_t *question; /* what the bar says then, a mask; NULL: nothing */
 	pixman_region32_t changed;
 	struct seat_window *drawn; /* those that wait for shown() */
 	void (*tell_changed)(void *context);
@@ -57,6 +66,8 @@ struct seat {
 void seat_window_changed(struct seat_window *window, struct seat_rect rect);
 void seat_rect_changed(struct seat *seat, struct seat_rect rect);
 /* `rect` of the picture, of which nothing need be inside of it. */
+/* All of its frame, and what is around it in the overview. */
+void seat_window_frame_changed(struct seat_window *window);
 void seat_window_picture_changed(struct seat_window *window, struct seat_rect rect);
 /* The window is told by shown(). */
 void seat_remember_drawn(struct seat_window *window);
@@ -68,11 +79,32 @@ struct seat_rect seat_bar(const struct seat *seat);
 struct seat_rect seat_window_shown(const struct seat_window *window, struct seat_rect rect);
 /* Its frame when it does not have all of the screen. */
 struct seat_rect seat_window_own_frame(const struct seat_window *window);
+/* And without the overview. */
+struct seat_rect seat_window_usual_frame(const struct seat_window *window);
+/* The size at which its picture has room there, at most its own. */
+void seat_shrink(const struct seat_window *window, unsigned *width, unsigned *height);
 /* Where a place on the screen is in the picture, or at its edge. */
 void seat_window_point(const struct seat_window *window, int x, int y, unsigned *ret_x, unsigned *ret_y);
 /* One that is made to fit is wholly on the screen. */
 void seat_window_keep_on_screen(struct seat_window *window);
 int seat_between(int value, int low, int high);
+
+/* ---- seat_overview.c ---- */
+
+/* Its frame and its picture in the overview; empty when there is no room for it. */
+void seat_tile(const struct seat_window *window, struct seat_rect *ret_frame, struct seat_rect *ret_picture);
+/* What is marked around the one that is chosen. */
+struct seat_rect seat_tile_ring(const struct seat_window *window);
+/* Nothing gets the focus by that. */
+void seat_overview_end(struct seat *seat);
+/* Windows have come or gone. */
+void seat_overview_arrange(struct seat *seat);
+void seat_overview_forget(struct seat *seat, const struct seat_window *window);
+void seat_overview_choose(struct seat *seat, struct seat_window *window);
+/* A key went down. */
+void seat_overview_key(struct seat *seat, unsigned code, bool shift);
+
+/* ---- seat_place.c ---- */
 
 /* Where it appears first. */
 void seat_window_place(struct seat_window *window);

@@ -98,6 +98,8 @@ static void print_seat(const struct cli *cli, const json_t *seat)
 	printf("%s: %u x %u pixels, %u viewers\n\n", api_text(seat, "name"),
 	       (unsigned)api_number(seat, "width"), (unsigned)api_number(seat, "height"),
 	       (unsigned)api_number(seat, "viewers"));
+	if (api_flag(seat, "overview"))
+		printf("all windows are shown side by side, and no guest has the keyboard\n\n");
 	if (json_object_get(seat, "console"))
 		printf("console: %s\n\n", api_text(seat, "console"));
 	json_array_foreach(json_object_get(seat, "displays"), index, display) display_row(table, display);
@@ -133,6 +135,17 @@ int command_seat_show(struct cli *cli, const struct cli_command *command, int ar
 
 /* ---- focus ---- */
 
+/* Changes the seat, and shows it. Takes `body`. */
+static int change(struct cli *cli, const struct cli_command *command, const char *seat, json_t *body)
+{
+	char *path = cli_api_path("/v1/seats", seat);
+	json_t *answer;
+	int result = cli_call(cli, command, "PATCH", path, body, &answer, NULL);
+
+	free(path);
+	return result == CLI_OK ? show_answer(cli, answer) : result;
+}
+
 /* What PATCH is told. `display` is taken. */
 static json_t *focus_body(json_t *display, bool full_screen, bool window)
 {
@@ -153,9 +166,8 @@ int command_seat_focus(struct cli *cli, const struct cli_command *command, int a
 					      { "window", NULL, &window },
 					      { 0 } };
 	struct cli_arguments arguments;
-	json_t *display, *answer;
+	json_t *display;
 	int result = cli_parse(cli, command, argc, argv, options, 2, 2, &arguments);
-	char *path;
 
 	if (result != CLI_OK)
 		return result;
@@ -164,21 +176,16 @@ int command_seat_focus(struct cli *cli, const struct cli_command *command, int a
 	result = seat_display_find(cli, command, arguments.words[0], arguments.words[1], &display);
 	if (result != CLI_OK)
 		return result;
-	path = cli_api_path("/v1/seats", arguments.words[0]);
-	result = cli_call(cli, command, "PATCH", path, focus_body(display, full_screen, window), &answer,
-			  NULL);
-	free(path);
-	return result == CLI_OK ? show_answer(cli, answer) : result;
+	return change(cli, command, arguments.words[0], focus_body(display, full_screen, window));
 }
 
-/* ---- scale ---- */
+/* ---- scale and overview ---- */
 
 int command_seat_scale(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	struct cli_arguments arguments;
-	json_t *display, *answer, *body;
+	json_t *display, *body;
 	int result = cli_parse(cli, command, argc, argv, NULL, 3, 3, &arguments);
-	char *path;
 
 	if (result == CLI_OK)
 		result = seat_display_find(cli, command, arguments.words[0], arguments.words[1], &display);
@@ -188,8 +195,19 @@ int command_seat_scale(struct cli *cli, const struct cli_command *command, int a
 		return cli_usage(command, "name a guest");
 	body = json_pack("{s:{s:s}}", "scale", json_string_value(display), arguments.words[2]);
 	json_decref(display);
-	path = cli_api_path("/v1/seats", arguments.words[0]);
-	result = cli_call(cli, command, "PATCH", path, body, &answer, NULL);
-	free(path);
-	return result == CLI_OK ? show_answer(cli, answer) : result;
+	return change(cli, command, arguments.words[0], body);
+}
+
+int command_seat_overview(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	struct cli_arguments arguments;
+	int result = cli_parse(cli, command, argc, argv, NULL, 1, 2, &arguments);
+	bool off;
+
+	if (result != CLI_OK)
+		return result;
+	off = arguments.words[1] && strcmp(arguments.words[1], "off") == 0;
+	if (arguments.words[1] && !off && strcmp(arguments.words[1], "on") != 0)
+		return cli_usage(command, "say on or off");
+	return change(cli, command, arguments.words[0], json_pack("{s:b}", "overview", !off));
 }

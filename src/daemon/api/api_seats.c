@@ -86,7 +86,7 @@ static bool change_scales(struct daemon_seat *owner, const json_t *map, bool app
 static bool change(struct daemon_seat *owner, const json_t *body, struct api_response *response)
 {
 	const json_t *focus = json_object_get(body, "focus"), *full = json_object_get(body, "full_screen"),
-		     *scales = json_object_get(body, "scale");
+		     *scales = json_object_get(body, "scale"), *overview = json_object_get(body, "overview");
 	struct display_device *focused, *enlarged;
 
 	if (!named_display(owner, focus, &focused, response) ||
@@ -94,6 +94,8 @@ static bool change(struct daemon_seat *owner, const json_t *body, struct api_res
 	    !change_scales(owner, scales, false, response))
 		return false;
 	change_scales(owner, scales, true, response);
+	if (overview)
+		seat_show_overview(owner, json_is_true(overview));
 	if (full)
 		seat_enlarge_display(owner, enlarged);
 	if (focus)
@@ -108,6 +110,7 @@ void api_seat_change(struct daemon *daemon, const char *name, const struct api_r
 		{ .name = "focus", .type = JSON_STRING, .nullable = true },
 		{ .name = "full_screen", .type = JSON_STRING, .nullable = true },
 		{ .name = "scale", .type = JSON_OBJECT },
+		{ .name = "overview", .type = JSON_TRUE },
 	};
 	struct daemon_seat *owner = find(daemon, name, response);
 	json_t *body =
@@ -116,8 +119,9 @@ void api_seat_change(struct daemon *daemon, const char *name, const struct api_r
 	if (!body)
 		return;
 	if (json_object_size(body) == 0)
-		api_respond_error(response, 400,
-				  "give focus or full_screen: a display, or null; or scale: by display");
+		api_respond_error(
+			response, 400,
+			"give focus or full_screen: a display, or null; scale: by display; or overview");
 	else if (change(owner, body, response))
 		api_respond_json(response, 200, seat_json(owner));
 	json_decref(body);

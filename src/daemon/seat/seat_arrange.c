@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How users arrange windows: at which size a guest's picture is shown. */
+/* How users arrange windows: at which size a guest's picture is shown, or all of them side by side. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,4 +53,40 @@ void seat_scale_display(const struct display_device *display, unsigned percent)
 	struct scale_errand errand = { display->window, percent };
 
 	seat_call(display->base.daemon, scale, &errand);
+}
+
+/* ---- the overview ---- */
+
+struct overview_errand {
+	struct seat *seat;
+	bool overview;
+};
+
+static void set_overview(void *context)
+{
+	const struct overview_errand *errand = context;
+
+	seat_set_overview(errand->seat, errand->overview);
+}
+
+static void get_overview(void *context)
+{
+	struct overview_errand *errand = context;
+
+	errand->overview = seat_has_overview(errand->seat);
+}
+
+void seat_show_overview(struct daemon_seat *owner, bool overview)
+{
+	struct overview_errand errand = { owner->screen.seat, overview };
+
+	seat_call(owner->daemon, set_overview, &errand);
+}
+
+bool seat_shows_overview(const struct daemon_seat *owner)
+{
+	struct overview_errand errand = { .seat = owner->screen.seat };
+
+	seat_call(owner->daemon, get_overview, &errand);
+	return errand.overview;
 }

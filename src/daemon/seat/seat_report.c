@@ -175,14 +175,16 @@ json_t *seat_json(const struct daemon_seat *reported)
 {
 	const struct seat_screen *screen = &reported->screen;
 
-	return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name", reported->name,
-			 "width", (int)screen->width, "height", (int)screen->height, "viewers",
-			 (int)reported->viewer_count, "frames", (json_int_t)counter_read(&screen->frames),
-			 "drawn_pixels", (json_int_t)counter_read(&screen->drawn_pixels), "typing",
+	return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "name",
+			 reported->name, "width", (int)screen->width, "height", (int)screen->height,
+			 "viewers", (int)reported->viewer_count, "frames",
+			 (json_int_t)counter_read(&screen->frames), "drawn_pixels",
+			 (json_int_t)counter_read(&screen->drawn_pixels), "typing",
 			 (json_int_t)__atomic_load_n(&screen->typing_left, __ATOMIC_ACQUIRE), "typed",
 			 (json_int_t)counter_read(&screen->typed_strokes), "dropped",
 			 (json_int_t)counter_read(&screen->dropped_strokes), "events",
-			 (json_int_t)counter_read(&screen->events), "displays", displays_json(reported));
+			 (json_int_t)counter_read(&screen->events), "overview", seat_shows_overview(reported),
+			 "displays", displays_json(reported));
 }
 
 json_t *seat_secret_json(const struct daemon_seat *reported)

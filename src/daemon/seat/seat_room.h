@@ -137,6 +137,9 @@ bool seat_parse_scale(const char *text, unsigned *ret_percent);
 void seat_print_scale(unsigned percent, char text[SEAT_SCALE_TEXT_SIZE]);
 /* The display has a window. */
 void seat_scale_display(const struct display_device *display, unsigned percent);
+/* All windows side by side. */
+void seat_show_overview(struct daemon_seat *owner, bool overview);
+bool seat_shows_overview(const struct daemon_seat *owner);
 
 /* ---- seat_report.c ---- */
 

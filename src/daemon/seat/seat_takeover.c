@@ -47,10 +47,12 @@ static const char *name_of(const struct daemon_seat *owner, const struct seat_wi
 static void write_windows(void *context)
 {
 	struct state_errand *errand = context;
-	const struct seat *seat = errand->owner->screen.seat;
+	struct seat *seat = errand->owner->screen.seat;
 	const struct seat_window *window = NULL;
 	uint64_t count = 0;
 
+	/* What has the focus without it gets it there. */
+	seat_set_overview(seat, false);
 	while ((window = seat_window_above(seat, window)))
 		count++;
 	handover_put_u64(&errand->state, SEAT_STATE_VERSION);
