@@ -40,6 +40,7 @@ int command_seat_list(struct cli *cli, const struct cli_command *command, int ar
 int command_seat_show(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_seat_scale(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_seat_overview(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_seat_resize(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 int command_seat_focus(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* seat/seat_type.c */
 int command_seat_type(struct cli *cli, const struct cli_command *command, int argc, char **argv);

@@ -114,6 +114,10 @@ const struct cli_command cli_commands[] = {
 	  "10% to 400% of its size; fit is its own size, or smaller when the window would not be wholly on\n"
 	  "the screen. At the seat itself, Ctrl-Alt-0 is fit, and 100% again.",
 	  command_seat_scale },
+	{ "seat resize", "SEAT GUEST[/DISPLAY] WIDTHxHEIGHT", "asks a guest for a picture of another size",
+	  "A guest whose driver can follows; others keep their size. With --full-screen of `viaduct seat\n"
+	  "focus`, and Ctrl-Alt-Enter at the seat, a guest is asked for the screen's size by itself.",
+	  command_seat_resize },
 	{ "seat overview", "SEAT [on|off]", "shows all windows of a seat side by side",
 	  "So that one of them can be chosen at the seat: by a click, or by Tab, the arrows and Enter; Esc\n"
 	  "leaves it as it was. No guest has the keyboard meanwhile. At the seat itself, it is\n"

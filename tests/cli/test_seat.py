@@ -61,10 +61,12 @@ def test_focus_of_what_is_not_there(viaduct, seat, words, message):
     assert viaduct("seat", "focus", "desk", "alice", "--window", "--full-screen").code == 2
 
 
-def test_scale(viaduct, seat):
+def test_scale_and_size(viaduct, seat):
     seat.answer("PATCH", "/v1/seats/desk", desk())
     assert viaduct("seat", "scale", "desk", "alice", "50%").code == 0
     assert seat.requests[-1] == ("PATCH", "/v1/seats/desk", {"scale": {"alice/0": "50%"}})
+    assert viaduct("seat", "resize", "desk", "carol/1", "1024x768").code == 0
+    assert seat.requests[-1] == ("PATCH", "/v1/seats/desk", {"size": {"carol/1": "1024x768"}})
     assert viaduct("seat", "scale", "desk", "eve", "fit").code == 1
     assert viaduct("seat", "scale", "desk", "none", "fit").code == 2
 

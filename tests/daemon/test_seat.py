@@ -250,7 +250,7 @@ def test_what_is_asked_of_seats(desk):
     assert status == 200 and [one["name"] for one in answer["seats"]] == ["desk"]
     assert desk.api("GET", "/v1/seats/chair") == (404, {"error": "there is no seat 'chair'"})
     assert desk.api("POST", "/v1/displays/bob/0/picture")[0] == 404
-    assert desk.api("PATCH", "/v1/seats/desk", {}) == (400, {"error": "give focus or full_screen: a display, or null; scale: by display; or overview"})
+    assert desk.api("PATCH", "/v1/seats/desk", {}) == (400, {"error": "give focus or full_screen: a display, or null; scale or size: by display; or overview"})
     assert desk.api("PATCH", "/v1/seats/desk", {"focus": "bob/0"}) == (404, {"error": "the seat desk has no display 'bob/0'"})
     # A display that no VMM shows has no focus.
     status, answer = desk.api("PATCH", "/v1/seats/desk", {"focus": "alice/0", "full_screen": None})
@@ -264,6 +264,11 @@ def test_what_is_asked_of_seats(desk):
         status, answer = desk.api("PATCH", "/v1/seats/desk", {"scale": {"alice/0": scale}})
         assert status == 200 and answer["displays"][0]["scale"] == scale
     assert answer["displays"][0]["frame"]["height"] <= HEIGHT - BAR
+    wrong = {"error": 'the size of alice/0 must be for example "1280x800"; 64x64 to 8192x8192'}
+    for size in "63x64", "1280", "", "8193x64", "1280x800x1", 7:
+        assert desk.api("PATCH", "/v1/seats/desk", {"size": {"alice/0": size}}) == (400, wrong)
+    assert desk.api("PATCH", "/v1/seats/desk", {"size": {"alice/0": "640x480"}}) == (
+        409, {"error": "alice/0 shows nothing whose guest could be asked for a size"})
     for overview in True, False:
         status, answer = desk.api("PATCH", "/v1/seats/desk", {"overview": overview})
         assert status == 200 and answer["overview"] == overview

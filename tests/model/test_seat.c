@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <linux/input-event-codes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -236,6 +237,12 @@ static void scale(struct model *model, struct model_window *one)
 
 static void overview(struct model *model)
 {
+	if (model->overview && below(model, 2) > 0) {
+		/* Which one is marked is for others to prove. */
+		seat_key(model->seat, KEY_TAB, true);
+		seat_key(model->seat, KEY_TAB, false);
+		return;
+	}
 	if (model->overview) {
 		model->focus = model->focus_before;
 	} else {
@@ -256,7 +263,8 @@ static void focus(struct model *model, struct model_window *one)
 static void full_screen(struct model *model, struct model_window *one)
 {
 	if (model->overview)
-		overview(model);
+		model->focus = model->focus_before;
+	model->overview = false;
 	raise_one(model, one);
 	model->full_screen = one;
 	seat_set_full_screen(model->seat, one->window);

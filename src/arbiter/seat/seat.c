@@ -275,6 +275,7 @@ void seat_tell_shown(struct seat *seat)
 		struct seat_window *next = window->next_drawn;
 
 		window->drawn = false;
+		seat_window_tell_size(window);
 		if (window->ops && window->ops->shown)
 			window->ops->shown(window->context);
 		window = next;
@@ -399,9 +400,13 @@ void seat_set_full_screen(struct seat *seat, struct seat_window *window)
 		seat_set_overview(seat, false);
 	if (seat->full_screen == window)
 		return;
+	if (seat->full_screen)
+		seat_window_enlarged(seat->full_screen, false);
 	seat->full_screen = NULL;
-	if (window)
+	if (window) {
 		seat_window_raise(window);
+		seat_window_enlarged(window, true);
+	}
 	seat->full_screen = window;
 	seat_change_all(seat);
 }

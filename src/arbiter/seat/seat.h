@@ -89,6 +89,11 @@ struct seat_window_ops {
 	 * not seen. May be NULL.
 	 */
 	void (*shown)(void *context);
+	/*
+	 * In seat_compose(): the user would like a picture of this size, at most SEAT_SIDE_MAX. A guest that
+	 * cannot, or does not want to, keeps its own, which is scaled where it must. May be NULL.
+	 */
+	void (*resize)(void *context, unsigned width, unsigned height);
 };
 
 struct seat_window_options {
@@ -179,8 +184,19 @@ int seat_window_set_scale(struct seat_window *window, unsigned percent);
 unsigned seat_window_scale(const struct seat_window *window);
 
 /*
+ * Asks the guest for a picture of this size, once with the next picture of the screen, however often that is
+ * said until then. What the guest answers is never asked for again by itself. Returns 0, -EINVAL (a side is 0
+ * or too large) or -ENOTCONN: nothing listens that could be asked.
+ */
+int seat_window_ask_size(struct seat_window *window, unsigned width, unsigned height);
+/* What a window in full screen had before, and is asked for again after that; 0, 0: nothing. */
+void seat_window_size_before(const struct seat_window *window, unsigned *ret_width, unsigned *ret_height);
+void seat_window_set_size_before(struct seat_window *window, unsigned width, unsigned height);
+
+/*
  * All of the screen but the bar is this window's picture, in its middle and as large as has room there,
- * whatever its scale is otherwise. NULL, or a hidden one: no window's.
+ * whatever its scale is otherwise. NULL, or a hidden one: no window's. The guest is asked for a picture of
+ * that size, and after it for the one before, if it followed.
  */
 void seat_set_full_screen(struct seat *seat, struct seat_window *window);
 struct seat_window *seat_full_screen(const struct seat *seat);

@@ -23,9 +23,11 @@ struct seat_window {
 	bool moved;	 /* which is where it was moved to */
 	bool drawn;	 /* waits for shown() */
 	struct seat_window *next_drawn;
-	int x, y;			 /* of the frame */
-	unsigned scale;			 /* percent, or SEAT_SCALE_FIT */
-	unsigned width, height;		 /* of the picture */
+	int x, y;		/* of the frame */
+	unsigned scale;		/* percent, or SEAT_SCALE_FIT */
+	unsigned width, height; /* of the picture */
+	/* What the guest is to be asked for; and what it had before full screen. 0: nothing. */
+	unsigned wanted_width, wanted_height, width_before, height_before;
 	pixman_image_t *picture, *title; /* title: the name, a mask; NULL: none */
 	pixman_image_t *cursor;		 /* NULL: none */
 	unsigned hot_x, hot_y;		 /* in the cursor */
@@ -88,6 +90,13 @@ void seat_window_point(const struct seat_window *window, int x, int y, unsigned 
 /* One that is made to fit is wholly on the screen. */
 void seat_window_keep_on_screen(struct seat_window *window);
 int seat_between(int value, int low, int high);
+
+/* ---- seat_size.c ---- */
+
+/* Asks the guest, if it is to be. */
+void seat_window_tell_size(struct seat_window *window);
+/* It gets all of the screen, or loses it. */
+void seat_window_enlarged(struct seat_window *window, bool full_screen);
 
 /* ---- seat_overview.c ---- */
 

@@ -179,9 +179,11 @@ int command_seat_focus(struct cli *cli, const struct cli_command *command, int a
 	return change(cli, command, arguments.words[0], focus_body(display, full_screen, window));
 }
 
-/* ---- scale and overview ---- */
+/* ---- scale, size and overview ---- */
 
-int command_seat_scale(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+/* SEAT GUEST VALUE: sets `key` of the display. */
+static int change_display(struct cli *cli, const struct cli_command *command, int argc, char **argv,
+			  const char *key)
 {
 	struct cli_arguments arguments;
 	json_t *display, *body;
@@ -191,11 +193,23 @@ int command_seat_scale(struct cli *cli, const struct cli_command *command, int a
 		result = seat_display_find(cli, command, arguments.words[0], arguments.words[1], &display);
 	if (result != CLI_OK)
 		return result;
-	if (json_is_null(display))
+	if (json_is_null(display)) {
+		json_decref(display);
 		return cli_usage(command, "name a guest");
-	body = json_pack("{s:{s:s}}", "scale", json_string_value(display), arguments.words[2]);
+	}
+	body = json_pack("{s:{s:s}}", key, json_string_value(display), arguments.words[2]);
 	json_decref(display);
 	return change(cli, command, arguments.words[0], body);
+}
+
+int command_seat_scale(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	return change_display(cli, command, argc, argv, "scale");
+}
+
+int command_seat_resize(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	return change_display(cli, command, argc, argv, "size");
 }
 
 int command_seat_overview(struct cli *cli, const struct cli_command *command, int argc, char **argv)

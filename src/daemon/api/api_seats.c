@@ -83,15 +83,46 @@ static bool change_scales(struct daemon_seat *owner, const json_t *map, bool app
 	return true;
 }
 
+/* As change_scales(); to sizes, which are asked for last, as that may be refused. */
+static bool change_sizes(struct daemon_seat *owner, const json_t *map, bool apply,
+			 struct api_response *response)
+{
+	json_t *value;
+	const char *name;
+
+	json_object_foreach((json_t *)map, name, value)
+	{
+		const char *text = json_string_value(value);
+		struct display_device *display = find_display(owner, name, response);
+		unsigned width, height;
+
+		if (!display)
+			return false;
+		if (!text || !seat_parse_size(text, &width, &height)) {
+			api_respond_error(
+				response, 400,
+				"the size of %s must be for example \"1280x800\"; 64x64 to 8192x8192", name);
+			return false;
+		}
+		if (apply && seat_resize_display(display, width, height)) {
+			api_respond_error(response, 409,
+					  "%s shows nothing whose guest could be asked for a size", name);
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool change(struct daemon_seat *owner, const json_t *body, struct api_response *response)
 {
 	const json_t *focus = json_object_get(body, "focus"), *full = json_object_get(body, "full_screen"),
-		     *scales = json_object_get(body, "scale"), *overview = json_object_get(body, "overview");
+		     *scales = json_object_get(body, "scale"), *sizes = json_object_get(body, "size"),
+		     *overview = json_object_get(body, "overview");
 	struct display_device *focused, *enlarged;
 
 	if (!named_display(owner, focus, &focused, response) ||
 	    !named_display(owner, full, &enlarged, response) ||
-	    !change_scales(owner, scales, false, response))
+	    !change_scales(owner, scales, false, response) || !change_sizes(owner, sizes, false, response))
 		return false;
 	change_scales(owner, scales, true, response);
 	if (overview)
@@ -100,7 +131,7 @@ static bool change(struct daemon_seat *owner, const json_t *body, struct api_res
 		seat_enlarge_display(owner, enlarged);
 	if (focus)
 		seat_focus_display(owner, focused);
-	return true;
+	return change_sizes(owner, sizes, true, response);
 }
 
 void api_seat_change(struct daemon *daemon, const char *name, const struct api_request *request,
@@ -110,6 +141,7 @@ void api_seat_change(struct daemon *daemon, const char *name, const struct api_r
 		{ .name = "focus", .type = JSON_STRING, .nullable = true },
 		{ .name = "full_screen", .type = JSON_STRING, .nullable = true },
 		{ .name = "scale", .type = JSON_OBJECT },
+		{ .name = "size", .type = JSON_OBJECT },
 		{ .name = "overview", .type = JSON_TRUE },
 	};
 	struct daemon_seat *owner = find(daemon, name, response);
@@ -119,9 +151,9 @@ void api_seat_change(struct daemon *daemon, const char *name, const struct api_r
 	if (!body)
 		return;
 	if (json_object_size(body) == 0)
-		api_respond_error(
-			response, 400,
-			"give focus or full_screen: a display, or null; scale: by display; or overview");
+		api_respond_error(response, 400,
+				  "give focus or full_screen: a display, or null; scale or size: by display; "
+				  "or overview");
 	else if (change(owner, body, response))
 		api_respond_json(response, 200, seat_json(owner));
 	json_decref(body);

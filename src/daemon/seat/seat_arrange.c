@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How users arrange windows: at which size a guest's picture is shown, or all of them side by side. */
+/*
+ * How users arrange windows: at which size a guest's picture is shown, which it is asked for, and all of them
+ * side by side.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +56,29 @@ void seat_scale_display(const struct display_device *display, unsigned percent)
 	struct scale_errand errand = { display->window, percent };
 
 	seat_call(display->base.daemon, scale, &errand);
+}
+
+/* ---- the size that the guest is asked for ---- */
+
+struct size_errand {
+	struct seat_window *window;
+	unsigned width, height;
+	int code;
+};
+
+static void ask_size(void *context)
+{
+	struct size_errand *errand = context;
+
+	errand->code = seat_window_ask_size(errand->window, errand->width, errand->height);
+}
+
+int seat_resize_display(const struct display_device *display, unsigned width, unsigned height)
+{
+	struct size_errand errand = { display->window, width, height, 0 };
+
+	seat_call(display->base.daemon, ask_size, &errand);
+	return errand.code;
 }
 
 /* ---- the overview ---- */

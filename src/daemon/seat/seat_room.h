@@ -137,6 +137,8 @@ bool seat_parse_scale(const char *text, unsigned *ret_percent);
 void seat_print_scale(unsigned percent, char text[SEAT_SCALE_TEXT_SIZE]);
 /* The display has a window. */
 void seat_scale_display(const struct display_device *display, unsigned percent);
+/* Asks its guest for a picture of this size (seat_parse_size()). Returns 0 or -ENOTCONN: no VMM is there. */
+int seat_resize_display(const struct display_device *display, unsigned width, unsigned height);
 /* All windows side by side. */
 void seat_show_overview(struct daemon_seat *owner, bool overview);
 bool seat_shows_overview(const struct daemon_seat *owner);

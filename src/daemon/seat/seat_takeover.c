@@ -7,6 +7,7 @@
  *     u64 SEAT_STATE_VERSION
  *     u64 windows, { string display, u64 x, u64 y, u64 scale } … from the lowest to the highest
  *     string display with the focus, string display with all of the screen ("": none)
+ *     u64 width, u64 height before it had all of the screen
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #include "daemon/seat/display_device.h"
 #include "daemon/seat/seat_room.h"
 
-#define SEAT_STATE_VERSION 2 /* 1: no scale */
+#define SEAT_STATE_VERSION 2 /* 1: no scale, and no size */
 #define STATE_BYTES_MAX	   (1u << 20)
 #define WINDOWS_MAX	   4096u
 
@@ -49,6 +50,7 @@ static void write_windows(void *context)
 	struct state_errand *errand = context;
 	struct seat *seat = errand->owner->screen.seat;
 	const struct seat_window *window = NULL;
+	unsigned width = 0, height = 0;
 	uint64_t count = 0;
 
 	/* What has the focus without it gets it there. */
@@ -69,6 +71,10 @@ static void write_windows(void *context)
 	}
 	handover_put_string(&errand->state, name_of(errand->owner, seat_focus(seat)));
 	handover_put_string(&errand->state, name_of(errand->owner, seat_full_screen(seat)));
+	if (seat_full_screen(seat))
+		seat_window_size_before(seat_full_screen(seat), &width, &height);
+	handover_put_u64(&errand->state, width);
+	handover_put_u64(&errand->state, height);
 }
 
 /* Returns a memory file, or -errno. */
@@ -142,6 +148,7 @@ static void read_windows(void *context)
 	struct state_errand *errand = context;
 	struct seat *seat = errand->owner->screen.seat;
 	struct seat_window *focus, *full_screen;
+	unsigned width = 0, height = 0;
 	uint64_t count, version = handover_get_u64(&errand->state);
 
 	handover_fail_if(&errand->state, version < 1 || version > SEAT_STATE_VERSION);
@@ -159,9 +166,15 @@ static void read_windows(void *context)
 	}
 	focus = read_window(errand);
 	full_screen = read_window(errand);
+	if (version >= 2) {
+		width = (unsigned)handover_get_u64(&errand->state);
+		height = (unsigned)handover_get_u64(&errand->state);
+	}
 	if (errand->state.error)
 		return;
 	seat_set_full_screen(seat, full_screen);
+	if (full_screen)
+		seat_window_set_size_before(full_screen, width, height);
 	seat_set_focus(seat, focus);
 }
 

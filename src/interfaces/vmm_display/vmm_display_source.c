@@ -72,7 +72,19 @@ static void on_shown(void *context)
 	source->owes = source->owes_cursor = false;
 }
 
-static const struct seat_window_ops window_ops = { .key = on_key, .pointer = on_pointer, .shown = on_shown };
+/* At most once a picture. */
+static void on_resize(void *context, unsigned width, unsigned height)
+{
+	tell(context,
+	     &(struct vmm_display_message){ .kind = VMM_DISPLAY_SIZE, .width = width, .height = height });
+}
+
+static const struct seat_window_ops window_ops = {
+	.key = on_key,
+	.pointer = on_pointer,
+	.shown = on_shown,
+	.resize = on_resize,
+};
 
 /* ---- the picture ---- */
 

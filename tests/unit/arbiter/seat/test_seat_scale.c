@@ -22,7 +22,8 @@
 struct bench {
 	struct seat *seat;
 	struct seat_window *window;
-	unsigned x, y; /* what the guest heard of the pointer last */
+	unsigned x, y;		       /* what the guest heard of the pointer last */
+	unsigned width, height, asked; /* which picture it was asked for last, and how often */
 };
 
 static uint32_t screen[HEIGHT][WIDTH];
@@ -37,6 +38,15 @@ static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, 
 
 	bench->x = x;
 	bench->y = y;
+}
+
+static void on_resize(void *context, unsigned width, unsigned height)
+{
+	struct bench *bench = context;
+
+	bench->width = width;
+	bench->height = height;
+	bench->asked++;
 }
 
 static void count_pixels(void *context, const struct seat_rect *rect)
@@ -54,11 +64,14 @@ static unsigned compose(struct bench *bench)
 
 static int setup(void **state)
 {
-	static const struct seat_window_ops ops = { .key = on_key, .pointer = on_pointer };
+	static const struct seat_window_ops ops = { .key = on_key,
+						    .pointer = on_pointer,
+						    .resize = on_resize };
 	static struct bench bench;
 	const struct seat_options options = { .width = WIDTH, .height = HEIGHT };
 	const struct seat_window_options window = { .name = "alice", .colour = 0xc02020 };
 
+	bench.asked = 0;
 	assert_int_equal(seat_create(&options, &bench.seat), 0);
 	assert_int_equal(seat_window_open(bench.seat, &window, &bench.window), 0);
 	seat_window_listen(bench.window, &ops, &bench);
@@ -253,6 +266,71 @@ static void a_key_makes_it_fit(void **state)
 	assert_int_equal(seat_window_scale(bench->window), 100);
 }
 
+/* ---- what the guest is asked for ---- */
+
+static void assert_asked(struct bench *bench, unsigned width, unsigned height)
+{
+	compose(bench);
+	assert_int_equal(bench->asked, 1);
+	assert_int_equal(bench->width, width);
+	assert_int_equal(bench->height, height);
+	bench->asked = 0;
+	compose(bench);
+	assert_int_equal(bench->asked, 0);
+}
+
+static void a_guest_is_asked_for_a_size(void **state)
+{
+	struct bench *bench = *state;
+
+	compose(bench);
+	assert_int_equal(bench->asked, 0);
+	assert_int_equal(seat_window_ask_size(bench->window, 0, 1), -EINVAL);
+	assert_int_equal(seat_window_ask_size(bench->window, 1, SEAT_SIDE_MAX + 1), -EINVAL);
+	for (unsigned side = 1; side <= 1000; side++)
+		assert_int_equal(seat_window_ask_size(bench->window, side, 2 * side), 0);
+	assert_asked(bench, 1000, 2000);
+	/* Whatever it answers, and however often. */
+	for (unsigned side = 1; side <= 100; side++) {
+		assert_int_equal(seat_window_resize(bench->window, side, side), 0);
+		compose(bench);
+	}
+	assert_int_equal(bench->asked, 0);
+	seat_window_listen(bench->window, NULL, NULL);
+	assert_int_equal(seat_window_ask_size(bench->window, 100, 100), -ENOTCONN);
+}
+
+static void full_screen_asks(void **state)
+{
+	struct bench *bench = *state;
+
+	assert_int_equal(seat_window_resize(bench->window, 720, 400), 0);
+	press(bench, KEY_ENTER);
+	assert_asked(bench, WIDTH, BELOW);
+	/* It does not follow, and nothing has to be taken back. */
+	press(bench, KEY_ENTER);
+	compose(bench);
+	assert_int_equal(bench->asked, 0);
+	/* It does. */
+	press(bench, KEY_ENTER);
+	assert_asked(bench, WIDTH, BELOW);
+	assert_int_equal(seat_window_resize(bench->window, WIDTH, BELOW), 0);
+	assert_shown(bench, WIDTH, BELOW);
+	press(bench, KEY_ENTER);
+	assert_asked(bench, 720, 400);
+	/* Another size is asked for meanwhile, which is the one that it keeps. */
+	press(bench, KEY_ENTER);
+	assert_int_equal(seat_window_ask_size(bench->window, 800, 600), 0);
+	assert_asked(bench, 800, 600);
+	press(bench, KEY_ENTER);
+	assert_asked(bench, 800, 600);
+	/* To and fro at once. */
+	press(bench, KEY_ENTER);
+	press(bench, KEY_ENTER);
+	compose(bench);
+	assert_int_equal(bench->asked, 0);
+}
+
 #define SCALE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -265,6 +343,8 @@ int main(void)
 		SCALE_TEST(the_pointer_is_where_it_is_in_the_picture),
 		SCALE_TEST(damage_is_as_large_as_it_is_shown),
 		SCALE_TEST(a_key_makes_it_fit),
+		SCALE_TEST(a_guest_is_asked_for_a_size),
+		SCALE_TEST(full_screen_asks),
 	};
 
 	return cmocka_run_group_tests_name("seat_scale", tests, NULL, NULL);

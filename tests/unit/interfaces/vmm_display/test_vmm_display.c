@@ -56,6 +56,22 @@ static void keys_go_to_the_process(void **state)
 	assert_true(told.kind == VMM_DISPLAY_POINTER && told.number == 0);
 }
 
+static void a_size_is_asked_for(void **state)
+{
+	struct bench *bench = *state;
+	struct vmm_display_message told;
+
+	close(show(bench));
+	compose(bench);
+	assert_told(bench, VMM_DISPLAY_TAKEN);
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(seat_window_ask_size(bench->window, 100 + i, 200), 0);
+	compose(bench);
+	told = hear(bench);
+	assert_true(told.kind == VMM_DISPLAY_SIZE && told.width == 199 && told.height == 200);
+	assert_told(bench, 0);
+}
+
 /* ---- processes that are not ---- */
 
 #define LIE(name, ...)                                                                                       \
@@ -237,6 +253,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(the_picture_comes_into_the_window),
 		BENCH_TEST(keys_go_to_the_process),
+		BENCH_TEST(a_size_is_asked_for),
 		BENCH_TEST(a_side_of_zero),
 		BENCH_TEST(a_side_too_large),
 		BENCH_TEST(a_stride_too_small),
