@@ -154,6 +154,14 @@ def test_viewers_do_not_notice_a_takeover(desk):
     assert not door(desk).exists()
 
 
+def test_scales_stay_at_a_takeover(desk):
+    """Also of a window that shows nothing. The overview ends."""
+    for scale in "25%", "fit":
+        assert desk.api("PATCH", "/v1/seats/desk", {"scale": {"alice/0": scale}, "overview": True})[0] == 200
+        take_over(desk)
+        assert seat(desk)["displays"][0]["scale"] == scale and not seat(desk)["overview"]
+
+
 # ---- configuration ----
 
 WRONG = [

@@ -5,9 +5,10 @@
  * in a memory file:
  *
  *     u64 SEAT_STATE_VERSION
- *     u64 windows, { string display, u64 x, u64 y, u64 scale } … from the lowest to the highest
+ *     u64 windows, { string display, u64 x, u64 y } … from the lowest to the highest
  *     string display with the focus, string display with all of the screen ("": none)
  *     u64 width, u64 height before it had all of the screen
+ *     u64 displays, { string display, u64 scale } … also of those that show nothing
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@
 #include "daemon/seat/display_device.h"
 #include "daemon/seat/seat_room.h"
 
-#define SEAT_STATE_VERSION 2 /* 1: no scale, and no size */
+#define SEAT_STATE_VERSION 2 /* 1: ends before the width */
 #define STATE_BYTES_MAX	   (1u << 20)
 #define WINDOWS_MAX	   4096u
 
@@ -43,6 +44,20 @@ static const char *name_of(const struct daemon_seat *owner, const struct seat_wi
 			return device->name;
 	}
 	return "";
+}
+
+static void write_scales(struct state_errand *errand)
+{
+	handover_put_u64(&errand->state, errand->owner->displays);
+	device_for_each(errand->owner->daemon, &display_device_kind, device)
+	{
+		const struct display_device *display = display_device_of(device);
+
+		if (display->seat != errand->owner)
+			continue;
+		handover_put_string(&errand->state, device->name);
+		handover_put_u64(&errand->state, seat_window_scale(display->window));
+	}
 }
 
 static void write_windows(void *context)
@@ -67,7 +82,6 @@ static void write_windows(void *context)
 		handover_put_string(&errand->state, name_of(errand->owner, window));
 		handover_put_u64(&errand->state, (uint64_t)x);
 		handover_put_u64(&errand->state, (uint64_t)y);
-		handover_put_u64(&errand->state, seat_window_scale(window));
 	}
 	handover_put_string(&errand->state, name_of(errand->owner, seat_focus(seat)));
 	handover_put_string(&errand->state, name_of(errand->owner, seat_full_screen(seat)));
@@ -75,6 +89,7 @@ static void write_windows(void *context)
 		seat_window_size_before(seat_full_screen(seat), &width, &height);
 	handover_put_u64(&errand->state, width);
 	handover_put_u64(&errand->state, height);
+	write_scales(errand);
 }
 
 /* Returns a memory file, or -errno. */
@@ -143,6 +158,19 @@ static struct seat_window *read_window(struct state_errand *errand)
 	return window_of(errand->owner, name);
 }
 
+static void read_scales(struct state_errand *errand)
+{
+	uint64_t count = handover_get_at_most(&errand->state, WINDOWS_MAX);
+
+	for (uint64_t i = 0; i < count && !errand->state.error; i++) {
+		struct seat_window *window = read_window(errand);
+		unsigned scale = (unsigned)handover_get_u64(&errand->state);
+
+		if (window && !errand->state.error)
+			seat_window_set_scale(window, scale);
+	}
+}
+
 static void read_windows(void *context)
 {
 	struct state_errand *errand = context;
@@ -156,11 +184,9 @@ static void read_windows(void *context)
 	for (uint64_t i = 0; i < count && !errand->state.error; i++) {
 		struct seat_window *window = read_window(errand);
 		int x = (int)handover_get_u64(&errand->state), y = (int)handover_get_u64(&errand->state);
-		unsigned scale = version < 2 ? 100 : (unsigned)handover_get_u64(&errand->state);
 
 		if (!window || errand->state.error)
 			continue;
-		seat_window_set_scale(window, scale);
 		seat_window_move(window, x, y);
 		seat_window_raise(window);
 	}
@@ -169,6 +195,7 @@ static void read_windows(void *context)
 	if (version >= 2) {
 		width = (unsigned)handover_get_u64(&errand->state);
 		height = (unsigned)handover_get_u64(&errand->state);
+		read_scales(errand);
 	}
 	if (errand->state.error)
 		return;
