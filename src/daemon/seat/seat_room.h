@@ -9,6 +9,7 @@
  *   seat_door.c        where viewers arrive
  *   seat_screen.c      the picture, on the seats' thread
  *   seat_viewer.c      one viewer, there
+ *   seat_hand.c        whose keys and pointer count
  *   display_device.c   the kind of device: a guest's display
  *   seat_web.c         a console in the browser: who may open it, what it is told
  *   seat_takeover.c    what a successor gets

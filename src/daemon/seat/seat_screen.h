@@ -35,8 +35,8 @@ struct seat_screen {
 	uint64_t drawn_ns; /* when the last picture was */
 	uint64_t from_ns;  /* none is drawn before; UINT64_MAX: not started */
 	struct seat_viewer *viewers;
-	struct seat_viewer *steering; /* the viewer whose keys and pointer count; NULL: none */
-	uint64_t steered_ns;	      /* when it last did something */
+	struct seat_hand *steering; /* whose keys and pointer count; NULL: none's */
+	uint64_t steered_ns;	    /* when it last did something */
 	struct counter frames, drawn_pixels;
 	struct counter events; /* keys and moves of the pointer that counted */
 	struct seat_keymap *keymap;

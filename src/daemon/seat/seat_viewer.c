@@ -15,9 +15,7 @@
 #include "host/web/web_request.h"
 
 /* Messages taken before others have their turn. */
-#define MESSAGES_A_TURN	  16u
-#define BUTTONS_ALL	  0x7u
-#define WHEEL_NOTCHES_MAX 8
+#define MESSAGES_A_TURN 16u
 
 /* For the control thread. */
 static void set(struct seat_viewer *viewer, bool *flag)
@@ -117,63 +115,7 @@ static void on_process_ready(struct seat_viewer *viewer)
 	seat_viewer_flush(viewer);
 }
 
-/* ---- who steers ---- */
-
-static void let_all_up(struct seat_viewer *viewer)
-{
-	struct seat_screen *screen = viewer->screen;
-
-	for (unsigned code = 0; code < KEY_CNT && viewer->keys_held > 0; code++) {
-		if (!viewer->held[code])
-			continue;
-		viewer->held[code] = false;
-		viewer->keys_held--;
-		seat_key(screen->seat, code, false);
-	}
-	if (viewer->buttons)
-		seat_buttons_up(screen->seat);
-	viewer->buttons = 0;
-}
-
-/* Can another have its place? */
-static bool is_quiet(const struct seat_screen *screen)
-{
-	const struct seat_viewer *steering = screen->steering;
-	bool holds = steering->keys_held > 0 || steering->buttons != 0;
-
-	return clock_now_ns() - screen->steered_ns >= (holds ? SEAT_STEER_HELD_NS : SEAT_STEER_QUIET_NS);
-}
-
-/* presses: what it does is more than moving the pointer. */
-static bool may_steer(struct seat_viewer *viewer, bool presses)
-{
-	struct seat_screen *screen = viewer->screen;
-
-	counter_add(&viewer->events, 1);
-	if (screen->steering && screen->steering != viewer) {
-		if (!presses || !is_quiet(screen)) {
-			counter_add(&viewer->ignored_events, 1);
-			return false;
-		}
-		let_all_up(screen->steering);
-	}
-	screen->steering = viewer;
-	screen->steered_ns = clock_now_ns();
-	counter_add(&screen->events, 1);
-	return true;
-}
-
-static void press_key(struct seat_viewer *viewer, uint32_t code, bool down)
-{
-	if (code == KEY_RESERVED || code >= KEY_CNT || viewer->held[code] == down)
-		return;
-	/* What is held went down while it steered, and it has steered since. */
-	if (!may_steer(viewer, down))
-		return;
-	viewer->held[code] = down;
-	viewer->keys_held += down ? 1 : -1u;
-	seat_key(viewer->screen->seat, code, down);
-}
+/* ---- what it does ---- */
 
 /* The viewer presses modifiers by itself. */
 static void press_keysym(struct seat_viewer *viewer, uint32_t keysym, bool down)
@@ -181,27 +123,7 @@ static void press_keysym(struct seat_viewer *viewer, uint32_t keysym, bool down)
 	struct seat_stroke stroke;
 
 	if (seat_keymap_find(viewer->screen->keymap, keysym, &stroke))
-		press_key(viewer, stroke.code, down);
-}
-
-static int bounded(int32_t notches)
-{
-	if (notches > WHEEL_NOTCHES_MAX)
-		return WHEEL_NOTCHES_MAX;
-	return notches < -WHEEL_NOTCHES_MAX ? -WHEEL_NOTCHES_MAX : notches;
-}
-
-static void move_pointer(struct seat_viewer *viewer, const struct viewer_message *message)
-{
-	const struct seat_screen *screen = viewer->screen;
-	unsigned buttons = message->number & BUTTONS_ALL;
-	int wheel = bounded(message->wheel);
-
-	if (message->x >= screen->width || message->y >= screen->height ||
-	    !may_steer(viewer, buttons & ~viewer->buttons || wheel))
-		return;
-	viewer->buttons = buttons;
-	seat_pointer(screen->seat, (int)message->x, (int)message->y, buttons, wheel);
+		seat_hand_key(&viewer->hand, stroke.code, down);
 }
 
 /* ---- a browser's ---- */
@@ -250,7 +172,7 @@ static const char *judge(struct seat_viewer *viewer, const struct viewer_message
 static void wish_focus(struct seat_viewer *viewer, const struct viewer_message *message)
 {
 	if (__atomic_load_n(&viewer->asks_focus, __ATOMIC_ACQUIRE) ||
-	    !memchr(message->name, '\0', sizeof(message->name)) || !may_steer(viewer, true))
+	    !memchr(message->name, '\0', sizeof(message->name)) || !seat_hand_may_steer(&viewer->hand, true))
 		return;
 	memcpy(viewer->focus, message->name, sizeof(viewer->focus));
 	set(viewer, &viewer->asks_focus);
@@ -268,10 +190,10 @@ static const char *obey(struct seat_viewer *viewer, const struct viewer_message 
 		on_process_ready(viewer);
 		return NULL;
 	case VIEWER_KEY:
-		press_key(viewer, message->number, message->down);
+		seat_hand_key(&viewer->hand, message->number, message->down);
 		return NULL;
 	case VIEWER_POINTER:
-		move_pointer(viewer, message);
+		seat_hand_point(&viewer->hand, message->x, message->y, message->number, message->wheel);
 		return NULL;
 	case VIEWER_SIZE:
 		/* The screen's size is the configuration's: it is told again. */
@@ -340,6 +262,7 @@ int seat_viewer_start(struct seat_viewer *viewer, bool again)
 	viewer->watch = (struct loop_watch){ .ready = on_ready };
 	viewer->more = (struct loop_task){ .run = on_more };
 	viewer->has_screen = viewer->ready = false;
+	viewer->hand.screen = screen;
 	error = loop_watch_start(screen->loop, &viewer->watch, viewer->socket, POLLIN);
 	if (error)
 		return error;
@@ -361,9 +284,7 @@ void seat_viewer_stop(struct seat_viewer *viewer)
 
 	if (!viewer->running)
 		return;
-	let_all_up(viewer);
-	if (screen->steering == viewer)
-		screen->steering = NULL;
+	seat_hand_leave(&viewer->hand);
 	viewer->running = false;
 	loop_watch_stop(screen->loop, &viewer->watch);
 	loop_defer_cancel(screen->loop, &viewer->more);

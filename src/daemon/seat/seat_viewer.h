@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A viewer of a seat's screen, which may steer: a process of its own speaks the viewer's protocol
- * (host/viewer/). One viewer steers at a time, the first that presses a key or a button. Another can begin
- * when that one has been quiet for SEAT_STEER_QUIET_NS, or SEAT_STEER_HELD_NS with a key or button held;
- * until then the other's keys and pointer are not heard. On the seat's thread.
+ * (host/viewer/), and its keys and pointer are one of the seat's hands. On the seat's thread.
  */
 #ifndef VIADUCT_DAEMON_SEAT_SEAT_VIEWER_H
 #define VIADUCT_DAEMON_SEAT_SEAT_VIEWER_H
 
-#include <linux/input-event-codes.h>
 #include <pixman.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/loop.h"
-#include "core/stats.h"
+#include "daemon/seat/seat_hand.h"
 #include "host/viewer/viewer_message.h"
 
-#define SEAT_VIEWERS_MAX    16u /* of each seat */
-#define SEAT_STEER_QUIET_NS 1000000000u
-#define SEAT_STEER_HELD_NS  5000000000u
+#define SEAT_VIEWERS_MAX 16u /* of each seat */
 
 struct seat_rect;
 struct seat_screen;
@@ -44,9 +39,7 @@ struct seat_viewer {
 	struct loop_task more;
 	pixman_region32_t unseen; /* what was drawn and not told */
 	bool proven, has_screen, ready, running;
-	bool held[KEY_CNT];
-	unsigned keys_held, buttons;
-	struct counter events, ignored_events;
+	struct seat_hand hand;
 };
 
 /* From now on it is heard. again: it looked before, and gets the screen unasked. Returns 0 or -ENOMEM. */
