@@ -32,7 +32,7 @@ def test_every_exception_is_needed(tree):
 # ---- each header compiles alone ----
 
 # Libraries whose headers ours include, and which are not where the compiler looks.
-LIBRARIES = subprocess.run(["pkg-config", "--cflags", "pixman-1"], capture_output=True, text=True, check=True).stdout.split()
+LIBRARIES = subprocess.run(["pkg-config", "--cflags", "libdrm", "pixman-1"], capture_output=True, text=True, check=True).stdout.split()
 
 
 def compile_header(root, name):
