@@ -346,18 +346,21 @@ static int give_up_privileges(struct daemon *daemon, struct error *error)
 {
 	const struct config_daemon *settings = config_daemon(daemon->config);
 	int code = privileges_drop(settings, error);
-	bool internet = false, interfaces = false;
+	struct privileges_needs needs = {
+		.screens = has_seats(daemon->config) && seats_have_screens(daemon->config),
+		.input = has_seats(daemon->config) && seats_have_input(daemon->config),
+	};
 
 	for (unsigned i = 0; device_kinds[i]; i++) {
 		if (device_kinds[i]->needs_internet && device_kinds[i]->needs_internet(daemon->config))
-			internet = true;
+			needs.internet = true;
 		if (device_kinds[i]->needs_interfaces && device_kinds[i]->needs_interfaces(daemon->config))
-			interfaces = true;
+			needs.interfaces = true;
 	}
 	if (code || !settings->sandbox)
 		return code;
-	daemon->no_internet = !internet;
-	return privileges_sandbox(internet, interfaces, error);
+	daemon->no_internet = !needs.internet;
+	return privileges_sandbox(&needs, error);
 }
 
 static void say_ready(const struct daemon *daemon)

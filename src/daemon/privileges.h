@@ -16,13 +16,20 @@ struct error;
  */
 int privileges_drop(const struct config_daemon *settings, struct error *error);
 
+/* What the daemon does after its start, besides what it always does. */
+struct privileges_needs {
+	bool internet;	 /* opens UDP and TCP sockets */
+	bool interfaces; /* asks the kernel about interfaces */
+	bool screens;	 /* drives a graphics card */
+	bool input;	 /* opens and reads input devices */
+};
+
 /*
  * Forbids gaining privileges, and every system call that is not on the list: it answers EPERM. New sockets
- * are of the family AF_UNIX, with `internet` also UDP and TCP ones, with `interfaces` also those by which the
- * kernel tells of interfaces. Signals reach this process only, no memory becomes code, and no io_uring is
- * made any more: loop_create() fails, so loops are made before. In builds with a sanitizer nothing is
- * forbidden, because their run-time needs more. Returns 0 or -errno with *error.
+ * are of the family AF_UNIX, and those that are needed. Signals reach this process only, no memory becomes
+ * code, and no io_uring is made any more: loop_create() fails, so loops are made before. In builds with a
+ * sanitizer nothing is forbidden, because their run-time needs more. Returns 0 or -errno with *error.
  */
-int privileges_sandbox(bool internet, bool interfaces, struct error *error);
+int privileges_sandbox(const struct privileges_needs *needs, struct error *error);
 
 #endif

@@ -11,6 +11,7 @@
 #include <grp.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/input.h>
 #include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #include <seccomp.h>
+#include <xf86drm.h>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -207,6 +209,35 @@ static const uint64_t ioctl_commands[] = {
 	SIOCSIFMTU,
 };
 
+/* Of a graphics card: to be its master, to look at monitors, and to show pictures of one's own. */
+static const uint64_t screen_commands[] = {
+	DRM_IOCTL_SET_MASTER,
+	DRM_IOCTL_DROP_MASTER,
+	DRM_IOCTL_AUTH_MAGIC,
+	DRM_IOCTL_GET_CAP,
+	DRM_IOCTL_SET_CLIENT_CAP,
+	DRM_IOCTL_MODE_GETRESOURCES,
+	DRM_IOCTL_MODE_GETCONNECTOR,
+	DRM_IOCTL_MODE_GETENCODER,
+	DRM_IOCTL_MODE_GETCRTC,
+	DRM_IOCTL_MODE_SETCRTC,
+	DRM_IOCTL_MODE_GETPLANERESOURCES,
+	DRM_IOCTL_MODE_GETPLANE,
+	DRM_IOCTL_MODE_OBJ_GETPROPERTIES,
+	DRM_IOCTL_MODE_GETPROPERTY,
+	DRM_IOCTL_MODE_CREATEPROPBLOB,
+	DRM_IOCTL_MODE_DESTROYPROPBLOB,
+	DRM_IOCTL_MODE_CREATE_DUMB,
+	DRM_IOCTL_MODE_MAP_DUMB,
+	DRM_IOCTL_MODE_DESTROY_DUMB,
+	DRM_IOCTL_MODE_ADDFB,
+	DRM_IOCTL_MODE_RMFB,
+	DRM_IOCTL_MODE_ATOMIC,
+	DRM_IOCTL_MODE_PAGE_FLIP,
+};
+
+static const uint64_t input_commands[] = { EVIOCGRAB };
+
 static const uint64_t prctl_options[] = { PR_SET_NAME };
 static const uint64_t socketpair_families[] = { AF_UNIX };
 
@@ -216,6 +247,9 @@ static const struct choice choices[] = {
 	{ "prctl", 0, COUNT(prctl_options), prctl_options },
 	{ "socketpair", 0, COUNT(socketpair_families), socketpair_families },
 };
+
+static const struct choice screen_choice = { "ioctl", 1, COUNT(screen_commands), screen_commands };
+static const struct choice input_choice = { "ioctl", 1, COUNT(input_commands), input_commands };
 
 static int allow_choices(scmp_filter_ctx filter, const struct choice *choice)
 {
@@ -265,16 +299,27 @@ static int allow_internet(scmp_filter_ctx filter)
 	return error;
 }
 
-static int allow_sockets(scmp_filter_ctx filter, bool internet, bool interfaces)
+/* What an input device is and does: all its questions read, with numbers that hold the answer's size. */
+static int allow_input(scmp_filter_ctx filter)
+{
+	const uint64_t mask = (uint64_t)_IOC_DIRMASK << _IOC_DIRSHIFT | (uint64_t)_IOC_TYPEMASK
+										<< _IOC_TYPESHIFT;
+	struct scmp_arg_cmp question = SCMP_A1(SCMP_CMP_MASKED_EQ, mask, _IOC(_IOC_READ, 'E', 0, 0));
+	int error = allow_choices(filter, &input_choice);
+
+	return error ? error : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, &question);
+}
+
+static int allow_sockets(scmp_filter_ctx filter, const struct privileges_needs *needs)
 {
 	int error = allow_socket(filter, AF_UNIX, SOCK_STREAM, 0);
 
 	if (!error)
 		error = allow_socket(filter, AF_UNIX, SOCK_DGRAM, 0);
-	if (!error && internet)
+	if (!error && needs->internet)
 		error = allow_internet(filter);
 	/* rtnetlink, from which uplinks that come and go are learned. */
-	if (!error && interfaces)
+	if (!error && needs->interfaces)
 		error = allow_socket(filter, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
 	return error;
 }
@@ -324,7 +369,7 @@ static int allow_rings(scmp_filter_ctx filter)
 	return error;
 }
 
-static int add_rules(scmp_filter_ctx filter, bool internet, bool interfaces)
+static int add_rules(scmp_filter_ctx filter, const struct privileges_needs *needs)
 {
 	int error = 0;
 
@@ -337,8 +382,12 @@ static int add_rules(scmp_filter_ctx filter, bool internet, bool interfaces)
 	}
 	for (unsigned i = 0; !error && i < COUNT(choices); i++)
 		error = allow_choices(filter, &choices[i]);
+	if (!error && needs->screens)
+		error = allow_choices(filter, &screen_choice);
+	if (!error && needs->input)
+		error = allow_input(filter);
 	if (!error)
-		error = allow_sockets(filter, internet, interfaces);
+		error = allow_sockets(filter, needs);
 	if (!error)
 		error = allow_memory(filter);
 	if (!error)
@@ -356,7 +405,7 @@ static void load_account_libraries(void)
 }
 #endif
 
-int privileges_sandbox(bool internet, bool interfaces, struct error *error)
+int privileges_sandbox(const struct privileges_needs *needs, struct error *error)
 {
 #if SANITIZED
 	log_info(NULL, "sandbox: not in a build with a sanitizer");
@@ -373,7 +422,7 @@ int privileges_sandbox(bool internet, bool interfaces, struct error *error)
 		return error_set(error, -ENOMEM, "out of memory");
 	code = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (!code)
-		code = add_rules(filter, internet, interfaces);
+		code = add_rules(filter, needs);
 	if (!code)
 		code = seccomp_load(filter);
 	seccomp_release(filter);

@@ -38,6 +38,23 @@ def test_list_and_show(viaduct, seat):
     assert lines[4].split() == ["bob/0", "c8102e", "no", "720x400", "100%", "0,24"]
 
 
+@pytest.mark.parametrize("screen, line", [
+    ({"state": "on", "connector": "DP-1", "width": 1280, "height": 800, "refresh_hz": 60},
+     "screen: DP-1 on /dev/dri/card0, 1280x800 at 60 Hz"),
+    ({"state": "off"}, "screen: /dev/dri/card0, without a monitor"),
+    ({"state": "lost"}, "screen: /dev/dri/card0, which another program has"),
+    ({"state": "closed"}, "screen: /dev/dri/card0, which cannot be opened"),
+])
+def test_the_host_s_own_screen_and_devices(viaduct, api, screen, line):
+    devices = [{"path": "/dev/input/event3", "name": "A board", "kind": "keyboard"}]
+    api.answer("GET", "/v1/seats/desk", desk(screen={"card": "/dev/dri/card0", "frames": 1, "copied_pixels": 1, **screen},
+                                             input={"devices": devices, "events": 1, "dropped": 0}))
+    lines = viaduct("seat", "show", "desk").out.splitlines()
+    assert lines[2:5] == [line, "keyboard: /dev/input/event3, A board", ""]
+    api.answer("GET", "/v1/seats/desk", desk(input={"devices": [], "events": 0, "dropped": 0}))
+    assert viaduct("seat", "show", "desk").out.splitlines()[2:4] == ["input: no device", ""]
+
+
 @pytest.mark.parametrize("words, body", [
     (["alice"], {"focus": "alice/0"}),
     (["carol/1", "--full-screen"], {"focus": "carol/1", "full_screen": "carol/1"}),

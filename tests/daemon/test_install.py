@@ -17,6 +17,7 @@ OTHERS = {
     "lib/sysusers.d/viaduct.conf",
     "lib/tmpfiles.d/viaduct.conf",
     "lib/viaduct/guest-image",
+    "lib/viaduct/screens.conf",
     "lib/viaduct/uplinks.conf",
     "share/bash-completion/completions/viaduct",
     "share/doc/viaduct/examples/viaduct.conf",

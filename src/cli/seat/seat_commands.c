@@ -84,6 +84,30 @@ static void display_row(struct table *table, const json_t *display)
 		   (int)json_integer_value(json_object_get(frame, "y")));
 }
 
+/* The host's own screen and devices, where the seat has them. */
+static void print_hardware(const json_t *seat)
+{
+	const json_t *screen = json_object_get(seat, "screen"), *input = json_object_get(seat, "input"),
+		     *device;
+	size_t index;
+
+	if (json_object_get(screen, "connector"))
+		printf("screen: %s on %s, %ux%u at %u Hz\n", api_text(screen, "connector"),
+		       api_text(screen, "card"), (unsigned)api_number(screen, "width"),
+		       (unsigned)api_number(screen, "height"), (unsigned)api_number(screen, "refresh_hz"));
+	else if (screen)
+		printf("screen: %s, %s\n", api_text(screen, "card"),
+		       strcmp(api_text(screen, "state"), "off") == 0	? "without a monitor"
+		       : strcmp(api_text(screen, "state"), "lost") == 0 ? "which another program has"
+									: "which cannot be opened");
+	json_array_foreach(json_object_get(input, "devices"), index, device) printf(
+		"%s: %s, %s\n", api_text(device, "kind"), api_text(device, "path"), api_text(device, "name"));
+	if (input && index == 0)
+		puts("input: no device");
+	if (screen || input)
+		puts("");
+}
+
 static void print_seat(const struct cli *cli, const json_t *seat)
 {
 	static const struct table_column columns[] = {
@@ -102,6 +126,7 @@ static void print_seat(const struct cli *cli, const json_t *seat)
 		printf("all windows are shown side by side, and no guest has the keyboard\n\n");
 	if (json_object_get(seat, "console"))
 		printf("console: %s\n\n", api_text(seat, "console"));
+	print_hardware(seat);
 	json_array_foreach(json_object_get(seat, "displays"), index, display) display_row(table, display);
 	table_print(table, stdout, cli_terminal_width(STDOUT_FILENO), cli->colour);
 	table_destroy(table);

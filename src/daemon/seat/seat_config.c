@@ -137,16 +137,6 @@ const char *seat_parse_address(const char *text, struct seat_address *ret_addres
 	return NULL;
 }
 
-bool seats_have_web(const struct config *config)
-{
-	config_for_each(config_list(config, &config_section_seat), config_seat, seat)
-	{
-		if (strcmp(seat->web, "none") != 0)
-			return true;
-	}
-	return false;
-}
-
 /* Displays of one guest have one colour, and the first guests of the configuration have different ones. */
 static size_t guest_place(const struct config *config, const char *guest)
 {
@@ -224,6 +214,7 @@ static void check_seat(const struct config *config, const struct config_object *
 	check_address(config, object, "web", seat->web, messages);
 	if (strcmp(seat->web, "none") != 0 && strcmp(seat->web, seat->vnc) == 0)
 		config_complain(object, "web", messages, seat->web, "is where this seat's vnc = is already");
+	seat_check_hardware(config, object, messages);
 }
 
 static bool same_guest(const char *one, const char *other)
@@ -321,7 +312,24 @@ static const struct config_key seat_keys[] = {
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_seat, size),
 	  .initial = "1280x800",
-	  .help = "Width and height of the screen in pixels." },
+	  .help = "Width and height of the screen in pixels. Without it, a seat with a monitor (screen =) "
+		  "has the size that the monitor prefers." },
+	{ .name = "screen",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_seat, screen),
+	  .initial = "none",
+	  .help = "Screen of the host that shows the seat, besides viewers: a graphics card, and which of "
+		  "its "
+		  "connectors; for example /dev/dri/card0 or /dev/dri/card0:HDMI-A-1. Default connector: the "
+		  "first with a monitor." },
+	{ .name = "input",
+	  .type = CONFIG_TEXT,
+	  .offset = offsetof(struct config_seat, input),
+	  .initial = "none",
+	  .help = "Keyboards and pointers of the host that are the seat's, and nothing else's on the host: "
+		  "all, "
+		  "or for example /dev/input/event3, "
+		  "/dev/input/by-path/pci-0000:00:14.0-usb-0:1:1.0-event-kbd." },
 	{ .name = "vnc",
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_seat, vnc),

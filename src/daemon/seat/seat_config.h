@@ -9,6 +9,8 @@
 
 #include "daemon/config/config.h"
 
+#define SEAT_CARD_SIZE 108
+
 struct config_seat {
 	struct config_object object;
 	char *size;   /* "1280x800" */
@@ -16,6 +18,8 @@ struct config_seat {
 	char *web;    /* "127.0.0.1:6080", or "none" */
 	char *font;   /* NULL: the default, if it is there */
 	char *layout; /* "us", "de:nodeadkeys" */
+	char *screen; /* "/dev/dri/card0", "/dev/dri/card0:HDMI-A-1", or "none" */
+	char *input;  /* "all", "/dev/input/event3, /dev/input/event4", or "none" */
 };
 
 /* Where a display's picture comes from. */
@@ -61,6 +65,23 @@ struct seat_address {
 
 /* "127.0.0.1:5900", "[::1]:5900" or "none". Returns NULL, or what is wrong with it, to follow the text. */
 const char *seat_parse_address(const char *text, struct seat_address *ret_address);
+
+/* A screen of the host's. */
+struct seat_card {
+	char path[SEAT_CARD_SIZE];	/* "": none */
+	char connector[SEAT_CARD_SIZE]; /* "HDMI-A-1"; "": the first with a monitor */
+};
+
+/* Returns NULL, or what is wrong with it, to follow the text. */
+const char *seat_parse_screen(const char *text, struct seat_card *ret_card);
+
+/* What is wrong with them, and what another seat has already, becomes messages. */
+void seat_check_hardware(const struct config *config, const struct config_object *object,
+			 struct config_messages *messages);
+
+/* Are there seats that use screens, keyboards or pointers of the host's? */
+bool seats_have_screens(const struct config *config);
+bool seats_have_input(const struct config *config);
 
 /* Is there a seat with a console in the browser? */
 bool seats_have_web(const struct config *config);

@@ -48,6 +48,30 @@ static void stop_screen(void *context)
 	seat_screen_stop(context);
 }
 
+static void start_hardware(void *context)
+{
+	seat_hardware_start(context);
+}
+
+static void stop_hardware(void *context)
+{
+	seat_hardware_stop(context);
+}
+
+/* Its own, or that of the monitor. */
+static void choose_size(const struct daemon_seat *opened, const struct config_seat *settings,
+			unsigned *ret_width, unsigned *ret_height)
+{
+	bool parsed = seat_parse_size(settings->size, ret_width, ret_height);
+	struct screen_mode mode;
+
+	assert(parsed);
+	if (config_given(&settings->object, "size") || !seat_hardware_mode(&opened->hardware, 0, 0, &mode))
+		return;
+	*ret_width = mode.width > SEAT_SIDE_MIN ? mode.width : SEAT_SIDE_MIN;
+	*ret_height = mode.height > SEAT_SIDE_MIN ? mode.height : SEAT_SIDE_MIN;
+}
+
 static int open_screen(struct daemon_seat *opened, const struct config_seat *settings, struct error *error)
 {
 	struct seat_screen_options options = {
@@ -55,9 +79,8 @@ static int open_screen(struct daemon_seat *opened, const struct config_seat *set
 		.layout = settings->layout,
 		.seat.font = settings->font,
 	};
-	bool parsed = seat_parse_size(settings->size, &options.seat.width, &options.seat.height);
 
-	assert(parsed);
+	choose_size(opened, settings, &options.seat.width, &options.seat.height);
 	if (!options.seat.font && access(FONT_DEFAULT, R_OK) == 0)
 		options.seat.font = FONT_DEFAULT;
 	if (!options.seat.font)
@@ -89,11 +112,14 @@ static void open_seat(struct daemon *daemon, const struct config_seat *settings)
 	opened->state_file = -1;
 	snprintf(opened->name, sizeof(opened->name), "%s", settings->object.name);
 	log_subject_name(&opened->subject, "seat %s", opened->name);
+	seat_hardware_open(&opened->hardware, settings, &opened->subject, daemon->offer);
 	if (open_screen(opened, settings, &error)) {
 		log_error(&opened->subject, "%s", error.text);
+		seat_hardware_close(&opened->hardware);
 		free(opened);
 		return;
 	}
+	seat_hardware_attach(&opened->hardware, &opened->screen);
 	while (*link)
 		link = &(*link)->next;
 	*link = opened;
@@ -107,7 +133,9 @@ static void close_seat(struct daemon_seat *closed)
 	for (unsigned kind = 0; kind < SEAT_DOORS; kind++)
 		seat_door_close(&closed->doors[kind]);
 	seat_clients_end(closed);
+	seat_call(closed->daemon, stop_hardware, &closed->hardware);
 	seat_call(closed->daemon, stop_screen, &closed->screen);
+	seat_hardware_close(&closed->hardware);
 	loop_unpost(closed->daemon->control, &closed->viewers_changed);
 	seat_screen_finish(&closed->screen);
 	fd_close(&closed->state_file);
@@ -130,6 +158,7 @@ void seats_start(struct daemon *daemon)
 
 		seat_take_over_windows(owner);
 		seat_call(daemon, start_screen, &errand);
+		seat_call(daemon, start_hardware, &owner->hardware);
 		seat_clients_take_over(owner);
 	}
 }
@@ -177,6 +206,7 @@ static void stand(struct daemon_seat *owner, bool still)
 		else if (endpoint_socket_resume(&door->socket))
 			log_error(&owner->subject, "no more viewers can come: out of memory");
 	}
+	seat_call(owner->daemon, still ? stop_hardware : start_hardware, &owner->hardware);
 	if (still)
 		seat_clients_suspend(owner);
 	else
@@ -202,8 +232,12 @@ void seats_plan(const struct config *config, const char *force_format, FILE *out
 		     by_web = strcmp(settings->web, "none") != 0;
 
 		fprintf(out, "seat %s: a screen of %s, for viewers at its socket%s%s%s%s\n",
-			settings->object.name, settings->size, by_port ? " and at " : "",
-			by_port ? settings->vnc : "", by_web ? ", for browsers at http://" : "",
-			by_web ? settings->web : "");
+			settings->object.name,
+			strcmp(settings->screen, "none") == 0 || config_given(&settings->object, "size")
+				? settings->size
+				: "the monitor's size",
+			by_port ? " and at " : "", by_port ? settings->vnc : "",
+			by_web ? ", for browsers at http://" : "", by_web ? settings->web : "");
+		seat_hardware_plan(settings, out, messages);
 	}
 }

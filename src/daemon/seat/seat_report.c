@@ -171,20 +171,35 @@ static json_t *displays_json(const struct daemon_seat *reported)
 	return list;
 }
 
+struct describe_errand {
+	const struct seat_hardware *hardware;
+	json_t *object;
+};
+
+static void describe_hardware(void *context)
+{
+	const struct describe_errand *errand = context;
+
+	seat_hardware_describe(errand->hardware, errand->object);
+}
+
 json_t *seat_json(const struct daemon_seat *reported)
 {
 	const struct seat_screen *screen = &reported->screen;
+	struct describe_errand errand = { .hardware = &reported->hardware };
 
-	return json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "name",
-			 reported->name, "width", (int)screen->width, "height", (int)screen->height,
-			 "viewers", (int)reported->viewer_count, "frames",
-			 (json_int_t)counter_read(&screen->frames), "drawn_pixels",
-			 (json_int_t)counter_read(&screen->drawn_pixels), "typing",
-			 (json_int_t)__atomic_load_n(&screen->typing_left, __ATOMIC_ACQUIRE), "typed",
-			 (json_int_t)counter_read(&screen->typed_strokes), "dropped",
-			 (json_int_t)counter_read(&screen->dropped_strokes), "events",
-			 (json_int_t)counter_read(&screen->events), "overview", seat_shows_overview(reported),
-			 "displays", displays_json(reported));
+	errand.object = json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "name",
+				  reported->name, "width", (int)screen->width, "height", (int)screen->height,
+				  "viewers", (int)reported->viewer_count, "frames",
+				  (json_int_t)counter_read(&screen->frames), "drawn_pixels",
+				  (json_int_t)counter_read(&screen->drawn_pixels), "typing",
+				  (json_int_t)__atomic_load_n(&screen->typing_left, __ATOMIC_ACQUIRE),
+				  "typed", (json_int_t)counter_read(&screen->typed_strokes), "dropped",
+				  (json_int_t)counter_read(&screen->dropped_strokes), "events",
+				  (json_int_t)counter_read(&screen->events), "overview",
+				  seat_shows_overview(reported), "displays", displays_json(reported));
+	seat_call(reported->daemon, describe_hardware, &errand);
+	return errand.object;
 }
 
 json_t *seat_secret_json(const struct daemon_seat *reported)
@@ -255,6 +270,21 @@ static uint64_t drawn_pixels(const struct daemon_seat *reported)
 	return counter_read(&reported->screen.drawn_pixels);
 }
 
+static uint64_t screen_frames(const struct daemon_seat *reported)
+{
+	return counter_read(&reported->hardware.monitor.frames);
+}
+
+static uint64_t input_events(const struct daemon_seat *reported)
+{
+	return counter_read(&reported->hardware.input.events);
+}
+
+static uint64_t input_dropped(const struct daemon_seat *reported)
+{
+	return counter_read(&reported->hardware.input.dropped);
+}
+
 void seats_print_metrics(struct daemon *daemon, FILE *out)
 {
 	static const struct {
@@ -265,6 +295,13 @@ void seats_print_metrics(struct daemon *daemon, FILE *out)
 		{ METRIC_PREFIX "_frames_total", "counter", "Pictures of the screen that were drawn.",
 		  frames },
 		{ METRIC_PREFIX "_drawn_pixels_total", "counter", "Pixels that were drawn.", drawn_pixels },
+		{ METRIC_PREFIX "_screen_frames_total", "counter", "Pictures shown on the host's screen.",
+		  screen_frames },
+		{ METRIC_PREFIX "_input_events_total", "counter", "Events of the host's input devices.",
+		  input_events },
+		{ METRIC_PREFIX "_input_dropped_total", "counter",
+		  "Times that an input device lost events, because they were not read in time.",
+		  input_dropped },
 	};
 
 	if (!daemon->seats)

@@ -10,6 +10,7 @@
  *   seat_screen.c      the picture, on the seats' thread
  *   seat_viewer.c      one viewer, there
  *   seat_hand.c        whose keys and pointer count
+ *   seat_hardware.c    the host's own screen, keyboards and pointers
  *   display_device.c   the kind of device: a guest's display
  *   seat_web.c         a console in the browser: who may open it, what it is told
  *   seat_takeover.c    what a successor gets
@@ -28,6 +29,7 @@
 #include "core/log.h"
 #include "daemon/base/daemon.h"
 #include "daemon/seat/seat_config.h"
+#include "daemon/seat/seat_hardware.h"
 #include "daemon/seat/seat_screen.h"
 #include "host/web/web_request.h"
 #include "interfaces/endpoint_socket.h"
@@ -66,6 +68,7 @@ struct daemon_seat {
 	struct log_subject subject; /* "seat desk" */
 	char name[CONFIG_NAME_SIZE];
 	struct seat_screen screen;
+	struct seat_hardware hardware;
 	struct seat_door doors[SEAT_DOORS];
 	struct seat_client *clients;
 	unsigned viewer_count;			/* of the clients */

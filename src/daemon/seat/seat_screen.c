@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "core/container.h"
 #include "core/fd.h"
+#include "daemon/seat/seat_hardware.h"
 
 /* Returns the memory's descriptor, or -errno. What maps it later may not write. */
 static int make_pixels(size_t bytes, uint32_t **ret_pixels)
@@ -39,7 +40,8 @@ static void on_changed(void *context)
 {
 	struct seat_screen *screen = context;
 	uint64_t now_ns = clock_now_ns(),
-		 next_ns = screen->drawn_ns + (screen->viewers ? SEAT_FRAME_NS : SEAT_FRAME_UNSEEN_NS);
+		 next_ns = screen->drawn_ns +
+			   (screen->viewers || screen->hardware ? SEAT_FRAME_NS : SEAT_FRAME_UNSEEN_NS);
 
 	if (next_ns < screen->from_ns)
 		next_ns = screen->from_ns;
@@ -54,6 +56,8 @@ static void on_rect(void *context, const struct seat_rect *rect)
 	counter_add(&screen->drawn_pixels, (uint64_t)rect->width * rect->height);
 	for (struct seat_viewer *viewer = screen->viewers; viewer; viewer = viewer->next)
 		seat_viewer_damage(viewer, rect);
+	if (screen->hardware)
+		seat_hardware_damage(screen->hardware, rect);
 }
 
 void seat_screen_draw(struct seat_screen *screen)
@@ -66,6 +70,8 @@ void seat_screen_draw(struct seat_screen *screen)
 	seat_compose(screen->seat, screen->pixels, screen->stride_bytes, on_rect, screen);
 	for (struct seat_viewer *viewer = screen->viewers; viewer; viewer = viewer->next)
 		seat_viewer_flush(viewer);
+	if (screen->hardware)
+		seat_hardware_flush(screen->hardware);
 	if (seat_has_changed(screen->seat))
 		on_changed(screen);
 }

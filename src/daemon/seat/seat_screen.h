@@ -16,10 +16,12 @@
 #include "core/stats.h"
 #include "daemon/seat/seat_viewer.h"
 
-/* From one picture to the next: 60 a second; and while there are no viewers. */
+/* From one picture to the next: 60 a second; and while there are neither viewers nor hardware.
+ */
 #define SEAT_FRAME_NS	     16666667u
 #define SEAT_FRAME_UNSEEN_NS 200000000u
 
+struct seat_hardware;
 struct seat_keymap;
 struct seat_typist;
 
@@ -35,8 +37,9 @@ struct seat_screen {
 	uint64_t drawn_ns; /* when the last picture was */
 	uint64_t from_ns;  /* none is drawn before; UINT64_MAX: not started */
 	struct seat_viewer *viewers;
-	struct seat_hand *steering; /* whose keys and pointer count; NULL: none's */
-	uint64_t steered_ns;	    /* when it last did something */
+	struct seat_hardware *hardware; /* that shows it, or steers; NULL: none */
+	struct seat_hand *steering;	/* whose keys and pointer count; NULL: none's */
+	uint64_t steered_ns;		/* when it last did something */
 	struct counter frames, drawn_pixels;
 	struct counter events; /* keys and moves of the pointer that counted */
 	struct seat_keymap *keymap;

@@ -114,6 +114,7 @@ void seats_hand_over(struct daemon *daemon, struct handover *header)
 		for (unsigned kind = 0; kind < SEAT_DOORS; kind++)
 			seat_door_hand_over(&owner->doors[kind], header);
 		seat_clients_hand_over(owner, header);
+		seat_hardware_hand_over(&owner->hardware, owner->name, header);
 		takeover_put_fd(header, "seat-picture", owner->name, owner->screen.file);
 		fd_close(&owner->state_file);
 		owner->state_file = state_file(owner);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/input.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -26,6 +27,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xf86drm.h>
 
 #include "core/clock.h"
 #include "core/error.h"
@@ -57,10 +59,12 @@ static bool is_filtered(void)
 	return filtered;
 }
 
+static const struct privileges_needs nothing;
+
 enum { CHILD_OK, CHILD_FAILED, CHILD_NO_SANDBOX };
 
 /* Runs `body` behind the filter; skips the test in a build that has none. */
-static void behind_filter(bool internet, bool interfaces, bool (*body)(void))
+static void behind_filter(struct privileges_needs needs, bool (*body)(void))
 {
 	pid_t child = fork();
 	int status;
@@ -70,7 +74,7 @@ static void behind_filter(bool internet, bool interfaces, bool (*body)(void))
 		struct error error;
 
 		log_set_level(LOG_LEVEL_ERROR);
-		if (privileges_sandbox(internet, interfaces, &error) < 0)
+		if (privileges_sandbox(&needs, &error) < 0)
 			_exit(CHILD_FAILED);
 		if (!is_filtered())
 			_exit(CHILD_NO_SANDBOX);
@@ -266,6 +270,59 @@ static bool internet_and_interfaces(void)
 	       socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE) >= 0;
 }
 
+/* ---- devices of a desk ---- */
+
+static const struct call card_calls[] = {
+	{ "to be a card's master", SYS_ioctl, { -1ul, DRM_IOCTL_SET_MASTER } },
+	{ "a monitor's modes", SYS_ioctl, { -1ul, DRM_IOCTL_MODE_GETCONNECTOR } },
+	{ "an atomic commit", SYS_ioctl, { -1ul, DRM_IOCTL_MODE_ATOMIC } },
+	{ "a page flip", SYS_ioctl, { -1ul, DRM_IOCTL_MODE_PAGE_FLIP } },
+};
+
+static const struct call input_calls[] = {
+	{ "a grab", SYS_ioctl, { -1ul, EVIOCGRAB, 1 } },
+	{ "a device's keys", SYS_ioctl, { -1ul, EVIOCGKEY(KEY_CNT / 8) } },
+	{ "a device's name", SYS_ioctl, { -1ul, EVIOCGNAME(17) } },
+	{ "an axis", SYS_ioctl, { -1ul, EVIOCGABS(ABS_Y) } },
+};
+
+/* More than looking and showing, or than listening. */
+static const struct call device_calls[] = {
+	{ "memory of another's card", SYS_ioctl, { -1ul, DRM_IOCTL_PRIME_HANDLE_TO_FD } },
+	{ "a card's buffer by its name", SYS_ioctl, { -1ul, DRM_IOCTL_GEM_OPEN } },
+	{ "a lease of a card", SYS_ioctl, { -1ul, DRM_IOCTL_MODE_CREATE_LEASE } },
+	{ "a device that is taken from others", SYS_ioctl, { -1ul, EVIOCREVOKE, 0 } },
+	{ "a key that means another", SYS_ioctl, { -1ul, EVIOCSKEYCODE } },
+	{ "a device that shakes", SYS_ioctl, { -1ul, EVIOCSFF } },
+};
+
+/* They fail because there is no such descriptor. */
+static bool all_allowed(const struct call *calls, size_t count)
+{
+	bool allowed = true;
+
+	for (size_t i = 0; i < count; i++)
+		allowed &= run_call(&calls[i]) == -1 && errno == EBADF;
+	return allowed;
+}
+
+#define ALLOWED(calls) all_allowed(calls, sizeof(calls) / sizeof((calls)[0]))
+
+static bool no_device(void)
+{
+	return FORBIDDEN(card_calls) && FORBIDDEN(input_calls) && FORBIDDEN(device_calls);
+}
+
+static bool cards_only(void)
+{
+	return ALLOWED(card_calls) && FORBIDDEN(input_calls) && FORBIDDEN(device_calls);
+}
+
+static bool input_only(void)
+{
+	return FORBIDDEN(card_calls) && ALLOWED(input_calls) && FORBIDDEN(device_calls);
+}
+
 /* ---- what the daemon does ---- */
 
 static struct loop *early_loop;
@@ -301,38 +358,46 @@ static bool what_is_needed(void)
 
 static void test_other_processes(void **state)
 {
-	behind_filter(false, false, no_other_process);
+	behind_filter(nothing, no_other_process);
 }
 
 static void test_new_processes(void **state)
 {
-	behind_filter(false, false, no_new_process);
+	behind_filter(nothing, no_new_process);
 }
 
 static void test_new_code(void **state)
 {
-	behind_filter(false, false, no_new_code);
+	behind_filter(nothing, no_new_code);
 }
 
 static void test_flags_of_its_own(void **state)
 {
-	behind_filter(false, false, no_flags_of_its_own);
+	behind_filter(nothing, no_flags_of_its_own);
 }
 
 static void test_files(void **state)
 {
-	behind_filter(false, false, no_other_files);
+	behind_filter(nothing, no_other_files);
 }
 
 static void test_rings(void **state)
 {
-	behind_filter(false, false, no_new_rings);
+	behind_filter(nothing, no_new_rings);
 }
 
 static void test_sockets(void **state)
 {
-	behind_filter(false, false, unix_sockets_only);
-	behind_filter(true, true, internet_and_interfaces);
+	behind_filter(nothing, unix_sockets_only);
+	behind_filter((struct privileges_needs){ .internet = true, .interfaces = true },
+		      internet_and_interfaces);
+}
+
+static void test_devices(void **state)
+{
+	behind_filter(nothing, no_device);
+	behind_filter((struct privileges_needs){ .screens = true }, cards_only);
+	behind_filter((struct privileges_needs){ .input = true }, input_only);
 }
 
 static void test_what_is_needed(void **state)
@@ -340,7 +405,7 @@ static void test_what_is_needed(void **state)
 	struct loop_options options = { .name = "early" };
 
 	assert_int_equal(loop_create(&options, &early_loop), 0);
-	behind_filter(false, false, what_is_needed);
+	behind_filter(nothing, what_is_needed);
 	loop_destroy(early_loop);
 }
 
@@ -350,7 +415,8 @@ int main(void)
 		cmocka_unit_test(test_other_processes), cmocka_unit_test(test_new_processes),
 		cmocka_unit_test(test_new_code),	cmocka_unit_test(test_flags_of_its_own),
 		cmocka_unit_test(test_files),		cmocka_unit_test(test_rings),
-		cmocka_unit_test(test_sockets),		cmocka_unit_test(test_what_is_needed),
+		cmocka_unit_test(test_sockets),		cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_what_is_needed),
 	};
 
 	return cmocka_run_group_tests_name("privileges_filter", tests, NULL, NULL);
