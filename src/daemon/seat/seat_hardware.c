@@ -9,6 +9,7 @@
 
 #include "arbiter/seat/seat.h"
 #include "core/container.h"
+#include "core/fd.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
 #include "daemon/seat/seat_config.h"
@@ -72,6 +73,11 @@ static const struct input_reader_ops input_ops = { .key = on_key, .pointer = on_
 
 /* ---- what the user sees ---- */
 
+bool seat_hardware_shows(const struct seat_hardware *hardware)
+{
+	return hardware->monitor.state == SCREEN_ON;
+}
+
 void seat_hardware_damage(struct seat_hardware *hardware, const struct seat_rect *rect)
 {
 	if (hardware->monitor.device)
@@ -86,6 +92,36 @@ void seat_hardware_flush(struct seat_hardware *hardware)
 }
 
 /* ---- life ---- */
+
+/* For a successor, in a memory file: where the pointer is, and whether it is seen. */
+struct pointer_state {
+	uint32_t x, y, is_seen;
+};
+
+static void hand_over_pointer(struct seat_hardware *hardware, const char *name, struct handover *header)
+{
+	const struct pointer_state state = { hardware->x, hardware->y, hardware->monitor.has_pointer };
+
+	fd_close(&hardware->pointer_file);
+	hardware->pointer_file = fd_memfd("viaduct-seat-pointer", sizeof(state));
+	if (hardware->pointer_file >= 0 &&
+	    pwrite(hardware->pointer_file, &state, sizeof(state), 0) == (ssize_t)sizeof(state))
+		takeover_put_fd(header, "seat-pointer", name, hardware->pointer_file);
+}
+
+/* The descriptor is closed. -1: there is none. */
+static void take_over_pointer(struct seat_hardware *hardware, int file)
+{
+	struct pointer_state state;
+
+	if (file >= 0 && pread(file, &state, sizeof(state), 0) == (ssize_t)sizeof(state)) {
+		hardware->x = state.x;
+		hardware->y = state.y;
+		hardware->has_place = true;
+		hardware->monitor.has_pointer = state.is_seen;
+	}
+	fd_close(&file);
+}
 
 static void input_key(unsigned index, const char *name, char key[KEY_SIZE])
 {
@@ -143,8 +179,10 @@ static void open_input(struct seat_hardware *hardware, const struct config_seat 
 void seat_hardware_open(struct seat_hardware *hardware, const struct config_seat *settings,
 			const struct log_subject *subject, struct takeover_offer *offer)
 {
+	hardware->pointer_file = -1;
 	hardware->input.ops = &input_ops;
 	hardware->input.context = hardware;
+	take_over_pointer(hardware, takeover_offer_take(offer, "seat-pointer", settings->object.name));
 	open_monitor(hardware, settings, subject, offer);
 	open_input(hardware, settings, subject, offer);
 }
@@ -168,8 +206,12 @@ void seat_hardware_attach(struct seat_hardware *hardware, struct seat_screen *sc
 	monitor->width = screen->width;
 	monitor->height = screen->height;
 	hardware->hand.screen = screen;
-	hardware->x = screen->width / 2;
-	hardware->y = screen->height / 2;
+	if (!hardware->has_place || hardware->x >= screen->width || hardware->y >= screen->height) {
+		hardware->x = screen->width / 2;
+		hardware->y = screen->height / 2;
+	}
+	monitor->pointer_x = (int)hardware->x;
+	monitor->pointer_y = (int)hardware->y;
 	if (monitor->device || hardware->input.wanted)
 		screen->hardware = hardware;
 }
@@ -184,7 +226,8 @@ void seat_hardware_close(struct seat_hardware *hardware)
 	if (hardware->input.wanted)
 		input_set_close(&hardware->input);
 	free(hardware->devices);
-	*hardware = (struct seat_hardware){ .devices = NULL };
+	fd_close(&hardware->pointer_file);
+	*hardware = (struct seat_hardware){ .pointer_file = -1 };
 }
 
 void seat_hardware_hand_over(struct seat_hardware *hardware, const char *name, struct handover *header)
@@ -193,6 +236,7 @@ void seat_hardware_hand_over(struct seat_hardware *hardware, const char *name, s
 	unsigned index = 0;
 
 	hardware->handed_over = true;
+	hand_over_pointer(hardware, name, header);
 	if (hardware->monitor.device)
 		takeover_put_fd(header, "seat-screen", name, hardware->monitor.device->fd);
 	for (const struct evdev_device *device = hardware->input.devices; device; device = device->next) {
@@ -207,6 +251,7 @@ void seat_hardware_start(struct seat_hardware *hardware)
 	struct loop *loop = hardware->hand.screen->loop;
 
 	seat_hardware_stop(hardware);
+	fd_close(&hardware->pointer_file);
 	hardware->handed_over = false;
 	if ((monitor->device && screen_start(monitor, loop)) ||
 	    (hardware->input.wanted && input_set_start(&hardware->input, loop)))

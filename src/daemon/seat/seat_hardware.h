@@ -29,7 +29,8 @@ struct seat_hardware {
 	char card[INPUT_PATH_SIZE];
 	char *devices;	  /* the text of input =; owned */
 	unsigned x, y;	  /* of the pointer, on the seat's screen */
-	unsigned buttons; /* that were told last */
+	int pointer_file; /* which says so to a successor; -1: none */
+	bool has_place;	  /* a predecessor's pointer was there */
 	bool handed_over; /* to a successor, unless it is started again */
 };
 
@@ -51,6 +52,9 @@ void seat_hardware_hand_over(struct seat_hardware *hardware, const char *name, s
 void seat_hardware_start(struct seat_hardware *hardware);
 /* What is held comes up. Idempotent. */
 void seat_hardware_stop(struct seat_hardware *hardware);
+
+/* Does a monitor show the seat? */
+bool seat_hardware_shows(const struct seat_hardware *hardware);
 
 /* As a viewer: these pixels are others, and now is the time to show them. */
 void seat_hardware_damage(struct seat_hardware *hardware, const struct seat_rect *rect);

@@ -39,9 +39,9 @@ static int make_pixels(size_t bytes, uint32_t **ret_pixels)
 static void on_changed(void *context)
 {
 	struct seat_screen *screen = context;
+	bool seen = screen->viewers || (screen->hardware && seat_hardware_shows(screen->hardware));
 	uint64_t now_ns = clock_now_ns(),
-		 next_ns = screen->drawn_ns +
-			   (screen->viewers || screen->hardware ? SEAT_FRAME_NS : SEAT_FRAME_UNSEEN_NS);
+		 next_ns = screen->drawn_ns + (seen ? SEAT_FRAME_NS : SEAT_FRAME_UNSEEN_NS);
 
 	if (next_ns < screen->from_ns)
 		next_ns = screen->from_ns;

@@ -16,7 +16,7 @@
 #include "core/stats.h"
 #include "daemon/seat/seat_viewer.h"
 
-/* From one picture to the next: 60 a second; and while there are neither viewers nor hardware.
+/* From one picture to the next: 60 a second; and while neither a viewer nor a monitor shows it.
  */
 #define SEAT_FRAME_NS	     16666667u
 #define SEAT_FRAME_UNSEEN_NS 200000000u
