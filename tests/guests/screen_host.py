@@ -14,7 +14,7 @@ import viaductd
 
 MODULES = ("evdev", "virtio_input", "virtio_gpu")
 XKB = pathlib.Path("/usr/share/X11/xkb")
-PATIENCE_S = 20        # only a hang reaches it
+PATIENCE_S = 120       # only a hang reaches it
 PROGRAMS = {"viaductd": "src/daemon/viaductd", "viaduct": "src/cli/viaduct", "display-player": "tests/guests/display-player"}
 
 
@@ -38,7 +38,7 @@ def add_program(root, name, program):
         shutil.copy(library, place)
 
 
-def initramfs(folder, configuration):
+def initramfs(folder, **configurations):
     """That of the guests, with the programs and their libraries: the kernel unpacks one archive after the other."""
     image = pathlib.Path(folder) / "host.cpio"
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -50,7 +50,11 @@ def initramfs(folder, configuration):
         for name in XKB.glob("[rktcs]*/*"):
             if name.is_file() and (name.parent.name != "rules" or name.name == "evdev"):
                 shutil.copy(name, root / name.relative_to("/"))
-        (root / "viaduct.conf").write_text(configuration)
+        for name, text in configurations.items():
+            (root / f"{name}.conf").write_text(text)
+        (root / "etc").mkdir()
+        (root / "etc/passwd").write_text("root:x:0:0:::/bin/sh\nviaduct:x:100:100:::/bin/false\n")
+        (root / "etc/group").write_text("root:x:0:\nviaduct:x:100:\n")
         names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*"))).encode()
         archive = subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=root, input=names,
                                  capture_output=True, check=True).stdout
@@ -60,32 +64,36 @@ def initramfs(folder, configuration):
 
 
 class Host:
-    """The machine, and what is done at its desk."""
+    """The machine with a daemon whose configuration is NAME.conf, and what is done at its desk."""
 
-    def __init__(self, guest):
+    def __init__(self, guest, name="host"):
         self.guest = guest
+        self.name = name
         self.forgotten = 0
 
     def start_daemon(self, *more):
-        """Its process is named by /tmp/pid."""
-        self.guest.run(f"(setsid sh -c 'echo $$ >/tmp/pid; exec viaductd --config /viaduct.conf --runtime-dir /tmp/v {' '.join(more)}' "
-                       ">>/tmp/log 2>&1 &)")
+        """Its process is named by the file /tmp/NAME.pid."""
+        run = f"exec viaductd --config /{self.name}.conf --runtime-dir /tmp/{self.name} {' '.join(more)}"
+        self.guest.run(f"(setsid sh -c 'echo $$ >/tmp/{self.name}.pid; {run}' >>/tmp/{self.name}.log 2>&1 &)")
+
+    def signal(self, name):
+        self.guest.run(f"kill -{name} $(cat /tmp/{self.name}.pid)")
 
     def take_over(self, meanwhile):
         """Calls meanwhile() again and again until the predecessor has gone."""
-        old = self.guest.run("cat /tmp/pid")
+        old = self.guest.run(f"cat /tmp/{self.name}.pid")
         self.start_daemon("--takeover")
         while self.guest.try_run(f"kill -0 {old}")[0] == 0:
             meanwhile()
         self.wait_ready()
 
     def command(self, *words):
-        return self.guest.run("viaduct --runtime-dir /tmp/v " + " ".join(words))
+        return self.guest.run(f"viaduct --runtime-dir /tmp/{self.name} " + " ".join(words))
 
     def wait(self, true, what):
         deadline = time.monotonic() + PATIENCE_S
         while not true():
-            assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}\n{self.guest.run('cat /tmp/log')}"
+            assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}\n{self.log()}"
             time.sleep(0.02)
 
     def seat(self):
@@ -96,17 +104,19 @@ class Host:
         return next((pathlib.Path(device["path"]).name for device in self.seat()["input"]["devices"] if device["name"] == name), None)
 
     def wait_ready(self):
-        self.wait(lambda: self.guest.try_run("viaduct --runtime-dir /tmp/v seat show desk --json")[0] == 0, "the daemon is ready")
+        asked = f"viaduct --runtime-dir /tmp/{self.name} seat show desk --json"
+        self.wait(lambda: self.guest.try_run(asked)[0] == 0, "the daemon is ready")
 
     def stop_daemon(self):
-        self.guest.run("kill $(cat /tmp/pid); while kill -0 $(cat /tmp/pid) 2>/dev/null; do sleep 0.1; done")
+        self.signal("TERM")
+        self.guest.run(f"while kill -0 $(cat /tmp/{self.name}.pid) 2>/dev/null; do sleep 0.1; done")
 
     def log(self):
-        return self.guest.run("cat /tmp/log")
+        return self.guest.run(f"cat /tmp/{self.name}.log")
 
     def play_display(self, name, width, height):
         """A guest whose display shows display_player's picture."""
-        self.guest.run(f"(setsid display-player /tmp/v/{name}/display-0.sock {width} {height} >/tmp/heard 2>&1 &)")
+        self.guest.run(f"(setsid display-player /tmp/{self.name}/{name}/display-0.sock {width} {height} >/tmp/heard 2>&1 &)")
         self.wait(lambda: "shown" in self.guest.run("cat /tmp/heard"), f"{name} has a picture")
 
     def heard(self):

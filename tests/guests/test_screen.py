@@ -8,9 +8,10 @@ WIDTH, HEIGHT = 1280, 800
 PICTURE = 400, 300
 TITLE, FRAME = 22, 3
 ARROW = 11, 17          # of the pointer
-CONFIGURATION = """
+HOST = """
 [daemon]
 state_dir = /tmp/state
+user = viaduct
 [seat desk]
 screen = /dev/dri/card0
 input = all
@@ -18,15 +19,23 @@ input = all
 [display alice/0]
 seat = desk
 """
+OTHER = """
+[daemon]
+state_dir = /tmp/other-state
+user = viaduct
+[seat desk]
+screen = /dev/dri/card0:Virtual-1
+"""
 BAR, NOBODY, BACKGROUND = 24, 0x505860, 0x202428
 
 
 @pytest.fixture
 def host(machine, tmp_path):
     """A machine with a card, a keyboard, a tablet and a mouse, whose daemon shows alice's picture."""
-    image = screen_host.initramfs(tmp_path, CONFIGURATION)
+    image = screen_host.initramfs(tmp_path, host=HOST, other=OTHER)
     devices = screen_host.Devices("virtio-gpu-pci", "virtio-keyboard-pci", "virtio-tablet-pci", "virtio-mouse-pci")
     made = screen_host.Host(machine([devices], name="host", kernel="generic", memory_mib=512, initramfs=image))
+    made.guest.run("chmod 755 /")       # for the daemon's user
     # Nothing is drawn on the console by itself, and what is typed at it goes into a file.
     made.guest.run("printf '\\033[9;0]\\033[?25l' >/dev/tty1; echo 0 >/sys/class/graphics/fbcon/cursor_blink")
     made.guest.run("(setsid cat /dev/tty1 >/tmp/console 2>/dev/null &)")
@@ -104,14 +113,29 @@ def test_the_host_s_own_screen_keyboard_and_pointer(host):
     check_lost_events(host)
     check_takeover(host, x, y)
     check_unplugging(host)
-
-    frames = host.seat()["screen"]["frames"]
-    assert host.seat()["screen"]["frames"] == frames, "nothing changes, and nothing is shown"
-    host.stop_daemon()
+    other = check_another_program(host)
+    other.stop_daemon()
     host.wait(lambda: host.screen() == host.console, "the console has its screen again")
     host.press("x")
     host.press("ret")
     host.wait(lambda: host.guest.run("cat /tmp/console") == "x", "the console has its keyboard again, and heard nothing before")
+
+
+def check_another_program(host):
+    """Nothing changes, and nothing is shown, while a second daemon wants the card, which gets it when the first ends."""
+    host.guest.run("chmod a+rw /dev/dri/card0")
+    other = screen_host.Host(host.guest, "other")
+    frames = host.seat()["screen"]["frames"]
+    other.start_daemon()
+    other.wait_ready()
+    assert other.seat()["screen"]["state"] == "lost" and "another program" in other.log()
+    host.guest.run("sleep 1")
+    assert (host.seat()["screen"]["frames"], host.seat()["screen"]["state"]) == (frames, "on")
+    host.stop_daemon()
+    other.wait(lambda: other.seat()["screen"]["state"] == "on", "the other daemon has the screen")
+    other.wait(lambda: other.screen() == [colour(NOBODY if y < BAR else BACKGROUND) * WIDTH for y in range(HEIGHT)],
+               "the other's seat is on the screen")
+    return other
 
 
 def check_pointer(host, x, y):
@@ -155,7 +179,7 @@ def check_lost_events(host):
     host.forget_heard()
     host.key(True, "a")
     host.wait_heard("Press 30")
-    host.guest.run("kill -STOP $(cat /tmp/pid)")
+    host.signal("STOP")
     host.key(False, "a")
     for at in range(100):
         host.press("c")
@@ -164,7 +188,7 @@ def check_lost_events(host):
             host.guest.run("true")
     host.key(True, "b")
     host.guest.run("true")
-    host.guest.run("kill -CONT $(cat /tmp/pid)")
+    host.signal("CONT")
     host.wait(lambda: "Keyboard Press 48" in host.heard(), "b is down")
     assert host.heard() == ["Keyboard Press 30", "Keyboard Release 30", "Keyboard Press 48"]
     assert host.seat()["input"]["dropped"] > before
@@ -177,7 +201,11 @@ def check_takeover(host, x, y):
     seen = []
     host.take_over(lambda: seen.append(cut(host.screen(), x, y, *PICTURE)))
     assert seen and all(picture == alice_picture() for picture in seen)
-    host.wait(lambda: cut(host.screen(), x, y, *PICTURE) == alice_picture(), "the successor draws")
+    host.wait(lambda: "frames" in host.seat()["screen"], "the successor serves")
+    # The pointer as well.
+    arrow_on(host, (0, HEIGHT - 1))
+    host.move("rel", 30, -40)
+    arrow_on(host, (30, HEIGHT - 41))
     host.forget_heard()
     host.press("a")
     host.wait_heard("Press 30", "Release 30")
@@ -194,7 +222,8 @@ def check_unplugging(host):
     host.guest.run(f"echo {device} >{driver}/unbind")
     host.wait_heard("Press 30", "Release 30")
     host.wait(lambda: not host.device(name), "the keyboard is gone")
-    host.guest.run(f"echo {device} >{driver}/bind")
+    # As udev does it for a user of the group input.
+    host.guest.run(f"echo {device} >{driver}/bind && chmod a+r /dev/input/event*")
     host.wait(lambda: host.device(name), "the keyboard is there again")
     host.forget_heard()
     host.press("b")
