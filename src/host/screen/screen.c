@@ -288,6 +288,10 @@ static void find_monitor(struct screen *screen)
 		light(screen);
 	else
 		go_dark(screen);
+	if (screen->state == SCREEN_ON)
+		screen->fruitless_asks = 0;
+	else if (screen->fruitless_asks < SCREEN_ASKS_MAX)
+		screen->fruitless_asks++;
 }
 
 static void check_monitor(struct screen *screen)
@@ -295,10 +299,12 @@ static void check_monitor(struct screen *screen)
 	struct screen_output now;
 	bool is_there = screen->device->ops->look(screen->device, false, &now) == 0;
 
-	if (!is_there)
+	if (!is_there) {
+		screen->fruitless_asks = 0;
 		go_dark(screen);
-	else if (screen->state == SCREEN_OFF || strcmp(now.connector, screen->output.connector) != 0)
+	} else if (screen->state == SCREEN_OFF || strcmp(now.connector, screen->output.connector) != 0) {
 		find_monitor(screen);
+	}
 }
 
 /* The card may have to be opened again: then it has another descriptor. */
@@ -316,6 +322,13 @@ static void take_back(struct screen *screen)
 		lose(screen, error);
 }
 
+static void look_later(struct screen *screen)
+{
+	uint64_t after_ns = (uint64_t)SCREEN_LOOK_NS << screen->fruitless_asks;
+
+	loop_timer_start(screen->loop, &screen->look, loop_now_ns(screen->loop) + after_ns);
+}
+
 static void on_look(struct loop_timer *timer)
 {
 	struct screen *screen = container_of(timer, struct screen, look);
@@ -328,7 +341,7 @@ static void on_look(struct loop_timer *timer)
 	if (screen->waits && loop_now_ns(screen->loop) - screen->flipped_ns >= SCREEN_LOOK_NS)
 		screen->waits = false;
 	screen_flush(screen);
-	loop_timer_start(screen->loop, timer, loop_now_ns(screen->loop) + SCREEN_LOOK_NS);
+	look_later(screen);
 }
 
 /* ---- life ---- */
@@ -351,7 +364,7 @@ int screen_start(struct screen *screen, struct loop *loop)
 		light(screen);
 	else
 		find_monitor(screen);
-	loop_timer_start(loop, &screen->look, loop_now_ns(screen->loop) + SCREEN_LOOK_NS);
+	look_later(screen);
 	return 0;
 }
 

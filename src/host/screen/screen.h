@@ -12,7 +12,8 @@
  * part is seen.
  *
  * Once a second it is asked whether the monitor is still the same, or whether the card is free again that
- * another program had.
+ * another program had. To ask a monitor for its modes takes time, and so does a mode that cannot be set:
+ * what fails is tried again after a second, then after twice as long each time.
  */
 #ifndef VIADUCT_HOST_SCREEN_SCREEN_H
 #define VIADUCT_HOST_SCREEN_SCREEN_H
@@ -30,6 +31,8 @@
 #define SCREEN_POINTER_HEIGHT 17u
 /* From one look at the monitor to the next; and a flip that takes longer is given up. */
 #define SCREEN_LOOK_NS 1000000000u
+/* After so many asks in vain it is looked no more seldom: each 32 s. */
+#define SCREEN_ASKS_MAX 5u
 
 enum screen_state {
 	SCREEN_OFF,  /* no monitor is connected */
@@ -56,7 +59,8 @@ struct screen {
 	struct loop *loop; /* NULL: stopped */
 	struct loop_watch watch;
 	struct loop_timer look;
-	int error; /* why it is lost: told once */
+	int error;		 /* why it is lost: told once */
+	unsigned fruitless_asks; /* since it was on */
 	struct screen_buffer buffers[SCREEN_BUFFERS];
 	pixman_region32_t
 		stale[SCREEN_BUFFERS]; /* where the buffer differs from the picture, in its pixels */

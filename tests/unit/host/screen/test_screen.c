@@ -273,6 +273,7 @@ static void test_a_monitor_that_comes_and_goes(void **state)
 
 	assert_int_equal(screen_start(&bench->screen, bench->loop), 0);
 	assert_int_equal(bench->screen.state, SCREEN_OFF);
+	pass_a_second(bench);
 	paint(bench, 0, 0, 9, 9, 77);
 	screen_flush(&bench->screen);
 	pass_a_second(bench);
@@ -330,6 +331,37 @@ static void test_another_program_has_the_card(void **state)
 	destroy(bench);
 }
 
+/* A monitor whose modes cannot be set, or that has none, is asked ever more seldom. */
+static void test_a_monitor_that_cannot_be_used(void **state)
+{
+	for (unsigned without = 0; without < 2; without++) {
+		struct bench *bench = make(160, 120);
+
+		fake_add_mode(&bench->card, 160, 120, true);
+		bench->card.mode_error = -EINVAL;
+		bench->card.monitor.modes[0].is_interlaced = without;
+		assert_int_equal(screen_start(&bench->screen, bench->loop), 0);
+		for (unsigned i = 0; i < 60; i++)
+			pass_a_second(bench);
+		assert_int_equal(bench->screen.state, SCREEN_LOST);
+		assert_true(bench->card.asked > 4 && bench->card.asked < 8);
+		bench->card.mode_error = 0;
+		bench->card.monitor.modes[0].is_interlaced = false;
+		for (unsigned i = 0; i < 32; i++)
+			pass_a_second(bench);
+		assert_int_equal(bench->screen.state, SCREEN_ON);
+		expect_seen(bench);
+		/* And the next one soon. */
+		bench->card.monitor.mode_count = 0;
+		pass_a_second(bench);
+		assert_int_equal(bench->screen.state, SCREEN_OFF);
+		bench->card.monitor.mode_count = 1;
+		pass_a_second(bench);
+		assert_int_equal(bench->screen.state, SCREEN_ON);
+		destroy(bench);
+	}
+}
+
 /* A driver that is busy, and one that forgets to tell. */
 static void test_slow_cards(void **state)
 {
@@ -365,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_choice_of_a_mode),
 		cmocka_unit_test(test_a_monitor_that_comes_and_goes),
 		cmocka_unit_test(test_another_program_has_the_card),
+		cmocka_unit_test(test_a_monitor_that_cannot_be_used),
 		cmocka_unit_test(test_slow_cards),
 	};
 
