@@ -25,6 +25,7 @@ state_dir = /tmp/other-state
 user = viaduct
 [seat desk]
 screen = /dev/dri/card0:Virtual-1
+size = 1024x768
 """
 BAR, NOBODY, BACKGROUND = 24, 0x505860, 0x202428
 
@@ -133,8 +134,8 @@ def check_another_program(host):
     assert (host.seat()["screen"]["frames"], host.seat()["screen"]["state"]) == (frames, "on")
     host.stop_daemon()
     other.wait(lambda: other.seat()["screen"]["state"] == "on", "the other daemon has the screen")
-    other.wait(lambda: other.screen() == [colour(NOBODY if y < BAR else BACKGROUND) * WIDTH for y in range(HEIGHT)],
-               "the other's seat is on the screen")
+    other.wait(lambda: other.screen() == [colour(NOBODY if y < BAR else BACKGROUND) * 1024 for y in range(768)],
+               "the other's seat is on the screen, which has a mode of its size")
     return other
 
 
