@@ -8,14 +8,15 @@
 #include <unistd.h>
 
 #include "arbiter/seat/seat.h"
+#include "core/clock.h"
 #include "core/container.h"
 #include "core/fd.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
-#include "daemon/seat/seat_config.h"
 #include "daemon/seat/seat_screen.h"
 
-#define KEY_SIZE (CONFIG_NAME_SIZE + 16)
+#define KEY_SIZE  (CONFIG_NAME_SIZE + 16)
+#define REOPEN_NS (5 * NS_PER_S)
 
 /* ---- what the user does ---- */
 
@@ -128,6 +129,13 @@ static void input_key(unsigned index, const char *name, char key[KEY_SIZE])
 	snprintf(key, KEY_SIZE, "%u %s", index, name);
 }
 
+/* fd: a predecessor's, or -1. */
+static int open_card(struct seat_hardware *hardware, int fd, struct error *error)
+{
+	return screen_drm_open(hardware->card, hardware->connector[0] ? hardware->connector : NULL, fd,
+			       &hardware->monitor.device, error);
+}
+
 static void open_monitor(struct seat_hardware *hardware, const struct config_seat *settings,
 			 const struct log_subject *subject, struct takeover_offer *offer)
 {
@@ -137,13 +145,12 @@ static void open_monitor(struct seat_hardware *hardware, const struct config_sea
 	bool parsed = seat_parse_screen(settings->screen, &card) == NULL;
 
 	assert(parsed);
+	monitor->subject = subject;
+	memcpy(hardware->card, card.path, sizeof(card.path));
+	memcpy(hardware->connector, card.connector, sizeof(card.connector));
 	if (!card.path[0])
 		return;
-	monitor->subject = subject;
-	snprintf(hardware->card, sizeof(hardware->card), "%s", card.path);
-	if (screen_drm_open(card.path, card.connector[0] ? card.connector : NULL,
-			    takeover_offer_take(offer, "seat-screen", settings->object.name),
-			    &monitor->device, &error))
+	if (open_card(hardware, takeover_offer_take(offer, "seat-screen", settings->object.name), &error))
 		log_error(subject, "screen = %s: %s", settings->screen, error.text);
 	else
 		monitor->device->ops->look(monitor->device, true, &monitor->output);
@@ -212,7 +219,7 @@ void seat_hardware_attach(struct seat_hardware *hardware, struct seat_screen *sc
 	}
 	monitor->pointer_x = (int)hardware->x;
 	monitor->pointer_y = (int)hardware->y;
-	if (monitor->device || hardware->input.wanted)
+	if (hardware->card[0] || hardware->input.wanted)
 		screen->hardware = hardware;
 }
 
@@ -245,6 +252,18 @@ void seat_hardware_hand_over(struct seat_hardware *hardware, const char *name, s
 	}
 }
 
+static void on_reopen(struct loop_timer *timer)
+{
+	struct seat_hardware *hardware = container_of(timer, struct seat_hardware, reopen);
+	struct loop *loop = hardware->hand.screen->loop;
+	struct error ignored;
+
+	if (open_card(hardware, -1, &ignored))
+		loop_timer_start(loop, timer, clock_now_ns() + REOPEN_NS);
+	else if (screen_start(&hardware->monitor, loop))
+		log_error(hardware->monitor.subject, "is not on the host's screen: out of memory");
+}
+
 void seat_hardware_start(struct seat_hardware *hardware)
 {
 	struct screen *monitor = &hardware->monitor;
@@ -253,6 +272,9 @@ void seat_hardware_start(struct seat_hardware *hardware)
 	seat_hardware_stop(hardware);
 	fd_close(&hardware->pointer_file);
 	hardware->handed_over = false;
+	hardware->reopen = (struct loop_timer){ .expired = on_reopen };
+	if (hardware->card[0] && !monitor->device)
+		loop_timer_start(loop, &hardware->reopen, clock_now_ns() + REOPEN_NS);
 	if ((monitor->device && screen_start(monitor, loop)) ||
 	    (hardware->input.wanted && input_set_start(&hardware->input, loop)))
 		log_error(monitor->subject, "is not on the host's screen: out of memory");
@@ -262,8 +284,10 @@ void seat_hardware_stop(struct seat_hardware *hardware)
 {
 	input_set_stop(&hardware->input);
 	screen_stop(&hardware->monitor);
-	if (hardware->hand.screen)
-		seat_hand_leave(&hardware->hand);
+	if (!hardware->hand.screen)
+		return;
+	loop_timer_stop(hardware->hand.screen->loop, &hardware->reopen);
+	seat_hand_leave(&hardware->hand);
 }
 
 /* ---- what is told ---- */

@@ -11,12 +11,13 @@
 #include <stdio.h>
 
 #include "core/log.h"
+#include "core/loop.h"
+#include "daemon/seat/seat_config.h"
 #include "daemon/seat/seat_hand.h"
 #include "host/input/input_set.h"
 #include "host/screen/screen.h"
 
 struct config_messages;
-struct config_seat;
 struct handover;
 struct seat_rect;
 struct seat_screen;
@@ -26,16 +27,18 @@ struct seat_hardware {
 	struct seat_hand hand;
 	struct screen monitor;	/* without a device: none */
 	struct input_set input; /* without `wanted`: none */
-	char card[INPUT_PATH_SIZE];
-	char *devices;	  /* the text of input =; owned */
-	unsigned x, y;	  /* of the pointer, on the seat's screen */
-	int pointer_file; /* which says so to a successor; -1: none */
-	bool has_place;	  /* a predecessor's pointer was there */
-	bool handed_over; /* to a successor, unless it is started again */
+	char card[SEAT_CARD_SIZE], connector[SEAT_CARD_SIZE];
+	struct loop_timer reopen; /* while the card cannot be opened */
+	char *devices;		  /* the text of input =; owned */
+	unsigned x, y;		  /* of the pointer, on the seat's screen */
+	int pointer_file;	  /* which says so to a successor; -1: none */
+	bool has_place;		  /* a predecessor's pointer was there */
+	bool handed_over;	  /* to a successor, unless it is started again */
 };
 
 /*
- * Opens what the settings name; what cannot be opened is told in the log, and the seat does without. What a
+ * Opens what the settings name; what cannot be opened is told in the log, and the seat does without until it
+ * can be: a card's driver may be late. What a
  * predecessor handed over is taken from the offer (NULL: none).
  */
 void seat_hardware_open(struct seat_hardware *hardware, const struct config_seat *settings,

@@ -70,6 +70,7 @@ static int setup(void **state)
 	assert_int_equal(seat_screen_init(&bench.screen, bench.loop, &options, &error), 0);
 	seat_hardware_open(&bench.hardware, &settings, NULL, NULL);
 	bench.hardware.monitor.device = &bench.card.base;
+	snprintf(bench.hardware.card, sizeof(bench.hardware.card), "fake");
 	seat_hardware_attach(&bench.hardware, &bench.screen);
 	open_window(&bench);
 	seat_screen_start(&bench.screen, 0);
