@@ -11,6 +11,7 @@
  *   seat_viewer.c      one viewer, there
  *   seat_hand.c        whose keys and pointer count
  *   seat_hardware.c    the host's own screen, keyboards and pointers
+ *   seat_config_hardware.c  how the configuration names them
  *   display_device.c   the kind of device: a guest's display
  *   seat_web.c         a console in the browser: who may open it, what it is told
  *   seat_takeover.c    what a successor gets
