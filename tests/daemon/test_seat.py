@@ -195,12 +195,12 @@ def test_a_display_needs_a_seat(make_daemon):
                            "add for example seat = desk")
 
 
-def test_a_vmm_has_one_display(make_daemon):
+def test_a_guest_has_one_display(make_daemon):
     wrong = sections()
     wrong["display alice/1"] = {"seat": "desk"}
     daemon = make_daemon(wrong, start=False)
     expect_refused(daemon, f"{daemon.config}:{line_of(daemon, 'display alice/1', '')}: [display alice/1] is the second display "
-                           "of its guest; a VMM has one")
+                           "of its guest; a guest has one")
 
 
 def test_check_says_what_there_will_be(make_daemon):
