@@ -283,6 +283,28 @@ def test_what_a_driver_asks(daemon):
         wait_until(lambda: leds() == [], "the LED is out")
 
 
+# ---- what users would like ----
+
+def test_the_user_asks_for_another_size(daemon):
+    """The driver hears of it, and draws so; scaled, the pointer is still where it points."""
+    with display(daemon) as one, gpu.Input(socket_of(daemon, "alice", "tablet")) as tablet, rfb.Viewer(door(daemon)) as viewer:
+        expect_shown(daemon, start(one))
+        assert daemon.api("PATCH", "/v1/seats/desk", {"size": {"alice/0": "400x300"}})[0] == 200
+        wait_until(lambda: one.modes()[0][:2] == (400, 300), "the display has another size")
+        # An event that the driver asks for, and clears.
+        assert one.front.connection.get_config(0, 16)[:4] == b"\1\0\0\0"
+        assert not one.front.connection.set_config(4, b"\1\0\0\0")
+        assert one.front.connection.get_config(0, 16)[:4] == bytes(4)
+        expect_shown(daemon, start(one, 3, 400, 300, 2))
+        assert daemon.api("PATCH", "/v1/seats/desk", {"scale": {"alice/0": "50%"}, "focus": "alice/0"})[0] == 200
+        where = window(daemon)["picture"]
+        assert (where["width"], where["height"]) == (200, 150)
+        viewer.pointer(where["x"] + 100, where["y"] + 75)
+        (kind, axis, x), (other_kind, other_axis, y) = tablet.hear(2)
+        assert (kind, axis, other_kind, other_axis) == (gpu.EV_ABS, ABS_X, gpu.EV_ABS, ABS_Y)
+        assert abs(x - AXIS_MAX // 2) < AXIS_MAX / 100 and abs(y - AXIS_MAX // 2) < AXIS_MAX / 100
+
+
 # ---- settings ----
 
 @pytest.mark.parametrize("section, key, value, message", [

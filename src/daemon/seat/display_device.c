@@ -125,11 +125,14 @@ static int open_virtio(struct display_device *display)
 	struct device *device = &display->base;
 	const struct display_virtio_options options = {
 		.seat = device->daemon->seat_worker->loop,
+		.control = device->daemon->control,
 		.guest = device->guest->time,
 		.window = display->window,
 		.name = device->guest->name,
 		.width = display->monitor_width,
 		.height = display->monitor_height,
+		.resized = device_config_changed,
+		.context = device,
 	};
 	struct start_errand errand;
 	int code = display_virtio_create(&options, &display->virtio);

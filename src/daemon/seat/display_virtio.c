@@ -6,6 +6,7 @@
 #include <linux/input-event-codes.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "arbiter/seat/seat.h"
@@ -13,33 +14,34 @@
 #include "core/fd.h"
 #include "core/loop_account.h"
 #include "core/reaper.h"
+#include "daemon/seat/display_news.h"
 #include "devices/display/virtio_gpu.h"
 #include "devices/input/virtio_input.h"
 #include "interfaces/vhost_user_gpu/gpu_socket.h"
 
 static_assert(VIRTIO_GPU_SIDE_MAX <= SEAT_SIDE_MAX, "a window can have any picture of a scanout's");
 
-/* What has changed since it was taken last. */
-struct news {
-	struct virtio_gpu_picture *picture; /* that is shown now; NULL: it is dark */
-	bool is_another;		    /* than before: all of it is new */
-	bool absent;			    /* no driver is there any more */
-	struct virtio_gpu_rect damage;	    /* around all that was drawn; empty: nothing */
-	int front_end;			    /* a socket at which the front end wants to see it; -1: none */
+/* A size that the user would like, on its way to the control thread. */
+struct wish {
+	struct loop_message message;
+	struct display_virtio *display; /* the control thread's; NULL: it has gone */
+	unsigned width, height;
 };
 
 struct display_virtio {
-	struct loop *seat;
+	struct loop *seat, *control;
 	struct loop_account *account;
 	struct seat_window *window;
 	struct virtio_gpu *model;
 	struct display_virtio_counters counters;
 	struct display_virtio_saved saved; /* file and unsent are ours */
+	void (*resized)(void *context);
+	void *context;
 
-	pthread_mutex_t lock;
-	struct news news;
-	bool listening; /* the seat wants to be told when there is more */
+	struct display_news news;
 	struct loop_message told;
+	pthread_mutex_t lock;
+	struct wish *wish; /* under the lock: the last that is on its way; NULL: none */
 
 	/* the seats' thread's */
 	struct loop_task draw;
@@ -50,117 +52,7 @@ struct display_virtio {
 	struct gpu_socket front_end;
 };
 
-/* ---- what the guest draws: on its worker ---- */
-
-/* Under the lock. */
-static void tell_seat(struct display_virtio *display)
-{
-	if (!display->listening)
-		return;
-	display->listening = false;
-	loop_post(display->seat, &display->told);
-}
-
-static void on_show(void *context, unsigned scanout, struct virtio_gpu_picture *picture)
-{
-	struct display_virtio *display = context;
-	struct news *news = &display->news;
-	struct virtio_gpu_picture *before;
-
-	pthread_mutex_lock(&display->lock);
-	before = news->picture;
-	news->picture = picture ? virtio_gpu_picture_get(picture) : NULL;
-	news->is_another = true;
-	news->absent = news->absent && !picture;
-	news->damage = (struct virtio_gpu_rect){ 0 };
-	tell_seat(display);
-	pthread_mutex_unlock(&display->lock);
-	virtio_gpu_picture_put(before);
-	counter_add(&display->counters.pictures, 1);
-}
-
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-	return a > b ? a : b;
-}
-
-/* Around both; all of it lies inside a picture, so that no sum overflows. */
-static struct virtio_gpu_rect around(const struct virtio_gpu_rect *a, const struct virtio_gpu_rect *b)
-{
-	uint32_t x = smaller(a->x, b->x), y = smaller(a->y, b->y);
-
-	if (a->width == 0)
-		return *b;
-	return (struct virtio_gpu_rect){ x, y, larger(a->x + a->width, b->x + b->width) - x,
-					 larger(a->y + a->height, b->y + b->height) - y };
-}
-
-static void on_damage(void *context, unsigned scanout, const struct virtio_gpu_rect *rect)
-{
-	struct display_virtio *display = context;
-
-	pthread_mutex_lock(&display->lock);
-	display->news.damage = around(&display->news.damage, rect);
-	tell_seat(display);
-	pthread_mutex_unlock(&display->lock);
-	counter_add(&display->counters.damages, 1);
-}
-
-static void on_cursor(void *context, unsigned scanout, const struct virtio_gpu_cursor *cursor)
-{
-}
-
-static void on_absent(void *context)
-{
-	struct display_virtio *display = context;
-
-	pthread_mutex_lock(&display->lock);
-	display->news.absent = true;
-	tell_seat(display);
-	pthread_mutex_unlock(&display->lock);
-}
-
-static void on_front_end_socket(void *context, int fd)
-{
-	struct display_virtio *display = context;
-	int before;
-
-	pthread_mutex_lock(&display->lock);
-	before = display->news.front_end;
-	display->news.front_end = fd;
-	tell_seat(display);
-	pthread_mutex_unlock(&display->lock);
-	reaper_close(&before);
-}
-
-static const struct virtio_gpu_output_ops output_ops = { on_show, on_damage, on_cursor, on_absent,
-							 on_front_end_socket };
-
 /* ---- into the window: on the seats' thread ---- */
-
-/* False: there is none; the next will be told. The picture is the caller's, too. */
-static bool take_news(struct display_virtio *display, struct news *ret_news)
-{
-	struct news *news = &display->news;
-	bool any;
-
-	pthread_mutex_lock(&display->lock);
-	any = news->is_another || news->absent || news->damage.width > 0 || news->front_end >= 0;
-	*ret_news = *news;
-	if (any && news->picture)
-		virtio_gpu_picture_get(news->picture);
-	news->is_another = news->absent = false;
-	news->front_end = -1;
-	news->damage = (struct virtio_gpu_rect){ 0 };
-	display->listening = !any;
-	pthread_mutex_unlock(&display->lock);
-	return any;
-}
 
 static void draw_rect(struct display_virtio *display, const struct virtio_gpu_picture *picture,
 		      const struct virtio_gpu_rect *rect)
@@ -220,26 +112,50 @@ static void show_picture(struct display_virtio *display, const struct virtio_gpu
 	seat_window_set_hidden(display->window, false);
 }
 
+/* A coordinate of a guest's may be any number; the window keeps what is near. */
+static int hot_spot(int32_t corner, uint32_t hot)
+{
+	int64_t at = (int64_t)corner + hot;
+
+	return at > INT32_MAX ? INT32_MAX : (int)at;
+}
+
+static void show_cursor(struct display_virtio *display, const struct display_change *change)
+{
+	const struct seat_cursor cursor = { change->cursor_pixels, VIRTIO_GPU_CURSOR_SIDE,
+					    VIRTIO_GPU_CURSOR_SIDE, change->cursor_hot_x,
+					    change->cursor_hot_y };
+
+	/* Without memory for it, it looks as before. */
+	if (change->cursor_looks)
+		seat_window_set_cursor(display->window, &cursor);
+	seat_window_move_cursor(display->window, hot_spot(change->cursor_x, change->cursor_hot_x),
+				hot_spot(change->cursor_y, change->cursor_hot_y), change->cursor_visible);
+	display->owes = true;
+}
+
 static void draw_news(struct display_virtio *display)
 {
-	struct news news;
+	struct display_change change;
 
 	/* What is drawn more often than it is shown is not seen. */
-	if (display->owes || !take_news(display, &news))
+	if (display->owes || !display_news_take(&display->news, &change))
 		return;
-	if (news.front_end >= 0)
-		gpu_socket_start(&display->front_end, news.front_end, NULL, 0);
-	if (news.absent) {
+	if (change.front_end >= 0)
+		gpu_socket_start(&display->front_end, change.front_end, NULL, 0);
+	if (change.absent) {
 		seat_window_set_hidden(display->window, true);
 		set_dark(display, true);
-	} else if (news.is_another && news.picture) {
-		show_picture(display, news.picture);
-	} else if (news.is_another) {
+	} else if (change.is_another && change.picture) {
+		show_picture(display, change.picture);
+	} else if (change.is_another) {
 		darken(display);
-	} else if (news.damage.width > 0) {
-		draw_rect(display, news.picture, &news.damage);
+	} else if (change.damage.width > 0) {
+		draw_rect(display, change.picture, &change.damage);
 	}
-	virtio_gpu_picture_put(news.picture);
+	if (change.cursor_changed)
+		show_cursor(display, &change);
+	virtio_gpu_picture_put(change.picture);
 	/* Else it goes on when the window was shown. */
 	if (!display->owes)
 		loop_defer_for(display->seat, &display->draw, display->account);
@@ -308,7 +224,52 @@ static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, 
 	virtio_input_turn_wheel(display->tablet, wheel);
 }
 
-static const struct seat_window_ops window_ops = { .key = on_key, .pointer = on_pointer, .shown = on_shown };
+/* ---- the size ---- */
+
+/* On the control thread. */
+static void on_wish(struct loop_message *message)
+{
+	struct wish *wish = container_of(message, struct wish, message);
+	struct display_virtio *display = wish->display;
+
+	if (display) {
+		/* From now on the numbers are ours. */
+		pthread_mutex_lock(&display->lock);
+		display->wish = NULL;
+		pthread_mutex_unlock(&display->lock);
+		if (virtio_gpu_set_size(display->model, 0, wish->width, wish->height, true) == 0)
+			display->resized(display->context);
+	}
+	free(wish);
+}
+
+/* One is on its way at a time, with what the user wants last. */
+static void on_resize(void *context, unsigned width, unsigned height)
+{
+	struct display_virtio *display = context;
+	struct wish *wish = NULL;
+
+	pthread_mutex_lock(&display->lock);
+	if (display->wish) {
+		display->wish->width = width;
+		display->wish->height = height;
+	} else {
+		wish = malloc(sizeof(*wish));
+	}
+	if (wish) {
+		*wish = (struct wish){ { .run = on_wish }, display, width, height };
+		display->wish = wish;
+		loop_post(display->control, &wish->message);
+	}
+	pthread_mutex_unlock(&display->lock);
+}
+
+static const struct seat_window_ops window_ops = {
+	.key = on_key,
+	.pointer = on_pointer,
+	.shown = on_shown,
+	.resize = on_resize,
+};
 
 void display_virtio_set_keyboard(struct display_virtio *display, struct virtio_input *keyboard)
 {
@@ -332,9 +293,7 @@ void display_virtio_start(struct display_virtio *display)
 /* What was posted to this thread has arrived, as no queue runs any more. */
 void display_virtio_stop(struct display_virtio *display)
 {
-	pthread_mutex_lock(&display->lock);
-	display->listening = false;
-	pthread_mutex_unlock(&display->lock);
+	display_news_mute(&display->news);
 	loop_defer_cancel(display->seat, &display->draw);
 	gpu_socket_stop(&display->front_end);
 	seat_window_listen(display->window, NULL, NULL);
@@ -408,8 +367,8 @@ int display_virtio_create(const struct display_virtio_options *options, struct d
 	struct virtio_gpu_options model = {
 		.scanouts = 1,
 		.serial = options->name,
-		.output = &output_ops,
-		.context = display,
+		.output = &display_news_output,
+		.context = &display->news,
 	};
 	int code = display ? 0 : -ENOMEM;
 
@@ -417,11 +376,14 @@ int display_virtio_create(const struct display_virtio_options *options, struct d
 		return code;
 	pthread_mutex_init(&display->lock, NULL);
 	display->saved = (struct display_virtio_saved){ -1, -1, -1 };
-	display->news.front_end = -1;
 	display->dark = true;
 	display->seat = options->seat;
+	display->control = options->control;
+	display->resized = options->resized;
+	display->context = options->context;
 	display->window = options->window;
 	display->told.run = on_told;
+	display_news_init(&display->news, options->seat, &display->told);
 	display->draw.run = on_draw;
 	display->account = loop_account_create(options->guest, options->seat);
 	code = display->account ? virtio_gpu_create(&model, &display->model) : -ENOMEM;
@@ -443,9 +405,10 @@ void display_virtio_destroy(struct display_virtio *display)
 {
 	if (!display)
 		return;
+	if (display->wish)
+		display->wish->display = NULL;
 	virtio_gpu_destroy(display->model);
-	virtio_gpu_picture_put(display->news.picture);
-	reaper_close(&display->news.front_end);
+	display_news_finish(&display->news);
 	forget_saved(display);
 	loop_account_close(display->account);
 	pthread_mutex_destroy(&display->lock);

@@ -25,15 +25,19 @@ struct virtio_input;
 
 struct display_virtio_options {
 	struct loop *seat;	    /* the seats' thread */
+	struct loop *control;	    /* the control thread's */
 	struct loop_guest *guest;   /* pays for what is drawn */
 	struct seat_window *window; /* outlives it */
 	const char *name;	    /* of the monitor that the guest sees; copied */
 	unsigned width, height;	    /* pixels that the monitor says it has */
+	/* It says another number from now on: the guest is to be told. Control thread. */
+	void (*resized)(void *context);
+	void *context;
 };
 
 /* Any thread may read them. */
 struct display_virtio_counters {
-	struct counter pictures, damages, damaged_pixels, keys, pointer_events;
+	struct counter damaged_pixels, keys, pointer_events;
 	struct counter lost; /* keys and pointer events for which there was no device */
 };
 

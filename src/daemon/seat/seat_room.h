@@ -12,7 +12,8 @@
  *   seat_hand.c        whose keys and pointer count
  *   seat_hardware.c    the host's own screen, keyboards and pointers
  *   seat_config_hardware.c  how the configuration names them
- *   display_device.c   the kind of device: a guest's display
+ *   display_device.c   the kind of device: a guest's display; display_virtio.c, display_news.c: a virtio one
+ *   input_device.c     the kinds of devices: its virtio keyboard and tablet
  *   seat_web.c         a console in the browser: who may open it, what it is told
  *   seat_takeover.c    what a successor gets
  *   seat_picture.c     what is on a screen or in a window, to be kept

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What has changed of a virtio display since it was taken last, however often the guest draws: the display's
+ * output on its workers, and one taker on another thread, who is told once that there is something.
+ */
+#ifndef VIADUCT_DAEMON_SEAT_DISPLAY_NEWS_H
+#define VIADUCT_DAEMON_SEAT_DISPLAY_NEWS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/loop.h"
+#include "core/stats.h"
+#include "devices/display/virtio_gpu.h"
+
+#define DISPLAY_CURSOR_PIXELS ((size_t)VIRTIO_GPU_CURSOR_SIDE * VIRTIO_GPU_CURSOR_SIDE)
+
+struct display_change {
+	struct virtio_gpu_picture *picture; /* that is shown now, NULL: it is dark; the taker puts it */
+	bool is_another;		    /* than before: all of it is new */
+	bool absent;			    /* no driver is there any more */
+	struct virtio_gpu_rect damage;	    /* around all that was drawn; empty: nothing */
+	int front_end; /* a socket at which the front end wants to see it, the taker's; -1: none */
+	/* The cursor. */
+	bool cursor_changed, cursor_looks; /* somehow; it looks otherwise */
+	bool cursor_visible;
+	int32_t cursor_x, cursor_y; /* its upper left corner */
+	uint32_t cursor_hot_x, cursor_hot_y;
+	uint32_t cursor_pixels[DISPLAY_CURSOR_PIXELS]; /* as the cursor looked last */
+};
+
+struct display_news {
+	struct counter pictures, damages; /* any thread may read them */
+
+	/* private */
+	struct loop *taker;
+	struct loop_message *told;
+	pthread_mutex_t lock;
+	struct display_change change;
+	bool listening;
+};
+
+/* `told` is posted to the taker's loop when there is something, once after each taking of nothing. */
+void display_news_init(struct display_news *news, struct loop *taker, struct loop_message *told);
+/* No queue runs, and nothing is told any more. */
+void display_news_finish(struct display_news *news);
+
+/* What a display is created with; its context is the news. */
+extern const struct virtio_gpu_output_ops display_news_output;
+
+/* The taker's thread. False: there is nothing; the next will be told. */
+bool display_news_take(struct display_news *news, struct display_change *ret_change);
+/* Nothing is told from now on; what was, has been posted. */
+void display_news_mute(struct display_news *news);
+
+#endif
