@@ -30,10 +30,11 @@
 #include "core/fd.h"
 #include "interfaces/vmm_display/vmm_display_message.h"
 #include "patience.h"
+#include "qemu_double.h"
 
-#define X8R8G8B8      0x20020888u
+#define X8R8G8B8      QEMU_DOUBLE_X8R8G8B8
 #define FAKE_HELD_MAX 1024u
-#define GREETING      "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
+#define GREETING      QEMU_DOUBLE_GREETING
 
 /* Of QEMU's console, in the order in which they came. */
 struct fake_call {
@@ -77,14 +78,9 @@ static inline int fake_on_message(sd_bus_message *message, void *context, sd_bus
 
 static inline sd_bus *fake_serve(struct fake_qemu *qemu, int fd)
 {
-	const sd_id128_t id = { .bytes = { 1, 2, 3 } };
-	sd_bus *bus;
+	sd_bus *bus = qemu_double_serve(fd, fake_on_message, qemu);
 
-	assert_true(sd_bus_new(&bus) >= 0 && sd_bus_set_fd(bus, fd, fd) >= 0);
-	assert_true(sd_bus_set_bus_client(bus, 0) >= 0 && sd_bus_set_server(bus, 1, id) >= 0);
-	assert_true(sd_bus_negotiate_fds(bus, 1) >= 0 &&
-		    sd_bus_add_filter(bus, NULL, fake_on_message, qemu) >= 0);
-	assert_true(sd_bus_start(bus) >= 0);
+	assert_non_null(bus);
 	return bus;
 }
 
@@ -97,35 +93,25 @@ static inline void fake_close(sd_bus **bus)
 
 static inline int fake_property(struct fake_qemu *qemu, sd_bus_message *call)
 {
-	const char *interface, *name;
+	const struct qemu_double_console console = {
+		.graphic = qemu->graphic,
+		.width = qemu->width,
+		.height = qemu->height,
+		.is_absolute = qemu->is_absolute,
+	};
 
 	qemu->questions++;
-	assert_true(sd_bus_message_read(call, "ss", &interface, &name) > 0);
-	if (qemu->is_dumb)
-		return 1;
-	if (strcmp(name, "ConsoleIDs") == 0)
-		return sd_bus_reply_method_return(call, "v", "au", 2, 0, 1);
-	if (strcmp(name, "Type") == 0)
-		return sd_bus_reply_method_return(
-			call, "v", "s",
-			qemu->graphic && strcmp(sd_bus_message_get_path(call), qemu->graphic) == 0 ? "Graphic"
-												   : "Text");
-	if (strcmp(name, "IsAbsolute") == 0)
-		return sd_bus_reply_method_return(call, "v", "b", qemu->is_absolute);
-	if (strcmp(name, "Width") == 0)
-		return sd_bus_reply_method_return(call, "v", "u", qemu->width);
-	assert_string_equal(name, "Height");
-	return sd_bus_reply_method_return(call, "v", "u", qemu->height);
+	return qemu->is_dumb ? 1 : qemu_double_property(call, &console);
 }
 
 static inline int fake_register(struct fake_qemu *qemu, sd_bus_message *call)
 {
-	int fd;
+	int fd = qemu_double_listener(call);
 
-	assert_true(sd_bus_message_read(call, "h", &fd) > 0);
+	assert_true(fd >= 0);
 	assert_string_equal(sd_bus_message_get_path(call), qemu->graphic);
 	fake_close(&qemu->listener);
-	qemu->listener = fake_serve(qemu, fcntl(fd, F_DUPFD_CLOEXEC, 3));
+	qemu->listener = fake_serve(qemu, fd);
 	qemu->registrations++;
 	return sd_bus_reply_method_return(call, NULL);
 }
@@ -192,17 +178,17 @@ static inline void fake_write(struct fake_qemu *qemu, const char *text)
 
 static inline void fake_obey(struct fake_qemu *qemu, int fd)
 {
-	const char *answer = "{\"return\": {}}\r\n";
+	enum qemu_double_command command = qemu_double_command(qemu->line);
+	const char *answer = QEMU_DOUBLE_FINE;
 
 	qemu->commands++;
-	if (strstr(qemu->line, "\"getfd\"")) {
+	if (command == QEMU_DOUBLE_GETFD) {
 		assert_true(fd >= 0);
 		qemu->display = fd;
 	}
 	if (qemu->is_dumb)
 		return;
-	if (strstr(qemu->line, "\"add_client\"")) {
-		assert_non_null(strstr(qemu->line, "\"@dbus-display\""));
+	if (command == QEMU_DOUBLE_ADD_CLIENT) {
 		if (qemu->add_client)
 			answer = qemu->add_client;
 		else
