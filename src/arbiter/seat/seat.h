@@ -94,6 +94,11 @@ struct seat_window_ops {
 	 * cannot, or does not want to, keeps its own, which is scaled where it must. May be NULL.
 	 */
 	void (*resize)(void *context, unsigned width, unsigned height);
+	/*
+	 * In seat_compose(): it begins to paint what is seen of the window, or has done so. For accounts of
+	 * time; draws nothing. May be NULL.
+	 */
+	void (*painting)(void *context, bool begins);
 };
 
 struct seat_window_options {

@@ -137,6 +137,21 @@ static void paint_picture(const struct seat_window *window, pixman_image_t *scre
 	pixman_region32_fini(&part);
 }
 
+/* Is something left to be drawn where the window is? */
+static bool is_left(pixman_region32_t *left, const struct seat_window *window)
+{
+	struct seat_rect frame = seat_window_frame(window);
+	pixman_box32_t box = { frame.x, frame.y, frame.x + (int)frame.width, frame.y + (int)frame.height };
+
+	return pixman_region32_contains_rectangle(left, &box) != PIXMAN_REGION_OUT;
+}
+
+static void tell_painting(const struct seat_window *window, bool begins)
+{
+	if (window->ops && window->ops->painting)
+		window->ops->painting(window->context, begins);
+}
+
 static void paint_window(const struct seat_window *window, pixman_image_t *screen, pixman_region32_t *left)
 {
 	struct seat_rect frame = seat_window_frame(window), title = frame;
@@ -187,8 +202,13 @@ void seat_compose(struct seat *seat, uint32_t *pixels, size_t stride,
 	pixman_region32_init(&left);
 	pixman_region32_copy(&left, &seat->changed);
 	paint_bar(seat, screen, &left);
-	for (const struct seat_window *window = seat->top; window; window = window->below)
+	for (const struct seat_window *window = seat->top; window; window = window->below) {
+		if (!is_left(&left, window))
+			continue;
+		tell_painting(window, true);
 		paint_window(window, screen, &left);
+		tell_painting(window, false);
+	}
 	if (seat->overview && seat->chosen)
 		paint_ring(screen, seat_tile_ring(seat->chosen), &left);
 	fill(screen, &left, BACKGROUND);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/loop_account.h"
 #include "daemon/base/metrics.h"
 #include "daemon/seat/display_device.h"
 #include "daemon/seat/seat_room.h"
@@ -245,13 +246,13 @@ json_t *seats_json(const struct daemon *daemon)
 /* ---- metrics ---- */
 
 static void print_samples(const struct daemon *daemon, FILE *out, const char *name,
-			  uint64_t (*value)(const struct daemon_seat *reported))
+			  uint64_t (*value)(const struct daemon_seat *reported), bool ns)
 {
 	for (const struct daemon_seat *reported = daemon->seats; reported; reported = reported->next) {
 		char labels[LABELS_MAX];
 
 		snprintf(labels, sizeof(labels), "seat=\"%s\"", reported->name);
-		metrics_sample(out, name, labels, value(reported), false);
+		metrics_sample(out, name, labels, value(reported), ns);
 	}
 }
 
@@ -285,11 +286,17 @@ static uint64_t input_dropped(const struct daemon_seat *reported)
 	return counter_read(&reported->hardware.input.dropped);
 }
 
+static uint64_t cpu_ns(const struct daemon_seat *reported)
+{
+	return counter_read(&reported->screen.account->used_ns);
+}
+
 void seats_print_metrics(struct daemon *daemon, FILE *out)
 {
 	static const struct {
 		const char *name, *type, *help;
 		uint64_t (*value)(const struct daemon_seat *reported);
+		bool ns;
 	} rows[] = {
 		{ METRIC_PREFIX "_viewers", "gauge", "Viewers that are connected.", viewers },
 		{ METRIC_PREFIX "_frames_total", "counter", "Pictures of the screen that were drawn.",
@@ -302,12 +309,16 @@ void seats_print_metrics(struct daemon *daemon, FILE *out)
 		{ METRIC_PREFIX "_input_dropped_total", "counter",
 		  "Times that an input device lost events, because they were not read in time.",
 		  input_dropped },
+		{ METRIC_PREFIX "_cpu_seconds_total", "counter",
+		  "CPU time of the seats' thread that was for no guest's sake: the bar and the background, "
+		  "viewers, keys.",
+		  cpu_ns, true },
 	};
 
 	if (!daemon->seats)
 		return;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		metrics_head(out, rows[i].name, rows[i].type, rows[i].help);
-		print_samples(daemon, out, rows[i].name, rows[i].value);
+		print_samples(daemon, out, rows[i].name, rows[i].value, rows[i].ns);
 	}
 }

@@ -14,6 +14,7 @@
 #include "core/clock.h"
 #include "core/container.h"
 #include "core/fd.h"
+#include "core/loop_account.h"
 #include "daemon/seat/seat_hardware.h"
 
 /* Returns the memory's descriptor, or -errno. What maps it later may not write. */
@@ -78,7 +79,10 @@ void seat_screen_draw(struct seat_screen *screen)
 
 static void on_frame(struct loop_timer *timer)
 {
-	seat_screen_draw(container_of(timer, struct seat_screen, frame));
+	struct seat_screen *screen = container_of(timer, struct seat_screen, frame);
+
+	loop_pay(screen->loop, screen->account);
+	seat_screen_draw(screen);
 }
 
 /* ---- typing ---- */
@@ -96,8 +100,10 @@ static void count_strokes(struct seat_screen *screen)
 static void on_typing(struct loop_timer *timer)
 {
 	struct seat_screen *screen = container_of(timer, struct seat_screen, typing);
-	bool more = seat_typist_step(screen->typist);
+	bool more;
 
+	loop_pay(screen->loop, screen->account);
+	more = seat_typist_step(screen->typist);
 	count_strokes(screen);
 	if (more)
 		loop_timer_start(screen->loop, timer, clock_now_ns() + SEAT_TYPE_STEP_NS);
@@ -142,6 +148,14 @@ static int open_keyboard(struct seat_screen *screen, const char *layout, struct 
 	return 0;
 }
 
+static int open_account(struct seat_screen *screen, struct error *error)
+{
+	screen->payer = loop_guest_create();
+	if (screen->payer)
+		screen->account = loop_account_create(screen->payer, screen->loop);
+	return screen->account ? 0 : error_set(error, -ENOMEM, "out of memory");
+}
+
 int seat_screen_init(struct seat_screen *screen, struct loop *loop, const struct seat_screen_options *options,
 		     struct error *error)
 {
@@ -158,7 +172,9 @@ int seat_screen_init(struct seat_screen *screen, struct loop *loop, const struct
 		.typing.expired = on_typing,
 		.from_ns = UINT64_MAX,
 	};
-	code = open_seat(screen, &options->seat, error);
+	code = open_account(screen, error);
+	if (!code)
+		code = open_seat(screen, &options->seat, error);
 	if (!code)
 		code = open_keyboard(screen, options->layout, error);
 	screen->bytes = screen->stride_bytes * screen->height;
@@ -185,6 +201,10 @@ void seat_screen_finish(struct seat_screen *screen)
 		munmap(screen->pixels, screen->bytes);
 	screen->pixels = NULL;
 	fd_close(&screen->file);
+	loop_account_close(screen->account);
+	screen->account = NULL;
+	loop_guest_put(screen->payer);
+	screen->payer = NULL;
 }
 
 void seat_screen_start(struct seat_screen *screen, uint64_t after_ns)

@@ -21,12 +21,16 @@
 #define SEAT_FRAME_NS	     16666667u
 #define SEAT_FRAME_UNSEEN_NS 200000000u
 
+struct loop_account;
+struct loop_guest;
 struct seat_hardware;
 struct seat_keymap;
 struct seat_typist;
 
 struct seat_screen {
 	struct loop *loop;
+	struct loop_guest *payer;     /* the seat, which pays as a guest does, */
+	struct loop_account *account; /* for what is not done for one guest's sake */
 	struct seat *seat;
 	const char *name;
 	unsigned width, height;
@@ -56,12 +60,14 @@ struct seat_screen_options {
 };
 
 /*
- * Any thread, before the seat's knows of the screen: makes the seat and its picture, and reads the layout.
- * Returns 0 or -errno with *error.
+ * Control thread, before the seat's knows of the screen: makes the seat and its picture, and reads the
+ * layout. Returns 0 or -errno with *error.
  */
 int seat_screen_init(struct seat_screen *screen, struct loop *loop, const struct seat_screen_options *options,
 		     struct error *error);
-/* Any thread, when the seat's knows of it no more: it has no windows and no viewers. Zeroed is allowed. */
+/*
+ * Control thread, when the seat's knows of it no more: it has no windows and no viewers. Zeroed is allowed.
+ */
 void seat_screen_finish(struct seat_screen *screen);
 
 /* Draws now what has changed. */

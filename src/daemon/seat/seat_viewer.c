@@ -259,7 +259,7 @@ int seat_viewer_start(struct seat_viewer *viewer, bool again)
 	struct seat_screen *screen = viewer->screen;
 	int error;
 
-	viewer->watch = (struct loop_watch){ .ready = on_ready };
+	viewer->watch = (struct loop_watch){ .ready = on_ready, .account = screen->account };
 	viewer->more = (struct loop_task){ .run = on_more };
 	viewer->has_screen = viewer->ready = false;
 	viewer->hand.screen = screen;
@@ -273,7 +273,7 @@ int seat_viewer_start(struct seat_viewer *viewer, bool again)
 	seat_screen_draw(screen);
 	if (again && viewer->looks)
 		tell_screen(viewer);
-	loop_defer(screen->loop, &viewer->more);
+	loop_defer_for(screen->loop, &viewer->more, screen->account);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "arbiter/seat/seat.h"
 #include "core/container.h"
 #include "core/fd.h"
+#include "core/loop_account.h"
 #include "core/memory_guard.h"
 #include "core/reaper.h"
 
@@ -61,14 +62,28 @@ static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, 
 		     .kind = VMM_DISPLAY_POINTER, .number = buttons, .x = x, .y = y, .wheel = wheel });
 }
 
+/* What the seat does for this guest's sake, its guest pays for. */
+static void on_painting(void *context, bool begins)
+{
+	struct vmm_display_source *source = context;
+
+	if (begins)
+		source->payer = loop_payer(source->loop);
+	loop_pay(source->loop, begins ? source->account : source->payer);
+}
+
 static void on_shown(void *context)
 {
 	struct vmm_display_source *source = context;
 
+	if (!source->owes && !source->owes_cursor)
+		return;
+	on_painting(source, true);
 	if (source->owes)
 		tell(source, &(struct vmm_display_message){ .kind = VMM_DISPLAY_TAKEN });
 	if (source->owes_cursor)
 		tell(source, &(struct vmm_display_message){ .kind = VMM_DISPLAY_CURSOR_TAKEN });
+	on_painting(source, false);
 	source->owes = source->owes_cursor = false;
 }
 
@@ -84,6 +99,7 @@ static const struct seat_window_ops window_ops = {
 	.pointer = on_pointer,
 	.shown = on_shown,
 	.resize = on_resize,
+	.painting = on_painting,
 };
 
 /* ---- the picture ---- */

@@ -32,7 +32,7 @@ struct vmm_display_counters {
 
 struct vmm_display_source {
 	struct loop *loop;
-	struct loop_account *account; /* pays */
+	struct loop_account *account; /* pays, also for painting the window */
 	struct seat_window *window;
 	struct vmm_display_counters *counters;
 	/*
@@ -46,9 +46,10 @@ struct vmm_display_source {
 	struct loop_watch watch;
 	struct loop_task more;
 	struct vmm_display_picture picture;
-	uint32_t number;  /* of what is not left from before */
-	bool owes;	  /* VMM_DISPLAY_TAKEN, when the window was shown */
-	bool owes_cursor; /* VMM_DISPLAY_CURSOR_TAKEN likewise */
+	uint32_t number;	    /* of what is not left from before */
+	bool owes;		    /* VMM_DISPLAY_TAKEN, when the window was shown */
+	bool owes_cursor;	    /* VMM_DISPLAY_CURSOR_TAKEN likewise */
+	struct loop_account *payer; /* before the seat did something for the guest's sake */
 	bool dead;
 	char text[VMM_DISPLAY_TEXT_BYTES];
 };

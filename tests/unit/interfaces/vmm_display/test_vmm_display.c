@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The endpoint, and the seat's side of a connected VMM, whose process the test plays: an honest one, and
  * others. */
+#include "core/loop_account.h"
 #include "source_bench.h"
 
 /* ---- an honest process ---- */
@@ -54,6 +55,27 @@ static void keys_go_to_the_process(void **state)
 	assert_true(told.kind == VMM_DISPLAY_KEY && told.number == KEY_A && told.down == 0);
 	told = hear(bench);
 	assert_true(told.kind == VMM_DISPLAY_POINTER && told.number == 0);
+}
+
+/* Its pixels are painted for its guest's sake, whatever for; a screen without them is not. */
+static void the_guest_pays_for_its_pixels(void **state)
+{
+	struct bench *bench = *state;
+	uint64_t drawn_ns, painted_ns;
+
+	close(show(bench));
+	compose(bench);
+	loop_pay(bench->loop, NULL);
+	drawn_ns = status_of(bench).cpu_ns;
+	seat_change_all(bench->seat);
+	compose(bench);
+	painted_ns = status_of(bench).cpu_ns;
+	assert_true(painted_ns > drawn_ns);
+	seat_window_set_hidden(bench->window, true);
+	seat_change_all(bench->seat);
+	compose(bench);
+	loop_pay(bench->loop, NULL);
+	assert_int_equal(status_of(bench).cpu_ns, painted_ns);
 }
 
 static void a_size_is_asked_for(void **state)
@@ -254,6 +276,7 @@ int main(void)
 		BENCH_TEST(the_picture_comes_into_the_window),
 		BENCH_TEST(keys_go_to_the_process),
 		BENCH_TEST(a_size_is_asked_for),
+		BENCH_TEST(the_guest_pays_for_its_pixels),
 		BENCH_TEST(a_side_of_zero),
 		BENCH_TEST(a_side_too_large),
 		BENCH_TEST(a_stride_too_small),
