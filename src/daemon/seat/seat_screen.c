@@ -37,12 +37,25 @@ static int make_pixels(size_t bytes, uint32_t **ret_pixels)
 	return error;
 }
 
+static uint64_t frame_ns(const struct seat_screen *screen)
+{
+	bool seen = screen->viewers || (screen->hardware && seat_hardware_shows(screen->hardware));
+
+	return seen ? SEAT_FRAME_NS : SEAT_FRAME_UNSEEN_NS;
+}
+
+/* A picture that is a little late does not put off those that follow. */
+static uint64_t due_ns(const struct seat_screen *screen, uint64_t now_ns)
+{
+	uint64_t due_ns = screen->drawn_ns + frame_ns(screen);
+
+	return due_ns <= now_ns && now_ns - due_ns < frame_ns(screen) / 2 ? due_ns : now_ns;
+}
+
 static void on_changed(void *context)
 {
 	struct seat_screen *screen = context;
-	bool seen = screen->viewers || (screen->hardware && seat_hardware_shows(screen->hardware));
-	uint64_t now_ns = clock_now_ns(),
-		 next_ns = screen->drawn_ns + (seen ? SEAT_FRAME_NS : SEAT_FRAME_UNSEEN_NS);
+	uint64_t now_ns = clock_now_ns(), next_ns = screen->drawn_ns + frame_ns(screen);
 
 	if (next_ns < screen->from_ns)
 		next_ns = screen->from_ns;
@@ -66,7 +79,7 @@ void seat_screen_draw(struct seat_screen *screen)
 	if (!seat_has_changed(screen->seat) || clock_now_ns() < screen->from_ns)
 		return;
 	/* Before: windows that are told so may draw at once. */
-	screen->drawn_ns = clock_now_ns();
+	screen->drawn_ns = due_ns(screen, clock_now_ns());
 	counter_add(&screen->frames, 1);
 	seat_compose(screen->seat, screen->pixels, screen->stride_bytes, on_rect, screen);
 	for (struct seat_viewer *viewer = screen->viewers; viewer; viewer = viewer->next)

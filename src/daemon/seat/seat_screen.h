@@ -16,9 +16,11 @@
 #include "core/stats.h"
 #include "daemon/seat/seat_viewer.h"
 
-/* From one picture to the next: 60 a second; and while neither a viewer nor a monitor shows it.
+/*
+ * From one picture to the next: 60 a second, and two or three more, for those that a busy host misses; and
+ * while neither a viewer nor a monitor shows it.
  */
-#define SEAT_FRAME_NS	     16666667u
+#define SEAT_FRAME_NS	     16000000u
 #define SEAT_FRAME_UNSEEN_NS 200000000u
 
 struct loop_account;
@@ -38,7 +40,7 @@ struct seat_screen {
 	uint32_t *pixels;
 	int file; /* of the pixels; another mapping of it can only be read */
 	struct loop_timer frame;
-	uint64_t drawn_ns; /* when the last picture was */
+	uint64_t drawn_ns; /* when the last picture was due */
 	uint64_t from_ns;  /* none is drawn before; UINT64_MAX: not started */
 	struct seat_viewer *viewers;
 	struct seat_hardware *hardware; /* that shows it, or steers; NULL: none */
