@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,6 +25,12 @@
 #define TURN_MESSAGES 64u
 /* Many descriptors are on their way in the whole system: when to try again. */
 #define CROWDED_US 10000u
+
+/*
+ * Memory of messages that is kept for the next: the most that mallopt() takes, and a picture of 3840 to 2160.
+ * Unmapped each time, its pages cost more than all copies of the picture.
+ */
+#define KEPT_BYTES (32 << 20)
 
 enum { INNER, PEER, CONTROL, LISTENER, POLLED };
 
@@ -243,12 +250,19 @@ static void seed_hashes(void)
 		json_object_seed(seed);
 }
 
+static void keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+}
+
 /* Returns 0 or -errno; what was made is in *display in both cases. */
 static int prepare(struct vmm_display *display)
 {
 	int theirs = -1, error = vmm_display_bus_open(&display->control, &theirs);
 
 	seed_hashes();
+	keep_memory();
 	vmm_display_surface_init(&display->guest.surface);
 	vmm_display_cursor_init(&display->guest.cursor);
 	vmm_display_qmp_init(&display->qmp, display->peer, theirs);
