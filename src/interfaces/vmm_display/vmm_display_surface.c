@@ -109,12 +109,16 @@ int vmm_display_surface_set(struct vmm_display_surface *surface, const struct vm
 {
 	bool is_same =
 		surface->file >= 0 && surface->width == pixels->width && surface->height == pixels->height;
+	/* QEMU sets the surface anew whenever all of it has changed: the daemon has its file already. */
+	bool is_known = is_same && surface->is_lit && !surface->is_new;
 	int error = is_same ? 0 : resize(surface, pixels->width, pixels->height);
 
 	if (error < 0)
 		return error;
-	surface->is_lit = surface->is_new = true;
-	surface->is_damaged = false;
+	surface->is_lit = true;
+	surface->is_new = !is_known;
+	surface->is_damaged = is_known;
+	surface->damage = (struct vmm_display_rect){ 0, 0, pixels->width, pixels->height };
 	return draw(surface, 0, 0, pixels);
 }
 

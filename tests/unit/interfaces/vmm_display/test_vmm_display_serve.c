@@ -90,20 +90,19 @@ static void converts_formats(void **state)
 		{ 0x10020555, { 0x04, 0x7e, 0x00, 0x00 }, 0xff8421 }, /* x1r5g5b5 */
 	};
 	struct fake_qemu *qemu = *state;
+	struct fake_news surface = *fake_fill(qemu, 1, 1, 0);
+	const uint32_t *shown = map_surface(&surface);
 
+	daemon_take(qemu);
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
 		struct fake_pixels pixels = { 4, rows[i].format, rows[i].bytes, 4 };
-		struct fake_news *news;
-		const uint32_t *shown;
 
 		assert_false(fake_scanout(qemu, 1, 1, pixels));
-		news = fake_next(qemu);
-		assert_int_equal(news->message.kind, VMM_DISPLAY_SURFACE);
-		shown = map_surface(news);
+		assert_damage(fake_next(qemu), 0, 0, 1, 1);
 		assert_int_equal(shown[0] & 0xffffff, rows[i].shown);
-		unmap_surface(shown, news);
 		daemon_take(qemu);
 	}
+	unmap_surface(shown, &surface);
 }
 
 static ino_t inode_of(int file)
@@ -114,16 +113,23 @@ static ino_t inode_of(int file)
 	return status.st_ino;
 }
 
-/* Another size is another file, and the daemon still has the one before. */
+/* Another size is another file, and the daemon still has the one before; the same is all of it drawn. */
 static void changes_size(void **state)
 {
 	struct fake_qemu *qemu = *state;
-	struct fake_news first = *fake_fill(qemu, 8, 8, 0x111111), same, other;
+	uint32_t pixels[64], dot = 0;
+	struct fake_pixels whole = { 32, X8R8G8B8, pixels, sizeof(pixels) };
+	struct fake_news first = *fake_fill(qemu, 8, 8, 0x111111), other;
 	const uint32_t *shown = map_surface(&first);
 
+	for (unsigned i = 0; i < 64; i++)
+		pixels[i] = 0x222222;
+	/* It replaces what waits. */
+	assert_false(fake_update(qemu, 1, 1, 1, 1, (struct fake_pixels){ 4, X8R8G8B8, &dot, 4 }));
+	assert_false(fake_scanout(qemu, 8, 8, whole));
+	assert_false(fake_has_news(qemu));
 	daemon_take(qemu);
-	same = *fake_fill(qemu, 8, 8, 0x222222);
-	assert_int_equal(inode_of(same.file), inode_of(first.file));
+	assert_damage(fake_next(qemu), 0, 0, 8, 8);
 	daemon_take(qemu);
 	other = *fake_fill(qemu, 4, 16, 0x333333);
 	assert_int_not_equal(inode_of(other.file), inode_of(first.file));
