@@ -7,7 +7,7 @@
 
 #include "core/fd.h"
 
-#define CHUNK_BYTES (64u << 10)
+#define MAPPED_STEP_BYTES ((size_t)1 << 20)
 /* More memory than this is given back once it is sent: an ordinary update of a large screen keeps it. */
 #define KEPT_BYTES (4 << 20)
 
@@ -17,8 +17,17 @@ int viewer_outbox_init(struct viewer_outbox *outbox)
 	return outbox->fd < 0 ? -errno : 0;
 }
 
+static void unmap(struct viewer_outbox *outbox)
+{
+	if (outbox->mapped)
+		munmap(outbox->mapped, outbox->mapped_bytes);
+	outbox->mapped = NULL;
+	outbox->mapped_bytes = 0;
+}
+
 void viewer_outbox_finish(struct viewer_outbox *outbox)
 {
+	unmap(outbox);
 	fd_close(&outbox->fd);
 }
 
@@ -46,6 +55,24 @@ bool viewer_outbox_is_empty(const struct viewer_outbox *outbox)
 	return outbox->written == 0;
 }
 
+/* All that was written is mapped, and room for what the next update may have more. Returns 0 or -errno. */
+static int map(struct viewer_outbox *outbox)
+{
+	size_t bytes =
+		((size_t)outbox->written + MAPPED_STEP_BYTES - 1) / MAPPED_STEP_BYTES * MAPPED_STEP_BYTES;
+	void *mapped;
+
+	if (bytes <= outbox->mapped_bytes)
+		return 0;
+	unmap(outbox);
+	mapped = mmap(NULL, bytes, PROT_READ, MAP_SHARED, outbox->fd, 0);
+	if (mapped == MAP_FAILED)
+		return -errno;
+	outbox->mapped = mapped;
+	outbox->mapped_bytes = bytes;
+	return 0;
+}
+
 static int begin_anew(struct viewer_outbox *outbox)
 {
 	if (outbox->written > KEPT_BYTES && ftruncate(outbox->fd, 0) < 0)
@@ -58,20 +85,17 @@ static int begin_anew(struct viewer_outbox *outbox)
 
 int viewer_outbox_send(struct viewer_outbox *outbox, int peer)
 {
-	uint8_t chunk[CHUNK_BYTES];
-	off_t left;
-	ssize_t got, sent;
+	int error = map(outbox);
+	ssize_t sent;
 
-	while ((left = outbox->written - outbox->sent) > 0) {
-		got = pread(outbox->fd, chunk, left < CHUNK_BYTES ? (size_t)left : CHUNK_BYTES, outbox->sent);
-		if (got <= 0)
-			return got < 0 ? -errno : -EIO;
-		sent = fd_send_now(peer, chunk, (size_t)got, NULL, 0);
+	while (!error && outbox->sent < outbox->written) {
+		sent = fd_send_now(peer, outbox->mapped + outbox->sent,
+				   (size_t)(outbox->written - outbox->sent), NULL, 0);
 		if (sent == -EAGAIN)
 			return 0;
 		if (sent < 0)
 			return (int)sent;
 		outbox->sent += sent;
 	}
-	return viewer_outbox_is_empty(outbox) ? 0 : begin_anew(outbox);
+	return error || viewer_outbox_is_empty(outbox) ? error : begin_anew(outbox);
 }

@@ -17,6 +17,8 @@
 struct viewer_outbox {
 	int fd;		     /* write() appends to it; -1: none */
 	off_t written, sent; /* bytes */
+	uint8_t *mapped;     /* the file's beginning; NULL: not mapped */
+	size_t mapped_bytes;
 };
 
 /* Returns 0 or -errno. */
