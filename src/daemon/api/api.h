@@ -60,7 +60,7 @@ void api_destroy(struct api *api);
 json_t *api_status_json(struct daemon *daemon);
 json_t *api_device_json(const struct device *device);
 /* The list itself; kind NULL: all. */
-json_t *api_devices_json(const struct daemon *daemon, const struct device_kind *kind);
+json_t *api_devices_json(struct daemon *daemon, const struct device_kind *kind);
 json_t *api_guests_json(struct daemon *daemon);
 json_t *api_guest_json(struct daemon *daemon, const char *guest);	/* NULL also: no such guest */
 json_t *api_pools_json(struct daemon *daemon);

@@ -8,6 +8,7 @@
 #include "daemon/api/api.h"
 #include "daemon/device/device.h"
 #include "daemon/nic/switch.h"
+#include "daemon/seat/display_device.h"
 #include "daemon/seat/seat_room.h"
 #include "daemon/share/share_json.h"
 
@@ -82,14 +83,16 @@ json_t *api_device_json(const struct device *device)
 	return object;
 }
 
-json_t *api_devices_json(const struct daemon *daemon, const struct device_kind *kind)
+json_t *api_devices_json(struct daemon *daemon, const struct device_kind *kind)
 {
 	json_t *list = json_array();
 
+	displays_look(daemon);
 	for (const struct device *device = daemon->devices; device; device = device->next) {
 		if (!kind || device->kind == kind)
 			json_array_append_new(list, api_device_json(device));
 	}
+	displays_forget(daemon);
 	return list;
 }
 
@@ -170,7 +173,7 @@ static json_t *workers_json(struct daemon *daemon)
 	return list;
 }
 
-json_t *api_status_json(struct daemon *daemon)
+static json_t *status_json(struct daemon *daemon)
 {
 	uint64_t now_ns = clock_now_ns();
 	json_t *object = json_pack(
@@ -189,5 +192,15 @@ json_t *api_status_json(struct daemon *daemon)
 	set(object, "lost_log_lines", log_lost_lines());
 	if (daemon->takeover_text[0])
 		json_object_set_new(object, "takeover", json_string(daemon->takeover_text));
+	return object;
+}
+
+json_t *api_status_json(struct daemon *daemon)
+{
+	json_t *object;
+
+	displays_look(daemon);
+	object = status_json(daemon);
+	displays_forget(daemon);
 	return object;
 }

@@ -42,4 +42,11 @@ struct display_device *display_of_guest(const struct daemon *daemon, const struc
 void display_describe(const struct device *device, json_t *object);
 void display_status(const struct device *device, json_t *object);
 
+/*
+ * What is told of displays between the two is how all of them look at the first: the seats' thread is asked
+ * once, and not for each. They may be nested.
+ */
+void displays_look(struct daemon *daemon);
+void displays_forget(struct daemon *daemon);
+
 #endif

@@ -2,6 +2,7 @@
 /* What is told of seats and displays, as JSON and as metrics. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/loop_account.h"
@@ -36,6 +37,73 @@ static void look_at(void *context)
 	look->full_screen = seat_full_screen(seat) == window;
 }
 
+/* How several look at one moment. */
+struct display_looks {
+	unsigned users, count;
+	struct look looks[];
+};
+
+/* On the seats' thread. */
+static void look_at_all(void *context)
+{
+	struct display_looks *all = context;
+
+	for (unsigned i = 0; i < all->count; i++)
+		look_at(&all->looks[i]);
+}
+
+/* Those that are served. NULL: there are none, or no memory. */
+static struct display_looks *make_looks(const struct daemon *daemon)
+{
+	struct display_looks *all;
+	unsigned count = 0;
+
+	device_for_each(daemon, &display_device_kind, device) count +=
+		display_device_of(device)->seat != NULL;
+	all = count > 0 ? calloc(1, sizeof(*all) + count * sizeof(all->looks[0])) : NULL;
+	if (!all)
+		return NULL;
+	device_for_each(daemon, &display_device_kind, device)
+	{
+		if (display_device_of(device)->seat)
+			all->looks[all->count++].display = display_device_of(device);
+	}
+	return all;
+}
+
+void displays_look(struct daemon *daemon)
+{
+	if (!daemon->display_looks) {
+		daemon->display_looks = make_looks(daemon);
+		if (daemon->display_looks)
+			seat_call(daemon, look_at_all, daemon->display_looks);
+	}
+	if (daemon->display_looks)
+		daemon->display_looks->users++;
+}
+
+void displays_forget(struct daemon *daemon)
+{
+	if (!daemon->display_looks || --daemon->display_looks->users > 0)
+		return;
+	free(daemon->display_looks);
+	daemon->display_looks = NULL;
+}
+
+/* Of one that is served: as it was when all were looked at, or now. */
+static struct look look_of(const struct device *device)
+{
+	const struct display_looks *all = device->daemon->display_looks;
+	struct look look = { .display = display_device_of(device) };
+
+	for (unsigned i = 0; all && i < all->count; i++) {
+		if (all->looks[i].display == look.display)
+			return all->looks[i];
+	}
+	seat_call(device->daemon, look_at, &look);
+	return look;
+}
+
 static json_t *rect_json(const struct seat_rect *rect)
 {
 	return json_pack("{s:i, s:i, s:i, s:i}", "x", rect->x, "y", rect->y, "width", (int)rect->width,
@@ -55,12 +123,12 @@ void display_describe(const struct device *device, json_t *object)
 
 void display_status(const struct device *device, json_t *object)
 {
-	struct look look = { .display = display_device_of(device) };
+	struct look look;
 	char scale[SEAT_SCALE_TEXT_SIZE];
 
-	if (!look.display->seat)
+	if (!display_device_of(device)->seat)
 		return;
-	seat_call(device->daemon, look_at, &look);
+	look = look_of(device);
 	seat_print_scale(look.scale, scale);
 	json_object_set_new(object, "scale", json_string(scale));
 	json_object_set_new(object, "shown", json_boolean(!look.hidden));
@@ -158,6 +226,7 @@ static json_t *displays_json(const struct daemon_seat *reported)
 {
 	json_t *list = json_array();
 
+	displays_look(reported->daemon);
 	device_for_each(reported->daemon, &display_device_kind, device)
 	{
 		json_t *object;
@@ -169,6 +238,7 @@ static json_t *displays_json(const struct daemon_seat *reported)
 		display_status(device, object);
 		json_array_append_new(list, object);
 	}
+	displays_forget(reported->daemon);
 	return list;
 }
 
@@ -217,29 +287,33 @@ json_t *seat_state_json(const struct daemon_seat *reported)
 {
 	json_t *list = json_array();
 
+	displays_look(reported->daemon);
 	device_for_each(reported->daemon, &display_device_kind, device)
 	{
-		struct look look = { .display = display_device_of(device) };
+		struct look look;
 		char colour[8];
 
-		if (look.display->seat != reported)
+		if (display_device_of(device)->seat != reported)
 			continue;
-		seat_call(reported->daemon, look_at, &look);
+		look = look_of(device);
 		snprintf(colour, sizeof(colour), "#%06x", look.display->colour & 0xffffff);
 		json_array_append_new(list,
 				      json_pack("{s:s, s:s, s:b, s:b}", "display", device->name, "colour",
 						colour, "shown", !look.hidden, "focus", look.focus));
 	}
+	displays_forget(reported->daemon);
 	return json_pack("{s:s, s:i, s:o}", "seat", reported->name, "viewers", (int)reported->viewer_count,
 			 "displays", list);
 }
 
-json_t *seats_json(const struct daemon *daemon)
+json_t *seats_json(struct daemon *daemon)
 {
 	json_t *list = json_array();
 
+	displays_look(daemon);
 	for (const struct daemon_seat *reported = daemon->seats; reported; reported = reported->next)
 		json_array_append_new(list, seat_json(reported));
+	displays_forget(daemon);
 	return list;
 }
 

@@ -167,7 +167,7 @@ int seat_type(struct daemon_seat *owner, const struct display_device *display, c
 /* Gives a display of the seat the focus, or all of the screen; NULL: none has it. */
 void seat_focus_display(struct daemon_seat *owner, const struct display_device *display);
 void seat_enlarge_display(struct daemon_seat *owner, const struct display_device *display);
-json_t *seats_json(const struct daemon *daemon);
+json_t *seats_json(struct daemon *daemon);
 void seats_print_metrics(struct daemon *daemon, FILE *out);
 
 #endif
