@@ -6,6 +6,7 @@ import pytest
 
 from daemon import SOURCE, build_directory
 from patience import wait_until
+from test_seat_virtio import display, expect_shown, start
 
 sys.path.append(str(SOURCE / "bench/seat"))
 
@@ -15,12 +16,16 @@ SIZE = 320, 240
 GUESTS = ("alice", "bob")
 
 
+def sections(source):
+    made = {"seat desk": {"size": "700x400"}}
+    for guest in GUESTS:
+        made |= {f"guest {guest}": {}, f"display {guest}/0": {"seat": "desk", "source": source}}
+    return made
+
+
 @pytest.fixture
 def desk(make_daemon):
-    sections = {"seat desk": {"size": "700x400"}}
-    for guest in GUESTS:
-        sections |= {f"guest {guest}": {}, f"display {guest}/0": {"seat": "desk"}}
-    return make_daemon(sections)
+    return make_daemon(sections("vmm"))
 
 
 def corner(daemon, guest):
@@ -77,3 +82,24 @@ def test_whose_pixels_are_painted_pays(desk):
         after, _ = paid(desk)
     assert enlarged["bob"] > before["bob"] and enlarged["alice"] == before["alice"]
     assert all(after[payer] > enlarged[payer] for payer in after)
+
+
+def growth(daemon, enlarged):
+    """What each has paid while all of the screen became a guest's."""
+    before, _ = paid(daemon)
+    enlarge(daemon, f"{enlarged}/0")
+    after, _ = paid(daemon)
+    return {payer: after[payer] - before[payer] for payer in after}
+
+
+def test_virtio_displays(make_daemon):
+    """Theirs is painted by the same thread, which is not that of their queues."""
+    daemon = make_daemon(sections("virtio"))
+    with display(daemon, "alice") as alice, display(daemon, "bob") as bob:
+        for guest, one in ("alice", alice), ("bob", bob):
+            expect_shown(daemon, start(one), guest)
+        enlarge(daemon, "bob/0")
+        # What is left of the beginning is over when one that is not painted pays nothing.
+        while growth(daemon, "alice")["bob"] > 0:
+            enlarge(daemon, "bob/0")
+        assert growth(daemon, "bob")["bob"] > 0

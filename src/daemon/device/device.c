@@ -48,6 +48,8 @@ struct endpoint_status device_status(const struct device *device)
 
 	if (device->endpoint)
 		endpoint_status(device->endpoint, &status);
+	if (device->kind->cpu_ns)
+		status.cpu_ns += device->kind->cpu_ns(device);
 	return status;
 }
 

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -104,6 +105,8 @@ struct device_kind {
 	/* Adds what a VMM needs to know; and what its status tells besides. `object` is never NULL. */
 	void (*describe)(const struct device *device, json_t *object);
 	void (*status)(const struct device *device, json_t *object);
+	/* CPU time that it has taken elsewhere than at its endpoint. NULL: none. */
+	uint64_t (*cpu_ns)(const struct device *device);
 };
 
 /* All kinds, ended by NULL; in daemon/device_kinds.c. */

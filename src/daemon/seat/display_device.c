@@ -236,6 +236,13 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 		      : vmm_display_create(&options, ret_endpoint);
 }
 
+static uint64_t display_cpu_ns(const struct device *device)
+{
+	const struct display_virtio *virtio = display_device_of(device)->virtio;
+
+	return virtio ? display_virtio_cpu_ns(virtio) : 0;
+}
+
 /* ---- the kind ---- */
 
 static void open_displays(struct daemon *daemon)
@@ -311,4 +318,5 @@ const struct device_kind display_device_kind = {
 	.close = close_display,
 	.describe = display_describe,
 	.status = display_status,
+	.cpu_ns = display_cpu_ns,
 };

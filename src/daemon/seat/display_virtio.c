@@ -45,7 +45,8 @@ struct display_virtio {
 
 	/* the seats' thread's */
 	struct loop_task draw;
-	bool owes; /* what was drawn is not shown yet */
+	bool owes;		    /* what was drawn is not shown yet */
+	struct loop_account *payer; /* before the window was painted */
 	struct virtio_input *keyboard, *tablet;
 	unsigned buttons;
 	bool dark;
@@ -264,11 +265,24 @@ static void on_resize(void *context, unsigned width, unsigned height)
 	pthread_mutex_unlock(&display->lock);
 }
 
+/* ---- who pays ---- */
+
+/* What is painted for this guest's sake, its guest pays for. */
+static void on_painting(void *context, bool begins)
+{
+	struct display_virtio *display = context;
+
+	if (begins)
+		display->payer = loop_payer(display->seat);
+	loop_pay(display->seat, begins ? display->account : display->payer);
+}
+
 static const struct seat_window_ops window_ops = {
 	.key = on_key,
 	.pointer = on_pointer,
 	.shown = on_shown,
 	.resize = on_resize,
+	.painting = on_painting,
 };
 
 void display_virtio_set_keyboard(struct display_virtio *display, struct virtio_input *keyboard)
@@ -359,6 +373,11 @@ struct virtio_gpu *display_virtio_model(const struct display_virtio *display)
 const struct display_virtio_counters *display_virtio_counters(const struct display_virtio *display)
 {
 	return &display->counters;
+}
+
+uint64_t display_virtio_cpu_ns(const struct display_virtio *display)
+{
+	return counter_read(&display->account->used_ns);
 }
 
 int display_virtio_create(const struct display_virtio_options *options, struct display_virtio **ret_display)
