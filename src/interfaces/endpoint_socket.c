@@ -89,8 +89,14 @@ void endpoint_socket_rest(struct endpoint_socket *socket)
 /* Takes a peer's socket; there is room for it at the door. */
 static void offer(struct endpoint_socket *socket, int peer)
 {
-	int fd = porter_admit(&socket->place, peer);
+	int fd;
 
+	if (socket->ops->knocks && !socket->ops->knocks(socket->context, peer)) {
+		socket->refused_connects++;
+		fd_close(&peer);
+		return;
+	}
+	fd = porter_admit(&socket->place, peer);
 	if (fd < 0) {
 		socket->refused_connects++;
 		log_guest(socket->subject, "cannot let a peer in: %s", strerror(-fd));

@@ -20,6 +20,8 @@
 
 /* What the endpoint does; `context` is endpoint_socket_init()'s. */
 struct endpoint_socket_ops {
+	/* May this peer be let in? Asked before accepted(), with its own socket. NULL: each may. */
+	bool (*knocks)(void *context, int peer);
 	/*
 	 * A peer connected. Returns true: the descriptor is the endpoint's; it is non-blocking. Returns
 	 * false: there is no room for the peer, and the socket closes the descriptor.

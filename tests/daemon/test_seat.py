@@ -172,7 +172,8 @@ WRONG = [
     ("seat desk", "vnc", "127.0.0.1:0", "is no address and port, for example 127.0.0.1:5900 or [::1]:5900, and not none"),
     ("seat desk", "vnc", "::1:5900", "is no address and port, for example 127.0.0.1:5900 or [::1]:5900, and not none"),
     ("seat desk", "vnc", "0.0.0.0:5900", "is not a loopback address: all who reach it would see all guests and type into "
-     "them, without a password; use 127.0.0.1, and a tunnel (ssh -L) from elsewhere"),
+     "them, without a password; add vnc_certificate, vnc_key and vnc_password_file, or use 127.0.0.1, and a tunnel (ssh -L) "
+     "from elsewhere"),
     ("seat desk", "layout", "../us", "is no name of a layout, for example us or de:nodeadkeys"),
     ("display alice/0", "seat", "chair", "is not declared; add a section [seat NAME]"),
     ("display alice/0", "colour", "12345", "is no colour; use red, green, blue, orange, purple, yellow, cyan, pink, or RRGGBB"),

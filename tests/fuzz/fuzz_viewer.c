@@ -4,6 +4,8 @@
  * the daemon sends: screens of other sizes, and damage. The client reads nothing until the end, so that what
  * it gets is what fits into its socket.
  *
+ * A guarded process is refused its signature, so that a client that begins TLS goes no further than that.
+ *
  * All that the process hears is there before it begins, and it is one thread: what it does is a function of
  * the input. The daemon reads beside it, so that it is never waited for.
  */
@@ -31,10 +33,25 @@
 #define OTHER_SIZE 0x1u
 #define DAMAGE	   0x2u
 #define END	   0x4u
+#define GUARD	   0x8u /* the client has to prove itself, and cannot */
+#define GUARD_MS   20u
+/* The server's version, kinds of security, and that TLS may begin. */
+#define BEFORE_TLS_BYTES 23u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int daemon_end;
+
+static const char certificate[] = "-----BEGIN CERTIFICATE-----\n"
+				  "MIIBdjCCARugAwIBAgIUXbiarRtFvdV2lZC9UohhIegthdQwCgYIKoZIzj0EAwIw\n"
+				  "DzENMAsGA1UEAwwEZnV6ejAgFw0yNjExMzAxNjI5MTRaGA8yMTI2MTEwNjE2Mjkx\n"
+				  "NFowDzENMAsGA1UEAwwEZnV6ejBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABAOs\n"
+				  "n9zrGXiWD9UgcZ1ZJyNh/yosUujnB1AMKOdx/2wEQhneYEQTCj0KNPVb09QyAYeJ\n"
+				  "6qFQYUo6pxZtb3GI55CjUzBRMB0GA1UdDgQWBBS2OagMZtz1Y3qNuoo2FrpKsS8Q\n"
+				  "BzAfBgNVHSMEGDAWgBS2OagMZtz1Y3qNuoo2FrpKsS8QBzAPBgNVHRMBAf8EBTAD\n"
+				  "AQH/MAoGCCqGSM49BAMCA0kAMEYCIQCFbfbwN6aWH1lXGGotWMzeSLQbVb6xZ2ny\n"
+				  "5WCvfHHLNwIhAMbMgBYnjm6YsyJMrRaRe6jfcD6VFoDD9WlX/qmc1+u/\n"
+				  "-----END CERTIFICATE-----\n";
 
 /* ---- the daemon ---- */
 
@@ -74,10 +91,27 @@ static void damage(void)
 	say(&message, -1);
 }
 
+static void guard(void)
+{
+	const struct viewer_message message = {
+		.kind = VIEWER_GUARD, .number = GUARD_MS, .width = GUARD_MS, .name = "$5$rounds=1000$salt$"
+	};
+	int fd = fd_memfd("certificate", sizeof(certificate) - 1);
+	ssize_t written = pwrite(fd, certificate, sizeof(certificate) - 1, 0);
+
+	assert(fd >= 0 && written == sizeof(certificate) - 1);
+	say(&message, fd);
+	close(fd);
+}
+
 static void speak(uint8_t script)
 {
 	const struct viewer_message end = { .kind = VIEWER_END };
 
+	if (script & GUARD) {
+		guard();
+		return;
+	}
 	show(96, 64);
 	for (unsigned i = 0; i < TURNS; i++) {
 		if (script & DAMAGE)
@@ -87,6 +121,13 @@ static void speak(uint8_t script)
 	}
 	if (script & END)
 		say(&end, -1);
+}
+
+static void refuse_to_sign(void)
+{
+	const struct viewer_message refused = { .kind = VIEWER_SIGNED };
+
+	fd_send(daemon_end, &refused, sizeof(refused), NULL, 0);
 }
 
 /*
@@ -102,10 +143,15 @@ static void *listen_to_viewer(void *unused)
 		if (received < 0 && errno == ECONNRESET)
 			continue;
 		assert(received == sizeof(message));
-		assert(message.kind >= VIEWER_READY && message.kind <= VIEWER_SIZE);
+		assert((message.kind >= VIEWER_READY && message.kind <= VIEWER_SIZE) ||
+		       message.kind == VIEWER_SIGN);
 		assert(message.kind != VIEWER_POINTER || (message.x < 128 && message.y < 64));
 		assert(message.kind != VIEWER_KEY || (message.number > 0 && message.number < 0x300));
-		fuzz_trace(&message, sizeof(message));
+		/* What is to be signed has a random number in it. */
+		if (message.kind == VIEWER_SIGN)
+			refuse_to_sign();
+		else
+			fuzz_trace(&message, sizeof(message));
 	}
 	return unused;
 }
@@ -113,7 +159,7 @@ static void *listen_to_viewer(void *unused)
 /* ---- the client ---- */
 
 /* Everything that is said to the client is what a client may be said: the version comes first. */
-static void hear(int client)
+static void hear(int client, bool guarded)
 {
 	static uint8_t bytes[PICTURE_MAX];
 	size_t got = 0;
@@ -122,7 +168,8 @@ static void hear(int client)
 	while (got < PICTURE_MAX && (received = recv(client, bytes + got, PICTURE_MAX - got, 0)) > 0)
 		got += (size_t)received;
 	assert(got < 12 || memcmp(bytes, "RFB 003.008\n", 12) == 0);
-	fuzz_trace(bytes, got);
+	/* And so has what follows in TLS. */
+	fuzz_trace(bytes, guarded && got > BEFORE_TLS_BYTES ? BEFORE_TLS_BYTES : got);
 }
 
 static void open_pair(int type, int ends[2])
@@ -155,7 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(error == 0);
 	viewer_serve(outside[1], inside[1]);
 	pthread_join(listener, NULL);
-	hear(outside[0]);
+	hear(outside[0], data[0] & GUARD);
 	close(outside[0]);
 	close(inside[0]);
 	return 0;

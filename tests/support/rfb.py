@@ -1,18 +1,83 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A VNC viewer (RFB 3.8, RFC 6143): raw pixels, QEMU's extended key events, one thread."""
+"""A VNC viewer (RFB 3.8, RFC 6143): raw pixels, QEMU's extended key events, one thread; VeNCrypt with X509Plain."""
 import socket
+import ssl
 import struct
 import time
 
 PATIENCE_S = 120        # only a hang reaches it
 RAW, DESKTOP_SIZE, EXTENDED_KEY, EXTENDED_SIZE = 0, -223, -258, -308
+VENCRYPT, X509_PLAIN = 19, 262
+
+
+class WrongPassword(Exception):
+    """With the server's words."""
+
+
+def take(connection, count):
+    pieces = []
+    while count > 0:
+        piece = connection.recv(min(count, 1 << 20))
+        if not piece:
+            raise ConnectionError("the viewer's connection was closed")
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
+
+
+def choose_tls(connection):
+    """All that comes before TLS."""
+    assert take(connection, 12) == b"RFB 003.008\n"
+    connection.sendall(b"RFB 003.008\n")
+    assert take(connection, 2) == bytes([1, VENCRYPT])      # and nothing else is offered
+    connection.sendall(bytes([VENCRYPT]))
+    assert take(connection, 2) == b"\0\2"
+    connection.sendall(b"\0\2")
+    assert take(connection, 6) == struct.pack(">BBI", 0, 1, X509_PLAIN)
+    connection.sendall(struct.pack(">I", X509_PLAIN))
+    assert take(connection, 1) == b"\1"
+
+
+def begin_tls(address, certificate):
+    """certificate: a file, the one that the server is known by."""
+    connection = socket.create_connection(address)
+    connection.settimeout(PATIENCE_S)
+    try:
+        choose_tls(connection)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(certificate)
+        return context.wrap_socket(connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def prove_password(connection, password, name=b"anna"):
+    connection.sendall(struct.pack(">II", len(name), len(password)) + name + password)
+    if take(connection, 4) != b"\0\0\0\0":
+        raise WrongPassword(take(connection, *struct.unpack(">I", take(connection, 4))).decode())
+
+
+def connect_by_tls(address, certificate, password):
+    """A connection for a Viewer whose server has been satisfied."""
+    connection = begin_tls(address, certificate)
+    try:
+        prove_password(connection, password)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class Viewer:
     """Connects, and has the whole picture when it is made."""
 
-    def __init__(self, address, encodings=(RAW, DESKTOP_SIZE, EXTENDED_KEY)):
-        """address: the path of a UNIX socket, or (host, port), or something connected that sends and receives."""
+    def __init__(self, address, encodings=(RAW, DESKTOP_SIZE, EXTENDED_KEY), proven=False):
+        """
+        address: the path of a UNIX socket, or (host, port), or something connected that sends and receives; proven: by
+        which the server has been satisfied.
+        """
         if hasattr(address, "recv"):
             self.socket = address
         else:
@@ -21,7 +86,9 @@ class Viewer:
             self.socket.connect(address if isinstance(address, tuple) else str(address))
         self.has_extended_keys = False
         self.resizes = 0
-        self._handshake(encodings)
+        if not proven:
+            self._prove_nothing()
+        self._begin(encodings)
         self.drawn = 0          # pixels that came
         self.request(incremental=False)
         while self.drawn < self.width * self.height:
@@ -39,19 +106,12 @@ class Viewer:
     # ---- the protocol ----
 
     def _take(self, count):
-        pieces = []
-        while count > 0:
-            piece = self.socket.recv(min(count, 1 << 20))
-            if not piece:
-                raise ConnectionError("the viewer's connection was closed")
-            pieces.append(piece)
-            count -= len(piece)
-        return b"".join(pieces)
+        return take(self.socket, count)
 
     def _unpack(self, layout):
         return struct.unpack(layout, self._take(struct.calcsize(layout)))
 
-    def _handshake(self, encodings):
+    def _prove_nothing(self):
         version = self._take(12)
         assert version.startswith(b"RFB 003.00"), version
         self.socket.sendall(b"RFB 003.008\n")
@@ -59,6 +119,8 @@ class Viewer:
         assert 1 in kinds, kinds
         self.socket.sendall(b"\1")
         assert self._unpack(">I") == (0,)
+
+    def _begin(self, encodings):
         self.socket.sendall(b"\1")          # shared
         self.width, self.height = self._unpack(">HH")
         self._take(16)

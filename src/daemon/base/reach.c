@@ -116,6 +116,14 @@ static int allow_work(struct maker *maker, const char *directory)
 	return error ? error : remember(maker->reach, directory);
 }
 
+/* A file that is only read. */
+static int allow_read_of(struct maker *maker, const char *path)
+{
+	char real[PATH_MAX];
+
+	return real_directory(path, real) ? file_rules_allow_path(&maker->rules, real, FILE_MAY_READ) : 0;
+}
+
 /* A file of the configuration. What cannot be found is left to those that open it. */
 static int allow_work_on(struct maker *maker, const char *path)
 {
@@ -144,7 +152,9 @@ static int allow_object(struct maker *maker, const struct config_object *object)
 					   : NULL;
 
 		/* No rule is needed to connect to a socket. */
-		if (path && !config_key_is(key, "connect"))
+		if (path && key->reads)
+			error = allow_read_of(maker, path);
+		else if (path && !config_key_is(key, "connect"))
 			error = allow_work_on(maker, path);
 	}
 	return error;

@@ -6,7 +6,8 @@
  * too.
  *
  *   read and write   the directories of all paths of the configuration, of the sockets and of the state; /dev
- *   read             the directories of the configuration; /etc, /usr, /lib, /proc, /sys; where accounts and
+ *   read             the directories of the configuration, and of files that it names and that are only read
+ *                    (config_key.reads); /etc, /usr, /lib, /proc, /sys; where accounts and
  *                    name servers are kept below /run and /var/lib
  *
  * A path that a reload brings is reached if it lies in one of the first.

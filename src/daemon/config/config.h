@@ -68,6 +68,7 @@ struct config_key {
 	const char *help;
 	/* A reload applies a change of it under a running guest; others need a device that is served anew. */
 	bool live;
+	bool reads;			/* PATH: a file that is read at the start, and never written */
 	/* It is a setting of a share of this resource: config_share_keys.h */
 	bool is_share;
 	enum share_resource resource;

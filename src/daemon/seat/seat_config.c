@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/seat/seat_config.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +11,7 @@
 
 /* ---- what the texts mean ---- */
 
-/* Digits and nothing else, up to `max`. Returns what follows them, or NULL. */
-static const char *parse_number(const char *text, unsigned long max, unsigned *ret_number)
+const char *seat_parse_number(const char *text, unsigned long max, unsigned *ret_number)
 {
 	unsigned long number = 0;
 	const char *at = text;
@@ -33,11 +30,11 @@ static bool has_side(unsigned pixels)
 bool seat_parse_size(const char *text, unsigned *ret_width, unsigned *ret_height)
 {
 	unsigned width, height;
-	const char *rest = parse_number(text, SEAT_SIDE_MAX, &width);
+	const char *rest = seat_parse_number(text, SEAT_SIDE_MAX, &width);
 
 	if (!rest || *rest != 'x')
 		return false;
-	rest = parse_number(rest + 1, SEAT_SIDE_MAX, &height);
+	rest = seat_parse_number(rest + 1, SEAT_SIDE_MAX, &height);
 	if (!rest || *rest || !has_side(width) || !has_side(height))
 		return false;
 	*ret_width = width;
@@ -73,68 +70,9 @@ bool seat_parse_colour(const char *text, uint32_t *ret_colour)
 	return true;
 }
 
-static bool is_loopback(const struct seat_address *address)
+bool seat_is_guarded(const struct config_seat *seat)
 {
-	const struct sockaddr_in *four = (const struct sockaddr_in *)&address->address;
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address->address;
-
-	if (address->address.ss_family == AF_INET)
-		return ntohl(four->sin_addr.s_addr) >> 24 == 127;
-	return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
-}
-
-static bool parse_host(const char *host, unsigned port, struct seat_address *ret_address)
-{
-	struct sockaddr_in *four = (struct sockaddr_in *)&ret_address->address;
-	struct sockaddr_in6 *six = (struct sockaddr_in6 *)&ret_address->address;
-
-	memset(ret_address, 0, sizeof(*ret_address));
-	if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
-		four->sin_family = AF_INET;
-		four->sin_port = htons((uint16_t)port);
-		ret_address->bytes = sizeof(*four);
-	} else if (inet_pton(AF_INET6, host, &six->sin6_addr) == 1) {
-		six->sin6_family = AF_INET6;
-		six->sin6_port = htons((uint16_t)port);
-		ret_address->bytes = sizeof(*six);
-	}
-	return ret_address->bytes > 0;
-}
-
-/* Splits at the last colon; an address of IPv6 stands in brackets. */
-static bool split(const char *text, char host[INET6_ADDRSTRLEN], unsigned *ret_port)
-{
-	const char *colon = strrchr(text, ':'), *rest;
-	size_t length = colon ? (size_t)(colon - text) : 0;
-
-	if (length > 2 && text[0] == '[' && colon[-1] == ']') {
-		text++;
-		length -= 2;
-	} else if (length > 0 && memchr(text, ':', length)) {
-		return false;
-	}
-	if (length == 0 || length >= INET6_ADDRSTRLEN)
-		return false;
-	memcpy(host, text, length);
-	host[length] = '\0';
-	rest = parse_number(colon + 1, UINT16_MAX, ret_port);
-	return rest && !*rest && *ret_port > 0;
-}
-
-const char *seat_parse_address(const char *text, struct seat_address *ret_address)
-{
-	char host[INET6_ADDRSTRLEN];
-	unsigned port;
-
-	*ret_address = (struct seat_address){ .bytes = 0 };
-	if (strcmp(text, "none") == 0)
-		return NULL;
-	if (!split(text, host, &port) || !parse_host(host, port, ret_address))
-		return "is no address and port, for example 127.0.0.1:5900 or [::1]:5900, and not none";
-	if (!is_loopback(ret_address))
-		return "is not a loopback address: all who reach it would see all guests and type into "
-		       "them, without a password; use 127.0.0.1, and a tunnel (ssh -L) from elsewhere";
-	return NULL;
+	return seat->vnc_certificate && seat->vnc_key && seat->vnc_password_file;
 }
 
 /* Displays of one guest have one colour, and the first guests of the configuration have different ones. */
@@ -179,13 +117,23 @@ const char *display_source_text(enum display_source source)
 	return sources[source];
 }
 
-/* Of the key `key`. */
+/* What is wrong with an address that other machines reach. */
+#define OPEN_TO_ALL                                                                                          \
+	"is not a loopback address: all who reach it would see all guests and type into them, without a "    \
+	"password; "
+#define TUNNEL	 "use 127.0.0.1, and a tunnel (ssh -L) from elsewhere"
+#define OPEN_VNC OPEN_TO_ALL "add vnc_certificate, vnc_key and vnc_password_file, or " TUNNEL
+#define OPEN_WEB OPEN_TO_ALL TUNNEL
+
+/* Of the key `key`. unguarded: what is wrong with an address that other machines reach; NULL: nothing. */
 static void check_address(const struct config *config, const struct config_object *object, const char *key,
-			  const char *text, struct config_messages *messages)
+			  const char *text, const char *unguarded, struct config_messages *messages)
 {
 	struct seat_address address;
 	const char *wrong = seat_parse_address(text, &address);
 
+	if (!wrong && address.bytes > 0 && !seat_address_is_loopback(&address))
+		wrong = unguarded;
 	if (wrong)
 		config_complain(object, key, messages, text, wrong);
 	for (const struct config_object *other = config_list(config, &config_section_seat); other != object;
@@ -194,6 +142,30 @@ static void check_address(const struct config *config, const struct config_objec
 
 		if (address.bytes > 0 && (strcmp(seat->vnc, text) == 0 || strcmp(seat->web, text) == 0))
 			config_complain(object, key, messages, text, "is another seat's already");
+	}
+}
+
+/* What guards viewers is given whole, and where there is something to guard. */
+static void check_guard(const struct config_object *object, struct config_messages *messages)
+{
+	const struct config_seat *seat = (const struct config_seat *)object;
+	const struct {
+		const char *key, *value;
+	} parts[] = {
+		{ "vnc_certificate", seat->vnc_certificate },
+		{ "vnc_key", seat->vnc_key },
+		{ "vnc_password_file", seat->vnc_password_file },
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (parts[i].value && !seat_is_guarded(seat))
+			config_complain(object, parts[i].key, messages, parts[i].value,
+					"is not enough: viewers are guarded by vnc_certificate, vnc_key and "
+					"vnc_password_file together");
+		else if (parts[i].value && strcmp(seat->vnc, "none") == 0)
+			config_complain(
+				object, parts[i].key, messages, parts[i].value,
+				"guards nothing: there is no port at which viewers arrive, vnc = none");
 	}
 }
 
@@ -210,8 +182,9 @@ static void check_seat(const struct config *config, const struct config_object *
 	if (!seat_layout_parse(seat->layout, &layout))
 		config_complain(object, "layout", messages, seat->layout,
 				"is no name of a layout, for example us or de:nodeadkeys");
-	check_address(config, object, "vnc", seat->vnc, messages);
-	check_address(config, object, "web", seat->web, messages);
+	check_guard(object, messages);
+	check_address(config, object, "vnc", seat->vnc, seat_is_guarded(seat) ? NULL : OPEN_VNC, messages);
+	check_address(config, object, "web", seat->web, OPEN_WEB, messages);
 	if (strcmp(seat->web, "none") != 0 && strcmp(seat->web, seat->vnc) == 0)
 		config_complain(object, "web", messages, seat->web, "is where this seat's vnc = is already");
 	seat_check_hardware(config, object, messages);
@@ -334,10 +307,29 @@ static const struct config_key seat_keys[] = {
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_seat, vnc),
 	  .initial = "none",
-	  .help = "Loopback address and port at which VNC viewers find the seat, besides its socket "
+	  .help = "Address and port at which VNC viewers find the seat, besides its socket "
 		  "RUNTIME/seat-NAME.vnc; for example 127.0.0.1:5900. Every user of the host can connect to "
-		  "a "
-		  "port." },
+		  "a port. One that other machines reach needs the three keys below." },
+	{ .name = "vnc_certificate",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_seat, vnc_certificate),
+	  .reads = true,
+	  .help = "File (PEM) of the certificate, and of those between it and the one that viewers know, by "
+		  "which viewers at vnc = know this host. With it, viewers there speak TLS 1.3 and give a "
+		  "password (VeNCrypt, X509Plain), also at a loopback address." },
+	{ .name = "vnc_key",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_seat, vnc_key),
+	  .reads = true,
+	  .help = "File (PEM) of its key, which other users cannot read." },
+	{ .name = "vnc_password_file",
+	  .type = CONFIG_PATH,
+	  .offset = offsetof(struct config_seat, vnc_password_file),
+	  .reads = true,
+	  .help = "File with one line, the hash of the password that viewers at vnc = give, as `openssl "
+		  "passwd "
+		  "-6` or `mkpasswd` prints it; other users cannot read it. Which user name a viewer gives "
+		  "makes no difference." },
 	{ .name = "web",
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_seat, web),
@@ -348,6 +340,7 @@ static const struct config_key seat_keys[] = {
 	{ .name = "font",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_seat, font),
+	  .reads = true,
 	  .help = "Font of the names in frames, a file that FreeType reads. Default: DejaVu Sans, if it is "
 		  "installed." },
 	{ .name = "layout",

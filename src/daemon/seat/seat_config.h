@@ -15,6 +15,8 @@ struct config_seat {
 	struct config_object object;
 	char *size;   /* "1280x800" */
 	char *vnc;    /* "127.0.0.1:5900", or "none" */
+	/* Files; NULL: viewers at `vnc` need to prove nothing. All of them or none. */
+	char *vnc_certificate, *vnc_key, *vnc_password_file;
 	char *web;    /* "127.0.0.1:6080", or "none" */
 	char *font;   /* NULL: the default, if it is there */
 	char *layout; /* "us", "de:nodeadkeys" */
@@ -52,12 +54,15 @@ struct config_input {
 extern const struct config_section config_section_seat, config_section_display, config_section_keyboard,
 	config_section_tablet;
 
+/* Digits and nothing else, up to `max`. Returns what follows them, or NULL. */
+const char *seat_parse_number(const char *text, unsigned long max, unsigned *ret_number);
 /* "1280x800". False: it is no size of a screen. */
 bool seat_parse_size(const char *text, unsigned *ret_width, unsigned *ret_height);
 /* A name of a colour, or "RRGGBB". */
 bool seat_parse_colour(const char *text, uint32_t *ret_colour);
 
-/* Where a seat's viewers or browsers connect by TCP. */
+/* ---- seat_address.c: where a seat's viewers or browsers connect by TCP ---- */
+
 struct seat_address {
 	struct sockaddr_storage address;
 	socklen_t bytes; /* 0: nowhere */
@@ -65,6 +70,10 @@ struct seat_address {
 
 /* "127.0.0.1:5900", "[::1]:5900" or "none". Returns NULL, or what is wrong with it, to follow the text. */
 const char *seat_parse_address(const char *text, struct seat_address *ret_address);
+/* Is it reached by this machine alone? */
+bool seat_address_is_loopback(const struct seat_address *address);
+/* Do viewers at `vnc` have to prove themselves? */
+bool seat_is_guarded(const struct config_seat *seat);
 
 /* A screen of the host's. */
 struct seat_card {

@@ -5,214 +5,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/container.h"
 #include "core/fd.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
+#include "daemon/seat/seat_guard.h"
 #include "daemon/seat/seat_room.h"
 
 /* A browser makes several connections at once. */
 #define BACKLOG	      128
 #define KEY_MAX_BYTES (CONFIG_NAME_SIZE + 32)
 
-/* ---- viewers ---- */
-
-static void start_viewer(void *context)
-{
-	struct seat_client *client = context;
-
-	client->lost = seat_viewer_start(&client->viewer, false) != 0;
-}
-
-static void start_viewer_again(void *context)
-{
-	struct seat_client *client = context;
-
-	if (!client->viewer.dead)
-		client->lost = seat_viewer_start(&client->viewer, true) != 0;
-}
-
-static void stop_viewer(void *context)
-{
-	seat_viewer_stop(&((struct seat_client *)context)->viewer);
-}
-
-/* On the seats' thread. */
-static void on_viewer_changed(struct seat_viewer *viewer)
-{
-	struct daemon_seat *owner = container_of(viewer, struct seat_client, viewer)->door->owner;
-
-	if (!__atomic_exchange_n(&owner->viewers_changed_posted, true, __ATOMIC_ACQ_REL))
-		loop_post(owner->daemon->control, &owner->viewers_changed);
-}
-
-static struct seat_client *add_client(struct seat_door *door, int fd)
-{
-	struct daemon_seat *owner = door->owner;
-	struct seat_client *client = calloc(1, sizeof(*client));
-
-	if (!client)
-		return NULL;
-	client->door = door;
-	client->fd = fd;
-	client->viewer.screen = &owner->screen;
-	client->viewer.socket = fd;
-	client->viewer.token = door == &owner->doors[SEAT_DOOR_WEB] ? owner->token : NULL;
-	client->viewer.changed = on_viewer_changed;
-	client->next = owner->clients;
-	owner->clients = client;
-	return client;
-}
-
-/* It is stopped. The descriptor is closed unless it was taken. */
-static void remove_client(struct daemon_seat *owner, struct seat_client *client)
-{
-	struct seat_client **link = &owner->clients;
-
-	while (*link != client)
-		link = &(*link)->next;
-	*link = client->next;
-	if (client->counted) {
-		owner->viewer_count--;
-		log_info(&owner->subject, "a viewer left; %u are connected", owner->viewer_count);
-	}
-	fd_close(&client->fd);
-	free(client);
-}
-
-static void count_in(struct seat_client *client)
-{
-	struct daemon_seat *owner = client->door->owner;
-
-	client->counted = true;
-	owner->viewer_count++;
-	log_info(&owner->subject, "a viewer came; %u are connected", owner->viewer_count);
-}
-
-/* The process of a client that has gone, or is to go. */
-static void see_off(struct seat_client *client)
-{
-	struct daemon_seat *owner = client->door->owner;
-
-	seat_call(owner->daemon, stop_viewer, client);
-	if (client->viewer.why) {
-		log_guest(&owner->subject, "a viewer: %s", client->viewer.why);
-		endpoint_socket_violation(&client->door->socket);
-	}
-	remove_client(owner, client);
-}
-
-static void on_viewers_changed(struct loop_message *message)
-{
-	struct daemon_seat *owner = container_of(message, struct daemon_seat, viewers_changed);
-	struct seat_client *client = owner->clients;
-
-	__atomic_store_n(&owner->viewers_changed_posted, false, __ATOMIC_RELEASE);
-	while (client) {
-		struct seat_client *next = client->next;
-
-		if (!client->counted && __atomic_load_n(&client->viewer.looks, __ATOMIC_ACQUIRE))
-			count_in(client);
-		if (client->lost || __atomic_load_n(&client->viewer.dead, __ATOMIC_ACQUIRE))
-			see_off(client);
-		else
-			seat_web_serve(owner, client);
-		client = next;
-	}
-}
-
-static bool accepted(void *context, int fd)
-{
-	struct seat_door *door = context;
-	struct daemon_seat *owner = door->owner;
-	bool browser = door == &owner->doors[SEAT_DOOR_WEB];
-	struct seat_client *client =
-		browser || owner->viewer_count < SEAT_VIEWERS_MAX ? add_client(door, fd) : NULL;
-
-	if (!client)
-		return false;
-	seat_call(owner->daemon, start_viewer, client);
-	if (client->lost) {
-		client->fd = -1;
-		remove_client(owner, client);
-		return false;
-	}
-	/* A browser that fetches the page is no viewer yet. */
-	if (!browser)
-		count_in(client);
-	return true;
-}
-
-static unsigned peer_count(const void *context)
-{
-	return ((const struct seat_door *)context)->owner->viewer_count;
-}
-
-static const struct endpoint_socket_ops socket_ops = { .accepted = accepted, .peer_count = peer_count };
-
-void seat_clients_suspend(struct daemon_seat *owner)
-{
-	for (struct seat_client *client = owner->clients; client; client = client->next)
-		seat_call(owner->daemon, stop_viewer, client);
-}
-
-void seat_clients_resume(struct daemon_seat *owner)
-{
-	for (struct seat_client *client = owner->clients; client; client = client->next)
-		seat_call(owner->daemon, start_viewer_again, client);
-	/* Those that ended before, or could not begin. */
-	on_viewers_changed(&owner->viewers_changed);
-}
-
-void seat_clients_end(struct daemon_seat *owner)
-{
-	seat_clients_suspend(owner);
-	while (owner->clients)
-		remove_client(owner, owner->clients);
-}
-
 /* ---- takeover ---- */
-
-static void client_key(const struct daemon_seat *owner, unsigned index, char key[KEY_MAX_BYTES])
-{
-	snprintf(key, KEY_MAX_BYTES, "%u %s", index, owner->name);
-}
-
-void seat_clients_hand_over(struct daemon_seat *owner, struct handover *header)
-{
-	char key[KEY_MAX_BYTES];
-	unsigned index = 0;
-
-	for (const struct seat_client *client = owner->clients; client; client = client->next) {
-		if (!client->counted)
-			continue;
-		client_key(owner, index++, key);
-		takeover_put_fd(header, "seat-viewer", key, client->fd);
-	}
-}
-
-void seat_clients_take_over(struct daemon_seat *owner)
-{
-	char key[KEY_MAX_BYTES];
-
-	for (unsigned index = 0; index < SEAT_VIEWERS_MAX; index++) {
-		struct seat_client *client;
-		int fd;
-
-		client_key(owner, index, key);
-		fd = takeover_offer_take(owner->daemon->offer, "seat-viewer", key);
-		if (fd < 0)
-			continue;
-		client = add_client(&owner->doors[SEAT_DOOR_UNIX], fd);
-		if (!client) {
-			fd_close(&fd);
-			continue;
-		}
-		client->viewer.looks = true;
-		count_in(client);
-		seat_call(owner->daemon, start_viewer_again, client);
-	}
-}
 
 /* Under this name it is handed over. */
 static void door_key(const struct seat_door *door, char key[KEY_MAX_BYTES])
@@ -250,11 +53,25 @@ static int listen_at(const struct seat_address *address)
 	return error;
 }
 
+static bool listens_at(int fd, const struct seat_address *address)
+{
+	struct sockaddr_storage own = { 0 };
+	socklen_t bytes = sizeof(own);
+
+	return getsockname(fd, (struct sockaddr *)&own, &bytes) == 0 && bytes == address->bytes &&
+	       memcmp(&own, &address->address, bytes) == 0;
+}
+
 static int open_tcp(struct seat_door *door, const char *key, const char *text, struct error *error)
 {
 	struct seat_address address;
 
-	if (seat_parse_address(text, &address) || address.bytes == 0)
+	if (seat_parse_address(text, &address))
+		return 0;
+	/* A predecessor's socket may be where this configuration wants none, or wants it guarded. */
+	if (door->options.fd >= 0 && !listens_at(door->options.fd, &address))
+		fd_close(&door->options.fd);
+	if (address.bytes == 0)
 		return 0;
 	if (door->options.fd < 0)
 		door->options.fd = listen_at(&address);
@@ -295,7 +112,8 @@ static int open_socket(struct seat_door *door, enum seat_door_kind kind, const s
 
 	switch (kind) {
 	case SEAT_DOOR_TCP:
-		return open_tcp(door, "vnc", settings->vnc, error);
+		code = seat_is_guarded(settings) ? seat_guard_load(settings, &door->guard, error) : 0;
+		return code ? code : open_tcp(door, "vnc", settings->vnc, error);
 	case SEAT_DOOR_WEB:
 		code = seat_web_open(door->owner, settings, error);
 		return code ? code : open_tcp(door, "web", settings->web, error);
@@ -325,7 +143,7 @@ int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const st
 	int code;
 
 	door->owner = owner;
-	owner->viewers_changed.run = on_viewers_changed;
+	owner->viewers_changed.run = seat_clients_changed;
 	door_key(door, key);
 	door->options = (struct endpoint_options){
 		.name = owner->subject.name,
@@ -341,7 +159,7 @@ int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const st
 		fd_close(&door->options.fd);
 		return code;
 	}
-	endpoint_socket_init(&door->socket, &door->options, &socket_ops, door, &owner->subject);
+	endpoint_socket_init(&door->socket, &door->options, &seat_client_socket_ops, door, &owner->subject);
 	code = endpoint_socket_open(&door->socket);
 	if (code) {
 		endpoint_socket_finish(&door->socket);

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/fd.h"
 #include "daemon/device/report.h"
+#include "daemon/seat/seat_guard.h"
 #include "daemon/seat/seat_room.h"
 
 #define FONT_DEFAULT "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
@@ -134,6 +135,8 @@ static void close_seat(struct daemon_seat *closed)
 		seat_door_close(&closed->doors[kind]);
 	seat_clients_end(closed);
 	seat_call(closed->daemon, stop_hardware, &closed->hardware);
+	for (unsigned kind = 0; kind < SEAT_DOORS; kind++)
+		seat_guard_destroy(closed->doors[kind].guard);
 	seat_call(closed->daemon, stop_screen, &closed->screen);
 	seat_hardware_close(&closed->hardware);
 	loop_unpost(closed->daemon->control, &closed->viewers_changed);
@@ -223,6 +226,17 @@ void seats_stand_still(struct daemon *daemon, bool still)
 
 /* ---- viaductd --check ---- */
 
+/* Its files are looked at as they will be at the start, by the same user. */
+static void plan_guard(const struct config_seat *settings, struct config_messages *messages)
+{
+	struct seat_guard *guard = NULL;
+	struct error error;
+
+	if (seat_is_guarded(settings) && seat_guard_load(settings, &guard, &error))
+		config_message(messages, settings->object.file, settings->object.line, "%s", error.text);
+	seat_guard_destroy(guard);
+}
+
 void seats_plan(const struct config *config, const char *force_format, FILE *out,
 		struct config_messages *messages)
 {
@@ -231,13 +245,15 @@ void seats_plan(const struct config *config, const char *force_format, FILE *out
 		bool by_port = strcmp(settings->vnc, "none") != 0,
 		     by_web = strcmp(settings->web, "none") != 0;
 
-		fprintf(out, "seat %s: a screen of %s, for viewers at its socket%s%s%s%s\n",
+		fprintf(out, "seat %s: a screen of %s, for viewers at its socket%s%s%s%s%s\n",
 			settings->object.name,
 			strcmp(settings->screen, "none") == 0 || config_given(&settings->object, "size")
 				? settings->size
 				: "the monitor's size",
 			by_port ? " and at " : "", by_port ? settings->vnc : "",
+			by_port && seat_is_guarded(settings) ? " with TLS and a password" : "",
 			by_web ? ", for browsers at http://" : "", by_web ? settings->web : "");
+		plan_guard(settings, messages);
 		seat_hardware_plan(settings, out, messages);
 	}
 }

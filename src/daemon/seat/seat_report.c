@@ -365,6 +365,16 @@ static uint64_t cpu_ns(const struct daemon_seat *reported)
 	return counter_read(&reported->screen.account->used_ns);
 }
 
+static uint64_t wrong_passwords(const struct daemon_seat *reported)
+{
+	return reported->wrong_passwords;
+}
+
+static uint64_t refused_viewers(const struct daemon_seat *reported)
+{
+	return reported->refused_viewers;
+}
+
 void seats_print_metrics(struct daemon *daemon, FILE *out)
 {
 	static const struct {
@@ -387,6 +397,11 @@ void seats_print_metrics(struct daemon *daemon, FILE *out)
 		  "CPU time of the seats' thread that was for no guest's sake: the bar and the background, "
 		  "viewers, keys.",
 		  cpu_ns, true },
+		{ METRIC_PREFIX "_wrong_passwords_total", "counter",
+		  "Wrong passwords of viewers from other machines.", wrong_passwords },
+		{ METRIC_PREFIX "_refused_viewers_total", "counter",
+		  "Viewers from other machines that went, or were sent away, without a right password.",
+		  refused_viewers },
 	};
 
 	if (!daemon->seats)

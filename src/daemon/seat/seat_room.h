@@ -5,8 +5,12 @@
  * all else is the control thread's, which has things done there with seat_call().
  *
  *   seat_config.c      the sections [seat] and [display]
+ *   seat_address.c     addresses and ports in them
  *   seat_life.c        seats come and go: start, reload, takeover, end
  *   seat_door.c        where viewers arrive
+ *   seat_clients.c     those that have arrived
+ *   seat_guard.c       how those from other machines prove themselves
+ *   seat_attempts.c    and which of them have to wait
  *   seat_screen.c      the picture, on the seats' thread
  *   seat_viewer.c      one viewer, there
  *   seat_hand.c        whose keys and pointer count
@@ -30,6 +34,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "daemon/base/daemon.h"
+#include "daemon/seat/seat_attempts.h"
 #include "daemon/seat/seat_config.h"
 #include "daemon/seat/seat_hardware.h"
 #include "daemon/seat/seat_screen.h"
@@ -42,6 +47,12 @@ struct display_device;
 struct handover;
 
 #define SEAT_WEB_ADDRESS_MAX 80u
+/*
+ * Viewers that have not yet proven the password: of one address, and of all, so that there is always room for
+ * one more. For a further one the oldest goes.
+ */
+#define SEAT_UNPROVEN_ORIGIN_MAX 3u
+#define SEAT_UNPROVEN_MAX	 8u
 
 /* A socket at which viewers arrive. */
 struct seat_door {
@@ -50,6 +61,8 @@ struct seat_door {
 	struct endpoint_socket socket;
 	char path[SOCKET_PATH_SIZE]; /* "": none */
 	bool open;
+	struct seat_guard *guard;   /* NULL: its viewers need to prove nothing */
+	struct seat_origin knocked; /* of a guarded one: the viewer that is being let in */
 };
 
 enum seat_door_kind { SEAT_DOOR_UNIX, SEAT_DOOR_TCP, SEAT_DOOR_WEB, SEAT_DOORS };
@@ -59,6 +72,7 @@ struct seat_client {
 	struct seat_client *next;
 	struct seat_door *door;	   /* by which it came */
 	struct seat_viewer viewer; /* the seats' thread's, but for what its header says */
+	struct seat_origin origin; /* of a guarded door's */
 	int fd;
 	bool counted; /* as a viewer */
 	bool lost;    /* it could not begin: out of memory */
@@ -74,6 +88,8 @@ struct daemon_seat {
 	struct seat_door doors[SEAT_DOORS];
 	struct seat_client *clients;
 	unsigned viewer_count;			/* of the clients */
+	struct seat_attempts attempts;		/* at a guarded door */
+	uint64_t wrong_passwords, refused_viewers; /* there */
 	struct loop_message viewers_changed;	/* from the seats' thread: one or several have */
 	bool viewers_changed_posted;		/* atomic */
 	unsigned displays;			/* that have a window */
@@ -115,6 +131,13 @@ int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const st
 		   struct error *error);
 void seat_door_close(struct seat_door *door);
 void seat_door_hand_over(struct seat_door *door, struct handover *header);
+
+/* ---- seat_clients.c ---- */
+
+/* Of a door's socket. */
+extern const struct endpoint_socket_ops seat_client_socket_ops;
+/* seat_client's beginnings and ends, as the seats' thread posts them. */
+void seat_clients_changed(struct loop_message *message);
 /* Viewers of the seat see and do nothing, until they go on or leave. */
 void seat_clients_suspend(struct daemon_seat *owner);
 void seat_clients_resume(struct daemon_seat *owner);

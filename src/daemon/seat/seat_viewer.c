@@ -11,6 +11,7 @@
 #include "core/container.h"
 #include "core/fd.h"
 #include "core/reaper.h"
+#include "daemon/seat/seat_guard.h"
 #include "daemon/seat/seat_screen.h"
 #include "host/web/web_request.h"
 
@@ -168,6 +169,69 @@ static const char *judge(struct seat_viewer *viewer, const struct viewer_message
 	return NULL;
 }
 
+/* ---- one from another machine ---- */
+
+static void tell_terms(struct seat_viewer *viewer)
+{
+	struct viewer_message terms;
+	int file;
+
+	seat_guard_terms(viewer->guard, &terms, &file);
+	tell(viewer, &terms, file);
+}
+
+/* One is enough for a handshake: a process that is not what it was gets no more of them either. */
+static const char *sign(struct seat_viewer *viewer, const struct viewer_message *message)
+{
+	struct {
+		struct viewer_message message;
+		uint8_t signature[VIEWER_SIGNATURE_MAX];
+	} answer = { .message = { .kind = VIEWER_SIGNED } };
+	size_t count;
+
+	if (viewer->has_signature)
+		return "its process wants a second signature";
+	viewer->has_signature = true;
+	count = seat_guard_sign(viewer->guard, message, answer.signature, sizeof(answer.signature));
+	answer.message.number = (uint32_t)count;
+	if (fd_send_now(viewer->socket, &answer, sizeof(answer.message) + count, NULL, 0) == -EAGAIN)
+		return "its process does not take what it asked for";
+	return NULL;
+}
+
+static const char *judge_password(struct seat_viewer *viewer, const struct viewer_message *message)
+{
+	struct viewer_message verdict = { .kind = VIEWER_JUDGED, .number = VIEWER_RIGHT };
+
+	if (viewer->has_verdict)
+		return "its process tries a second password";
+	viewer->has_verdict = true;
+	viewer->wrong = !seat_guard_judge(viewer->guard, message);
+	viewer->proven = !viewer->wrong && !is_full(viewer->screen);
+	if (!viewer->proven)
+		verdict.number = viewer->wrong ? VIEWER_WRONG : VIEWER_FULL;
+	tell(viewer, &verdict, -1);
+	return NULL;
+}
+
+/* What comes before it has proven that it may look. Returns as obey(). */
+static const char *let_in(struct seat_viewer *viewer, const struct viewer_message *message)
+{
+	switch (message->kind) {
+	case VIEWER_READY:
+		tell_terms(viewer);
+		return NULL;
+	case VIEWER_SIGN:
+		return sign(viewer, message);
+	case VIEWER_PASSWORD:
+		return judge_password(viewer, message);
+	default:
+		return "its process has not proven that it may look";
+	}
+}
+
+/* ---- wishes ---- */
+
 /* A second wish is not heard before the first is fulfilled. */
 static void wish_focus(struct seat_viewer *viewer, const struct viewer_message *message)
 {
@@ -185,6 +249,8 @@ static const char *obey(struct seat_viewer *viewer, const struct viewer_message 
 {
 	if (viewer->token && !viewer->proven)
 		return judge(viewer, message);
+	if (viewer->guard && !viewer->proven)
+		return let_in(viewer, message);
 	switch (message->kind) {
 	case VIEWER_READY:
 		on_process_ready(viewer);

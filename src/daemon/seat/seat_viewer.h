@@ -16,6 +16,7 @@
 
 #define SEAT_VIEWERS_MAX 16u /* of each seat */
 
+struct seat_guard;
 struct seat_rect;
 struct seat_screen;
 
@@ -25,6 +26,8 @@ struct seat_viewer {
 	int socket; /* to its process; stays the caller's */
 	/* A browser's: what it proves before it can be a viewer, in WEB_TOKEN_SIZE bytes. NULL: nothing. */
 	const char *token;
+	/* What a viewer from another machine is let in by. NULL: it needs to prove nothing. */
+	const struct seat_guard *guard;
 	/* One of those below is true now, which are atomic. */
 	void (*changed)(struct seat_viewer *viewer);
 	bool looks;	 /* it sees the screen; until then it is not a viewer */
@@ -32,13 +35,16 @@ struct seat_viewer {
 	bool asks_focus; /* for the display named in `focus`; the same */
 	bool dead;	 /* it has ended, and does nothing until it is stopped */
 	const char *why; /* then: what it did; NULL: it left */
+	/* Read when it is stopped: it may look; it gave a wrong password. */
+	bool proven, wrong;
 	char focus[VIEWER_NAME_BYTES];
 
 	/* private */
 	struct loop_watch watch;
 	struct loop_task more;
 	pixman_region32_t unseen; /* what was drawn and not told */
-	bool proven, has_screen, ready, running;
+	bool has_signature, has_verdict; /* a guarded one */
+	bool has_screen, ready, running;
 	struct seat_hand hand;
 };
 

@@ -26,6 +26,16 @@
  *       | <---- VIEWER_TOKEN, _STATE ---  |   each of them with the seat's token
  *       | ----- VIEWER_JUDGED --------->  |   to VIEWER_STATE with text behind it, in the same packet
  *
+ * A viewer from another machine (viewer_guard.h) has to prove itself within TLS. Its process has neither the
+ * certificate's key nor the password: the daemon signs once for it, and compares what became of the password.
+ *
+ *       | <---- VIEWER_READY -----------  |   as above
+ *       | ----- VIEWER_GUARD + file --->  |   but it is not shown the screen
+ *       | <---- VIEWER_SIGN ------------  |   the client has said with what it wants to begin TLS
+ *       | ----- VIEWER_SIGNED --------->  |   with the signature behind it, in the same packet
+ *       | <---- VIEWER_PASSWORD --------  |
+ *       | ----- VIEWER_JUDGED --------->  |   and if it was right, all goes on as above
+ *
  * Pixels are 32 bits, 0xRRGGBB and a byte that means nothing, lines `stride_bytes` apart. The daemon draws
  * into the memory while the process reads it: what is torn is damaged anew.
  */
@@ -39,8 +49,12 @@
 #define VIEWER_NAME_BYTES 128u
 #define VIEWER_SIDE_MAX	  8192u /* pixels */
 #define VIEWER_STATE_MAX  8192u /* bytes of text */
+/* Bytes: of what is signed in a TLS handshake, which is a hash, of its signature, and of certificates. */
+#define VIEWER_DIGEST_MAX      64u
+#define VIEWER_SIGNATURE_MAX   2048u
+#define VIEWER_CERTIFICATE_MAX (64u << 10)
 
-/* What the daemon says to a token. */
+/* What the daemon says to a token, or to a password. */
 enum viewer_verdict {
 	VIEWER_RIGHT,
 	VIEWER_WRONG,
@@ -53,6 +67,12 @@ enum viewer_message_kind {
 	VIEWER_DAMAGE,	   /* rects[0 to number) of the screen */
 	VIEWER_END,	   /* no more; text in `name` says why. The process closes the client's connection */
 	VIEWER_JUDGED,	   /* number: an enum viewer_verdict */
+	/*
+	 * With a memory file of certificates as text (PEM). name: the setting for crypt(3); number, width:
+	 * how long TLS may take to begin, and then the password to come, in ms
+	 */
+	VIEWER_GUARD,
+	VIEWER_SIGNED, /* number: bytes of the signature; 0: refused */
 
 	/* ---- from the process ---- */
 	VIEWER_READY = 0x101, /* the first: the screen is wanted; then: the next damage is */
@@ -63,6 +83,8 @@ enum viewer_message_kind {
 	VIEWER_TOKEN,	      /* name: the seat's token, of a console that is going to be a viewer */
 	VIEWER_STATE,	      /* name: the seat's token; what is on the seat is wanted, as JSON */
 	VIEWER_FOCUS,	      /* name: of the display that is to have the focus */
+	VIEWER_SIGN,	 /* number: GnuTLS' algorithm; width: bytes in name, which are the hash to sign */
+	VIEWER_PASSWORD, /* name: what crypt(3) made of it with the setting */
 };
 
 struct viewer_rect {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/fd.h"
+#include "host/viewer/viewer_wire.h"
 
 #define MAPPED_STEP_BYTES ((size_t)1 << 20)
 /* More memory than this is given back once it is sent: an ordinary update of a large screen keeps it. */
@@ -83,14 +84,19 @@ static int begin_anew(struct viewer_outbox *outbox)
 	return 0;
 }
 
-int viewer_outbox_send(struct viewer_outbox *outbox, int peer)
+int viewer_outbox_drop(struct viewer_outbox *outbox)
+{
+	return begin_anew(outbox);
+}
+
+int viewer_outbox_send(struct viewer_outbox *outbox, struct viewer_wire *wire)
 {
 	int error = map(outbox);
 	ssize_t sent;
 
 	while (!error && outbox->sent < outbox->written) {
-		sent = fd_send_now(peer, outbox->mapped + outbox->sent,
-				   (size_t)(outbox->written - outbox->sent), NULL, 0);
+		sent = viewer_wire_send(wire, outbox->mapped + outbox->sent,
+					(size_t)(outbox->written - outbox->sent));
 		if (sent == -EAGAIN)
 			return 0;
 		if (sent < 0)

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct viewer_wire;
+
 struct viewer_outbox {
 	int fd;		     /* write() appends to it; -1: none */
 	off_t written, sent; /* bytes */
@@ -30,7 +32,9 @@ int viewer_outbox_put(struct viewer_outbox *outbox, const void *bytes, size_t co
 /* Something was written to outbox->fd. Returns 0 or -errno. */
 int viewer_outbox_grown(struct viewer_outbox *outbox);
 bool viewer_outbox_is_empty(const struct viewer_outbox *outbox);
+/* What is in it is not for the client. Returns 0 or -errno. */
+int viewer_outbox_drop(struct viewer_outbox *outbox);
 /* Sends what the client takes now. Returns 0 or -errno: it is not there any more. */
-int viewer_outbox_send(struct viewer_outbox *outbox, int peer);
+int viewer_outbox_send(struct viewer_outbox *outbox, struct viewer_wire *wire);
 
 #endif

@@ -195,6 +195,23 @@ int viewer_rfb_feed(struct viewer_rfb *rfb, const struct client_message *message
 	return error;
 }
 
+/* The library hears what it would have, and its answers are dropped. */
+int viewer_rfb_skip_security(struct viewer_rfb *rfb)
+{
+	static const uint8_t said[] = "RFB 003.008\n\1";
+	ssize_t length;
+	int error = 0;
+
+	for (size_t at = 0; !error && viewer_rfb_stage(rfb) != CLIENT_INIT; at += (size_t)length) {
+		struct client_message message;
+
+		length = client_message_read(viewer_rfb_stage(rfb), said + at, sizeof(said) - 1 - at,
+					     &message);
+		error = length > 0 ? viewer_rfb_feed(rfb, &message) : -EPROTO;
+	}
+	return error ? error : viewer_outbox_drop(rfb->outbox);
+}
+
 static void simplify(sraRegionPtr *region)
 {
 	sraRegionPtr around;

@@ -39,6 +39,8 @@ const struct viewer_screen *viewer_rfb_screen(const struct viewer_rfb *rfb);
 
 /* What the client says next. */
 enum client_stage viewer_rfb_stage(const struct viewer_rfb *rfb);
+/* The client has agreed on a version and proven itself elsewhere: it begins at CLIENT_INIT. 0 or -EPROTO. */
+int viewer_rfb_skip_security(struct viewer_rfb *rfb);
 /* A message of the kind CLIENT_PASS. Returns 0, or -EPROTO: the library refuses it. */
 int viewer_rfb_feed(struct viewer_rfb *rfb, const struct client_message *message);
 /* A CLIENT_REQUEST. Returns 0 or -EPROTO. */

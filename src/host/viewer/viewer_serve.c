@@ -16,11 +16,14 @@
 #include "core/fd.h"
 #include "core/sanitized.h"
 #include "host/viewer/client_message.h"
+#include "host/viewer/viewer_guard.h"
 #include "host/viewer/viewer_input.h"
 #include "host/viewer/viewer_message.h"
 #include "host/viewer/viewer_outbox.h"
 #include "host/viewer/viewer_rfb.h"
 #include "host/viewer/viewer_screen.h"
+#include "host/viewer/viewer_tls.h"
+#include "host/viewer/viewer_wire.h"
 
 /*
  * A belt: what the library needs is bounded by the size of the screen, whose encoded picture can be as large
@@ -34,7 +37,9 @@
 #define ENCODING_QEMU_KEYS (-258)
 
 struct viewer {
-	int peer, inner;
+	int inner;
+	struct viewer_wire wire; /* to the client */
+	struct viewer_tls *tls;	 /* it has proven itself within this; NULL: it need not */
 	struct viewer_outbox outbox;
 	struct viewer_rfb *rfb; /* NULL: the first screen is to come */
 	struct viewer_input input;
@@ -67,6 +72,7 @@ static bool show_screen(struct viewer *viewer, const struct viewer_screen *scree
 static bool take_screen(struct viewer *viewer, const struct viewer_message *message, int fd)
 {
 	struct viewer_screen screen;
+	bool begins = !viewer->rfb;
 
 	if (!memchr(message->name, 0, sizeof(message->name)) || viewer_screen_map(message, fd, &screen))
 		return false;
@@ -75,7 +81,15 @@ static bool take_screen(struct viewer *viewer, const struct viewer_message *mess
 		return false;
 	}
 	viewer->owes_ready = true;
-	return true;
+	return !begins || !viewer->tls || viewer_rfb_skip_security(viewer->rfb) == 0;
+}
+
+/* The client proves itself, and then the screen is asked for as if it were the first time. */
+static bool take_guard(struct viewer *viewer, const struct viewer_message *message, int file)
+{
+	return !viewer->rfb && !viewer->tls &&
+	       viewer_guard_pass(viewer->inner, message, file, &viewer->wire, &viewer->tls) == 0 &&
+	       tell_ready(viewer);
 }
 
 static bool take_damage(struct viewer *viewer, const struct viewer_message *message)
@@ -95,6 +109,8 @@ static bool obey(struct viewer *viewer, const struct viewer_message *message, in
 	switch (message->kind) {
 	case VIEWER_SCREEN:
 		return fd >= 0 && take_screen(viewer, message, fd);
+	case VIEWER_GUARD:
+		return fd >= 0 && take_guard(viewer, message, fd);
 	case VIEWER_DAMAGE:
 		return fd < 0 && take_damage(viewer, message);
 	default:
@@ -214,10 +230,10 @@ static bool hear_client(struct viewer *viewer)
 
 	/* Half a message is never longer. */
 	assert(viewer->intake_bytes < CLIENT_MESSAGE_MAX);
-	received = recv(viewer->peer, viewer->intake + viewer->intake_bytes,
-			INTAKE_BYTES - viewer->intake_bytes, MSG_DONTWAIT);
+	received = viewer_wire_receive(&viewer->wire, viewer->intake + viewer->intake_bytes,
+				       INTAKE_BYTES - viewer->intake_bytes);
 	if (received < 0)
-		return errno == EAGAIN || errno == EINTR;
+		return received == -EAGAIN;
 	viewer->intake_bytes += (size_t)received;
 	return received > 0 && serve_intake(viewer);
 }
@@ -225,12 +241,12 @@ static bool hear_client(struct viewer *viewer)
 /* Sends what the client asked for and takes; returns false when it has gone. */
 static bool send_pictures(struct viewer *viewer)
 {
-	int error = viewer_outbox_send(&viewer->outbox, viewer->peer);
+	int error = viewer_outbox_send(&viewer->outbox, &viewer->wire);
 
 	while (!error && viewer_outbox_is_empty(&viewer->outbox) && viewer_rfb_has_update(viewer->rfb)) {
 		error = viewer_rfb_update(viewer->rfb);
 		if (!error)
-			error = viewer_outbox_send(&viewer->outbox, viewer->peer);
+			error = viewer_outbox_send(&viewer->outbox, &viewer->wire);
 	}
 	return !error;
 }
@@ -258,16 +274,17 @@ static bool wait_and_serve(struct viewer *viewer)
 {
 	struct pollfd poll_fds[2] = {
 		{ .fd = viewer->inner, .events = POLLIN },
-		{ .fd = viewer->peer, .events = client_events(viewer) },
+		{ .fd = viewer->wire.fd, .events = client_events(viewer) },
 	};
+	bool holds = viewer->rfb && viewer_wire_holds(&viewer->wire);
 
-	if (poll(poll_fds, 2, -1) < 0)
+	if (poll(poll_fds, 2, holds ? 0 : -1) < 0)
 		return errno == EINTR;
 	if (poll_fds[0].revents && !hear_daemon(viewer))
 		return false;
 	if (!viewer->rfb)
 		return poll_fds[1].revents == 0;
-	if ((poll_fds[1].revents & ~POLLOUT) && !hear_client(viewer))
+	if ((holds || (poll_fds[1].revents & ~POLLOUT)) && !hear_client(viewer))
 		return false;
 	return send_pictures(viewer) && ask_for_damage(viewer);
 }
@@ -288,7 +305,7 @@ void viewer_serve(int peer, int inner)
 {
 	static struct viewer viewer;
 
-	viewer = (struct viewer){ .peer = peer, .inner = inner, .input.inner = inner };
+	viewer = (struct viewer){ .inner = inner, .wire.fd = peer, .input.inner = inner };
 	prepare(peer);
 	if (!viewer_outbox_init(&viewer.outbox) && tell_ready(&viewer)) {
 		while (wait_and_serve(&viewer))
@@ -297,6 +314,7 @@ void viewer_serve(int peer, int inner)
 	}
 	viewer_rfb_destroy(viewer.rfb);
 	viewer_outbox_finish(&viewer.outbox);
+	viewer_tls_destroy(viewer.tls);
 	close(inner);
 	close(peer);
 }
