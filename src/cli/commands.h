@@ -44,6 +44,7 @@ int command_seat_resize(struct cli *cli, const struct cli_command *command, int 
 int command_seat_focus(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* seat/seat_type.c */
 int command_seat_type(struct cli *cli, const struct cli_command *command, int argc, char **argv);
+int command_seat_paste(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* seat/screenshot.c */
 int command_screenshot(struct cli *cli, const struct cli_command *command, int argc, char **argv);
 /* console/console.c */

@@ -129,6 +129,12 @@ const struct cli_command cli_commands[] = {
 	  "be the guest's. - is standard input; --enter adds a line's end. With --to nothing is typed\n"
 	  "unless that guest has the keyboard. When the keyboard goes to another, the rest is dropped.",
 	  command_seat_type },
+	{ "seat paste", "SEAT [--to GUEST[/DISPLAY]]",
+	  "types what a viewer has copied for the guest that has the keyboard",
+	  "As Ctrl-Alt-V does at the seat: what a viewer of the seat has copied last, up to 64 KiB, is typed "
+	  "as\n"
+	  "seat type does, and forgotten. Nothing else gives it to a guest.",
+	  command_seat_paste },
 	{ "screenshot", "SEAT|GUEST[/DISPLAY] [-o FILE.png]", "what is on a screen or in a guest's window",
 	  "The file is NAME.png in the current directory unless -o (--output) names another; - is standard\n"
 	  "output. A guest's picture is whole, whatever covers its window.",
@@ -172,8 +178,7 @@ const struct cli_command cli_commands[] = {
 	{ "run",
 	  "GUEST [--memory SIZE] [--cpus N] [--kernel FILE --initrd FILE --append TEXT] [-- QEMU-ARGS]",
 	  "starts QEMU with the guest's disks, network cards and consoles",
-	  "Uses KVM where it works, else software emulation.",
-	  command_run },
+	  "Uses KVM where it works, else software emulation.", command_run },
 	{ "qemu-args", "GUEST [--memory SIZE]", "prints what to add to a QEMU command line", NULL,
 	  command_qemu_args },
 	{ "libvirt-xml", "GUEST [--memory SIZE]", "prints what to add to a libvirt domain", NULL,

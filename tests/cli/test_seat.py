@@ -67,6 +67,13 @@ def test_focus(viaduct, seat, words, body):
     assert seat.requests[-1] == ("PATCH", "/v1/seats/desk", body)
 
 
+@pytest.mark.parametrize("words, body", [([], {}), (["--to", "alice"], {"display": "alice/0"})])
+def test_paste(viaduct, seat, words, body):
+    seat.answer("POST", "/v1/seats/desk/paste", desk())
+    assert viaduct("seat", "paste", "desk", *words).code == 0
+    assert seat.requests[-1] == ("POST", "/v1/seats/desk/paste", body)
+
+
 @pytest.mark.parametrize("words, message", [
     (["carol"], "carol has 2 displays on desk; name one of them, as carol/0"),
     (["eve"], "desk has no display of eve; `viaduct seat show desk` lists them"),

@@ -284,4 +284,12 @@ def test_what_is_asked_of_seats(desk):
     assert desk.api("POST", "/v1/seats/desk/type", {"text": "x"}) == (409, {"error": "no display has the focus"})
     assert desk.api("POST", "/v1/seats/desk/type", {"text": "x", "display": "alice/0"}) == (
         409, {"error": "another display, or none, has the focus"})
+    nothing = 409, {"error": "no viewer of the seat has copied a text since the last was pasted"}
+    assert desk.api("POST", "/v1/seats/desk/paste", {}) == nothing
+    with rfb.Viewer(door(desk)) as viewer:
+        viewer.cut(b"copied")
+        wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == (409, {"error": "no display has the focus"}), "a text")
+        viewer.cut(b"")
+        wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == nothing, "none again")
+    assert desk.api("POST", "/v1/seats/desk/paste", {"text": "x"})[0] == 400
     assert 'viaduct_seat_viewers{seat="desk"} 0' in desk.api("GET", "/metrics", raw=True)[1].decode()

@@ -137,14 +137,15 @@ static void refuse_to_sign(void)
 static void *listen_to_viewer(void *unused)
 {
 	struct viewer_message message;
-	ssize_t received;
+	ssize_t received, text;
 
 	while ((received = recv(daemon_end, &message, sizeof(message), MSG_TRUNC)) != 0) {
 		if (received < 0 && errno == ECONNRESET)
 			continue;
-		assert(received == sizeof(message));
+		text = message.kind == VIEWER_CUT ? (ssize_t)message.number : 0;
+		assert(text <= (ssize_t)VIEWER_CUT_MAX && received == (ssize_t)sizeof(message) + text);
 		assert((message.kind >= VIEWER_READY && message.kind <= VIEWER_SIZE) ||
-		       message.kind == VIEWER_SIGN);
+		       message.kind == VIEWER_SIGN || message.kind == VIEWER_CUT);
 		assert(message.kind != VIEWER_POINTER || (message.x < 128 && message.y < 64));
 		assert(message.kind != VIEWER_KEY || (message.number > 0 && message.number < 0x300));
 		/* What is to be signed has a random number in it. */

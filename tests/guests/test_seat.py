@@ -176,6 +176,42 @@ def test_text_is_typed(seat):
     expect_typed(alice, text + "\n")
 
 
+def test_what_was_copied_goes_where_the_user_pastes_it(seat):
+    """Once, to the guest with the keyboard, and to no other; and before that to none."""
+    daemon, *guests = seat("alice", "bob")
+    alice, bob = guests
+    for guest in guests:
+        listen(guest)
+    with viewer(daemon) as view:
+        give_focus(daemon, view, "bob", 2)
+        view.cut(b"For alice: {1} & \"2\"\r\nand more\n")
+        # Bob has the keyboard, and hears all that is typed, but nothing that was copied.
+        type_line(view, "no")
+        expect_typed(bob, "no\n")
+        give_focus(daemon, view, "alice", 2)
+        paste(view)
+        expect_typed(alice, "For alice: {1} & \"2\"\nand more\n")
+        # It is gone.
+        assert "no viewer of the seat has copied a text" in daemon.command("seat", "paste", "desk", check=False).stderr
+        give_focus(daemon, view, "bob", 2)
+        paste(view)
+        type_line(view, "ne")
+        expect_typed(bob, "no\nne\n")
+        # By command, and only to whom it is meant for.
+        view.cut(b"bob\n")
+        wait_until(lambda: daemon.command("seat", "paste", "desk", "--to", "alice", check=False).returncode == 1, "alice gets none")
+        daemon.command("seat", "paste", "desk", "--to", "bob")
+        expect_typed(bob, "no\nne\nbob\n")
+        expect_typed(alice, "For alice: {1} & \"2\"\nand more\n")
+
+
+def paste(view):
+    for code in CTRL, ALT, CODES["v"]:
+        view.key(code, True)
+    for code in CODES["v"], ALT, CTRL:
+        view.key(code, False)
+
+
 def give_focus(daemon, view, name, how):
     if how == 0:
         # The windows overlap: the upper left corner of one is free, and the lower right one of the other.

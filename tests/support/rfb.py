@@ -202,6 +202,10 @@ class Viewer:
         self.key(code, True)
         self.key(code, False)
 
+    def cut(self, text):
+        """Has copied a text: Latin-1, in bytes."""
+        self.socket.sendall(struct.pack(">BxxxI", 6, len(text)) + text)
+
     def pointer(self, x, y, buttons=0):
         self.socket.sendall(struct.pack(">BBHH", 5, buttons, x, y))
 

@@ -40,6 +40,7 @@ int seat_create(const struct seat_options *options, struct seat **ret_seat)
 	seat->width = options->width;
 	seat->height = options->height;
 	seat->tell_changed = options->changed;
+	seat->tell_paste = options->paste;
 	seat->context = options->context;
 	pixman_region32_init_rect(&seat->changed, 0, 0, options->width, options->height);
 	if (seat->font)

@@ -53,6 +53,8 @@ struct seat_options {
 	const char *font;	/* a file that FreeType reads; NULL: frames have colours and no names */
 	/* seat_has_changed() is true, and was not since seat_compose(). May be NULL. Draws nothing itself. */
 	void (*changed)(void *context);
+	/* The user wants what was copied pasted into the window with the focus. May be NULL. */
+	void (*paste)(void *context);
 	void *context;
 };
 
@@ -230,7 +232,8 @@ struct seat_window *seat_focus(const struct seat *seat);
  * A key of the keyboard went down or came up (linux/input-event-codes.h); what is not one is ignored, and so
  * is one that is down already. With Ctrl and Alt, some keys are the seat's and never a guest's: Tab gives
  * the focus to the next window and raises it, Enter makes its picture full screen and back, 0 makes it fit
- * and back to its own size, Space shows all windows side by side, Esc takes the focus from all.
+ * and back to its own size, Space shows all windows side by side, Esc takes the focus from all,
+ * V pastes.
  */
 void seat_key(struct seat *seat, unsigned code, bool down);
 /* All keys came up: the keyboard is gone. */

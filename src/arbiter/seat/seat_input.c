@@ -138,6 +138,10 @@ static bool obey(struct seat *seat, unsigned code)
 	case KEY_ESC:
 		seat_set_focus(seat, NULL);
 		return true;
+	case KEY_V:
+		if (seat->tell_paste)
+			seat->tell_paste(seat->context);
+		return true;
 	default:
 		return false;
 	}

@@ -52,7 +52,8 @@ struct seat {
 	pixman_region32_t changed;
 	struct seat_window *drawn; /* those that wait for shown() */
 	void (*tell_changed)(void *context);
-	void *context; /* of tell_changed() */
+	void (*tell_paste)(void *context);
+	void *context; /* of both */
 	/* Keys: held at the keyboard, held by the typist, and down at the guest with the focus. */
 	bool held[KEY_CNT], typed[KEY_CNT], down[KEY_CNT];
 	/* The pointer, and what it does since a button is down. */

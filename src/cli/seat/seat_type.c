@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `viaduct seat type`: text as if it were typed at the seat's keyboard. */
+/* `viaduct seat type` and `paste`: text as if it were typed at the seat's keyboard. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,14 +50,16 @@ static int wait_for_end(struct cli *cli, const struct cli_command *command, cons
 	return result;
 }
 
-static int type(struct cli *cli, const struct cli_command *command, const char *seat, json_t *body)
+/* verb: of the API, which begins to type. Takes the body. */
+static int type(struct cli *cli, const struct cli_command *command, const char *seat, const char *verb,
+		json_t *body)
 {
 	char *path = cli_api_path("/v1/seats", seat), *typing = NULL;
 	json_t *answer = NULL;
 	uint64_t dropped = 0;
 	int result;
 
-	if (asprintf(&typing, "%s/type", path) < 0)
+	if (asprintf(&typing, "%s/%s", path, verb) < 0)
 		abort();
 	result = cli_call(cli, command, "POST", typing, body, &answer, NULL);
 	if (result == CLI_OK) {
@@ -99,11 +101,29 @@ int command_seat_type(struct cli *cli, const struct cli_command *command, int ar
 	if (body && to)
 		json_object_set(body, "display", to);
 	if (body)
-		result = type(cli, command, arguments.words[0], body);
+		result = type(cli, command, arguments.words[0], "type", body);
 	else
 		result = cli_fail(command, "the text is not UTF-8");
 	json_decref(to);
 	free(whole);
 	free(text);
 	return result;
+}
+
+int command_seat_paste(struct cli *cli, const struct cli_command *command, int argc, char **argv)
+{
+	const char *display = NULL;
+	const struct cli_option options[] = { { "to", &display, NULL }, { 0 } };
+	struct cli_arguments arguments;
+	json_t *body, *to = NULL;
+	int result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
+
+	if (result == CLI_OK && display)
+		result = seat_display_find(cli, command, arguments.words[0], display, &to);
+	if (result != CLI_OK)
+		return result;
+	body = json_object();
+	if (to)
+		json_object_set_new(body, "display", to);
+	return type(cli, command, arguments.words[0], "paste", body);
 }

@@ -239,6 +239,11 @@ static void post_seat_type(struct route_call *call, struct api_response *respons
 	api_seat_type(call->daemon, call->names[0], call->request, response);
 }
 
+static void post_seat_paste(struct route_call *call, struct api_response *response)
+{
+	api_seat_paste(call->daemon, call->names[0], call->request, response);
+}
+
 static void post_seat_picture(struct route_call *call, struct api_response *response)
 {
 	api_seat_picture(call->daemon, call->names[0], response);
@@ -357,6 +362,7 @@ static const struct route {
 	{ "/v1/seats/*", "GET", get_seat },
 	{ "/v1/seats/*", "PATCH", patch_seat },
 	{ "/v1/seats/*/type", "POST", post_seat_type },
+	{ "/v1/seats/*/paste", "POST", post_seat_paste },
 	{ "/v1/seats/*/picture", "POST", post_seat_picture },
 	{ "/v1/displays/*/*/picture", "POST", post_display_picture },
 	{ "/v1/guests", "GET", get_guests },

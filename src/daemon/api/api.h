@@ -109,6 +109,8 @@ void api_seat_change(struct daemon *daemon, const char *name, const struct api_r
 		     struct api_response *response);
 void api_seat_type(struct daemon *daemon, const char *name, const struct api_request *request,
 		   struct api_response *response);
+void api_seat_paste(struct daemon *daemon, const char *name, const struct api_request *request,
+		    struct api_response *response);
 void api_seat_picture(struct daemon *daemon, const char *name, struct api_response *response);
 void api_display_picture(struct daemon *daemon, const char *name, struct api_response *response);
 /*

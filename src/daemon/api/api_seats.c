@@ -159,6 +159,28 @@ void api_seat_change(struct daemon *daemon, const char *name, const struct api_r
 	json_decref(body);
 }
 
+/* The body, and in it a text, or what was copied. */
+static void type(struct daemon *daemon, const char *name, const struct api_request *request,
+		 const struct api_field *fields, unsigned field_count, struct api_response *response)
+{
+	struct daemon_seat *owner = find(daemon, name, response);
+	json_t *body = owner ? api_body_parse(request, fields, field_count, response) : NULL;
+	struct display_device *display;
+	struct error error;
+
+	if (!body)
+		return;
+	if (named_display(owner, json_object_get(body, "display"), &display, response)) {
+		const char *text = json_string_value(json_object_get(body, "text"));
+
+		if (text ? seat_type(owner, display, text, &error) : seat_paste(owner, display, &error))
+			api_respond_failed(response, &error);
+		else
+			api_respond_json(response, 200, seat_json(owner));
+	}
+	json_decref(body);
+}
+
 void api_seat_type(struct daemon *daemon, const char *name, const struct api_request *request,
 		   struct api_response *response)
 {
@@ -166,20 +188,16 @@ void api_seat_type(struct daemon *daemon, const char *name, const struct api_req
 		{ .name = "text", .type = JSON_STRING, .required = true },
 		{ .name = "display", .type = JSON_STRING },
 	};
-	struct daemon_seat *owner = find(daemon, name, response);
-	json_t *body = owner ? api_body_parse(request, fields, 2, response) : NULL;
-	struct display_device *display;
-	struct error error;
 
-	if (!body)
-		return;
-	if (named_display(owner, json_object_get(body, "display"), &display, response)) {
-		if (seat_type(owner, display, json_string_value(json_object_get(body, "text")), &error))
-			api_respond_failed(response, &error);
-		else
-			api_respond_json(response, 200, seat_json(owner));
-	}
-	json_decref(body);
+	type(daemon, name, request, fields, 2, response);
+}
+
+void api_seat_paste(struct daemon *daemon, const char *name, const struct api_request *request,
+		    struct api_response *response)
+{
+	static const struct api_field fields[] = { { .name = "display", .type = JSON_STRING } };
+
+	type(daemon, name, request, fields, 1, response);
 }
 
 /* ---- pictures ---- */

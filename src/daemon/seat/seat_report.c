@@ -178,7 +178,7 @@ void seat_enlarge_display(struct daemon_seat *owner, const struct display_device
 struct type_errand {
 	struct seat_screen *screen;
 	const struct seat_window *window; /* NULL: any */
-	const char *utf8;
+	const char *utf8;		  /* NULL: what a viewer has copied */
 	size_t bad_offset;
 	int code;
 };
@@ -189,6 +189,9 @@ static void type(void *context)
 
 	if (errand->window && seat_focus(errand->screen->seat) != errand->window)
 		errand->code = -ENOENT;
+	else if (!errand->utf8)
+		errand->code =
+			seat_clipboard_paste(&errand->screen->clipboard, errand->screen, &errand->bad_offset);
 	else
 		errand->code = seat_screen_type(errand->screen, errand->utf8, strlen(errand->utf8),
 						&errand->bad_offset);
@@ -210,6 +213,9 @@ int seat_type(struct daemon_seat *owner, const struct display_device *display, c
 	case -ENOENT:
 		return error_set(error, -EBUSY, "%s has the focus",
 				 display ? "another display, or none," : "no display");
+	case -ENODATA:
+		return error_set(error, -EBUSY,
+				 "no viewer of the seat has copied a text since the last was pasted");
 	case -ENOSPC:
 		return error_set(error, errand.code,
 				 "so much text is being typed that there is no room for more");
@@ -218,6 +224,11 @@ int seat_type(struct daemon_seat *owner, const struct display_device *display, c
 				 "the character at byte %zu cannot be typed with the seat's keyboard layout",
 				 errand.bad_offset + 1);
 	}
+}
+
+int seat_paste(struct daemon_seat *owner, const struct display_device *display, struct error *error)
+{
+	return seat_type(owner, display, NULL, error);
 }
 
 /* ---- seats ---- */

@@ -16,6 +16,7 @@
  *   seat_hand.c        whose keys and pointer count
  *   seat_hardware.c    the host's own screen, keyboards and pointers
  *   seat_config_hardware.c  how the configuration names them
+ *   seat_clipboard.c   what viewers have copied, until it is pasted
  *   display_device.c   the kind of device: a guest's display; display_virtio.c, display_news.c: a virtio one
  *   input_device.c     the kinds of devices: its virtio keyboard and tablet
  *   seat_web.c         a console in the browser: who may open it, what it is told
@@ -186,6 +187,9 @@ json_t *seat_state_json(const struct daemon_seat *reported);
  */
 int seat_type(struct daemon_seat *owner, const struct display_device *display, const char *utf8,
 	      struct error *error);
+
+/* The same with what a viewer has copied. */
+int seat_paste(struct daemon_seat *owner, const struct display_device *display, struct error *error);
 
 /* Gives a display of the seat the focus, or all of the screen; NULL: none has it. */
 void seat_focus_display(struct daemon_seat *owner, const struct display_device *display);

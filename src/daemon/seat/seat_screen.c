@@ -131,6 +131,15 @@ int seat_screen_type(struct seat_screen *screen, const char *utf8, size_t bytes,
 	return code;
 }
 
+/* What cannot be pasted stays where it is. */
+static void on_paste(void *context)
+{
+	struct seat_screen *screen = context;
+	size_t ignored;
+
+	seat_clipboard_paste(&screen->clipboard, screen, &ignored);
+}
+
 /* ---- life ---- */
 
 static int open_seat(struct seat_screen *screen, const struct seat_options *options, struct error *error)
@@ -139,6 +148,7 @@ static int open_seat(struct seat_screen *screen, const struct seat_options *opti
 	int code;
 
 	own.changed = on_changed;
+	own.paste = on_paste;
 	own.context = screen;
 	code = seat_create(&own, &screen->seat);
 	if (code == -ENOENT)
@@ -204,6 +214,7 @@ int seat_screen_init(struct seat_screen *screen, struct loop *loop, const struct
 void seat_screen_finish(struct seat_screen *screen)
 {
 	assert(!screen->viewers);
+	seat_clipboard_finish(&screen->clipboard);
 	free(screen->typist);
 	screen->typist = NULL;
 	seat_keymap_destroy(screen->keymap);

@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/loop.h"
 #include "core/stats.h"
+#include "daemon/seat/seat_clipboard.h"
 #include "daemon/seat/seat_viewer.h"
 
 /*
@@ -53,6 +54,7 @@ struct seat_screen {
 	struct loop_timer typing;
 	size_t typing_left;			       /* atomic: strokes */
 	struct counter typed_strokes, dropped_strokes; /* of texts */
+	struct seat_clipboard clipboard;
 };
 
 struct seat_screen_options {

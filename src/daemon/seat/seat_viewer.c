@@ -244,9 +244,24 @@ static void wish_focus(struct seat_viewer *viewer, const struct viewer_message *
 
 /* ---- messages ---- */
 
-/* Returns NULL, or why it is not listened to any more. */
-static const char *obey(struct seat_viewer *viewer, const struct viewer_message *message)
+/* A message, and the text behind that of a VIEWER_CUT. */
+struct packet {
+	struct viewer_message message;
+	char text[VIEWER_CUT_MAX];
+};
+
+static bool is_whole(const struct packet *packet, ssize_t received)
 {
+	ssize_t behind = received - (ssize_t)sizeof(packet->message);
+
+	return behind >= 0 && behind == (packet->message.kind == VIEWER_CUT ? packet->message.number : 0);
+}
+
+/* Returns NULL, or why it is not listened to any more. */
+static const char *obey(struct seat_viewer *viewer, const struct packet *packet)
+{
+	const struct viewer_message *message = &packet->message;
+
 	if (viewer->token && !viewer->proven)
 		return judge(viewer, message);
 	if (viewer->guard && !viewer->proven)
@@ -266,6 +281,9 @@ static const char *obey(struct seat_viewer *viewer, const struct viewer_message 
 		tell_screen(viewer);
 		viewer->ready = false;
 		return NULL;
+	case VIEWER_CUT:
+		seat_clipboard_put(&viewer->screen->clipboard, packet->text, message->number);
+		return NULL;
 	case VIEWER_FOCUS:
 		wish_focus(viewer, message);
 		return NULL;
@@ -280,18 +298,18 @@ static const char *obey(struct seat_viewer *viewer, const struct viewer_message 
 /* Returns false when there is nothing more to read now. */
 static bool read_one(struct seat_viewer *viewer)
 {
-	struct viewer_message message;
+	struct packet packet;
 	int file = -1;
 	size_t files = 0;
 	const char *wrong = "its process sends a message of another size";
-	ssize_t received = fd_receive(viewer->socket, &message, sizeof(message), &file, 1, &files);
+	ssize_t received = fd_receive(viewer->socket, &packet, sizeof(packet), &file, 1, &files);
 
 	if (received == -EAGAIN)
 		return false;
 	if (files > 0)
 		reaper_close(&file);
-	else if (received == sizeof(message))
-		wrong = obey(viewer, &message);
+	else if (is_whole(&packet, received))
+		wrong = obey(viewer, &packet);
 	if (received == 0 || received == -ECONNRESET)
 		wrong = NULL;
 	if (received <= 0 || wrong)

@@ -189,8 +189,8 @@ static ssize_t read_pointer(const uint8_t *bytes, size_t length, struct client_m
 static ssize_t read_cut(const uint8_t *bytes, size_t length, struct client_message *message)
 {
 	message->kind = CLIENT_CUT;
-	message->skip_bytes = big32_get(bytes + 4);
-	return message->skip_bytes <= CLIENT_CUT_MAX_BYTES ? (ssize_t)length : -EPROTO;
+	message->cut_bytes = big32_get(bytes + 4);
+	return message->cut_bytes <= CLIENT_CUT_MAX_BYTES ? (ssize_t)length : -EPROTO;
 }
 
 /* ---- which message ---- */

@@ -17,9 +17,9 @@
 
 /* Known clients list 20 to 40 encodings. */
 #define CLIENT_ENCODINGS_MAX 1024u
-/* A message is never longer, but for a clipboard, which is skipped. */
+/* A message is never longer, but for a text that was copied, which comes in pieces. */
 #define CLIENT_MESSAGE_MAX (4 + 4 * CLIENT_ENCODINGS_MAX)
-/* Longer clipboards are taken for an attack. */
+/* Longer texts are taken for an attack. */
 #define CLIENT_CUT_MAX_BYTES (16u << 20)
 /* Of one message, for the library. */
 #define CLIENT_PASS_MAX 132u
@@ -33,7 +33,7 @@ enum client_message_kind {
 	CLIENT_KEY,	/* keysym; scancode, 0: not told; down */
 	CLIENT_POINTER, /* x, y; buttons, as they are in the protocol */
 	CLIENT_SIZE,	/* width, height: the client would like a screen of that size */
-	CLIENT_CUT,	/* the next skip_bytes mean nothing */
+	CLIENT_CUT,	/* the next cut_bytes are a text that was copied, in Latin-1 */
 };
 
 struct client_message {
@@ -44,7 +44,7 @@ struct client_message {
 	bool incremental, down;
 	uint32_t keysym, scancode;
 	uint32_t x, y, width, height, buttons;
-	uint32_t skip_bytes;
+	uint32_t cut_bytes;
 };
 
 /*

@@ -78,14 +78,20 @@ static const uint16_t key_codes[SCANCODES] = {
 	[EXTENDED | 0x6d] = KEY_MEDIA,
 };
 
-bool viewer_tell(int inner, const struct viewer_message *message)
+bool viewer_tell_text(int inner, const struct viewer_message *message, size_t text_bytes)
 {
+	size_t bytes = sizeof(*message) + text_bytes;
 	struct pollfd poll_fd = { .fd = inner, .events = POLLOUT };
 	ssize_t sent;
 
-	while ((sent = fd_send_now(inner, message, sizeof(*message), NULL, 0)) == -EAGAIN)
+	while ((sent = fd_send_now(inner, message, bytes, NULL, 0)) == -EAGAIN)
 		poll(&poll_fd, 1, -1);
-	return sent == sizeof(*message);
+	return sent == (ssize_t)bytes;
+}
+
+bool viewer_tell(int inner, const struct viewer_message *message)
+{
+	return viewer_tell_text(inner, message, 0);
 }
 
 /* ---- keys ---- */

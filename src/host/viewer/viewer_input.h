@@ -9,6 +9,7 @@
 
 #include <linux/input-event-codes.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Keys without a code that are down: a person has ten fingers. One more that goes down is not told. */
@@ -39,5 +40,7 @@ struct viewer_message;
 
 /* Tells the daemon, which reads as long as it lives. Returns false when it has gone. */
 bool viewer_tell(int inner, const struct viewer_message *message);
+/* The same with so many bytes that stand behind the message. */
+bool viewer_tell_text(int inner, const struct viewer_message *message, size_t text_bytes);
 
 #endif

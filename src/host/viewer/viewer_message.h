@@ -49,6 +49,7 @@
 #define VIEWER_NAME_BYTES 128u
 #define VIEWER_SIDE_MAX	  8192u /* pixels */
 #define VIEWER_STATE_MAX  8192u /* bytes of text */
+#define VIEWER_CUT_MAX	  65536u /* bytes of a text that was copied */
 /* Bytes: of what is signed in a TLS handshake, which is a hash, of its signature, and of certificates. */
 #define VIEWER_DIGEST_MAX      64u
 #define VIEWER_SIGNATURE_MAX   2048u
@@ -84,6 +85,7 @@ enum viewer_message_kind {
 	VIEWER_STATE,	      /* name: the seat's token; what is on the seat is wanted, as JSON */
 	VIEWER_FOCUS,	      /* name: of the display that is to have the focus */
 	VIEWER_SIGN,	 /* number: GnuTLS' algorithm; width: bytes in name, which are the hash to sign */
+	VIEWER_CUT,	 /* number: bytes of UTF-8 behind it, in the same packet: the client copied them */
 	VIEWER_PASSWORD, /* name: what crypt(3) made of it with the setting */
 };
 

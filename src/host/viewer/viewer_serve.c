@@ -16,6 +16,7 @@
 #include "core/fd.h"
 #include "core/sanitized.h"
 #include "host/viewer/client_message.h"
+#include "host/viewer/viewer_cut.h"
 #include "host/viewer/viewer_guard.h"
 #include "host/viewer/viewer_input.h"
 #include "host/viewer/viewer_message.h"
@@ -47,7 +48,7 @@ struct viewer {
 	/* What the client said that is not yet a whole message. */
 	uint8_t intake[INTAKE_BYTES];
 	size_t intake_bytes;
-	uint32_t skip_bytes; /* of what comes next */
+	struct viewer_cut cut;
 };
 
 /* ---- the daemon ---- */
@@ -187,23 +188,23 @@ static bool serve_message(struct viewer *viewer, const struct client_message *me
 	case CLIENT_SIZE:
 		return ask_size(viewer, message);
 	case CLIENT_CUT:
-		viewer->skip_bytes = message->skip_bytes;
-		return true;
+		viewer_cut_begin(&viewer->cut, message->cut_bytes);
+		return message->cut_bytes > 0 || viewer_cut_tell(&viewer->cut, viewer->inner);
 	}
 	return false;
 }
 
-/* Returns how much of the intake is done with: a message or what is skipped. 0: the rest is to come. */
+/* Returns how much of the intake is done with: a message or of a text. 0: the rest is to come. */
 static ssize_t serve_first(struct viewer *viewer, const uint8_t *bytes, size_t count)
 {
 	struct client_message message;
 	ssize_t length;
 
-	if (viewer->skip_bytes > 0) {
-		size_t skipped = count < viewer->skip_bytes ? count : viewer->skip_bytes;
-
-		viewer->skip_bytes -= (uint32_t)skipped;
-		return (ssize_t)skipped;
+	if (viewer->cut.left > 0) {
+		length = (ssize_t)viewer_cut_take(&viewer->cut, bytes, count);
+		if (viewer->cut.left == 0 && !viewer_cut_tell(&viewer->cut, viewer->inner))
+			return -EPROTO;
+		return length;
 	}
 	length = client_message_read(viewer_rfb_stage(viewer->rfb), bytes, count, &message);
 	if (length > 0 && !serve_message(viewer, &message))

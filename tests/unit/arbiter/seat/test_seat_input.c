@@ -31,7 +31,13 @@ struct guest {
 struct bench {
 	struct seat *seat;
 	struct guest alice, bob;
+	unsigned pastes;
 };
+
+static void on_paste(void *context)
+{
+	((struct bench *)context)->pastes++;
+}
 
 static void on_key(void *context, unsigned code, bool down)
 {
@@ -81,8 +87,11 @@ static void open_guest(struct seat *seat, struct guest *guest, int x, int y)
 static int setup(void **state)
 {
 	static struct bench bench;
-	const struct seat_options options = { .width = WIDTH, .height = HEIGHT };
+	const struct seat_options options = {
+		.width = WIDTH, .height = HEIGHT, .paste = on_paste, .context = &bench
+	};
 
+	bench.pastes = 0;
 	assert_int_equal(seat_create(&options, &bench.seat), 0);
 	open_guest(bench.seat, &bench.alice, 100, 100);
 	open_guest(bench.seat, &bench.bob, 200, 150);
@@ -196,6 +205,23 @@ static void three_keys_are_the_seats(void **state)
 	stroke(bench, KEY_TAB);
 	stroke(bench, KEY_ENTER);
 	assert_heard(&bench->bob, "+1 -1 +15 -15 +28 -28 ");
+}
+
+static void pastes_by_keys(void **state)
+{
+	struct bench *bench = *state;
+
+	seat_set_focus(bench->seat, bench->alice.window);
+	stroke(bench, KEY_V);
+	assert_heard(&bench->alice, "+47 -47 ");
+	assert_int_equal(bench->pastes, 0);
+	hold_ctrl_alt(bench);
+	stroke(bench, KEY_V);
+	seat_keys_up(bench->seat);
+	assert_int_equal(bench->pastes, 1);
+	assert_heard(&bench->alice, "+97 +56 -56 -97 ");
+	assert_ptr_equal(seat_focus(bench->seat), bench->alice.window);
+	assert_heard(&bench->bob, "");
 }
 
 static void full_screen_by_keys(void **state)
@@ -403,6 +429,7 @@ int main(void)
 		BENCH_TEST(no_key_sticks),
 		BENCH_TEST(repeats_and_nonsense_are_ignored),
 		BENCH_TEST(three_keys_are_the_seats),
+		BENCH_TEST(pastes_by_keys),
 		BENCH_TEST(full_screen_by_keys),
 		BENCH_TEST(a_window_that_closes_loses_its_keys),
 		BENCH_TEST(a_click_gives_the_focus),

@@ -143,16 +143,33 @@ static void waits_for_the_rest(void **state)
 	(void)state;
 }
 
+static void daemon_hear_cut(struct bench *bench, const char *text, size_t bytes)
+{
+	static struct {
+		struct viewer_message message;
+		char text[VIEWER_CUT_MAX + 1];
+	} packet;
+	ssize_t received;
+
+	bench_wait_for(bench->daemon, POLLIN);
+	received = recv(bench->daemon, &packet, sizeof(packet), MSG_TRUNC);
+	assert_int_equal(received, sizeof(packet.message) + bytes);
+	assert_int_equal(packet.message.kind, VIEWER_CUT);
+	assert_int_equal(packet.message.number, bytes);
+	assert_memory_equal(packet.text, text, bytes);
+}
+
 static void takes_messages_byte_by_byte(void **state)
 {
 	struct bench *bench = *state;
-	const uint8_t stream[] = { 6, 0, 0, 0, 0, 0, 0, 3, 'c', 'u', 't', 4, 1, 0, 0, 0, 0, 0, 'a' };
+	const uint8_t stream[] = { 6, 0, 0, 0, 0, 0, 0, 3, 'c', 0xfc, 't', 4, 1, 0, 0, 0, 0, 0, 'a' };
 
 	bench_meet(bench, WIDTH, HEIGHT);
 	for (size_t i = 0; i < sizeof(stream); i++) {
 		client_say(bench, stream + i, 1);
 		await_rest(bench);
 	}
+	daemon_hear_cut(bench, "c\xc3\xbct", 4);
 	assert_int_equal(daemon_hear(bench).number, 'a');
 }
 
@@ -167,8 +184,41 @@ static void skips_clipboards_without_keeping_them(void **state)
 	before = resident_bytes(bench);
 	memset(cut + 8, 4, sizeof(cut) - 8);
 	client_say(bench, cut, sizeof(cut));
+	/* Nor does one from before stay. */
+	daemon_hear_cut(bench, "", 0);
 	bench_sync(bench);
 	assert_true(resident_bytes(bench) < before + (4u << 20));
+}
+
+/* In UTF-8. */
+static void takes_texts_up_to_a_length(void **state)
+{
+	static uint8_t cut[8 + VIEWER_CUT_MAX + 1] = { 6 };
+	static char wanted[VIEWER_CUT_MAX];
+	struct bench *bench = *state;
+
+	bench_meet(bench, WIDTH, HEIGHT);
+	memset(cut + 8, 'x', sizeof(cut) - 8);
+	memset(wanted, 'x', sizeof(wanted));
+	big32_put(cut + 4, VIEWER_CUT_MAX);
+	client_say(bench, cut, sizeof(cut) - 1);
+	daemon_hear_cut(bench, wanted, VIEWER_CUT_MAX);
+	big32_put(cut + 4, VIEWER_CUT_MAX + 1);
+	client_say(bench, cut, sizeof(cut));
+	daemon_hear_cut(bench, "", 0);
+	/* The last byte is two of UTF-8. */
+	cut[8 + VIEWER_CUT_MAX - 1] = 0xe9;
+	big32_put(cut + 4, VIEWER_CUT_MAX);
+	client_say(bench, cut, sizeof(cut) - 1);
+	daemon_hear_cut(bench, "", 0);
+	cut[8] = 0xe9;
+	big32_put(cut + 4, 1);
+	client_say(bench, cut, 9);
+	daemon_hear_cut(bench, "\xc3\xa9", 2);
+	big32_put(cut + 4, 0);
+	client_say(bench, cut, 8);
+	daemon_hear_cut(bench, "", 0);
+	bench_sync(bench);
 }
 
 /* It asks for single pixels, far apart; beyond a number of them, it has asked for all between them. */
@@ -373,6 +423,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(takes_messages_byte_by_byte, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(skips_clipboards_without_keeping_them, bench_setup,
 						bench_teardown),
+		cmocka_unit_test_setup_teardown(takes_texts_up_to_a_length, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(keeps_requests_simple, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(survives_requests_for_nothing, bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(is_not_held_by_a_client_that_does_not_read, bench_setup,
