@@ -279,6 +279,41 @@ def test_libvirt_xml_is_well_formed(viaduct, guest):
     assert disks[0].get("type") == "vhostuser" and disks[0].find("source/reconnect").get("enabled") == "yes"
 
 
+def test_libvirt_takes_it(viaduct, api, tmp_path):
+    """With every kind of device; what has no element stands behind its own name space."""
+    devices = [*GUEST["devices"], {"kind": "display", "name": "alice/0", "socket": "/run/a,b/it's&<.sock"},
+               {"kind": "nic", "name": "alice/lan", "socket": "/run/nic.sock", "mac": "52:54:00:00:00:01", "mtu": 1500, "queues": 2},
+               {"kind": "console", "name": "alice/tty", "socket": "/run/tty.sock"}]
+    api.answer("GET", "/v1/guests/alice", {**GUEST, "devices": devices})
+    result = viaduct("libvirt-xml", "alice")
+    space = "http://libvirt.org/schemas/domain/qemu/1.0"
+    text = (f"<domain type='qemu' xmlns:qemu='{space}'><name>alice</name><memory>524288</memory>"
+            f"<os><type arch='x86_64'>hvm</type></os>{result.out}</domain>")
+    root = ElementTree.fromstring(text)
+    assert root.find("devices/graphics").attrib == {"type": "dbus", "p2p": "yes"}
+    arguments = [argument.get("value") for argument in root.findall(f"{{{space}}}commandline/{{{space}}}arg")]
+    assert arguments == ["-chardev", "socket,id=viaduct-display,path=/run/a,,b/it's&<.sock,reconnect=1",
+                         "-mon", "chardev=viaduct-display,mode=control"]
+    (tmp_path / "alice.xml").write_text(text)
+    subprocess.run(["virt-xml-validate", tmp_path / "alice.xml", "domain"], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("version, reconnect", [("7.2.22 (Debian 1:7.2)", "reconnect=1"), ("9.1.3", "reconnect=1"),
+                                                ("9.2.0", "reconnect-ms=1000"), ("11.0.50", "reconnect-ms=1000")])
+def test_qemu_is_told_to_connect_again(viaduct, guest, tmp_path, version, reconnect):
+    """As the version knows it: this host's, or another that is named."""
+    qemu = tmp_path / f"qemu-system-{os.uname().machine}"
+    qemu.write_text(f"#!/bin/sh\n[ $# = 1 ] && echo 'QEMU emulator version {version}'\n")
+    qemu.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    wanted = f"path=/run/viaduct/alice/disk-root.sock,{reconnect}"
+    assert wanted in viaduct("qemu-args", "alice", env=environment).out
+    assert wanted in viaduct("qemu-args", "alice", "--qemu", qemu).out
+    assert wanted in viaduct("run", "alice", "--accel", "tcg", "--print", env=environment).out
+    failed = viaduct("qemu-args", "alice", "--qemu", "/bin/true")
+    assert (failed.code, failed.err) == (1, "viaduct qemu-args: --qemu: /bin/true is no QEMU that can be run here\n")
+
+
 def test_ch_args(viaduct, guest):
     out = viaduct("ch-args", "alice").out
     assert "size=512M,shared=on" in out and "vhost_user=on,socket=/run/viaduct/alice/disk-root.sock" in out

@@ -62,6 +62,7 @@ int demo_guest_start(struct demo_guest *guest, struct cli *cli, const struct cli
 		.memory_bytes = MEMORY_BYTES,
 		.cpus = 1,
 		.no_msix = image->accel == VMM_TCG,
+		.qemu_version = vmm_qemu_version(image->qemu),
 	};
 	struct vmm_arguments arguments = { 0 };
 	int result = vmm_guest_load(cli, command, guest->name, &vmm);

@@ -212,6 +212,7 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 		result = choose_accel(command, qemu, &options, &accel);
 	if (result == CLI_OK) {
 		guest.no_msix = accel == VMM_TCG;
+		guest.qemu_version = vmm_qemu_version(qemu);
 		build(&guest, qemu, accel, &options, &arguments, &qemu_arguments);
 		if (options.print) {
 			vmm_print_shell(&qemu_arguments, stdout);

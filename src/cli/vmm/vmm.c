@@ -201,7 +201,7 @@ static void disk_arguments(const struct vmm_guest *guest, size_t index, struct v
 	double_commas(disk->socket, socket, sizeof(socket));
 	vmm_argument(arguments, "-chardev");
 	vmm_argument(arguments, "socket,id=viaduct-disk%zu,path=%s,%s", index, socket,
-		     disk->vmm_listens ? "server=on,wait=on" : "reconnect=1");
+		     disk->vmm_listens ? "server=on,wait=on" : vmm_reconnect(guest));
 	vmm_argument(arguments, "-device");
 	vmm_argument(arguments,
 		     "vhost-user-blk-pci,chardev=viaduct-disk%zu,id=disk-%s,num-queues=%u,bootindex=%zu",
@@ -225,7 +225,7 @@ static void nic_arguments(const struct vmm_guest *guest, size_t index, struct vm
 	double_commas(nic->socket, socket, sizeof(socket));
 	vmm_argument(arguments, "-chardev");
 	vmm_argument(arguments, "socket,id=viaduct-nic%zu,path=%s,%s", index, socket,
-		     nic->vmm_listens ? "server=on,wait=on" : "reconnect=1");
+		     nic->vmm_listens ? "server=on,wait=on" : vmm_reconnect(guest));
 	vmm_argument(arguments, "-netdev");
 	vmm_argument(arguments, "vhost-user,id=viaduct-net%zu,chardev=viaduct-nic%zu,queues=%u", index, index,
 		     queues);
@@ -254,7 +254,7 @@ static void console_arguments(const struct vmm_guest *guest, size_t index, struc
 	double_commas(console->socket, socket, sizeof(socket));
 	vmm_argument(arguments, "-chardev");
 	vmm_argument(arguments, "socket,id=viaduct-console%zu,path=%s,%s", index, socket,
-		     !console->vmm_listens ? "reconnect=1"
+		     !console->vmm_listens ? vmm_reconnect(guest)
 		     : console->virtio	   ? "server=on,wait=on"
 					   : "server=on,wait=off");
 	if (console->virtio) {
@@ -318,10 +318,21 @@ static void virtio_display_arguments(const struct vmm_guest *guest, struct vmm_a
 		virtio_input_arguments(&guest->inputs[i], arguments);
 }
 
+char *vmm_display_chardev(const struct vmm_guest *guest)
+{
+	char socket[CLI_PATH_MAX], *text;
+
+	double_commas(guest->display.socket, socket, sizeof(socket));
+	if (asprintf(&text, "socket,id=viaduct-display,path=%s,%s", socket,
+		     guest->display.vmm_listens ? "server=on,wait=off" : vmm_reconnect(guest)) < 0)
+		abort();
+	return text;
+}
+
 /* A tablet's pointer is where the user's is; a mouse's would have to be caught. */
 void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
 {
-	char socket[CLI_PATH_MAX];
+	char *chardev;
 
 	if (!guest->has_display)
 		return;
@@ -329,12 +340,12 @@ void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *
 		virtio_display_arguments(guest, arguments);
 		return;
 	}
-	double_commas(guest->display.socket, socket, sizeof(socket));
+	chardev = vmm_display_chardev(guest);
 	vmm_argument(arguments, "-display");
 	vmm_argument(arguments, "dbus,p2p=yes");
 	vmm_argument(arguments, "-chardev");
-	vmm_argument(arguments, "socket,id=viaduct-display,path=%s,%s", socket,
-		     guest->display.vmm_listens ? "server=on,wait=off" : "reconnect=1");
+	vmm_argument(arguments, "%s", chardev);
+	free(chardev);
 	vmm_argument(arguments, "-mon");
 	vmm_argument(arguments, "chardev=viaduct-display,mode=control");
 	vmm_argument(arguments, "-usb");

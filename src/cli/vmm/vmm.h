@@ -60,6 +60,7 @@ struct vmm_guest {
 	char name[VMM_NAME_MAX];
 	uint64_t memory_bytes; /* 0 before loading: what the configuration says */
 	unsigned cpus;
+	unsigned qemu_version; /* of vmm_qemu_version(); 0: one before 9.2 */
 	bool no_msix; /* QEMU before 8 crashes on a card's MSI-X when it emulates the CPU */
 	struct vmm_disk *disks;
 	size_t disk_count;
@@ -95,11 +96,20 @@ void vmm_arguments_finish(struct vmm_arguments *arguments);
 /* Memory that can be shared, and for each device a socket with reconnect and a PCI device. */
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
+/* The value of a -chardev for its display's monitor. To be freed. */
+char *vmm_display_chardev(const struct vmm_guest *guest);
 /* Its display on the seat, if it has one, its keyboard and its pointer. */
 void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
 /* Pairs of queues that a guest with so many CPUs is given. */
 unsigned vmm_nic_queues(const struct vmm_guest *guest, const struct vmm_nic *nic);
+
+/* ---- vmm_version.c ---- */
+
+/* 100 times the first number and the second: 1000 is QEMU 10.0. 0: it cannot be run, or says no version. */
+unsigned vmm_qemu_version(const char *qemu);
+/* How its sockets are told to connect again when they are cut. */
+const char *vmm_reconnect(const struct vmm_guest *guest);
 
 /* Prints arguments as a shell would need them, one option with its value a line. */
 void vmm_print_shell(const struct vmm_arguments *arguments, FILE *out);

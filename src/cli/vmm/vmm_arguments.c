@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What to paste for the VMM one already uses: QEMU, libvirt, cloud-hypervisor. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
@@ -10,16 +11,33 @@
 #define VIRTIO_ID_GPU	16u
 #define VIRTIO_ID_INPUT 18u
 
-/* Parses "GUEST [--memory SIZE]" and asks the daemon for the guest. */
-static int load(struct cli *cli, const struct cli_command *command, int argc, char **argv,
+/* Without one, this host's. */
+static int learn_version(const struct cli_command *command, const char *program, struct vmm_guest *guest)
+{
+	char found[CLI_PATH_MAX];
+
+	if (program || vmm_find_qemu(found) == 0)
+		guest->qemu_version = vmm_qemu_version(program ? program : found);
+	return program && guest->qemu_version == 0
+		       ? cli_fail(command, "--qemu: %s is no QEMU that can be run here", program)
+		       : CLI_OK;
+}
+
+/* Parses "GUEST [--memory SIZE] [--qemu PROGRAM]" and asks the daemon for the guest. for_qemu: or it is for
+ * another VMM. */
+static int load(struct cli *cli, const struct cli_command *command, int argc, char **argv, bool for_qemu,
 		struct vmm_guest *guest)
 {
-	const char *memory = NULL;
-	const struct cli_option options[] = { { "memory", &memory, NULL }, { 0 } };
+	const char *memory = NULL, *qemu = NULL;
+	const struct cli_option options[] = { { "memory", &memory, NULL },
+					      { for_qemu ? "qemu" : NULL, &qemu, NULL },
+					      { 0 } };
 	struct cli_arguments arguments;
 	int result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
 
 	*guest = (struct vmm_guest){ .cpus = 1 };
+	if (result == CLI_OK && for_qemu)
+		result = learn_version(command, qemu, guest);
 	if (result == CLI_OK && memory)
 		result = cli_parse_size(command, "--memory", memory, &guest->memory_bytes);
 	if (result == CLI_OK)
@@ -31,7 +49,7 @@ int command_qemu_args(struct cli *cli, const struct cli_command *command, int ar
 {
 	struct vmm_arguments arguments = { 0 };
 	struct vmm_guest guest;
-	int result = load(cli, command, argc, argv, &guest);
+	int result = load(cli, command, argc, argv, true, &guest);
 
 	if (result == CLI_OK) {
 		vmm_qemu_arguments(&guest, &arguments);
@@ -121,10 +139,35 @@ static void print_libvirt_virtio_display(const struct vmm_guest *guest)
 		     "       `viaduct qemu-args` prints for it with <qemu:commandline> -->");
 }
 
+/* Its arguments that libvirt has no element for. */
+static void print_libvirt_argument(const char *option, const char *value)
+{
+	printf("  <qemu:arg value='%s'/>\n  <qemu:arg value='", option);
+	print_xml_escaped(value);
+	puts("'/>");
+}
+
+/*
+ * libvirt shows QEMU's D-Bus display to nobody but its own clients. A second monitor is how the seat gets at
+ * it, and at nothing else of the domain that libvirt minds.
+ */
+static void print_libvirt_display(const struct vmm_guest *guest)
+{
+	char *chardev = vmm_display_chardev(guest);
+
+	puts("<!-- directly under <domain>, which needs "
+	     "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' -->\n"
+	     "<qemu:commandline>");
+	print_libvirt_argument("-chardev", chardev);
+	print_libvirt_argument("-mon", "chardev=viaduct-display,mode=control");
+	puts("</qemu:commandline>");
+	free(chardev);
+}
+
 int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	struct vmm_guest guest;
-	int result = load(cli, command, argc, argv, &guest);
+	int result = load(cli, command, argc, argv, true, &guest);
 
 	if (result == CLI_OK) {
 		puts("<!-- directly under <domain> -->\n"
@@ -138,7 +181,12 @@ int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int 
 		for (size_t i = 0; i < guest.console_count; i++)
 			print_libvirt_console(&guest.consoles[i], i);
 		print_libvirt_virtio_display(&guest);
+		/* A tablet's pointer is where the user's is. */
+		if (guest.has_display && !guest.display.virtio)
+			puts("  <graphics type='dbus' p2p='yes'/>\n  <input type='tablet' bus='usb'/>");
 		puts("</devices>");
+		if (guest.has_display && !guest.display.virtio)
+			print_libvirt_display(&guest);
 	}
 	vmm_guest_finish(&guest);
 	return result;
@@ -208,7 +256,7 @@ int command_ch_args(struct cli *cli, const struct cli_command *command, int argc
 {
 	struct vmm_arguments arguments = { 0 };
 	struct vmm_guest guest;
-	int result = load(cli, command, argc, argv, &guest);
+	int result = load(cli, command, argc, argv, false, &guest);
 
 	if (result == CLI_OK) {
 		vmm_argument(&arguments, "--memory");
