@@ -189,9 +189,12 @@ const struct cli_command cli_commands[] = {
 	{ "ch-args", "GUEST [--memory SIZE]", "prints what to add to a cloud-hypervisor command line", NULL,
 	  command_ch_args },
 	{ "reload", "", "makes the daemon read its configuration again", NULL, command_reload },
-	{ "demo", "[--guest-image DIR] [--keep] [--seconds N]",
+	{ "demo", "[--guest-image DIR] [--keep] [--interactive] [--seconds N]",
 	  "the tour: guests and a hostile one on one disk, one network and one screen, with checks",
 	  "Two floods with weights 1:3 show how an uplink is shared, and in the end how the disk's time is.\n"
+	  "With --interactive it stops before that, names the address of the screen for a browser, and goes "
+	  "on\n"
+	  "with Ctrl-C.\n"
 	  "`viaduct demo --check-pool FILE MAP.json` only runs the last check: that no byte of one guest's\n"
 	  "pattern lies in another's extents.",
 	  command_demo },

@@ -3,8 +3,13 @@
 
 import json
 import os
+import pty
 import re
+import select
+import signal
 import subprocess
+import time
+import urllib.request
 
 import pytest
 
@@ -215,4 +220,41 @@ def test_what_does_not_hold_is_noticed(short_dir):
                   "from another's IP address .* counted 0 dropped", "captured at mallory's card: 40 .* 200 that passed"):
         assert sum(bool(re.search(words, text)) for text in failed) == 1, words + "\n" + result.stdout + result.stderr
     assert len(failed) == 14, failed
+    assert list(short_dir.iterdir()) == []
+
+
+# ---- for a person ----
+
+def read_until(terminal, pattern, text=b"", patience_s=600):
+    """What a program says at its terminal, until it matches or ends."""
+    deadline = time.monotonic() + patience_s
+    while not (found := re.search(pattern, text)):
+        assert select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0], text.decode(errors="replace")
+        try:
+            text += os.read(terminal, 65536)
+        except OSError:         # it has ended
+            break
+    return text, found
+
+
+def test_it_stays_for_a_person(short_dir):
+    """At a terminal, whose Ctrl-C goes to all processes of the demo: it is the end of the stay, and of nothing else."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.environ["TMPDIR"] = str(short_dir)
+        os.execv(BUILD / "src/cli/viaduct", ["viaduct", "demo", "--without-guests", "--interactive", "--seconds", "800"])
+    text, found = read_until(terminal, rb"http://127\.0\.0\.1:(\d+)/#token=(\S+)")
+    assert found, text.decode(errors="replace")
+    request = urllib.request.Request(f"http://127.0.0.1:{int(found[1])}/state",
+                                     headers={"Authorization": f"Bearer {found[2].decode()}"})
+    state = json.load(urllib.request.urlopen(request, timeout=60))
+    assert state["seat"] == "desk" and [one["display"] for one in state["displays"]] == ["alice/0", "bob/0"]
+    os.write(terminal, b"\x03")
+    text, _ = read_until(terminal, rb"\A\0", text)
+    said = text.decode(errors="replace")
+    failed = [line for line in said.splitlines() if "FAILED" in line]
+    # What is compared in time may be short on a busy machine.
+    assert all(any(re.search(timed, line) for timed in TIMED) for line in failed), said
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == int(bool(failed)) and "checks hold" in said, said
     assert list(short_dir.iterdir()) == []

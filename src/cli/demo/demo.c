@@ -110,7 +110,7 @@ int demo_run_until(struct demo *demo, bool (*reached)(const struct demo *demo), 
 			return fail_phase(demo, what);
 		}
 		demo_card_receive(demo->card);
-		if (stream_interrupted())
+		if (stream_interrupted() && !demo->stays)
 			return cli_fail(demo->command, "interrupted");
 		usleep(STEP_US);
 		if (clock_now_ns() < look_ns)
@@ -335,6 +335,8 @@ static int run_phases(struct demo *demo)
 		result = demo_network(demo);
 	if (result == CLI_OK)
 		result = demo_seat(demo);
+	if (result == CLI_OK && demo->interactive)
+		result = demo_seat_stay(demo);
 	if (result != CLI_OK)
 		return result;
 	if (demo->guest_count > 0)
@@ -412,8 +414,11 @@ int command_demo(struct cli *cli, const struct cli_command *command, int argc, c
 			     .guests = { { .name = "alice" }, { .name = "bob" } } };
 	const char *image = NULL, *check_pool = NULL, *seconds = NULL;
 	const struct cli_option options[] = {
-		{ "guest-image", &image, NULL }, { "check-pool", &check_pool, NULL },
-		{ "seconds", &seconds, NULL },   { "keep", NULL, &demo.keep },
+		{ "guest-image", &image, NULL },
+		{ "check-pool", &check_pool, NULL },
+		{ "seconds", &seconds, NULL },
+		{ "keep", NULL, &demo.keep },
+		{ "interactive", NULL, &demo.interactive },
 		/* For the test that sees the checks fail: */
 		{ "without-guests", NULL, &demo.without_guests },
 		{ "break-bound", NULL, &demo.break_bound },
@@ -434,6 +439,7 @@ int command_demo(struct cli *cli, const struct cli_command *command, int argc, c
 	if (check_pool)
 		return check_pool_only(cli, command, check_pool, arguments.words[0]);
 	demo.guest_count = demo.without_guests ? 0 : DEMO_GUESTS;
+	demo.daemon.apart = demo.guests[0].apart = demo.guests[1].apart = demo.interactive;
 	demo.deadline_ns = demo.start_ns + (uint64_t)limit_s * NS_PER_S;
 	stream_catch_signals();
 	signal(SIGPIPE, SIG_IGN);

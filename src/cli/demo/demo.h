@@ -54,6 +54,7 @@ void demo_check_pool_file(struct demo_checks *checks, const char *path, const js
 struct demo_daemon {
 	char program[CLI_PATH_MAX], config[CLI_PATH_MAX], runtime_dir[CLI_PATH_MAX], log[CLI_PATH_MAX];
 	pid_t pid;		/* 0: none runs */
+	bool apart;		/* Ctrl-C at the terminal is not for it */
 };
 
 /*
@@ -88,6 +89,7 @@ struct demo_guest {
 	unsigned mib, files;		/* of the "end" line, as are these: */
 	unsigned errors, kernel_errors, pause_ms;
 	bool rebooted;			/* the boot id changed */
+	bool apart;			/* as in struct demo_daemon */
 	char address[16];		/* of its card, by DHCP; "": none yet */
 	unsigned asked, answered;	/* numbers of the last question and of the last answer */
 	char answer[192];
@@ -163,7 +165,8 @@ struct demo {
 	struct cli guest_cli;		/* as `cli`, but with the demo's runtime directory */
 	char directory[CLI_PATH_MAX / 4], pool_path[CLI_PATH_MAX];
 	char token[DEMO_TOKEN_MAX];
-	bool keep;
+	bool keep, interactive;
+	bool stays; /* until Ctrl-C, which then is no interruption */
 	/* For tests that see the checks fail */
 	bool without_guests, break_bound, break_shares, break_guard;
 	uint64_t start_ns, deadline_ns;
@@ -206,6 +209,8 @@ void demo_network_config(const struct demo *demo, FILE *config);
 
 /* The seat: two windows, and a keyboard that is one guest's at a time. Returns an exit code. */
 int demo_seat(struct demo *demo);
+/* Names the seat's console, and stays until Ctrl-C. Returns an exit code. */
+int demo_seat_stay(struct demo *demo);
 /* Waits until both guests' windows are shown, which is while their firmware runs. */
 void demo_seat_say_firmware(const struct demo *demo);
 /* Writes the seat and the displays. */

@@ -28,6 +28,8 @@ int demo_daemon_start(struct demo_daemon *daemon, bool takeover)
 		return 0;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (daemon->apart)
+		setpgid(0, 0);
 	dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
 	dup2(open(daemon->log, O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
 	dup2(STDERR_FILENO, STDOUT_FILENO);

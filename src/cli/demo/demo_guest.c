@@ -44,6 +44,8 @@ static int spawn(struct demo_guest *guest, const struct vmm_arguments *arguments
 	guest->pid = fork();
 	if (guest->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (guest->apart)
+			setpgid(0, 0);
 		dup2(input[0], STDIN_FILENO);
 		dup2(open(guest->log, O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
 		dup2(STDOUT_FILENO, STDERR_FILENO);

@@ -3,14 +3,17 @@
  * The demo's seat: alice and bob show their consoles in two windows on one screen, and text that is typed
  * goes to the one with the keyboard.
  */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "cli/api_client.h"
 #include "cli/demo/demo.h"
+#include "cli/disk/disk_stream.h"
 #include "core/clock.h"
 
 #define SEAT	     "desk"
@@ -18,10 +21,28 @@
 #define PICTURE_FILE "viaduct-demo.png"
 #define LOOK_US	     50000u
 
+/* One of the loopback that nobody has now; 0: none. */
+static unsigned free_port(void)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool found = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+		     getsockname(fd, (struct sockaddr *)&address, &length) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return found ? ntohs(address.sin_port) : 0;
+}
+
 void demo_seat_config(const struct demo *demo, FILE *config)
 {
+	unsigned port = demo->interactive ? free_port() : 0;
+
 	/* Two consoles of 720 to 400 pixels beside each other. */
 	fputs("\n[seat " SEAT "]\nsize = 1472x464\n", config);
+	if (port > 0)
+		fprintf(config, "web = 127.0.0.1:%u\n", port);
 	for (unsigned i = 0; i < DEMO_GUESTS; i++)
 		fprintf(config, "\n[display %s/0]\nseat = " SEAT "\n", demo->guests[i].name);
 }
@@ -59,6 +80,40 @@ void demo_seat_say_firmware(const struct demo *demo)
 		usleep(LOOK_US);
 	if (demo->guest_count > 0)
 		demo_say(demo, "the seat " SEAT " shows both guests' firmware, each in a window of its own");
+}
+
+/* ---- for a person who looks on ---- */
+
+static bool is_over(const struct demo *demo)
+{
+	return stream_interrupted();
+}
+
+/* Mallory goes on meanwhile. The time that the rest may take begins again. */
+int demo_seat_stay(struct demo *demo)
+{
+	uint64_t left_ns = demo->deadline_ns - clock_now_ns();
+	json_t *seat = demo_daemon_get(&demo->daemon, SEAT_PATH);
+	const char *console = api_text(seat, "console");
+	int result;
+
+	if (!console[0]) {
+		json_decref(seat);
+		return cli_fail(demo->command, "the seat has no console: see %s", demo->daemon.log);
+	}
+	printf("\nThe seat " SEAT
+	       " in a browser of this machine, until Ctrl-C is pressed here:\n\n    %s\n\n",
+	       console);
+	fflush(stdout);
+	json_decref(seat);
+	demo->stays = true;
+	demo->deadline_ns = UINT64_MAX;
+	result = demo_run_until(demo, is_over, "everything goes on until Ctrl-C");
+	demo->stays = false;
+	demo->deadline_ns = clock_now_ns() + left_ns;
+	stream_forget_signals();
+	puts("");
+	return result;
 }
 
 /* ---- typing ---- */

@@ -242,3 +242,8 @@ bool stream_interrupted(void)
 {
 	return interrupted != 0;
 }
+
+void stream_forget_signals(void)
+{
+	interrupted = 0;
+}

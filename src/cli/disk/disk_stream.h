@@ -62,5 +62,7 @@ bool stream_is_zero(const void *data, size_t bytes);
 /* SIGINT and SIGTERM set a flag from now on instead of ending the program. */
 void stream_catch_signals(void);
 bool stream_interrupted(void);
+/* The flag is clear again: the signal was what was waited for. */
+void stream_forget_signals(void);
 
 #endif
