@@ -74,7 +74,15 @@ class Browser:
         actions = [{"type": kind, "value": character} for character in text for kind in ("keyDown", "keyUp")]
         self._session("/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
+    def resize(self, width, height):
+        """Of the window, whose frame is none."""
+        self._session("/window/rect", {"width": width, "height": height})
+
     # ---- what can be told of the page ----
+
+    def photograph(self):
+        """A PNG file, in base64."""
+        return self._call("GET", f"/session/{self.session}/screenshot")
 
     def run(self, script):
         """What the script returns."""
