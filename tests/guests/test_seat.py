@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's own kernels on a seat, from firmware to shell: what they show, who hears which key, and what daemons that end cost."""
+import hashlib
 import os
 import random
 import subprocess
@@ -11,6 +12,7 @@ import qemu
 import rfb
 
 TAKEOVERS = int(os.environ.get("VIADUCT_TAKEOVERS", "6"))
+STROKES = 100000 if "VIADUCT_LONG" in os.environ else 600
 PATIENCE_S = 120        # only a hang reaches it
 WIDTH, HEIGHT = 1280, 800
 TITLE, FRAME = 22, 3
@@ -22,14 +24,18 @@ CODES |= {digit: code for code, digit in enumerate("1234567890", 2)} | {"\n": 28
 CTRL, ALT, SHIFT, TAB, ESCAPE = 29, 56, 42, 15, 1
 
 
+def sections(*names, **seat):
+    made = {"seat desk": {"size": f"{WIDTH}x{HEIGHT}", **seat}}
+    for name in names:
+        made |= {f"guest {name}": {}, f"display {name}/0": {"seat": "desk"}}
+    return made
+
+
 @pytest.fixture
 def seat(viaductd, machine):
     """seat(*guests, **options of the machines) -> the daemon, and the guests, with a window each."""
     def start(*names, **options):
-        sections = {"seat desk": {"size": f"{WIDTH}x{HEIGHT}"}}
-        for name in names:
-            sections |= {f"guest {name}": {}, f"display {name}/0": {"seat": "desk"}}
-        daemon = viaductd(sections)
+        daemon = viaductd(sections(*names))
         return daemon, *(machine([qemu.Display(daemon.socket(f"{name}/0", "display"))], name=name, kernel="generic", **options)
                          for name in names)
 
@@ -210,6 +216,54 @@ def paste(view):
         view.key(code, True)
     for code in CODES["v"], ALT, CTRL:
         view.key(code, False)
+
+
+def test_no_stroke_is_lost_or_heard_by_another(seat):
+    """As many as are typed while the keyboard goes from guest to guest are read by a program in each."""
+    daemon, *guests = seat("alice", "bob")
+    chance = random.Random(3)
+    heard = {guest.name: [] for guest in guests}
+    for guest in guests:
+        listen(guest)
+    strokes = 0
+    while strokes < STROKES:
+        guest = chance.choice(guests)
+        line = "x" + "".join(chance.choice("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;-+*/!?()")
+                             for _ in range(chance.randrange(60)))
+        daemon.command("seat", "focus", "desk", guest.name)
+        daemon.command("seat", "type", "desk", line, "--to", guest.name, "--enter")
+        heard[guest.name].append(line + "\n")
+        strokes += len(line) + 1
+    for guest in guests:
+        text = "".join(heard[guest.name]).encode()
+        wait_until(lambda: int(guest.run("stat -c %s /tmp/typed")) >= len(text), f"{guest.name} has heard it all")
+        assert guest.run("md5sum </tmp/typed").split()[0] == hashlib.md5(text).hexdigest(), (
+            f"{guest.name} heard {guest.run('tail -n 3 /tmp/typed')!r} last, not {text[-180:]!r}")
+
+
+# The seat's layout, a keymap of Linux for the guest's console, and what is on the keys of both.
+LAYOUTS = {
+    "us": ("us", "~`!@#$%^&*()_+-={}[]|\\:;\"'<>,.?/ Quick 0123456789"),
+    "de:nodeadkeys": ("de-latin1-nodeadkeys", "ÄÖÜäöüß @{[]}\\~|µ²³ §$%&/()=? #'+*<>,;.:-_ zyZY ^` 0123456789"),
+    "fr": ("fr-latin1", "éèçàù @#{[|\\]} &\"'(-_)= ,;:! azAZqwQWmM ?./§ %*$£ <> 0123456789"),
+}
+
+
+def test_layouts(seat):
+    """What is typed with a seat's layout is what a guest reads that has the same, AltGr and all."""
+    daemon, alice = seat("alice")
+    listen(alice)
+    heard = ""
+    for layout, (keymap, text) in LAYOUTS.items():
+        made = subprocess.run(["loadkeys", "--bkeymap", keymap], capture_output=True, check=True).stdout
+        alice.put_bytes("/tmp/keymap", made)
+        alice.run("loadkmap </tmp/keymap")
+        daemon.configure(sections("alice", layout=layout))
+        daemon.take_over()
+        daemon.command("seat", "focus", "desk", "alice")
+        daemon.command("seat", "type", "desk", text, "--to", "alice", "--enter")
+        heard += text + "\n"
+        expect_typed(alice, heard)
 
 
 def give_focus(daemon, view, name, how):
