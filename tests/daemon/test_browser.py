@@ -134,6 +134,15 @@ def test_a_text_is_typed(chromium, console):
     assert chromium.run("return document.getElementById('untyped').textContent") == "There is no key for: é €"
 
 
+def test_what_was_copied_is_pasted(chromium, console):
+    """By the key that is the seat's own: three go down, and come up."""
+    open_console(chromium, console)
+    before = events(console)
+    chromium.click("#copied")
+    wait_until(lambda: events(console) == before + 6, "keys")
+    assert chromium.run("return document.activeElement.tagName") == "CANVAS"
+
+
 def test_a_screenshot_is_the_picture(chromium, console):
     open_console(chromium, console)
     chromium.run("""

@@ -2,7 +2,7 @@
 // The console of a seat: noVNC shows the screen and passes on keys and the pointer; around it are what a browser can add.
 // The token stands behind the # of the address, which browsers send to nobody; here it goes into headers alone.
 import RFB from './novnc/core/rfb.js';
-import { charKeys } from './keys.js';
+import { charKeys, PASTE } from './keys.js';
 
 const AGAIN_MS = 1000;          // until the next try to connect
 const STATE_MS = 1000;          // between questions what is on the seat
@@ -139,17 +139,21 @@ function pause() {
     return new Promise(done => setTimeout(done, KEY_MS));
 }
 
+// Down in their order, and up again from the last.
+async function press(keys) {
+    for (const key of keys) {
+        rfb?.sendKey(key.keysym, key.code, true);
+        await pause();
+    }
+    for (const key of [...keys].reverse()) {
+        rfb?.sendKey(key.keysym, key.code, false);
+        await pause();
+    }
+}
+
 async function type(text) {
     for (const character of text) {
-        const keys = charKeys(character);
-        for (const key of keys) {
-            rfb?.sendKey(key.keysym, key.code, true);
-            await pause();
-        }
-        for (const key of keys.reverse()) {
-            rfb?.sendKey(key.keysym, key.code, false);
-            await pause();
-        }
+        await press(charKeys(character));
     }
 }
 
@@ -190,6 +194,7 @@ at('full').addEventListener('click', () => {
 at('paste').addEventListener('click', openPaste);
 at('text').addEventListener('input', nameUntyped);
 at('typing').addEventListener('close', closePaste);
+at('copied').addEventListener('click', () => { press(PASTE); rfb?.focus(); });
 at('shot').addEventListener('click', saveScreen);
 window.addEventListener('pagehide', () => { left = true; rfb?.disconnect(); });
 window.addEventListener('pageshow', event => { left = false; if (event.persisted) { begin(); } });

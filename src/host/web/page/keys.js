@@ -10,6 +10,10 @@ const ROWS = [
 ];
 const OTHERS = { '\n': { keysym: 0xff0d, code: 'Enter' }, '\t': { keysym: 0xff09, code: 'Tab' } };
 
+// The seat's own: it pastes what a viewer has copied.
+export const PASTE = [{ keysym: 0xffe3, code: 'ControlLeft' }, { keysym: 0xffe9, code: 'AltLeft' },
+                      { keysym: 0x76, code: 'KeyV' }];
+
 // The keys that go down, in this order; none: there is no key for it.
 export function charKeys(character) {
     if (OTHERS[character]) {
