@@ -292,4 +292,5 @@ def test_what_is_asked_of_seats(desk):
         viewer.cut(b"")
         wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == nothing, "none again")
     assert desk.api("POST", "/v1/seats/desk/paste", {"text": "x"})[0] == 400
-    assert 'viaduct_seat_viewers{seat="desk"} 0' in desk.api("GET", "/metrics", raw=True)[1].decode()
+    wait_until(lambda: 'viaduct_seat_viewers{seat="desk"} 0' in desk.api("GET", "/metrics", raw=True)[1].decode(),
+               "the viewer has left")

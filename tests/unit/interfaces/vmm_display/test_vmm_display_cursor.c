@@ -75,7 +75,7 @@ static void merges_until_taken(void **state)
 	assert_int_equal(message.width, SIDE_MAX);
 	assert_place(message, SIDE_MAX, 2 * SIDE_MAX, true);
 	/* What is not taken of the cursor does not hold up the picture, either. */
-	fake_fill(qemu, 8, 8, 1);
+	fake_fill(qemu, 9, 8, 1);
 	assert_false(fake_has_news(qemu));
 }
 
