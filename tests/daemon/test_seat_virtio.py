@@ -211,6 +211,30 @@ def test_takeover(daemon, packed):
         expect_shown(daemon, hidden)
 
 
+# ---- what the VMM sees of it ----
+
+def test_the_vmm_sees_the_same(daemon):
+    """At each socket that it brings; pictures larger than a message, through takeovers at any moment."""
+    with display(daemon) as one:
+        rows = start(one)
+        for turn in range(6):
+            with gpu.Screen(one) as screen:
+                # The socket may have come, or be on its way, or have been told some of a picture.
+                for _ in range(turn // 2):
+                    screen.update()
+                take_over(daemon)
+                screen.expect(rows)
+                rows[turn] = pattern(WIDTH, 1, 40 + turn)[0]
+                one.draw(1, [rows[turn]], 0, turn)
+                screen.expect(rows)
+        with gpu.Screen(one) as screen:
+            large = start(one, 5, 700, 500, 2)
+            screen.expect(large)
+            take_over(daemon)
+            one.show(0)
+            screen.expect([])
+
+
 # ---- keys and the pointer ----
 
 def test_keys_go_where_the_focus_is(daemon):

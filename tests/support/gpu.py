@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guest's drivers of a virtio display, keyboard and tablet, in Python (virtio 1.2, 5.7 and 5.8)."""
+import socket
 import struct
 
 from frontend import FrontEnd, Setup
@@ -83,6 +84,54 @@ class Display:
         self.write(number, rows, x, y)
         self.transfer(number, x, y, len(rows[0]) // 3, len(rows))
         self.flush(number, x, y, len(rows[0]) // 3, len(rows))
+
+
+class Screen:
+    """A VMM's own picture of a virtio display, as the daemon tells it over a socket of the VMM's (vhost-user-gpu protocol)."""
+
+    SET_SOCKET, SCANOUT, UPDATE = 33, 7, 8
+
+    def __init__(self, display):
+        self.socket, theirs = socket.socketpair()
+        with theirs:
+            display.front.connection.tell(self.SET_SOCKET, b"", [theirs.fileno()])
+        self.socket.settimeout(PATIENCE_S)
+        self.rows = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def _take(self, count):
+        pieces = bytearray()
+        while len(pieces) < count:
+            piece = self.socket.recv(count - len(pieces))
+            assert piece, "the daemon closed the screen's socket"
+            pieces += piece
+        return bytes(pieces)
+
+    def update(self):
+        """Waits for one message."""
+        kind, _flags, size = struct.unpack("<3I", self._take(12))
+        body = self._take(size)
+        if kind == self.SCANOUT:
+            _scanout, width, height = struct.unpack("<3I", body)
+            self.rows = [bytes(width * 3)] * height
+            return
+        assert kind == self.UPDATE
+        _scanout, x, y, width, height = struct.unpack_from("<5I", body)
+        for line in range(height):
+            pixels = body[20 + line * width * 4:20 + (line + 1) * width * 4]
+            row = bytearray(width * 3)
+            row[0::3], row[1::3], row[2::3] = pixels[2::4], pixels[1::4], pixels[0::4]
+            before = self.rows[y + line]
+            self.rows[y + line] = before[:x * 3] + bytes(row) + before[(x + width) * 3:]
+
+    def expect(self, rows):
+        while self.rows != rows:
+            self.update()
 
 
 class Input:

@@ -140,6 +140,16 @@ bool display_news_take(struct display_news *news, struct display_change *ret_cha
 	return any;
 }
 
+int display_news_front_end(struct display_news *news)
+{
+	int fd;
+
+	pthread_mutex_lock(&news->lock);
+	fd = news->change.front_end;
+	pthread_mutex_unlock(&news->lock);
+	return fd;
+}
+
 void display_news_mute(struct display_news *news)
 {
 	pthread_mutex_lock(&news->lock);

@@ -51,6 +51,8 @@ extern const struct virtio_gpu_output_ops display_news_output;
 
 /* The taker's thread. False: there is nothing; the next will be told. */
 bool display_news_take(struct display_news *news, struct display_change *ret_change);
+/* The front end's socket that is not taken yet; it stays the news'. -1: there is none. Any thread. */
+int display_news_front_end(struct display_news *news);
 /* Nothing is told from now on; what was, has been posted. */
 void display_news_mute(struct display_news *news);
 

@@ -321,23 +321,30 @@ static void forget_saved(struct display_virtio *display)
 	display->saved = (struct display_virtio_saved){ -1, -1, -1 };
 }
 
-struct display_virtio_saved display_virtio_save(struct display_virtio *display)
+/* What the front end is owed of a message that has begun. Half of one would be taken for a whole one. */
+static void save_unsent(struct display_virtio *display)
 {
 	size_t bytes;
 	const void *unsent = gpu_socket_unsent(&display->front_end, &bytes);
-	int file = -1;
+	int file = unsent ? fd_memfd("viaduct-unsent", bytes) : -1;
+
+	if (file >= 0 && pwrite(file, unsent, bytes, 0) != (ssize_t)bytes)
+		fd_close(&file);
+	display->saved.unsent = file < 0 ? -1 : file;
+	display->saved.front_end = unsent && file < 0 ? -1 : display->front_end.fd;
+}
+
+struct display_virtio_saved display_virtio_save(struct display_virtio *display)
+{
+	int begun = display_news_front_end(&display->news);
 
 	forget_saved(display);
 	display->saved.file = virtio_gpu_save(display->model);
-	display->saved.front_end = display->front_end.fd;
-	if (unsent)
-		file = fd_memfd("viaduct-unsent", bytes);
-	if (file >= 0 && pwrite(file, unsent, bytes, 0) != (ssize_t)bytes)
-		fd_close(&file);
-	/* Half a message would be taken for a whole one. */
-	if (unsent && file < 0)
-		display->saved.front_end = -1;
-	display->saved.unsent = file < 0 ? -1 : file;
+	/* One that has just come takes the place of the other. */
+	if (begun >= 0)
+		display->saved.front_end = begun;
+	else
+		save_unsent(display);
 	return display->saved;
 }
 

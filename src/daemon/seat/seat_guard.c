@@ -214,7 +214,7 @@ static int load_password(struct seat_guard *guard, const struct config_seat *set
 	ssize_t count = read_file("vnc_password_file", settings->vnc_password_file, true, &text, error);
 	bool taken;
 
-	if (count < 0)
+	if (!text)
 		return (int)count;
 	taken = take_hash(guard, text);
 	forget_text(text);

@@ -106,12 +106,12 @@ static int give(struct guard *guard, const void *bytes, size_t count)
 /* A number, which says that more than reading ends here, and why. */
 static int give_reason(struct guard *guard, const void *number, size_t number_bytes, const char *reason)
 {
-	uint8_t bytes[sizeof(uint32_t) * 2 + REASON_MAX];
+	uint8_t bytes[sizeof(uint32_t) * 2 + REASON_MAX + 1];
 	size_t length = strlen(reason);
 
 	memcpy(bytes, number, number_bytes);
 	big32_put(bytes + number_bytes, (uint32_t)length);
-	memcpy(bytes + number_bytes + sizeof(uint32_t), reason, length);
+	memcpy(bytes + number_bytes + sizeof(uint32_t), reason, length + 1);
 	return give(guard, bytes, number_bytes + sizeof(uint32_t) + length);
 }
 

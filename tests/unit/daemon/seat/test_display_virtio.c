@@ -8,6 +8,8 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "arbiter/seat/seat.h"
 #include "core/loop_account.h"
@@ -289,6 +291,36 @@ static void sizes(void **state)
 	reaper_stop();
 }
 
+/* A front end's socket that has come and that the seat has not seen yet is handed over, too. */
+static void a_socket_that_has_just_come(void **state)
+{
+	struct loop_guest *guest = loop_guest_create();
+	struct display_virtio_saved saved;
+	int ends[2], given;
+
+	assert_int_equal(reaper_start(), 0);
+	open_desk(guest);
+	for (unsigned turn = 0; turn < 2; turn++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+		given = ends[0];
+		assert_int_equal(virtio_gpu_model.message(display_virtio_model(desk.display),
+							  VIRTIO_MODEL_DISPLAY_SOCKET, 0, &ends[0]),
+				 0);
+		assert_int_equal(ends[0], -1);
+		if (turn == 1)
+			turn_seat();
+		display_virtio_stand_still(desk.display, true);
+		saved = display_virtio_save(desk.display);
+		assert_true(saved.file >= 0);
+		assert_int_equal(saved.front_end, given);
+		display_virtio_stand_still(desk.display, false);
+		close(ends[1]);
+	}
+	close_desk();
+	loop_guest_put(guest);
+	reaper_stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +328,7 @@ int main(void)
 		cmocka_unit_test(more_than_is_shown),
 		cmocka_unit_test(cursors),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(a_socket_that_has_just_come),
 	};
 
 	return cmocka_run_group_tests_name("display_virtio", tests, NULL, NULL);
