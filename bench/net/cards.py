@@ -1,32 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A viaductd with network cards, and guests of our own (viaduct-net-client) on them."""
-import http.client
 import json
 import pathlib
 import signal
-import socket
 import subprocess
 import tempfile
 
-from switches import CLIENT_CPU, START_S, BenchError, Switch, pin
+from api_daemon import ApiDaemon
+from switches import CLIENT_CPU, START_S, BenchError, pin
 
 GUESTS = ("alice", "bob", "carol", "dave", "mallory", "eve")
 MACS = {guest: f"52:54:00:00:00:{number:02x}" for number, guest in enumerate(GUESTS, 1)}
 
 
-class Connection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost")
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self.path))
-
-
-class Cards(Switch):
+class Cards(ApiDaemon):
     """One start of viaductd with a card for each guest. `switch`: its keys; `cards`: {guest: keys of its card}."""
-    name = "viaduct"
 
     def __init__(self, build, switch=None, cards=None):
         self.own = tempfile.TemporaryDirectory(prefix="viaduct-net-")
@@ -56,22 +44,6 @@ class Cards(Switch):
     def __exit__(self, *exception):
         self.end(self.process)
         self.own.cleanup()
-
-    def get(self, path):
-        connection = Connection(self.folder / "run/api.sock")
-        try:
-            connection.request("GET", path)
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-
-    def answers(self):
-        if self.process.poll() is not None:
-            raise BenchError(f"{self.name}: it ended with {self.process.returncode}")
-        try:
-            return "guests" in self.get("/v1/guests")
-        except OSError:
-            return False
 
     def card(self, guest):
         """What the daemon tells of a guest's card."""

@@ -9,8 +9,8 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "bench/net"))
 
-from cards import Connection  # noqa: E402
-from switches import START_S, BenchError, Switch  # noqa: E402
+from api_daemon import ApiDaemon  # noqa: E402
+from switches import START_S, BenchError  # noqa: E402
 
 # Around a window's picture, and above all windows.
 FRAME, TITLE, BAR = 3, 22, 24
@@ -74,9 +74,8 @@ def screen_for(width, height, windows=1):
     return windows * (width + 2 * FRAME), height + BAR + TITLE + FRAME
 
 
-class Seat(Switch):
+class Seat(ApiDaemon):
     """One start of viaductd with a screen of this size (width, height), and a display for each guest."""
-    name = "viaduct"
 
     def __init__(self, folder, build, size, guests):
         super().__init__(folder)
@@ -102,22 +101,6 @@ class Seat(Switch):
     def spawn(self, command, cpu=None, **more):
         with open(self.folder / f"{pathlib.Path(command[0]).name}.log", "ab") as log:
             return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, **more)
-
-    def get(self, path):
-        connection = Connection(self.folder / "run/api.sock")
-        try:
-            connection.request("GET", path)
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
-
-    def answers(self):
-        if self.process.poll() is not None:
-            raise BenchError(f"{self.name}: it ended with {self.process.returncode}")
-        try:
-            return "seats" in self.get("/v1/seats")
-        except OSError:
-            return False
 
     @property
     def door(self):

@@ -143,6 +143,8 @@ def test_a_storm_of_flushes(daemon):
         expect_shown(daemon, rows)
         frames = (daemon.api("GET", "/v1/seats/desk")[1]["drawn_pixels"] - before) / (WIDTH * HEIGHT)
         assert frames < 1500, f"{frames} pictures were drawn for 3000 flushes"
+        told = window(daemon)
+        assert (told["pictures"], told["flushes"]) == (1, 3002) and told["drawn_pixels"] < 1500 * WIDTH * HEIGHT
     daemon.wait_idle()
 
 
@@ -243,6 +245,7 @@ def test_keys_go_where_the_focus_is(daemon):
             gpu.Input(socket_of(daemon, "bob", "keyboard"), packed=True) as bob, rfb.Viewer(door(daemon)) as viewer:
         start(one), start(other)
         wait_until(lambda: window(daemon)["shown"] and window(daemon, "bob")["shown"], "both are shown")
+        strokes = window(daemon)["keys"], window(daemon, "bob")["keys"]
         for guest, hears, deaf in ("alice", alice, bob), ("bob", bob, alice), ("alice", alice, bob):
             focus(daemon, guest)
             for code in KEY_A, KEY_LEFTSHIFT, 57:
@@ -250,6 +253,7 @@ def test_keys_go_where_the_focus_is(daemon):
                 viewer.key(code, False)
             assert hears.hear(6) == [(gpu.EV_KEY, code, down) for code in (KEY_A, KEY_LEFTSHIFT, 57) for down in (1, 0)]
             assert not deaf.events()
+        assert (window(daemon)["keys"] - strokes[0], window(daemon, "bob")["keys"] - strokes[1]) == (12, 6)
         # A key that is held when the focus goes comes up at the guest, and the next one does not hear of it.
         viewer.key(KEY_A, True)
         assert alice.hear(1) == [(gpu.EV_KEY, KEY_A, 1)]

@@ -11,6 +11,7 @@
 
 #include "cli/api_client.h"
 #include "cli/demo/demo.h"
+#include "cli/program_output.h"
 #include "core/clock.h"
 
 #define LOOK_AGAIN_US 20000u
@@ -97,24 +98,6 @@ int demo_daemon_stop(struct demo_daemon *daemon, int signal)
 bool demo_daemon_has_takeover(const struct demo_daemon *daemon)
 {
 	char text[8192];
-	int output[2];
-	ssize_t n, length = 0;
-	pid_t pid;
 
-	if (pipe2(output, O_CLOEXEC) < 0)
-		return false;
-	pid = fork();
-	if (pid == 0) {
-		dup2(output[1], STDOUT_FILENO);
-		dup2(output[1], STDERR_FILENO);
-		execl(daemon->program, daemon->program, "--help", (char *)NULL);
-		_exit(127);
-	}
-	close(output[1]);
-	while ((n = read(output[0], text + length, sizeof(text) - 1 - (size_t)length)) > 0)
-		length += n;
-	close(output[0]);
-	text[length] = '\0';
-	waitpid(pid, NULL, 0);
-	return strstr(text, "--takeover") != NULL;
+	return program_output(daemon->program, "--help", text, sizeof(text)) && strstr(text, "--takeover");
 }

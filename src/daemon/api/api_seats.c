@@ -56,9 +56,13 @@ static bool named_display(struct daemon_seat *owner, const json_t *member,
 	return !name || *ret_display;
 }
 
-/* `map`: from displays to scales, may be NULL. Nothing is changed unless `apply`. False after answering. */
-static bool change_scales(struct daemon_seat *owner, const json_t *map, bool apply,
-			  struct api_response *response)
+/* Answers when it returns false; changes nothing unless `apply`. */
+typedef bool display_change_fn(struct display_device *display, const char *text, bool apply,
+			       struct api_response *response);
+
+/* `map`: from displays to texts, may be NULL. False after answering. */
+static bool change_each(struct daemon_seat *owner, const json_t *map, display_change_fn *change_one,
+			bool apply, struct api_response *response)
 {
 	json_t *value;
 	const char *name;
@@ -67,48 +71,45 @@ static bool change_scales(struct daemon_seat *owner, const json_t *map, bool app
 	{
 		const char *text = json_string_value(value);
 		struct display_device *display = find_display(owner, name, response);
-		unsigned percent;
 
-		if (!display)
+		if (!display || !change_one(display, text ? text : "", apply, response))
 			return false;
-		if (!text || !seat_parse_scale(text, &percent)) {
-			api_respond_error(response, 400,
-					  "the scale of %s must be \"fit\", or \"%u%%\" to \"%u%%\"", name,
-					  SEAT_SCALE_MIN, SEAT_SCALE_MAX);
-			return false;
-		}
-		if (apply)
-			seat_scale_display(display, percent);
 	}
 	return true;
 }
 
-/* As change_scales(); to sizes, which are asked for last, as that may be refused. */
-static bool change_sizes(struct daemon_seat *owner, const json_t *map, bool apply,
+static bool change_scale(struct display_device *display, const char *text, bool apply,
 			 struct api_response *response)
 {
-	json_t *value;
-	const char *name;
+	unsigned percent;
 
-	json_object_foreach((json_t *)map, name, value)
-	{
-		const char *text = json_string_value(value);
-		struct display_device *display = find_display(owner, name, response);
-		unsigned width, height;
+	if (!seat_parse_scale(text, &percent)) {
+		api_respond_error(response, 400, "the scale of %s must be \"fit\", or \"%u%%\" to \"%u%%\"",
+				  display->base.name, SEAT_SCALE_MIN, SEAT_SCALE_MAX);
+		return false;
+	}
+	if (apply)
+		seat_scale_display(display, percent);
+	return true;
+}
 
-		if (!display)
-			return false;
-		if (!text || !seat_parse_size(text, &width, &height)) {
-			api_respond_error(
-				response, 400,
-				"the size of %s must be for example \"1280x800\"; 64x64 to 8192x8192", name);
-			return false;
-		}
-		if (apply && seat_resize_display(display, width, height)) {
-			api_respond_error(response, 409,
-					  "%s shows nothing whose guest could be asked for a size", name);
-			return false;
-		}
+/* Sizes are asked for last, as that may be refused. */
+static bool change_size(struct display_device *display, const char *text, bool apply,
+			struct api_response *response)
+{
+	const char *name = display->base.name;
+	unsigned width, height;
+
+	if (!seat_parse_size(text, &width, &height)) {
+		api_respond_error(response, 400,
+				  "the size of %s must be for example \"1280x800\"; 64x64 to 8192x8192",
+				  name);
+		return false;
+	}
+	if (apply && seat_resize_display(display, width, height)) {
+		api_respond_error(response, 409, "%s shows nothing whose guest could be asked for a size",
+				  name);
+		return false;
 	}
 	return true;
 }
@@ -122,16 +123,17 @@ static bool change(struct daemon_seat *owner, const json_t *body, struct api_res
 
 	if (!named_display(owner, focus, &focused, response) ||
 	    !named_display(owner, full, &enlarged, response) ||
-	    !change_scales(owner, scales, false, response) || !change_sizes(owner, sizes, false, response))
+	    !change_each(owner, scales, change_scale, false, response) ||
+	    !change_each(owner, sizes, change_size, false, response))
 		return false;
-	change_scales(owner, scales, true, response);
+	change_each(owner, scales, change_scale, true, response);
 	if (overview)
 		seat_show_overview(owner, json_is_true(overview));
 	if (full)
 		seat_enlarge_display(owner, enlarged);
 	if (focus)
 		seat_focus_display(owner, focused);
-	return change_sizes(owner, sizes, true, response);
+	return change_each(owner, sizes, change_size, true, response);
 }
 
 void api_seat_change(struct daemon *daemon, const char *name, const struct api_request *request,

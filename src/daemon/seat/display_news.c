@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/seat/display_news.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "core/reaper.h"
@@ -128,7 +129,9 @@ bool display_news_take(struct display_news *news, struct display_change *ret_cha
 	pthread_mutex_lock(&news->lock);
 	any = is_any(change);
 	if (any) {
-		*ret_change = *change;
+		memcpy(ret_change, change,
+		       change->cursor_looks ? sizeof(*change)
+					    : offsetof(struct display_change, cursor_pixels));
 		if (change->picture)
 			virtio_gpu_picture_get(change->picture);
 	}

@@ -27,7 +27,8 @@ struct display_change {
 	bool cursor_visible;
 	int32_t cursor_x, cursor_y; /* its upper left corner */
 	uint32_t cursor_hot_x, cursor_hot_y;
-	uint32_t cursor_pixels[DISPLAY_CURSOR_PIXELS]; /* as the cursor looked last */
+	uint32_t
+		cursor_pixels[DISPLAY_CURSOR_PIXELS]; /* with cursor_looks; last, as most changes have none */
 };
 
 struct display_news {

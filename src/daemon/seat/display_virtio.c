@@ -377,6 +377,16 @@ struct virtio_gpu *display_virtio_model(const struct display_virtio *display)
 	return display->model;
 }
 
+uint64_t display_virtio_pictures(const struct display_virtio *display)
+{
+	return counter_read(&display->news.pictures);
+}
+
+uint64_t display_virtio_flushes(const struct display_virtio *display)
+{
+	return counter_read(&display->news.damages);
+}
+
 const struct display_virtio_counters *display_virtio_counters(const struct display_virtio *display)
 {
 	return &display->counters;

@@ -48,6 +48,9 @@ void display_virtio_destroy(struct display_virtio *display);
 
 /* What the display's queues are served by. */
 struct virtio_gpu *display_virtio_model(const struct display_virtio *display);
+/* How many pictures the guest has shown, and how often it has drawn. Any thread. */
+uint64_t display_virtio_pictures(const struct display_virtio *display);
+uint64_t display_virtio_flushes(const struct display_virtio *display);
 const struct display_virtio_counters *display_virtio_counters(const struct display_virtio *display);
 /* Of the seats' thread, for what it shows. Any thread. */
 uint64_t display_virtio_cpu_ns(const struct display_virtio *display);

@@ -8,6 +8,7 @@
 #include "core/loop_account.h"
 #include "daemon/base/metrics.h"
 #include "daemon/seat/display_device.h"
+#include "daemon/seat/display_virtio.h"
 #include "daemon/seat/seat_room.h"
 
 #define METRIC_PREFIX "viaduct_seat"
@@ -121,6 +122,25 @@ void display_describe(const struct device *device, json_t *object)
 	json_object_set_new(object, "colour", json_string(colour));
 }
 
+static void tell_virtio(const struct display_virtio *display, json_t *object)
+{
+	const struct display_virtio_counters *counters = display_virtio_counters(display);
+	const struct {
+		const char *key;
+		uint64_t value;
+	} numbers[] = {
+		{ "pictures", display_virtio_pictures(display) },
+		{ "flushes", display_virtio_flushes(display) },
+		{ "drawn_pixels", counter_read(&counters->damaged_pixels) },
+		{ "keys", counter_read(&counters->keys) },
+		{ "pointer_events", counter_read(&counters->pointer_events) },
+		{ "lost_events", counter_read(&counters->lost) },
+	};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		json_object_set_new(object, numbers[i].key, json_integer((json_int_t)numbers[i].value));
+}
+
 void display_status(const struct device *device, json_t *object)
 {
 	struct look look;
@@ -136,6 +156,8 @@ void display_status(const struct device *device, json_t *object)
 	json_object_set_new(object, "full_screen", json_boolean(look.full_screen));
 	json_object_set_new(object, "frame", rect_json(&look.frame));
 	json_object_set_new(object, "picture", rect_json(&look.picture));
+	if (display_device_of(device)->virtio)
+		tell_virtio(display_device_of(device)->virtio, object);
 }
 
 /* ---- what users do ---- */
