@@ -37,7 +37,7 @@ struct virtio_chain {
 	 * which pages were written.
 	 */
 	struct iovec *iov;
-	uint16_t readable_count; /* elements */
+	uint16_t readable_count;	/* elements */
 	uint16_t writable_count;
 	/* That are not empty; one across two regions of memory has two elements */
 	uint16_t descriptors;
@@ -45,8 +45,8 @@ struct virtio_chain {
 	uint32_t writable_bytes;
 	/* Set by the model: so many of the writable bytes were written (virtio 1.2, 2.7.8) */
 	uint32_t written_bytes;
-	uint16_t slot; /* < queue size; no two chains in flight share one */
-	bool busy;     /* transport's: taken, and the answer is not yet published */
+	uint16_t slot;			/* < queue size; no two chains in flight share one */
+	bool busy;			/* transport's: taken, and the answer is not yet published */
 	/*
 	 * Some elements lie outside guest memory: their iov_base is NULL (their length is what the guest
 	 * said). The model refuses the request, or rejects the chain when it cannot even answer.
@@ -120,11 +120,11 @@ struct virtio_queue_ops {
 
 /* What the model needs to know when a queue starts. */
 struct virtio_queue_setup {
-	struct loop *loop;	    /* the worker that serves the queue */
-	struct virtio_queue *queue; /* to take from; until queue_stop() */
+	struct loop *loop;		/* the worker that serves the queue */
+	struct virtio_queue *queue;	/* to take from; until queue_stop() */
 	unsigned index;
-	uint64_t features; /* acknowledged by the driver */
-	unsigned size;	   /* descriptors; slots are below it */
+	uint64_t features;		/* acknowledged by the driver */
+	unsigned size;			/* descriptors; slots are below it */
 	/*
 	 * It does not go on where it, or a predecessor, stopped: a driver has set it up. What the driver
 	 * before configured is gone, if the model has not forgotten it yet (outlives_status).
@@ -134,16 +134,16 @@ struct virtio_queue_setup {
 
 /* What a front end may say to some kinds of devices only, beside rings and configuration. */
 enum virtio_model_message {
-	VIRTIO_MODEL_MTU,	     /* number: bytes of the largest packet, 68 to 65535 */
-	VIRTIO_MODEL_ANNOUNCE,	     /* number: the MAC address (first byte lowest) that moved here */
-	VIRTIO_MODEL_DISPLAY_SOCKET, /* fd: a stream socket to the front end's display */
+	VIRTIO_MODEL_MTU,		/* number: bytes of the largest packet, 68 to 65535 */
+	VIRTIO_MODEL_ANNOUNCE,		/* number: the MAC address (first byte lowest) that moved here */
+	VIRTIO_MODEL_DISPLAY_SOCKET,	/* fd: a stream socket to the front end's display */
 };
 
 /* Filled in statically by each model. `device` is what the model's own create function returned. */
 struct virtio_model_ops {
-	const char *name;     /* "virtio-blk" */
-	uint32_t virtio_id;   /* virtio 1.2, 5 */
-	size_t request_bytes; /* private bytes for each chain */
+	const char *name;		/* "virtio-blk" */
+	uint32_t virtio_id;		/* virtio 1.2, 5 */
+	size_t request_bytes;		/* private bytes for each chain */
 	/*
 	 * A request may be carried out twice: when this process is killed, its successor takes every chain
 	 * again that was in flight. False: what was in flight is lost, as when a cable is cut.

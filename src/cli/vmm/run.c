@@ -126,7 +126,7 @@ static int parse(struct cli *cli, const struct cli_command *command, int argc, c
 		{ "memory", &options->memory, NULL }, { "cpus", &options->cpus, NULL },
 		{ "kernel", &options->kernel, NULL }, { "initrd", &options->initrd, NULL },
 		{ "append", &options->append, NULL }, { "accel", &options->accel, NULL },
-		{ "print", NULL, &options->print },   { 0 },
+		{ "print", NULL, &options->print },	{ 0 },
 	};
 	int result = cli_parse(cli, command, argc, argv, table, 1, 1, arguments);
 	char *end = NULL;
@@ -218,7 +218,8 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 			vmm_print_shell(&qemu_arguments, stdout);
 		} else if ((result = check_sockets(command, &guest)) == CLI_OK) {
 			if (guest.console_count > 0 && !has_console(&arguments))
-				fprintf(stderr, "viaduct run: see its console with `viaduct console %s`\n",
+				fprintf(stderr,
+					"viaduct run: see its console with `viaduct console %s`\n",
 					guest.name);
 			fflush(stdout);
 			execv(qemu, qemu_arguments.argv);

@@ -24,8 +24,8 @@ struct vmm_disk {
 	char name[VMM_NAME_MAX];
 	char socket[CLI_PATH_MAX];
 	bool read_only;
-	bool vmm_listens; /* the daemon connects to the VMM instead */
-	unsigned queues;  /* that the disk offers */
+	bool vmm_listens;	/* the daemon connects to the VMM instead */
+	unsigned queues;	/* that the disk offers */
 };
 
 struct vmm_nic {
@@ -58,7 +58,7 @@ struct vmm_console {
 
 struct vmm_guest {
 	char name[VMM_NAME_MAX];
-	uint64_t memory_bytes; /* 0 before loading: what the configuration says */
+	uint64_t memory_bytes;	/* 0 before loading: what the configuration says */
 	unsigned cpus;
 	unsigned qemu_version; /* of vmm_qemu_version(); 0: one before 9.2 */
 	bool no_msix; /* QEMU before 8 crashes on a card's MSI-X when it emulates the CPU */
@@ -85,7 +85,7 @@ void vmm_guest_finish(struct vmm_guest *guest);
 /* ---- a growing argument vector ---- */
 
 struct vmm_arguments {
-	char **argv; /* ended by NULL */
+	char **argv;	/* ended by NULL */
 	size_t count;
 };
 

@@ -10,7 +10,7 @@
 #include "interfaces/vhost_user/vhost_user_handlers.h"
 #include "interfaces/vhost_user/vhost_user_queue.h"
 
-#define STATUS_NEEDS_RESET 0x40u /* virtio 1.2, 2.1 */
+#define STATUS_NEEDS_RESET 0x40u	/* virtio 1.2, 2.1 */
 
 static enum vhost_user_outcome reply_u64(struct vhost_user_connection *connection, uint64_t value)
 {

@@ -300,8 +300,8 @@ static void restore_log(struct handover *handover, struct vhost_user_connection 
 	if (connection->log_fd < 0)
 		return;
 	handover_get_exactly(handover, description, sizeof(*description));
-	if (!handover->error &&
-	    dirty_log_open(connection->log_fd, description->offset, description->bytes, &connection->log))
+	if (!handover->error && dirty_log_open(connection->log_fd, description->offset, description->bytes,
+					       &connection->log))
 		lose(connection, &connection->log_fd);
 }
 

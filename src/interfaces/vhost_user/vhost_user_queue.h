@@ -41,14 +41,14 @@ struct vhost_user_ring_counts {
 
 struct vhost_user_command {
 	struct loop_message message;
-	struct loop_poller poller;	   /* runs it on the worker when it is the guest's turn */
-	unsigned turns;			   /* that it has waited for others of its guest */
-	enum vhost_user_command_kind kind; /* NONE: nothing under way */
-	int fd;				   /* KICK, CALL: owned until it is the queue's */
+	struct loop_poller poller;		/* runs it on the worker when it is the guest's turn */
+	unsigned turns;				/* that it has waited for others of its guest */
+	enum vhost_user_command_kind kind;	/* NONE: nothing under way */
+	int fd;					/* KICK, CALL: owned until it is the queue's */
 	bool enabled;
-	struct dirty_log *log; /* the connection's reference covers it */
+	struct dirty_log *log;			/* the connection's reference covers it */
 	uint64_t log_used_guest;
-	struct guest_memory *memory; /* likewise */
+	struct guest_memory *memory;		/* likewise */
 	/* The answer. */
 	int result;
 	struct virtqueue_position position;
@@ -60,10 +60,10 @@ struct vhost_user_queue {
 	unsigned index;
 
 	/* What the front end said. */
-	unsigned size; /* 0: not yet */
+	unsigned size;				/* 0: not yet */
 	bool address_set, base_set, kick_set;
 	struct vhost_user_vring_address address;
-	uint32_t base; /* as SET_VRING_BASE encodes it */
+	uint32_t base;				/* as SET_VRING_BASE encodes it */
 	bool anew;     /* it starts elsewhere than where it stopped */
 	bool enabled;
 	int kick_fd, call_fd, err_fd;
@@ -71,15 +71,15 @@ struct vhost_user_queue {
 	/* The running ring. */
 	/* From the start command until the stop command is answered */
 	bool started;
-	bool starting;		/* atomic: until its worker has begun with it, in a turn */
-	bool broken;		/* its violation waits for a reset or a new start */
-	bool resume;		/* stopped for a takeover, or to move: start it again */
-	struct virtqueue *ring; /* the worker's; only its counters are read here */
+	bool starting;				/* atomic: until its worker has begun with it, in a turn */
+	bool broken;				/* its violation waits for a reset or a new start */
+	bool resume;				/* stopped for a takeover, or to move: start it again */
+	struct virtqueue *ring;			/* the worker's; only its counters are read here */
 	struct loop *worker;
 	struct virtqueue_setup setup;
 	struct vhost_user_command command;
-	struct vhost_user_ring_counts counts; /* last reading */
-	struct log_subject subject;	      /* the worker's while the ring runs */
+	struct vhost_user_ring_counts counts;	/* last reading */
+	struct log_subject subject;		/* the worker's while the ring runs */
 
 	/* Filled in by the worker, each once for each start. */
 	struct loop_message broken_message;
@@ -91,7 +91,7 @@ struct vhost_user_queue {
 	/* For a ring that is abandoned, if the front end keeps no record; see virtqueue_setup.record */
 	void *record;
 	size_t record_bytes;
-	bool moves; /* its next start goes on with that record */
+	bool moves;				/* its next start goes on with that record */
 };
 
 /* ---- all queues of a connection ---- */

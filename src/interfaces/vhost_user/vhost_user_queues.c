@@ -26,8 +26,8 @@
 #include "interfaces/vhost_user/vhost_user_inflight.h"
 
 /* Packed rings: bit 15 of each half is the wrap counter, which starts at 1. */
-#define PACKED_WRAP	    0x8000u
-#define PACKED_INITIAL_BASE (PACKED_WRAP << 16 | PACKED_WRAP)
+#define PACKED_WRAP	     0x8000u
+#define PACKED_INITIAL_BASE  (PACKED_WRAP << 16 | PACKED_WRAP)
 
 /* A command goes before other work of its guest when it has waited for so many turns. */
 #define COMMAND_TURNS_MAX 8u
@@ -471,10 +471,7 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 
 	if (!packed && !is_power_of_two(queue->size))
 		return -EINVAL;
-	vhost_user_position_decode(packed,
-				   queue->base_set ? queue->base
-				   : packed	   ? PACKED_INITIAL_BASE
-						   : 0,
+	vhost_user_position_decode(packed, queue->base_set ? queue->base : packed ? PACKED_INITIAL_BASE : 0,
 				   &setup.position);
 	if (!position_fits(packed, queue->size, &setup.position))
 		return -EINVAL;

@@ -55,7 +55,8 @@ static int set_position(struct virtqueue *queue)
 		queue->split.signalled_idx = queue->split.used_idx;
 	}
 	queue->inflight = queue->setup.inflight;
-	if (!queue->inflight && queue->setup.record && inflight_is_used(queue->setup.record, queue->packed))
+	if (!queue->inflight && queue->setup.record &&
+	    inflight_is_used(queue->setup.record, queue->packed))
 		queue->inflight = queue->setup.record;
 	if (queue->inflight)
 		violation = inflight_recover(queue, queue->resubmit, &queue->resubmit_count);

@@ -31,16 +31,16 @@ struct virtqueue;
 #define VIRTQUEUE_SIZE_MAX 32768u
 
 /* Ring features that this implementation offers (bits as in virtio 1.2, 6). */
-#define VIRTIO_F_NOTIFY_ON_EMPTY 24
-#define VIRTIO_RING_F_INDIRECT	 28
-#define VIRTIO_RING_F_EVENT_IDX	 29
-#define VIRTIO_F_VERSION_1	 32
-#define VIRTIO_F_ACCESS_PLATFORM 33
-#define VIRTIO_F_RING_PACKED	 34
-#define VIRTIO_F_IN_ORDER	 35
-#define VIRTIO_F_RING_RESET	 40
+#define VIRTIO_F_NOTIFY_ON_EMPTY   24
+#define VIRTIO_RING_F_INDIRECT	   28
+#define VIRTIO_RING_F_EVENT_IDX	   29
+#define VIRTIO_F_VERSION_1	   32
+#define VIRTIO_F_ACCESS_PLATFORM   33
+#define VIRTIO_F_RING_PACKED	   34
+#define VIRTIO_F_IN_ORDER	   35
+#define VIRTIO_F_RING_RESET	   40
 #define VIRTQUEUE_FEATURES                                                                                   \
-	(1ull << VIRTIO_RING_F_INDIRECT | 1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_F_VERSION_1 |     \
+	(1ull << VIRTIO_RING_F_INDIRECT | 1ull << VIRTIO_RING_F_EVENT_IDX | 1ull << VIRTIO_F_VERSION_1 |    \
 	 1ull << VIRTIO_F_RING_PACKED | 1ull << VIRTIO_F_IN_ORDER | 1ull << VIRTIO_F_RING_RESET)
 
 /*
@@ -50,26 +50,26 @@ struct virtqueue;
 struct virtqueue_position {
 	uint16_t available_idx;		/* split: next index to take; packed: descriptor, 0 … size - 1 */
 	uint16_t used_idx;		/* packed only: descriptor */
-	bool available_wrap, used_wrap; /* packed only: wrap counters */
+	bool available_wrap, used_wrap;	/* packed only: wrap counters */
 };
 
 /* Why a ring stopped; each has a short text for logs and the label of a counter. */
 enum virtqueue_violation {
 	VIOLATION_NONE,
-	VIOLATION_AVAILABLE_JUMP, /* available index more than the queue size ahead */
-	VIOLATION_HEAD,		  /* head or id outside the queue, or still in flight */
-	VIOLATION_NEXT,		  /* next outside the table */
-	VIOLATION_LOOP,		  /* chain longer than allowed: loops */
-	VIOLATION_INDIRECT,	  /* not negotiated, nested, with NEXT, bad length */
-	VIOLATION_ORDER,	  /* device-readable after device-writable */
-	VIOLATION_ADDRESS,	  /* descriptor or table outside guest memory */
-	VIOLATION_LENGTH,	  /* lengths add up to 4 GiB or more */
-	VIOLATION_RING_ADDRESS,	  /* ring itself outside guest memory */
-	VIOLATION_MEMORY_LOST,	  /* the VMM truncated the memory file */
-	VIOLATION_INFLIGHT,	  /* INFLIGHT region inconsistent */
-	VIOLATION_REQUEST,	  /* a chain without room for the device's header or status */
-	VIOLATION_CALL,		  /* the call descriptor made the worker wait */
-	VIOLATION_WAIT,		  /* guest memory did, and what is in flight is recorded nowhere */
+	VIOLATION_AVAILABLE_JUMP,	/* available index more than the queue size ahead */
+	VIOLATION_HEAD,			/* head or id outside the queue, or still in flight */
+	VIOLATION_NEXT,			/* next outside the table */
+	VIOLATION_LOOP,			/* chain longer than allowed: loops */
+	VIOLATION_INDIRECT,		/* not negotiated, nested, with NEXT, bad length */
+	VIOLATION_ORDER,		/* device-readable after device-writable */
+	VIOLATION_ADDRESS,		/* descriptor or table outside guest memory */
+	VIOLATION_LENGTH,		/* lengths add up to 4 GiB or more */
+	VIOLATION_RING_ADDRESS,		/* ring itself outside guest memory */
+	VIOLATION_MEMORY_LOST,		/* the VMM truncated the memory file */
+	VIOLATION_INFLIGHT,		/* INFLIGHT region inconsistent */
+	VIOLATION_REQUEST,		/* a chain without room for the device's header or status */
+	VIOLATION_CALL,			/* the call descriptor made the worker wait */
+	VIOLATION_WAIT,			/* guest memory did, and what is in flight is recorded nowhere */
 	VIOLATIONS
 };
 const char *virtqueue_violation_text(enum virtqueue_violation violation);
@@ -79,37 +79,37 @@ struct virtqueue_setup {
 	/* Pays for the queue on that loop; outlives it. NULL: the loop itself */
 	struct loop_account *account;
 	unsigned index;
-	unsigned size;	   /* split: power of two; 1 … VIRTQUEUE_SIZE_MAX */
-	uint64_t features; /* acknowledged */
+	unsigned size;			/* split: power of two; 1 … VIRTQUEUE_SIZE_MAX */
+	uint64_t features;		/* acknowledged */
 	const struct virtio_model_ops *model;
 	void *device;
 
-	struct guest_memory *memory; /* virtqueue_start takes a reference of its own */
-	uint64_t descriptor_user;    /* addresses in the VMM's space, as SET_VRING_ADDR gives them */
-	uint64_t driver_user;	     /* available ring / driver event suppression */
-	uint64_t device_user;	     /* used ring / device event suppression */
+	struct guest_memory *memory;	/* virtqueue_start takes a reference of its own */
+	uint64_t descriptor_user;	/* addresses in the VMM's space, as SET_VRING_ADDR gives them */
+	uint64_t driver_user;		/* available ring / driver event suppression */
+	uint64_t device_user;		/* used ring / device event suppression */
 	struct virtqueue_position position;
 	bool anew; /* for the model: see virtio_queue_setup */
 
-	int kick_fd;  /* -1: no notifications, the ring is polled while the loop is awake */
-	int call_fd;  /* -1: the driver polls */
-	bool enabled; /* vhost-user SET_VRING_ENABLE: takes chains only while enabled */
+	int kick_fd;			/* -1: no notifications, the ring is polled while the loop is awake */
+	int call_fd;			/* -1: the driver polls */
+	bool enabled;			/* vhost-user SET_VRING_ENABLE: takes chains only while enabled */
 
 	/*
 	 * This queue's INFLIGHT region of inflight_region_bytes(), or NULL. Only for a model whose requests
 	 * may be repeated
 	 */
 	void *inflight;
-	const bool *inflight_lost; /* its memory_guard flag */
+	const bool *inflight_lost;	/* its memory_guard flag */
 	/*
 	 * Without such a region: as many zeroes of our own, where abandoning the queue leaves what it had in
 	 * flight; for the next queue in its place, which then keeps its record there. NULL: no need
 	 */
 	void *record;
-	struct dirty_log *log;	 /* start takes a reference; NULL: no migration under way */
-	uint64_t log_used_guest; /* guest address of the used ring, for the log; ~0: do not log it */
+	struct dirty_log *log;		/* start takes a reference; NULL: no migration under way */
+	uint64_t log_used_guest;	/* guest address of the used ring, for the log; ~0: do not log it */
 
-	struct log_subject *subject; /* the device; outlives the queue */
+	struct log_subject *subject;	/* the device; outlives the queue */
 	/* The ring broke a rule (once). Worker thread; do not destroy the queue from here. */
 	void (*broken)(void *context, enum virtqueue_violation violation, uint64_t offending_value);
 	/*
@@ -153,10 +153,10 @@ void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory,
 			  void (*released)(void *context), void *context);
 
 struct virtqueue_counters {
-	struct counter kicks;	   /* notifications from the driver */
-	struct counter chains;	   /* taken */
-	struct counter calls;	   /* interrupts to the driver */
-	struct counter suppressed; /* interrupts that the driver did not want */
+	struct counter kicks;		/* notifications from the driver */
+	struct counter chains;		/* taken */
+	struct counter calls;		/* interrupts to the driver */
+	struct counter suppressed;	/* interrupts that the driver did not want */
 };
 /* Any thread, while the queue exists. */
 const struct virtqueue_counters *virtqueue_get_counters(const struct virtqueue *queue);
