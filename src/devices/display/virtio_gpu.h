@@ -18,6 +18,8 @@
  * - A command that is shorter than its type says is ERR_INVALID_PARAMETER, an unknown one ERR_UNSPEC.
  * - UNREF of a resource that is shown makes its scanouts dark.
  * - A cursor's picture is taken when the command comes; later transfers do not change it.
+ * - What a driver has made outlives a pause of the device. When the control queue begins elsewhere than where
+ *   it stopped, another driver is there, and finds nothing (virtio_queue_setup.anew).
  */
 #ifndef VIADUCT_DEVICES_DISPLAY_VIRTIO_GPU_H
 #define VIADUCT_DEVICES_DISPLAY_VIRTIO_GPU_H
