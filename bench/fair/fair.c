@@ -311,12 +311,7 @@ static bool any_on_file(const struct options *options)
 
 static void measure_file(struct options *options, struct table *table)
 {
-	const struct disk_cost *cost = &options->bench.file_cost;
-
 	fair_prepare_file(&options->bench);
-	printf("the file: %llu IOPS of 4 KiB, %llu MiB/s, %u at a time\n",
-	       (unsigned long long)disk_cost_iops(cost), (unsigned long long)disk_cost_bandwidth(cost) / MIB,
-	       cost->parallel);
 	run_disk(options, true, table);
 }
 

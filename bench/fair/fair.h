@@ -130,7 +130,6 @@ struct fair_run {
 /* What is common to all runs. */
 struct fair_bench {
 	const char *file; /* of the real disk, or NULL */
-	struct disk_cost file_cost;
 	const char *folder; /* for sockets */
 	bool quick;
 	bool off;	  /* the gate lets everything pass */
@@ -165,8 +164,8 @@ void fair_disk_slow(struct fair_server *server, unsigned factor);
 
 /* What the gate is told of a simulated disk: exactly what it does. */
 struct disk_cost fair_cost_of(const struct disk_memory_options *disk);
-/* Makes and writes the real file when it is missing, and calibrates it: bench->file_cost. */
-void fair_prepare_file(struct fair_bench *bench);
+/* Makes and writes the real file when it is missing. */
+void fair_prepare_file(const struct fair_bench *bench);
 
 /* ---- the clients ---- */
 

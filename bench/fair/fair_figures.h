@@ -82,4 +82,11 @@ struct fair_off_on {
 struct fair_off_on fair_off_and_on(const struct fair_run *run, const struct fair_plan *plan,
 				   enum fair_measure measure, unsigned slice_ms);
 
+/* ---- fair_file.c: on the real file ---- */
+
+/* Q4: a victim that reads 4 KiB one at a time beside floods of 256 KiB writes. */
+void fair_file_victim(const struct fair_bench *bench, unsigned guests, struct fair_report *report);
+/* Q5: a reservation of 30 % of what the file delivers. */
+void fair_file_reservation(const struct fair_bench *bench, unsigned guests, struct fair_report *report);
+
 #endif

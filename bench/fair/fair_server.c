@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "arbiter/disk/disk.h"
-#include "arbiter/disk/disk_calibrate.h"
 #include "arbiter/disk/disk_meter.h"
 #include "core/clock.h"
 #include "core/container.h"
@@ -77,7 +76,7 @@ struct disk_cost fair_cost_of(const struct disk_memory_options *disk)
 		    [COST_FLUSH] = {(uint32_t)(disk->flush_ns / depth), 0},
 		    [COST_DISCARD] = {(uint32_t)(disk->write_base_ns / depth), 0},
 		},
-	    .parallel = depth,
+	    .window_ns = (uint32_t)(disk->read_base_ns + disk->read_ns_per_kib * 4 + 1),
 	};
 }
 
@@ -111,19 +110,10 @@ static struct host_disk *open_file(const char *path)
 	return host;
 }
 
-void fair_prepare_file(struct fair_bench *bench)
+void fair_prepare_file(const struct fair_bench *bench)
 {
-	struct calibrate_options calibrate = {0};
-	struct calibration *left; /* of a disk that hangs; then the program ends */
-	struct host_disk *host;
-
 	if (access(bench->file, F_OK) < 0)
 		write_file(bench->file);
-	host = open_file(bench->file);
-	calibrate.scratch_bytes = host->geometry.size_bytes;
-	fair_check(disk_calibrate(host, &calibrate, &bench->file_cost, &left), "calibration");
-	calibration_moderate(host, &bench->file_cost);
-	host->ops->close(host);
 }
 
 /* ---- start ---- */
@@ -210,10 +200,10 @@ static void open_disk(struct fair_server *server, const struct fair_plan *plan)
 		server->cost = fair_cost_of(plan->disk);
 		fair_check(disk_memory_open(plan->disk, &server->host), "simulated disk");
 	} else {
-		server->cost = server->bench->file_cost;
+		server->cost = disk_cost_default;
 		server->host = open_file(server->bench->file);
 	}
-	fair_check(disk_meter_create(&server->cost, &server->meter), "gate");
+	fair_check(disk_meter_create(&server->cost, true, &server->meter), "gate");
 	server->gate = disk_meter_gate(server->meter);
 	gate_set_on(server->gate, !server->bench->off);
 }

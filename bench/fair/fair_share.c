@@ -76,6 +76,10 @@ static void reservation(const struct fair_bench *bench, unsigned guests, bool fi
 	struct fair_range range;
 	struct fair_run run;
 
+	if (file) {
+		fair_file_reservation(bench, guests, report);
+		return;
+	}
 	plan.watched = true;
 	guest->share.min_iops = reserved;
 	fair_plan_add(&plan, guests - 1, fair_flood(file), fair_weight(1000));
@@ -159,7 +163,7 @@ const struct fair_experiment fair_share_experiments[] = {
     {"Q1", "equal floods", {2, 8, 64}, true, equal_floods},
     {"Q2", "weights 1:2:4:8", {2, 8, 64}, true, weights},
     {"Q3", "4 KiB against 256 KiB", {2, 8, 64}, false, sizes},
-    {"Q5", "reservation under flood", {2, 8, 64}, false, reservation},
+    {"Q5", "reservation under flood", {2, 8, 64}, true, reservation},
     {"SIOC", "the worked example", {4}, false, sioc},
 };
 const unsigned fair_share_count = sizeof(fair_share_experiments) / sizeof(fair_share_experiments[0]);

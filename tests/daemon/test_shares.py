@@ -2,6 +2,7 @@
 """Shares of the physical devices' time: set at run time, kept, reloaded, refused. How well they hold is bench-fair's."""
 import signal
 import threading
+import time
 
 import pytest
 
@@ -345,8 +346,8 @@ def test_time_is_accounted(daemon):
     with FrontEnd.start(daemon.socket("alice/root")) as front:
         for sector in range(0, 800, 8):
             front.disk().write(sector, bytes(4096))
-        time = daemon.api("GET", "/v1/disks/alice/root")[1]["time"]
-        assert time["device_ns"] > 0 and time["waiting"] == 0
+        spent = daemon.api("GET", "/v1/disks/alice/root")[1]["time"]
+        assert spent["device_ns"] > 0 and spent["waiting"] == 0
         assert daemon.metrics()['viaduct_disk_device_seconds_total{guest="alice",disk="root"}'] > 0
         change(daemon, "alice/root", max_bandwidth=3, burst=0)
         requests = [front.disk().submit(IN, 0, 4096) for _ in range(2)]
@@ -361,68 +362,72 @@ def test_time_is_accounted(daemon):
     assert daemon.api("GET", "/v1/disks/bob/root")[1]["time"]["device_ns"] == 0
 
 
-MEASURED = {"capacity_iops": None, "capacity_bandwidth": None}
+UNKNOWN = {"capacity_iops": None, "capacity_bandwidth": None}
 
 
-def costs(daemon):
-    """What is kept of measured disks: {first line: the rest}"""
-    return dict(path.read_text().split("\n", 1) for path in (daemon.folder / "state").glob("disk-*.cost"))
+def kept_of(daemon):
+    """What is kept of disks that were seen at work."""
+    return list((daemon.folder / "state").glob("disk-*.cost"))
 
 
-@pytest.fixture
-def full(tmp_path):
-    """Files without holes: what is all holes is not measured."""
-    for name in "main.pool", "fast.pool":
-        (tmp_path / name).write_bytes(bytes(64 << 20))
+def capacity_of(daemon):
+    return daemon.api("GET", "/v1/pools/main")[1]["capacity"]
 
 
-def test_holes_are_not_measured(make_daemon, sections):
-    sections["pool main"].update(MEASURED)
+def keep_busy(daemon, until):
+    """Two guests want more than what is let in at once, until it is so."""
+    fronts = [FrontEnd.start(daemon.socket(f"{guest}/root")) for guest in ("alice", "bob")]
+    try:
+        requests = [(front, front.disk().submit(IN, 0, 64 << 10)) for _ in range(48) for front in fronts]
+        deadline = time.monotonic() + PATIENCE_S
+        while not until():
+            assert time.monotonic() < deadline, capacity_of(daemon)
+            for _ in range(500):
+                front, request = requests.pop(0)
+                assert front.disk().finish(request)[0] == OK
+                requests.append((front, front.disk().submit(IN, 0, 64 << 10)))
+    finally:
+        for front in fronts:
+            front.close()
+
+
+def test_what_a_disk_does_is_seen_and_kept(make_daemon, sections, tmp_path):
+    sections["pool main"].update(UNKNOWN)
     daemon = make_daemon(sections)
-    assert daemon.wait_line("main.pool is mostly holes and not measured yet")
-    assert not costs(daemon)
-
-
-def test_disks_are_measured_once(make_daemon, sections, tmp_path, full):
-    sections["pool main"].update(MEASURED)
-    daemon = make_daemon(sections)
-    assert daemon.wait_line("main.pool: measured")
-    (line, cost), = costs(daemon).items()
-    assert line == f"disk {tmp_path}/main.pool size {64 << 20} block 512 cache 0"
-    assert cost.startswith("viaduct-disk-cost 1\n")
-    since = len(daemon.lines)
-    for again in daemon.restart, lambda: (daemon.stop(), daemon.start()), lambda: take_over(daemon):
-        again()
-    # Under running guests, another disk.
-    daemon.sections["pool fast"] = {"path": tmp_path / "fast.pool", "size": "64M", **MEASURED}
-    assert reload(daemon) == ([f"pool fast: opened {tmp_path}/fast.pool"], [])
-    assert not [line for line in daemon.lines_about("main.pool: measured", since)]
-    assert daemon.wait_line("fast.pool: measured") and len(costs(daemon)) == 2
-
-
-def test_a_damaged_measurement_is_made_again(make_daemon, sections, full):
-    sections["pool main"].update(MEASURED)
-    daemon = make_daemon(sections)
+    supposed = capacity_of(daemon)
+    assert supposed["origin"] == "supposed" and "seen_ago_ns" not in supposed
+    keep_busy(daemon, lambda: capacity_of(daemon)["origin"] == "seen")
+    assert capacity_of(daemon)["seen_ago_ns"] < 60e9 and not kept_of(daemon)
     assert daemon.stop() == 0
-    kept, = (daemon.folder / "state").glob("disk-*.cost")
-    kept.write_text(kept.read_text().replace("parallel", "parallax"))
-    since = len(daemon.lines)
+    kept, = kept_of(daemon)
+    text = kept.read_text()
+    assert text.startswith(f"disk {tmp_path}/main.pool size {64 << 20} block 512 cache 0\nviaduct-disk-cost 2\nwindow ")
     daemon.start()
-    assert daemon.wait_line("main.pool: measured", since) and "parallel" in kept.read_text()
-
-
-def test_a_takeover_measures_nothing(make_daemon, sections, full):
-    sections["pool main"].update(MEASURED)
-    daemon = make_daemon(sections)
-    for kept in (daemon.folder / "state").glob("disk-*.cost"):
-        kept.unlink()
-    daemon.sections["pool main"].update(capacity_iops=10000, capacity_bandwidth="100M")
-    reload(daemon)      # nothing is kept from now on
-    daemon.sections["pool main"].update(MEASURED)
-    daemon.write_config()
-    since = len(daemon.lines)
+    assert capacity_of(daemon)["origin"] == "kept"
     take_over(daemon)
-    assert daemon.api("GET", "/v1/pools/main")[1]["capacity"]["iops"] > 0
-    assert not daemon.lines_about("measured", since) and not costs(daemon)
-    daemon.restart()
-    assert daemon.wait_line("main.pool: measured", since)
+    assert capacity_of(daemon)["origin"] == "kept" and kept.read_text() == text
+    # What is damaged is of no use, and no harm.
+    assert daemon.stop() == 0
+    kept.write_text(text.replace("window", "widow"))
+    daemon.start()
+    assert capacity_of(daemon)["origin"] == "supposed"
+    # What is said comes before what is kept.
+    assert daemon.stop() == 0
+    kept.write_text(text)
+    daemon.sections["pool main"].update(capacity_iops=10000, capacity_bandwidth="100M")
+    daemon.write_config()
+    daemon.start()
+    assert (capacity_of(daemon)["origin"], capacity_of(daemon)["iops"]) == ("said", 10000)
+
+
+def test_a_reservation_that_no_disk_holds_is_granted_until_it_is_seen(make_daemon, sections):
+    """Nobody knows what a disk does that was never busy; then what it cannot do is taken back, and said."""
+    sections["pool main"].update(UNKNOWN)
+    daemon = make_daemon(sections)
+    change(daemon, "alice/root", min_iops=900_000_000)
+    share = daemon.api("GET", "/v1/disks/alice/root")[1]["share"]
+    assert share["min_iops"] == 900_000_000
+    keep_busy(daemon, lambda: daemon.api("GET", "/v1/disks/alice/root")[1]["share"]["min_iops"] == 0)
+    assert daemon.wait_line("of the disk's time")
+    status, answer = daemon.api("PATCH", "/v1/disks/bob/root", {"min_iops": 900_000_000})
+    assert status == 409 and "may be reserved" in str(answer)

@@ -233,7 +233,7 @@ static void step_cost(struct input *input)
 	struct disk_cost cost;
 
 	disk_meter_cost(meter, &cost);
-	cost.parallel = 1u + next(input);
+	cost.window_ns = 1000u * (1u + next(input));
 	for (unsigned i = 0; i < COST_KINDS; i++)
 		cost.line[i].base_ns = 1u << next(input) % 30;
 	disk_meter_set_cost(meter, &cost);
@@ -335,7 +335,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < WORKERS; i++)
 		if (loop_create(&options, &loop[i]) != 0)
 			abort();
-	if (disk_meter_create(&disk_cost_default, &meter) != 0)
+	if (disk_meter_create(&disk_cost_default, true, &meter) != 0)
 		abort();
 	gate = disk_meter_gate(meter);
 	gate->clock_ns = fake_now_ns;

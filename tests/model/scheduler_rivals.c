@@ -67,7 +67,7 @@ static double bucket_rate(const struct simulation *sim, const struct sim_guest *
 	for (unsigned i = 0; i < sim->guest_count; i++)
 		sum += sim->guests[i].settings.weight;
 	if (guest->settings.reserved_ppb > 0)
-		return DEVICE_IOPS * guest->settings.reserved_ppb / 1e9;
+		return DEVICE_IOPS * (double)guest->settings.reserved_ppb / 1e9;
 	return DEVICE_IOPS * guest->settings.weight / sum;
 }
 
@@ -132,7 +132,7 @@ static struct sim_request *mclock_next(struct simulation *sim, uint64_t *ret_rea
 	if (!weighted)
 		return NULL;
 	if (reserved) {
-		reserved->account[0] += 1 / (DEVICE_IOPS * reserved->settings.reserved_ppb / 1e9);
+		reserved->account[0] += 1 / (DEVICE_IOPS * (double)reserved->settings.reserved_ppb / 1e9);
 		weighted = reserved;
 	} else {
 		sim->rival_clock = weighted->account[1];

@@ -10,7 +10,7 @@ const struct sim_device sim_device_ssd = {
 	.base_ns = { 150000, 150000 },
 	.ns_per_kib = { 2500, 4414 },
 	.jitter_percent = 10,
-	.window_ns = DEPTH_STOCK_NS,
+	.window_ns = 200 * NS_PER_US,
 };
 
 static void *room(void *old, size_t count, size_t size)

@@ -30,7 +30,7 @@ static UNTRACED void make_disk(const char *path)
 	struct host_disk *host;
 
 	trace_check(disk_uring_open(&file, &host) == 0, "no disk");
-	trace_check(disk_meter_create(&disk_cost_default, &meter) == 0, "no gate");
+	trace_check(disk_meter_create(&disk_cost_default, true, &meter) == 0, "no gate");
 	trace_check(gate_node_create(disk_meter_gate(meter), NULL, &settings, &options.share, NULL) == 0,
 		    "no share");
 	trace_check(disk_create_on_host(&options, host, &disk) == 0, "no virtual disk");

@@ -2,19 +2,20 @@
 /*
  * Figures of a cost model, and its correction.
  *
- * Theory of correction. In a window in which the device was busy, the model says that `cost` was carried out,
- * and the clock says `wall`. Their quotient, smoothed, is the rate; what is left is the window's surprise: it
- * took longer than its cost at the present rate. A surprise is laid to what the window had more of than
- * usual. A window with the usual mix therefore teaches nothing, however slow the device is, and neither does
- * one with a single kind of request: there the coefficients cannot be told from the rate. The step is the
- * least one that would explain the surprise (normalised least mean squares), relative to each coefficient,
- * times a small gain. A surprise beyond all measure is a device that became slow, or fast again: what is
- * usual starts anew from there.
+ * Theory of correction. In a window in which the device was busy, the model says that `cost` was carried
+ * out, and the clock says `wall`. Their quotient, smoothed, is the rate; what is left is the window's
+ * surprise: it took longer than its cost at the present rate. A surprise is laid to what the window had
+ * more of than usual. A window with the usual mix therefore teaches nothing, however slow the device is,
+ * and neither does one with a single kind of request: there the coefficients cannot be told from the rate.
+ * The step is the least one that would explain the surprise (normalised least mean squares), relative to
+ * each coefficient, times a small gain. A surprise beyond all measure is a device that became slow, or fast
+ * again: what is usual starts anew from there.
  *
- * All coefficients together follow the rate, but by 0.1 % in a second at most: after minutes, a device is as
- * slow as it says.
+ * All coefficients together follow the rate within a second: a device is as slow, or as quick, as it is
+ * now. Who has reserved requests or bytes a second is told by `level` how much more of the device that is.
  */
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "arbiter/disk/disk_cost.h"
@@ -30,8 +31,10 @@
 #define SURPRISE_BREAK	0.2	/* what is learnt from a greater one */
 /* Mixes this close to the usual one (squared distance) are noise for the most part */
 #define SPREAD_FLOOR	0.02
-#define FOLLOW_PER_S	0.001
-#define DRIFT_MAX	8.0
+/* In a second, the coefficients follow the rate by so many times its distance (logarithms) */
+#define FOLLOW_PER_S	2.0
+#define FOLLOW_MAX	0.5	/* in one window */
+#define RATE_LEAST	0.01
 
 /* An ordinary SATA SSD: about 60000 small reads a second, 500 MB a second. */
 const struct disk_cost disk_cost_default = {
@@ -43,7 +46,20 @@ const struct disk_cost disk_cost_default = {
 		[COST_FLUSH] = { .base_ns = 500000 },
 		[COST_DISCARD] = { .base_ns = 50000 },
 	},
-	.parallel = 16,
+	.window_ns = 250000,
+};
+
+/* 120 small reads a second, 150 MB a second. */
+const struct disk_cost disk_cost_rotational = {
+	.line = {
+		[COST_READ_RANDOM] = { .base_ns = 8000000, .ns_per_kib = 6500 },
+		[COST_READ_SEQUENTIAL] = { .base_ns = 50000, .ns_per_kib = 6500 },
+		[COST_WRITE_RANDOM] = { .base_ns = 8000000, .ns_per_kib = 6500 },
+		[COST_WRITE_SEQUENTIAL] = { .base_ns = 50000, .ns_per_kib = 6500 },
+		[COST_FLUSH] = { .base_ns = 10000000 },
+		[COST_DISCARD] = { .base_ns = 50000 },
+	},
+	.window_ns = 30000000,
 };
 
 /* ---- figures ---- */
@@ -126,7 +142,7 @@ static double start_of(const struct cost_correction *correction, unsigned kind, 
 
 void cost_correction_init(struct cost_correction *correction, const struct disk_cost *start)
 {
-	*correction = (struct cost_correction){ .start = *start, .rate = 1, .usual_rate = 1 };
+	*correction = (struct cost_correction){ .start = *start, .level = 1, .rate = 1, .usual_rate = 1 };
 	for (unsigned kind = 0; kind < COST_KINDS; kind++)
 		for (unsigned term = 0; term < COST_TERMS; term++)
 			correction->fine[kind][term] = start_of(correction, kind, term);
@@ -152,10 +168,11 @@ static double window_parts(const struct cost_correction *correction, const struc
 
 static void move(struct cost_correction *correction, unsigned kind, unsigned term, double step)
 {
-	double start = start_of(correction, kind, term), *fine = &correction->fine[kind][term];
+	double usual = start_of(correction, kind, term) * correction->level;
+	double *fine = &correction->fine[kind][term];
 
 	assert(*fine >= 0);
-	*fine = clamp(*fine * (1 + step), start / DRIFT_MAX, start * DRIFT_MAX);
+	*fine = clamp(*fine * (1 + step), usual / COST_DRIFT_MAX, usual * COST_DRIFT_MAX);
 }
 
 static void learn(struct cost_correction *correction, double parts[COST_KINDS][COST_TERMS], double surprise,
@@ -185,13 +202,17 @@ static void usual_update(struct cost_correction *correction, double parts[COST_K
 
 static void follow(struct cost_correction *correction, double seconds)
 {
-	/* In proportion when it is nearly there, so that it comes to rest. */
-	double step = seconds * FOLLOW_PER_S * clamp((1 - correction->rate) * 20, -1, 1);
+	double rate = correction->rate > RATE_LEAST ? correction->rate : RATE_LEAST;
+	double step = clamp(-log(rate) * seconds * FOLLOW_PER_S, -FOLLOW_MAX, FOLLOW_MAX);
+	double level = clamp(correction->level * exp(step), 1 / COST_LEVEL_MAX, COST_LEVEL_MAX);
+	double factor = level / correction->level;
 
+	correction->level = level;
 	for (unsigned kind = 0; kind < COST_KINDS; kind++)
 		for (unsigned term = 0; term < COST_TERMS; term++)
-			move(correction, kind, term, step);
-	correction->rate *= 1 + step;
+			correction->fine[kind][term] *= factor;
+	correction->rate *= factor;
+	correction->usual_rate *= factor;
 }
 
 static void round_to(struct disk_cost *cost, const struct cost_correction *correction)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a request costs: its share of the device's time, before it is carried out. Linear models, one for each
- * direction and for random and sequential access: base_ns + bytes * ns_per_kib / 1024, scaled so that a
- * device which is fully busy carries out 1e9 ns of cost a second (a device that serves eight requests at a
- * time in 80 us each has a cost of 10 us for each). A pure module; the time is an argument.
+ * What a request costs: its share of the device's time, before it is carried out. Linear models, one for
+ * each direction and for random and sequential access: base_ns + bytes * ns_per_kib / 1024, scaled so that
+ * a device which is fully busy carries out 1e9 ns of cost a second (a device that serves eight requests at
+ * a time in 80 us each has a cost of 10 us for each). A pure module; the time is an argument.
  *
- * The coefficients come from disk_calibrate.h or from the configuration, and are corrected while the device
- * is busy: disk_cost_observe().
+ * The coefficients are corrected while the device is busy (disk_cost_observe()), so they may begin as those
+ * of an ordinary disk, of the configuration, or of an earlier run.
  */
 #ifndef VIADUCT_ARBITER_DISK_DISK_COST_H
 #define VIADUCT_ARBITER_DISK_DISK_COST_H
@@ -33,14 +33,17 @@ struct cost_line {
 /* Plain data: goes into a file as it is printed by disk_cost_print(). */
 struct disk_cost {
 	struct cost_line line[COST_KINDS];
-	/* Requests that the device really serves at the same time: with fewer in it, it is not fully busy. */
-	uint32_t parallel;		/* 1 … COST_PARALLEL_MAX */
+	/*
+	 * The cost that was inside the device together when it was just busy: where depth.h begins to
+	 * search.
+	 */
+	uint32_t window_ns;		/* 1 … COST_WINDOW_MAX_NS */
 };
 
-#define COST_PARALLEL_MAX 4096u
+#define COST_WINDOW_MAX_NS 1000000000u
 
-/* For a device of which nothing is known: an ordinary SSD. */
-extern const struct disk_cost disk_cost_default;
+/* For a device of which nothing is known: an ordinary SSD, and an ordinary disk that turns. */
+extern const struct disk_cost disk_cost_default, disk_cost_rotational;
 
 /* The least that a request costs: a null device would have none, and shares of nothing. */
 #define COST_MIN_NS 1u
@@ -73,7 +76,7 @@ uint64_t disk_cost_bandwidth(const struct disk_cost *cost);
  */
 uint64_t disk_cost_reservation_ppb(const struct disk_cost *cost, uint64_t min_iops, uint64_t min_bandwidth);
 
-/* ---- as text, to keep a calibration over restarts: disk_cost_text.c ---- */
+/* ---- as text, to keep over restarts what was learnt: disk_cost_text.c ---- */
 
 /* Enough for any model, with the NUL. */
 #define COST_TEXT_MAX 320u
@@ -97,12 +100,13 @@ struct cost_window {
 enum cost_term { COST_BASE, COST_PER_KIB, COST_TERMS };
 
 /*
- * Moves the coefficients a little towards what would have predicted the window. Slow on purpose: a device
- * that is slow for seconds (a write cliff) must not change what a request is said to cost; that is `rate`'s
- * matter.
+ * Moves the coefficients towards what would have predicted the window: all together (`level`) within a
+ * second, and each against the others slowly, in seconds of mixed load.
  */
 struct cost_correction {
-	struct disk_cost start;		/* coefficients stay within a factor of 8 of it */
+	struct disk_cost start;
+	/* All coefficients are so many times those of `start`, but for COST_DRIFT_MAX at most each way */
+	double level;
 	/* Cost carried out per second of wall time, smoothed over about 100 ms; 1: as modelled */
 	double rate;
 	double fine[COST_KINDS][COST_TERMS];		/* the coefficients, unrounded */
@@ -113,6 +117,10 @@ struct cost_correction {
 	double usual_rate, usual[COST_KINDS][COST_TERMS];
 	bool started;			/* `usual` is known */
 };
+
+#define COST_DRIFT_MAX 32.0
+/* How far a device may be from what it was believed to be, either way. */
+#define COST_LEVEL_MAX 10000.0
 
 void cost_correction_init(struct cost_correction *correction, const struct disk_cost *start);
 /* A window without completions counts: the device hung. */

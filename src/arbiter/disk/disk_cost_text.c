@@ -2,8 +2,8 @@
 /*
  * A cost model as text:
  *
- *   viaduct-disk-cost 1
- *   parallel 8
+ *   viaduct-disk-cost 2
+ *   window 250000			window_ns
  *   read-random 8000 1900		base_ns, ns_per_kib; a line for each kind, in order of enum cost_kind
  *   …
  *
@@ -17,7 +17,7 @@
 
 #include "arbiter/disk/disk_cost.h"
 
-#define HEAD "viaduct-disk-cost 1\nparallel "
+#define HEAD "viaduct-disk-cost 2\nwindow "
 
 static const char *const kind_names[COST_KINDS] = {
 	[COST_READ_RANDOM] = "read-random",
@@ -30,9 +30,9 @@ static const char *const kind_names[COST_KINDS] = {
 
 int disk_cost_print(const struct disk_cost *cost, char *buffer, size_t bytes)
 {
-	int used = snprintf(buffer, bytes, HEAD "%" PRIu32 "\n", cost->parallel);
+	int used = snprintf(buffer, bytes, HEAD "%" PRIu32 "\n", cost->window_ns);
 
-	assert(cost->parallel >= 1 && cost->parallel <= COST_PARALLEL_MAX);
+	assert(cost->window_ns >= 1 && cost->window_ns <= COST_WINDOW_MAX_NS);
 	for (unsigned kind = 0; kind < COST_KINDS && (size_t)used < bytes; kind++)
 		used += snprintf(buffer + used, bytes - (size_t)used, "%s %" PRIu32 " %" PRIu32 "\n",
 				 kind_names[kind], cost->line[kind].base_ns, cost->line[kind].ns_per_kib);
@@ -78,8 +78,8 @@ int disk_cost_parse(const char *text, size_t bytes, struct disk_cost *ret_cost)
 {
 	struct rest rest = { text, text + bytes };
 	struct disk_cost cost;
-	bool right = take_word(&rest, HEAD) && take_number(&rest, &cost.parallel) && take_word(&rest, "\n") &&
-		     cost.parallel >= 1 && cost.parallel <= COST_PARALLEL_MAX;
+	bool right = take_word(&rest, HEAD) && take_number(&rest, &cost.window_ns) &&
+		     take_word(&rest, "\n") && cost.window_ns >= 1 && cost.window_ns <= COST_WINDOW_MAX_NS;
 
 	for (unsigned kind = 0; kind < COST_KINDS && right; kind++)
 		right = take_line(&rest, kind_names[kind], &cost.line[kind]);

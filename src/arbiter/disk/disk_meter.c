@@ -22,6 +22,7 @@ struct disk_meter {
 	pthread_mutex_t lock;		/* of the rest */
 	struct disk_cost cost;
 	struct cost_correction correction;
+	double before;			/* the level that other costs were set at */
 };
 
 static struct disk_meter *meter_of(struct gate_device *device)
@@ -54,20 +55,21 @@ static void window_add(struct gate_device *device, const struct gate_pass *gate_
 		window->requests[COST_FLUSH]++;
 }
 
-static double window_end(struct gate_device *device, uint64_t wall_ns, uint64_t *ret_request_ns)
+static struct gate_costs window_end(struct gate_device *device, uint64_t wall_ns)
 {
 	struct disk_meter *meter = meter_of(device);
-	double rate;
+	struct gate_costs costs;
 
 	meter->window.wall_ns = wall_ns;
 	pthread_mutex_lock(&meter->lock);
 	disk_cost_observe(&meter->cost, &meter->correction, &meter->window);
-	*ret_request_ns = small_request_ns(&meter->cost);
-	rate = meter->correction.rate;
+	costs = (struct gate_costs){
+		.request_ns = small_request_ns(&meter->cost),
+		.level = meter->before * meter->correction.level,
+	};
 	pthread_mutex_unlock(&meter->lock);
-	assert(rate >= 0);
-	assert(*ret_request_ns > 0);
-	return rate;
+	assert(costs.request_ns > 0 && costs.level > 0);
+	return costs;
 }
 
 static void port_costs(struct gate_device *device, void *port_owner, struct gate_pass *gate_pass)
@@ -110,19 +112,32 @@ static const struct gate_device_ops device_ops = {
 
 /* ---- meters ---- */
 
-int disk_meter_create(const struct disk_cost *cost, struct disk_meter **ret_meter)
+static struct gate_bound bound_of(const struct disk_cost *cost, bool known)
 {
+	assert(cost->window_ns >= 1 && cost->window_ns <= COST_WINDOW_MAX_NS);
+	return (struct gate_bound){
+		.parallel = 1,
+		.window_ns = cost->window_ns,
+		.sought = true,
+		.request_ns = small_request_ns(cost),
+		.known = known,
+	};
+}
+
+int disk_meter_create(const struct disk_cost *cost, bool known, struct disk_meter **ret_meter)
+{
+	const struct gate_bound bound = bound_of(cost, known);
 	struct disk_meter *meter = calloc(1, sizeof(*meter));
 	int error;
 
-	assert(cost->parallel >= 1 && cost->parallel <= COST_PARALLEL_MAX);
 	if (!meter)
 		return -ENOMEM;
 	meter->device.ops = &device_ops;
 	meter->cost = *cost;
+	meter->before = 1;
 	cost_correction_init(&meter->correction, cost);
 	pthread_mutex_init(&meter->lock, NULL);
-	error = gate_create(&meter->device, cost->parallel, small_request_ns(cost), &meter->gate);
+	error = gate_create(&meter->device, &bound, &meter->gate);
 	if (error) {
 		pthread_mutex_destroy(&meter->lock);
 		free(meter);
@@ -165,12 +180,14 @@ double disk_meter_rate(struct disk_meter *meter)
 
 void disk_meter_set_cost(struct disk_meter *meter, const struct disk_cost *cost)
 {
-	assert(cost->parallel >= 1 && cost->parallel <= COST_PARALLEL_MAX);
+	const struct gate_bound bound = bound_of(cost, true);
+
 	pthread_mutex_lock(&meter->lock);
 	meter->cost = *cost;
+	meter->before *= meter->correction.level;
 	cost_correction_init(&meter->correction, cost);
 	pthread_mutex_unlock(&meter->lock);
-	gate_costs_changed(meter->gate, cost->parallel, small_request_ns(cost));
+	gate_costs_changed(meter->gate, &bound);
 }
 
 /* ---- ports ---- */

@@ -16,8 +16,11 @@
 
 struct disk_meter;
 
-/* A meter and its gate; `cost` is copied. Control thread. Returns 0 or -ENOMEM. */
-int disk_meter_create(const struct disk_cost *cost, struct disk_meter **ret_meter);
+/*
+ * A meter and its gate; `cost` is copied, and corrected from there on. `known`: it is this disk's, and not
+ * that of any disk. Control thread. Returns 0 or -ENOMEM.
+ */
+int disk_meter_create(const struct disk_cost *cost, bool known, struct disk_meter **ret_meter);
 /* As gate_destroy() for the gate. NULL is allowed. */
 void disk_meter_destroy(struct disk_meter *meter);
 /* Belongs to the meter. */
@@ -25,11 +28,12 @@ struct gate *disk_meter_gate(const struct disk_meter *meter);
 
 /* The cost model as it is now, corrections included. Any thread. */
 void disk_meter_cost(struct disk_meter *meter, struct disk_cost *ret_cost);
-/* Cost carried out a second when the disk was busy last, against the model: 1 = as calibrated. Any thread. */
-double disk_meter_rate(struct disk_meter *meter);
 /*
- * Another model, for instance after another calibration. Reservations already granted stay. Control thread.
+ * Cost carried out a second when the disk was busy last, against the model; 1: as the model says. Any
+ * thread.
  */
+double disk_meter_rate(struct disk_meter *meter);
+/* Another model, which is this disk's. Reservations already granted stay. Control thread. */
 void disk_meter_set_cost(struct disk_meter *meter, const struct disk_cost *cost);
 
 /* ---- requests: on the worker of the port ---- */

@@ -7,11 +7,13 @@
  * (gate_dispatch()); each is let in on its own worker (gate_lane.c). A request that leaves the device makes
  * room, and the same follows.
  *
- * While no request has to wait, ports hold leases and enter without the lock: gate_lease.c.
+ * While no request has to wait, ports hold leases and enter without the lock: gate_lease.c. While one leaf
+ * alone wants the device, there is always room.
  */
 #include "arbiter/share/gate.h"
 
 #include <assert.h>
+#include <math.h>
 
 #include "arbiter/share/gate_private.h"
 #include "core/container.h"
@@ -77,7 +79,7 @@ static bool gate_room(const struct gate *gate)
 	/* Where the pace decides how much enters, the order is all that matters, too. */
 	if (gate->room == GATE_ROOM_ONE || gate->pace.rate > 0)
 		return depth.inside == 0;
-	return depth_room(&depth);
+	return gate_is_lone(gate) || depth_room(&depth);
 }
 
 /* How long the pace holds all back. A request that is let in may leave it in debt. */
@@ -115,8 +117,10 @@ static void admit(struct gate *gate, struct gate_pass *pass, struct gate_lane *h
 	assert(pass->port->gate == gate);
 	assert(!pass->inside);
 	if (!pass->waiting.light) {
+		gate_note_wish(gate, pass->port->node, gate->now_ns);
 		bucket_take(&gate->pace, pass->waiting.cost_ns);
 		gate_count_inside(pass->port, 1, (int64_t)pass->waiting.cost_ns);
+		depth_entered(&gate->depth, gate->depth.inside_ns, gate->now_ns);
 	}
 	gate_lane_grant(pass, here, tell);
 }
@@ -161,6 +165,22 @@ void gate_dispatch(struct gate *gate, struct gate_lane *here, uint64_t now_ns, s
 	gate_lane_wake_at(here, ready_ns);
 }
 
+static void learn(struct gate *gate, uint64_t wall_ns, uint64_t now_ns)
+{
+	struct gate_costs costs = gate->device->ops->window_end(gate->device, wall_ns);
+
+	gate->request_ns = costs.request_ns;
+	gate->cost_generation++;
+	gate->busy_last_ns = now_ns;
+	gate->seen_ns += wall_ns;
+	gate->known |= gate->seen_ns >= GATE_KNOWN_NS;
+	if (fabs(costs.level / gate->level - 1) < GATE_LEVEL_PART)
+		return;
+	depth_scale(&gate->depth, costs.level / gate->level);
+	scheduler_set_level(gate->scheduler, costs.level);
+	gate->level = costs.level;
+}
+
 /*
  * What leaves while the device is kept full tells how fast it is; not while a latency target keeps it emptier
  * than that.
@@ -179,9 +199,7 @@ static void observe(struct gate *gate, const struct gate_pass *pass, uint64_t no
 	ops->window_add(gate->device, pass);
 	if (now_ns - gate->busy_since_ns < GATE_WINDOW_NS)
 		return;
-	depth_set_rate(&gate->depth,
-		       ops->window_end(gate->device, now_ns - gate->busy_since_ns, &gate->request_ns));
-	gate->cost_generation++;
+	learn(gate, now_ns - gate->busy_since_ns, now_ns);
 	window_begin(gate, now_ns);
 }
 
@@ -194,55 +212,31 @@ static void observe(struct gate *gate, const struct gate_pass *pass, uint64_t no
  */
 static uint64_t target_of(const struct gate_pass *pass)
 {
-	bool seen = pass->entered_ns > pass->port->lane->back_ns;
+	const struct gate *gate = pass->port->gate;
+	bool seen = pass->entered_ns > pass->port->lane->back_ns && !gate_is_lone(gate);
 	uint64_t target_ns = seen ? pass->port->node->latency_target_ns : 0;
+	/* What is inside together takes about as long as one of them alone. */
+	double alone_ns = (double)gate->depth.window_max_ns / (double)gate->request_ns *
+			  (double)pass->waiting.cost_ns;
 
-	return pass->waiting.cost_ns * pass->port->gate->depth.parallel_max < target_ns ? target_ns : 0;
-}
-
-/* Workers that have looked lately. Requests of the other workers may have left as well, unseen as yet. */
-static unsigned lookers(const struct gate *gate, uint64_t now_ns)
-{
-	unsigned count = 0;
-
-	for (const struct gate_lane *lane = gate->lanes; lane; lane = lane->next)
-		count += lane->look.at_ns + GATE_CALM_NS > now_ns;
-	return count;
-}
-
-/* A request leaves: the turn's first one begins a look, and ends the one before. */
-static void look(struct gate_lane *lane, uint64_t cost_ns)
-{
-	struct gate *gate = lane->gate;
-	uint64_t now_ns = loop_now_ns(lane->loop);
-
-	if (lane->look.at_ns != now_ns) {
-		if (lane->look.full)
-			depth_look(
-				&gate->depth,
-				(int64_t)(lane->look.inside_ns - lane->look.left_ns * lookers(gate, now_ns)),
-				now_ns);
-		lane->look = (struct gate_look){
-			.at_ns = now_ns,
-			.full = gate->busy && !gate->settling && gate->away == 0 &&
-				gate->depth.opening == DEPTH_OPEN,
-			.inside_ns = gate->depth.inside_ns,
-		};
-	}
-	lane->look.left_ns += cost_ns;
+	return alone_ns < (double)target_ns ? target_ns : 0;
 }
 
 /* Under the lock. */
 static void count_leave(const struct gate_pass *pass, uint64_t now_ns)
 {
 	struct gate_port *port = pass->port;
-	struct depth *depth = &port->gate->depth;
+	struct gate *gate = port->gate;
+	struct depth *depth = &gate->depth;
 
 	assert(now_ns >= pass->entered_ns);
-	look(port->lane, pass->waiting.cost_ns);
 	gate_count_inside(port, -1, -(int64_t)pass->waiting.cost_ns);
-	observe(port->gate, pass, now_ns);
+	observe(gate, pass, now_ns);
 	depth_report(depth, now_ns - pass->entered_ns, target_of(pass), now_ns);
+	if (gate_is_lone(gate) || gate->settling || gate->away > 0)
+		depth_rest(depth);
+	else
+		depth_left(depth, pass->waiting.cost_ns, depth->inside_ns, gate->busy, now_ns);
 }
 
 /* True: the request may enter at once, alone; it was never out of the caller's sight. */

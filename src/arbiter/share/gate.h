@@ -41,6 +41,15 @@ struct loop;
 
 struct gate_device;
 
+/* What a device says of its costs when a window has ended. */
+struct gate_costs {
+	uint64_t request_ns;		/* of a small request */
+	/*
+	 * All costs together are so many times what they were at the start; what was reserved is worth that
+	 */
+	double level;
+};
+
 /*
  * The window_ functions tell what the device completes while the gate keeps it full: from that, its owner
  * learns how fast it is. They and port_costs() are called under the gate's lock, on a worker: they return
@@ -54,10 +63,9 @@ struct gate_device_ops {
 	void (*window_add)(struct gate_device *device, const struct gate_pass *pass);
 	/*
 	 * The window ends, wall_ns after it began; window_begin() follows. Costs may have changed by it
-	 * (port_costs() follows). *ret_request_ns: what a small request costs now. Returns how much cost the
-	 * device carried out per second of wall time lately; 1: a second's worth.
+	 * (port_costs() follows).
 	 */
-	double (*window_end)(struct gate_device *device, uint64_t wall_ns, uint64_t *ret_request_ns);
+	struct gate_costs (*window_end)(struct gate_device *device, uint64_t wall_ns);
 	/*
 	 * Costs have changed since the port was told last: the port's owner shall know the new ones.
 	 * `port_owner` is that of gate_port_open(). A request that asks for admission at this moment, `pass`,
@@ -81,18 +89,28 @@ struct gate_device {
 	const struct gate_device_ops *ops;
 };
 
-/*
- * `parallel` (1 or more): requests that the device really serves at the same time; `request_ns`: what a small
- * request costs. Returns 0 or -ENOMEM.
- */
-int gate_create(struct gate_device *device, uint32_t parallel, uint64_t request_ns, struct gate **ret_gate);
+/* How much may be inside the device while several share it: see depth.h. */
+struct gate_bound {
+	uint32_t parallel;		/* requests that may always be inside together; 1 or more */
+	uint64_t window_ns;		/* as many more as cost so much together; not 0 when it is sought */
+	bool sought;			/* that is a first guess, and what the device delivers tells */
+	uint64_t request_ns;		/* what a small request costs */
+	/*
+	 * The costs are those of this device; else any reservation is granted until it has been busy for a
+	 * while
+	 */
+	bool known;
+};
+
+/* Returns 0 or -ENOMEM. */
+int gate_create(struct gate_device *device, const struct gate_bound *bound, struct gate **ret_gate);
 /* No nodes are left; workers may still be receiving their last messages. NULL is allowed. */
 void gate_destroy(struct gate *gate);
 /*
- * The owner has other costs, for instance after another calibration; port_costs() follows at each port.
- * Reservations already granted stay. Control thread.
+ * The owner has other costs; port_costs() follows at each port. Reservations already granted stay. Control
+ * thread.
  */
-void gate_costs_changed(struct gate *gate, uint32_t parallel, uint64_t request_ns);
+void gate_costs_changed(struct gate *gate, const struct gate_bound *bound);
 /* false: requests pass as they come (for comparisons). */
 void gate_set_on(struct gate *gate, bool on);
 /* What the device takes, by what its owner sees. */
@@ -126,8 +144,20 @@ int gate_node_move(struct gate_node *node, struct gate_node *parent, struct erro
 const struct share_settings *gate_node_settings(const struct gate_node *node);
 /* What counts among its siblings: its own weight, or the sum of its children's. */
 uint32_t gate_node_weight(const struct gate_node *node);
-/* Of the device's time, in 1e-9: what the children of the root have reserved together. */
-uint64_t gate_reserved_ppb(const struct gate *gate);
+/*
+ * Of the device's time as it is now, in 1e-9: what the children of the root have reserved together. Control
+ * thread.
+ */
+uint64_t gate_reserved_ppb(struct gate *gate);
+
+/* What is known of the device. Any thread. */
+struct gate_belief {
+	bool known;			/* its costs are its own: said by the owner, or seen */
+	uint64_t window_ns;		/* so much cost inside keeps it busy */
+	uint64_t since_ns;		/* when it was busy last; 0: never. Of the workers' clocks */
+};
+
+void gate_believe(struct gate *gate, struct gate_belief *ret_belief);
 /* The device whose time the node has a share of. */
 struct gate_device *gate_node_device(const struct gate_node *node);
 

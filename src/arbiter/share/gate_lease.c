@@ -3,16 +3,17 @@
  * Theory of operation
  *
  * While no request has to wait there is nothing to decide: ports then hold leases, each for its part of the
- * device's bound, and let requests enter within that part without the lock. From the moment it gets a lease,
- * a port counts its requests inside the device itself, in port->lease.
+ * device's bound, and let requests enter within that part without the lock. The ports of a leaf that alone
+ * wants the device hold leases without bound. From the moment it gets a lease, a port counts its requests
+ * inside the device itself, in port->lease.
  *
- * All leases end, under the lock, as soon as one port finds the device full or its part used up, or asks for
- * a request that must be observed (limits, latency targets). A port learns that its lease has ended when it
- * next looks at lease.held, and then *settles*: it adds its own count to the gate's. Until then the port is
- * in gate->settling, and gate_lease_inside() reads its count. A request that enters or leaves in between is
- * counted a moment later. If one that leaves then makes room for a request that waits, no port would notice;
- * so when a request waits, the ports that have to settle are told by a message. Leases cost no memory
- * barrier.
+ * All leases end, under the lock, as soon as one port finds the device full or its part used up, or asks
+ * for a request that must be observed (limits, latency targets), or when another leaf asks beside leases
+ * without bound. A port learns that its lease has ended when it next looks at lease.held, and then
+ * *settles*: it adds its own count to the gate's. Until then the port is in gate->settling, and
+ * gate_lease_inside() reads its count. A request that enters or leaves in between is counted a moment
+ * later. If one that leaves then makes room for a request that waits, no port would notice; so when a
+ * request waits, the ports that have to settle are told by a message. Leases cost no memory barrier.
  *
  * No lease is held while something waits in the scheduler. Every request inside is counted in exactly one
  * place: in lease.inside of a port that holds a lease or has to settle, or in gate->depth and port->inside.
@@ -26,18 +27,25 @@ static bool one_more(const struct gate *gate)
 {
 	unsigned holders = gate->holder_count + 1;
 
-	return holders <= gate->depth.parallel || gate->depth.window_ns / holders >= gate->request_ns;
+	return gate->unbounded || holders <= gate->depth.parallel ||
+	       gate->depth.window_ns / holders >= gate->request_ns;
 }
 
 /* All holders get the same part. */
 static void divide(struct gate *gate)
 {
-	assert(!gate->holders == (gate->holder_count == 0));
+	unsigned holders = gate->holder_count;
+	uint32_t parallel = UINT32_MAX;
+	uint64_t window_ns = UINT64_MAX;
+
+	assert(!gate->holders == (holders == 0));
+	if (!gate->unbounded && holders > 0) {
+		parallel = gate->depth.parallel / holders;
+		window_ns = gate->depth.window_ns / holders;
+	}
 	for (struct gate_port *port = gate->holders; port; port = port->lease.next) {
-		__atomic_store_n(&port->lease.parallel, gate->depth.parallel / gate->holder_count,
-				 __ATOMIC_RELAXED);
-		__atomic_store_n(&port->lease.window_ns, gate->depth.window_ns / gate->holder_count,
-				 __ATOMIC_RELAXED);
+		__atomic_store_n(&port->lease.parallel, parallel, __ATOMIC_RELAXED);
+		__atomic_store_n(&port->lease.window_ns, window_ns, __ATOMIC_RELAXED);
 	}
 }
 
@@ -76,14 +84,24 @@ static bool for_lease(const struct gate_port *port)
 	       port->node->latency_target_ns == 0 && !scheduler_node_limited(port->node->node);
 }
 
+/* Whether a leaf with a lease wants the device is not known: it does. */
+static void note_holders(struct gate *gate, const struct gate_port *asking, uint64_t now_ns)
+{
+	for (const struct gate_port *port = gate->holders; port; port = port->lease.next)
+		if (port->node != asking->node)
+			gate->shared_ns = now_ns;
+}
+
 void gate_lease_ask(struct gate_port *port, uint64_t now_ns)
 {
 	struct gate *gate = port->gate;
+	bool another = gate_note_wish(gate, port->node, now_ns);
 
-	if (gate->holders && (port->lease.held || !for_lease(port))) {
-		gate->crowded_ns = now_ns;
-		gate_lease_revoke(gate);
-	}
+	if (!gate->holders || (!port->lease.held && for_lease(port) && !(another && gate->unbounded)))
+		return;
+	note_holders(gate, port, now_ns);
+	gate->crowded_ns = now_ns;
+	gate_lease_revoke(gate);
 }
 
 void gate_lease_settle(struct gate_port *port)
@@ -107,11 +125,22 @@ static void give(struct gate_port *port)
 	gate_lease_count(&port->lease, (int)port->inside, (int64_t)port->inside_ns);
 	gate_count_inside(port, -(int)port->inside, -(int64_t)port->inside_ns);
 	gate->busy = false;
+	depth_rest(&gate->depth);
+	if (!gate->holders)
+		gate->unbounded = gate_is_lone(gate) && gate->wanting == port->node;
 	port->lease.next = gate->holders;
 	gate->holders = port;
 	gate->holder_count++;
 	__atomic_store_n(&port->lease.held, true, __ATOMIC_RELAXED);
 	divide(gate);
+}
+
+/* Nobody has had to wait for long enough; while several share the device, also not for a narrower bound. */
+static bool is_calm(const struct gate *gate, uint64_t now_ns)
+{
+	uint64_t trial_ns = gate_is_lone(gate) ? 0 : depth_trial_ns(&gate->depth);
+
+	return now_ns - gate->crowded_ns >= (trial_ns > GATE_CALM_NS ? trial_ns : GATE_CALM_NS);
 }
 
 void gate_lease_consider(struct gate_port *port, uint64_t now_ns)
@@ -121,8 +150,7 @@ void gate_lease_consider(struct gate_port *port, uint64_t now_ns)
 	assert(!port->lease.settling);
 	if (scheduler_waiting(gate->scheduler) > 0)
 		gate->crowded_ns = now_ns;
-	else if (now_ns - gate->crowded_ns >= GATE_CALM_NS && !port->lane->away && for_lease(port) &&
-		 one_more(gate))
+	else if (is_calm(gate, now_ns) && !port->lane->away && for_lease(port) && one_more(gate))
 		give(port);
 }
 

@@ -85,7 +85,8 @@ void gate_port_close(struct gate_port *port)
 	while (*link != port)
 		link = &(*link)->lane_next;
 	*link = port->lane_next;
-	port->node->ports--;
+	if (--port->node->ports == 0 && gate->wanting == port->node)
+		gate->wanting = NULL;
 	pthread_mutex_unlock(&gate->lock);
 	gate_lane_put(port->lane);
 	free(port);
@@ -99,12 +100,22 @@ static bool is_complete(const struct gate_device_ops *ops)
 	       ops->reservation_ppb && ops->describe_ppb;
 }
 
-int gate_create(struct gate_device *device, uint32_t parallel, uint64_t request_ns, struct gate **ret_gate)
+static void set_bound(struct gate *gate, const struct gate_bound *bound)
+{
+	gate->request_ns = bound->request_ns;
+	gate->known = bound->known;
+	gate->seen_ns = 0;
+	depth_set(&gate->depth, bound->parallel, bound->window_ns);
+	if (bound->sought)
+		depth_seek(&gate->depth);
+}
+
+int gate_create(struct gate_device *device, const struct gate_bound *bound, struct gate **ret_gate)
 {
 	struct gate *gate = calloc(1, sizeof(*gate));
 	int error;
 
-	assert(parallel > 0);
+	assert(bound->parallel > 0);
 	assert(is_complete(device->ops));
 	if (!gate)
 		return -ENOMEM;
@@ -116,8 +127,9 @@ int gate_create(struct gate_device *device, uint32_t parallel, uint64_t request_
 	gate->on = true;
 	gate->clock_ns = clock_now_ns;
 	gate->device = device;
-	gate->request_ns = request_ns;
-	depth_init(&gate->depth, parallel, request_ns);
+	gate->level = 1;
+	depth_init(&gate->depth, bound->parallel, bound->window_ns);
+	set_bound(gate, bound);
 	pthread_mutex_init(&gate->lock, NULL);
 	*ret_gate = gate;
 	return 0;
@@ -149,15 +161,28 @@ void gate_destroy(struct gate *gate)
 		gate_free(gate);
 }
 
-void gate_costs_changed(struct gate *gate, uint32_t parallel, uint64_t request_ns)
+void gate_costs_changed(struct gate *gate, const struct gate_bound *bound)
 {
-	assert(parallel > 0);
+	assert(bound->parallel > 0);
 	pthread_mutex_lock(&gate->lock);
 	assert(!gate->destroyed);
 	gate_lease_revoke(gate);
-	gate->request_ns = request_ns;
 	gate->cost_generation++;
-	depth_set(&gate->depth, parallel, request_ns);
+	set_bound(gate, bound);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_believe(struct gate *gate, struct gate_belief *ret_belief)
+{
+	const struct depth *depth = &gate->depth;
+
+	pthread_mutex_lock(&gate->lock);
+	*ret_belief = (struct gate_belief){
+		.known = gate->known,
+		.window_ns = depth->search.window_ns > 0 ? (uint64_t)depth->search.window_ns
+							 : depth->window_max_ns,
+		.since_ns = gate->busy_last_ns,
+	};
 	pthread_mutex_unlock(&gate->lock);
 }
 

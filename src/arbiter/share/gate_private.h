@@ -25,6 +25,15 @@
 #define GATE_CALM_NS 1000000u
 /* How long the device must have been fully busy before what it did says something about its speed. */
 #define GATE_WINDOW_NS 10000000u
+/*
+ * When one leaf alone has wanted the device for so long, its requests pass as they come: there is nobody to
+ * keep room for. A guest that asks less often than this may meet a device that is full of another's requests.
+ */
+#define GATE_LONE_NS 250000000u
+/* A device that was fully busy for so long is known. */
+#define GATE_KNOWN_NS 1000000000u
+/* A level that has moved by less is not worth telling the scheduler. */
+#define GATE_LEVEL_PART 0.02
 /* How often it is asked whether a worker stands still, while a request waits for room. */
 #define GATE_AWAY_NS 10000000u
 
@@ -46,9 +55,17 @@ struct gate {
 	unsigned holder_count;
 	/* Ports whose lease has ended, and whose own count is not added to the gate's yet */
 	struct gate_port *settling;
+	bool unbounded;				/* leases are for all that the device takes */
 	/* When a request had to wait last, or a lease was not enough */
 	uint64_t crowded_ns;
+	/* The leaf that asked or entered last, and when it was another one than before; see GATE_LONE_NS */
+	const struct gate_node *wanting;
+	uint64_t shared_ns;
 
+	double level;				/* of the device's costs: see struct gate_costs */
+	bool known;				/* see struct gate_bound */
+	uint64_t seen_ns;			/* time of windows so far, up to GATE_KNOWN_NS */
+	uint64_t busy_last_ns;			/* when a window ended */
 	bool busy;				/* the device is as full as the gate lets it be */
 	uint64_t busy_since_ns;			/* when the window under way began */
 
@@ -57,13 +74,6 @@ struct gate {
 	uint64_t away_looked_ns;
 	struct gate_node *children;		/* of the root; control thread */
 	bool destroyed;				/* freed with the last lane */
-};
-
-/* One turn's look of a worker at what has completed. */
-struct gate_look {
-	uint64_t at_ns;				/* of the worker's clock */
-	bool full;				/* the device was as full as it may be when the look began */
-	uint64_t inside_ns, left_ns;		/* what was inside then, and what has left since */
 };
 
 /* The ports of one worker. Made and freed on that worker. */
@@ -76,7 +86,6 @@ struct gate_lane {
 	 * Under the gate's lock: what may enter, in this order. `granted` is also looked at without the lock.
 	 */
 	struct gate_pass *granted, *granted_last;
-	struct gate_look look;
 	unsigned inside;			/* of its ports together */
 	uint64_t inside_ns;
 	struct gate_port *first_port;
@@ -126,7 +135,7 @@ struct gate_node {
 	struct gate_node *parent, *children, *next;
 	struct share_settings settings;
 	struct scheduler_node *node;
-	uint64_t reserved_ppb;			/* its own */
+	uint64_t reserved_ppb;			/* its own, at level 1 */
 	/* Under the gate's lock. */
 	uint64_t latency_target_ns;
 	unsigned ports;
@@ -137,6 +146,23 @@ struct gate_node {
  * worker reads its clock when its turn begins.
  */
 uint64_t gate_now(struct gate *gate, const struct gate_lane *lane);
+
+/* Under the lock: nobody else has wanted the device lately. */
+static inline bool gate_is_lone(const struct gate *gate)
+{
+	return gate->depth.search.window_ns > 0 && gate->now_ns - gate->shared_ns >= GATE_LONE_NS;
+}
+
+/* Under the lock: the leaf asks, or something of it enters. True: it is another one than before. */
+static inline bool gate_note_wish(struct gate *gate, const struct gate_node *leaf, uint64_t now_ns)
+{
+	bool another = gate->wanting && gate->wanting != leaf;
+
+	if (another)
+		gate->shared_ns = now_ns;
+	gate->wanting = leaf;
+	return another;
+}
 
 /* ---- gate_lease.c: under the lock; functions with a port as argument run on the port's worker ---- */
 

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 
 #include "arbiter/share/gate_private.h"
-#include "core/checked.h"
 #include "core/clock.h"
+
+/* More than any device's time, and a sum of many does not overflow. */
+#define PPB_MAX SCHEDULER_RESERVED_MAX_PPB
 
 /* ---- the tree ---- */
 
@@ -37,6 +39,28 @@ static void unlink_node(struct gate_node *node)
 
 /* ---- admission ---- */
 
+/*
+ * Reservations are requests or bytes a second. Which part of the device's time that is changes with the
+ * level of its costs, so the tree holds parts as they would be at level 1.
+ */
+static double level_now(struct gate *gate)
+{
+	double level;
+
+	pthread_mutex_lock(&gate->lock);
+	level = gate->level;
+	pthread_mutex_unlock(&gate->lock);
+	assert(level > 0);
+	return level;
+}
+
+static uint64_t scaled(uint64_t ppb, double factor)
+{
+	double part = (double)ppb * factor;
+
+	return part < PPB_MAX ? (uint64_t)part : PPB_MAX;
+}
+
 static uint64_t reserved_by_children(const struct gate *gate, const struct gate_node *parent)
 {
 	uint64_t sum = 0;
@@ -46,29 +70,39 @@ static uint64_t reserved_by_children(const struct gate *gate, const struct gate_
 		uint64_t below = reserved_by_children(gate, child);
 
 		assert(child->parent == parent);
-		/* What no device can do counts as more than any other sum. */
-		if (!checked_add(sum, child->reserved_ppb > below ? child->reserved_ppb : below, &sum))
-			return UINT64_MAX;
+		sum += child->reserved_ppb > below ? child->reserved_ppb : below;
 	}
 	return sum;
 }
 
-uint64_t gate_reserved_ppb(const struct gate *gate)
+uint64_t gate_reserved_ppb(struct gate *gate)
 {
-	return reserved_by_children(gate, NULL);
+	return scaled(reserved_by_children(gate, NULL), level_now(gate));
 }
 
 static int refuse_reservation(struct gate *gate, uint64_t wanted_ppb, uint64_t left_ppb, const char *whose,
 			      struct error *error)
 {
 	const struct gate_device_ops *ops = gate->device->ops;
+	double level = level_now(gate);
 	char left[sizeof(error->text)] = "";
 
 	assert(wanted_ppb > left_ppb);
+	wanted_ppb = scaled(wanted_ppb, level);
+	left_ppb = scaled(left_ppb, level);
 	ops->describe_ppb(gate->device, left_ppb, left, sizeof(left));
 	return error_set(error, -ENOSPC,
 			 "the reservation is %.1f %% of the %s's time, and %.1f %% is left of what %s: %s",
 			 (double)wanted_ppb / 1e7, ops->noun, (double)left_ppb / 1e7, whose, left);
+}
+
+/* Of the whole device, at level 1. */
+static uint64_t reservable(struct gate *gate)
+{
+	struct gate_belief belief;
+
+	gate_believe(gate, &belief);
+	return belief.known ? scaled(GATE_RESERVABLE_PPB, 1 / level_now(gate)) : PPB_MAX;
 }
 
 /*
@@ -77,13 +111,13 @@ static int refuse_reservation(struct gate *gate, uint64_t wanted_ppb, uint64_t l
  */
 static int admit(const struct gate_node *node, struct error *error)
 {
-	uint64_t wanted_ppb = node->reserved_ppb;
+	uint64_t wanted_ppb = node->reserved_ppb, reservable_ppb = reservable(node->gate);
 
 	if (wanted_ppb == 0)
 		wanted_ppb = reserved_by_children(node->gate, node);
 	for (const struct gate_node *above = node->parent;; above = above->parent) {
 		uint64_t sum_ppb = reserved_by_children(node->gate, above);
-		uint64_t all_ppb = above ? above->reserved_ppb : GATE_RESERVABLE_PPB;
+		uint64_t all_ppb = above ? above->reserved_ppb : reservable_ppb;
 
 		if ((!above || all_ppb > 0) && sum_ppb > all_ppb && wanted_ppb > 0) {
 			uint64_t excess_ppb = sum_ppb - all_ppb;
@@ -106,8 +140,9 @@ static int cover_children(const struct gate_node *node, uint64_t reserved_ppb, s
 		return error_set(error, -ENOSPC,
 				 "what is below it has %.1f %% of the %s's time reserved, more than this "
 				 "reservation of %.1f %%",
-				 (double)children_ppb / 1e7, node->gate->device->ops->noun,
-				 (double)reserved_ppb / 1e7);
+				 (double)children_ppb * level_now(node->gate) / 1e7,
+				 node->gate->device->ops->noun,
+				 (double)reserved_ppb * level_now(node->gate) / 1e7);
 	return 0;
 }
 
@@ -151,7 +186,7 @@ static struct scheduler_settings scheduler_settings(const struct gate_node *node
 {
 	return (struct scheduler_settings){
 		.weight = gate_node_weight(node),
-		.reserved_ppb = node->reserved_ppb > 1000000000u ? 1000000000u : (uint32_t)node->reserved_ppb,
+		.reserved_ppb = node->reserved_ppb,
 		.max_iops = node->settings.max_iops,
 		.max_bandwidth = node->settings.max_bandwidth,
 		.burst_ns = node->settings.burst_ms * NS_PER_MS,
@@ -172,7 +207,7 @@ static void update_sums(struct gate_node *node)
 
 static uint64_t reservation(struct gate *gate, const struct share_settings *settings)
 {
-	return gate->device->ops->reservation_ppb(gate->device, settings);
+	return scaled(gate->device->ops->reservation_ppb(gate->device, settings), 1 / level_now(gate));
 }
 
 int gate_node_create(struct gate *gate, struct gate_node *parent, const struct share_settings *settings,

@@ -34,7 +34,8 @@ struct scheduler_node;
 
 struct scheduler_settings {
 	uint32_t weight;		/* 1 … SCHEDULER_WEIGHT_SUM_MAX */
-	uint32_t reserved_ppb;		/* of the device's time, in 1e-9 of it; 0: none */
+	/* Of the device's time, in 1e-9 of it, at level 1 (scheduler_set_level()); 0: none */
+	uint64_t reserved_ppb;		/* 0 … SCHEDULER_RESERVED_MAX_PPB */
 	uint64_t max_iops;		/* requests a second; 0: no limit */
 	uint64_t max_bandwidth;		/* bytes a second; 0: no limit */
 	/*
@@ -43,6 +44,8 @@ struct scheduler_settings {
 	 */
 	uint64_t burst_ns;
 };
+
+#define SCHEDULER_RESERVED_MAX_PPB (1ull << 50)
 
 #define SCHEDULER_SETTINGS_DEFAULT { .weight = SCHEDULER_WEIGHT_DEFAULT }
 
@@ -109,6 +112,11 @@ void scheduler_drain_begin(struct scheduler_node *leaf, uint64_t now_ns);
 void scheduler_drain_end(struct scheduler_node *leaf);
 /* true: as long as it lasts, no limit holds anything back. What passes is charged. */
 void scheduler_ignore_limits(struct scheduler *scheduler, bool ignore, uint64_t now_ns);
+/*
+ * From here on all costs are `level` times those at the start (more than 0), and what is reserved is so
+ * much more of the device's time: a reservation stays so many requests a second.
+ */
+void scheduler_set_level(struct scheduler *scheduler, double level);
 
 /* Queues a request at a leaf, behind what waits there already. */
 void scheduler_add(struct scheduler_node *leaf, struct scheduler_request *request, uint64_t now_ns);

@@ -102,6 +102,7 @@ struct scheduler {
 	unsigned waiting, light_waiting;
 	uint32_t node_count;
 	bool ignore_limits;
+	double level;				/* of reservations: see scheduler_set_level() */
 	struct scheduler_heap throttled;	/* nodes, by when they will be ready again */
 	struct scheduler_node root;
 };

@@ -7,6 +7,8 @@
 #include "arbiter/share/scheduler_private.h"
 
 #define PPB 1000000000ull
+/* Of a reservation of next to nothing. */
+#define DUE_STEP_MAX (1ull << 60)
 
 int scheduler_create(struct scheduler **ret_scheduler)
 {
@@ -15,6 +17,7 @@ int scheduler_create(struct scheduler **ret_scheduler)
 	if (!scheduler)
 		return -ENOMEM;
 	scheduler->root.scheduler = scheduler;
+	scheduler->level = 1;
 	*ret_scheduler = scheduler;
 	return 0;
 }
@@ -202,16 +205,40 @@ static void set_limits(struct scheduler_node *node, const struct scheduler_setti
 		node_release(node);	/* to be judged again */
 }
 
+static uint64_t due_step(const struct scheduler *scheduler, uint64_t reserved_ppb)
+{
+	double step = (double)(PPB << DUE_SHIFT) / ((double)reserved_ppb * scheduler->level);
+
+	if (reserved_ppb == 0)
+		return 0;
+	return step < 1 ? 1 : step < DUE_STEP_MAX ? (uint64_t)step : DUE_STEP_MAX;
+}
+
+static void set_level(struct scheduler_node *node)
+{
+	for (struct scheduler_node *child = node->children; child; child = child->sibling) {
+		child->due_step = due_step(child->scheduler, child->settings.reserved_ppb);
+		set_level(child);
+	}
+}
+
+void scheduler_set_level(struct scheduler *scheduler, double level)
+{
+	assert(level > 0);
+	scheduler->level = level;
+	set_level(&scheduler->root);
+}
+
 void scheduler_node_set(struct scheduler_node *node, const struct scheduler_settings *settings,
 			uint64_t now_ns)
 {
 	assert(settings->weight >= 1 && settings->weight <= SCHEDULER_WEIGHT_SUM_MAX);
-	assert(settings->reserved_ppb <= PPB);
+	assert(settings->reserved_ppb <= SCHEDULER_RESERVED_MAX_PPB);
 	scheduler_advance(node->scheduler, now_ns);
 	node->settings = *settings;
 	node->tag_step = VIRTUAL_ONE / settings->weight;
 	assert(node->tag_step > 0);
-	node->due_step = settings->reserved_ppb ? (PPB << DUE_SHIFT) / settings->reserved_ppb : 0;
+	node->due_step = due_step(node->scheduler, settings->reserved_ppb);
 	node->tag = node->parent->virtual;
 	node->due_ns = node->scheduler->clock_ns;
 	set_limits(node, settings);

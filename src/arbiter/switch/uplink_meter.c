@@ -15,6 +15,8 @@
  * those that are let in when the card has room again would overfill it together.
  */
 #define PARALLEL 4u
+/* As many more as cost so much together, so that a fast card does not run dry until a worker looks again. */
+#define STOCK_NS (50 * NS_PER_US)
 /* What counts as a small request for the gate: a full frame. */
 #define SMALL_BYTES 1514u
 /* What asks together holds up others for this long at most, but is one frame at least. */
@@ -53,10 +55,9 @@ static void window_add(struct gate_device *device, const struct gate_pass *pass)
 {
 }
 
-static double window_end(struct gate_device *device, uint64_t wall_ns, uint64_t *ret_request_ns)
+static struct gate_costs window_end(struct gate_device *device, uint64_t wall_ns)
 {
-	*ret_request_ns = bytes_ns(meter_of(device), SMALL_BYTES);
-	return 1;
+	return (struct gate_costs){ .request_ns = bytes_ns(meter_of(device), SMALL_BYTES), .level = 1 };
 }
 
 static void port_costs(struct gate_device *device, void *port_owner, struct gate_pass *pass)
@@ -98,16 +99,30 @@ static const struct gate_device_ops device_ops = {
 
 /* ---- meters ---- */
 
+static struct gate_bound bound_of(const struct uplink_meter *meter)
+{
+	uint64_t request_ns = bytes_ns(meter, SMALL_BYTES);
+
+	return (struct gate_bound){
+		.parallel = PARALLEL,
+		.window_ns = PARALLEL * request_ns + STOCK_NS,
+		.request_ns = request_ns,
+		.known = true,
+	};
+}
+
 int uplink_meter_create(struct uplink_meter **ret_meter)
 {
 	struct uplink_meter *meter = calloc(1, sizeof(*meter));
+	struct gate_bound bound;
 	int error;
 
 	if (!meter)
 		return -ENOMEM;
 	meter->device.ops = &device_ops;
 	meter->bandwidth = UPLINK_BANDWIDTH_DEFAULT;
-	error = gate_create(&meter->device, PARALLEL, bytes_ns(meter, SMALL_BYTES), &meter->gate);
+	bound = bound_of(meter);
+	error = gate_create(&meter->device, &bound, &meter->gate);
 	if (error) {
 		free(meter);
 		return error;
@@ -131,10 +146,13 @@ struct gate *uplink_meter_gate(const struct uplink_meter *meter)
 
 void uplink_meter_set_bandwidth(struct uplink_meter *meter, uint64_t bandwidth, bool limit)
 {
+	struct gate_bound bound;
+
 	assert(bandwidth >= UPLINK_BANDWIDTH_MIN && bandwidth <= UPLINK_BANDWIDTH_MAX);
 	if (bandwidth != meter->bandwidth) {
 		__atomic_store_n(&meter->bandwidth, bandwidth, __ATOMIC_RELAXED);
-		gate_costs_changed(meter->gate, PARALLEL, bytes_ns(meter, SMALL_BYTES));
+		bound = bound_of(meter);
+		gate_costs_changed(meter->gate, &bound);
 	}
 	gate_set_paced(meter->gate, limit);
 }

@@ -69,10 +69,6 @@ static int write_config(struct demo *demo)
 	fprintf(config,
 		"[daemon]\nstate_dir = %s/state\n\n"
 		"[pool main]\npath = %s\nsize = 8G\ncache = %s\n"
-		/*
-		 * A new, sparse file has nothing that can be measured: an ordinary SSD's, corrected while it
-		 * is used.
-		 */
 		"capacity_iops = 50000\ncapacity_bandwidth = 500M\n\n"
 		"[guest alice]\n[disk alice/root]\npool = main\nsize = 1G\n\n"
 		"[guest bob]\n[disk bob/root]\npool = main\nsize = 1G\n\n"

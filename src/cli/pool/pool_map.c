@@ -8,6 +8,7 @@
 #include "cli/api_client.h"
 #include "cli/table.h"
 #include "cli/text.h"
+#include "core/clock.h"
 
 #define LETTERS	       26u	/* guests beyond share the last letter */
 #define PICTURE_COLUMNS 64u
@@ -174,9 +175,38 @@ static void print_runs(const json_t *pool, FILE *out, size_t width, bool colour)
 	table_destroy(table);
 }
 
+/* What the disk below the pool is believed to do, and since when. */
+static void print_capacity(const json_t *pool, FILE *out)
+{
+	static const struct {
+		const char *origin, *text;
+	} words[] = {
+		{ "supposed", "supposed: it has not been busy yet" },
+		{ "kept", "as an earlier run saw it" },
+		{ "said", "as the configuration says" },
+	};
+	const json_t *capacity = json_object_get(pool, "capacity");
+	const char *origin = json_string_value(json_object_get(capacity, "origin"));
+	char bandwidth[TEXT_NUMBER_MAX];
+
+	if (!origin)
+		return;
+	fprintf(out, "the disk: %llu requests of 4 KiB or %s a second; ",
+		(unsigned long long)api_number(capacity, "iops"),
+		text_size(bandwidth, api_number(capacity, "bandwidth")));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(words[i].origin, origin) == 0)
+			fputs(words[i].text, out);
+	if (strcmp(origin, "seen") == 0)
+		fprintf(out, "seen at work %llu s ago",
+			(unsigned long long)(api_number(capacity, "seen_ago_ns") / NS_PER_S));
+	fputc('\n', out);
+}
+
 void pool_map_print(const json_t *pool, FILE *out, size_t width, bool colour)
 {
 	print_head(pool, out, colour);
+	print_capacity(pool, out);
 	print_picture(pool, out, width, colour);
 	print_runs(pool, out, width, colour);
 }

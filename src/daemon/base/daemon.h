@@ -36,7 +36,6 @@ struct daemon_seat;
 struct display_looks;
 struct daemon_switch;
 struct device;
-struct disk_measurer;
 struct guest;
 struct nic_mirror;
 struct porter;
@@ -87,7 +86,6 @@ struct daemon {
 	struct setting *settings;		/* share/: made at run time */
 	struct share_gate *gates;		/* share/ */
 	struct daemon_pool *pools;		/* disk/ */
-	struct disk_measurer *measurer;		/* disk/ */
 	struct daemon_switch *switches;		/* nic/ */
 	struct json_t *network_state;		/* nic/: set at run time */
 	struct daemon_seat *seats;		/* seat/ */
@@ -96,6 +94,7 @@ struct daemon {
 	struct api *api;			/* api/ */
 	struct takeover *takeover;		/* device/ */
 
+	struct loop_timer watch_timer;		/* share/: each second, while there is a gate */
 	struct loop_timer stop_timer;
 	/* The last device is gone, or one of several; set by the whole. May be NULL. */
 	void (*device_gone)(struct daemon *daemon);

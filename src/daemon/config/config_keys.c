@@ -27,8 +27,8 @@ static_assert(HOST_DISK_CACHE_BUFFERED == 2, "caches[] follows enum host_disk_ca
 	  .offset = offsetof(struct object, capacity.iops),                                                  \
 	  .minimum = 1,                                                                                      \
 	  .maximum = SHARE_IOPS_MAX,                                                                         \
-	  .help = "Requests a second (4 KiB, random) that the physical disk carries out. Default: it is "    \
-		  "measured." },                                                                             \
+	  .help = "Requests a second (4 KiB, random) that the physical disk carries out, to begin with. "    \
+		  "Default: an ordinary disk's, until it is seen." },                                        \
 	{                                                                                                    \
 		.name = "capacity_bandwidth", .type = CONFIG_SIZE, .live = true,                             \
 		.offset = offsetof(struct object, capacity.bandwidth), .minimum = 4096,                      \
@@ -46,8 +46,8 @@ static const struct config_key daemon_keys[] = {
 	{ .name = "state_dir",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_daemon, state_dir),
-	  .help = "Directory of what outlives the daemon: settings made at run time, measured disks. No "
-		  "other daemon "
+	  .help = "Directory of what outlives the daemon: settings made at run time, what was seen of "
+		  "disks. No other daemon "
 		  "uses it. Default: /var/lib/viaduct for root, $XDG_STATE_HOME/viaduct or "
 		  "~/.local/state/viaduct otherwise." },
 	{ .name = "workers",

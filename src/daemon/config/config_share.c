@@ -194,7 +194,7 @@ static void check_capacity(const struct config_object *object, const struct conf
 
 	if (!capacity->iops != !capacity->bandwidth)
 		config_message(messages, file, line,
-			       "%s has %s without %s; give both, or neither to have the disk measured",
+			       "%s has %s without %s; give both, or neither",
 			       config_title(object, title), given, missing);
 	else if (capacity->iops > capacity->bandwidth / CAPACITY_REQUEST_BYTES)
 		config_message(messages, file, line,

@@ -19,7 +19,6 @@
 #include "daemon/device/report.h"
 #include "daemon/disk/catalogue.h"
 #include "daemon/disk/disk_gate.h"
-#include "daemon/disk/disk_measure.h"
 #include "daemon/disk/write_mode.h"
 #include "daemon/share/shares.h"
 #include "devices/disk/virtio_blk.h"
@@ -204,7 +203,6 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 static void close_steps(struct device *device)
 {
 	struct disk_device *disk = disk_device_of(device);
-	bool host_unused;
 
 	virtio_blk_destroy(disk->model);
 	disk->model = NULL;
@@ -212,9 +210,9 @@ static void close_steps(struct device *device)
 	disk->disk = NULL;
 	share_close(disk->share);
 	disk->share = NULL;
-	host_unused = disk_gate_close(device->daemon, disk->gate);
+	disk_gate_close(device->daemon, disk->gate);
 	disk->gate = NULL;
-	if (host_unused && disk->host)
+	if (disk->host)
 		disk->host->ops->close(disk->host);
 	disk->host = NULL;
 }
@@ -280,11 +278,6 @@ unsigned disk_devices_of_pool(struct daemon *daemon, struct daemon_pool *pool, s
 
 static void open_pools(struct daemon *daemon)
 {
-	/* Before the sandbox, for disks that a reload brings. */
-	int error = disk_measurer_create(&daemon->measurer);
-
-	if (error)
-		log_warning(NULL, "no disk will be measured: %s", strerror(-error));
 	config_for_each(config_pools(daemon->config), config_pool, settings) {
 		const struct daemon_pool *pool = daemon_pool_add(daemon, settings);
 

@@ -5,9 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "arbiter/disk/disk_calibrate.h"
 #include "arbiter/disk/disk_meter.h"
 #include "core/clock.h"
 #include "core/container.h"
@@ -15,15 +13,24 @@
 #include "core/log.h"
 #include "daemon/base/daemon.h"
 #include "daemon/base/state.h"
-#include "daemon/disk/disk_measure.h"
 #include "host/host_disk.h"
 
-/* ---- kept measurements: STATE/disk-XXXXXXXX.cost, a line that says of what disk, and the cost model ---- */
+/*
+ * ---- what was seen, kept: STATE/disk-XXXXXXXX.cost, a line that says of what disk, and the cost model
+ * ----
+ */
 
 #define IDENTITY_MAX 4400
 #define NAME_SIZE    32
 
-/* What must be the same for a measurement to hold. Returns its length. */
+/*
+ * Each second the average takes so much of what was seen in it, and so many times more or less is worth
+ * telling.
+ */
+#define WATCH_PART 0.1
+#define WATCH_MOST 1.1
+
+/* What must be the same for it to be of use. Returns its length. */
 static size_t identity(const struct disk_gate *gate, char text[IDENTITY_MAX])
 {
 	const struct host_disk_geometry *geometry = &gate->host->geometry;
@@ -71,19 +78,23 @@ static void keep(struct share_gate *base, const struct daemon *daemon)
 	const struct disk_gate *gate = container_of(base, struct disk_gate, base);
 	char text[IDENTITY_MAX + COST_TEXT_MAX], name[NAME_SIZE];
 	size_t head = identity(gate, text);
+	struct gate_belief belief;
 	struct disk_cost cost;
 	int length, error;
 
-	if (!gate->measured || !daemon->state_dir)
+	gate_believe(gate->base.gate, &belief);
+	if (gate->origin == DISK_COST_SAID || belief.since_ns == 0 || !daemon->state_dir)
 		return;
 	file_name(text, head, name);
 	disk_meter_cost(gate->meter, &cost);
+	cost.window_ns = (uint32_t)belief.window_ns;
 	length = disk_cost_print(&cost, text + head, sizeof(text) - head);
 	error = length < 0 ? length : 0;
 	if (!error && !is_kept(daemon, name, text, head + (size_t)length))
 		error = state_write(daemon->state_dir, name, text, head + (size_t)length, false);
 	if (error)
-		log_warning(NULL, "%s/%s: cannot be written: %s; %s will be measured again",
+		log_warning(NULL,
+			    "%s/%s: cannot be written: %s; the next start supposes an ordinary disk at %s",
 			    daemon->state_dir, name, strerror(-error), gate->base.path);
 }
 
@@ -109,58 +120,47 @@ static struct disk_cost cost_of(const struct config_capacity *capacity)
 	return cost;
 }
 
-/* ---- measuring ---- */
+/* ---- what is seen ---- */
 
-/* Reading holes tells nothing of the disk below them. */
-static bool mostly_holes(const char *path)
+/*
+ * What it does now is what reservations are worth. Small and brief changes are let pass, as each time
+ * reservations are granted anew.
+ */
+static void watch(struct share_gate *base, struct daemon *daemon)
 {
-	struct stat status;
+	struct disk_gate *gate = container_of(base, struct disk_gate, base);
+	struct gate_belief belief;
+	struct disk_cost cost;
+	double iops;
 
-	return stat(path, &status) == 0 && S_ISREG(status.st_mode) &&
-	       status.st_blocks < status.st_size / 512 / 2;
-}
-
-static bool measure(struct daemon *daemon, struct disk_gate *gate, struct disk_cost *ret_cost)
-{
-	int error = 0;
-
-	if (mostly_holes(gate->base.path)) {
-		log_info(NULL,
-			 "%s is mostly holes and not measured yet; its shares suppose an ordinary SSD, or "
-			 "what "
-			 "capacity_iops and capacity_bandwidth say",
-			 gate->base.path);
-		return false;
+	gate_believe(base->gate, &belief);
+	if (!belief.known || belief.since_ns == gate->watched_ns)
+		return;
+	gate->watched_ns = belief.since_ns;
+	disk_meter_cost(gate->meter, &cost);
+	iops = (double)disk_cost_iops(&cost);
+	gate->lately_iops += (iops - gate->lately_iops) * WATCH_PART;
+	if (gate->lately_iops > gate->granted_iops * WATCH_MOST ||
+	    gate->lately_iops < gate->granted_iops / WATCH_MOST || !gate->granted) {
+		gate->granted = true;
+		gate->granted_iops = gate->lately_iops;
+		share_gate_reserve_anew(daemon, base);
 	}
-	if (!daemon->measurer)
-		error = disk_measurer_create(&daemon->measurer);
-	if (!error)
-		error = disk_measure(daemon->measurer, gate->host, ret_cost, &gate->hung);
-	if (error) {
-		log_warning(NULL, "%s cannot be measured: %s; its shares suppose an ordinary SSD",
-			    gate->base.path, strerror(-error));
-		*ret_cost = disk_cost_default;
-		return false;
-	}
-	calibration_moderate(gate->host, ret_cost);
-	log_info(NULL, "%s: measured %llu requests of 4 KiB or %llu MiB a second", gate->base.path,
-		 (unsigned long long)disk_cost_iops(ret_cost),
-		 (unsigned long long)(disk_cost_bandwidth(ret_cost) >> 20));
-	return true;
 }
 
 /* ---- gates ---- */
 
-static void choose_cost(struct daemon *daemon, struct disk_gate *gate,
+static void choose_cost(const struct daemon *daemon, struct disk_gate *gate,
 			const struct config_capacity *capacity, struct disk_cost *ret_cost)
 {
-	*ret_cost = disk_cost_default;
-	if (capacity->iops)
+	gate->origin = DISK_COST_SUPPOSED;
+	*ret_cost = gate->host->geometry.rotational ? disk_cost_rotational : disk_cost_default;
+	if (capacity->iops) {
+		gate->origin = DISK_COST_SAID;
 		*ret_cost = cost_of(capacity);
-	else if (recall(daemon, gate, ret_cost))
-		gate->measured = true;
-	else if (!daemon->offer)	/* else guests wait, and it is the next start's */
-		gate->measured = measure(daemon, gate, ret_cost);
+	} else if (recall(daemon, gate, ret_cost)) {
+		gate->origin = DISK_COST_KEPT;
+	}
 }
 
 static void destroy(struct disk_gate *gate)
@@ -183,29 +183,27 @@ struct disk_gate *disk_gate_open(struct daemon *daemon, const char *path, unsign
 	gate->base.path = strdup(path);
 	if (gate->base.path)
 		choose_cost(daemon, gate, capacity, &cost);
-	if (!gate->base.path || disk_meter_create(&cost, &gate->meter) != 0) {
+	if (!gate->base.path ||
+	    disk_meter_create(&cost, gate->origin == DISK_COST_SAID, &gate->meter) != 0) {
 		destroy(gate);
 		return NULL;
 	}
 	gate->base.gate = disk_meter_gate(gate->meter);
 	gate->base.keep = keep;
+	gate->base.watch = watch;
 	gate->base.resource = SHARE_DISKS;
+	gate->lately_iops = gate->granted_iops = (double)disk_cost_iops(&cost);
 	share_gate_add(daemon, &gate->base);
-	keep(&gate->base, daemon);
 	return gate;
 }
 
-bool disk_gate_close(struct daemon *daemon, struct disk_gate *gate)
+void disk_gate_close(struct daemon *daemon, struct disk_gate *gate)
 {
-	bool unused;
-
 	if (!gate)
-		return true;
+		return;
 	keep(&gate->base, daemon);
-	unused = measurement_let_go(gate->hung);
 	share_gate_remove(daemon, &gate->base);
 	destroy(gate);
-	return unused;
 }
 
 void disk_gate_set_capacity(struct disk_gate *gate, const struct config_capacity *capacity)
@@ -213,5 +211,5 @@ void disk_gate_set_capacity(struct disk_gate *gate, const struct config_capacity
 	struct disk_cost cost = cost_of(capacity);
 
 	disk_meter_set_cost(gate->meter, &cost);
-	gate->measured = false;
+	gate->origin = DISK_COST_SAID;
 }

@@ -13,7 +13,6 @@
 #include "daemon/config/config_values.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/disk/disk_gate.h"
-#include "daemon/disk/disk_measure.h"
 
 struct daemon_pool *daemon_pool_find(struct daemon *daemon, const char *name)
 {
@@ -249,11 +248,10 @@ void daemon_pools_close(struct daemon *daemon)
 
 		daemon->pools = pool->next;
 		pool_close(pool->pool);
-		if (disk_gate_close(daemon, pool->gate) && pool->host)
+		disk_gate_close(daemon, pool->gate);
+		if (pool->host)
 			pool->host->ops->close(pool->host);
 		free(pool->path);
 		free(pool);
 	}
-	disk_measurer_destroy(daemon->measurer);
-	daemon->measurer = NULL;
 }

@@ -154,7 +154,7 @@ static void apply_capacity(struct disk_gate *gate, const char *kind, const char 
 		disk_gate_set_capacity(gate, new);
 		report_applied(report, "%s %s: capacity changed", kind, name);
 	} else {
-		report_refused(report, "%s %s: is measured at the next restart", kind, name);
+		report_refused(report, "%s %s: what it does is found anew at the next restart", kind, name);
 	}
 }
 

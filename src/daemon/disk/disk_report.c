@@ -2,6 +2,7 @@
 /* What is told of a disk, as JSON. Nothing here touches a physical disk. */
 #include "arbiter/disk/disk_meter.h"
 #include "arbiter/disk/disk_stats.h"
+#include "core/clock.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/disk/disk_gate.h"
 #include "daemon/share/share_json.h"
@@ -56,14 +57,28 @@ static json_t *operations_json(const struct disk_stats *stats)
 	return operations;
 }
 
+static const char *const origin_texts[] = {
+	[DISK_COST_SUPPOSED] = "supposed",
+	[DISK_COST_KEPT] = "kept",
+	[DISK_COST_SAID] = "said",
+};
+
 json_t *disk_capacity_json(const struct disk_gate *gate)
 {
+	struct gate_belief belief;
 	struct disk_cost cost;
+	json_t *capacity;
 
 	disk_meter_cost(gate->meter, &cost);
-	return json_pack("{s:o, s:o, s:o, s:f}", "iops", number(disk_cost_iops(&cost)), "bandwidth",
-			 number(disk_cost_bandwidth(&cost)), "reserved_ppb",
-			 number(gate_reserved_ppb(gate->base.gate)), "rate", disk_meter_rate(gate->meter));
+	gate_believe(gate->base.gate, &belief);
+	capacity = json_pack("{s:o, s:o, s:o, s:f, s:o, s:s}", "iops", number(disk_cost_iops(&cost)),
+			     "bandwidth", number(disk_cost_bandwidth(&cost)), "reserved_ppb",
+			     number(gate_reserved_ppb(gate->base.gate)), "rate",
+			     disk_meter_rate(gate->meter), "window_ns", number(belief.window_ns), "origin",
+			     belief.since_ns > 0 ? "seen" : origin_texts[gate->origin]);
+	if (belief.since_ns > 0)
+		set(capacity, "seen_ago_ns", clock_now_ns() - belief.since_ns);
+	return capacity;
 }
 
 void disk_describe(const struct device *device, json_t *object)

@@ -10,9 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/clock.h"
+#include "core/container.h"
 #include "core/log.h"
+#include "core/loop.h"
 #include "daemon/base/daemon.h"
 #include "daemon/share/shares_private.h"
+
+/* How often what the devices do is looked at. */
+#define WATCH_NS NS_PER_S
 
 /* ---- settings ---- */
 
@@ -32,8 +38,22 @@ struct share_settings share_wanted(const struct daemon *daemon, struct share_id 
 
 /* ---- gates ---- */
 
+static void on_watch(struct loop_timer *timer)
+{
+	struct daemon *daemon = container_of(timer, struct daemon, watch_timer);
+
+	for (struct share_gate *gate = daemon->gates; gate; gate = gate->next)
+		if (gate->watch)
+			gate->watch(gate, daemon);
+	loop_timer_start(daemon->control, timer, clock_now_ns() + WATCH_NS);
+}
+
 void share_gate_add(struct daemon *daemon, struct share_gate *gate)
 {
+	if (!daemon->gates && daemon->control) {
+		daemon->watch_timer.expired = on_watch;
+		loop_timer_start(daemon->control, &daemon->watch_timer, clock_now_ns() + WATCH_NS);
+	}
 	gate->next = daemon->gates;
 	daemon->gates = gate;
 }
@@ -46,6 +66,8 @@ void share_gate_remove(struct daemon *daemon, struct share_gate *gate)
 	while (*link != gate)
 		link = &(*link)->next;
 	*link = gate->next;
+	if (!daemon->gates && daemon->control)
+		loop_timer_stop(daemon->control, &daemon->watch_timer);
 }
 
 void shares_drain(struct daemon *daemon, bool drain)
@@ -307,14 +329,32 @@ static void settle_node(struct daemon *daemon, struct share_node *node)
 	}
 }
 
+/* All that is reserved is more than there is: nobody has a reservation until it is granted again. */
+static void strip_reservations(struct share_gate *gate)
+{
+	for (struct share_node *node = gate->nodes; node; node = node->next) {
+		struct share_settings settings = *gate_node_settings(node->node);
+
+		settings.min_iops = settings.min_bandwidth = 0;
+		gate_node_set(node->node, &settings, NULL);
+	}
+}
+
+static bool wants_reservation(const struct daemon *daemon, const struct share_node *node)
+{
+	struct share_settings wanted = share_wanted(daemon, id_of(node));
+
+	return wanted.min_iops > 0 || wanted.min_bandwidth > 0;
+}
+
 void share_gate_reserve_anew(struct daemon *daemon, struct share_gate *gate)
 {
+	if (gate_reserved_ppb(gate->gate) > GATE_RESERVABLE_PPB)
+		strip_reservations(gate);
 	/* Twice: what one gives up, another may get. */
 	for (unsigned round = 0; round < 2; round++) {
 		for (struct share_node *node = gate->nodes; node; node = node->next) {
-			const struct share_settings *settings = gate_node_settings(node->node);
-
-			if (settings->min_iops > 0 || settings->min_bandwidth > 0 || node->refused.text[0])
+			if (wants_reservation(daemon, node) || node->refused.text[0])
 				set_share(node, share_wanted(daemon, id_of(node)));
 		}
 	}

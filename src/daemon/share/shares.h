@@ -43,6 +43,8 @@ struct share_gate {
 	char *path;			/* of the device, for sentences */
 	/* Writes down what was learnt of the device, or NULL */
 	void (*keep)(struct share_gate *gate, const struct daemon *daemon);
+	/* Each second, or NULL */
+	void (*watch)(struct share_gate *gate, struct daemon *daemon);
 	/* Weights are others now, or NULL */
 	void (*changed)(struct share_gate *gate);
 };

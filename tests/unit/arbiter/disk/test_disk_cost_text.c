@@ -13,7 +13,7 @@
 
 #include "arbiter/disk/disk_cost.h"
 
-static const char right[] = "viaduct-disk-cost 1\nparallel 16\n"
+static const char right[] = "viaduct-disk-cost 2\nwindow 250000\n"
 			    "read-random 8000 1900\nread-sequential 6000 1900\n"
 			    "write-random 10000 2100\nwrite-sequential 6000 2100\n"
 			    "flush 500000 0\ndiscard 50000 0\n";
@@ -33,7 +33,7 @@ static int parse(const char *text, size_t bytes, struct disk_cost *cost)
 
 static void test_what_is_printed_is_read(void **state)
 {
-	struct disk_cost largest = { .parallel = COST_PARALLEL_MAX }, cost;
+	struct disk_cost largest = { .window_ns = COST_WINDOW_MAX_NS }, cost;
 	char text[COST_TEXT_MAX];
 
 	assert_int_equal(disk_cost_print(&disk_cost_default, text, sizeof(text)), strlen(right));
@@ -81,7 +81,7 @@ static void test_every_part_of_the_text_counts(void **state)
 static void test_numbers_are_checked(void **state)
 {
 	static const char *const wrong[] = { "0",
-					     "4097",
+					     "1000000001",
 					     "08",
 					     "-1",
 					     "+1",
@@ -91,18 +91,18 @@ static void test_numbers_are_checked(void **state)
 					     "99999999999999999999999999999999999",
 					     "1e3",
 					     "0x8" };
-	const char *rest = strstr(right, "16\n") + 2;
+	const char *rest = strstr(right, "250000\n") + 6;
 	struct disk_cost cost;
 	char text[sizeof(right) + 64];
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-		snprintf(text, sizeof(text), "viaduct-disk-cost 1\nparallel %s%s", wrong[i], rest);
+		snprintf(text, sizeof(text), "viaduct-disk-cost 2\nwindow %s%s", wrong[i], rest);
 		assert_int_equal(parse(text, strlen(text), &cost), -EINVAL);
 	}
-	snprintf(text, sizeof(text), "viaduct-disk-cost 1\nparallel %s%s", "4096", rest);
+	snprintf(text, sizeof(text), "viaduct-disk-cost 2\nwindow %s%s", "1000000000", rest);
 	assert_int_equal(parse(text, strlen(text), &cost), 0);
-	assert_int_equal(cost.parallel, 4096);
-	snprintf(text, sizeof(text), "viaduct-disk-cost 2\nparallel 16%s", rest);
+	assert_int_equal(cost.window_ns, 1000000000);
+	snprintf(text, sizeof(text), "viaduct-disk-cost 1\nwindow 16%s", rest);
 	assert_int_equal(parse(text, strlen(text), &cost), -EINVAL);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "arbiter/disk/disk_meter.h"
+#include "arbiter/share/gate_private.h"
 #include "core/clock.h"
 #include "core/loop.h"
 #include "stopped_clock.h"
@@ -26,7 +27,7 @@ static const struct disk_cost cost = {
 		[COST_FLUSH] = { 3000000, 0 },
 		[COST_DISCARD] = { 1000, 0 },
 	},
-	.parallel = 2,
+	.window_ns = 2000000,
 };
 
 static struct loop *loop;
@@ -47,7 +48,7 @@ static void begin(void)
 
 	memset(&counters, 0, sizeof(counters));
 	assert_int_equal(loop_create(&options, &loop), 0);
-	assert_int_equal(disk_meter_create(&cost, &meter), 0);
+	assert_int_equal(disk_meter_create(&cost, true, &meter), 0);
 	assert_int_equal(gate_node_create(disk_meter_gate(meter), NULL, &settings, &node, NULL), 0);
 	assert_int_equal(disk_meter_port_open(&port, node, loop, &counters), 0);
 }
@@ -94,7 +95,10 @@ static void kinds_cost_what_the_model_says(void **state)
 	end();
 }
 
-/* A hundred windows of a disk ten times as slow as said: the meter learns what the model makes of them. */
+/*
+ * A hundred windows of a disk ten times as slow as said, that another guest wants, too: the meter learns
+ * what the model makes of them.
+ */
 static void it_learns_from_a_full_disk(void **state)
 {
 	struct cost_window window = { .wall_ns = 10 * NS_PER_MS };
@@ -102,6 +106,7 @@ static void it_learns_from_a_full_disk(void **state)
 	struct disk_cost expected = cost, after;
 
 	begin();
+	disk_meter_gate(meter)->shared_ns = stopped_clock_ns;
 	cost_correction_init(&correction, &cost);
 	window.requests[COST_READ_RANDOM] = 1;
 	window.bytes[COST_READ_RANDOM] = 4096;
@@ -109,6 +114,7 @@ static void it_learns_from_a_full_disk(void **state)
 		enter(i, COST_READ_RANDOM, i == 0);
 	for (unsigned i = 0; i < 100; i++) {
 		stopped_clock_ns += window.wall_ns;
+		disk_meter_gate(meter)->shared_ns = stopped_clock_ns;
 		assert_int_equal(loop_turn(loop, 0), 0);
 		gate_leave(&passes[i % PASSES].gate);
 		enter(i % PASSES, COST_READ_RANDOM, false);

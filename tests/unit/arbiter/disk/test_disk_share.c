@@ -47,7 +47,7 @@ static void begin(bool on_pool)
 	held = held_disk_create(POOL_BYTES, 512);
 	held->at_once = true;
 	assert_int_equal(loop_create(&options, &loop), 0);
-	assert_int_equal(disk_meter_create(&disk_cost_default, &meter), 0);
+	assert_int_equal(disk_meter_create(&disk_cost_default, true, &meter), 0);
 	disk_meter_gate(meter)->clock_ns = stopped_clock_now;
 	assert_int_equal(gate_node_create(disk_meter_gate(meter), NULL, &settings, &node, NULL), 0);
 	disk_options.share = node;

@@ -64,12 +64,12 @@ static void begin(bool on_pool, bool copies, bool can_punch)
 	struct loop_options options = { .name = "steps", .clocks = &stopped_clocks };
 	struct disk_cost cost = disk_cost_default;
 
-	cost.parallel = 1;
+	cost.window_ns = 1;
 	held = held_disk_create(HOST_BYTES, 512);
 	held->host.geometry.copies = copies;
 	held->host.geometry.can_punch = can_punch;
 	assert_int_equal(loop_create(&options, &loop), 0);
-	assert_int_equal(disk_meter_create(&cost, &meter), 0);
+	assert_int_equal(disk_meter_create(&cost, true, &meter), 0);
 	disk_meter_gate(meter)->clock_ns = stopped_clock_now;
 	assert_int_equal(gate_node_create(disk_meter_gate(meter), NULL, &settings, &node, NULL), 0);
 	make_disk(on_pool);
@@ -309,12 +309,28 @@ static void an_error_ends_the_steps(void **state)
 	end();
 }
 
+static void never(struct gate_pass *pass)
+{
+	fail();
+}
+
 /* A guest whose memory makes the worker wait: of a request, only what is in the device is carried out. */
 static void abandoned_requests_touch_no_memory(void **state)
 {
+	static const struct share_settings usual = SHARE_SETTINGS_DEFAULT;
+	struct disk_meter_port port = { .gate = NULL };
 	struct request first, second, blank;
+	struct gate_counters counters = { 0 };
+	struct gate_node *neighbour;
+	struct disk_pass pass = { .kind = COST_READ_RANDOM, .gate.waiting.bytes = 4096 };
 
 	begin(true, false, false);
+	/* Another disk was asked for just now: one request at a time is let in. */
+	assert_int_equal(gate_node_create(disk_meter_gate(meter), NULL, &usual, &neighbour, NULL), 0);
+	assert_int_equal(disk_meter_port_open(&port, neighbour, loop, &counters), 0);
+	pass.gate.enter = never;
+	assert_true(gate_enter(port.gate, disk_meter_price(&port, &pass)));
+	gate_leave(&pass.gate);
 	submit(&first, DISK_WRITE, 0, LARGE);
 	finish(&first);
 	assert_int_equal(first.error, 0);
@@ -335,6 +351,8 @@ static void abandoned_requests_touch_no_memory(void **state)
 	assert_int_equal(held->logged, 1);
 	for (unsigned i = 0; i < sizeof(buffer); i++)
 		assert_int_equal(buffer[i], 0x77);
+	disk_meter_port_close(&port);
+	gate_node_destroy(neighbour);
 	end();
 }
 

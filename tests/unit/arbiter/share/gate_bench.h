@@ -31,10 +31,25 @@
 struct speed {
 	uint64_t request_ns;		/* what each request costs */
 	uint32_t parallel;
+	bool sought;			/* how much is inside the device is found */
 };
 
+/* A device of this speed is kept busy by `parallel` requests and a little more. */
+#define STOCK_NS 200000u
+
+static inline struct gate_bound bound_of(const struct speed *speed)
+{
+	return (struct gate_bound){
+		.parallel = speed->sought ? 1 : speed->parallel,
+		.window_ns = speed->parallel * speed->request_ns + STOCK_NS,
+		.sought = speed->sought,
+		.request_ns = speed->request_ns,
+		.known = true,
+	};
+}
+
 /* A request in 1 ms, two at a time: 0.5 ms of the device each. */
-static const struct speed slow = { 500000, 2 };
+static const struct speed slow = { 500000, 2, false };
 
 struct fixture {
 	struct loop *loop[WORKERS];
@@ -73,14 +88,14 @@ static inline void on_enter(struct gate_pass *pass)
 static inline void start(struct fixture *fixture, const struct speed *speed)
 {
 	struct loop_options options = { .name = "test", .clocks = &stopped_clocks };
+	struct gate_bound bound = bound_of(speed);
 
 	for (unsigned i = 0; i < WORKERS; i++)
 		assert_int_equal(loop_create(&options, &fixture->loop[i]), 0);
 	fixture->device = (struct test_device){
-		.base = { &test_device_ops }, .request_ns = speed->request_ns, .rate = 1,
+		.base = { &test_device_ops }, .request_ns = speed->request_ns, .level = 1,
 	};
-	assert_int_equal(
-		gate_create(&fixture->device.base, speed->parallel, speed->request_ns, &fixture->gate), 0);
+	assert_int_equal(gate_create(&fixture->device.base, &bound, &fixture->gate), 0);
 	fixture->gate->clock_ns = stopped_clock_now;
 }
 

@@ -12,7 +12,7 @@
 struct test_device {
 	struct gate_device base;
 	uint64_t request_ns;		/* what a request costs; a test may change it */
-	double rate;			/* the answer of window_end() */
+	double level;			/* the answer of window_end() */
 	unsigned begun, ended;		/* windows */
 	unsigned added;			/* requests in the window under way, or in the last one */
 	uint64_t wall_ns;		/* of the last window */
@@ -37,14 +37,13 @@ static inline void test_window_add(struct gate_device *base, const struct gate_p
 	test_device_of(base)->added += pass->waiting.cost_ns > 0;
 }
 
-static inline double test_window_end(struct gate_device *base, uint64_t wall_ns, uint64_t *ret_request_ns)
+static inline struct gate_costs test_window_end(struct gate_device *base, uint64_t wall_ns)
 {
 	struct test_device *device = test_device_of(base);
 
 	device->ended++;
 	device->wall_ns = wall_ns;
-	*ret_request_ns = device->request_ns;
-	return device->rate;
+	return (struct gate_costs){ .request_ns = device->request_ns, .level = device->level };
 }
 
 /* The owner of a port is where it keeps the cost of its requests. */

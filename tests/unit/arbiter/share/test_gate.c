@@ -30,51 +30,6 @@ static void test_bounded(void **state)
 	finish(&fixture);
 }
 
-/*
- * Each turn finds `done` of what is inside finished (or all), and as many come anew, until the stock is
- * `stock_ns`.
- */
-static void finish_until_stock(struct fixture *fixture, struct guest *guest, unsigned *head, unsigned done,
-			       uint64_t stock_ns)
-{
-	for (unsigned t = 0; t < 20000 && fixture->gate->depth.stock_ns != stock_ns; t++) {
-		unsigned leaving = done < guest->inside ? done : guest->inside;
-
-		for (unsigned i = 0; i < leaving; i++) {
-			leave(guest, *head % PASSES);
-			ask(guest, (*head)++ % PASSES);
-		}
-		turn(fixture);
-		stopped_clock_ns += 100 * NS_PER_US;
-	}
-	assert_int_equal(fixture->gate->depth.stock_ns, stock_ns);
-}
-
-/* Who looks often needs little stock inside the device, who finds it empty needs more. */
-static void test_stock(void **state)
-{
-	static const struct speed quick = { 25000, 4 };
-	struct fixture fixture;
-	static struct guest guest;
-	unsigned head = 0, most;
-
-	start(&fixture, &quick);
-	join(&fixture, &guest, 0, NULL);
-	for (unsigned i = 0; i < PASSES; i++)
-		ask(&guest, i);
-	most = guest.inside;
-	assert_int_equal(most, 2 * 4);
-	finish_until_stock(&fixture, &guest, &head, 1, DEPTH_STOCK_LEAST_NS);
-	assert_in_range(guest.inside, 4, 6);
-	finish_until_stock(&fixture, &guest, &head, PASSES, 4 * 25000);
-	assert_int_equal(guest.inside, most);
-	for (unsigned i = 0; i < PASSES; i++)
-		leave(&guest, head++ % PASSES);
-	assert_int_equal(guest.inside, 0);
-	part(&guest);
-	finish(&fixture);
-}
-
 /* A request of another worker is let in there, by a message. */
 static void test_other_worker(void **state)
 {
@@ -475,7 +430,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bounded),	     cmocka_unit_test(test_other_worker),
-		cmocka_unit_test(test_done_at_once), cmocka_unit_test(test_stock),
+		cmocka_unit_test(test_done_at_once),
 		cmocka_unit_test(test_target_is_not_for_large_requests),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_drain),	     cmocka_unit_test(test_off),

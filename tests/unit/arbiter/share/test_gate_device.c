@@ -55,30 +55,12 @@ static void test_windows(void **state)
 	assert_int_equal(fixture.device.ended, 1);
 }
 
-/* A device that is much slower than its costs say has less inside it. */
-static void test_rate(void **state)
-{
-	struct fixture fixture;
-	static struct guest guest;
-	unsigned before;
-
-	begin(&fixture);
-	join(&fixture, &guest, 0, NULL);
-	fixture.device.rate = 0.1;
-	for (unsigned i = 0; i < 40; i++)
-		ask(&guest, i);
-	before = guest.inside;
-	pass_time(&fixture, 10 * MS);
-	leave(&guest, 0);
-	assert_int_equal(fixture.device.ended, 1);
-	leave(&guest, 1);
-	assert_true(guest.inside < before);
-	empty(&fixture, &guest, 2);
-}
-
 /* Each port is told of other costs once, when it takes the lock next; what asks then has the new cost. */
 static void test_costs_change(void **state)
 {
+	static const struct gate_bound changed = {
+		.parallel = 4, .window_ns = 1400000, .request_ns = 300000,
+	};
 	struct fixture fixture;
 	static struct guest guest, other;
 
@@ -89,7 +71,7 @@ static void test_costs_change(void **state)
 	assert_true(ask(&guest, 0));
 	assert_int_equal(counter_read(&guest.counters.device_ns), 500000);
 	fixture.device.request_ns = 300000;
-	gate_costs_changed(fixture.gate, 4, 300000);
+	gate_costs_changed(fixture.gate, &changed);
 	assert_int_equal(fixture.device.told, 2);
 	assert_true(ask(&guest, 1));
 	assert_int_equal(fixture.device.told, 3);
@@ -135,7 +117,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_windows),
-		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_costs_change),
 		cmocka_unit_test(test_reservation),
 	};

@@ -30,7 +30,7 @@
 
 static const struct disk_cost cost = {
 	.line = { { 5000, 10 }, { 4000, 10 }, { 6000, 20 }, { 5000, 20 }, { 9000, 0 }, { 3000, 0 } },
-	.parallel = 4,
+	.window_ns = 25000,
 };
 
 struct request {
@@ -173,7 +173,7 @@ static void change(struct disk_meter *meter, struct gate_node **groups, struct g
 		gate_node_move(node, test_below(seed, 3) ? groups[test_below(seed, 2)] : NULL, &error);
 		break;
 	case 1:
-		other.parallel = 1 + (uint32_t)test_below(seed, 8);
+		other.window_ns = 5000 * (1 + (uint32_t)test_below(seed, 8));
 		disk_meter_set_cost(meter, &other);
 		break;
 	case 2:
@@ -206,7 +206,7 @@ static void test_settings_change_under_load(void **state)
 	struct disk_meter *meter;
 	struct gate *gate;
 
-	assert_int_equal(disk_meter_create(&cost, &meter), 0);
+	assert_int_equal(disk_meter_create(&cost, true, &meter), 0);
 	gate = disk_meter_gate(meter);
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(gate_node_create(gate, NULL, &usual, &groups[i], NULL), 0);
@@ -258,7 +258,7 @@ static void test_settings_change_under_load(void **state)
 /* One request fills the device. */
 static const struct disk_cost one_by_one = {
 	.line = { { 1000, 0 }, { 1000, 0 }, { 1000, 0 }, { 1000, 0 }, { 1000000, 0 }, { 1000, 0 } },
-	.parallel = 1,
+	.window_ns = 1,
 };
 
 struct side {
@@ -357,7 +357,7 @@ static void test_last_of_a_lease_lets_in(void **state)
 	pthread_t thread;
 	uint32_t round = 0;
 
-	assert_int_equal(disk_meter_create(&one_by_one, &meter), 0);
+	assert_int_equal(disk_meter_create(&one_by_one, true, &meter), 0);
 	race.gate = disk_meter_gate(meter);
 	for (unsigned i = 0; i < 2; i++) {
 		struct side *side = &race.side[i];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a physical disk can do: said, kept, measured, or not to be found out because the disk hangs. */
+/* What a physical disk is believed to do: what is said, what was kept, or what any disk does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,6 @@
 #include "core/log.h"
 #include "daemon/daemon.h"
 #include "daemon/disk/disk_gate.h"
-#include "daemon/disk/disk_measure.h"
 #include "host/host_disk.h"
 
 static struct host_disk *open_memory(void)
@@ -51,38 +50,40 @@ static void test_capacity_is_said(void **state)
 		struct disk_gate *gate = disk_gate_open(&daemon, "/memory", 0, host, &capacities[i]);
 
 		assert_non_null(gate);
-		assert_false(gate->measured);
+		assert_int_equal(gate->origin, DISK_COST_SAID);
 		/* Whole nanoseconds */
 		expect(gate, capacities[i].iops, capacities[i].bandwidth, 0.06);
-		assert_true(disk_gate_close(&daemon, gate));
+		disk_gate_close(&daemon, gate);
 	}
 	assert_null(daemon.gates);
 	host->ops->close(host);
 }
 
-/* Without an answer the disk is served as if it were an ordinary one, and closed by who waits for it. */
-static void test_disk_that_hangs(void **state)
+/* A disk that nobody has said anything of is opened without a request to it: it may hang. */
+static void test_nothing_is_known(void **state)
 {
 	const struct config_capacity unknown = { .iops = 0 };
 	struct daemon daemon = { .state_dir = NULL };
 	struct host_disk *host = open_memory();
 	struct disk_gate *gate;
 
-	log_set_level(LOG_LEVEL_ERROR);
-	disk_memory_hang(host, true);
-	gate = disk_gate_open(&daemon, "/memory", 0, host, &unknown);
-	assert_non_null(gate);
-	assert_false(gate->measured);
-	expect(gate, disk_cost_iops(&disk_cost_default), disk_cost_bandwidth(&disk_cost_default), 0);
-	assert_false(disk_gate_close(&daemon, gate));
-	disk_memory_hang(host, false);
-	disk_measurer_destroy(daemon.measurer);
+	for (unsigned turning = 0; turning < 2; turning++) {
+		const struct disk_cost *cost = turning ? &disk_cost_rotational : &disk_cost_default;
+
+		host->geometry.rotational = turning;
+		gate = disk_gate_open(&daemon, "/memory", 0, host, &unknown);
+		assert_non_null(gate);
+		assert_int_equal(gate->origin, DISK_COST_SUPPOSED);
+		expect(gate, disk_cost_iops(cost), disk_cost_bandwidth(cost), 0);
+		disk_gate_close(&daemon, gate);
+	}
+	host->ops->close(host);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_capacity_is_said), cmocka_unit_test(test_disk_that_hangs),
+		cmocka_unit_test(test_capacity_is_said), cmocka_unit_test(test_nothing_is_known),
 	};
 
 	return cmocka_run_group_tests_name("disk_gate", tests, NULL, NULL);

@@ -39,7 +39,7 @@ static void start(struct fixture *fixture, const char *text)
 	for (unsigned i = 0; i < SHARE_RESOURCES; i++) {
 		struct share_gate *gate = &fixture->gate[i];
 
-		assert_int_equal(disk_meter_create(&disk_cost_default, &fixture->meter[i]), 0);
+		assert_int_equal(disk_meter_create(&disk_cost_default, true, &fixture->meter[i]), 0);
 		*gate = (struct share_gate){ .resource = i,
 					     .path = paths[i],
 					     .gate = disk_meter_gate(fixture->meter[i]) };
