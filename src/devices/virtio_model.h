@@ -161,6 +161,11 @@ struct virtio_model_ops {
 	 * rest.
 	 */
 	unsigned turn_chains;
+	/*
+	 * Descriptors in one chain, 1026 at most; a longer one breaks the ring. 0: 258. Each descriptor of
+	 * each chain has 16 bytes set aside, which are used when a chain has been so long.
+	 */
+	unsigned chain_descriptors;
 
 	/* Device features offered, without ring and transport bits. Control thread; must not block. */
 	uint64_t (*features)(void *device);

@@ -196,3 +196,19 @@ def test_header_in_pieces(alice, packed):
         answer = memory.allocate(513)
         disk.queue.wait(disk.queue.submit([virtio.Buffer(request.header, 16, False), virtio.Buffer(answer, 513, True)]))
         assert memory.read(answer, 513) == data + bytes([blk.OK])
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["split", "packed"])
+@pytest.mark.parametrize("segments", [255, 257, 513, 1024])
+def test_more_segments_than_offered(alice, packed, segments):
+    """As Windows' driver of 2020 to 2022 sends them."""
+    with FrontEnd.start(alice, Setup(packed=packed, memory_bytes=16 << 20)) as front:
+        disk, queue = front.disk(), front.queues[0]
+        assert blk.Config(front.connection.get_config(0, 60)).seg_max < segments
+        data = os.urandom(4096 * segments)
+        for kind, sent in (blk.OUT, data), (blk.IN, len(data)):
+            request = disk.prepare(kind, 0, sent)
+            request.chain = queue.submit(disk.buffers(request, kind == blk.OUT, [4096] * segments), indirect=True)
+            status, got = disk.finish(request)
+            assert status == blk.OK
+        assert got == data

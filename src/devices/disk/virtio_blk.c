@@ -302,11 +302,7 @@ static void blk_start(struct blk_queue *queue, struct virtio_chain *chain)
 		handle_other(request, header.type, &data);
 		return;
 	}
-	/* Header and status need not have a descriptor each: then more data segments pass than SEG_MAX. */
-	if (chain->descriptors > SEGMENTS_MAX + 2)
-		refuse(request, -EINVAL);
-	else
-		disk_submit(queue->channel, &request->disk);
+	disk_submit(queue->channel, &request->disk);
 }
 
 /*
@@ -370,6 +366,7 @@ const struct virtio_model_ops virtio_blk_model = {
 	.virtio_id = 2,
 	.request_bytes = sizeof(struct blk_request),
 	.repeatable = true,
+	.chain_descriptors = SEGMENTS_TAKEN + 2,
 	.features = blk_features,
 	.queue_count = blk_queue_count,
 	.config_size = blk_config_size,

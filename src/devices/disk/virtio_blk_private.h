@@ -12,6 +12,11 @@
 
 /* With header and status a chain of this many segments has 256 descriptors: 1 MiB in pages of 4 KiB. */
 #define SEGMENTS_MAX 254u
+/*
+ * Drivers send more than they were offered: Windows' up to 513 (its driver of 2020 to 2022). The disk takes
+ * what is in them in steps, as of any other request.
+ */
+#define SEGMENTS_TAKEN 1024u
 /* As much of a request as enters the disk at once (disk_internal.h). */
 #define SEGMENT_BYTES_MAX (1u << 20)
 /* Ranges in one DISCARD or WRITE_ZEROES; they are carried out one after the other. */

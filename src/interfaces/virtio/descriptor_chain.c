@@ -18,7 +18,7 @@ int chain_map_slowly(struct virtqueue *queue, struct queue_slot *slot, struct io
 
 	if (!checked_add(address, length, &end))
 		return -VIOLATION_ADDRESS;
-	elements = guest_memory_iov(memory, address, length, iov + used, CHAIN_ELEMENTS_MAX - used);
+	elements = guest_memory_iov(memory, address, length, iov + used, queue->elements_max - used);
 	if (elements == -E2BIG)
 		return -VIOLATION_LOOP;
 	if (elements < 0) {
@@ -74,7 +74,7 @@ enum virtqueue_violation chain_end_in_table(struct virtqueue *queue, struct queu
 		return VIOLATION_ADDRESS;
 	host = table_host(queue, address, length);
 
-	for (unsigned walked = 0; walked < CHAIN_DESCRIPTORS_MAX; walked++) {
+	for (unsigned walked = 0; walked < queue->descriptors_max; walked++) {
 		enum virtqueue_violation violation;
 		struct descriptor entry;
 

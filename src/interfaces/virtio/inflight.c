@@ -328,7 +328,7 @@ bool inflight_packed_read(struct virtqueue *queue, unsigned first, struct packed
 	struct inflight_packed *region = queue->inflight;
 	unsigned count = shared_read(&region->entry[first].num), at = first;
 
-	if (count == 0 || count > queue->size || count > CHAIN_DESCRIPTORS_MAX)
+	if (count == 0 || count > queue->size || count > queue->descriptors_max)
 		return false;
 	for (unsigned i = 0; i < count; i++) {
 		const struct inflight_packed_entry *entry = &region->entry[at];

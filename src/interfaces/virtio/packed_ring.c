@@ -45,7 +45,7 @@ static enum virtqueue_violation copy_chain(struct virtqueue *queue, struct packe
 {
 	unsigned index = queue->pack.next;
 
-	for (unsigned count = 0; count < CHAIN_DESCRIPTORS_MAX && count < queue->size;) {
+	for (unsigned count = 0; count < queue->descriptors_max && count < queue->size;) {
 		const struct packed_descriptor *from = &queue->pack.descriptors[index];
 		struct packed_descriptor *to = &chain[count++];
 

@@ -105,7 +105,7 @@ static inline struct queue_slot *split_gather(struct virtqueue *queue, struct qu
 			return slot;
 		if (d.next >= queue->size)
 			return broken(queue, VIOLATION_NEXT, d.next);
-		if (walked == CHAIN_DESCRIPTORS_MAX || walked == queue->size)
+		if (walked == queue->descriptors_max || walked == queue->size)
 			return broken(queue, VIOLATION_LOOP, d.next);
 		d = descriptor_read(&queue->split.descriptors[d.next]);
 	}

@@ -84,7 +84,7 @@ static int allocate(struct virtqueue *queue)
 		align_up(sizeof(struct queue_slot), 64) + align_up(queue->model->request_bytes, 64);
 	queue->slots_memory = calloc(1, 64 + queue->size * queue->slot_bytes);
 	queue->slots = (uint8_t *)align_up((uintptr_t)queue->slots_memory, 64);
-	queue->elements = calloc((size_t)queue->size * CHAIN_ELEMENTS_MAX, sizeof(struct iovec));
+	queue->elements = calloc((size_t)queue->size * queue->elements_max, sizeof(struct iovec));
 	queue->done = calloc(queue->size, sizeof(*queue->done));
 	queue->order = calloc(queue->size, sizeof(*queue->order));
 	queue->resubmit = calloc(queue->size, sizeof(*queue->resubmit));
@@ -124,6 +124,10 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->listening = true;
 	queue->loop = setup->loop;
 	queue->size = setup->size;
+	queue->descriptors_max = setup->model->chain_descriptors ? setup->model->chain_descriptors
+								 : CHAIN_DESCRIPTORS;
+	assert(queue->descriptors_max <= CHAIN_DESCRIPTORS_MAX);
+	queue->elements_max = queue->descriptors_max + CHAIN_ELEMENTS_MORE;
 	queue->take_batch = setup->model->turn_chains ? setup->model->turn_chains : TAKE_BATCH;
 	queue->take_timed = setup->model->turn_chains ? setup->model->turn_chains : TAKE_TIMED;
 	queue->take_brief = setup->model->turn_chains

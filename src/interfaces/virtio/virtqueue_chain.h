@@ -46,7 +46,7 @@ struct chain_walk {
 /* The chain has no descriptors yet. */
 static inline struct chain_walk chain_begin(const struct virtqueue *queue, const struct queue_slot *slot)
 {
-	return (struct chain_walk){ .iov = queue->elements + (size_t)slot->chain.slot * CHAIN_ELEMENTS_MAX };
+	return (struct chain_walk){ .iov = queue->elements + (size_t)slot->chain.slot * queue->elements_max };
 }
 
 /* The chain ends here. VIOLATION_NONE or the rule it breaks. */
@@ -112,7 +112,7 @@ static inline enum virtqueue_violation chain_append(struct virtqueue *queue, str
 		return VIOLATION_NONE;
 	if (readable && walk->elements > walk->readable_count)
 		return VIOLATION_ORDER;
-	if (walk->elements >= CHAIN_ELEMENTS_MAX)
+	if (walk->elements >= queue->elements_max)
 		return VIOLATION_LOOP;
 	if (checked_range(offset, d.length, region->size)) {
 		walk->iov[walk->elements] = (struct iovec){ region->host + offset, d.length };

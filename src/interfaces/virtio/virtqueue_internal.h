@@ -21,12 +21,13 @@
 #include "interfaces/virtio/virtqueue.h"
 
 /*
- * Descriptors in one chain, the bound that ends loops. Devices advertise segment limits below it (virtio-blk:
- * SEG_MAX + header + status); 256 descriptors of one page are a 1 MiB request.
+ * Descriptors in one chain, the bound that ends loops, unless the model says it: 256 of one page are 1 MiB.
  */
-#define CHAIN_DESCRIPTORS_MAX 258u
-/* A descriptor across two regions of guest memory takes two elements. */
-#define CHAIN_ELEMENTS_MAX 264u
+#define CHAIN_DESCRIPTORS 258u
+/* What a model can say at most. */
+#define CHAIN_DESCRIPTORS_MAX 1026u
+/* A descriptor across two regions of guest memory takes two elements: so many more than descriptors. */
+#define CHAIN_ELEMENTS_MORE 6u
 /*
  * Chains taken from one queue in a turn, unless the model says it: then others on the worker have theirs, and
  * what was taken goes to the disk. A driver's whole ring at once would leave the disk empty, and its driver
@@ -124,6 +125,7 @@ struct virtqueue {
 	unsigned take_batch, take_timed;	/* TAKE_BATCH and TAKE_TIMED, or what the model says */
 	unsigned take_brief;			/* take_batch, or a part of it */
 	unsigned size;
+	unsigned descriptors_max, elements_max;	/* of one chain */
 	unsigned in_flight;
 	uint64_t taken;				/* chains since the start, less those given back */
 	union {
@@ -137,7 +139,7 @@ struct virtqueue {
 	void *model_queue;
 	uint8_t *slots;				/* size * slot_bytes; zeroes until they are used */
 	size_t slot_bytes;
-	struct iovec *elements;			/* size * CHAIN_ELEMENTS_MAX: of chains with several */
+	struct iovec *elements;			/* size * elements_max: of chains with several */
 	uint16_t *done;				/* slots to publish at the end of the turn */
 	unsigned done_count;
 	uint16_t *order;			/* IN_ORDER: slots in the order taken, a ring of `size` */
@@ -294,7 +296,7 @@ bool inflight_packed_take(struct virtqueue *queue, struct queue_slot *slot,
 void inflight_packed_give_back(struct virtqueue *queue, const struct queue_slot *slot);
 void inflight_packed_before(struct virtqueue *queue, uint16_t used, bool used_wrap);
 void inflight_packed_after(struct virtqueue *queue, uint16_t used, bool used_wrap);
-/* Copies the recorded chain that starts at `first` (room for CHAIN_DESCRIPTORS_MAX). False: inconsistent. */
+/* Copies the recorded chain that starts at `first` (room for descriptors_max). False: inconsistent. */
 bool inflight_packed_read(struct virtqueue *queue, unsigned first, struct packed_descriptor *descriptors,
 			  unsigned *ret_count, unsigned *ret_last);
 
