@@ -243,8 +243,10 @@ static void config_changed(struct endpoint *base)
 	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
 
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
-	     connection = connection->next)
+	     connection = connection->next) {
+		connection->config_missed |= !vhost_user_queues_running(connection);
 		vhost_user_backend_notify(connection);
+	}
 }
 
 static void move(struct endpoint *base)

@@ -55,6 +55,8 @@ struct vhost_user_connection {
 	bool front_end_gone;			/* it was the one that ended the connection */
 	/* A ring broke or recovered: tell the others to stop or go on */
 	bool enable_news;
+	/* Its configuration changed while no ring ran: front ends drop what they are told then */
+	bool config_missed;
 	bool moves;				/* its rings are to go to other workers */
 	bool suspended;				/* its rings are stopped for a takeover */
 	bool lost;				/* taken over, but its files are not what they were: closes */

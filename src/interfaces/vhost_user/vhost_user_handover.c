@@ -339,6 +339,10 @@ static int restore_connection(struct vhost_user_endpoint *endpoint, struct hando
 		restore_queue(handover, &connection->queues[i]);
 		handover_fail_if(handover, connection->queues[i].resume && !is_owner);
 	}
+	/* What the predecessor told while no ring ran is told again. */
+	connection->config_missed = connection->introduced;
+	for (unsigned i = 0; i < connection->queue_count; i++)
+		connection->config_missed &= !connection->queues[i].resume;
 	for (unsigned i = 0; i < connection->queue_count && connection->lost; i++)
 		connection->queues[i].resume = false;
 	if (is_owner)

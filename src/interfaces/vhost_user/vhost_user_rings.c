@@ -59,8 +59,12 @@ static void on_started(struct vhost_user_connection *connection)
 {
 	int error = connection->job_error;
 
-	if (!vhost_user_queues_running(connection))
+	if (!vhost_user_queues_running(connection)) {
 		vhost_user_endpoint_release(connection);
+	} else if (connection->config_missed) {
+		connection->config_missed = false;
+		vhost_user_backend_notify(connection);
+	}
 	for (unsigned i = 0; i < connection->queue_count; i++)
 		if (connection->queues[i].kick_set && !connection->queues[i].started && error)
 			forget_kick(&connection->queues[i]);

@@ -122,6 +122,38 @@ static void answers_are_matched(void **state)
 	close(socket);
 }
 
+/* QEMU drops what it is told while its guest is paused, which it is while no ring runs. */
+static void told_again_when_rings_start(void **state)
+{
+	struct bench *bench = *state;
+	int channel, socket = frontend_running(bench, 0);
+
+	channel = open_channel(bench, socket);
+	start_ring(bench, socket, 0, 0);
+	assert_int_equal(take_messages(channel, NEED_REPLY), 0);
+	change_times(bench, 1);
+	assert_int_equal(take_messages(channel, NEED_REPLY), 1);
+	send_answer(channel, 0);
+	for (unsigned round = 0; round < 2; round++) {
+		stop_ring(bench, socket, 0);
+		change_times(bench, round + 1);
+		assert_int_equal(take_messages(channel, NEED_REPLY), round + 1);
+		start_ring(bench, socket, 0, 0);
+		TURN_UNTIL(bench, backend_of(bench)->asked_count == round + 2);
+		assert_int_equal(take_messages(channel, NEED_REPLY), 1);
+		for (unsigned i = 0; i < round + 2; i++)
+			send_answer(channel, 0);
+		TURN_UNTIL(bench, backend_of(bench)->asked_count == 0);
+	}
+	/* Nothing has changed since, and once is enough. */
+	stop_ring(bench, socket, 0);
+	start_ring(bench, socket, 0, 0);
+	assert_int_equal(take_messages(channel, NEED_REPLY), 0);
+	stop_ring(bench, socket, 0);
+	close(channel);
+	close(socket);
+}
+
 static void nothing_is_asked_without_reply_ack(void **state)
 {
 	struct bench *bench = *state;
@@ -406,6 +438,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(answers_are_matched),
+		BENCH_TEST(told_again_when_rings_start),
 		BENCH_TEST(nothing_is_asked_without_reply_ack),
 		BENCH_TEST(answer_byte_by_byte),
 		BENCH_TEST(queue_is_bounded),
