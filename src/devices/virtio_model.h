@@ -150,6 +150,11 @@ struct virtio_model_ops {
 	 */
 	bool repeatable;
 	/*
+	 * Of what its driver did, rings and configuration space say all: a guest that moves takes no more
+	 * along.
+	 */
+	bool stateless;
+	/*
 	 * Front ends say status 0 when they pause the device, too, and the driver goes on later with what it
 	 * had configured. True: reset() is not called for that; the model forgets when a queue begins anew.
 	 */

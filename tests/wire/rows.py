@@ -59,7 +59,7 @@ SOCKET = {
     "B31": "get-config-wrong",
     "B32": "backend-channel-never-read",
     "B34": "iotlb-not-offered",
-    "B35": "device-state-not-offered",
+    "B35": "device-state-while-rings-run",
     "B36": "reset-and-disconnect-in-a-loop",
     "B37": "second-front-end",
     "B38": "messages-not-offered",

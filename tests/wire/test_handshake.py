@@ -55,7 +55,8 @@ def test_features(alice):
 def test_protocol_features(alice):
     with FrontEnd.connect(alice) as front:
         for feature in (Protocol.MQ, Protocol.LOG_SHMFD, Protocol.REPLY_ACK, Protocol.BACKEND_REQ, Protocol.CONFIG,
-                        Protocol.INFLIGHT_SHMFD, Protocol.RESET_DEVICE, Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS):
+                        Protocol.INFLIGHT_SHMFD, Protocol.RESET_DEVICE, Protocol.CONFIGURE_MEM_SLOTS, Protocol.STATUS,
+                        Protocol.DEVICE_STATE):
             assert front.protocol & feature, feature
         assert front.connection.get_max_mem_slots() >= 509
         assert front.connection.get_queue_num() >= 4
@@ -80,6 +81,8 @@ def test_config_padded_to_256_bytes(alice):
         assert long[:60] == short and len(long) == 256
         assert long[96:] == bytes(160)
         assert front.connection.get_config(8, 8) == short[8:16]
+        # what a later specification has there
+        assert front.connection.get_config(96, 8) == bytes(8)
 
 
 def test_inflight_message_sizes(alice):

@@ -89,11 +89,13 @@ class Protocol(enum.IntFlag):
     INBAND_NOTIFICATIONS = 1 << 14
     CONFIGURE_MEM_SLOTS = 1 << 15
     STATUS = 1 << 16
+    DEVICE_STATE = 1 << 19
 
 
 # What this front end understands; tests ask for less where that is the point.
 PROTOCOL_WANTED = (Protocol.MQ | Protocol.LOG_SHMFD | Protocol.REPLY_ACK | Protocol.BACKEND_REQ | Protocol.CONFIG
-                   | Protocol.INFLIGHT_SHMFD | Protocol.RESET_DEVICE | Protocol.CONFIGURE_MEM_SLOTS | Protocol.STATUS)
+                   | Protocol.INFLIGHT_SHMFD | Protocol.RESET_DEVICE | Protocol.CONFIGURE_MEM_SLOTS | Protocol.STATUS
+                   | Protocol.DEVICE_STATE)
 
 # Messages that the back end always answers with a payload of their own.
 ANSWERED = {Request.GET_FEATURES, Request.GET_PROTOCOL_FEATURES, Request.GET_QUEUE_NUM, Request.GET_VRING_BASE,

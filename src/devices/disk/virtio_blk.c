@@ -366,6 +366,7 @@ const struct virtio_model_ops virtio_blk_model = {
 	.virtio_id = 2,
 	.request_bytes = sizeof(struct blk_request),
 	.repeatable = true,
+	.stateless = true,
 	.chain_descriptors = SEGMENTS_TAKEN + 2,
 	.features = blk_features,
 	.queue_count = blk_queue_count,

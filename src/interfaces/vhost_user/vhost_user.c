@@ -46,6 +46,8 @@ uint64_t vhost_user_endpoint_protocol_features(const struct vhost_user_endpoint 
 		features &= ~VHOST_USER_PROTOCOL_BIT(CONFIG);
 	if (!options->model->repeatable)
 		features &= ~VHOST_USER_PROTOCOL_BIT(INFLIGHT_SHMFD);
+	if (options->model->stateless)
+		features |= VHOST_USER_PROTOCOL_BIT(DEVICE_STATE);
 	return features;
 }
 

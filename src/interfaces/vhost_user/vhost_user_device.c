@@ -104,18 +104,19 @@ enum vhost_user_outcome vhost_user_get_queue_num(struct vhost_user_connection *c
 /* ---- configuration space ---- */
 
 /*
- * Bytes beyond the device's own are zero; a front end may always ask for all 256. An error is an empty reply.
+ * Bytes beyond the device's own are zero: a front end may ask for what it knows of a later specification, and
+ * for all 256. An error is an empty reply.
  */
 enum vhost_user_outcome vhost_user_get_config(struct vhost_user_connection *connection,
 					      struct vhost_user_message *message)
 {
 	const struct vhost_user_options *options = &connection->endpoint->options;
 	const struct vhost_user_config *request = &message->payload.config;
-	size_t config_size = options->model->config_size(options->device), readable;
+	size_t config_size = options->model->config_size(options->device), readable = 0;
 	unsigned sent = message->header.size - VHOST_USER_CONFIG_HEADER;
 
 	if (request->size == 0 || !checked_range(request->offset, request->size, VIRTIO_CONFIG_BYTES_MAX) ||
-	    request->offset >= config_size || (sent != 0 && sent != request->size)) {
+	    (sent != 0 && sent != request->size)) {
 		vhost_user_complain(connection, "bad range", (uint64_t)request->offset << 32 | request->size);
 		connection->reply_size = 0;
 		return VHOST_USER_DONE;
@@ -123,10 +124,13 @@ enum vhost_user_outcome vhost_user_get_config(struct vhost_user_connection *conn
 	connection->reply.config.offset = request->offset;
 	connection->reply.config.size = request->size;
 	connection->reply.config.flags = request->flags;
-	readable =
-		config_size - request->offset < request->size ? config_size - request->offset : request->size;
-	options->model->config_read(options->device, request->offset, connection->reply.config.bytes,
-				    readable);
+	if (request->offset < config_size)
+		readable = config_size - request->offset;
+	if (readable > request->size)
+		readable = request->size;
+	if (readable > 0)
+		options->model->config_read(options->device, request->offset,
+					    connection->reply.config.bytes, readable);
 	connection->reply_size = VHOST_USER_CONFIG_HEADER + request->size;
 	return VHOST_USER_DONE;
 }
@@ -144,15 +148,16 @@ enum vhost_user_outcome vhost_user_set_config(struct vhost_user_connection *conn
 	}
 	if (request->flags != VHOST_USER_CONFIG_WRITABLE && request->flags != VHOST_USER_CONFIG_MIGRATION)
 		return vhost_user_refuse(connection, "unknown flags", request->flags);
-	if (request->size == 0 ||
-	    !checked_range(request->offset, request->size, model->config_size(endpoint->options.device)))
+	if (request->size == 0 || !checked_range(request->offset, request->size, VIRTIO_CONFIG_BYTES_MAX))
 		return vhost_user_refuse(connection, "bad range",
 					 (uint64_t)request->offset << 32 | request->size);
 	if (endpoint->owner && endpoint->owner != connection)
 		return vhost_user_refuse(connection, "the rings of another front end run", request->offset);
-	if (!model->config_write || model->config_write(endpoint->options.device, connection->features,
+	/* As on a bus, the write goes nowhere: some front ends end when one of their driver's fails. */
+	if (!checked_range(request->offset, request->size, model->config_size(endpoint->options.device)) ||
+	    !model->config_write || model->config_write(endpoint->options.device, connection->features,
 							request->offset, request->bytes, request->size))
-		return vhost_user_refuse(connection, "read-only field", request->offset);
+		vhost_user_complain(connection, "write to a read-only field ignored", request->offset);
 	return VHOST_USER_DONE;
 }
 

@@ -31,6 +31,9 @@ VHOST_USER_HANDLER(set_mem_table);
 VHOST_USER_HANDLER(get_max_mem_slots);
 VHOST_USER_HANDLER(add_mem_reg);
 VHOST_USER_HANDLER(rem_mem_reg);
+/* vhost_user_state.c */
+VHOST_USER_HANDLER(set_device_state_fd);
+VHOST_USER_HANDLER(check_device_state);
 /* vhost_user_log.c */
 VHOST_USER_HANDLER(set_log_base);
 VHOST_USER_HANDLER(set_log_fd);

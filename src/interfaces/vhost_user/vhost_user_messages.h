@@ -36,6 +36,7 @@ struct vhost_user_connection;
 #define VHOST_USER_PROTOCOL_F_RESET_DEVICE	   13
 #define VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS  15
 #define VHOST_USER_PROTOCOL_F_STATUS		   16
+#define VHOST_USER_PROTOCOL_F_DEVICE_STATE	   19
 #define VHOST_USER_PROTOCOL_BIT(name) (1ull << VHOST_USER_PROTOCOL_F_##name)
 /* Of every device; those of its model come on top. */
 #define VHOST_USER_PROTOCOL_FEATURES                                                                         \
@@ -170,6 +171,18 @@ static_assert(offsetof(struct vhost_user_config, bytes) == 12, "configuration ac
 #define VHOST_USER_CONFIG_WRITABLE  0u
 #define VHOST_USER_CONFIG_MIGRATION 1u
 
+/* SET_DEVICE_STATE_FD; answered with a number, and maybe a descriptor to use instead of the one that came. */
+struct vhost_user_transfer {
+	uint32_t direction;	/* VHOST_USER_TRANSFER_… */
+	uint32_t phase;
+};
+static_assert(sizeof(struct vhost_user_transfer) == 8, "device state transfer");
+#define VHOST_USER_TRANSFER_SAVE    0u
+#define VHOST_USER_TRANSFER_LOAD    1u
+#define VHOST_USER_TRANSFER_STOPPED 0u		/* the only phase */
+#define VHOST_USER_TRANSFER_FAILED  0x1ull	/* in the answer, bits 0 to 7 */
+#define VHOST_USER_TRANSFER_NOFD    0x100ull	/* … no descriptor comes with it */
+
 /* 20 bytes; front ends that do not pack the structure (QEMU on 64-bit hosts) send and expect 24. */
 struct vhost_user_inflight_description {
 	uint64_t bytes;
@@ -194,6 +207,7 @@ union vhost_user_payload {
 	struct vhost_user_log log;
 	struct vhost_user_config config;
 	struct vhost_user_inflight_description inflight;
+	struct vhost_user_transfer transfer;
 	uint8_t bytes[VHOST_USER_PAYLOAD_MAX];
 };
 

@@ -39,7 +39,9 @@ static void configuration_ranges(void **state)
 		{ 0, 8, 0, 8 },			/* header only: accepted */
 		{ 0, 0, 0, 0 },
 		{ 0, 257, 257, 0 },
-		{ CONFIG_BYTES, 4, 4, 0 },	/* begins at the end */
+		{ CONFIG_BYTES, 4, 4, 4 },	/* begins at the end: of a later specification */
+		{ CONFIG_BYTES - 1, 4, 4, 4 },
+		{ 255, 1, 1, 1 },
 		{ 32, 225, 225, 0 },		/* ends beyond 256 */
 		{ UINT32_MAX, 2, 2, 0 },	/* wraps */
 		{ 0, 4, 8, 0 },			/* sizes disagree */
@@ -56,8 +58,11 @@ static void configuration_ranges(void **state)
 		memcpy(payload, header, sizeof(header));
 		reply = ask(bench, socket, VHOST_USER_GET_CONFIG, payload, 12 + cases[i].sent);
 		assert_int_equal(reply.header.size, cases[i].answered ? 12 + cases[i].answered : 0);
-		if (cases[i].answered)
-			assert_int_equal(reply.payload.config.bytes[0], cases[i].offset + 1);
+		for (unsigned j = 0; j < cases[i].answered; j++) {
+			unsigned at = cases[i].offset + j;
+
+			assert_int_equal(reply.payload.config.bytes[j], at < CONFIG_BYTES ? at + 1 : 0);
+		}
 	}
 	close(socket);
 }
@@ -71,9 +76,13 @@ static void configuration_writes(void **state)
 	handshake(bench, socket, BASIC_FEATURES);
 	assert_int_equal(tell(bench, socket, VHOST_USER_SET_CONFIG, &config, 13), 0);
 	assert_int_equal(bench->device.config[32], 77);
+	/* Ignored, as on a bus: there are front ends that end when a write of their driver's fails. */
 	config.offset = 0;
-	assert_int_not_equal(tell(bench, socket, VHOST_USER_SET_CONFIG, &config, 13), 0);
+	assert_int_equal(tell(bench, socket, VHOST_USER_SET_CONFIG, &config, 13), 0);
+	assert_int_equal(bench->device.config[0], 1);
 	config.offset = CONFIG_BYTES;
+	assert_int_equal(tell(bench, socket, VHOST_USER_SET_CONFIG, &config, 13), 0);
+	config.offset = 256;
 	assert_int_not_equal(tell(bench, socket, VHOST_USER_SET_CONFIG, &config, 13), 0);
 	config.offset = 32;
 	config.flags = 2;
