@@ -173,7 +173,8 @@ const struct cli_command cli_commands[] = {
 	{ "disk export", "GUEST/NAME FILE [--format raw|qcow2] [--overwrite]",
 	  "writes a virtual disk to an image",
 	  "The image is sparse. It appears under its name when it is complete, or not at all. A new file is\n"
-	  "yours alone (0600); one that is replaced hands its owner and mode on.",
+	  "yours alone (0600); one that is replaced hands its owner and mode on. With --overwrite, FILE may\n"
+	  "be a block device, which is written onto.",
 	  command_disk_export },
 	{ "run",
 	  "GUEST [--memory SIZE] [--cpus N] [--kernel FILE --initrd FILE --append TEXT] [-- QEMU-ARGS]",

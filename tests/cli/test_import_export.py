@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Import and export through the real daemon: bytes, holes, sizes, interruption."""
 
+import contextlib
 import hashlib
 import json
 import os
+import pathlib
 import random
 import signal
 import socket
@@ -189,6 +191,100 @@ def test_qcow2_both_ways(viaduct, daemon, tmp_path):
     assert json.loads(subprocess.run(["qemu-img", "info", "--output=json", tmp_path / "b.qcow2"], check=True,
                                      capture_output=True).stdout)["format"] == "qcow2"
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ["json:x.qcow2", "nbd:it's a,b größe=12:30:00.qcow2"])
+def test_names_are_names(viaduct, daemon, tmp_path, name):
+    """Of images, and of the folder for what is unpacked: a colon is no protocol, a comma no option."""
+    raw = sparse_image(tmp_path / "a.raw", MIB, [(4096, 8192)])
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", raw, tmp_path / "a.img"], check=True)
+    (tmp_path / "a.img").rename(tmp_path / name)
+    (tmp_path / "t:x").mkdir()
+    result = viaduct("disk", "import", "alice/root", name, cwd=tmp_path, env={**os.environ, "TMPDIR": "t:x"})
+    assert result.code == 0, result.err
+    (tmp_path / name).unlink()
+    result = viaduct("disk", "export", "alice/root", name, cwd=tmp_path)
+    assert result.code == 0, result.err
+    (tmp_path / name).rename(tmp_path / "b.img")
+    subprocess.run(["qemu-img", "compare", "-F", "qcow2", raw, tmp_path / "b.img"], check=True, stdout=subprocess.DEVNULL)
+    assert sorted(os.listdir(tmp_path)) == ["a.raw", "b.img", "t:x"]
+
+
+# ---- exporting onto something ----
+
+@pytest.fixture
+def filled(viaduct, daemon, tmp_path):
+    """alice/root: data, zeroes, data. Its bytes."""
+    image = sparse_image(tmp_path / "filled", 4 * MIB, [(0, MIB), (3 * MIB - 4096, 8192)])
+    assert viaduct("disk", "import", "alice/root", image).code == 0
+    return image.read_bytes()
+
+
+@contextlib.contextmanager
+def block_device(tmp_path, size):
+    """Needs root."""
+    backing = tmp_path / "backing"
+    backing.write_bytes(b"\xEE" * size)
+    done = subprocess.run(["losetup", "-f", "--show", str(backing)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no loop device: {done.stderr.strip()}")
+    try:
+        yield pathlib.Path(done.stdout.strip()), backing
+    finally:
+        subprocess.run(["losetup", "-d", done.stdout.strip()], check=True)
+
+
+@pytest.mark.parametrize("way", ["device", "link"])
+def test_export_onto_a_block_device(viaduct, filled, tmp_path, way):
+    """The device gets the disk, zeroes included, and nothing behind it; its name stays what it was."""
+    with block_device(tmp_path, 6 * MIB) as (device, backing):
+        target = device
+        if way == "link":               # as LVM names its volumes
+            target = tmp_path / "volume"
+            target.symlink_to(device)
+        assert "writes over what it holds" in viaduct("disk", "export", "alice/root", target).err
+        assert backing.read_bytes() == b"\xEE" * (6 * MIB)
+        result = viaduct("disk", "export", "alice/root", target, "--overwrite", "--format", "qcow2")
+        assert result.code == 1 and "as raw only" in result.err
+        result = viaduct("disk", "export", "alice/root", target, "--overwrite")
+        assert result.code == 0, result.err
+        assert device.is_block_device() and (way == "device" or target.is_symlink())
+        assert backing.read_bytes() == filled + b"\xEE" * (2 * MIB)
+
+
+def test_export_onto_a_device_that_is_too_small_or_in_use(viaduct, filled, tmp_path):
+    with block_device(tmp_path, 2 * MIB) as (device, backing):
+        result = viaduct("disk", "export", "alice/root", device, "--overwrite")
+        assert result.code == 1 and "has 2 MiB, the disk 4 MiB" in result.err
+        assert backing.read_bytes() == b"\xEE" * (2 * MIB)
+        holder = os.open(device, os.O_RDONLY | os.O_EXCL)       # as a mount does
+        try:
+            assert "in use by the host" in viaduct("disk", "export", "alice/root", device, "--overwrite").err
+        finally:
+            os.close(holder)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+def test_export_replaces_nothing_but_files(viaduct, filled, tmp_path, options):
+    """A FIFO, a device, a socket, a folder, a link to a file or to nothing: each is refused at once and stays."""
+    folder = tmp_path / "targets"
+    folder.mkdir()
+    os.mkfifo(folder / "fifo")
+    (folder / "folder").mkdir()
+    (folder / "file").write_text("precious")
+    (folder / "to-file").symlink_to("file")
+    (folder / "to-nothing").symlink_to("nothing")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+    before = {path.name: os.lstat(path)[:2] for path in folder.iterdir()}
+    for name in ("fifo", "folder", "to-file", "to-nothing", "socket"):
+        result = viaduct("disk", "export", "alice/root", folder / name, *options)
+        assert result.code == 1 and name in result.err, result.err
+    assert viaduct("disk", "export", "alice/root", "/dev/null", *options).code == 1
+    assert viaduct("disk", "export", "alice/root", "/dev/stdout", *options).code == 1
+    assert {path.name: os.lstat(path)[:2] for path in folder.iterdir()} == before
+    assert (folder / "file").read_text() == "precious"
 
 
 def test_qcow2_without_qemu_img(viaduct, daemon, tmp_path):

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `viaduct disk export`: reads a virtual disk through its socket into a sparse file. The file is written
- * under a temporary name beside the target and renamed when it is complete and durable.
+ * `viaduct disk export`: reads a virtual disk through its socket into a sparse file, or onto a block device.
+ * The file is written under a temporary name beside the target and renamed when it is complete and durable. A
+ * device is written in place; what is neither is left alone.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +22,9 @@
 #include "cli/disk/disk_stream.h"
 #include "cli/disk/image_file.h"
 #include "cli/progress.h"
+#include "cli/text.h"
 #include "core/clock.h"
+#include "core/path.h"
 
 #define WAIT_MS	    200		/* how long an interrupt can stay unnoticed */
 #define BLOCK_BYTES 65536u	/* zeroes are left out in pieces of this size */
@@ -27,6 +33,7 @@ struct copy {
 	struct disk_stream *stream;
 	struct progress progress;
 	int fd;
+	bool device;	/* it has contents already, and its own size */
 	uint64_t next_bytes, done_bytes, skipped_bytes;
 };
 
@@ -46,7 +53,15 @@ static int write_all(int fd, const char *data, size_t bytes, uint64_t offset)
 	return 0;
 }
 
-/* Writes what is not zero; the rest stays a hole. */
+/* Zeroes over what a device holds: by its own means, or written. */
+static int clear(int fd, const char *zeroes, uint32_t bytes, uint64_t offset)
+{
+	if (fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, (off_t)offset, bytes) == 0)
+		return 0;
+	return write_all(fd, zeroes, bytes, offset);
+}
+
+/* Writes what is not zero; the rest stays a hole of a file. */
 static int write_slot(void *context, struct stream_slot *slot)
 {
 	struct copy *copy = context;
@@ -54,13 +69,14 @@ static int write_slot(void *context, struct stream_slot *slot)
 	for (uint32_t at = 0; at < slot->bytes; at += BLOCK_BYTES) {
 		uint32_t bytes = slot->bytes - at < BLOCK_BYTES ? slot->bytes - at : BLOCK_BYTES;
 		const char *data = (const char *)slot->data + at;
-		int error;
+		int error = 0;
 
-		if (stream_is_zero(data, bytes)) {
+		if (!stream_is_zero(data, bytes))
+			error = write_all(copy->fd, data, bytes, slot->offset_bytes + at);
+		else if (copy->device)
+			error = clear(copy->fd, data, bytes, slot->offset_bytes + at);
+		else
 			copy->skipped_bytes += bytes;
-			continue;
-		}
-		error = write_all(copy->fd, data, bytes, slot->offset_bytes + at);
 		if (error)
 			return error;
 	}
@@ -85,7 +101,7 @@ static int copy_run(struct copy *copy)
 	struct stream_slot *slot;
 	int error;
 
-	if (ftruncate(copy->fd, (off_t)end) < 0)
+	if (!copy->device && ftruncate(copy->fd, (off_t)end) < 0)
 		return -errno;
 	while (copy->done_bytes < end) {
 		if (stream_interrupted())
@@ -98,6 +114,20 @@ static int copy_run(struct copy *copy)
 		progress_update(&copy->progress, copy->done_bytes, 0, clock_now_ns());
 	}
 	return fsync(copy->fd) < 0 ? -errno : 0;
+}
+
+/* Has the device room for the disk? CLI_OK or a complaint. */
+static int check_room(const struct cli_command *command, int fd, const char *path, uint64_t size_bytes)
+{
+	char has[TEXT_NUMBER_MAX], wants[TEXT_NUMBER_MAX];
+	uint64_t room_bytes = 0;
+
+	if (ioctl(fd, BLKGETSIZE64, &room_bytes) < 0)
+		return cli_fail(command, "%s: %s", path, strerror(errno));
+	if (room_bytes < size_bytes)
+		return cli_fail(command, "%s has %s, the disk %s", path, text_size(has, room_bytes),
+				text_size(wants, size_bytes));
+	return CLI_OK;
 }
 
 /* Is the file as large as the disk, as far as the file system knows? */
@@ -123,21 +153,26 @@ static const char *copy_error(int error)
 	}
 }
 
-/* Reads the disk behind `socket` into fd. Returns an exit code. */
-static int drain(const struct cli_command *command, const char *name, const char *socket, int fd)
+/* Reads the disk behind `socket` into fd; `device`: the path of a block device, or NULL. An exit code. */
+static int drain(const struct cli_command *command, const char *name, const char *socket, int fd,
+		 const char *device)
 {
 	size_t width = cli_terminal_width(STDERR_FILENO);
-	struct copy copy = { .fd = fd };
+	struct copy copy = { .fd = fd, .device = device };
 	const char *reason = "";
 	int error = disk_stream_open(socket, &copy.stream, &reason);
 
 	if (error)
 		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, socket, reason,
 				strerror(-error));
+	if (device && check_room(command, fd, device, disk_stream_size_bytes(copy.stream)) != CLI_OK) {
+		disk_stream_close(copy.stream);
+		return CLI_USAGE;
+	}
 	progress_start(&copy.progress, stderr, width > 0, width, name, disk_stream_size_bytes(copy.stream),
 		       clock_now_ns());
 	error = copy_run(&copy);
-	if (!error)
+	if (!error && !device)
 		error = verify_size(fd, disk_stream_size_bytes(copy.stream));
 	disk_stream_close(copy.stream);
 	if (!error) {
@@ -203,14 +238,14 @@ static int publish_packed(const struct cli_command *command, int raw_fd, const c
 	return result;
 }
 
-static int export(struct cli *cli, const struct cli_command *command, const char *socket, const char *name,
-		  const char *path, enum image_format format)
+static int export_to_file(const struct cli_command *command, const char *socket, const char *name,
+			  const char *path, enum image_format format)
 {
 	char temporary[CLI_PATH_MAX];
 	int fd = open_beside(command, path, temporary), result = CLI_FAILED;
 
 	if (fd >= 0)
-		result = drain(command, name, socket, fd);
+		result = drain(command, name, socket, fd, NULL);
 	if (result == CLI_OK && format == IMAGE_RAW)
 		result = publish(command, fd, temporary, path);
 	else if (result == CLI_OK)
@@ -222,6 +257,77 @@ static int export(struct cli *cli, const struct cli_command *command, const char
 	if (result != CLI_OK)
 		cli_fail(command, "%s was not written", path);
 	return result;
+}
+
+/* ---- the device ---- */
+
+/* Claims it: one that is mounted, or used otherwise by the host, is refused. */
+static int export_to_device(const struct cli_command *command, const char *socket, const char *name,
+			    const char *path)
+{
+	int fd = path_open(path, O_WRONLY | O_EXCL | O_CLOEXEC, 0), result;
+
+	if (fd == -EBUSY)
+		return cli_fail(command, "%s is in use by the host; it was not written", path);
+	if (fd < 0)
+		return cli_fail(command, "%s: %s", path, strerror(-fd));
+	result = drain(command, name, socket, fd, path);
+	close(fd);
+	if (result == CLI_FAILED)
+		cli_fail(command, "%s now holds a part of the disk at most", path);
+	return result == CLI_OK ? CLI_OK : CLI_FAILED;
+}
+
+/* ---- the target ---- */
+
+/* What is there (mode 0: nothing), links followed as far as they are trusted. CLI_OK or a complaint. */
+static int look_at(const struct cli_command *command, const char *path, mode_t *ret_mode)
+{
+	struct stat status;
+	int fd = path_open(path, O_PATH | O_CLOEXEC, 0), error;
+
+	*ret_mode = 0;
+	if (fd == -ELOOP && geteuid() == 0)
+		return cli_fail(command,
+				"%s: a link on the way is not root's, so it is not followed; name the file "
+				"that is meant",
+				path);
+	if (fd < 0 && lstat(path, &status) == 0)
+		return cli_fail(command, "%s is a link that leads to no file and no block device", path);
+	if (fd == -ENOENT)
+		return CLI_OK;
+	if (fd < 0)
+		return cli_fail(command, "%s: %s", path, strerror(-fd));
+	error = fstat(fd, &status) < 0 ? errno : 0;
+	close(fd);
+	if (error)
+		return cli_fail(command, "%s: %s", path, strerror(error));
+	*ret_mode = status.st_mode;
+	return CLI_OK;
+}
+
+/* Files are replaced and devices written onto, both when the user says so. CLI_OK or a complaint. */
+static int check_target(const struct cli_command *command, const char *path, bool overwrite,
+			enum image_format format, bool *ret_device)
+{
+	struct stat status;
+	mode_t mode;
+	int result = look_at(command, path, &mode);
+
+	*ret_device = S_ISBLK(mode);
+	if (result != CLI_OK || mode == 0)
+		return result;
+	if (!S_ISREG(mode) && !S_ISBLK(mode))
+		return cli_fail(command, "%s is neither a file nor a block device", path);
+	if (!overwrite)
+		return cli_fail(command, "%s exists; --overwrite %s", path,
+				S_ISBLK(mode) ? "writes over what it holds" : "replaces it");
+	if (S_ISBLK(mode) && format != IMAGE_RAW)
+		return cli_fail(command, "%s is a block device: a disk is exported onto it as raw only",
+				path);
+	if (S_ISREG(mode) && lstat(path, &status) == 0 && S_ISLNK(status.st_mode))
+		return cli_fail(command, "%s is a link; name the file that it leads to", path);
+	return CLI_OK;
 }
 
 /* --format, or what the target's name says; a file that is replaced decides nothing. */
@@ -242,7 +348,7 @@ static int choose_format(const struct cli_command *command, const char *given, c
 int command_disk_export(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	const char *format_name = NULL;
-	bool overwrite = false;
+	bool overwrite = false, device = false;
 	const struct cli_option options[] = {
 		{ "format", &format_name, NULL }, { "overwrite", NULL, &overwrite }, { 0 },
 	};
@@ -254,10 +360,10 @@ int command_disk_export(struct cli *cli, const struct cli_command *command, int 
 
 	if (result == CLI_OK)
 		result = disk_name_check(command, arguments.words[0]);
-	if (result == CLI_OK && !overwrite && access(arguments.words[1], F_OK) == 0)
-		return cli_fail(command, "%s exists; --overwrite replaces it", arguments.words[1]);
 	if (result == CLI_OK)
 		result = choose_format(command, format_name, arguments.words[1], &format);
+	if (result == CLI_OK)
+		result = check_target(command, arguments.words[1], overwrite, format, &device);
 	if (result != CLI_OK)
 		return result;
 	path = cli_api_path("/v1/disks", arguments.words[0]);
@@ -266,9 +372,12 @@ int command_disk_export(struct cli *cli, const struct cli_command *command, int 
 	if (result == CLI_OK && api_flag(disk, "connected"))
 		result = cli_fail(command, "%s is in use; stop its guest first", arguments.words[0]);
 	stream_catch_signals();
-	if (result == CLI_OK)
-		result = export(cli, command, api_text(disk, "socket"), arguments.words[0],
-				arguments.words[1], format);
+	if (result == CLI_OK && device)
+		result = export_to_device(command, api_text(disk, "socket"), arguments.words[0],
+					  arguments.words[1]);
+	else if (result == CLI_OK)
+		result = export_to_file(command, api_text(disk, "socket"), arguments.words[0],
+					arguments.words[1], format);
 	json_decref(disk);
 	return result;
 }
