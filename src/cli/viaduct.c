@@ -165,7 +165,8 @@ const struct cli_command cli_commands[] = {
 	  "it is bounded and accounted like a guest. Holes and zeroes are not copied. --overwrite fills a "
 	  "disk\n"
 	  "that is there already. When interrupted, a disk made here is deleted again.\n"
-	  "FORMAT is told by the image's bytes: raw, or one that qemu-img reads (qcow2, vmdk, vdi, vhdx …).\n"
+	  "FORMAT is told by the image's bytes, and said: raw, or one that qemu-img reads (qcow2, vmdk,\n"
+	  "vdi, vhdx …). What is packed (gzip, xz …) is refused; --format raw copies it as it is.\n"
 	  "An image gets nothing but its own file. --backing-chain also reads the files that it names: only\n"
 	  "for images that you trust with every file you may read. qemu-img is ended after SECONDS (60)\n"
 	  "without progress.",

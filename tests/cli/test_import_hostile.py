@@ -8,6 +8,7 @@ import os
 import pathlib
 import random
 import shlex
+import shutil
 import struct
 import subprocess
 
@@ -101,6 +102,29 @@ def test_luks_is_copied_only_when_told_so(viaduct, daemon, tmp_path):
     refused(viaduct, tmp_path, image, "encrypted (LUKS)", options=("--format", "luks"))
     assert viaduct("disk", "import", "mallory/root", image, "--format", "raw").code == 0
     assert contents(viaduct, tmp_path, "mallory/root").startswith(image.read_bytes())
+
+
+PACKERS = {"gzip": ("gzip", "-k"), "xz": ("xz", "-k"), "tar": ("tar", "-cf", "contents.tar")}
+
+
+@pytest.mark.parametrize("packing", PACKERS)
+def test_packed_images_are_copied_only_when_told_so(viaduct, daemon, tmp_path, raw, packing):
+    command = PACKERS[packing]
+    if not shutil.which(command[0]):
+        pytest.skip(f"no {command[0]} here")
+    subprocess.run([*command, raw.name], cwd=tmp_path, check=True)
+    packed, = (path for path in tmp_path.iterdir() if path != raw)
+    refused(viaduct, tmp_path, packed, f"is packed ({packing})", "--format raw")
+    assert viaduct("disk", "import", "mallory/root", packed, "--format", "raw").code == 0
+    assert contents(viaduct, tmp_path, "mallory/root").startswith(packed.read_bytes())
+
+
+def test_what_is_guessed_is_said(viaduct, daemon, tmp_path, raw):
+    image = images.make(raw, tmp_path / "image", "vdi")
+    for path, name in (raw, "raw"), (image, "vdi"):
+        said = f"{path} is taken for a {name} image"
+        assert said in viaduct("disk", "import", "mallory/root", path, "--overwrite").err
+        assert "is taken for" not in viaduct("disk", "import", "mallory/root", path, "--overwrite", "--format", name).err
 
 
 def test_unknown_formats_and_times(viaduct, daemon, raw):

@@ -50,12 +50,35 @@ static int check_format(const struct cli_command *command, const char *given)
 			 given);
 }
 
+/* By the bytes: what is packed is no disk, and the user hears what an image was taken for. */
+static int guess_format(const struct cli_command *command, struct image_source *source,
+			const struct image_ends *ends)
+{
+	const char *packed;
+
+	source->format = image_format_of(ends);
+	packed = source->format == IMAGE_RAW ? image_format_packed(ends) : NULL;
+	if (packed)
+		return cli_fail(command,
+				"%s is packed (%s); unpack it and import what is in it, or copy it as it is "
+				"with --format raw",
+				source->path, packed);
+	if (source->format != IMAGE_LUKS)
+		fprintf(stderr, "%s is taken for a %s image (--format says otherwise)\n", source->path,
+			image_format_name(source->format));
+	return CLI_OK;
+}
+
 /* By --format, or by the bytes. Ciphertext is copied only when somebody says so. */
 static int choose_format(const struct cli_command *command, struct image_source *source,
 			 const struct image_ends *ends)
 {
+	int result = CLI_OK;
+
 	if (!source->options.format || image_format_parse(source->options.format, &source->format) < 0)
-		source->format = image_format_of(ends);
+		result = guess_format(command, source, ends);
+	if (result != CLI_OK)
+		return result;
 	if (source->format != IMAGE_LUKS)
 		return CLI_OK;
 	return cli_fail(command,

@@ -49,6 +49,24 @@ static const struct signature of_tail[] = {
 	{ IMAGE_DMG, "koly\0\0\0\4", 8, 0 },
 };
 
+/* What images come packed in. */
+static const struct {
+	const char *name, *bytes;
+	uint16_t length, at;
+} packings[] = {
+	{ "gzip", "\x1f\x8b\x08", 3, 0 },
+	{ "xz", "\xfd" "7zXZ\0", 6, 0 },
+	{ "zstd", "\x28\xb5\x2f\xfd", 4, 0 },
+	{ "lz4", "\x04\x22\x4d\x18", 4, 0 },
+	{ "bzip2", "1AY&SY", 6, 4 }, /* behind "BZh" and a digit; another mark begins an empty one */
+	{ "lzip", "LZIP\1", 5, 0 },
+	{ "lzop", "\x89LZO\0\r\n\x1a\n", 9, 0 },
+	{ "7z", "7z\xbc\xaf\x27\x1c", 6, 0 },
+	{ "zip", "PK\3\4", 4, 0 },
+	{ "rar", "Rar!\x1a\7", 6, 0 },
+	{ "tar", "ustar", 5, 257 },
+};
+
 const char *image_format_name(enum image_format format)
 {
 	return names[format];
@@ -109,6 +127,14 @@ enum image_format image_format_of(const struct image_ends *ends)
 	if (format == IMAGE_RAW)
 		format = find(of_tail, sizeof(of_tail) / sizeof(of_tail[0]), ends->tail);
 	return format;
+}
+
+const char *image_format_packed(const struct image_ends *ends)
+{
+	for (size_t i = 0; i < sizeof(packings) / sizeof(packings[0]); i++)
+		if (memcmp(ends->head + packings[i].at, packings[i].bytes, packings[i].length) == 0)
+			return packings[i].name;
+	return NULL;
 }
 
 static const char *qcow2_other_files(const uint8_t *head)

@@ -44,6 +44,12 @@ int image_format_parse(const char *name, enum image_format *ret_format);
 enum image_format image_format_of(const struct image_ends *ends);
 
 /*
+ * The name of a packed file or an archive that the bytes are of ("gzip"): no guest reads such a disk. NULL:
+ * they are not.
+ */
+const char *image_format_packed(const struct image_ends *ends);
+
+/*
  * What in the header makes a reader open other files for the image's data, in a few words: "has an external
  * data file". NULL: nothing, as far as the header tells. Overlays are not looked for: qemu-img names them.
  */

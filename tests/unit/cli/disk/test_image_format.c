@@ -66,6 +66,41 @@ static void test_signatures(void **state)
 	}
 }
 
+static void test_packings(void **state)
+{
+	static const struct {
+		const char *name, *bytes;
+		size_t length, at;
+	} cases[] = {
+		{ "gzip", "\x1f\x8b\x08\0", 4, 0 },
+		{ "xz", "\xfd" "7zXZ\0", 6, 0 },
+		{ "zstd", "\x28\xb5\x2f\xfd", 4, 0 },
+		{ "lz4", "\x04\x22\x4d\x18", 4, 0 },
+		{ "bzip2", "BZh91AY&SY", 10, 0 },
+		{ "lzip", "LZIP\1", 5, 0 },
+		{ "lzop", "\x89LZO\0\r\n\x1a\n", 9, 0 },
+		{ "7z", "7z\xbc\xaf\x27\x1c", 6, 0 },
+		{ "zip", "PK\3\4", 4, 0 },
+		{ "rar", "Rar!\x1a\7\1\0", 8, 0 },
+		{ "tar", "ustar\0", 6, 257 },
+		{ NULL, "ustar\0", 6, 0 },
+		{ NULL, "BZh9", 4, 0 },
+		{ NULL, "\x1f\x8b\x07\0", 4, 0 },
+		{ NULL, "", 0, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct image_ends ends = head(cases[i].bytes, cases[i].length, cases[i].at);
+		const char *name = image_format_packed(&ends);
+
+		assert_int_equal(image_format_of(&ends), IMAGE_RAW);
+		if (cases[i].name)
+			assert_string_equal(name, cases[i].name);
+		else
+			assert_null(name);
+	}
+}
+
 static void test_signatures_at_the_end(void **state)
 {
 	struct image_ends ends = { 0 };
@@ -131,7 +166,8 @@ static void test_other_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),	    cmocka_unit_test(test_signatures),
+		cmocka_unit_test(test_names),	    cmocka_unit_test(test_packings),
+		cmocka_unit_test(test_signatures),
 		cmocka_unit_test(test_vmdk_text),   cmocka_unit_test(test_signatures_at_the_end),
 		cmocka_unit_test(test_other_files),
 	};
