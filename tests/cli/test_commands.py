@@ -276,6 +276,8 @@ def test_libvirt_xml_is_well_formed(viaduct, guest):
     assert [disk.find("source").get("path") for disk in disks][:2] == [device["socket"] for device in
                                                                       GUEST["devices"][:2]]
     assert [disk.find("target").get("dev") for disk in disks] == ["vda", "vdb", "vdc"]
+    # more than a disk offers is asked for where nothing is said, and the domain does not start
+    assert [disk.find("driver").get("queues") for disk in disks] == ["4", "1", "4"]
     assert disks[0].get("type") == "vhostuser" and disks[0].find("source/reconnect").get("enabled") == "yes"
 
 

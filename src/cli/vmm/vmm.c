@@ -184,9 +184,9 @@ static void double_commas(const char *value, char *out, size_t size)
 	*out = '\0';
 }
 
-static unsigned queue_count(const struct vmm_guest *guest, const struct vmm_disk *disk)
+unsigned vmm_disk_queues(const struct vmm_disk *disk, unsigned cpus)
 {
-	unsigned queues = guest->cpus < QUEUES_MAX ? guest->cpus : QUEUES_MAX;
+	unsigned queues = cpus < QUEUES_MAX ? cpus : QUEUES_MAX;
 
 	if (disk->queues > 0 && disk->queues < queues)
 		queues = disk->queues;
@@ -205,7 +205,7 @@ static void disk_arguments(const struct vmm_guest *guest, size_t index, struct v
 	vmm_argument(arguments, "-device");
 	vmm_argument(arguments,
 		     "vhost-user-blk-pci,chardev=viaduct-disk%zu,id=disk-%s,num-queues=%u,bootindex=%zu",
-		     index, disk->name, queue_count(guest, disk), index + 1);
+		     index, disk->name, vmm_disk_queues(disk, guest->cpus), index + 1);
 }
 
 unsigned vmm_nic_queues(const struct vmm_guest *guest, const struct vmm_nic *nic)

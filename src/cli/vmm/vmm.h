@@ -101,6 +101,8 @@ char *vmm_display_chardev(const struct vmm_guest *guest);
 /* Its display on the seat, if it has one, its keyboard and its pointer. */
 void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
+/* Queues of a disk that a guest with so many CPUs is given. */
+unsigned vmm_disk_queues(const struct vmm_disk *disk, unsigned cpus);
 /* Pairs of queues that a guest with so many CPUs is given. */
 unsigned vmm_nic_queues(const struct vmm_guest *guest, const struct vmm_nic *nic);
 

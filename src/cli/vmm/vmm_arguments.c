@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What to paste for the VMM one already uses: QEMU, libvirt, cloud-hypervisor. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,9 +89,14 @@ static void print_target(size_t index)
 	putchar((char)('a' + index % 26));
 }
 
+/*
+ * Without a number of queues, QEMU asks for one for each CPU of the domain, and does not start when the disk
+ * has fewer. How many CPUs the domain has is not known here.
+ */
 static void print_libvirt_disk(const struct vmm_disk *disk, size_t index)
 {
-	puts("  <disk type='vhostuser' device='disk'>\n    <driver name='qemu' type='raw'/>");
+	printf("  <disk type='vhostuser' device='disk'>\n    <driver name='qemu' type='raw' queues='%u'/>\n",
+	       vmm_disk_queues(disk, UINT_MAX));
 	fputs("    <source type='unix' path='", stdout);
 	print_xml_escaped(disk->socket);
 	puts("'>\n      <reconnect enabled='yes' timeout='1'/>\n    </source>");
