@@ -263,6 +263,22 @@ def test_qemu_args(viaduct, guest):
     assert len([word for word in words if word.startswith("vhost-user-blk-pci")]) == 3
 
 
+@pytest.mark.parametrize("boot, order", [
+    ({}, ["root", "data", "more"]), ({"data": 1}, ["data", "root", "more"]),
+    ({"more": 2, "data": 7, "root": 7}, ["more", "data", "root"])])
+def test_boot_order(viaduct, api, boot, order):
+    """Not the order in which disks were made: a place that is given, then a disk named root, then the others."""
+    devices = [{"kind": "disk", "name": f"alice/{name}", "socket": f"/run/{name}.sock", **({"boot": boot[name]} if name in boot else {})}
+               for name in ("data", "more", "root")]
+    api.answer("GET", "/v1/guests/alice", {"name": "alice", "memory_bytes": 512 << 20, "devices": devices})
+    out = viaduct("qemu-args", "alice").out
+    found = {int(place): name for name, place in re.findall(r"id=disk-(\w+),\S*bootindex=(\d+)", out)}
+    assert [found[place] for place in sorted(found)] == order
+    for command in "libvirt-xml", "ch-args":
+        out = viaduct(command, "alice").out
+        assert sorted(order, key=lambda name: out.index(f"/run/{name}.sock")) == order
+
+
 def test_memory_option(viaduct, guest):
     assert "size=2048M" in viaduct("qemu-args", "alice", "--memory", "2G").out
 

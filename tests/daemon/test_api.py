@@ -6,6 +6,7 @@ import stat
 
 import pytest
 
+from conftest import basic
 from daemon import UnixHttp
 from frontend import FrontEnd
 from patience import wait_until
@@ -89,6 +90,28 @@ def test_disks_survive_a_restart(daemon):
     daemon.api("POST", "/v1/disks", {"name": "bob/data", "pool": "main", "size_bytes": 4 * MIB})
     daemon.restart()
     assert daemon.api("GET", "/v1/disks/bob/data")[1]["size_bytes"] == 4 * MIB
+
+
+def test_serials_of_long_names_differ(make_daemon, tmp_path):
+    """A serial has 20 characters: names that begin alike have different ones, the same ones after a restart."""
+    daemon = make_daemon({**basic(tmp_path), "guest postgres-primary-1": {}})
+    names = [f"postgres-primary-1/{name}" for name in ("data-01", "data-02", "wal", "a")] + ["alice/name-that-fits"]
+    for name in names:
+        assert daemon.api("POST", "/v1/disks", {"name": name, "pool": "main", "size_bytes": 1 << 20})[0] == 201
+    serials = {name: daemon.api("GET", f"/v1/disks/{name}")[1]["serial"] for name in names}
+    assert len(set(serials.values())) == len(names) and all(len(serial) <= 20 for serial in serials.values())
+    assert serials[names[-1]] == names[-1] and serials[names[3]] == names[3]
+    daemon.restart()
+    assert serials == {name: daemon.api("GET", f"/v1/disks/{name}")[1]["serial"] for name in names}
+
+
+def test_place_at_boot(daemon):
+    """As it is configured, from a reload on."""
+    assert "boot" not in daemon.api("GET", "/v1/disks/alice/root")[1]
+    daemon.sections["disk alice/root"]["boot"] = 3
+    daemon.write_config()
+    assert daemon.api("POST", "/v1/reload")[0] == 200
+    assert daemon.api("GET", "/v1/disks/alice/root")[1]["boot"] == 3
 
 
 def test_guest(daemon):

@@ -14,6 +14,10 @@
 
 /* ---- the guest ---- */
 
+/* Of disks that have no place of their own (boot =). */
+#define BOOT_ROOT  100000u
+#define BOOT_OTHER 100001u
+
 static bool load_disk(const json_t *device, struct vmm_disk *disk)
 {
 	const char *kind = api_text(device, "kind"), *name = api_text(device, "name");
@@ -26,7 +30,23 @@ static bool load_disk(const json_t *device, struct vmm_disk *disk)
 	disk->read_only = api_flag(device, "read_only");
 	disk->vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
 	disk->queues = (unsigned)api_number(device, "queues");
+	disk->boot = (unsigned)api_number(device, "boot");
+	if (disk->boot == 0)
+		disk->boot = strcmp(disk->name, "root") == 0 ? BOOT_ROOT : BOOT_OTHER;
 	return true;
+}
+
+/* By rank; of one rank as they came. A guest has few. */
+static void sort_disks(struct vmm_guest *guest)
+{
+	for (size_t i = 1; i < guest->disk_count; i++) {
+		struct vmm_disk disk = guest->disks[i];
+		size_t at = i;
+
+		for (; at > 0 && guest->disks[at - 1].boot > disk.boot; at--)
+			guest->disks[at] = guest->disks[at - 1];
+		guest->disks[at] = disk;
+	}
 }
 
 static bool load_nic(const json_t *device, struct vmm_nic *nic)
@@ -108,6 +128,7 @@ static void load_devices(const json_t *devices, struct vmm_guest *guest)
 		else if (!guest->has_display)
 			guest->has_display = load_display(device, guest);
 	}
+	sort_disks(guest);
 }
 
 int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name,

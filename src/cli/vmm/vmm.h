@@ -26,6 +26,7 @@ struct vmm_disk {
 	bool read_only;
 	bool vmm_listens;	/* the daemon connects to the VMM instead */
 	unsigned queues;	/* that the disk offers */
+	unsigned boot;		/* its rank, the least first */
 };
 
 struct vmm_nic {

@@ -178,6 +178,7 @@ struct config_disk {
 	bool read_only;
 	bool packed;
 	uint64_t queues;
+	uint64_t boot;		/* 0: not given */
 	char *serial;
 	struct share_settings share;
 	struct config_capacity capacity;	/* path disks */

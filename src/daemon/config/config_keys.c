@@ -195,7 +195,15 @@ static const struct config_key disk_keys[] = {
 	  .type = CONFIG_SERIAL,
 	  .offset = offsetof(struct config_disk, serial),
 	  .help = "Serial number that the guest sees, 1 to 20 printable characters. Default: the disk's "
-		  "name, cut." },
+		  "name; of a longer one its beginning and eight digits that are made of all of it." },
+	{ .name = "boot",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_disk, boot),
+	  .live = true,
+	  .minimum = 1,
+	  .maximum = 1000,
+	  .help = "Its place when the guest looks for a system to boot, the least first. Default: a disk "
+		  "named root, then the others as they were made, all behind those with a place." },
 	{ .name = "socket",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_disk, device.socket),

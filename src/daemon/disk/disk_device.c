@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/crc32c.h"
 #include "core/log.h"
 #include "daemon/base/reach.h"
 #include "daemon/base/takeover_offer.h"
@@ -50,6 +51,21 @@ static const struct config_key *disk_key(const char *name)
 	}
 }
 
+/*
+ * A name that is too long is cut, and so many names become one: a sum of all of it follows. Names that differ
+ * in up to four bytes beside each other have different sums.
+ */
+static void default_serial(struct disk_device *disk)
+{
+	const char *name = disk->base.name;
+
+	if (strlen(name) < sizeof(disk->serial))
+		snprintf(disk->serial, sizeof(disk->serial), "%s", name);
+	else
+		snprintf(disk->serial, sizeof(disk->serial), "%.11s-%08x", name,
+			 crc32c(0, name, strlen(name)));
+}
+
 /* The attributes of a disk that the configuration does not mention. */
 static void set_defaults(struct disk_device *disk)
 {
@@ -59,7 +75,7 @@ static void set_defaults(struct disk_device *disk)
 	value_parse_boolean(disk_key("packed")->initial, &disk->packed);
 	disk->queues = (unsigned)queues;
 	disk->read_only = false;
-	snprintf(disk->serial, sizeof(disk->serial), "%.20s", disk->base.name);
+	default_serial(disk);
 }
 
 static void configure(struct device *device, const struct config_object *object)

@@ -84,6 +84,7 @@ json_t *disk_capacity_json(const struct disk_gate *gate)
 void disk_describe(const struct device *device, json_t *object)
 {
 	const struct disk_device *disk = disk_device_of(device);
+	const struct config_disk *settings = disk_settings(device->daemon, device->name);
 
 	json_object_set_new(object, disk->pool ? "pool" : "path",
 			    json_string(disk->pool ? disk->pool->name : disk->path));
@@ -92,6 +93,8 @@ void disk_describe(const struct device *device, json_t *object)
 	set(object, "queues", disk->queues);
 	json_object_set_new(object, "packed", json_boolean(disk->packed));
 	json_object_set_new(object, "serial", json_string(disk->serial));
+	if (settings && settings->boot > 0)
+		set(object, "boot", settings->boot);
 }
 
 void disk_status(const struct device *device, json_t *object)
