@@ -116,12 +116,12 @@ static void transfer_done(struct loop_op *op, int result, unsigned cqe_flags)
 		transfer_continue(io, result);
 }
 
-/* O_DIRECT: does the kernel take these buffers as they are? */
+/* O_DIRECT: does the kernel take the range and these buffers as they are? */
 static bool aligned(const struct uring_channel *channel, const struct host_io *io)
 {
 	const struct disk_uring *disk = (const struct disk_uring *)channel->base.disk;
 	uintptr_t addresses = 0;
-	size_t lengths = 0;
+	size_t lengths = (size_t)io->range.offset_bytes;
 
 	for (unsigned i = 0; i < io->iov_count; i++) {
 		addresses |= (uintptr_t)io->iov[i].iov_base;

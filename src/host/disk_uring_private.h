@@ -128,7 +128,10 @@ struct __attribute__((may_alias)) uring_io {
 	};
 	uint64_t done_bytes;
 	size_t shifted_bytes;		/* cut off the front of iov[iov_index]; put back before done() */
-	uint32_t iov_index;		/* the iovec that the rest starts in */
+	union {
+		uint32_t iov_index;	/* the iovec that the rest starts in */
+		uint32_t bounce_step;	/* disk_bounce.c */
+	};
 	uint16_t attempts;		/* without progress */
 	uint16_t zero_method;		/* the one tried */
 };
@@ -164,7 +167,7 @@ static inline void uring_channel_send(struct uring_channel *channel, struct io_u
 	loop_sqe_finish(channel->loop, sqe, op);
 }
 
-/* disk_bounce.c: a READ or WRITE whose buffers are not aligned. */
+/* disk_bounce.c: a READ or WRITE whose buffers or range are not aligned, or a ZERO whose range is not. */
 void bounce_submit(struct uring_channel *channel, struct host_io *io);
 
 /* disk_uring_space.c */

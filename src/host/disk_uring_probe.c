@@ -217,6 +217,9 @@ static int check_geometry(struct disk_uring *disk)
 	if (!is_power_of_two(geometry->physical_block_bytes) ||
 	    geometry->physical_block_bytes < geometry->block_bytes)
 		geometry->physical_block_bytes = geometry->block_bytes;
+	/* What a file system or an array would like best is no sector: guests lay out partitions by it. */
+	if (geometry->physical_block_bytes > BLOCK_BYTES_MAX)
+		geometry->physical_block_bytes = BLOCK_BYTES_MAX;
 	geometry->size_bytes = align_down(geometry->size_bytes, geometry->block_bytes);
 	if (geometry->size_bytes == 0) {
 		log_error(&disk->subject, "empty: a disk has at least one block of %u bytes",

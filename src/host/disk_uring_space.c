@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <linux/falloc.h>
 
+#include "core/checked.h"
 #include "host/disk_uring_private.h"
 
 /*
@@ -133,6 +134,14 @@ void space_submit(struct uring_channel *channel, struct host_io *io)
 	own->zero_method = ZERO_PUNCH;
 	if (io->op == HOST_IO_ZERO)
 		own->zero_method = (uint16_t)__atomic_load_n(&disk->zero_method, __ATOMIC_RELAXED);
+	if (!is_aligned(io->range.offset_bytes | io->range.length_bytes, disk->base.geometry.block_bytes)) {
+		/* Part of a block, for which the kernel has no such request. */
+		own->zero_method = ZERO_WRITE;
+		if (disk->direct) {
+			bounce_submit(channel, io);
+			return;
+		}
+	}
 	if (is_large(io) && channel->space_running == SPACE_LARGE_DEPTH) {
 		own->next = NULL;
 		*channel->space_waiting_end = io;

@@ -26,6 +26,11 @@ enum host_io_op {
 	HOST_IO_ZERO,		/* reads as zeroes afterwards; by punching, zero-range, or writing zeroes */
 };
 
+/*
+ * READ, WRITE and ZERO may be of parts of blocks. The driver then reads and writes the rest of the block,
+ * too; the caller sees to it that nothing else is written to that block meanwhile.
+ */
+
 #define HOST_IO_PRIVATE_WORDS 7
 
 /* Embedded in the caller's request; alive until done() was called, exactly once. */
@@ -48,7 +53,8 @@ struct host_io {
 struct host_disk_geometry {
 	uint64_t size_bytes;
 	uint32_t block_bytes;		/* smallest addressable unit, power of two: 512 or 4096 */
-	uint32_t physical_block_bytes;	/* preferred unit, power of two >= block_bytes */
+	/* Preferred unit, power of two from block_bytes to 4096 */
+	uint32_t physical_block_bytes;
 	uint32_t optimal_io_bytes;	/* 0 = unknown */
 	bool read_only;
 	bool rotational;

@@ -13,9 +13,11 @@
 static int create(const struct disk_options *options, struct host_disk *host, struct disk **ret_disk)
 {
 	struct disk *disk = calloc(1, sizeof(*disk));
+	uint32_t block_bytes = options->block_bytes ? options->block_bytes : host->geometry.block_bytes;
 
 	assert(options->guest && options->name);
 	assert(is_power_of_two(host->geometry.block_bytes));
+	assert(block_bytes == 512 || block_bytes == 4096);
 	if (!disk)
 		return -ENOMEM;
 	snprintf(disk->guest, sizeof(disk->guest), "%s", options->guest);
@@ -25,11 +27,14 @@ static int create(const struct disk_options *options, struct host_disk *host, st
 	disk->share = options->share;
 	disk->slice_bytes = host->geometry.copies ? DISK_SLICE_BYTES : DISK_STEP_BYTES;
 	disk->geometry = (struct disk_geometry){
-		.block_bytes = host->geometry.block_bytes,
-		.physical_block_bytes = host->geometry.physical_block_bytes,
+		.block_bytes = block_bytes,
+		.physical_block_bytes = host->geometry.physical_block_bytes > block_bytes
+						? host->geometry.physical_block_bytes
+						: block_bytes,
 		.optimal_io_bytes = host->geometry.optimal_io_bytes,
 	};
-	disk->host_size_bytes = align_down(host->geometry.size_bytes, disk->geometry.block_bytes);
+	disk->small_blocks = block_bytes < host->geometry.block_bytes;
+	disk->host_size_bytes = align_down(host->geometry.size_bytes, block_bytes);
 	pthread_mutex_init(&disk->channels_mutex, NULL);
 	grain_locks_init(&disk->grain_locks);
 	*ret_disk = disk;
@@ -121,7 +126,6 @@ void disk_on_resize(struct disk *disk, void (*resized)(void *context), void *con
 
 void disk_resized(struct disk *disk)
 {
-	assert(disk->host->geometry.block_bytes == disk->geometry.block_bytes);
 	__atomic_store_n(&disk->host_size_bytes,
 			 align_down(disk->host->geometry.size_bytes, disk->geometry.block_bytes),
 			 __ATOMIC_RELAXED);

@@ -63,6 +63,11 @@ struct disk_options {
 	const char *guest;		/* copied */
 	const char *name;		/* copied */
 	bool read_only;
+	/*
+	 * Logical block, 512 or 4096. Smaller than the physical disk's: what is written is then read first as
+	 * far as blocks are not whole (512e). 0: the physical disk's
+	 */
+	uint32_t block_bytes;
 	/* Its place in the tree of shares; NULL: requests pass as they come */
 	struct gate_node *share;
 };

@@ -41,6 +41,12 @@ struct disk {
 	char guest[POOL_NAME_MAX + 1];
 	char name[POOL_NAME_MAX + 1];
 	bool read_only;
+	/*
+	 * The physical disk's blocks are larger than the guest's: writes lock what they write, because two of
+	 * them may meet in one block that each reads and writes back. No two disks do: a pool gives out whole
+	 * extents, and a disk of its own ends with a whole block
+	 */
+	bool small_blocks;
 	struct host_disk *host;
 	struct pool *pool;		/* NULL: the disk is the whole host disk */
 	struct pool_disk *part;
@@ -83,6 +89,7 @@ struct disk_request_private {
 	uint64_t step_end, slice_end;
 	unsigned step;
 	bool cut;				/* `window` is open */
+	bool first_write;			/* holds its grains until they are marked */
 	bool gated;				/* is to leave the gate */
 	bool busy;				/* taken, and not completed yet */
 	struct disk_pass pass;

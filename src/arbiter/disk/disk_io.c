@@ -178,10 +178,11 @@ static void written(struct host_io *io, int error)
 		disk_finish(io, error);
 }
 
-static bool whole(const struct disk_request *request, struct placed_range range, enum pool_state state)
+static bool whole(struct disk_request *request, struct placed_range range, enum pool_state state)
 {
 	return state == POOL_WRITTEN && range.length_bytes == request->length_bytes &&
-	       (request->op == DISK_READ || request->op == DISK_WRITE);
+	       (request->op == DISK_READ ||
+		(request->op == DISK_WRITE && !disk_private(request)->channel->disk->small_blocks));
 }
 
 /* Takes it more than one turn of the worker, or one step? */
@@ -375,7 +376,7 @@ void disk_submit(struct disk_channel *channel, struct disk_request *request)
 	private->done_bytes = 0;
 	private->step_end = request->length_bytes;
 	private->cut = false;
-	private->gated = false;
+	private->gated = private->first_write = false;
 	private->busy = true;
 	private->lock.held = false;
 	counter_add(&channel->stats.in_flight, 1);

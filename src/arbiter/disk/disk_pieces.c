@@ -10,6 +10,9 @@
  *   blank piece:   READ fills zeroes; DISCARD and WRITE_ZEROES do nothing;
  *                  WRITE locks its grains, zeroes what it does not cover (ZERO), writes, marks the grains
  *
+ * Where the guest's blocks are smaller than the physical disk's, a piece in written space is locked, too,
+ * while it is written.
+ *
  * No piece is longer than the worker may be busy with it by itself, in copying or zeroing. The next one then
  * waits for a turn (disk_later_task()); behind the end of a step it first waits at the gate.
  */
@@ -25,9 +28,12 @@
 /* Where DISCARD and WRITE_ZEROES only look or mark, a worker does so much in a turn. */
 #define MARKS_PER_TURN (64ul << 20)
 
+/* Locks are of so many bytes: no block of a physical disk is larger. */
+#define LOCK_BYTES 4096u
+
 enum step {
 	STEP_PIECES,	/* the next piece is to be placed */
-	STEP_LOCKING,	/* a blank write waits for its grains */
+	STEP_LOCKING,	/* a write waits for its lock */
 	STEP_ZEROING,	/* a blank grain is being zeroed for a write to a part of it */
 };
 
@@ -46,13 +52,16 @@ static void end_piece(struct disk_request *request)
 
 	assert(private->done_bytes + private->piece_bytes <= request->length_bytes);
 	assert(private->piece_bytes > 0);
-	if (private->lock.held) {
+	if (private->first_write) {
 		uint64_t first = align_down(offset, POOL_GRAIN_BYTES);
 		uint64_t end = align_up(offset + private->piece_bytes, POOL_GRAIN_BYTES);
 
+		assert(private->lock.held);
 		pool_mark(private->channel->disk->part, first, end - first, POOL_WRITTEN);
-		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
+		private->first_write = false;
 	}
+	if (private->lock.held)
+		grain_lock_release(&private->channel->disk->grain_locks, &private->lock);
 	private->done_bytes += private->piece_bytes;
 }
 
@@ -111,13 +120,36 @@ static void submit_data(struct disk_request *request, struct placed_range range)
 	submit(request, request->op == DISK_READ ? HOST_IO_READ : HOST_IO_WRITE, range);
 }
 
+/* ---- locks ---- */
+
+/* Locks [begin, end). True: at once; else granted() follows. */
+static bool lock_range(struct disk_request *request, uint64_t begin, uint64_t end,
+		 void (*granted)(struct grain_lock *lock))
+{
+	struct disk_request_private *private = disk_private(request);
+	struct grain_lock *lock = &private->lock;
+
+	assert(!lock->held && private->step == STEP_PIECES && begin < end);
+	lock->loop = private->channel->loop;
+	lock->granted = granted;
+	lock->first_grain = begin / LOCK_BYTES;
+	lock->grain_count = (end - 1) / LOCK_BYTES - lock->first_grain + 1;
+	private->step = STEP_LOCKING;
+	return grain_lock_acquire(&private->channel->disk->grain_locks, lock);
+}
+
+static struct disk_request *disk_request_of_lock(struct grain_lock *lock)
+{
+	return disk_request_of(container_of(lock, struct disk_request_private, lock));
+}
+
 /* ---- pieces in blank space ---- */
 
 static void write_blank_locked(struct disk_request *request);
 
-static void lock_granted(struct grain_lock *lock)
+static void blank_granted(struct grain_lock *lock)
 {
-	write_blank_locked(disk_request_of(container_of(lock, struct disk_request_private, lock)));
+	write_blank_locked(disk_request_of_lock(lock));
 }
 
 /*
@@ -127,22 +159,17 @@ static void lock_granted(struct grain_lock *lock)
 static void write_blank(struct disk_request *request)
 {
 	struct disk_request_private *private = disk_private(request);
-	struct grain_lock *lock = &private->lock;
 	uint64_t offset = request->offset_bytes + private->done_bytes, end = offset + private->piece_bytes;
 	uint64_t in_grain = offset % POOL_GRAIN_BYTES;
 
-	assert(!lock->held && private->step == STEP_PIECES && private->piece_bytes > 0);
+	assert(private->piece_bytes > 0);
 	if (in_grain == 0 && private->piece_bytes >= POOL_GRAIN_BYTES)
 		end = align_down(end, POOL_GRAIN_BYTES);
 	else if (end - offset > POOL_GRAIN_BYTES - in_grain)
 		end = offset - in_grain + POOL_GRAIN_BYTES;
 	private->piece_bytes = end - offset;
-	lock->loop = private->channel->loop;
-	lock->granted = lock_granted;
-	lock->first_grain = offset / POOL_GRAIN_BYTES;
-	lock->grain_count = (end - 1) / POOL_GRAIN_BYTES - lock->first_grain + 1;
-	private->step = STEP_LOCKING;
-	if (grain_lock_acquire(&private->channel->disk->grain_locks, lock))
+	private->first_write = true;
+	if (lock_range(request, offset - in_grain, align_up(end, POOL_GRAIN_BYTES), blank_granted))
 		write_blank_locked(request);
 }
 
@@ -170,7 +197,7 @@ static void write_blank_data(struct disk_request *request)
 static void write_blank_locked(struct disk_request *request)
 {
 	struct disk_request_private *private = disk_private(request);
-	uint64_t grain = private->lock.first_grain * POOL_GRAIN_BYTES;
+	uint64_t grain = private->lock.first_grain * LOCK_BYTES;
 	uint64_t behind = disk_size_bytes(private->channel->disk) - grain;
 	struct placed_range range;
 	enum pool_state state;
@@ -191,6 +218,27 @@ static void write_blank_locked(struct disk_request *request)
 /* ---- zeroing a written piece ---- */
 
 /*
+ * The part of a block that the piece begins or ends with is written with zeroes. True: it is under way.
+ * False: what piece_bytes now says is of whole blocks.
+ */
+static bool zero_edge(struct disk_request *request, struct placed_range range)
+{
+	struct disk_request_private *private = disk_private(request);
+	uint32_t block = private->channel->disk->host->geometry.block_bytes;
+	uint64_t head = align_up(range.offset_bytes, block) - range.offset_bytes;
+
+	if (head == 0 && range.length_bytes >= block) {
+		private->piece_bytes = align_down(range.length_bytes, block);
+		return false;
+	}
+	if (head > 0 && head < range.length_bytes)
+		range.length_bytes = head;
+	private->piece_bytes = range.length_bytes;
+	submit(request, HOST_IO_ZERO, range);
+	return true;
+}
+
+/*
  * Where holes are cheap, a hole. Elsewhere whole grains of a pool become blank by a mark, and their edges
  * are written with zeroes. A disk of its own is zeroed by the host driver. True: the piece is finished.
  */
@@ -201,6 +249,10 @@ static bool zero_written(struct disk_request *request, struct placed_range range
 	uint64_t offset = request->offset_bytes + private->done_bytes, in_grain = offset % POOL_GRAIN_BYTES;
 
 	assert(request->op == DISK_DISCARD || request->op == DISK_WRITE_ZEROES);
+	if (disk->small_blocks && zero_edge(request, range))
+		return false;
+	if (disk->small_blocks)
+		range.length_bytes = private->piece_bytes;
 	if (disk->host->geometry.can_punch) {
 		submit(request, HOST_IO_DISCARD, range);
 		return false;
@@ -245,6 +297,43 @@ static void pass_by(struct disk_request *request)
 	private->step_end += private->piece_bytes < left ? private->piece_bytes : left;
 }
 
+/* ---- written pieces that are locked ---- */
+
+static bool start_written(struct disk_request *request, struct placed_range range)
+{
+	if (moves_no_data(request))
+		return zero_written(request, range);
+	submit_data(request, range);
+	return false;
+}
+
+/* The part of the pool may have been written, discarded or moved meanwhile, as for any write. */
+static void written_granted(struct grain_lock *lock)
+{
+	struct disk_request *request = disk_request_of_lock(lock);
+	struct disk_request_private *private = disk_private(request);
+	struct placed_range range;
+	enum pool_state state;
+
+	private->step = STEP_PIECES;
+	if (private->channel->abandoned) {
+		disk_finish(&private->io, -ECANCELED);
+	} else if (!disk_place(private->channel->disk, request->offset_bytes + private->done_bytes,
+			       private->piece_bytes, &range, &state)) {
+		disk_finish(&private->io, -ERANGE);
+	} else if (state == POOL_BLANK) {
+		/* Its grains were given back: it begins anew, without the lock. */
+		grain_lock_release(&private->channel->disk->grain_locks, lock);
+		advance(request);
+	} else {
+		private->piece_bytes = range.length_bytes;
+		if (start_written(request, range)) {
+			end_piece(request);
+			advance(request);
+		}
+	}
+}
+
 /* True: the piece is finished already; false: it will be, or the request is. */
 static bool start_piece(struct disk_request *request, struct placed_range range, enum pool_state state)
 {
@@ -254,12 +343,16 @@ static bool start_piece(struct disk_request *request, struct placed_range range,
 	if (state == POOL_WRITTEN && range.length_bytes > step_bytes)
 		range.length_bytes = step_bytes;
 	private->piece_bytes = range.length_bytes;
-	if (state == POOL_WRITTEN) {
-		if (moves_no_data(request))
-			return zero_written(request, range);
-		submit_data(request, range);
-		return false;
+	if (state == POOL_WRITTEN && private->channel->disk->small_blocks && request->op != DISK_READ) {
+		uint64_t begin = request->offset_bytes + private->done_bytes;
+
+		if (!lock_range(request, begin, begin + private->piece_bytes, written_granted))
+			return false;
+		private->step = STEP_PIECES;
+		return start_written(request, range);
 	}
+	if (state == POOL_WRITTEN)
+		return start_written(request, range);
 	if (request->op == DISK_WRITE) {
 		write_blank(request);
 		return false;

@@ -167,6 +167,9 @@ struct config_device {
 	char *socket, *connect;	/* at most one */
 };
 
+/* In the order of the key's choices. */
+enum config_sector { CONFIG_SECTOR_512, CONFIG_SECTOR_4096 };
+
 struct config_disk {
 	union {
 		struct config_object object;
@@ -178,6 +181,7 @@ struct config_disk {
 	bool read_only;
 	bool packed;
 	uint64_t queues;
+	unsigned sector;	/* enum config_sector */
 	uint64_t boot;		/* 0: not given */
 	char *serial;
 	struct share_settings share;

@@ -149,6 +149,8 @@ static const struct config_key guest_keys[] = {
 	NIC_SHARE_KEYS(OF_NICS, config_guest),
 };
 
+static const char *const sectors[] = { "512", "4096", NULL };
+
 static const struct config_key disk_keys[] = {
 	{ .name = "pool",
 	  .type = CONFIG_TEXT,
@@ -196,6 +198,14 @@ static const struct config_key disk_keys[] = {
 	  .offset = offsetof(struct config_disk, serial),
 	  .help = "Serial number that the guest sees, 1 to 20 printable characters. Default: the disk's "
 		  "name; of a longer one its beginning and eight digits that are made of all of it." },
+	{ .name = "sector",
+	  .type = CONFIG_CHOICE,
+	  .offset = offsetof(struct config_disk, sector),
+	  .choices = sectors,
+	  .initial = "512",
+	  .help = "Bytes of a sector as the guest sees it. 512 suits every system and firmware, also where "
+		  "the physical disk has sectors of 4096: what is smaller is read, changed and written "
+		  "there." },
 	{ .name = "boot",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_disk, boot),

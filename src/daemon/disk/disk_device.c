@@ -26,6 +26,9 @@
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/virtio/virtqueue.h"
 
+#define SECTOR_BYTES	   512u
+#define SECTOR_BYTES_LARGE 4096u
+
 struct disk_device *disk_device_find(struct daemon *daemon, const char *name)
 {
 	struct device *device = device_find(daemon, &disk_device_kind, name);
@@ -75,6 +78,7 @@ static void set_defaults(struct disk_device *disk)
 	value_parse_boolean(disk_key("packed")->initial, &disk->packed);
 	disk->queues = (unsigned)queues;
 	disk->read_only = false;
+	disk->sector_bytes = SECTOR_BYTES;
 	default_serial(disk);
 }
 
@@ -90,6 +94,8 @@ static void configure(struct device *device, const struct config_object *object)
 	disk->packed = settings->packed;
 	disk->read_only = settings->read_only;
 	disk->cache = settings->cache;
+	if (settings->sector == CONFIG_SECTOR_4096)
+		disk->sector_bytes = SECTOR_BYTES_LARGE;
 	if (settings->serial)
 		snprintf(disk->serial, sizeof(disk->serial), "%s", settings->serial);
 }
@@ -159,6 +165,7 @@ static int open_disk(struct disk_device *disk)
 {
 	struct disk_options options = {
 		.guest = disk->base.guest->name, .name = disk->base.short_name, .read_only = disk->read_only,
+		.block_bytes = disk->sector_bytes,
 	};
 	int code = disk->pool ? 0 : open_own(disk);
 

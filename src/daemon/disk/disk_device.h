@@ -60,6 +60,7 @@ struct disk_device {
 
 	bool read_only, packed;
 	unsigned queues, cache;
+	uint32_t sector_bytes;
 	char serial[21];
 
 	struct disk *disk;

@@ -93,6 +93,7 @@ void disk_describe(const struct device *device, json_t *object)
 	set(object, "queues", disk->queues);
 	json_object_set_new(object, "packed", json_boolean(disk->packed));
 	json_object_set_new(object, "serial", json_string(disk->serial));
+	set(object, "sector_bytes", disk->sector_bytes);
 	if (settings && settings->boot > 0)
 		set(object, "boot", settings->boot);
 }
