@@ -43,9 +43,12 @@ def test_inherited_listening_socket(run, tmp_path):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(path))
     listener.listen(4)
-    run(sections(tmp_path), preexec=lambda: os.dup2(listener.fileno(), 3), pass_fds=(3, listener.fileno()),
-        wrapper=["/bin/sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=alice/disk-root exec "$@"', "sh"])
+    daemon = run(sections(tmp_path), preexec=lambda: os.dup2(listener.fileno(), 3), pass_fds=(3, listener.fileno()),
+                 wrapper=["/bin/sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=alice/disk-root exec "$@"', "sh"])
     listener.close()
+    # where it is, and not where it would be
+    daemon.wait_line(f"alice/disk-root: listening on {path}")
+    assert daemon.api("GET", "/v1/disks/alice/root")[1]["socket"] == str(path)
     for _ in range(2):
         with FrontEnd.start(path) as front:
             exchange(front)

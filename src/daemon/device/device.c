@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "daemon/base/reach.h"
@@ -195,6 +197,18 @@ static bool waits_alone(void *context)
 	return ((const struct device *)context)->guest->quarantine;
 }
 
+/* The service manager says where its socket is, not the configuration: that is what logs and the API name. */
+static void take_path_of(struct device *device, int fd)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	socklen_t length = sizeof(address) - 1;
+
+	if (getsockname(fd, (struct sockaddr *)&address, &length) == 0 && address.sun_family == AF_UNIX &&
+	    length > offsetof(struct sockaddr_un, sun_path) && address.sun_path[0] != '\0')
+		snprintf(device->socket, sizeof(device->socket), "%.*s",
+			 (int)(length - offsetof(struct sockaddr_un, sun_path)), address.sun_path);
+}
+
 /* From the predecessor's hands, at a socket of the service manager, or at one of our own. */
 static int create_endpoint(struct device *device, struct endpoint_options *options)
 {
@@ -206,6 +220,7 @@ static int create_endpoint(struct device *device, struct endpoint_options *optio
 	if (fd >= 0) {
 		options->socket = ENDPOINT_LISTEN_FD;
 		options->fd = fd;
+		take_path_of(device, fd);
 	} else if (!handed && !device->client) {
 		daemon_remove_leftover(daemon, device->socket);
 	}
