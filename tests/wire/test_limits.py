@@ -5,6 +5,8 @@ The reads of these tests, at one a second, would take longer than any test waits
 waited for the limit counts as one that hangs; and a guest that stops its rings again and again gets no more for that than
 its limit in the long run.
 """
+import struct
+
 import pytest
 
 import blk
@@ -16,7 +18,7 @@ from vhost_user import Closed
 READS = 500
 RING = 1024
 assert READS > 2 * PATIENCE_S
-DISKS = ("base-split", "base-packed", "status", "device", "memory", "gone", "twice", "kill", "kill-at-once", "takeover", "stop")
+DISKS = ("base-split", "base-packed", "status", "device", "memory", "gone", "twice", "kill", "kill-at-once", "takeover", "stop", "forgets")
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +158,26 @@ def test_end_of_the_daemon(limited):
     with start_waiting(limited, "stop"):
         limited.stop()
         limited.start()
+
+
+def test_what_is_forgotten_moves_no_bytes(limited, tmp_path):
+    """max_bandwidth does not count discards and write-zeroes, which would take hours here; max_iops counts each as one."""
+    daemon = Daemon({"pool main": {"path": tmp_path / "main.pool", "size": "64M"}, "guest alice": {},
+                     "disk alice/root": {"pool": "main", "size": "32M", "max_bandwidth": "4K"}}, tmp_path)
+    try:
+        with FrontEnd.start(daemon.start().socket("alice/root"), Setup()) as front:
+            for sector in range(0, 16, 8):
+                front.disk().write(sector, b"x" * 4096)
+            for _ in range(3):
+                assert front.disk().discard((0, 65536)) == blk.OK
+                assert front.disk().write_zeroes((0, 65536)) == blk.OK
+    finally:
+        daemon.finish()
+    with FrontEnd.start(limited.socket("slow/forgets"), Setup(size=RING)) as front:
+        disk = front.disk()
+        disk.write(0, b"x" * 4096)
+        for _ in range(READS):
+            disk.submit(blk.WRITE_ZEROES, 0, struct.pack("<QII", 0, 8, 0))
+        watch_nothing()
+        assert answered(front) < READS / 2, "the limit does not hold"
+        front.disconnect()
