@@ -34,18 +34,42 @@ static struct timing read_detailed(const uint8_t *at)
 	return timing;
 }
 
-/* The only block of the DisplayID section in an extension. */
-static struct timing read_display_id(const uint8_t *at)
+/* The data block of a DisplayID section with this tag, which must be there once: its bytes. */
+static const uint8_t *find_block(const uint8_t *extension, uint8_t tag, uint8_t bytes)
 {
-	struct timing timing = { .width = u16(at + 12) + 1, .height = u16(at + 20) + 1 };
+	const uint8_t *found = NULL, *end = extension + 5 + extension[2];
+	const uint8_t *at = extension + 5;
 
-	assert_int_equal(at[0], 0x70);
-	assert_int_equal(at[5], 3);
-	assert_int_equal(at[7], 20);
-	assert_true(at[11] & 0x80);
-	timing.across_total = timing.width + u16(at + 14) + 1;
-	timing.down_total = timing.height + u16(at + 22) + 1;
-	timing.clock = (u16(at + 8) | (unsigned)at[10] << 16) + 1;
+	while (at < end) {
+		if (at[0] == tag) {
+			assert_null(found);
+			assert_int_equal(at[2], bytes);
+			found = at + 3;
+		}
+		at += 3 + at[2];
+	}
+	assert_ptr_equal(at, end);
+	assert_non_null(found);
+	return found;
+}
+
+/* The DisplayID section of an extension, with all that a display which stands alone must have. */
+static struct timing read_display_id(const uint8_t *extension)
+{
+	const uint8_t *at = find_block(extension, 0x03, 20), *product = find_block(extension, 0x00, 12),
+		      *parameters = find_block(extension, 0x01, 12);
+	struct timing timing = { .width = u16(at + 4) + 1, .height = u16(at + 12) + 1 };
+
+	assert_int_equal(extension[0], 0x70);
+	assert_int_equal(extension[3], 3);
+	assert_true(at[3] & 0x80);
+	assert_memory_equal(product, "VQD", 3);
+	assert_int_equal(u16(parameters + 4), timing.width);
+	assert_int_equal(u16(parameters + 6), timing.height);
+	find_block(extension, 0x0f, 10);
+	timing.across_total = timing.width + u16(at + 6) + 1;
+	timing.down_total = timing.height + u16(at + 14) + 1;
+	timing.clock = (u16(at) | (unsigned)at[2] << 16) + 1;
 	return timing;
 }
 
@@ -105,6 +129,8 @@ static void check_size(unsigned width, unsigned height)
 		assert_true(exact > 65535 && exact < 2 * 65535);
 	else
 		assert_true(timing.clock - exact <= 0.5 && exact - timing.clock <= 0.5);
+	/* 10 MHz is the least that some take for a timing. */
+	assert_true(width < 64 || height < 64 || timing.clock >= 1000);
 }
 
 static void monitors_prefer_their_windows_size(void **state)
