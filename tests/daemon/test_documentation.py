@@ -95,7 +95,8 @@ def test_answers_are_as_documented(make_daemon, tmp_path):
     whole.write_bytes(bytes(1 << 20))
     daemon = make_daemon({**basic(tmp_path), "group gold": {}, "disk alice/whole": {"path": whole, "min_iops": 2000000},
                           "switch lan": {}, "nic alice/root": {"switch": "lan"}, "seat desk": {},
-                          "display alice/root": {"seat": "desk"}})
+                          "display alice/root": {"seat": "desk"},
+                          "guest bob": {}, "display bob/root": {"seat": "desk", "source": "virtio", "scanouts": 2}})
     assert "share_error" in daemon.api("GET", "/v1/disks/alice/whole")[1]
     api = yaml.safe_load((SOURCE / "docs/openapi.yaml").read_text())
     for path, item in api["paths"].items():

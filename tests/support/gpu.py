@@ -62,9 +62,10 @@ class Display:
         self.must(ATTACH, struct.pack("<IIQII", number, 1, address, width * height * 4, 0))
         self.backing[number] = address, width, height
 
-    def show(self, number, scanout=0):
-        width, height = self.backing[number][1:] if number else (0, 0)
-        self.must(SET_SCANOUT, struct.pack("<6I", 0, 0, width, height, scanout, number))
+    def show(self, number, scanout=0, corner=(0, 0), size=None):
+        """All of the resource, or a part of it."""
+        width, height = size or (self.backing[number][1:] if number else (0, 0))
+        self.must(SET_SCANOUT, struct.pack("<6I", *corner, width, height, scanout, number))
 
     def write(self, number, rows, x=0, y=0):
         """Rows of (red, green, blue, …) bytes into the backing, from that corner on."""
@@ -96,7 +97,7 @@ class Screen:
         with theirs:
             display.front.connection.tell(self.SET_SOCKET, b"", [theirs.fileno()])
         self.socket.settimeout(PATIENCE_S)
-        self.rows = []
+        self.shown = {0: []}            # of each scanout: rows
 
     def __enter__(self):
         return self
@@ -117,20 +118,20 @@ class Screen:
         kind, _flags, size = struct.unpack("<3I", self._take(12))
         body = self._take(size)
         if kind == self.SCANOUT:
-            _scanout, width, height = struct.unpack("<3I", body)
-            self.rows = [bytes(width * 3)] * height
+            scanout, width, height = struct.unpack("<3I", body)
+            self.shown[scanout] = [bytes(width * 3)] * height
             return
         assert kind == self.UPDATE
-        _scanout, x, y, width, height = struct.unpack_from("<5I", body)
+        scanout, x, y, width, height = struct.unpack_from("<5I", body)
         for line in range(height):
             pixels = body[20 + line * width * 4:20 + (line + 1) * width * 4]
             row = bytearray(width * 3)
             row[0::3], row[1::3], row[2::3] = pixels[2::4], pixels[1::4], pixels[0::4]
-            before = self.rows[y + line]
-            self.rows[y + line] = before[:x * 3] + bytes(row) + before[(x + width) * 3:]
+            before = self.shown[scanout][y + line]
+            self.shown[scanout][y + line] = before[:x * 3] + bytes(row) + before[(x + width) * 3:]
 
-    def expect(self, rows):
-        while self.rows != rows:
+    def expect(self, rows, scanout=0):
+        while self.shown.get(scanout) != rows:
             self.update()
 
 

@@ -72,6 +72,7 @@ static bool load_display(const json_t *device, struct vmm_guest *guest)
 	snprintf(guest->display.socket, sizeof(guest->display.socket), "%s", api_text(device, "socket"));
 	guest->display.vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
 	guest->display.virtio = strcmp(api_text(device, "source"), "virtio") == 0;
+	guest->display.scanouts = (unsigned)api_number(device, "scanouts");
 	return true;
 }
 
@@ -334,7 +335,11 @@ static void virtio_display_arguments(const struct vmm_guest *guest, struct vmm_a
 	vmm_argument(arguments, "socket,id=viaduct-display,path=%s%s", socket,
 		     guest->display.vmm_listens ? ",server=on,wait=on" : "");
 	vmm_argument(arguments, "-device");
-	vmm_argument(arguments, "vhost-user-gpu-pci,chardev=viaduct-display");
+	if (guest->display.scanouts > 1)
+		vmm_argument(arguments, "vhost-user-gpu-pci,chardev=viaduct-display,max_outputs=%u",
+			     guest->display.scanouts);
+	else
+		vmm_argument(arguments, "vhost-user-gpu-pci,chardev=viaduct-display");
 	for (size_t i = 0; i < guest->input_count; i++)
 		virtio_input_arguments(&guest->inputs[i], arguments);
 }

@@ -41,6 +41,7 @@ struct vmm_nic {
 struct vmm_display {
 	char socket[CLI_PATH_MAX];
 	bool vmm_listens, virtio;
+	unsigned scanouts; /* of a virtio display */
 };
 
 /* A virtio keyboard or tablet of the daemon's. */

@@ -254,6 +254,14 @@ static void post_display_picture(struct route_call *call, struct api_response *r
 	api_display_picture(call->daemon, call->device_name, response);
 }
 
+static void post_display_window_picture(struct route_call *call, struct api_response *response)
+{
+	char name[3 * CONFIG_NAME_SIZE];
+
+	snprintf(name, sizeof(name), "%s/%s:%s", call->names[0], call->names[1], call->names[2]);
+	api_display_picture(call->daemon, name, response);
+}
+
 static void get_guests(struct route_call *call, struct api_response *response)
 {
 	api_respond_json(response, 200, api_guests_json(call->daemon));
@@ -365,6 +373,7 @@ static const struct route {
 	{ "/v1/seats/*/paste", "POST", post_seat_paste },
 	{ "/v1/seats/*/picture", "POST", post_seat_picture },
 	{ "/v1/displays/*/*/picture", "POST", post_display_picture },
+	{ "/v1/displays/*/*:*/picture", "POST", post_display_window_picture },
 	{ "/v1/guests", "GET", get_guests },
 	{ "/v1/guests/*", "GET", get_guest },
 	{ "/v1/guests/*", "PATCH", patch_guest },
@@ -376,10 +385,10 @@ static const struct route {
 };
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))
 
-/* Takes one name off the path; false when it is no name. */
+/* Takes one name off the path; false when it is no name. No name has a colon. */
 static bool take_name(const char **path, char *name)
 {
-	size_t length = strcspn(*path, "/");
+	size_t length = strcspn(*path, "/:");
 
 	if (!value_is_name(*path, length, CONFIG_NAME_SIZE - 1))
 		return false;

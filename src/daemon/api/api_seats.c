@@ -35,20 +35,20 @@ void api_seat_get(struct daemon *daemon, const char *name, struct api_response *
 /* ---- changes ---- */
 
 /* NULL after answering. */
-static struct display_device *find_display(struct daemon_seat *owner, const char *name,
-					   struct api_response *response)
+static const struct display_window *find_display(const struct daemon_seat *owner, const char *name,
+						 struct api_response *response)
 {
-	struct device *device = device_find(owner->daemon, &display_device_kind, name);
+	const struct display_window *window = display_window_find(owner->daemon, name);
 
-	if (device && display_device_of(device)->seat == owner)
-		return display_device_of(device);
+	if (window && window->display->seat == owner)
+		return window;
 	api_respond_error(response, 404, "the seat %s has no display '%s'", owner->name, name);
 	return NULL;
 }
 
 /* The display of the seat that a member of the body names. False after answering. */
 static bool named_display(struct daemon_seat *owner, const json_t *member,
-			  struct display_device **ret_display, struct api_response *response)
+			  const struct display_window **ret_display, struct api_response *response)
 {
 	const char *name = json_string_value(member);
 
@@ -57,8 +57,8 @@ static bool named_display(struct daemon_seat *owner, const json_t *member,
 }
 
 /* Answers when it returns false; changes nothing unless `apply`. */
-typedef bool display_change_fn(struct display_device *display, const char *text, bool apply,
-			       struct api_response *response);
+typedef bool display_change_fn(const struct display_window *window, const char *name, const char *text,
+			       bool apply, struct api_response *response);
 
 /* `map`: from displays to texts, may be NULL. False after answering. */
 static bool change_each(struct daemon_seat *owner, const json_t *map, display_change_fn *change_one,
@@ -70,34 +70,33 @@ static bool change_each(struct daemon_seat *owner, const json_t *map, display_ch
 	json_object_foreach((json_t *)map, name, value)
 	{
 		const char *text = json_string_value(value);
-		struct display_device *display = find_display(owner, name, response);
+		const struct display_window *window = find_display(owner, name, response);
 
-		if (!display || !change_one(display, text ? text : "", apply, response))
+		if (!window || !change_one(window, name, text ? text : "", apply, response))
 			return false;
 	}
 	return true;
 }
 
-static bool change_scale(struct display_device *display, const char *text, bool apply,
+static bool change_scale(const struct display_window *window, const char *name, const char *text, bool apply,
 			 struct api_response *response)
 {
 	unsigned percent;
 
 	if (!seat_parse_scale(text, &percent)) {
 		api_respond_error(response, 400, "the scale of %s must be \"fit\", or \"%u%%\" to \"%u%%\"",
-				  display->base.name, SEAT_SCALE_MIN, SEAT_SCALE_MAX);
+				  name, SEAT_SCALE_MIN, SEAT_SCALE_MAX);
 		return false;
 	}
 	if (apply)
-		seat_scale_display(display, percent);
+		seat_scale_display(window, percent);
 	return true;
 }
 
 /* Sizes are asked for last, as that may be refused. */
-static bool change_size(struct display_device *display, const char *text, bool apply,
+static bool change_size(const struct display_window *window, const char *name, const char *text, bool apply,
 			struct api_response *response)
 {
-	const char *name = display->base.name;
 	unsigned width, height;
 
 	if (!seat_parse_size(text, &width, &height)) {
@@ -106,7 +105,7 @@ static bool change_size(struct display_device *display, const char *text, bool a
 				  name);
 		return false;
 	}
-	if (apply && seat_resize_display(display, width, height)) {
+	if (apply && seat_resize_display(window, width, height)) {
 		api_respond_error(response, 409, "%s shows nothing whose guest could be asked for a size",
 				  name);
 		return false;
@@ -119,7 +118,7 @@ static bool change(struct daemon_seat *owner, const json_t *body, struct api_res
 	const json_t *focus = json_object_get(body, "focus"), *full = json_object_get(body, "full_screen"),
 		     *scales = json_object_get(body, "scale"), *sizes = json_object_get(body, "size"),
 		     *overview = json_object_get(body, "overview");
-	struct display_device *focused, *enlarged;
+	const struct display_window *focused, *enlarged;
 
 	if (!named_display(owner, focus, &focused, response) ||
 	    !named_display(owner, full, &enlarged, response) ||
@@ -167,7 +166,7 @@ static void type(struct daemon *daemon, const char *name, const struct api_reque
 {
 	struct daemon_seat *owner = find(daemon, name, response);
 	json_t *body = owner ? api_body_parse(request, fields, field_count, response) : NULL;
-	struct display_device *display;
+	const struct display_window *display;
 	struct error error;
 
 	if (!body)
@@ -286,15 +285,16 @@ void api_seat_picture(struct daemon *daemon, const char *name, struct api_respon
 
 void api_display_picture(struct daemon *daemon, const char *name, struct api_response *response)
 {
+	const struct display_window *window = display_window_find(daemon, name);
 	const struct device *device = device_find(daemon, &display_device_kind, name);
 	struct seat_picture picture;
 
-	if (!device)
+	if (!window && !device)
 		api_respond_error(response, 404, "there is no display '%s'", name);
-	else if (!display_device_of(device)->seat)
+	else if (!window)
 		api_respond_error(response, 409, "the display %s is not served: %s", name,
 				  device->error.text);
-	else if (seat_picture_of_display(display_device_of(device), &picture))
+	else if (seat_picture_of_display(window, &picture))
 		api_respond_error(response, 500, "out of memory");
 	else
 		respond_picture(&picture, response);

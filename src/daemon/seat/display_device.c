@@ -8,7 +8,6 @@
 #include "core/fd.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
-#include "daemon/seat/display_virtio.h"
 #include "daemon/seat/input_device.h"
 #include "daemon/seat/seat_room.h"
 #include "devices/display/virtio_gpu.h"
@@ -19,11 +18,62 @@
 #define FRONT_END_KIND "gpu-front-end"
 #define UNSENT_KIND    "gpu-unsent"
 
-void display_title(const struct device *device, char title[DISPLAY_TITLE_MAX])
+/* ---- names ---- */
+
+const char *display_window_name(const struct display_window *window, char name[DISPLAY_WINDOW_NAME_SIZE])
 {
-	snprintf(title, DISPLAY_TITLE_MAX, "%s",
-		 strcmp(device->short_name, "0") == 0 ? device->guest->name : device->name);
+	if (window->scanout == 0)
+		snprintf(name, DISPLAY_WINDOW_NAME_SIZE, "%s", window->display->base.name);
+	else
+		snprintf(name, DISPLAY_WINDOW_NAME_SIZE, "%s:%u", window->display->base.name,
+			 window->scanout);
+	return name;
 }
+
+struct display_window *display_window_next(const struct daemon *daemon, const struct display_window *window)
+{
+	struct device *device = daemon->devices;
+
+	if (window && window->scanout + 1 < window->display->window_count)
+		return &window->display->windows[window->scanout + 1];
+	if (window)
+		device = window->display->base.next;
+	while ((device = device_of_kind(device, &display_device_kind))) {
+		if (display_device_of(device)->window_count > 0)
+			return &display_device_of(device)->windows[0];
+		device = device->next;
+	}
+	return NULL;
+}
+
+struct display_window *display_window_find(const struct daemon *daemon, const char *name)
+{
+	char found[DISPLAY_WINDOW_NAME_SIZE];
+
+	display_window_for_each(daemon, window)
+	{
+		if (strcmp(display_window_name(window, found), name) == 0)
+			return window;
+	}
+	return NULL;
+}
+
+/*
+ * What stands in the frame: the guest, and the display's own name unless that is "0", as far as there is
+ * room; and which scanout it is, as in the window's name.
+ */
+static void print_title(const struct display_window *window, char title[SEAT_NAME_MAX + 1])
+{
+	const struct device *device = &window->display->base;
+	const char *name = strcmp(device->short_name, "0") == 0 ? device->guest->name : device->name;
+	char number[8] = "";
+
+	if (window->scanout > 0)
+		snprintf(number, sizeof(number), ":%u", window->scanout);
+	snprintf(title, SEAT_NAME_MAX + 1, "%.*s%s", (int)(SEAT_NAME_MAX - strlen(number)), name, number);
+}
+
+/* ---- the configuration ---- */
 
 static void configure(struct device *device, const struct config_object *object)
 {
@@ -36,6 +86,7 @@ static void configure(struct device *device, const struct config_object *object)
 	snprintf(display->seat_name, sizeof(display->seat_name), "%s", settings->seat);
 	display->colour = seat_display_colour(device->daemon->config, settings);
 	display->source = (enum display_source)settings->source;
+	display->scanouts = (unsigned)settings->scanouts;
 	seat_parse_size(settings->size, &display->monitor_width, &display->monitor_height);
 }
 
@@ -49,25 +100,46 @@ struct display_device *display_of_guest(const struct daemon *daemon, const struc
 	return NULL;
 }
 
-/* ---- the window, on the seats' thread ---- */
+/* ---- the windows, on the seats' thread ---- */
 
 struct open_errand {
 	struct display_device *display;
-	struct seat_window_options options;
 	int code;
 };
 
-static void open_window(void *context)
+static int open_window(struct display_device *display, unsigned scanout)
 {
-	struct open_errand *errand = context;
+	struct display_window *window = &display->windows[scanout];
+	char title[SEAT_NAME_MAX + 1];
+	const struct seat_window_options options = {
+		.name = title, .colour = display->colour, .hidden = true
+	};
 
-	errand->code = seat_window_open(errand->display->seat->screen.seat, &errand->options,
-					&errand->display->window);
+	*window = (struct display_window){ .display = display, .scanout = scanout };
+	print_title(window, title);
+	return seat_window_open(display->seat->screen.seat, &options, &window->window);
 }
 
-static void close_window(void *context)
+static void close_windows(void *context)
 {
-	seat_window_close(context);
+	struct display_device *display = context;
+
+	while (display->window_count > 0)
+		seat_window_close(display->windows[--display->window_count].window);
+}
+
+static void open_windows(void *context)
+{
+	struct open_errand *errand = context;
+	struct display_device *display = errand->display;
+
+	while (display->window_count < display->scanouts && !errand->code) {
+		errand->code = open_window(display, display->window_count);
+		if (!errand->code)
+			display->window_count++;
+	}
+	if (errand->code)
+		close_windows(display);
 }
 
 /* ---- a virtio display ---- */
@@ -123,11 +195,13 @@ static void take_over_virtio(struct display_device *display)
 static int open_virtio(struct display_device *display)
 {
 	struct device *device = &display->base;
+	struct seat_window *windows[DISPLAY_SCANOUTS_MAX];
 	const struct display_virtio_options options = {
 		.seat = device->daemon->seat_worker->loop,
 		.control = device->daemon->control,
 		.guest = device->guest->time,
-		.window = display->window,
+		.windows = windows,
+		.scanouts = display->window_count,
 		.name = device->guest->name,
 		.width = display->monitor_width,
 		.height = display->monitor_height,
@@ -135,8 +209,11 @@ static int open_virtio(struct display_device *display)
 		.context = device,
 	};
 	struct start_errand errand;
-	int code = display_virtio_create(&options, &display->virtio);
+	int code;
 
+	for (unsigned i = 0; i < display->window_count; i++)
+		windows[i] = display->windows[i].window;
+	code = display_virtio_create(&options, &display->virtio);
 	if (code)
 		return error_set(&device->error, code, "cannot make the device: %s", strerror(-code));
 	take_over_virtio(display);
@@ -175,21 +252,14 @@ static int create_virtio(const struct display_device *display, const struct endp
 static int open_display(struct device *device)
 {
 	struct display_device *display = display_device_of(device);
-	char title[DISPLAY_TITLE_MAX];
-	struct open_errand errand = {
-		.display = display,
-		.options = { .name = title, .colour = display->colour, .hidden = true },
-	};
+	struct open_errand errand = { .display = display };
 
 	display->seat = daemon_seat_find(device->daemon, display->seat_name);
 	if (!display->seat)
 		return error_set(&device->error, -ENOENT,
 				 "there is no seat %s: it could not be opened, or is new since the start",
 				 display->seat_name);
-	display_title(device, title);
-	/* The longest name of a guest and a display may be longer than a title. */
-	title[SEAT_NAME_MAX] = '\0';
-	seat_call(device->daemon, open_window, &errand);
+	seat_call(device->daemon, open_windows, &errand);
 	if (errand.code) {
 		display->seat = NULL;
 		return error_set(&device->error, errand.code, "cannot open its window: %s",
@@ -206,10 +276,9 @@ static void close_display(struct device *device)
 	if (!display->seat)
 		return;
 	close_virtio(display);
-	seat_call(device->daemon, close_window, display->window);
+	seat_call(device->daemon, close_windows, display);
 	display->seat->displays--;
 	display->seat = NULL;
-	display->window = NULL;
 }
 
 static void call_seat(void *daemon, void (*run)(void *context), void *context)
@@ -226,7 +295,7 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 		.seat = device->daemon->seat_worker->loop,
 		.call = call_seat,
 		.call_context = device->daemon,
-		.window = display->window,
+		.window = display->windows[0].window,
 	};
 
 	if (display->virtio)

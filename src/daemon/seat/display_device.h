@@ -5,21 +5,31 @@
 
 #include "core/container.h"
 #include "daemon/device/device.h"
+#include "daemon/seat/display_virtio.h"
 #include "daemon/seat/seat_config.h"
 
 struct daemon_seat;
-struct display_virtio;
+struct display_device;
 struct seat_window;
 
 extern const struct device_kind display_device_kind;
 
+/* A display has several with a virtio display of several scanouts. */
+struct display_window {
+	struct display_device *display;
+	unsigned scanout;
+	struct seat_window *window; /* the seats' thread's */
+};
+
 struct display_device {
 	struct device base;
-	struct daemon_seat *seat;      /* NULL: not served */
-	struct seat_window *window;    /* the seats' thread's */
+	struct daemon_seat *seat; /* NULL: not served */
+	struct display_window windows[DISPLAY_SCANOUTS_MAX];
+	unsigned window_count;	       /* 0: not served */
 	struct display_virtio *virtio; /* NULL: not served, or the VMM's own */
 	/* As configured */
 	enum display_source source;
+	unsigned scanouts;			/* of a virtio display, else 1 */
 	unsigned monitor_width, monitor_height; /* of a virtio display */
 	char seat_name[CONFIG_NAME_SIZE];
 	uint32_t colour;
@@ -30,9 +40,20 @@ static inline struct display_device *display_device_of(const struct device *devi
 	return container_of((struct device *)device, struct display_device, base);
 }
 
-/* The name of its window: the guest's, and the display's own unless that is "0". */
-#define DISPLAY_TITLE_MAX CONFIG_NAME_SIZE
-void display_title(const struct device *device, char title[DISPLAY_TITLE_MAX]);
+/*
+ * A window as users name it: "alice/0", which is the display's name, and those of its further scanouts
+ * "alice/0:1" and so on.
+ */
+#define DISPLAY_WINDOW_NAME_SIZE (CONFIG_NAME_SIZE + 4)
+const char *display_window_name(const struct display_window *window, char name[DISPLAY_WINDOW_NAME_SIZE]);
+/* NULL: there is none of that name. Displays that are not served have none. */
+struct display_window *display_window_find(const struct daemon *daemon, const char *name);
+
+/* All windows of displays that are served, display by display; after NULL the first. NULL: no more. */
+struct display_window *display_window_next(const struct daemon *daemon, const struct display_window *window);
+#define display_window_for_each(daemon, variable)                                                            \
+	for (struct display_window *variable = display_window_next(daemon, NULL); variable;                  \
+	     variable = display_window_next(daemon, variable))
 
 /* The one display of a guest that is served; NULL: there is none. */
 struct display_device *display_of_guest(const struct daemon *daemon, const struct guest *guest);

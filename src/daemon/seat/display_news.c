@@ -6,7 +6,7 @@
 
 #include "core/reaper.h"
 
-/* ---- on the display's workers ---- */
+/* ---- on the display's worker ---- */
 
 /* Under the lock. */
 static void tell(struct display_news *news)
@@ -17,9 +17,14 @@ static void tell(struct display_news *news)
 	loop_post(news->taker, news->told);
 }
 
+static struct display_news *news_of(void *context, unsigned scanout)
+{
+	return ((struct display_news_set *)context)->scanouts[scanout];
+}
+
 static void on_show(void *context, unsigned scanout, struct virtio_gpu_picture *picture)
 {
-	struct display_news *news = context;
+	struct display_news *news = news_of(context, scanout);
 	struct display_change *change = &news->change;
 	struct virtio_gpu_picture *before;
 
@@ -58,7 +63,7 @@ static struct virtio_gpu_rect around(const struct virtio_gpu_rect *a, const stru
 
 static void on_damage(void *context, unsigned scanout, const struct virtio_gpu_rect *rect)
 {
-	struct display_news *news = context;
+	struct display_news *news = news_of(context, scanout);
 
 	pthread_mutex_lock(&news->lock);
 	news->change.damage = around(&news->change.damage, rect);
@@ -69,7 +74,7 @@ static void on_damage(void *context, unsigned scanout, const struct virtio_gpu_r
 
 static void on_cursor(void *context, unsigned scanout, const struct virtio_gpu_cursor *cursor)
 {
-	struct display_news *news = context;
+	struct display_news *news = news_of(context, scanout);
 	struct display_change *change = &news->change;
 
 	pthread_mutex_lock(&news->lock);
@@ -89,17 +94,22 @@ static void on_cursor(void *context, unsigned scanout, const struct virtio_gpu_c
 
 static void on_absent(void *context)
 {
-	struct display_news *news = context;
+	const struct display_news_set *set = context;
 
-	pthread_mutex_lock(&news->lock);
-	news->change.absent = true;
-	tell(news);
-	pthread_mutex_unlock(&news->lock);
+	for (unsigned i = 0; i < set->count; i++) {
+		struct display_news *news = set->scanouts[i];
+
+		pthread_mutex_lock(&news->lock);
+		news->change.absent = true;
+		tell(news);
+		pthread_mutex_unlock(&news->lock);
+	}
 }
 
+/* There is one for all scanouts: the first tells of it. */
 static void on_front_end_socket(void *context, int fd)
 {
-	struct display_news *news = context;
+	struct display_news *news = news_of(context, 0);
 	int before;
 
 	pthread_mutex_lock(&news->lock);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What has changed of a virtio display since it was taken last, however often the guest draws: the display's
- * output on its workers, and one taker on another thread, who is told once that there is something.
+ * What has changed of one scanout of a virtio display since it was taken last, however often the guest draws:
+ * the display's output on its worker, and one taker on another thread, which is told once that there is
+ * something.
  */
 #ifndef VIADUCT_DAEMON_SEAT_DISPLAY_NEWS_H
 #define VIADUCT_DAEMON_SEAT_DISPLAY_NEWS_H
@@ -47,7 +48,11 @@ void display_news_init(struct display_news *news, struct loop *taker, struct loo
 /* No queue runs, and nothing is told any more. */
 void display_news_finish(struct display_news *news);
 
-/* What a display is created with; its context is the news. */
+/* Of all scanouts of a display: what it is created with, and its context. */
+struct display_news_set {
+	unsigned count;
+	struct display_news *scanouts[VIRTIO_GPU_SCANOUTS_MAX];
+};
 extern const struct virtio_gpu_output_ops display_news_output;
 
 /* The taker's thread. False: there is nothing; the next will be told. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A window that a virtio display draws into, and whose keys go to the guest's virtio keyboard and tablet. The
- * display's queues run on a worker, the window is the seats' thread's. Between the two stands what has
- * changed since the window took it last, however often the guest draws:
+ * Windows that a virtio display draws into, one for each scanout, and whose keys go to the guest's virtio
+ * keyboard and tablet. The display's queues run on a worker, the windows are the seats' thread's. Between the
+ * two stands what has changed since the window took it last, however often the guest draws:
  *
  *     worker: the guest's command ──▶ what has changed ──▶ seats' thread: window
  *                                          ▲                    │
@@ -23,13 +23,16 @@ struct seat_window;
 struct virtio_gpu;
 struct virtio_input;
 
+#define DISPLAY_SCANOUTS_MAX 16u
+
 struct display_virtio_options {
 	struct loop *seat;	    /* the seats' thread */
 	struct loop *control;	    /* the control thread's */
 	struct loop_guest *guest;   /* pays for what is drawn */
-	struct seat_window *window; /* outlives it */
-	const char *name;	    /* of the monitor that the guest sees; copied */
-	unsigned width, height;	    /* pixels that the monitor says it has */
+	struct seat_window *const *windows; /* one for each scanout; they outlive it */
+	unsigned scanouts;	    /* 1 to DISPLAY_SCANOUTS_MAX */
+	const char *name;	    /* of the monitors that the guest sees; copied */
+	unsigned width, height;	    /* pixels that each monitor says it has */
 	/* It says another number from now on: the guest is to be told. Control thread. */
 	void (*resized)(void *context);
 	void *context;
@@ -41,9 +44,9 @@ struct display_virtio_counters {
 	struct counter lost; /* keys and pointer events for which there was no device */
 };
 
-/* Control thread. Returns 0, -EINVAL (a size that there is not) or -ENOMEM. */
+/* Control thread. Returns 0, -EINVAL (a size or a number of scanouts that there is not) or -ENOMEM. */
 int display_virtio_create(const struct display_virtio_options *options, struct display_virtio **ret_display);
-/* No queue runs, and the window does not listen to it any more. NULL is allowed. */
+/* No queue runs, and no window listens to it any more. NULL is allowed. */
 void display_virtio_destroy(struct display_virtio *display);
 
 /* What the display's queues are served by. */
@@ -68,7 +71,7 @@ struct display_virtio_saved display_virtio_save(struct display_virtio *display);
 
 /* ---- on the seats' thread ---- */
 
-/* The window listens to it, and shows what the display shows, at once. */
+/* The windows listen to it, and show what the display shows, at once. */
 void display_virtio_start(struct display_virtio *display);
 /* No queue runs. */
 void display_virtio_stop(struct display_virtio *display);

@@ -51,11 +51,11 @@ static void scale(void *context)
 	seat_window_set_scale(errand->window, errand->percent);
 }
 
-void seat_scale_display(const struct display_device *display, unsigned percent)
+void seat_scale_display(const struct display_window *window, unsigned percent)
 {
-	struct scale_errand errand = { display->window, percent };
+	struct scale_errand errand = { window->window, percent };
 
-	seat_call(display->base.daemon, scale, &errand);
+	seat_call(window->display->base.daemon, scale, &errand);
 }
 
 /* ---- the size that the guest is asked for ---- */
@@ -73,11 +73,11 @@ static void ask_size(void *context)
 	errand->code = seat_window_ask_size(errand->window, errand->width, errand->height);
 }
 
-int seat_resize_display(const struct display_device *display, unsigned width, unsigned height)
+int seat_resize_display(const struct display_window *window, unsigned width, unsigned height)
 {
-	struct size_errand errand = { display->window, width, height, 0 };
+	struct size_errand errand = { window->window, width, height, 0 };
 
-	seat_call(display->base.daemon, ask_size, &errand);
+	seat_call(window->display->base.daemon, ask_size, &errand);
 	return errand.code;
 }
 

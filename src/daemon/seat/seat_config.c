@@ -8,6 +8,7 @@
 
 #include "arbiter/seat/seat.h"
 #include "arbiter/seat/seat_keymap.h"
+#include "daemon/seat/display_virtio.h"
 
 /* ---- what the texts mean ---- */
 
@@ -246,6 +247,7 @@ static void check_input(const struct config *config, const struct config_object 
 static void check_monitor(const struct config_display *display, struct config_messages *messages)
 {
 	unsigned width, height;
+	char number[8];
 
 	if (!seat_parse_size(display->size, &width, &height))
 		config_complain(&display->object, "size", messages, display->size,
@@ -254,6 +256,10 @@ static void check_monitor(const struct config_display *display, struct config_me
 		config_complain(&display->object, "size", messages, display->size,
 				"is for a display with source = virtio; a VMM's own has the size that the "
 				"guest gives it");
+	snprintf(number, sizeof(number), "%u", (unsigned)display->scanouts);
+	if (display->source == DISPLAY_OF_VMM && display->scanouts > 1)
+		config_complain(&display->object, "scanouts", messages, number,
+				"is for a display with source = virtio; a VMM's own is one window");
 }
 
 static void check_display(const struct config *config, const struct config_object *object,
@@ -368,7 +374,15 @@ static const struct config_key display_keys[] = {
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_display, size),
 	  .initial = "1024x768",
-	  .help = "Width and height of a virtio display's monitor in pixels." },
+	  .help = "Width and height of a virtio display's monitors in pixels." },
+	{ .name = "scanouts",
+	  .type = CONFIG_NUMBER,
+	  .offset = offsetof(struct config_display, scanouts),
+	  .minimum = 1,
+	  .maximum = DISPLAY_SCANOUTS_MAX,
+	  .initial = "1",
+	  .help = "Monitors of a virtio display. Each is a window of its own: alice/0, alice/0:1, alice/0:2 "
+		  "and so on." },
 	{ .name = "colour",
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_display, colour),

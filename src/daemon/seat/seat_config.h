@@ -39,7 +39,8 @@ struct config_display {
 	};
 	unsigned source; /* enum display_source */
 	char *seat;
-	char *size;   /* of a virtio display's monitor: "1024x768" */
+	char *size;	   /* of a virtio display's monitors: "1024x768" */
+	uint64_t scanouts; /* of a virtio display: its monitors */
 	char *colour; /* NULL: by the guest's place in the configuration */
 };
 

@@ -55,11 +55,11 @@ int seat_picture_of_screen(struct daemon_seat *owner, struct seat_picture *ret_p
 	return errand.code;
 }
 
-int seat_picture_of_display(const struct display_device *display, struct seat_picture *ret_picture)
+int seat_picture_of_display(const struct display_window *window, struct seat_picture *ret_picture)
 {
-	struct copy_errand errand = { .window = display->window };
+	struct copy_errand errand = { .window = window->window };
 
-	seat_call(display->base.daemon, copy_window, &errand);
+	seat_call(window->display->base.daemon, copy_window, &errand);
 	if (!errand.code)
 		*ret_picture = errand.picture;
 	return errand.code;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 struct daemon_seat;
-struct display_device;
+struct display_window;
 
 struct seat_picture {
 	unsigned width, height;
@@ -15,7 +15,7 @@ struct seat_picture {
 
 /* Return 0 or -ENOMEM. */
 int seat_picture_of_screen(struct daemon_seat *owner, struct seat_picture *ret_picture);
-int seat_picture_of_display(const struct display_device *display, struct seat_picture *ret_picture);
+int seat_picture_of_display(const struct display_window *window, struct seat_picture *ret_picture);
 void seat_picture_finish(struct seat_picture *picture);
 
 #endif

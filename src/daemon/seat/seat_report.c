@@ -8,7 +8,6 @@
 #include "core/loop_account.h"
 #include "daemon/base/metrics.h"
 #include "daemon/seat/display_device.h"
-#include "daemon/seat/display_virtio.h"
 #include "daemon/seat/seat_room.h"
 
 #define METRIC_PREFIX "viaduct_seat"
@@ -17,7 +16,7 @@
 /* ---- displays ---- */
 
 struct look {
-	const struct display_device *display;
+	const struct display_window *window;
 	struct seat_rect frame, picture;
 	unsigned scale;
 	bool hidden, focus, full_screen;
@@ -27,8 +26,8 @@ struct look {
 static void look_at(void *context)
 {
 	struct look *look = context;
-	const struct seat_window *window = look->display->window;
-	const struct seat *seat = look->display->seat->screen.seat;
+	const struct seat_window *window = look->window->window;
+	const struct seat *seat = look->window->display->seat->screen.seat;
 
 	look->frame = seat_window_frame(window);
 	look->picture = seat_window_picture(window);
@@ -59,16 +58,11 @@ static struct display_looks *make_looks(const struct daemon *daemon)
 	struct display_looks *all;
 	unsigned count = 0;
 
-	device_for_each(daemon, &display_device_kind, device) count +=
-		display_device_of(device)->seat != NULL;
+	display_window_for_each(daemon, window) count++;
 	all = count > 0 ? calloc(1, sizeof(*all) + count * sizeof(all->looks[0])) : NULL;
 	if (!all)
 		return NULL;
-	device_for_each(daemon, &display_device_kind, device)
-	{
-		if (display_device_of(device)->seat)
-			all->looks[all->count++].display = display_device_of(device);
-	}
+	display_window_for_each(daemon, window) all->looks[all->count++].window = window;
 	return all;
 }
 
@@ -91,17 +85,18 @@ void displays_forget(struct daemon *daemon)
 	daemon->display_looks = NULL;
 }
 
-/* Of one that is served: as it was when all were looked at, or now. */
-static struct look look_of(const struct device *device)
+/* As it was when all were looked at, or now. */
+static struct look look_of(const struct display_window *window)
 {
-	const struct display_looks *all = device->daemon->display_looks;
-	struct look look = { .display = display_device_of(device) };
+	const struct daemon *daemon = window->display->base.daemon;
+	const struct display_looks *all = daemon->display_looks;
+	struct look look = { .window = window };
 
 	for (unsigned i = 0; all && i < all->count; i++) {
-		if (all->looks[i].display == look.display)
+		if (all->looks[i].window == window)
 			return all->looks[i];
 	}
-	seat_call(device->daemon, look_at, &look);
+	seat_call(window->display->base.daemon, look_at, &look);
 	return look;
 }
 
@@ -120,6 +115,7 @@ void display_describe(const struct device *device, json_t *object)
 	json_object_set_new(object, "seat", json_string(display->seat_name));
 	json_object_set_new(object, "source", json_string(display_source_text(display->source)));
 	json_object_set_new(object, "colour", json_string(colour));
+	json_object_set_new(object, "scanouts", json_integer(display->scanouts));
 }
 
 static void tell_virtio(const struct display_virtio *display, json_t *object)
@@ -141,14 +137,11 @@ static void tell_virtio(const struct display_virtio *display, json_t *object)
 		json_object_set_new(object, numbers[i].key, json_integer((json_int_t)numbers[i].value));
 }
 
-void display_status(const struct device *device, json_t *object)
+static void tell_window(const struct display_window *window, json_t *object)
 {
-	struct look look;
+	struct look look = look_of(window);
 	char scale[SEAT_SCALE_TEXT_SIZE];
 
-	if (!display_device_of(device)->seat)
-		return;
-	look = look_of(device);
 	seat_print_scale(look.scale, scale);
 	json_object_set_new(object, "scale", json_string(scale));
 	json_object_set_new(object, "shown", json_boolean(!look.hidden));
@@ -156,8 +149,31 @@ void display_status(const struct device *device, json_t *object)
 	json_object_set_new(object, "full_screen", json_boolean(look.full_screen));
 	json_object_set_new(object, "frame", rect_json(&look.frame));
 	json_object_set_new(object, "picture", rect_json(&look.picture));
-	if (display_device_of(device)->virtio)
-		tell_virtio(display_device_of(device)->virtio, object);
+}
+
+/* The first window's members are the display's own; those of several have names. */
+void display_status(const struct device *device, json_t *object)
+{
+	const struct display_device *display = display_device_of(device);
+	json_t *windows;
+
+	if (!display->seat)
+		return;
+	tell_window(&display->windows[0], object);
+	if (display->virtio)
+		tell_virtio(display->virtio, object);
+	if (display->window_count == 1)
+		return;
+	windows = json_array();
+	for (unsigned i = 0; i < display->window_count; i++) {
+		char name[DISPLAY_WINDOW_NAME_SIZE];
+		json_t *window = json_pack("{s:s}", "display",
+					   display_window_name(&display->windows[i], name));
+
+		tell_window(&display->windows[i], window);
+		json_array_append_new(windows, window);
+	}
+	json_object_set_new(object, "windows", windows);
 }
 
 /* ---- what users do ---- */
@@ -183,16 +199,16 @@ static void enlarge(void *context)
 	seat_set_full_screen(choice->seat, choice->window);
 }
 
-void seat_focus_display(struct daemon_seat *owner, const struct display_device *display)
+void seat_focus_display(struct daemon_seat *owner, const struct display_window *window)
 {
-	struct choice choice = { owner->screen.seat, display ? display->window : NULL };
+	struct choice choice = { owner->screen.seat, window ? window->window : NULL };
 
 	seat_call(owner->daemon, focus, &choice);
 }
 
-void seat_enlarge_display(struct daemon_seat *owner, const struct display_device *display)
+void seat_enlarge_display(struct daemon_seat *owner, const struct display_window *window)
 {
-	struct choice choice = { owner->screen.seat, display ? display->window : NULL };
+	struct choice choice = { owner->screen.seat, window ? window->window : NULL };
 
 	seat_call(owner->daemon, enlarge, &choice);
 }
@@ -219,12 +235,12 @@ static void type(void *context)
 						&errand->bad_offset);
 }
 
-int seat_type(struct daemon_seat *owner, const struct display_device *display, const char *utf8,
+int seat_type(struct daemon_seat *owner, const struct display_window *window, const char *utf8,
 	      struct error *error)
 {
 	struct type_errand errand = {
 		.screen = &owner->screen,
-		.window = display ? display->window : NULL,
+		.window = window ? window->window : NULL,
 		.utf8 = utf8,
 	};
 
@@ -234,7 +250,7 @@ int seat_type(struct daemon_seat *owner, const struct display_device *display, c
 		return 0;
 	case -ENOENT:
 		return error_set(error, -EBUSY, "%s has the focus",
-				 display ? "another display, or none," : "no display");
+				 window ? "another display, or none," : "no display");
 	case -ENODATA:
 		return error_set(error, -EBUSY,
 				 "no viewer of the seat has copied a text since the last was pasted");
@@ -248,9 +264,9 @@ int seat_type(struct daemon_seat *owner, const struct display_device *display, c
 	}
 }
 
-int seat_paste(struct daemon_seat *owner, const struct display_device *display, struct error *error)
+int seat_paste(struct daemon_seat *owner, const struct display_window *window, struct error *error)
 {
-	return seat_type(owner, display, NULL, error);
+	return seat_type(owner, window, NULL, error);
 }
 
 /* ---- seats ---- */
@@ -260,15 +276,19 @@ static json_t *displays_json(const struct daemon_seat *reported)
 	json_t *list = json_array();
 
 	displays_look(reported->daemon);
-	device_for_each(reported->daemon, &display_device_kind, device)
+	display_window_for_each(reported->daemon, window)
 	{
+		const struct display_device *display = window->display;
+		char name[DISPLAY_WINDOW_NAME_SIZE];
 		json_t *object;
 
-		if (display_device_of(device)->seat != reported)
+		if (display->seat != reported)
 			continue;
-		object = json_pack("{s:s}", "display", device->name);
-		display_describe(device, object);
-		display_status(device, object);
+		object = json_pack("{s:s}", "display", display_window_name(window, name));
+		display_describe(&display->base, object);
+		tell_window(window, object);
+		if (display->virtio)
+			tell_virtio(display->virtio, object);
 		json_array_append_new(list, object);
 	}
 	displays_forget(reported->daemon);
@@ -321,18 +341,18 @@ json_t *seat_state_json(const struct daemon_seat *reported)
 	json_t *list = json_array();
 
 	displays_look(reported->daemon);
-	device_for_each(reported->daemon, &display_device_kind, device)
+	display_window_for_each(reported->daemon, window)
 	{
 		struct look look;
-		char colour[8];
+		char colour[8], name[DISPLAY_WINDOW_NAME_SIZE];
 
-		if (display_device_of(device)->seat != reported)
+		if (window->display->seat != reported)
 			continue;
-		look = look_of(device);
-		snprintf(colour, sizeof(colour), "#%06x", look.display->colour & 0xffffff);
-		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:b, s:b}", "display", device->name, "colour",
-						colour, "shown", !look.hidden, "focus", look.focus));
+		look = look_of(window);
+		snprintf(colour, sizeof(colour), "#%06x", window->display->colour & 0xffffff);
+		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:b}", "display",
+						      display_window_name(window, name), "colour", colour,
+						      "shown", !look.hidden, "focus", look.focus));
 	}
 	displays_forget(reported->daemon);
 	return json_pack("{s:s, s:i, s:o}", "seat", reported->name, "viewers", (int)reported->viewer_count,

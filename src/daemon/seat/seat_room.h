@@ -17,7 +17,8 @@
  *   seat_hardware.c    the host's own screen, keyboards and pointers
  *   seat_config_hardware.c  how the configuration names them
  *   seat_clipboard.c   what viewers have copied, until it is pasted
- *   display_device.c   the kind of device: a guest's display; display_virtio.c, display_news.c: a virtio one
+ *   display_device.c   the kind of device: a guest's display, which has a window or several
+ *   display_virtio.c   a virtio one: see display_virtio_private.h
  *   input_device.c     the kinds of devices: its virtio keyboard and tablet
  *   seat_web.c         a console in the browser: who may open it, what it is told
  *   seat_takeover.c    what a successor gets
@@ -44,7 +45,7 @@
 
 struct change_report;
 struct daemon_seat;
-struct display_device;
+struct display_window;
 struct handover;
 
 #define SEAT_WEB_ADDRESS_MAX 80u
@@ -165,10 +166,9 @@ void seat_web_serve(struct daemon_seat *owner, struct seat_client *client);
 /* "fit", or "50%": SEAT_SCALE_MIN to SEAT_SCALE_MAX. False: it is neither. */
 bool seat_parse_scale(const char *text, unsigned *ret_percent);
 void seat_print_scale(unsigned percent, char text[SEAT_SCALE_TEXT_SIZE]);
-/* The display has a window. */
-void seat_scale_display(const struct display_device *display, unsigned percent);
+void seat_scale_display(const struct display_window *window, unsigned percent);
 /* Asks its guest for a picture of this size (seat_parse_size()). Returns 0 or -ENOTCONN: no VMM is there. */
-int seat_resize_display(const struct display_device *display, unsigned width, unsigned height);
+int seat_resize_display(const struct display_window *window, unsigned width, unsigned height);
 /* All windows side by side. */
 void seat_show_overview(struct daemon_seat *owner, bool overview);
 bool seat_shows_overview(const struct daemon_seat *owner);
@@ -185,15 +185,15 @@ json_t *seat_state_json(const struct daemon_seat *reported);
  * Types into the display with the focus; display: which must have it, NULL: any. Returns 0, or -errno with
  * *error.
  */
-int seat_type(struct daemon_seat *owner, const struct display_device *display, const char *utf8,
+int seat_type(struct daemon_seat *owner, const struct display_window *window, const char *utf8,
 	      struct error *error);
 
 /* The same with what a viewer has copied. */
-int seat_paste(struct daemon_seat *owner, const struct display_device *display, struct error *error);
+int seat_paste(struct daemon_seat *owner, const struct display_window *window, struct error *error);
 
 /* Gives a display of the seat the focus, or all of the screen; NULL: none has it. */
-void seat_focus_display(struct daemon_seat *owner, const struct display_device *display);
-void seat_enlarge_display(struct daemon_seat *owner, const struct display_device *display);
+void seat_focus_display(struct daemon_seat *owner, const struct display_window *window);
+void seat_enlarge_display(struct daemon_seat *owner, const struct display_window *window);
 json_t *seats_json(struct daemon *daemon);
 void seats_print_metrics(struct daemon *daemon, FILE *out);
 

@@ -2,13 +2,13 @@
 /*
  * What a successor needs so that viewers of a seat see no change: the sockets at which viewers arrive and
  * those of viewers' processes, the picture on the screen, and where the windows are. Windows are handed over
- * in a memory file:
+ * in a memory file, by their names (display_window_name()):
  *
  *     u64 SEAT_STATE_VERSION
- *     u64 windows, { string display, u64 x, u64 y } … from the lowest to the highest
- *     string display with the focus, string display with all of the screen ("": none)
+ *     u64 windows, { string window, u64 x, u64 y } … from the lowest to the highest
+ *     string window with the focus, string window with all of the screen ("": none)
  *     u64 width, u64 height before it had all of the screen
- *     u64 displays, { string display, u64 scale } … also of those that show nothing
+ *     u64 windows, { string window, u64 scale } … also of those that show nothing
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -36,27 +36,35 @@ struct state_errand {
 
 /* ---- the predecessor ---- */
 
-static const char *name_of(const struct daemon_seat *owner, const struct seat_window *window)
+static void put_name(struct state_errand *errand, const struct seat_window *window)
 {
-	device_for_each(owner->daemon, &display_device_kind, device)
+	char name[DISPLAY_WINDOW_NAME_SIZE] = "";
+
+	display_window_for_each(errand->owner->daemon, one)
 	{
-		if (window && display_device_of(device)->window == window)
-			return device->name;
+		if (window && one->window == window)
+			display_window_name(one, name);
 	}
-	return "";
+	handover_put_string(&errand->state, name);
+}
+
+static unsigned count_windows(const struct daemon_seat *owner)
+{
+	unsigned count = 0;
+
+	display_window_for_each(owner->daemon, window) count += window->display->seat == owner;
+	return count;
 }
 
 static void write_scales(struct state_errand *errand)
 {
-	handover_put_u64(&errand->state, errand->owner->displays);
-	device_for_each(errand->owner->daemon, &display_device_kind, device)
+	handover_put_u64(&errand->state, count_windows(errand->owner));
+	display_window_for_each(errand->owner->daemon, window)
 	{
-		const struct display_device *display = display_device_of(device);
-
-		if (display->seat != errand->owner)
+		if (window->display->seat != errand->owner)
 			continue;
-		handover_put_string(&errand->state, device->name);
-		handover_put_u64(&errand->state, seat_window_scale(display->window));
+		put_name(errand, window->window);
+		handover_put_u64(&errand->state, seat_window_scale(window->window));
 	}
 }
 
@@ -79,12 +87,12 @@ static void write_windows(void *context)
 
 		seat_window_corner(window, &x, &y);
 
-		handover_put_string(&errand->state, name_of(errand->owner, window));
+		put_name(errand, window);
 		handover_put_u64(&errand->state, (uint64_t)x);
 		handover_put_u64(&errand->state, (uint64_t)y);
 	}
-	handover_put_string(&errand->state, name_of(errand->owner, seat_focus(seat)));
-	handover_put_string(&errand->state, name_of(errand->owner, seat_full_screen(seat)));
+	put_name(errand, seat_focus(seat));
+	put_name(errand, seat_full_screen(seat));
 	if (seat_full_screen(seat))
 		seat_window_size_before(seat_full_screen(seat), &width, &height);
 	handover_put_u64(&errand->state, width);
@@ -146,14 +154,14 @@ void seat_take_over_picture(struct daemon_seat *owner)
 
 static struct seat_window *window_of(const struct daemon_seat *owner, const char *name)
 {
-	const struct device *device = device_find(owner->daemon, &display_device_kind, name);
+	const struct display_window *window = display_window_find(owner->daemon, name);
 
-	return device && display_device_of(device)->seat == owner ? display_device_of(device)->window : NULL;
+	return window && window->display->seat == owner ? window->window : NULL;
 }
 
 static struct seat_window *read_window(struct state_errand *errand)
 {
-	char name[CONFIG_NAME_SIZE];
+	char name[DISPLAY_WINDOW_NAME_SIZE];
 
 	handover_get_string(&errand->state, name, sizeof(name));
 	return window_of(errand->owner, name);

@@ -147,10 +147,10 @@ static void tell_state(struct daemon_seat *owner, struct seat_client *client)
 
 static void give_focus(struct daemon_seat *owner, struct seat_client *client)
 {
-	const struct device *device = device_find(owner->daemon, &display_device_kind, client->viewer.focus);
+	const struct display_window *window = display_window_find(owner->daemon, client->viewer.focus);
 
-	if (device && display_device_of(device)->seat == owner)
-		seat_focus_display(owner, display_device_of(device));
+	if (window && window->display->seat == owner)
+		seat_focus_display(owner, window);
 	__atomic_store_n(&client->viewer.asks_focus, false, __ATOMIC_RELEASE);
 }
 

@@ -39,10 +39,11 @@ static_assert(sizeof(struct gpu_update_message) == 32, "no holes");
 
 /* ---- messages ---- */
 
-static void put_scanout(struct gpu_socket *socket, const struct seat_pixels *pixels)
+static void put_scanout(struct gpu_socket *socket, unsigned scanout, const struct seat_pixels *pixels)
 {
 	const struct gpu_scanout_message message = {
 		.header = { VHOST_USER_GPU_SCANOUT, 0, sizeof(message) - sizeof(message.header) },
+		.scanout = scanout,
 		.width = pixels->width,
 		.height = pixels->height,
 	};
@@ -51,13 +52,14 @@ static void put_scanout(struct gpu_socket *socket, const struct seat_pixels *pix
 	socket->bytes = sizeof(message);
 }
 
-static void put_update(struct gpu_socket *socket, const struct seat_pixels *pixels,
+static void put_update(struct gpu_socket *socket, unsigned scanout, const struct seat_pixels *pixels,
 		       const struct seat_rect *rect)
 {
 	const size_t line_bytes = (size_t)rect->width * 4, bytes = line_bytes * rect->height;
 	const struct gpu_update_message message = {
 		.header = { VHOST_USER_GPU_UPDATE, 0,
 			    (uint32_t)(sizeof(message) - sizeof(message.header) + bytes) },
+		.scanout = scanout,
 		.x = (uint32_t)rect->x,
 		.y = (uint32_t)rect->y,
 		.width = rect->width,
@@ -93,29 +95,44 @@ static bool is_empty(const struct seat_rect *rect)
 	return rect->width == 0 || rect->height == 0;
 }
 
-/* Makes the next message. False: there is nothing to say. */
-static bool make_message(struct gpu_socket *socket)
+/* Makes the next message of a scanout. False: there is nothing to say of it. */
+static bool make_message_of(struct gpu_socket *socket, unsigned number)
 {
-	struct seat_pixels pixels = socket->pixels(socket->context);
+	struct gpu_socket_scanout *scanout = &socket->scanout[number];
+	struct seat_pixels pixels = socket->pixels(socket->context, number);
 	struct seat_rect lines;
 
-	socket->sent = socket->bytes = 0;
-	if (socket->announce) {
-		put_scanout(socket, &pixels);
-		socket->announce = false;
-		socket->sending = (struct seat_rect){ 0, 0, 0, 0 };
-		socket->waiting = (struct seat_rect){ 0, 0, pixels.width, pixels.height };
+	if (scanout->announce) {
+		put_scanout(socket, number, &pixels);
+		scanout->announce = false;
+		scanout->sending = (struct seat_rect){ 0, 0, 0, 0 };
+		scanout->waiting = (struct seat_rect){ 0, 0, pixels.width, pixels.height };
 		return true;
 	}
-	if (is_empty(&socket->sending)) {
-		socket->sending = socket->waiting;
-		socket->waiting = (struct seat_rect){ 0, 0, 0, 0 };
+	if (is_empty(&scanout->sending)) {
+		scanout->sending = scanout->waiting;
+		scanout->waiting = (struct seat_rect){ 0, 0, 0, 0 };
 	}
-	if (is_empty(&socket->sending))
+	if (is_empty(&scanout->sending))
 		return false;
-	lines = take_lines(&socket->sending);
-	put_update(socket, &pixels, &lines);
+	lines = take_lines(&scanout->sending);
+	put_update(socket, number, &pixels, &lines);
 	return true;
+}
+
+/* Scanouts take turns, a message each. False: there is nothing to say. */
+static bool make_message(struct gpu_socket *socket)
+{
+	socket->sent = socket->bytes = 0;
+	for (unsigned i = 0; i < socket->scanouts; i++) {
+		unsigned number = (socket->next + i) % socket->scanouts;
+
+		if (!make_message_of(socket, number))
+			continue;
+		socket->next = (number + 1) % socket->scanouts;
+		return true;
+	}
+	return false;
 }
 
 /* ---- sending ---- */
@@ -165,9 +182,9 @@ static void soon(struct gpu_socket *socket)
 		loop_defer_for(socket->loop, &socket->more, socket->account);
 }
 
-void gpu_socket_picture(struct gpu_socket *socket)
+void gpu_socket_picture(struct gpu_socket *socket, unsigned scanout)
 {
-	socket->announce = true;
+	socket->scanout[scanout].announce = true;
 	soon(socket);
 }
 
@@ -184,25 +201,35 @@ static struct seat_rect around(const struct seat_rect *a, const struct seat_rect
 				   (unsigned)((bottom_a > bottom_b ? bottom_a : bottom_b) - top) };
 }
 
-void gpu_socket_damage(struct gpu_socket *socket, const struct seat_rect *rect)
+void gpu_socket_damage(struct gpu_socket *socket, unsigned scanout, const struct seat_rect *rect)
 {
-	if (socket->announce)
+	struct seat_rect *waiting = &socket->scanout[scanout].waiting;
+
+	if (socket->scanout[scanout].announce)
 		return;
-	socket->waiting = around(&socket->waiting, rect);
+	*waiting = around(waiting, rect);
 	soon(socket);
 }
 
 /* ---- life ---- */
 
+static void announce_all(struct gpu_socket *socket)
+{
+	for (unsigned i = 0; i < socket->scanouts; i++)
+		socket->scanout[i].announce = true;
+}
+
 void gpu_socket_init(struct gpu_socket *socket)
 {
+	assert(socket->scanouts > 0 && socket->scanouts <= GPU_SOCKET_SCANOUTS_MAX);
 	socket->fd = -1;
 	socket->more = (struct loop_task){ .run = on_more };
 	socket->message = NULL;
 	socket->sent = socket->bytes = 0;
-	socket->announce = true;
 	socket->suspended = false;
-	socket->sending = socket->waiting = (struct seat_rect){ 0, 0, 0, 0 };
+	socket->next = 0;
+	memset(socket->scanout, 0, sizeof(socket->scanout));
+	announce_all(socket);
 }
 
 int gpu_socket_start(struct gpu_socket *socket, int fd, const void *unsent, size_t unsent_bytes)
@@ -221,7 +248,7 @@ int gpu_socket_start(struct gpu_socket *socket, int fd, const void *unsent, size
 		memcpy(socket->message, unsent, unsent_bytes);
 	socket->bytes = unsent_bytes;
 	socket->fd = fd;
-	socket->announce = true;
+	announce_all(socket);
 	soon(socket);
 	return 0;
 }

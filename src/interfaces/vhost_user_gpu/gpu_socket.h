@@ -14,28 +14,37 @@
 #include "arbiter/seat/seat.h"
 #include "core/loop.h"
 
+#define GPU_SOCKET_SCANOUTS_MAX 16u
+
 /* One message at most, and what a takeover hands over of one that is on its way: pixels of 256 KiB. */
 #define GPU_SOCKET_MESSAGE_MAX ((size_t)32 + ((size_t)256 << 10))
+
+/* What the front end is not told yet of one scanout. */
+struct gpu_socket_scanout {
+	bool announce;			   /* the size is to be told, and then all of the picture */
+	struct seat_rect sending, waiting; /* rows of one are told before the other's turn; empty: nothing */
+};
 
 struct gpu_socket {
 	struct loop *loop;
 	struct loop_account *account; /* pays */
-	/* What is shown: a width of 0 when it is dark. Valid until the return to the loop. */
-	struct seat_pixels (*pixels)(void *context);
+	/* What a scanout shows: a width of 0 when it is dark. Valid until the return to the loop. */
+	struct seat_pixels (*pixels)(void *context, unsigned scanout);
 	void *context;
+	unsigned scanouts; /* 1 to GPU_SOCKET_SCANOUTS_MAX */
 
 	/* private */
 	int fd; /* -1: there is none */
 	struct loop_watch watch;
 	struct loop_task more;
-	bool announce;			   /* the size is to be told, and then all of the picture */
-	struct seat_rect sending, waiting; /* rows of one are told before the other's turn; empty: nothing */
+	struct gpu_socket_scanout scanout[GPU_SOCKET_SCANOUTS_MAX];
+	unsigned next; /* the scanout whose turn it is */
 	uint8_t *message;
 	size_t sent, bytes; /* of the message */
 	bool suspended;
 };
 
-/* `fd` and the callbacks are as they stay. */
+/* All but what is private is as it stays. */
 void gpu_socket_init(struct gpu_socket *socket);
 /*
  * A stream socket, which is the gpu_socket's from now on; one before it is closed. unsent: what the
@@ -51,9 +60,9 @@ void gpu_socket_resume(struct gpu_socket *socket);
 /* Of a suspended one: what is unsent of the message under way. */
 const void *gpu_socket_unsent(const struct gpu_socket *socket, size_t *ret_bytes);
 
-/* There is a picture of another size, or none; or all of it is new. */
-void gpu_socket_picture(struct gpu_socket *socket);
+/* The scanout shows a picture of another size, or none; or all of it is new. */
+void gpu_socket_picture(struct gpu_socket *socket, unsigned scanout);
 /* This part of it is new. */
-void gpu_socket_damage(struct gpu_socket *socket, const struct seat_rect *rect);
+void gpu_socket_damage(struct gpu_socket *socket, unsigned scanout, const struct seat_rect *rect);
 
 #endif

@@ -27,11 +27,12 @@
 #define PICTURES   3u
 #define SIZE_STEP  8u
 #define FIRST_SIDE 24u
+#define WINDOWS	   2u
 
 static struct {
 	struct loop *loop;
 	struct seat *seat;
-	struct seat_window *window;
+	struct seat_window *windows[WINDOWS], *window; /* of the scanouts; the first */
 	struct display_virtio *display;
 	uint32_t *pixels;
 	bool ended; /* atomic */
@@ -92,18 +93,23 @@ static void *run_seat(void *unused)
 	return NULL;
 }
 
-static bool shows_the_last(void)
+static bool shows(struct seat_window *window, unsigned side, uint32_t seed)
 {
-	struct seat_rect at = seat_window_picture(desk.window);
+	struct seat_rect at = seat_window_picture(window);
 
-	if (seat_window_is_hidden(desk.window) || at.width != desk.shown_side || at.height != desk.shown_side)
+	if (seat_window_is_hidden(window) || at.width != side || at.height != side)
 		return false;
 	for (unsigned y = 0; y < at.height; y++)
 		for (unsigned x = 0; x < at.width; x++)
 			if ((desk.pixels[((unsigned)at.y + y) * SIDE + (unsigned)at.x + x] & 0xffffff) !=
-			    pixel_of(desk.last_seed, x, y))
+			    pixel_of(seed, x, y))
 				return false;
 	return true;
+}
+
+static bool shows_the_last(void)
+{
+	return shows(desk.window, desk.shown_side, desk.last_seed);
 }
 
 static void on_resized(void *context)
@@ -111,7 +117,7 @@ static void on_resized(void *context)
 	desk.resized++;
 }
 
-static void open_desk(struct loop_guest *guest)
+static void open_desk_with(struct loop_guest *guest, unsigned scanouts)
 {
 	const struct loop_options loop = { .name = "seat" };
 	const struct seat_options seat = { .width = SIDE, .height = SIDE };
@@ -123,13 +129,21 @@ static void open_desk(struct loop_guest *guest)
 	memset(&desk, 0, sizeof(desk));
 	assert_int_equal(loop_create(&loop, &desk.loop), 0);
 	assert_int_equal(seat_create(&seat, &desk.seat), 0);
-	assert_int_equal(seat_window_open(desk.seat, &window, &desk.window), 0);
+	for (unsigned i = 0; i < WINDOWS; i++)
+		assert_int_equal(seat_window_open(desk.seat, &window, &desk.windows[i]), 0);
+	desk.window = desk.windows[0];
 	options.seat = options.control = desk.loop;
 	options.resized = on_resized;
-	options.window = desk.window;
+	options.windows = desk.windows;
+	options.scanouts = scanouts;
 	assert_int_equal(display_virtio_create(&options, &desk.display), 0);
 	desk.pixels = calloc((size_t)SIDE * SIDE, 4);
 	display_virtio_start(desk.display);
+}
+
+static void open_desk(struct loop_guest *guest)
+{
+	open_desk_with(guest, 1);
 }
 
 static void close_desk(void)
@@ -138,7 +152,8 @@ static void close_desk(void)
 	loop_turn(desk.loop, 0);
 	display_virtio_stop(desk.display);
 	display_virtio_destroy(desk.display);
-	seat_window_close(desk.window);
+	for (unsigned i = 0; i < WINDOWS; i++)
+		seat_window_close(desk.windows[i]);
 	seat_destroy(desk.seat);
 	loop_turn(desk.loop, 0);
 	loop_destroy(desk.loop);
@@ -260,13 +275,19 @@ static void cursors(void **state)
 	reaper_stop();
 }
 
-static bool says_size(unsigned width, unsigned height)
+static bool says_size_of(unsigned scanout, unsigned width, unsigned height)
 {
 	assert_int_equal(ask(CONTROL, &(struct virtio_gpu_header){ VIRTIO_GPU_CMD_GET_DISPLAY_INFO },
 			     sizeof(struct virtio_gpu_header)),
 			 VIRTIO_GPU_RESP_OK_DISPLAY_INFO);
-	return bench.answer.display_info.mode[0].rect.width == width &&
-	       bench.answer.display_info.mode[0].rect.height == height;
+	return bench.answer.display_info.mode[scanout].enabled &&
+	       bench.answer.display_info.mode[scanout].rect.width == width &&
+	       bench.answer.display_info.mode[scanout].rect.height == height;
+}
+
+static bool says_size(unsigned width, unsigned height)
+{
+	return says_size_of(0, width, height);
 }
 
 static void sizes(void **state)
@@ -286,6 +307,46 @@ static void sizes(void **state)
 	seat_window_ask_size(desk.window, 400, 300);
 	seat_compose(desk.seat, desk.pixels, SIDE * 4ul, on_drawn, NULL);
 	end_queues();
+	close_desk();
+	loop_guest_put(guest);
+	reaper_stop();
+}
+
+/* Each scanout has a window: pictures, the size that the user wants, darkness and the end are one's alone. */
+static void several_scanouts(void **state)
+{
+	const struct virtio_gpu_rect small = rect_of(0, 0, 40, 40), large = rect_of(0, 0, 56, 56);
+	struct loop_guest *guest = loop_guest_create();
+
+	assert_int_equal(reaper_start(), 0);
+	open_desk_with(guest, WINDOWS);
+	begin_on(display_virtio_model(desk.display), false);
+	assert_ok(create_2d(1, BGRX, 40, 40));
+	assert_ok(create_2d(2, BGRX, 56, 56));
+	assert_ok(attach_one(1, BACKING_AT, 40 * 40 * 4));
+	assert_ok(attach_one(2, BACKING_AT, 56 * 56 * 4));
+	draw(1, 40, 11);
+	draw(2, 56, 22);
+	assert_ok(set_scanout(1, 2, large));
+	AWAIT(shows(desk.windows[1], 56, 22), turn_seat());
+	assert_true(seat_window_is_hidden(desk.windows[0]));
+	assert_ok(set_scanout(0, 1, small));
+	AWAIT(shows(desk.windows[0], 40, 11), turn_seat());
+	/* One resource that both show, drawn once. */
+	assert_ok(set_scanout(1, 1, small));
+	draw(1, 40, 33);
+	assert_ok(flush(1, small));
+	AWAIT(shows(desk.windows[0], 40, 33) && shows(desk.windows[1], 40, 33), turn_seat());
+	assert_true(says_size_of(1, 800, 600));
+	seat_window_ask_size(desk.windows[1], 1000, 700);
+	AWAIT(desk.resized == 1, turn_seat());
+	assert_true(says_size_of(1, 1000, 700) && says_size_of(0, 800, 600));
+	assert_ok(set_scanout(0, 0, small));
+	AWAIT(!shows(desk.windows[0], 40, 33), turn_seat());
+	assert_true(shows(desk.windows[1], 40, 33));
+	end_queues();
+	virtio_gpu_model.reset(display_virtio_model(desk.display));
+	AWAIT(seat_window_is_hidden(desk.windows[0]) && seat_window_is_hidden(desk.windows[1]), turn_seat());
 	close_desk();
 	loop_guest_put(guest);
 	reaper_stop();
@@ -328,6 +389,7 @@ int main(void)
 		cmocka_unit_test(more_than_is_shown),
 		cmocka_unit_test(cursors),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(several_scanouts),
 		cmocka_unit_test(a_socket_that_has_just_come),
 	};
 

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of a virtio display in the daemon share.
+ *
+ *   display_virtio.c   the display: life, takeover, what its model tells
+ *   display_scanout.c  one scanout's window: pictures, cursor, keys, sizes
+ *   display_news.c     what has changed between the two threads
+ */
+#ifndef VIADUCT_DAEMON_SEAT_DISPLAY_VIRTIO_PRIVATE_H
+#define VIADUCT_DAEMON_SEAT_DISPLAY_VIRTIO_PRIVATE_H
+
+#include <pthread.h>
+
+#include "arbiter/seat/seat.h"
+#include "daemon/seat/display_news.h"
+#include "daemon/seat/display_virtio.h"
+#include "devices/display/virtio_gpu.h"
+#include "interfaces/vhost_user_gpu/gpu_socket.h"
+
+/* A size that the user would like, on its way to the control thread. */
+struct display_wish {
+	struct loop_message message;
+	struct display_scanout *scanout; /* the control thread's; NULL: it has gone */
+	unsigned width, height;
+};
+
+struct display_scanout {
+	struct display_virtio *display;
+	unsigned number;
+	struct seat_window *window;
+	struct display_news news;
+	struct loop_message told;
+	struct display_wish *wish; /* under the display's lock: the last that is on its way; NULL: none */
+
+	/* the seats' thread's */
+	struct loop_task draw;
+	bool owes;		    /* what was drawn is not shown yet */
+	struct loop_account *payer; /* before the window was painted */
+	bool dark;
+};
+
+struct display_virtio {
+	struct loop *seat, *control;
+	struct loop_account *account;
+	struct virtio_gpu *model;
+	struct display_news_set news; /* of the scanouts, for the model */
+	struct display_virtio_counters counters;
+	struct display_virtio_saved saved; /* file and unsent are ours */
+	void (*resized)(void *context);
+	void *context;
+	pthread_mutex_t lock;
+
+	/* the seats' thread's */
+	struct virtio_input *keyboard, *tablet;
+	unsigned buttons;
+	struct gpu_socket front_end;
+
+	unsigned scanout_count;
+	struct display_scanout scanouts[];
+};
+
+/* ---- display_scanout.c ---- */
+
+void display_scanout_init(struct display_scanout *scanout, struct display_virtio *display, unsigned number,
+			  struct seat_window *window);
+/* No queue runs, and its window does not listen to it any more. Control thread. */
+void display_scanout_finish(struct display_scanout *scanout);
+
+/* On the seats' thread: the window listens to it and shows it; or does no more (no queue runs). */
+void display_scanout_start(struct display_scanout *scanout);
+void display_scanout_stop(struct display_scanout *scanout);
+/* What it shows; a width of 0: it is dark. */
+struct seat_pixels display_scanout_pixels(const struct display_scanout *scanout);
+
+#endif
