@@ -119,6 +119,32 @@ def test_another_picture(daemon):
         expect_shown(daemon, [bytes(WIDTH * 3)] * HEIGHT)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_blobs(daemon, packed):
+    """Pictures that are guest memory: seen when they are shown and flushed, also after a takeover; and they take turns with others."""
+    with display(daemon, packed=packed) as one:
+        rows = pattern(WIDTH, HEIGHT, 3)
+        one.create_blob(7, WIDTH, HEIGHT)
+        one.write(7, rows)
+        one.show_blob(7)
+        expect_shown(daemon, rows)
+        other = start(one, 4, number=8)
+        expect_shown(daemon, other)
+        one.show_blob(7)
+        expect_shown(daemon, rows)
+        for turn in range(3):
+            patch = pattern(50, 20, turn)
+            one.write(7, patch, 9, 11)
+            for line, row in enumerate(patch):
+                rows[11 + line] = rows[11 + line][:9 * 3] + row + rows[11 + line][(9 + 50) * 3:]
+            if turn == 1:
+                take_over(daemon)
+            one.flush(7, 9, 11, 50, 20)
+            expect_shown(daemon, rows)
+        one.must(gpu.UNREF, struct.pack("<II", 7, 0))
+        expect_shown(daemon, [bytes(WIDTH * 3)] * HEIGHT)
+
+
 def test_two_guests(daemon):
     with display(daemon) as alice, display(daemon, "bob") as bob:
         rows = start(alice, 1), start(bob, 2)

@@ -144,25 +144,67 @@ union command {
 		struct virtio_gpu_attach head;
 		struct virtio_gpu_entry entry[ENTRIES];
 	} attach;
+	struct {
+		struct virtio_gpu_create_blob head;
+		struct virtio_gpu_entry entry[ENTRIES];
+	} create_blob;
+	struct virtio_gpu_set_scanout_blob set_scanout_blob;
 	struct virtio_gpu_update_cursor cursor;
 	uint8_t bytes[2048];
 };
 
-static void make_attach(struct fuzz_input *input, union command *command)
+/* Returns how many the command says there are. */
+static uint32_t make_entries(struct fuzz_input *input, struct virtio_gpu_entry *entries)
 {
 	static const uint64_t bases[] = { DRIVER_GUEST_BASE, BORDER - 4096, BORDER, 0, UINT64_MAX - 65535 };
 	uint32_t count = fuzz_byte(input) % (ENTRIES + 2);
+	uint32_t said = count > ENTRIES ? number(input) : count;
 
-	command->attach.head.resource_id = id_of(input);
-	command->attach.head.entry_count = count > ENTRIES ? number(input) : count;
 	for (uint32_t i = 0; i < count && i < ENTRIES; i++) {
 		uint8_t choice = fuzz_byte(input);
 
-		command->attach.entry[i] =
-			(struct virtio_gpu_entry){ bases[choice < 250 ? choice % 3 : choice % 5] +
-							   fuzz_u16(input),
-						   choice & 0x40 ? number(input) : fuzz_u16(input) };
+		entries[i] = (struct virtio_gpu_entry){ bases[choice < 250 ? choice % 3 : choice % 5] +
+								fuzz_u16(input),
+							choice & 0x40 ? number(input) : fuzz_u16(input) };
 	}
+	return said;
+}
+
+static void make_attach(struct fuzz_input *input, union command *command)
+{
+	command->attach.head.resource_id = id_of(input);
+	command->attach.head.entry_count = make_entries(input, command->attach.entry);
+}
+
+static void make_create_blob(struct fuzz_input *input, union command *command)
+{
+	struct virtio_gpu_create_blob *head = &command->create_blob.head;
+	uint8_t choice = fuzz_byte(input);
+
+	head->resource_id = id_of(input);
+	head->memory = choice == 0xff ? number(input) : VIRTIO_GPU_BLOB_MEM_GUEST;
+	head->flags = choice == 0xfe ? number(input) : choice & VIRTIO_GPU_BLOB_FLAGS;
+	head->blob_id = choice;
+	head->size_bytes = choice & 0x20 ? number(input) : fuzz_u16(input);
+	head->size_bytes |= choice == 0xfd ? ~0ull << 32 : 0;
+	head->entry_count = make_entries(input, command->create_blob.entry);
+}
+
+/* Mostly so that it fits into 64 KiB. */
+static void make_view(struct fuzz_input *input, union command *command)
+{
+	struct virtio_gpu_set_scanout_blob *view = &command->set_scanout_blob;
+	uint8_t choice = fuzz_byte(input);
+
+	view->rect = rect_of(input);
+	view->scanout_id = fuzz_byte(input) % (SCANOUTS + 1);
+	view->resource_id = id_of(input);
+	view->width = side_of(input);
+	view->height = side_of(input);
+	view->format = choice == 0xff ? number(input) : 1 + choice % 4;
+	view->stride_bytes[0] = choice & 0x40 ? number(input) : view->width * 4 + (choice & 0x3f);
+	view->offset_bytes[0] = choice & 0x80 ? number(input) : 0;
+	view->stride_bytes[1] = view->offset_bytes[1] = choice;
 }
 
 static void make_create(struct fuzz_input *input, union command *command)
@@ -203,11 +245,17 @@ static void make_rect_command(struct fuzz_input *input, union command *command)
 static void make_command(struct fuzz_input *input, union command *command)
 {
 	static const uint32_t types[] = { 0x100, 0x101, 0x101, 0x102, 0x103, 0x103, 0x104, 0x104, 0x105,
-					  0x105, 0x106, 0x106, 0x107, 0x10a, 0x300, 0x300, 0x301, 0x10c };
+					  0x105, 0x106, 0x106, 0x107, 0x10a, 0x300, 0x300, 0x301, 0x10c,
+					  0x10c, 0x10d, 0x10d, 0x104, 0x10b };
+	const unsigned type_count = sizeof(types) / sizeof(types[0]);
 	uint8_t choice = fuzz_byte(input), flags = fuzz_byte(input);
 
 	memset(command, 0, sizeof(*command));
-	command->header = (struct virtio_gpu_header){ types[choice % 18], flags & 3, flags, flags, flags };
+	command->header = (struct virtio_gpu_header){ .type = types[choice % type_count],
+						      .flags = flags & 3,
+						      .fence_id = flags,
+						      .ctx_id = flags,
+						      .ring_idx = flags };
 	switch (command->header.type) {
 	case VIRTIO_GPU_CMD_RESOURCE_CREATE_2D:
 		make_create(input, command);
@@ -219,6 +267,12 @@ static void make_command(struct fuzz_input *input, union command *command)
 		break;
 	case VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING:
 		make_attach(input, command);
+		break;
+	case VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB:
+		make_create_blob(input, command);
+		break;
+	case VIRTIO_GPU_CMD_SET_SCANOUT_BLOB:
+		make_view(input, command);
 		break;
 	case VIRTIO_GPU_CMD_UPDATE_CURSOR:
 	case VIRTIO_GPU_CMD_MOVE_CURSOR:

@@ -9,11 +9,11 @@ from patience import PATIENCE_S
 from virtio import Buffer
 
 GET_DISPLAY_INFO, CREATE_2D, UNREF, SET_SCANOUT, FLUSH, TRANSFER, ATTACH, DETACH = range(0x100, 0x108)
-GET_EDID = 0x10a
+GET_EDID, CREATE_BLOB, SET_SCANOUT_BLOB = 0x10a, 0x10c, 0x10d
 UPDATE_CURSOR, MOVE_CURSOR = 0x300, 0x301
 OK_NODATA, OK_DISPLAY_INFO, OK_EDID = 0x1100, 0x1101, 0x1104
 B8G8R8X8 = 2
-F_EDID = 1
+F_EDID, F_RESOURCE_BLOB = 1, 3
 EV_SYN, EV_KEY, EV_REL, EV_ABS = 0, 1, 2, 3
 
 
@@ -21,7 +21,7 @@ class Display:
     """Commands in their order; each is answered before the next."""
 
     def __init__(self, path, packed=False, memory_bytes=32 << 20):
-        self.front = FrontEnd.start(path, Setup(packed=packed, queues=2, features=1 << F_EDID), GuestMemory.simple(memory_bytes))
+        self.front = FrontEnd.start(path, Setup(packed=packed, queues=2, features=1 << F_EDID | 1 << F_RESOURCE_BLOB), GuestMemory.simple(memory_bytes))
         self.memory = self.front.memory
         self.page = self.memory.allocate(8192, 16)
         self.backing = {}               # of a resource: (address, width, height)
@@ -66,6 +66,18 @@ class Display:
         """All of the resource, or a part of it."""
         width, height = size or (self.backing[number][1:] if number else (0, 0))
         self.must(SET_SCANOUT, struct.pack("<6I", *corner, width, height, scanout, number))
+
+    def create_blob(self, number, width, height):
+        """A resource that is guest memory; its pixels are written by write()."""
+        size = width * height * 4
+        address = self.memory.allocate(size, 4096)
+        self.must(CREATE_BLOB, struct.pack("<4I2Q", number, 1, 2, 1, 0, size) + struct.pack("<QII", address, size, 0))
+        self.backing[number] = address, width, height
+
+    def show_blob(self, number, scanout=0):
+        width, height = self.backing[number][1:]
+        self.must(SET_SCANOUT_BLOB, struct.pack("<10I8I", 0, 0, width, height, scanout, number, width, height, B8G8R8X8, 0,
+                                                width * 4, 0, 0, 0, 0, 0, 0, 0))
 
     def write(self, number, rows, x=0, y=0):
         """Rows of (red, green, blue, …) bytes into the backing, from that corner on."""

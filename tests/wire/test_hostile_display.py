@@ -210,6 +210,58 @@ def _(one):
     assert unref(one, 2) == gpu.OK_NODATA
 
 
+def create_blob(one, number, size, entries, said=None, memory=1, flags=0):
+    body = struct.pack("<4I2Q", number, memory, flags, len(entries) if said is None else said, 0, size)
+    return one.command(gpu.CREATE_BLOB, body + b"".join(struct.pack("<QII", *entry, 0) for entry in entries))[0]
+
+
+def show_blob(one, number, width, height, stride, offset=0, rect=None, scanout=0, kind=gpu.B8G8R8X8):
+    body = struct.pack("<10I8I", *(rect or (0, 0, width, height)), scanout, number, width, height, kind, 0,
+                       stride, U32, U32, U32, offset, U32, U32, U32)
+    return one.command(gpu.SET_SCANOUT_BLOB, body)[0]
+
+
+@attack("C14", "blob")
+def _(one):
+    """Blobs of no size and of any, in memory that is none; views beyond their ends; memory that goes while it is shown."""
+    for size in 0, 4097, 1 << 63, U64:
+        assert create_blob(one, 1, size, [(MEMORY, 4096)]) == NO_PARAMETER
+    for said in 0, 2, 16385, 1 << 31, U32:
+        assert create_blob(one, 1, 4096, [(MEMORY, 4096)], said) == NO_PARAMETER
+    for memory, flags in (0, 0), (2, 0), (3, 0), (U32, 0), (1, 8), (1, U32):
+        assert create_blob(one, 1, 4096, [(MEMORY, 4096)], memory=memory, flags=flags) == NO_PARAMETER
+    assert create_blob(one, 1, 1, [(U64, 2)]) == NO_PARAMETER
+    assert create_blob(one, 0, 4096, [(MEMORY, 4096)]) == NO_ID
+    # Memory that lies nowhere, and the same memory many times.
+    for entries in [(0, 4096)], [(1 << 63, 4096)], [(MEMORY + (32 << 20) - 8, 4096)]:
+        assert create_blob(one, 1, 4096, entries) == gpu.OK_NODATA
+        assert create_blob(one, 1, 4096, entries) == NO_ID
+        assert FIRST <= show_blob(one, 1, 32, 32, 128) <= HIGHEST
+        assert one.command(gpu.UPDATE_CURSOR, struct.pack("<8I", 0, 0, 0, 0, 1, 0, 0, 0), queue=1)[0] == NO_PARAMETER
+        assert unref(one, 1) == gpu.OK_NODATA
+    assert create_blob(one, 1, 64 * 64 * 4, [(MEMORY, 128)] * 128) == gpu.OK_NODATA
+    wrong = [(64, 64, 255, 0), (64, 64, 0, 0), (64, 65, 256, 0), (64, 64, 256, 1), (64, 64, 257, 0), (64, 64, U32, 0),
+             (0, 0, 256, 0), (U32, U32, U32, U32), (8193, 1, U32, 0), (1, 8193, 4, 0), (1, 1, 4, U32), (1 << 30, 4, 0, 0)]
+    for width, height, stride, offset in wrong:
+        assert show_blob(one, 1, width, height, stride, offset) == NO_PARAMETER
+    for rect in (0, 0, 65, 1), (64, 0, 1, 1), (U32, 0, 2, 1), (0, U32, 1, U32), (0, 0, 0, 0), (1, 1, U32, U32):
+        assert show_blob(one, 1, 64, 64, 256, rect=rect) == NO_PARAMETER
+    assert show_blob(one, 1, 64, 64, 256, kind=5) == NO_PARAMETER
+    assert show_blob(one, 1, 64, 64, 256, scanout=1) == NO_SCANOUT
+    assert show(one, 1, 0, 0, 1, 1) != gpu.OK_NODATA
+    for _ in range(100):
+        assert show_blob(one, 1, 64, 64, 256) == flush(one, 1, 0, 0, 64, 64) == gpu.OK_NODATA
+        assert one.command(gpu.DETACH, struct.pack("<II", 1, 0))[0] == gpu.OK_NODATA
+        assert FIRST <= flush(one, 1, 0, 0, 64, 64) <= HIGHEST
+        assert attach(one, 1, [(MEMORY, 16)]) == gpu.OK_NODATA
+        assert FIRST <= flush(one, 1, 0, 0, 64, 64) <= HIGHEST
+        assert unref(one, 1) == gpu.OK_NODATA
+        assert create_blob(one, 1, 64 * 64 * 4, [(MEMORY, 64 * 64 * 4)]) == gpu.OK_NODATA
+    # As large a picture as there is, of one page that is all of it: the copy has the limit of all pixels.
+    assert create_blob(one, 2, 16384 * 4096, [(MEMORY, 4096)] * 64) == NO_PARAMETER
+    assert show_blob(one, 1, 64, 64, 256) == gpu.OK_NODATA
+
+
 @attack("C17")
 def _(one):
     """Flushes as fast as the ring takes them."""

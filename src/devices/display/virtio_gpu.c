@@ -51,8 +51,8 @@ static int gpu_queue_start(void *opaque, const struct virtio_queue_setup *setup,
 	queue->loop = setup->loop;
 	queue->held = loop_blame_flag(setup->loop);
 	queue->is_cursor = setup->index == CURSOR_QUEUE;
-	queue->chunk = queue->is_cursor ? NULL : malloc(CHUNK_BYTES);
-	if (!queue->is_cursor && !queue->chunk) {
+	queue->chunk = malloc(queue->is_cursor ? CURSOR_BYTES : CHUNK_BYTES);
+	if (!queue->chunk) {
 		free_queue(queue);
 		return -ENOMEM;
 	}
@@ -69,7 +69,7 @@ static void gpu_queue_stop(void *opaque)
 {
 	struct gpu_queue *queue = opaque;
 
-	assert(!queue->chain && !queue->attached && queue->device->queues > 0);
+	assert(!queue->chain && !queue->attached && !queue->canvas.pixels && queue->device->queues > 0);
 	queue->device->queues--;
 	free_queue(queue);
 }
@@ -89,7 +89,7 @@ static void gpu_reset(void *opaque)
 
 static uint64_t gpu_features(void *opaque)
 {
-	return 1ull << VIRTIO_GPU_F_EDID;
+	return 1ull << VIRTIO_GPU_F_EDID | 1ull << VIRTIO_GPU_F_RESOURCE_BLOB;
 }
 
 static unsigned gpu_queue_count(void *opaque)

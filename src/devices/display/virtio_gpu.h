@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A virtio display in two dimensions (virtio 1.2, 5.7): a driver makes resources, which are pictures in our
- * memory, has parts of its own memory copied into them, and says which of them a scanout shows. The model
+ * memory, has parts of its own memory copied into them, and says which of them a scanout shows. Or it makes
+ * blobs, which are its own memory, and what a scanout shows of one is copied when it is flushed. The model
  * knows nothing of screens: it tells an output what is to be seen.
  *
  *    guest memory ──TRANSFER──▶ resource ──SET_SCANOUT──▶ picture ──show()──▶ output
+ *    guest memory ──SET_SCANOUT_BLOB, FLUSH──▶ copy of the scanout's ──▲
  *
  * All queues of a device run on one worker. The pixels are shared with the output, which reads them on a
  * thread of its own while the guest draws; they are freed when nothing refers to them any more, and may
@@ -17,7 +19,11 @@
  *   not carried out: the ring stops, and so it does for a cursor command that is shorter than a header.
  * - A command that is shorter than its type says is ERR_INVALID_PARAMETER, an unknown one ERR_UNSPEC.
  * - UNREF of a resource that is shown makes its scanouts dark.
- * - A cursor's picture is taken when the command comes; later transfers do not change it.
+ * - A cursor's picture is taken when the command comes; later transfers do not change it. In a blob it lies
+ *   at the beginning, as B8G8R8A8.
+ * - A transfer of a blob is done at once: there is nothing to do. SET_SCANOUT of one is ERR_UNSPEC.
+ * - What SET_SCANOUT_BLOB shows of a blob is as it was then, until it is flushed or set again. A picture's
+ *   lines do not overlap, and all of them lie in the blob. Memory that is gone leaves what was shown.
  * - What a driver has made outlives a pause of the device. When the control queue begins elsewhere than where
  *   it stopped, another driver is there, and finds nothing (virtio_queue_setup.anew).
  */
@@ -37,7 +43,8 @@
 #define VIRTIO_GPU_CURSOR_SIDE 64u
 
 /*
- * Limits of one guest, where the options have 0. The pixels of all resources: one of the largest, or a screen
+ * Limits of one guest, where the options have 0. The pixels of all resources, and what scanouts have copied
+ * of blobs: one of the largest, or a screen
  * of 3840 to 2160 with two buffers and all that a desktop has beside it.
  */
 #define VIRTIO_GPU_PIXEL_BYTES_MAX (256ull << 20)

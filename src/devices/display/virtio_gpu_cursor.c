@@ -10,9 +10,9 @@ void gpu_cursor_tell(const struct virtio_gpu *device, unsigned number)
 }
 
 /* A cursor of a format without alpha is opaque already: that is how it was converted. */
-static void take_pixels(struct gpu_scanout *scanout, const struct gpu_resource *resource)
+static void take_pixels(struct gpu_scanout *scanout, const void *pixels)
 {
-	memcpy(scanout->cursor_pixels, gpu_pixels_at(resource->pixels), sizeof(scanout->cursor_pixels));
+	memcpy(scanout->cursor_pixels, pixels, sizeof(scanout->cursor_pixels));
 	scanout->cursor.pixels = scanout->cursor_pixels;
 }
 
@@ -20,7 +20,8 @@ static uint32_t check(const struct virtio_gpu_update_cursor *request, const stru
 {
 	if (!resource)
 		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
-	if (resource->width != VIRTIO_GPU_CURSOR_SIDE || resource->height != VIRTIO_GPU_CURSOR_SIDE ||
+	if ((!resource->blob_bytes && (resource->width != VIRTIO_GPU_CURSOR_SIDE ||
+				       resource->height != VIRTIO_GPU_CURSOR_SIDE)) ||
 	    request->hot_x >= VIRTIO_GPU_CURSOR_SIDE || request->hot_y >= VIRTIO_GPU_CURSOR_SIDE)
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 	return VIRTIO_GPU_RESP_OK_NODATA;
@@ -37,6 +38,8 @@ uint32_t gpu_update_cursor(struct gpu_queue *queue)
 
 	if (request->scanout_id >= device->scanouts)
 		return VIRTIO_GPU_RESP_ERR_INVALID_SCANOUT_ID;
+	if (answer == VIRTIO_GPU_RESP_OK_NODATA && resource && resource->blob_bytes)
+		answer = gpu_read_cursor(queue, resource);
 	if (answer != VIRTIO_GPU_RESP_OK_NODATA)
 		return answer;
 	scanout = &device->scanout[request->scanout_id];
@@ -44,7 +47,9 @@ uint32_t gpu_update_cursor(struct gpu_queue *queue)
 	if (resource) {
 		scanout->cursor.hot_x = request->hot_x;
 		scanout->cursor.hot_y = request->hot_y;
-		take_pixels(scanout, resource);
+		take_pixels(scanout, resource->blob_bytes
+					     ? (const void *)queue->chunk
+					     : gpu_pixels_at(resource->canvas.pixels));
 	}
 	gpu_cursor_tell(device, request->scanout_id);
 	return answer;

@@ -2,8 +2,9 @@
 /*
  * What lies in the configuration space and on the queues of a virtio display (virtio 1.2, 5.7). All fields
  * are little-endian, as the host is. A command is device-readable and begins with a header; its answer is
- * device-writable and begins with a header, too. Only the commands in two dimensions are here: those of VIRGL
- * (0x200 and above) and of BLOB resources (0x10c, 0x10d, 0x208, 0x209) would be rows of the same tables.
+ * device-writable and begins with a header, too. Only the commands in two dimensions are here, and blobs of
+ * guest memory: those of VIRGL (0x200 and above) and of blobs in host memory (0x208, 0x209) would be rows of
+ * the same tables.
  */
 #ifndef VIADUCT_DEVICES_DISPLAY_VIRTIO_GPU_FORMAT_H
 #define VIADUCT_DEVICES_DISPLAY_VIRTIO_GPU_FORMAT_H
@@ -13,8 +14,9 @@
 
 #include "devices/display/virtio_gpu.h"
 
-/* 5.7.3; bit 0 is VIRGL, 2 RESOURCE_UUID, 3 RESOURCE_BLOB, 4 CONTEXT_INIT */
-#define VIRTIO_GPU_F_EDID 1
+/* 5.7.3; bit 0 is VIRGL, 2 RESOURCE_UUID, 4 CONTEXT_INIT */
+#define VIRTIO_GPU_F_EDID	   1
+#define VIRTIO_GPU_F_RESOURCE_BLOB 3
 
 /*
  * 5.7.4, the configuration space
@@ -40,6 +42,8 @@ enum virtio_gpu_type {
 	VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING = 0x0106,
 	VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING = 0x0107,
 	VIRTIO_GPU_CMD_GET_EDID = 0x010a,
+	VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB = 0x010c,
+	VIRTIO_GPU_CMD_SET_SCANOUT_BLOB = 0x010d,
 
 	VIRTIO_GPU_CMD_UPDATE_CURSOR = 0x0300,
 	VIRTIO_GPU_CMD_MOVE_CURSOR = 0x0301,
@@ -122,6 +126,23 @@ struct virtio_gpu_entry {
 	uint32_t length_bytes, padding;
 };
 
+/* Behind it lie so many entries. */
+struct virtio_gpu_create_blob {
+	struct virtio_gpu_header header;
+	uint32_t resource_id, memory, flags, entry_count;
+	uint64_t blob_id, size_bytes;
+};
+#define VIRTIO_GPU_BLOB_MEM_GUEST 1u /* 2 is HOST3D, 3 HOST3D_GUEST */
+#define VIRTIO_GPU_BLOB_FLAGS	  7u /* mappable, shareable, across devices: all the same here */
+
+/* Of a blob: one picture of width to height, and the part of it that is shown. */
+struct virtio_gpu_set_scanout_blob {
+	struct virtio_gpu_header header;
+	struct virtio_gpu_rect rect; /* of the picture */
+	uint32_t scanout_id, resource_id, width, height, format, padding;
+	uint32_t stride_bytes[4], offset_bytes[4]; /* of planes: the formats have one */
+};
+
 /* 5.7.6.10; UPDATE_CURSOR and MOVE_CURSOR. Coordinates may be negative, which the specification does not say.
  */
 struct virtio_gpu_update_cursor {
@@ -159,6 +180,8 @@ static_assert(sizeof(struct virtio_gpu_flush) == 48, "5.7.6.8");
 static_assert(sizeof(struct virtio_gpu_transfer) == 56, "5.7.6.8");
 static_assert(sizeof(struct virtio_gpu_attach) == 32, "5.7.6.8");
 static_assert(sizeof(struct virtio_gpu_entry) == 16, "5.7.6.8");
+static_assert(sizeof(struct virtio_gpu_create_blob) == 56, "5.7.6.8");
+static_assert(sizeof(struct virtio_gpu_set_scanout_blob) == 96, "5.7.6.8");
 static_assert(sizeof(struct virtio_gpu_update_cursor) == 56, "5.7.6.10");
 static_assert(sizeof(struct virtio_gpu_display_info) == 408, "5.7.6.8");
 static_assert(sizeof(struct virtio_gpu_edid) == 1056, "5.7.6.8");

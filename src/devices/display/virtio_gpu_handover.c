@@ -3,11 +3,14 @@
  * What a successor needs so that the driver sees no change: resources with their pixels and backings, and
  * what the scanouts show of them. The file begins with a handover (core/handover.h) and its length,
  *
- *     u64 GPU_STATE_VERSION, u64 events
- *     u64 resources, { u64 id, u64 format, u64 width, u64 height, flag, bytes pieces } …
- *     u64 scanouts, { u64 shape, u64 resource, bytes rect, bytes cursor, flag, bytes pixels of the cursor } …
+ *     u64 version, u64 events
+ *     u64 resources, { u64 id, u64 blob, u64 format, u64 width, u64 height, flag, bytes pieces } …
+ *     u64 scanouts, { u64 shape, u64 resource, bytes rect, flag, bytes view, bytes cursor, flag,
+ *                     bytes pixels of the cursor } …
  *
- * and the pixels of the resources follow in the same order.
+ * and the pixels of the resources that are no blobs follow in the same order, then those that scanouts have
+ * copied of blobs. With version 1 there are no blobs: "u64 blob" and "flag, bytes view" are missing. It is
+ * written where it suffices, for a successor that knows no other.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +22,8 @@
 #include "core/handover.h"
 #include "devices/display/virtio_gpu_private.h"
 
-#define GPU_STATE_VERSION 1u
+#define GPU_STATE_VERSION	 2u
+#define GPU_STATE_VERSION_PLAIN 1u
 /* Of the handover: the pieces of all backings, and what the rest needs at most. */
 #define STATE_BYTES_MAX ((size_t)8 << 20)
 
@@ -29,18 +33,37 @@ struct saved_cursor {
 	uint32_t hot_x, hot_y;
 };
 
+/* A blob has none of ours. */
 static size_t pixel_bytes(const struct gpu_resource *resource)
 {
-	return gpu_stride_bytes(resource) * resource->height;
+	return resource->blob_bytes ? 0 : gpu_stride_bytes(resource) * resource->height;
+}
+
+/* Copied of a blob. */
+static size_t copied_bytes(const struct gpu_scanout *scanout)
+{
+	return scanout->canvas.pixels
+		       ? (size_t)scanout->rect.width * scanout->rect.height * PIXEL_BYTES
+		       : 0;
 }
 
 /* ---- the predecessor ---- */
 
-static void save_resource(struct handover *state, const struct gpu_resource *resource)
+static unsigned version_of(const struct virtio_gpu *device)
+{
+	for (unsigned i = 0; i < device->resource_count; i++)
+		if (device->resources[i]->blob_bytes)
+			return GPU_STATE_VERSION;
+	return GPU_STATE_VERSION_PLAIN;
+}
+
+static void save_resource(struct handover *state, unsigned version, const struct gpu_resource *resource)
 {
 	const struct gpu_backing *backing = resource->backing;
 
 	handover_put_u64(state, resource->id);
+	if (version >= GPU_STATE_VERSION)
+		handover_put_u64(state, resource->blob_bytes);
 	handover_put_u64(state, resource->format_name);
 	handover_put_u64(state, resource->width);
 	handover_put_u64(state, resource->height);
@@ -50,7 +73,7 @@ static void save_resource(struct handover *state, const struct gpu_resource *res
 		handover_put_bytes(state, backing->piece, backing->count * sizeof(backing->piece[0]));
 }
 
-static void save_scanout(struct handover *state, const struct gpu_scanout *scanout)
+static void save_scanout(struct handover *state, unsigned version, const struct gpu_scanout *scanout)
 {
 	const struct virtio_gpu_cursor *cursor = &scanout->cursor;
 	const struct saved_cursor saved = { cursor->x, cursor->y, cursor->hot_x, cursor->hot_y };
@@ -58,6 +81,10 @@ static void save_scanout(struct handover *state, const struct gpu_scanout *scano
 	handover_put_u64(state, scanout->shape);
 	handover_put_u64(state, scanout->resource ? scanout->resource->id : 0);
 	handover_put_bytes(state, &scanout->rect, sizeof(scanout->rect));
+	if (version >= GPU_STATE_VERSION) {
+		handover_put_u64(state, scanout->canvas.pixels != NULL);
+		handover_put_bytes(state, &scanout->view, sizeof(scanout->view));
+	}
 	handover_put_bytes(state, &saved, sizeof(saved));
 	handover_put_u64(state, cursor->pixels != NULL);
 	if (cursor->pixels)
@@ -66,14 +93,16 @@ static void save_scanout(struct handover *state, const struct gpu_scanout *scano
 
 static void save_all(struct handover *state, const struct virtio_gpu *device)
 {
-	handover_put_u64(state, GPU_STATE_VERSION);
+	unsigned version = version_of(device);
+
+	handover_put_u64(state, version);
 	handover_put_u64(state, device->events);
 	handover_put_u64(state, device->resource_count);
 	for (unsigned i = 0; i < device->resource_count; i++)
-		save_resource(state, device->resources[i]);
+		save_resource(state, version, device->resources[i]);
 	handover_put_u64(state, device->scanouts);
 	for (unsigned i = 0; i < device->scanouts; i++)
-		save_scanout(state, &device->scanout[i]);
+		save_scanout(state, version, &device->scanout[i]);
 }
 
 static bool write_at(int file, const void *bytes, size_t count, uint64_t *offset)
@@ -98,9 +127,20 @@ static bool write_all(int file, const struct handover *state, const struct virti
 	bool written = write_at(file, &length, sizeof(length), &offset) &&
 		       write_at(file, state->bytes, state->length, &offset);
 
-	for (unsigned i = 0; written && i < device->resource_count; i++)
-		written = write_at(file, gpu_pixels_at(device->resources[i]->pixels),
-				   pixel_bytes(device->resources[i]), &offset);
+	for (unsigned i = 0; written && i < device->resource_count; i++) {
+		const struct gpu_resource *resource = device->resources[i];
+
+		if (pixel_bytes(resource) > 0)
+			written = write_at(file, gpu_pixels_at(resource->canvas.pixels),
+					   pixel_bytes(resource), &offset);
+	}
+	for (unsigned i = 0; written && i < device->scanouts; i++) {
+		const struct gpu_scanout *scanout = &device->scanout[i];
+
+		if (copied_bytes(scanout) > 0)
+			written = write_at(file, gpu_pixels_at(scanout->canvas.pixels), copied_bytes(scanout),
+					   &offset);
+	}
 	return written;
 }
 
@@ -110,6 +150,8 @@ static size_t file_bytes(const struct handover *state, const struct virtio_gpu *
 
 	for (unsigned i = 0; i < device->resource_count; i++)
 		bytes += pixel_bytes(device->resources[i]);
+	for (unsigned i = 0; i < device->scanouts; i++)
+		bytes += copied_bytes(&device->scanout[i]);
 	return bytes;
 }
 
@@ -129,6 +171,15 @@ int virtio_gpu_save(const struct virtio_gpu *device)
 }
 
 /* ---- the successor ---- */
+
+/* The file, what it says and how far its pixels are read. */
+struct restoring {
+	struct handover state;
+	struct virtio_gpu *device;
+	unsigned version;
+	int file;
+	uint64_t offset;
+};
 
 static bool read_at(int file, void *bytes, size_t count, uint64_t *offset)
 {
@@ -195,24 +246,28 @@ static void restore_backing(struct handover *state, struct virtio_gpu *device, s
 		state->error = -ENOMEM;
 }
 
-static void restore_resource(struct handover *state, struct virtio_gpu *device)
+static void restore_resource(struct restoring *restoring)
 {
+	struct handover *state = &restoring->state;
+	struct virtio_gpu *device = restoring->device;
+	uint32_t id = (uint32_t)handover_get_at_most(state, UINT32_MAX), answer;
+	uint64_t blob_bytes = restoring->version >= GPU_STATE_VERSION ? handover_get_u64(state) : 0;
 	struct virtio_gpu_create_2d request = {
-		.resource_id = (uint32_t)handover_get_at_most(state, UINT32_MAX),
+		.resource_id = id,
 		.format = (uint32_t)handover_get_at_most(state, UINT32_MAX),
 		.width = (uint32_t)handover_get_at_most(state, VIRTIO_GPU_SIDE_MAX),
 		.height = (uint32_t)handover_get_at_most(state, VIRTIO_GPU_SIDE_MAX),
 	};
-	uint32_t answer;
 
 	if (state->error)
 		return;
-	answer = gpu_resource_create(device, &request);
+	answer = blob_bytes ? gpu_resource_create_blob(device, id, blob_bytes)
+			    : gpu_resource_create(device, &request);
 	if (answer == VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY)
 		state->error = -ENOMEM;
 	handover_fail_if(state, answer != VIRTIO_GPU_RESP_OK_NODATA);
 	if (!state->error)
-		restore_backing(state, device, gpu_resource_find(device, request.resource_id));
+		restore_backing(state, device, gpu_resource_find(device, id));
 }
 
 static void restore_cursor(struct handover *state, struct gpu_scanout *scanout)
@@ -232,60 +287,115 @@ static void restore_cursor(struct handover *state, struct gpu_scanout *scanout)
 	scanout->cursor.hot_y = saved.hot_y;
 }
 
-static void restore_scanout(struct handover *state, struct virtio_gpu *device, unsigned number)
+/* The copy of a blob that a scanout has, which the driver may have taken the memory from since. */
+static void restore_view(struct restoring *restoring, unsigned number, struct gpu_resource *blob,
+			 const struct gpu_view *view, const struct virtio_gpu_rect *rect)
 {
+	struct handover *state = &restoring->state;
+	struct virtio_gpu *device = restoring->device;
+	struct gpu_canvas canvas = { NULL, NULL };
+	size_t bytes = (size_t)rect->width * rect->height * PIXEL_BYTES;
+
+	handover_fail_if(state, !blob->blob_bytes || !gpu_view_is_valid(view, rect));
+	if (state->error)
+		return;
+	if (!gpu_canvas_create(device->budget, rect->width, rect->height, &canvas)) {
+		state->error = -ENOMEM;
+		return;
+	}
+	handover_fail_if(state, !read_at(restoring->file, gpu_pixels_at(canvas.pixels), bytes,
+					 &restoring->offset));
+	if (!state->error && !gpu_view_show(device, number, blob, view, rect, &canvas))
+		state->error = -ENOMEM;
+	gpu_canvas_drop(&canvas);
+}
+
+static void restore_shown(struct restoring *restoring, unsigned number, struct gpu_resource *resource,
+			  const struct gpu_view *view, const struct virtio_gpu_rect *rect)
+{
+	if (view)
+		restore_view(restoring, number, resource, view, rect);
+	else
+		handover_fail_if(&restoring->state,
+				 resource->blob_bytes ||
+					 gpu_scanout_show(restoring->device, number, resource, rect) !=
+						 VIRTIO_GPU_RESP_OK_NODATA);
+}
+
+static void restore_scanout(struct restoring *restoring, unsigned number)
+{
+	struct handover *state = &restoring->state;
+	struct virtio_gpu *device = restoring->device;
 	struct gpu_scanout *scanout = &device->scanout[number];
 	uint64_t shape = handover_get_u64(state);
 	uint32_t id = (uint32_t)handover_get_at_most(state, UINT32_MAX);
 	struct gpu_resource *resource = id ? gpu_resource_find(device, id) : NULL;
 	struct virtio_gpu_rect rect = { 0 };
+	struct gpu_view view = { 0 };
+	bool is_view = false;
 
 	handover_get_exactly(state, &rect, sizeof(rect));
+	if (restoring->version >= GPU_STATE_VERSION) {
+		is_view = handover_get_flag(state);
+		handover_get_exactly(state, &view, sizeof(view));
+	}
 	restore_cursor(state, scanout);
 	handover_fail_if(state, id && !resource);
 	handover_fail_if(state, virtio_gpu_set_size(device, number, shape & 0xffff, shape >> 16 & 0xffff,
 						    shape >> 32 & 1) != 0);
-	if (state->error)
-		return;
-	if (resource)
-		handover_fail_if(state, gpu_scanout_show(device, number, resource, &rect) !=
-						VIRTIO_GPU_RESP_OK_NODATA);
-	if (scanout->cursor.pixels)
+	if (!state->error && resource)
+		restore_shown(restoring, number, resource, is_view ? &view : NULL, &rect);
+	if (!state->error && scanout->cursor.pixels)
 		gpu_cursor_tell(device, number);
 }
 
-static void restore_all(struct handover *state, struct virtio_gpu *device, int file, uint64_t offset)
+/* They ascend by id, there as here. */
+static void restore_pixels(struct restoring *restoring)
 {
+	const struct virtio_gpu *device = restoring->device;
+	struct handover *state = &restoring->state;
+
+	for (unsigned i = 0; i < device->resource_count && !state->error; i++) {
+		const struct gpu_canvas *canvas = &device->resources[i]->canvas;
+		size_t bytes = pixel_bytes(device->resources[i]);
+
+		if (bytes > 0)
+			handover_fail_if(state, !read_at(restoring->file, gpu_pixels_at(canvas->pixels),
+							 bytes, &restoring->offset));
+	}
+}
+
+static void restore_all(struct restoring *restoring)
+{
+	struct handover *state = &restoring->state;
+	struct virtio_gpu *device = restoring->device;
 	uint32_t events;
 	unsigned resources;
 
-	handover_fail_if(state, handover_get_u64(state) != GPU_STATE_VERSION);
+	restoring->version = (unsigned)handover_get_at_most(state, GPU_STATE_VERSION);
+	handover_fail_if(state, restoring->version < GPU_STATE_VERSION_PLAIN);
 	events = (uint32_t)handover_get_at_most(state, UINT32_MAX);
 	resources = (unsigned)handover_get_at_most(state, device->resources_max);
 	for (unsigned i = 0; i < resources && !state->error; i++)
-		restore_resource(state, device);
-	/* They ascend by id, there as here. */
-	for (unsigned i = 0; i < device->resource_count && !state->error; i++)
-		handover_fail_if(state, !read_at(file, gpu_pixels_at(device->resources[i]->pixels),
-						 pixel_bytes(device->resources[i]), &offset));
+		restore_resource(restoring);
+	restore_pixels(restoring);
 	handover_fail_if(state, handover_get_u64(state) != device->scanouts);
 	for (unsigned i = 0; i < device->scanouts && !state->error; i++)
-		restore_scanout(state, device, i);
+		restore_scanout(restoring, i);
 	device->events = events;
 }
 
 int virtio_gpu_restore(struct virtio_gpu *device, int file)
 {
-	struct handover state = { 0 };
-	uint64_t offset = 0;
-	int code = read_state(file, &state, &offset);
+	struct restoring restoring = { .device = device, .file = file };
+	int code = read_state(file, &restoring.state, &restoring.offset);
 
 	if (!code) {
-		restore_all(&state, device, file, offset);
-		code = state.error;
+		restore_all(&restoring);
+		code = restoring.state.error;
 	}
 	if (code)
 		gpu_forget_all(device);
-	handover_finish(&state);
+	handover_finish(&restoring.state);
 	return code;
 }

@@ -150,6 +150,34 @@ uint32_t *gpu_pixels_at(const struct gpu_pixels *pixels)
 	return pixels->pixels;
 }
 
+/* ---- what is drawn into ---- */
+
+bool gpu_canvas_create(struct gpu_budget *budget, unsigned width, unsigned height,
+		       struct gpu_canvas *ret_canvas)
+{
+	size_t stride_bytes = (size_t)width * PIXEL_BYTES;
+	struct gpu_canvas canvas = { .pixels = gpu_pixels_create(budget, stride_bytes * height) };
+
+	if (!canvas.pixels)
+		return false;
+	canvas.image = pixman_image_create_bits_no_clear(
+		PIXMAN_a8r8g8b8, (int)width, (int)height, canvas.pixels->pixels, (int)stride_bytes);
+	if (!canvas.image) {
+		gpu_canvas_drop(&canvas);
+		return false;
+	}
+	*ret_canvas = canvas;
+	return true;
+}
+
+void gpu_canvas_drop(struct gpu_canvas *canvas)
+{
+	if (canvas->image)
+		pixman_image_unref(canvas->image);
+	gpu_pixels_put(canvas->pixels);
+	*canvas = (struct gpu_canvas){ NULL, NULL };
+}
+
 /* ---- pictures ---- */
 
 struct virtio_gpu_picture *gpu_picture_create(struct gpu_pixels *pixels, size_t stride_bytes,

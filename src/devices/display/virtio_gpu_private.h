@@ -5,7 +5,8 @@
  *   virtio_gpu.c           life, configuration space
  *   virtio_gpu_queue.c     commands: taken, answered, in turns
  *   virtio_gpu_resource.c  resources and the guest memory that backs them
- *   virtio_gpu_transfer.c  guest memory into resources
+ *   virtio_gpu_blob.c      resources that are guest memory
+ *   virtio_gpu_transfer.c  guest memory into pixels of ours
  *   virtio_gpu_scanout.c   what is shown; the monitors' sizes
  *   virtio_gpu_cursor.c    the cursor queue's commands
  *   virtio_gpu_picture.c   pixels and who refers to them
@@ -27,6 +28,7 @@
  * takes about 4 us, a sixth of a slice.
  */
 #define CHUNK_BYTES (2ul * VIRTIO_GPU_SIDE_MAX * PIXEL_BYTES)
+#define CURSOR_BYTES ((size_t)VIRTIO_GPU_CURSOR_SIDE * VIRTIO_GPU_CURSOR_SIDE * PIXEL_BYTES)
 /* The answer of a command that needs another turn; no type of the specification. */
 #define GPU_LATER 0u
 
@@ -44,6 +46,18 @@ void gpu_budget_put(struct gpu_budget *budget);
 struct gpu_pixels *gpu_pixels_create(struct gpu_budget *budget, size_t bytes);
 void gpu_pixels_put(struct gpu_pixels *pixels);
 uint32_t *gpu_pixels_at(const struct gpu_pixels *pixels);
+
+/* Pixels that can be drawn into. */
+struct gpu_canvas {
+	struct gpu_pixels *pixels; /* NULL: there is none */
+	pixman_image_t *image;	   /* of the pixels: a8r8g8b8, without gaps between lines */
+};
+
+/* Zeroes. False: over the budget, or out of memory. */
+bool gpu_canvas_create(struct gpu_budget *budget, unsigned width, unsigned height,
+		       struct gpu_canvas *ret_canvas);
+/* There is none afterwards; pixels that an output still shows stay until it lets go. */
+void gpu_canvas_drop(struct gpu_canvas *canvas);
 
 /* A part of pixels whose lines are stride_bytes apart; NULL when out of memory. */
 struct virtio_gpu_picture *gpu_picture_create(struct gpu_pixels *pixels, size_t stride_bytes,
@@ -64,14 +78,18 @@ struct gpu_backing {
 
 struct gpu_resource {
 	uint32_t id;
-	unsigned width, height;
-	bool has_alpha;
+	unsigned width, height;	     /* of a blob: the largest that a picture in it can have */
 	uint32_t format_name;	     /* enum virtio_gpu_format */
 	pixman_format_code_t format; /* in the backing; here it is a8r8g8b8 */
-	struct gpu_pixels *pixels;
-	pixman_image_t *image;	     /* of the pixels */
+	struct gpu_canvas canvas;    /* of a blob: none */
+	uint64_t blob_bytes;	     /* 0: it is no blob */
 	struct gpu_backing *backing; /* NULL: none */
 	uint32_t scanouts;	     /* that show it, a bit each */
+};
+
+/* What a scanout shows of a blob: one picture, as SET_SCANOUT_BLOB says. */
+struct gpu_view {
+	uint32_t width, height, format_name, stride_bytes, offset_bytes;
 };
 
 static inline size_t gpu_stride_bytes(const struct gpu_resource *resource)
@@ -92,6 +110,9 @@ struct gpu_scanout {
 	struct gpu_resource *resource; /* NULL: dark */
 	struct virtio_gpu_rect rect;
 	struct virtio_gpu_picture *picture;
+	/* Of a blob: where it shows it from, and our copy of the part that is shown */
+	struct gpu_view view;
+	struct gpu_canvas canvas;
 	struct virtio_gpu_cursor cursor; /* its pixels are NULL, or cursor_pixels */
 	uint32_t cursor_pixels[VIRTIO_GPU_CURSOR_SIDE * VIRTIO_GPU_CURSOR_SIDE];
 };
@@ -124,6 +145,8 @@ union gpu_request {
 	struct virtio_gpu_flush flush;
 	struct virtio_gpu_transfer transfer;
 	struct virtio_gpu_attach attach;
+	struct virtio_gpu_create_blob create_blob;
+	struct virtio_gpu_set_scanout_blob set_scanout_blob;
 	struct virtio_gpu_update_cursor cursor;
 };
 
@@ -150,8 +173,10 @@ struct gpu_queue {
 	struct gpu_backing *attached; /* to be the resource's when it is complete */
 	unsigned entries_read;
 	unsigned lines_done;
-	size_t chunk_bytes; /* of the lines at hand, so much is in `chunk` */
-	uint8_t *chunk;	    /* CHUNK_BYTES; the control queue's */
+	uint32_t scanouts_done;	  /* that show what is flushed, a bit each */
+	struct gpu_canvas canvas; /* to be a scanout's when it is complete */
+	size_t chunk_bytes;	  /* of the lines at hand, so much is in `chunk` */
+	uint8_t *chunk;		  /* CHUNK_BYTES; the cursor's queue has CURSOR_BYTES */
 };
 
 /*
@@ -167,6 +192,8 @@ uint32_t gpu_flush(struct gpu_queue *queue);
 uint32_t gpu_transfer(struct gpu_queue *queue);
 uint32_t gpu_attach(struct gpu_queue *queue);
 uint32_t gpu_detach(struct gpu_queue *queue);
+uint32_t gpu_create_blob(struct gpu_queue *queue);
+uint32_t gpu_set_scanout_blob(struct gpu_queue *queue);
 uint32_t gpu_update_cursor(struct gpu_queue *queue);
 uint32_t gpu_move_cursor(struct gpu_queue *queue);
 
@@ -191,12 +218,24 @@ void gpu_queue_abandon(void *queue);
 
 /* NULL: there is none. */
 struct gpu_resource *gpu_resource_find(const struct virtio_gpu *device, uint32_t id);
-/* What an attach had read by now is forgotten. */
+/*
+ * Reads the entries of a backing, which follow so many bytes of the request, into queue->attached. Returns
+ * the type of an answer, or GPU_LATER; OK_NODATA: they are complete, and to be taken.
+ */
+uint32_t gpu_read_entries(struct gpu_queue *queue, uint32_t head_bytes, uint32_t count);
+struct gpu_backing *gpu_take_entries(struct gpu_queue *queue);
+/* What was read by now is forgotten. */
 void gpu_attach_cancel(struct gpu_queue *queue);
 /* No scanout shows any. */
 void gpu_resources_drop(struct virtio_gpu *device);
 /* As the command says. Returns the type of its answer. */
 uint32_t gpu_resource_create(struct virtio_gpu *device, const struct virtio_gpu_create_2d *request);
+/* A blob without a backing. Returns the type of an answer. */
+uint32_t gpu_resource_create_blob(struct virtio_gpu *device, uint32_t id, uint64_t bytes);
+/* Is there room for one more, and is the id free? Returns the type of an answer. */
+uint32_t gpu_resource_check_new(const struct virtio_gpu *device, uint32_t id);
+/* False: there is no such format. */
+bool gpu_find_format(uint32_t format_name, pixman_format_code_t *ret_format);
 /* Room for the pieces of a backing, which count from now on; NULL: over the limit, or out of memory. */
 struct gpu_backing *gpu_backing_reserve(struct virtio_gpu *device, unsigned entries);
 /* One more: false: it wraps around. Whether it lies in guest memory is asked when it is read. */
@@ -210,8 +249,50 @@ bool gpu_backing_add(struct gpu_backing *backing, uint64_t gpa, uint64_t bytes);
  */
 uint32_t gpu_scanout_show(struct virtio_gpu *device, unsigned number, struct gpu_resource *resource,
 			  const struct virtio_gpu_rect *rect);
+/* What the two have in common, from the corner of `in`; false: nothing. No side is beyond a resource's. */
+bool gpu_rect_intersect(const struct virtio_gpu_rect *rect, const struct virtio_gpu_rect *in,
+			struct virtio_gpu_rect *ret_common);
+/*
+ * The scanout shows a picture of this resource, which the caller has made for it and which is its from now
+ * on; what it copied of a blob goes. Both NULL: it is dark.
+ */
+void gpu_scanout_set(struct virtio_gpu *device, unsigned number, struct gpu_resource *resource,
+		     struct virtio_gpu_picture *picture);
 /* Scanouts of the mask show nothing any more. */
 void gpu_scanouts_darken(struct virtio_gpu *device, uint32_t mask);
+
+/* ---- virtio_gpu_blob.c ---- */
+
+/* A picture that there can be, and a part that lies in it; not, whether it lies in the blob. */
+bool gpu_view_is_valid(const struct gpu_view *view, const struct virtio_gpu_rect *rect);
+/* Shows the copy of the part, which is the scanout's from now on. False: out of memory. */
+bool gpu_view_show(struct virtio_gpu *device, unsigned number, struct gpu_resource *blob,
+		   const struct gpu_view *view, const struct virtio_gpu_rect *rect,
+		   struct gpu_canvas *canvas);
+/* RESOURCE_FLUSH of a blob. */
+uint32_t gpu_flush_blob(struct gpu_queue *queue, struct gpu_resource *blob);
+/* The pixels of a cursor, into the queue's chunk. Returns the type of an answer, or GPU_LATER. */
+uint32_t gpu_read_cursor(struct gpu_queue *queue, const struct gpu_resource *blob);
+
+/* ---- virtio_gpu_transfer.c ---- */
+
+/* Pixels that lie in a backing, all of them, and where they are to be. */
+struct gpu_copy {
+	const struct gpu_backing *backing;
+	uint64_t offset_bytes; /* of the first one */
+	size_t stride_bytes;   /* between lines */
+	pixman_format_code_t format;
+	unsigned width, height; /* at most VIRTIO_GPU_SIDE_MAX; the width is not 0 */
+	pixman_image_t *to;	/* a8r8g8b8 */
+	unsigned x, y;
+};
+
+/* The bytes from the first pixel on to behind the last one; no overflow. */
+uint64_t gpu_extent_bytes(size_t stride_bytes, unsigned width, unsigned height);
+/* In as many turns as it needs. Returns the type of an answer, or GPU_LATER. */
+uint32_t gpu_copy(struct gpu_queue *queue, const struct gpu_copy *copy);
+/* Gathers `lines` lines from the one that is next on in queue->chunk. The same. */
+uint32_t gpu_gather(struct gpu_queue *queue, const struct gpu_copy *copy, unsigned lines);
 
 /* ---- virtio_gpu_cursor.c ---- */
 

@@ -29,6 +29,8 @@ static const struct command control_commands[] = {
 	{ VIRTIO_GPU_CMD_RESOURCE_ATTACH_BACKING, sizeof(struct virtio_gpu_attach), gpu_attach },
 	{ VIRTIO_GPU_CMD_RESOURCE_DETACH_BACKING, sizeof(struct virtio_gpu_name_resource), gpu_detach },
 	{ VIRTIO_GPU_CMD_GET_EDID, sizeof(struct virtio_gpu_get_edid), gpu_get_edid },
+	{ VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB, sizeof(struct virtio_gpu_create_blob), gpu_create_blob },
+	{ VIRTIO_GPU_CMD_SET_SCANOUT_BLOB, sizeof(struct virtio_gpu_set_scanout_blob), gpu_set_scanout_blob },
 };
 
 static const struct command cursor_commands[] = {
@@ -93,7 +95,9 @@ static bool take_command(struct gpu_queue *queue)
 static void forget_progress(struct gpu_queue *queue)
 {
 	gpu_attach_cancel(queue);
+	gpu_canvas_drop(&queue->canvas);
 	queue->lines_done = 0;
+	queue->scanouts_done = 0;
 	queue->chunk_bytes = 0;
 	queue->chain = NULL;
 }

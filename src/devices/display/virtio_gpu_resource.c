@@ -59,7 +59,7 @@ static void take_out(struct virtio_gpu *device, const struct gpu_resource *resou
 /* ---- life ---- */
 
 /* What pixman calls a format is the bits of a number, which the host stores with its lowest byte first. */
-static bool find_format(uint32_t format, struct gpu_resource *resource)
+bool gpu_find_format(uint32_t format_name, pixman_format_code_t *ret_format)
 {
 	static const struct {
 		enum virtio_gpu_format name;
@@ -76,11 +76,9 @@ static bool find_format(uint32_t format, struct gpu_resource *resource)
 	};
 
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
-		if (formats[i].name != format)
+		if (formats[i].name != format_name)
 			continue;
-		resource->format_name = format;
-		resource->format = formats[i].format;
-		resource->has_alpha = PIXMAN_FORMAT_A(formats[i].format) > 0;
+		*ret_format = formats[i].format;
 		return true;
 	}
 	return false;
@@ -97,23 +95,8 @@ static void release_backing(struct virtio_gpu *device, struct gpu_backing *backi
 static void release(struct virtio_gpu *device, struct gpu_resource *resource)
 {
 	release_backing(device, resource->backing);
-	if (resource->image)
-		pixman_image_unref(resource->image);
-	gpu_pixels_put(resource->pixels);
+	gpu_canvas_drop(&resource->canvas);
 	free(resource);
-}
-
-static bool make_pixels(struct virtio_gpu *device, struct gpu_resource *resource)
-{
-	size_t stride_bytes = gpu_stride_bytes(resource);
-
-	resource->pixels = gpu_pixels_create(device->budget, stride_bytes * resource->height);
-	if (!resource->pixels)
-		return false;
-	resource->image = pixman_image_create_bits_no_clear(
-		PIXMAN_a8r8g8b8, (int)resource->width, (int)resource->height, gpu_pixels_at(resource->pixels),
-		(int)stride_bytes);
-	return resource->image != NULL;
 }
 
 static bool side_is_valid(uint32_t side)
@@ -121,30 +104,55 @@ static bool side_is_valid(uint32_t side)
 	return side > 0 && side <= VIRTIO_GPU_SIDE_MAX;
 }
 
-uint32_t gpu_resource_create(struct virtio_gpu *device, const struct virtio_gpu_create_2d *request)
+uint32_t gpu_resource_check_new(const struct virtio_gpu *device, uint32_t id)
 {
-	struct gpu_resource wanted = { .id = request->resource_id,
-				       .width = request->width,
-				       .height = request->height };
-	struct gpu_resource *resource;
-
-	if (request->resource_id == 0 || gpu_resource_find(device, request->resource_id))
+	if (id == 0 || gpu_resource_find(device, id))
 		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
-	if (!side_is_valid(request->width) || !side_is_valid(request->height) ||
-	    !find_format(request->format, &wanted))
-		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-	if (device->resource_count == device->resources_max)
-		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
-	resource = malloc(sizeof(*resource));
+	return device->resource_count == device->resources_max ? VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY
+							       : VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+/* What `wanted` says, and with pixels unless it is a blob. */
+static uint32_t create(struct virtio_gpu *device, const struct gpu_resource *wanted)
+{
+	struct gpu_resource *resource = malloc(sizeof(*resource));
+
 	if (!resource)
 		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
-	*resource = wanted;
-	if (!make_pixels(device, resource)) {
+	*resource = *wanted;
+	if (!wanted->blob_bytes &&
+	    !gpu_canvas_create(device->budget, wanted->width, wanted->height, &resource->canvas)) {
 		release(device, resource);
 		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
 	}
 	insert(device, resource);
 	return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+uint32_t gpu_resource_create(struct virtio_gpu *device, const struct virtio_gpu_create_2d *request)
+{
+	struct gpu_resource wanted = { .id = request->resource_id,
+				       .width = request->width,
+				       .height = request->height,
+				       .format_name = request->format };
+	uint32_t answer = gpu_resource_check_new(device, wanted.id);
+
+	if (answer == VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID)
+		return answer;
+	if (!side_is_valid(request->width) || !side_is_valid(request->height) ||
+	    !gpu_find_format(request->format, &wanted.format))
+		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+	return answer == VIRTIO_GPU_RESP_OK_NODATA ? create(device, &wanted) : answer;
+}
+
+uint32_t gpu_resource_create_blob(struct virtio_gpu *device, uint32_t id, uint64_t bytes)
+{
+	const struct gpu_resource wanted = {
+		.id = id, .width = VIRTIO_GPU_SIDE_MAX, .height = VIRTIO_GPU_SIDE_MAX, .blob_bytes = bytes
+	};
+	uint32_t answer = gpu_resource_check_new(device, id);
+
+	return answer == VIRTIO_GPU_RESP_OK_NODATA ? create(device, &wanted) : answer;
 }
 
 uint32_t gpu_create_2d(struct gpu_queue *queue)
@@ -201,10 +209,10 @@ bool gpu_backing_add(struct gpu_backing *backing, uint64_t gpa, uint64_t bytes)
 	return true;
 }
 
-static bool read_batch(struct gpu_queue *queue, unsigned count)
+static bool read_batch(struct gpu_queue *queue, uint32_t head_bytes, unsigned count)
 {
 	struct virtio_gpu_entry entries[ENTRIES_BATCH];
-	size_t from = sizeof(queue->request.attach) + (size_t)queue->entries_read * sizeof(entries[0]);
+	size_t from = head_bytes + (size_t)queue->entries_read * sizeof(entries[0]);
 
 	iov_copy_out(queue->chain->iov, queue->chain->readable_count, from, entries,
 		     count * sizeof(entries[0]));
@@ -222,45 +230,50 @@ void gpu_attach_cancel(struct gpu_queue *queue)
 	queue->entries_read = 0;
 }
 
-static uint32_t check_attach(const struct gpu_queue *queue, const struct gpu_resource *resource)
+uint32_t gpu_read_entries(struct gpu_queue *queue, uint32_t head_bytes, uint32_t count)
 {
-	const struct virtio_gpu_attach *request = &queue->request.attach;
-
-	if (!resource)
-		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
-	if (resource->backing)
-		return VIRTIO_GPU_RESP_ERR_UNSPEC;
-	if (request->entry_count == 0 || request->entry_count > VIRTIO_GPU_ENTRIES_MAX ||
-	    request->entry_count * sizeof(struct virtio_gpu_entry) > queue->request_bytes - sizeof(*request))
+	if (count == 0 || count > VIRTIO_GPU_ENTRIES_MAX ||
+	    count * sizeof(struct virtio_gpu_entry) > queue->request_bytes - head_bytes)
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+	if (!queue->attached)
+		queue->attached = gpu_backing_reserve(queue->device, count);
+	if (!queue->attached)
+		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
+	while (queue->entries_read < count) {
+		unsigned left = count - queue->entries_read;
+
+		if (!read_batch(queue, head_bytes, left < ENTRIES_BATCH ? left : ENTRIES_BATCH)) {
+			gpu_attach_cancel(queue);
+			return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+		}
+		if (queue->entries_read < count && gpu_turn_over(queue))
+			return GPU_LATER;
+	}
 	return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+struct gpu_backing *gpu_take_entries(struct gpu_queue *queue)
+{
+	struct gpu_backing *backing = queue->attached;
+
+	queue->attached = NULL;
+	gpu_attach_cancel(queue);
+	return backing;
 }
 
 uint32_t gpu_attach(struct gpu_queue *queue)
 {
 	const struct virtio_gpu_attach *request = &queue->request.attach;
 	struct gpu_resource *resource = gpu_resource_find(queue->device, request->resource_id);
-	uint32_t answer = check_attach(queue, resource);
+	uint32_t answer;
 
-	if (answer != VIRTIO_GPU_RESP_OK_NODATA)
-		return answer;
-	if (!queue->attached)
-		queue->attached = gpu_backing_reserve(queue->device, request->entry_count);
-	if (!queue->attached)
-		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
-	while (queue->entries_read < request->entry_count) {
-		unsigned left = request->entry_count - queue->entries_read;
-
-		if (!read_batch(queue, left < ENTRIES_BATCH ? left : ENTRIES_BATCH)) {
-			gpu_attach_cancel(queue);
-			return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
-		}
-		if (queue->entries_read < request->entry_count && gpu_turn_over(queue))
-			return GPU_LATER;
-	}
-	resource->backing = queue->attached;
-	queue->attached = NULL;
-	gpu_attach_cancel(queue);
+	if (!resource)
+		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
+	if (resource->backing)
+		return VIRTIO_GPU_RESP_ERR_UNSPEC;
+	answer = gpu_read_entries(queue, sizeof(*request), request->entry_count);
+	if (answer == VIRTIO_GPU_RESP_OK_NODATA)
+		resource->backing = gpu_take_entries(queue);
 	return answer;
 }
 

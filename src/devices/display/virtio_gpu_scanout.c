@@ -75,9 +75,8 @@ uint32_t gpu_get_edid(struct gpu_queue *queue)
 
 /* ---- what is shown ---- */
 
-/* Takes the picture, which was created for it. Both NULL: it is dark. */
-static void show(struct virtio_gpu *device, unsigned number, struct gpu_resource *resource,
-		 struct virtio_gpu_picture *picture)
+void gpu_scanout_set(struct virtio_gpu *device, unsigned number, struct gpu_resource *resource,
+		     struct virtio_gpu_picture *picture)
 {
 	struct gpu_scanout *scanout = &device->scanout[number];
 
@@ -89,13 +88,14 @@ static void show(struct virtio_gpu *device, unsigned number, struct gpu_resource
 	device->output->show(device->context, number, picture);
 	virtio_gpu_picture_put(scanout->picture);
 	scanout->picture = picture;
+	gpu_canvas_drop(&scanout->canvas);
 }
 
 void gpu_scanouts_darken(struct virtio_gpu *device, uint32_t mask)
 {
 	for (unsigned i = 0; i < device->scanouts; i++)
 		if (mask & 1u << i && device->scanout[i].resource)
-			show(device, i, NULL, NULL);
+			gpu_scanout_set(device, i, NULL, NULL);
 }
 
 static bool shows_that(const struct gpu_scanout *scanout, const struct gpu_resource *resource,
@@ -114,11 +114,11 @@ uint32_t gpu_scanout_show(struct virtio_gpu *device, unsigned number, struct gpu
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 	if (shows_that(&device->scanout[number], resource, rect))
 		return VIRTIO_GPU_RESP_OK_NODATA;
-	picture = gpu_picture_create(resource->pixels, gpu_stride_bytes(resource), rect);
+	picture = gpu_picture_create(resource->canvas.pixels, gpu_stride_bytes(resource), rect);
 	if (!picture)
 		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
 	device->scanout[number].rect = *rect;
-	show(device, number, resource, picture);
+	gpu_scanout_set(device, number, resource, picture);
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
@@ -137,6 +137,9 @@ uint32_t gpu_set_scanout(struct gpu_queue *queue)
 	resource = gpu_resource_find(device, request->resource_id);
 	if (!resource)
 		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
+	/* A blob has no size by itself. */
+	if (resource->blob_bytes)
+		return VIRTIO_GPU_RESP_ERR_UNSPEC;
 	return gpu_scanout_show(device, request->scanout_id, resource, &request->rect);
 }
 
@@ -152,9 +155,8 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* What the two have in common, from the corner of `in`. Both lie in one resource, so no sum overflows. */
-static bool intersect(const struct virtio_gpu_rect *rect, const struct virtio_gpu_rect *in,
-		      struct virtio_gpu_rect *ret_common)
+bool gpu_rect_intersect(const struct virtio_gpu_rect *rect, const struct virtio_gpu_rect *in,
+			struct virtio_gpu_rect *ret_common)
 {
 	uint32_t left = larger(rect->x, in->x), right = smaller(rect->x + rect->width, in->x + in->width),
 		 top = larger(rect->y, in->y), bottom = smaller(rect->y + rect->height, in->y + in->height);
@@ -175,11 +177,13 @@ uint32_t gpu_flush(struct gpu_queue *queue)
 		return VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID;
 	if (!gpu_rect_inside(&request->rect, resource->width, resource->height))
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
+	if (resource->blob_bytes)
+		return gpu_flush_blob(queue, resource);
 	for (uint32_t left = resource->scanouts; left != 0; left &= left - 1) {
 		unsigned number = (unsigned)__builtin_ctz(left);
 		struct virtio_gpu_rect common;
 
-		if (intersect(&request->rect, &device->scanout[number].rect, &common))
+		if (gpu_rect_intersect(&request->rect, &device->scanout[number].rect, &common))
 			device->output->damage(device->context, number, &common);
 	}
 	return VIRTIO_GPU_RESP_OK_NODATA;

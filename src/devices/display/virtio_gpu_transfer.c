@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TRANSFER_TO_HOST_2D: lines of the rectangle, as many as fit into a chunk, are gathered from the pieces of
- * guest memory into memory of our own, each byte once, and from there converted into the resource. A chunk is
- * what one turn does at least; a guest whose memory is in very small pieces gathers it over several turns.
+ * Guest memory into pixels of ours, for TRANSFER_TO_HOST_2D and for blobs: lines, as many as fit into a
+ * chunk, are gathered from the pieces of guest memory into memory of our own, each byte once, and from there
+ * converted. A chunk is what one turn does at least; a guest whose memory is in very small pieces gathers it
+ * over several turns.
  */
 #include <string.h>
 
@@ -13,16 +14,12 @@
 /* Of a guest whose memory waits, one access waits: it is blamed before the next page is touched. */
 #define PAGE_BYTES 4096u
 
-/*
- * The bytes from the first pixel on to behind the last one. No overflow: the rectangle lies in a resource, so
- * this is at most 256 MiB.
- */
-static uint64_t extent_bytes(const struct gpu_resource *resource, const struct virtio_gpu_rect *rect)
+/* A stride has 32 bits, a side 13. */
+uint64_t gpu_extent_bytes(size_t stride_bytes, unsigned width, unsigned height)
 {
-	if (rect->width == 0 || rect->height == 0)
+	if (width == 0 || height == 0)
 		return 0;
-	return (rect->height - 1) * (uint64_t)gpu_stride_bytes(resource) +
-	       (uint64_t)rect->width * PIXEL_BYTES;
+	return (height - 1) * (uint64_t)stride_bytes + (uint64_t)width * PIXEL_BYTES;
 }
 
 static uint32_t check(const struct virtio_gpu_transfer *request, const struct gpu_resource *resource)
@@ -35,7 +32,7 @@ static uint32_t check(const struct virtio_gpu_transfer *request, const struct gp
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 	if (!resource->backing)
 		return VIRTIO_GPU_RESP_ERR_UNSPEC;
-	extent = extent_bytes(resource, &request->rect);
+	extent = gpu_extent_bytes(gpu_stride_bytes(resource), request->rect.width, request->rect.height);
 	if (extent > resource->backing->bytes || request->offset_bytes > resource->backing->bytes - extent)
 		return VIRTIO_GPU_RESP_ERR_INVALID_PARAMETER;
 	return VIRTIO_GPU_RESP_OK_NODATA;
@@ -78,21 +75,18 @@ static size_t read_piece(struct gpu_queue *queue, const struct gpu_backing *back
 	return bytes;
 }
 
-/* Gathers `lines` lines from the one that is next on. OK_NODATA: all are there. */
-static uint32_t gather(struct gpu_queue *queue, const struct gpu_resource *resource, unsigned lines)
+uint32_t gpu_gather(struct gpu_queue *queue, const struct gpu_copy *copy, unsigned lines)
 {
-	const struct virtio_gpu_transfer *request = &queue->request.transfer;
-	size_t line_bytes = (size_t)request->rect.width * PIXEL_BYTES,
-	       stride_bytes = gpu_stride_bytes(resource);
-	size_t run_bytes = line_bytes == stride_bytes ? lines * line_bytes : line_bytes;
+	size_t line_bytes = (size_t)copy->width * PIXEL_BYTES;
+	size_t run_bytes = line_bytes == copy->stride_bytes ? lines * line_bytes : line_bytes;
 	unsigned pieces = 0;
 
 	while (queue->chunk_bytes < lines * line_bytes) {
 		size_t line = queue->chunk_bytes / line_bytes, within = queue->chunk_bytes % run_bytes, got;
-		uint64_t offset = request->offset_bytes + (queue->lines_done + line) * stride_bytes;
+		uint64_t offset = copy->offset_bytes + (queue->lines_done + line) * copy->stride_bytes;
 
 		offset += queue->chunk_bytes % line_bytes;
-		got = read_piece(queue, resource->backing, offset, run_bytes - within,
+		got = read_piece(queue, copy->backing, offset, run_bytes - within,
 				 queue->chunk + queue->chunk_bytes);
 		if (got == 0)
 			return VIRTIO_GPU_RESP_ERR_UNSPEC;
@@ -105,45 +99,63 @@ static uint32_t gather(struct gpu_queue *queue, const struct gpu_resource *resou
 }
 
 /* Guests' pixels without alpha get an opaque one. */
-static uint32_t convert(struct gpu_queue *queue, const struct gpu_resource *resource, unsigned lines)
+static uint32_t convert(struct gpu_queue *queue, const struct gpu_copy *copy, unsigned lines)
 {
-	const struct virtio_gpu_rect *rect = &queue->request.transfer.rect;
 	pixman_image_t *from;
 
-	from = pixman_image_create_bits_no_clear(resource->format, (int)rect->width, (int)lines,
+	from = pixman_image_create_bits_no_clear(copy->format, (int)copy->width, (int)lines,
 						 (uint32_t *)(void *)queue->chunk,
-						 (int)(rect->width * PIXEL_BYTES));
+						 (int)(copy->width * PIXEL_BYTES));
 	if (!from)
 		return VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY;
-	pixman_image_composite32(PIXMAN_OP_SRC, from, NULL, resource->image, 0, 0, 0, 0, (int)rect->x,
-				 (int)(rect->y + queue->lines_done), (int)rect->width, (int)lines);
+	pixman_image_composite32(PIXMAN_OP_SRC, from, NULL, copy->to, 0, 0, 0, 0, (int)copy->x,
+				 (int)(copy->y + queue->lines_done), (int)copy->width, (int)lines);
 	pixman_image_unref(from);
 	queue->lines_done += lines;
 	return VIRTIO_GPU_RESP_OK_NODATA;
 }
 
+uint32_t gpu_copy(struct gpu_queue *queue, const struct gpu_copy *copy)
+{
+	unsigned lines_max = (unsigned)(CHUNK_BYTES / ((size_t)copy->width * PIXEL_BYTES));
+
+	while (queue->lines_done < copy->height) {
+		unsigned left = copy->height - queue->lines_done, lines = left < lines_max ? left : lines_max;
+		uint32_t answer = gpu_gather(queue, copy, lines);
+
+		if (answer == VIRTIO_GPU_RESP_OK_NODATA)
+			answer = convert(queue, copy, lines);
+		if (answer != VIRTIO_GPU_RESP_OK_NODATA)
+			return answer;
+		if (queue->lines_done < copy->height && gpu_turn_over(queue))
+			return GPU_LATER;
+	}
+	queue->lines_done = 0;
+	return VIRTIO_GPU_RESP_OK_NODATA;
+}
+
+/* Of a blob nothing is to be done: it is read when it is flushed. Linux asks for it, of cursors. */
 uint32_t gpu_transfer(struct gpu_queue *queue)
 {
 	const struct virtio_gpu_transfer *request = &queue->request.transfer;
-	struct gpu_resource *resource = gpu_resource_find(queue->device, request->resource_id);
-	uint32_t answer = check(request, resource);
-	size_t line_bytes = (size_t)request->rect.width * PIXEL_BYTES;
-	unsigned lines_max;
+	const struct virtio_gpu_rect *rect = &request->rect;
+	const struct gpu_resource *resource = gpu_resource_find(queue->device, request->resource_id);
+	uint32_t answer;
 
-	if (answer != VIRTIO_GPU_RESP_OK_NODATA || request->rect.width == 0)
+	if (resource && resource->blob_bytes)
+		return VIRTIO_GPU_RESP_OK_NODATA;
+	answer = check(request, resource);
+	if (answer != VIRTIO_GPU_RESP_OK_NODATA || rect->width == 0)
 		return answer;
-	lines_max = (unsigned)(CHUNK_BYTES / line_bytes);
-	while (queue->lines_done < request->rect.height) {
-		unsigned left = request->rect.height - queue->lines_done,
-			 lines = left < lines_max ? left : lines_max;
-
-		answer = gather(queue, resource, lines);
-		if (answer == VIRTIO_GPU_RESP_OK_NODATA)
-			answer = convert(queue, resource, lines);
-		if (answer != VIRTIO_GPU_RESP_OK_NODATA)
-			return answer;
-		if (queue->lines_done < request->rect.height && gpu_turn_over(queue))
-			return GPU_LATER;
-	}
-	return answer;
+	return gpu_copy(queue, &(struct gpu_copy){
+				       .backing = resource->backing,
+				       .offset_bytes = request->offset_bytes,
+				       .stride_bytes = gpu_stride_bytes(resource),
+				       .format = resource->format,
+				       .width = rect->width,
+				       .height = rect->height,
+				       .to = resource->canvas.image,
+				       .x = rect->x,
+				       .y = rect->y,
+			       });
 }

@@ -225,7 +225,8 @@ static void configuration(void **state)
 	assert_int_equal(config().events_clear, 0);
 	assert_int_equal(config().num_scanouts, SCANOUTS);
 	assert_int_equal(config().num_capsets, 0);
-	assert_int_equal(virtio_gpu_model.features(bench.device), 1u << VIRTIO_GPU_F_EDID);
+	assert_int_equal(virtio_gpu_model.features(bench.device),
+			 1u << VIRTIO_GPU_F_EDID | 1u << VIRTIO_GPU_F_RESOURCE_BLOB);
 	/* Not another size: nothing has happened. */
 	assert_int_equal(virtio_gpu_set_size(bench.device, 0, 1024, 768, true), 0);
 	assert_int_equal(config().events_read, 0);

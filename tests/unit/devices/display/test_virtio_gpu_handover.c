@@ -26,6 +26,7 @@
 #define WIDTH	40u
 #define HEIGHT	30u
 #define DAMAGES 2000u
+#define BLOB	4u
 
 static void fill(uint64_t gpa, unsigned pixels, uint32_t seed)
 {
@@ -59,6 +60,31 @@ static void make_much(void)
 			      { VIRTIO_GPU_CMD_UPDATE_CURSOR }, 2, -5, 6, 0, POINTER, 3, 4, 0 },
 		      sizeof(struct virtio_gpu_update_cursor)));
 	assert_int_equal(virtio_gpu_set_size(bench.device, 1, 1920, 1080, true), 0);
+}
+
+/* The same, and a blob that a scanout shows a part of. */
+static void make_blobs_too(void)
+{
+	const struct {
+		struct virtio_gpu_create_blob head;
+		struct virtio_gpu_entry entry;
+	} create = { { { VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB }, BLOB, 1, 0, 1, 0, WIDTH * HEIGHT * 4 },
+		     { BACKING_AT, WIDTH * HEIGHT * 4 } };
+	const struct virtio_gpu_set_scanout_blob view = {
+		.header = { VIRTIO_GPU_CMD_SET_SCANOUT_BLOB },
+		.rect = { 3, 4, 20, 10 },
+		.scanout_id = 1,
+		.resource_id = BLOB,
+		.width = 30,
+		.height = 20,
+		.format = BGRX,
+		.stride_bytes = { WIDTH * 4 },
+		.offset_bytes = { 8 },
+	};
+
+	make_much();
+	assert_ok(ask(CONTROL, &create, sizeof(create)));
+	assert_ok(ask(CONTROL, &view, sizeof(view)));
 }
 
 /* What was seen, beside what a successor has seen shown. */
@@ -134,6 +160,27 @@ static void all_of_it(void **state)
 	}
 }
 
+static void blobs(void **state)
+{
+	for (unsigned packed = 0; packed < 2; packed++) {
+		begin_with((struct virtio_gpu_options){ .serial = "alice" }, packed);
+		make_blobs_too();
+		/* What is not flushed is not handed over. */
+		fill(BACKING_AT, WIDTH * HEIGHT, 55);
+		for (unsigned i = 0; i < 2; i++)
+			hand_over(packed);
+		assert_int_equal(bench.seen[1].picture->pixels[0] & 0xffffff,
+				 ((1u + 2 + 4 * WIDTH + 3) * 2654435761u) & 0xffffff);
+		fill(BACKING_AT, WIDTH * HEIGHT, 77);
+		assert_ok(flush(BLOB, rect_of(0, 0, 30, 20)));
+		assert_int_equal(bench.seen[1].picture->pixels[0] & 0xffffff,
+				 ((77u + 2 + 4 * WIDTH + 3) * 2654435761u) & 0xffffff);
+		assert_ok(unref(BLOB));
+		assert_null(bench.seen[1].picture);
+		end();
+	}
+}
+
 /* ---- files that are not as they should be ---- */
 
 static int copy_of(const uint8_t *bytes, size_t count)
@@ -160,7 +207,7 @@ static int restore_damaged(const uint8_t *bytes, size_t count)
 	return code;
 }
 
-static void damaged_files(void **state)
+static void damage_files(void (*make)(void))
 {
 	uint64_t seed = test_seed("virtio_gpu_handover");
 	struct stat info;
@@ -168,7 +215,7 @@ static void damaged_files(void **state)
 	int file;
 
 	begin();
-	make_much();
+	make();
 	stop(CONTROL);
 	stop(CURSOR);
 	file = virtio_gpu_save(bench.device);
@@ -198,6 +245,12 @@ static void damaged_files(void **state)
 	loop_guest_put(bench.guest);
 	loop_turn(bench.loop, 0);
 	loop_destroy(bench.loop);
+}
+
+static void damaged_files(void **state)
+{
+	damage_files(make_much);
+	damage_files(make_blobs_too);
 }
 
 /* Of a successor with other limits, or of another device. */
@@ -230,6 +283,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_of_it),
+		cmocka_unit_test(blobs),
 		cmocka_unit_test(damaged_files),
 		cmocka_unit_test(what_does_not_fit),
 	};

@@ -331,6 +331,58 @@ static void a_transfer_that_fails_half_way(void **state)
 	end();
 }
 
+static const struct virtio_gpu_set_scanout_blob blob_view = {
+	.header = { VIRTIO_GPU_CMD_SET_SCANOUT_BLOB },
+	.rect = { 0, 0, WIDTH, HEIGHT },
+	.resource_id = 2,
+	.width = WIDTH,
+	.height = HEIGHT,
+	.format = VIRTIO_GPU_FORMAT_B8G8R8A8,
+	.stride_bytes = { LINE_BYTES },
+};
+
+static void make_blob(void)
+{
+	struct {
+		struct virtio_gpu_create_blob head;
+		struct virtio_gpu_entry entry;
+	} command = { { { VIRTIO_GPU_CMD_RESOURCE_CREATE_BLOB }, 2, 1, 0, 1, 0, MEMORY_BYTES },
+		      { 0, MEMORY_BYTES } };
+
+	do_ok(&command, sizeof(command));
+}
+
+/* It is copied in turns when it is named and when it is flushed, and is not seen half copied at first. */
+static void a_blob_takes_turns(void **state)
+{
+	const struct virtio_gpu_flush flush = {
+		{ VIRTIO_GPU_CMD_RESOURCE_FLUSH }, { 0, 0, WIDTH, HEIGHT }, 2
+	};
+
+	begin();
+	make_blob();
+	paint(9);
+	for (unsigned i = 0; i < 3; i++) {
+		offer(&blob_view, sizeof(blob_view));
+		turn();
+		turn();
+		assert_true(bench.held && !bench.picture);
+		/* The copy that was begun goes with the queue. */
+		virtio_gpu_model.queue_abandon(bench.queue);
+		virtio_gpu_model.queue_stop(bench.queue);
+		start();
+	}
+	assert_int_equal(finish(VIRTIO_GPU_RESP_OK_NODATA), MEMORY_BYTES / CHUNK_BYTES);
+	assert_painted();
+	paint(10);
+	assert_int_equal(do_ok(&flush, sizeof(flush)), MEMORY_BYTES / CHUNK_BYTES);
+	assert_painted();
+	paint(11);
+	assert_int_equal(do_ok(&blob_view, sizeof(blob_view)), MEMORY_BYTES / CHUNK_BYTES);
+	assert_painted();
+	end();
+}
+
 /* ---- letting go ---- */
 
 /* The queue is waited for: the command goes back, and is carried out as a whole later. */
@@ -430,6 +482,7 @@ int main(void)
 		cmocka_unit_test(a_turn_ends_when_its_time_is_over),
 		cmocka_unit_test(tiny_pieces_take_turns),
 		cmocka_unit_test(a_transfer_that_fails_half_way),
+		cmocka_unit_test(a_blob_takes_turns),
 		cmocka_unit_test(a_drain_gives_the_command_back),
 		cmocka_unit_test(memory_that_waits_ends_the_turn),
 		cmocka_unit_test(an_abandoned_queue_touches_nothing),
