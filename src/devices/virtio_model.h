@@ -127,7 +127,8 @@ struct virtio_queue_setup {
 	unsigned size;			/* descriptors; slots are below it */
 	/*
 	 * It does not go on where it, or a predecessor, stopped: a driver has set it up. What the driver
-	 * before configured is gone, if the model has not forgotten it yet (outlives_status).
+	 * before configured is gone, if the model has not forgotten it yet (outlives_status). A ring that is
+	 * set up just where the one before stopped is known by its memory, which is zero (virtqueue.c).
 	 */
 	bool anew;
 };

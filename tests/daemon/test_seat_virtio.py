@@ -210,6 +210,31 @@ def test_a_new_driver_begins_anew(daemon, how):
         expect_shown(daemon, start(one, 2))
 
 
+def go_around(one):
+    """Commands until a packed ring stands where a new one begins: after two rounds, or four, of descriptors."""
+    rounds = 2 * one.front.queues[0].ring.size
+    for _ in range(rounds - one.commands % rounds):
+        one.flush(1, 0, 0, 1, 1)
+
+
+def test_a_ring_that_ends_where_one_begins(daemon):
+    """Paused there, it goes on with what it had; a new driver there finds nothing."""
+    with display(daemon, packed=True) as one:
+        rows = start(one, 1)
+        expect_shown(daemon, rows)
+        go_around(one)
+        base = one.front.stop_queue(0)
+        assert base == 0x80008000
+        one.front.start_queue(0, base)
+        rows[2] = pattern(WIDTH, 1, 8)[0]
+        one.draw(1, [rows[2]], 0, 2)
+        expect_shown(daemon, rows)
+        go_around(one)
+        one.front.reset("stop")
+        assert one.command(gpu.FLUSH, struct.pack("<6I", 0, 0, 1, 1, 1, 0))[0] != gpu.OK_NODATA
+        expect_shown(daemon, start(one, 2))
+
+
 # ---- takeover ----
 
 @pytest.mark.parametrize("packed", [False, True])

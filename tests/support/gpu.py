@@ -25,6 +25,7 @@ class Display:
         self.memory = self.front.memory
         self.page = self.memory.allocate(8192, 16)
         self.backing = {}               # of a resource: (address, width, height)
+        self.commands = 0               # on the control queue
 
     def __enter__(self):
         return self
@@ -35,6 +36,7 @@ class Display:
     def submit(self, kind, body=b"", queue=0, room=2048):
         """Posts a command without waiting; returns its chain."""
         command = struct.pack("<IIQIB3x", kind, 0, 0, 0, 0) + body
+        self.commands += queue == 0
         self.memory.write(self.page, command)
         answer = [Buffer(self.page + 4096, room, True)] if room else []
         return self.front.queues[queue].submit([Buffer(self.page, len(command), False), *answer])

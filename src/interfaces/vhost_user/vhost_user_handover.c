@@ -218,6 +218,7 @@ static void restore_queue(struct handover *handover, struct vhost_user_queue *qu
 	queue->broken = handover_get_flag(handover);
 	queue->resume = handover_get_flag(handover);
 	queue->anew = !queue->base_set && !queue->resume;
+	queue->has_served = !queue->anew;
 	queue->kick_fd = get_event(handover);
 	queue->call_fd = get_event(handover);
 	queue->err_fd = get_event(handover);

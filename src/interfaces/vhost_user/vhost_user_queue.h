@@ -65,6 +65,7 @@ struct vhost_user_queue {
 	struct vhost_user_vring_address address;
 	uint32_t base;				/* as SET_VRING_BASE encodes it */
 	bool anew;     /* it starts elsewhere than where it stopped */
+	bool has_served;			/* chains, since it began anew; of a predecessor's, perhaps */
 	bool enabled;
 	int kick_fd, call_fd, err_fd;
 

@@ -141,6 +141,7 @@ void vhost_user_queues_reset(struct vhost_user_connection *connection, bool forg
 		queue->base_set = false;
 		queue->base = 0;
 		queue->anew = true;
+		queue->has_served = false;
 	}
 }
 
@@ -202,6 +203,7 @@ static void broken_on_control(struct loop_message *message)
 static void started(struct vhost_user_queue *queue, int result)
 {
 	if (result == 0) {
+		queue->has_served &= !queue->anew;
 		queue->anew = false;
 		return;
 	}
@@ -218,6 +220,7 @@ static void stopped(struct vhost_user_queue *queue)
 	queue->base = vhost_user_position_encode(queue->setup.features >> VIRTIO_F_RING_PACKED & 1,
 						 &queue->command.position);
 	queue->base_set = true;
+	queue->has_served |= queue->command.counts.chains > 0;
 	counts_end(queue);
 }
 
@@ -467,6 +470,7 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 		.broken = broken_on_worker,
 		.context = queue,
 		.anew = queue->anew,
+		.has_served = queue->has_served,
 	};
 
 	if (!packed && !is_power_of_two(queue->size))

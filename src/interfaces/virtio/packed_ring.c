@@ -27,6 +27,16 @@ int packed_map(struct virtqueue *queue)
 	return 0;
 }
 
+bool packed_is_untouched(const struct virtqueue *queue)
+{
+	const struct virtqueue_position *position = &queue->setup.position;
+	const struct packed_descriptor *last = &queue->pack.descriptors[queue->size - 1];
+
+	return position->used_idx == 0 && position->used_wrap && shared_read(&last->address) == 0 &&
+	       shared_read(&last->length) == 0 && shared_read(&last->id) == 0 &&
+	       shared_read(&last->flags) == 0;
+}
+
 static bool is_available(uint16_t flags, bool wrap)
 {
 	return !!(flags & DESCRIPTOR_AVAILABLE) == wrap && !!(flags & DESCRIPTOR_USED) != wrap;

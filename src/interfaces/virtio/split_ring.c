@@ -39,6 +39,14 @@ int split_map(struct virtqueue *queue)
 	return 0;
 }
 
+bool split_is_untouched(const struct virtqueue *queue)
+{
+	const struct split_used *used = queue->split.used;
+	const struct split_used_element *last = &used->ring[queue->size - 1];
+
+	return shared_read(&used->idx) == 0 && shared_read(&last->id) == 0 && shared_read(&last->length) == 0;
+}
+
 bool split_pending(struct virtqueue *queue)
 {
 	struct split_ring *ring = &queue->split;

@@ -157,6 +157,17 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	return queue;
 }
 
+/*
+ * A ring ends where a new one begins after 65536 chains of a split one, or two rounds of a packed one: only
+ * what lies in it tells then whether a driver was paused there or another has set up its own. Drivers zero a
+ * ring; a device has written into each element of one that has gone around.
+ */
+static bool began_where_it_ended(const struct virtqueue *queue)
+{
+	return queue->setup.has_served &&
+	       (queue->packed ? packed_is_untouched(queue) : split_is_untouched(queue));
+}
+
 int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_queue)
 {
 	struct virtio_queue_setup model_setup = {
@@ -164,7 +175,6 @@ int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_
 		.index = setup->index,
 		.features = setup->features,
 		.size = setup->size,
-		.anew = setup->anew,
 	};
 	struct virtqueue *queue;
 	int error;
@@ -181,6 +191,7 @@ int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_
 	error = allocate(queue);
 	if (error)
 		goto fail;
+	model_setup.anew = setup->anew || began_where_it_ended(queue);
 	model_setup.queue = &queue->offered;
 	error = queue->model->queue_start(setup->device, &model_setup, &queue->model_queue);
 	if (error)

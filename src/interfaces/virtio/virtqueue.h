@@ -90,6 +90,12 @@ struct virtqueue_setup {
 	uint64_t device_user;		/* used ring / device event suppression */
 	struct virtqueue_position position;
 	bool anew; /* for the model: see virtio_queue_setup */
+	/*
+	 * Chains were completed before it stopped where it starts now. Such a ring that stands at its
+	 * beginning and holds no trace of that is another driver's, which has begun where the one before
+	 * ended.
+	 */
+	bool has_served;
 
 	int kick_fd;			/* -1: no notifications, the ring is polled while the loop is awake */
 	int call_fd;			/* -1: the driver polls */

@@ -250,6 +250,9 @@ void queue_check_memory(struct virtqueue *queue);
 /* Maps the ring in the current memory. 0, -EFAULT or -EINVAL (alignment). */
 int split_map(struct virtqueue *queue);
 int packed_map(struct virtqueue *queue);
+/* It stands where a new ring begins, and no device has written into its last element. */
+bool split_is_untouched(const struct virtqueue *queue);
+bool packed_is_untouched(const struct virtqueue *queue);
 /* Takes one chain: its slot, or NULL when the ring is empty or just broke. */
 struct queue_slot *split_take(struct virtqueue *queue);
 struct queue_slot *packed_take(struct virtqueue *queue);

@@ -152,6 +152,44 @@ static void queues_that_stop_keep_resources(void **state)
 	end();
 }
 
+/* As a front end starts it where it stopped, which is where a new one begins. */
+static void start_at_the_beginning(bool packed, bool touched)
+{
+	struct ring_driver *driver = &bench.driver[CONTROL];
+	struct virtqueue_setup setup;
+
+	stop(CONTROL);
+	ring_driver_init(driver, packed, RING, 1ull << VIRTIO_RING_F_INDIRECT);
+	if (touched && packed)
+		ring_driver_packed_descriptors(driver)[RING - 1].length = 24;
+	else if (touched)
+		ring_driver_used(driver)->ring[RING - 1].length = 24;
+	setup = ring_driver_setup(driver);
+	setup.index = CONTROL;
+	setup.loop = bench.loop;
+	setup.account = bench.account;
+	setup.model = &virtio_gpu_model;
+	setup.device = bench.device;
+	setup.broken = on_broken;
+	setup.context = &bench.broken[CONTROL];
+	setup.has_served = true;
+	assert_int_equal(virtqueue_start(&setup, &bench.queue[CONTROL]), 0);
+}
+
+/* A pause at an index of 0 loses nothing, and a driver that begins there finds nothing: the ring tells. */
+static void a_ring_that_ends_where_one_begins(void **state)
+{
+	for (unsigned packed = 0; packed < 2; packed++) {
+		begin_with((struct virtio_gpu_options){ .serial = "alice" }, packed);
+		assert_ok(create_2d(1, BGRA, 4, 4));
+		start_at_the_beginning(packed, true);
+		assert_int_equal(create_2d(1, BGRA, 4, 4), VIRTIO_GPU_RESP_ERR_INVALID_RESOURCE_ID);
+		start_at_the_beginning(packed, false);
+		assert_ok(create_2d(1, BGRA, 4, 4));
+		end();
+	}
+}
+
 static void queues_run_on_one_worker(void **state)
 {
 	const struct loop_options options = { .name = "other" };
@@ -260,6 +298,7 @@ int main(void)
 		cmocka_unit_test(devices_that_are_none),
 		cmocka_unit_test(a_reset_drops_all),
 		cmocka_unit_test(queues_that_stop_keep_resources),
+		cmocka_unit_test(a_ring_that_ends_where_one_begins),
 		cmocka_unit_test(queues_run_on_one_worker),
 		cmocka_unit_test(memory_changes_in_a_transfer),
 		cmocka_unit_test(a_stop_in_a_transfer),
