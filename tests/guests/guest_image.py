@@ -2,6 +2,7 @@
 """What guests boot from: a thin wrapper of tests/guests/image."""
 import functools
 import pathlib
+import shutil
 import subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -25,6 +26,21 @@ def kernel(flavour):
 def initramfs(flavour, *modules):
     """Path of the initramfs for that kernel, with these modules besides."""
     return pathlib.Path(_ask("initramfs", flavour, *modules))
+
+
+def with_programs(image, programs, folder):
+    """A copy of an initramfs in that folder, with programs that need no libraries besides: {name: path}."""
+    tree = folder / "tree"
+    (tree / "bin").mkdir(parents=True)
+    for name, path in programs.items():
+        shutil.copy(path, tree / "bin" / name)
+    names = "".join(f"bin/{name}\n" for name in programs)
+    more = subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=tree, input=names.encode(),
+                          stdout=subprocess.PIPE, check=True).stdout
+    made = folder / "initramfs.cpio"
+    # The kernel unpacks one archive after the other.
+    made.write_bytes(image.read_bytes() + more)
+    return made
 
 
 @functools.lru_cache(maxsize=None)

@@ -90,11 +90,13 @@ class VirtioSeat:
     display: str        # the daemon's sockets
     keyboard: str
     tablet: str
+    monitors: int = 1
 
     def arguments(self, index):
         return [
             "-vga", "none",
-            "-chardev", f"socket,id=c-display,path={self.display}", "-device", "vhost-user-gpu-pci,id=gpu,chardev=c-display",
+            "-chardev", f"socket,id=c-display,path={self.display}",
+            "-device", f"vhost-user-gpu-pci,id=gpu,chardev=c-display,max_outputs={self.monitors}",
             "-chardev", f"socket,id=c-keyboard,path={self.keyboard}", "-device", "vhost-user-input-pci,chardev=c-keyboard",
             "-chardev", f"socket,id=c-tablet,path={self.tablet}", "-device", "vhost-user-input-pci,chardev=c-tablet",
         ]
