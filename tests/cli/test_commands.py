@@ -375,6 +375,10 @@ def test_arguments_of_a_virtio_display(viaduct, api):
     for kind, device, more in (("display", "gpu", ""), ("keyboard", "input", ""), ("tablet", "input", ",server=on,wait=on")):
         assert f"-chardev socket,id=viaduct-{kind},path={doubled}/{kind}-0.sock{more}" in out
         assert f"-device vhost-user-{device}-pci,chardev=viaduct-{kind}" in out
+    assert "max_outputs" not in out
+    api.answer("GET", "/v1/guests/alice", {**GUEST, "devices": [{**devices[0], "scanouts": 3}]})
+    assert "-device vhost-user-gpu-pci,chardev=viaduct-display,max_outputs=3" in viaduct("qemu-args", "alice").out
+    api.answer("GET", "/v1/guests/alice", {**GUEST, "devices": devices})
     done = viaduct("ch-args", "alice")
     assert f"""--generic-vhost-user 'socket="{folder}/display-0.sock",virtio_id=16,queue_sizes=[64,64]'""" in done.out
     assert f"""--generic-vhost-user 'socket="{folder}/keyboard-0.sock",virtio_id=18,queue_sizes=[64,64]'""" in done.out

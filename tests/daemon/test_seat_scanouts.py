@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A virtio display of several scanouts: each is a window of its own on the seat."""
 import struct
+import subprocess
 
 import pytest
 
 import gpu
 import rfb
-from patience import wait_until
+from daemon import build_directory
+from patience import PATIENCE_S, wait_until
 from test_refusals import expect_refused, line_of
 from test_reload import reload
 from test_seat import door, picture
@@ -133,6 +135,30 @@ def test_what_users_do(daemon):
         for name in "alice/0:3", "alice/0:0", "alice/0:", "alice/0:1x":
             assert daemon.api("PATCH", "/v1/seats/desk", {"focus": name})[0] == 404
             assert daemon.api("POST", f"/v1/displays/{name}/picture")[0] == 404
+
+
+def test_commands(daemon, tmp_path):
+    """A window is called as `viaduct seat show` lists it."""
+    def viaduct(*words):
+        return subprocess.run([build_directory() / "src/cli/viaduct", "--runtime-dir", daemon.runtime, *words],
+                              capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+
+    with display(daemon) as one:
+        rows = [start(one, scanout) for scanout in range(SCANOUTS)]
+        for scanout in range(SCANOUTS):
+            expect_shown(daemon, rows[scanout], scanout)
+        shown = viaduct("seat", "show", "desk").stdout.splitlines()
+        assert [line.split()[0] for line in shown[-SCANOUTS:]] == [name_of(scanout) for scanout in range(SCANOUTS)]
+        assert viaduct("seat", "focus", "desk", "alice/0:2").returncode == 0 and window(daemon, 2)["focus"]
+        assert viaduct("seat", "scale", "desk", "alice/0:1", "50%").returncode == 0 and window(daemon, 1)["scale"] == "50%"
+        which = viaduct("seat", "focus", "desk", "alice")
+        assert which.returncode == 1 and "alice has 3 displays on desk; name one of them, as alice/0" in which.stderr
+        shots = []
+        for name in "alice/0", "alice/0:1":
+            path = tmp_path / "shot.png"
+            assert viaduct("screenshot", name, "-o", str(path)).returncode == 0
+            shots.append(path.read_bytes())
+        assert shots[0] != shots[1]
 
 
 def test_takeover(daemon):
