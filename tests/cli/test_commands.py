@@ -405,6 +405,42 @@ def test_run_becomes_qemu(viaduct, guest, tmp_path):
     assert "vhost-user-blk-pci" in result.out
 
 
+def test_run_of_a_guest_that_runs(viaduct, api, tmp_path):
+    """Two would take its devices from each other; one that has just ended still has them for a moment."""
+    qemu = tmp_path / f"qemu-system-{os.uname().machine}"
+    qemu.write_text("#!/bin/sh\nexit 7\n")
+    qemu.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}
+    asked = []
+
+    def answer(busy):
+        def tell(_):
+            asked.append(1)
+            disk = {**GUEST["devices"][0], "connected": len(asked) <= busy}
+            return 200, {**GUEST, "devices": [disk]}
+        return tell
+
+    api.answer("GET", "/v1/guests/alice", answer(busy=1000))
+    result = viaduct("run", "alice", "--accel", "tcg", env=environment)
+    assert (result.code, result.err) == (1, "viaduct run: alice is running already (disk alice/root is connected)\n")
+    assert viaduct("run", "alice", "--accel", "tcg", "--print", env=environment).code == 0
+    asked.clear()
+    api.answer("GET", "/v1/guests/alice", answer(busy=2))
+    assert viaduct("run", "alice", "--accel", "tcg", env=environment).code == 7 and len(asked) == 3
+
+
+@pytest.mark.parametrize("version, accel, starts", [("7.2.22", "tcg", False), ("10.0.2", "tcg", True), ("7.2.22", "kvm", True)])
+def test_run_of_a_virtio_display_without_kvm(viaduct, api, tmp_path, version, accel, starts):
+    qemu = tmp_path / f"qemu-system-{os.uname().machine}"
+    qemu.write_text(f"#!/bin/sh\n[ $# = 1 ] && echo 'QEMU emulator version {version}' && exit\nexit 7\n")
+    qemu.chmod(0o755)
+    display = {"kind": "display", "name": "alice/0", "socket": "/nonexistent/display-0.sock", "source": "virtio"}
+    api.answer("GET", "/v1/guests/alice", {**GUEST, "devices": [display]})
+    result = viaduct("run", "alice", "--accel", accel, env={**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert result.code == (7 if starts else 1)
+    assert ("use source = vmm in [display alice/…], or QEMU 10" in result.err) != starts
+
+
 def test_run_without_access_to_a_socket(viaduct, api, tmp_path):
     """QEMU would wait for it for ever."""
     (tmp_path / "file").write_text("")

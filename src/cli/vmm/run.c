@@ -9,7 +9,10 @@
 #include "cli/commands.h"
 #include "cli/vmm/vmm.h"
 
-#define CPUS_MAX 255
+#define CPUS_MAX	    255
+#define BUSY_TRIES	    20
+#define BUSY_WAIT_US	    100000
+#define DISPLAY_WITHOUT_KVM 1000 /* QEMU 10.0 */
 
 struct run_options {
 	const char *memory, *cpus, *kernel, *initrd, *append, *accel;
@@ -190,6 +193,42 @@ static int check_sockets(const struct cli_command *command, const struct vmm_gue
 	return result;
 }
 
+/*
+ * Loads the guest while no VMM has it. Two would take its devices from each other without an end. One that
+ * has just ended has them for a moment longer.
+ */
+static int load_idle(struct cli *cli, const struct cli_command *command, const char *name,
+		     struct vmm_guest *guest)
+{
+	const struct vmm_guest asked = *guest;
+	int result;
+
+	for (unsigned tries = 0;; tries++) {
+		result = vmm_guest_load(cli, command, name, guest);
+		if (result != CLI_OK || guest->connected[0] == '\0')
+			return result;
+		if (tries == BUSY_TRIES)
+			return cli_fail(command, "%s is running already (%s is connected)", name,
+					guest->connected);
+		vmm_guest_finish(guest);
+		*guest = asked;
+		usleep(BUSY_WAIT_US);
+	}
+}
+
+/* A virtio display under software emulation stops QEMU before 10, with words that do not help. */
+static int check_display(const struct cli_command *command, const struct vmm_guest *guest, const char *qemu,
+			 enum vmm_accel accel)
+{
+	if (accel == VMM_KVM || !guest->has_display || !guest->display.virtio || guest->qemu_version == 0 ||
+	    guest->qemu_version >= DISPLAY_WITHOUT_KVM)
+		return CLI_OK;
+	return cli_fail(command,
+			"%s has a virtio display, for which %s needs KVM; use source = vmm in "
+			"[display %s/…], or QEMU 10",
+			guest->name, qemu, guest->name);
+}
+
 int command_run(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	struct run_options options = { 0 };
@@ -207,7 +246,8 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 	if (result == CLI_OK && vmm_find_qemu(qemu) < 0)
 		result = cli_fail(command, "QEMU is not installed; `apt install qemu-system-x86` brings it");
 	if (result == CLI_OK)
-		result = vmm_guest_load(cli, command, arguments.words[0], &guest);
+		result = options.print ? vmm_guest_load(cli, command, arguments.words[0], &guest)
+				       : load_idle(cli, command, arguments.words[0], &guest);
 	if (result == CLI_OK)
 		result = choose_accel(command, qemu, &options, &accel);
 	if (result == CLI_OK) {
@@ -216,7 +256,8 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 		build(&guest, qemu, accel, &options, &arguments, &qemu_arguments);
 		if (options.print) {
 			vmm_print_shell(&qemu_arguments, stdout);
-		} else if ((result = check_sockets(command, &guest)) == CLI_OK) {
+		} else if ((result = check_display(command, &guest, qemu, accel)) == CLI_OK &&
+			   (result = check_sockets(command, &guest)) == CLI_OK) {
 			if (guest.console_count > 0 && !has_console(&arguments))
 				fprintf(stderr,
 					"viaduct run: see its console with `viaduct console %s`\n",

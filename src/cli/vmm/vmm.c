@@ -116,6 +116,9 @@ static void load_devices(const json_t *devices, struct vmm_guest *guest)
 		abort();
 	json_array_foreach(devices, index, device)
 	{
+		if (api_flag(device, "connected") && guest->connected[0] == '\0')
+			snprintf(guest->connected, sizeof(guest->connected), "%s %s",
+				 api_text(device, "kind"), api_text(device, "name"));
 		if (guest->disk_count < VMM_DISKS_MAX && load_disk(device, &guest->disks[guest->disk_count]))
 			guest->disk_count++;
 		else if (guest->nic_count < VMM_NICS_MAX && load_nic(device, &guest->nics[guest->nic_count]))

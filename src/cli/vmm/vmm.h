@@ -70,6 +70,7 @@ struct vmm_guest {
 	size_t nic_count;
 	struct vmm_display display;
 	bool has_display;
+	char connected[VMM_NAME_MAX]; /* a device that a VMM uses already, "disk alice/root"; "": none */
 	struct vmm_input *inputs;
 	size_t input_count;
 	struct vmm_console *consoles;
