@@ -109,6 +109,12 @@ static int explain_permission(struct api_client *client)
 	if ((status.st_mode & 0060) == 0)
 		return fail(client, -EACCES, "permission denied: %s is open to its owner only; use sudo",
 			    path);
+	/* Nobody should be in root's group: it has more than this socket. */
+	if (status.st_gid == 0)
+		return fail(client, -EACCES,
+			    "permission denied: %s is root's; use sudo, or give viaductd a group of its own "
+			    "with group = viaduct in [daemon]",
+			    path);
 	return fail(client, -EACCES,
 		    "permission denied: %s is for group %s; add yourself with `sudo usermod -aG %s $USER` "
 		    "and log in again",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The `viaduct` command: finds the command's words in one table and hands the rest of the line to it. */
+#include <assert.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,7 +138,8 @@ const struct cli_command cli_commands[] = {
 	  command_seat_paste },
 	{ "screenshot", "SEAT|GUEST[/DISPLAY] [-o FILE.png]", "what is on a screen or in a guest's window",
 	  "The file is NAME.png in the current directory unless -o (--output) names another; - is standard\n"
-	  "output. A guest's picture is whole, whatever covers its window.",
+	  "output. A guest's picture is whole, whatever covers its window; of one that shows nothing now,\n"
+	  "it is what was shown last.",
 	  command_screenshot },
 	{ "console", "[GUEST[/NAME] [--escape KEY] [--no-scrollback] [--linger SECONDS]]",
 	  "a guest's text console; without a guest, the list of them", console_details, command_console },
@@ -178,9 +180,12 @@ const struct cli_command cli_commands[] = {
 	  "be a block device, which is written onto.",
 	  command_disk_export },
 	{ "run",
-	  "GUEST [--memory SIZE] [--cpus N] [--kernel FILE --initrd FILE --append TEXT] [-- QEMU-ARGS]",
-	  "starts QEMU with the guest's disks, network cards and consoles",
-	  "Uses KVM where it works, else software emulation.", command_run },
+	  "GUEST [--memory SIZE] [--cpus N] [--kernel FILE --initrd FILE --append TEXT] [--accel kvm|tcg]\n"
+	  "       [--print] [-- QEMU-ARGS]",
+	  "starts QEMU with the guest's disks, network cards, displays and consoles",
+	  "Uses KVM where it works, else software emulation (tcg), unless --accel says which. --print only\n"
+	  "prints the command line. A guest that runs already is not started twice.",
+	  command_run },
 	{ "qemu-args", "GUEST [--memory SIZE] [--qemu PROGRAM]", "prints what to add to a QEMU command line",
 	  "For the QEMU of this host, or another: from 9.2 on it is told otherwise to connect again.",
 	  command_qemu_args },
@@ -262,25 +267,72 @@ static bool print_family(const char *word, FILE *out)
 	return any;
 }
 
+#define NAMES_MAX      64
+#define NAME_MAX_BYTES 16 /* of a first word */
+
+/* The first words of all commands. */
+static void first_words(char words[NAMES_MAX][NAME_MAX_BYTES], const char *names[NAMES_MAX + 1])
+{
+	size_t count = 0;
+
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		assert(count < NAMES_MAX);
+		snprintf(words[count], NAME_MAX_BYTES, "%.*s", (int)strcspn(command->name, " "),
+			 command->name);
+		names[count] = words[count];
+		count++;
+	}
+	names[count] = NULL;
+}
+
+/* There are commands that begin with this word: the second one is wrong. */
+static int unknown_member(char **argv)
+{
+	const char *names[NAMES_MAX + 1], *nearest;
+	char typed[256];
+	size_t count = 0, length = strlen(argv[0]);
+
+	for (const struct cli_command *command = cli_commands; command->name; command++) {
+		assert(count < NAMES_MAX);
+		if (strncmp(command->name, argv[0], length) == 0 && command->name[length] == ' ')
+			names[count++] = command->name + length + 1;
+	}
+	names[count] = NULL;
+	snprintf(typed, sizeof(typed), "%s", argv[1]);
+	nearest = cli_nearest(typed, names);
+	if (nearest)
+		return cli_usage(NULL, "unknown %s command \"%s\"; did you mean \"%s %s\"?", argv[0], argv[1],
+				 argv[0], nearest);
+	cli_usage(NULL, "unknown %s command \"%s\"; there are:", argv[0], argv[1]);
+	print_family(argv[0], stderr);
+	return CLI_USAGE;
+}
+
+static bool is_family(const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const struct cli_command *command = cli_commands; command->name; command++)
+		if (strncmp(command->name, word, length) == 0 && command->name[length] == ' ')
+			return true;
+	return false;
+}
+
 /* Says what is wrong with the first words of a line that names no command. */
 static int unknown_command(int argc, char **argv)
 {
-	const char *names[64], *nearest;
-	char typed[256];
-	size_t count = 0;
+	char words[NAMES_MAX][NAME_MAX_BYTES];
+	const char *names[NAMES_MAX + 1], *nearest;
 
 	if (argc == 1 && print_family(argv[0], stderr))
 		return CLI_USAGE;
-	for (const struct cli_command *command = cli_commands; command->name && count < 63; command++)
-		names[count++] = command->name;
-	names[count] = NULL;
-	snprintf(typed, sizeof(typed), "%s %s", argv[0], argc > 1 ? argv[1] : "");
-	nearest = cli_nearest(typed, names);
-	if (!nearest)
-		nearest = cli_nearest(argv[0], names);
+	if (argc > 1 && is_family(argv[0]))
+		return unknown_member(argv);
+	first_words(words, names);
+	nearest = cli_nearest(argv[0], names);
 	if (nearest)
 		return cli_usage(NULL, "unknown command \"%s\"; did you mean \"%s\"?", argv[0], nearest);
-	return cli_usage(NULL, "unknown command \"%s\"", argv[0]);
+	return cli_usage(NULL, "unknown command \"%s\"; `viaduct help` lists them", argv[0]);
 }
 
 static int command_help(struct cli *cli, const struct cli_command *command, int argc, char **argv)

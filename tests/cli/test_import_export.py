@@ -145,6 +145,20 @@ def interrupt(viaduct, arguments, ready, number):
     return process.returncode, err
 
 
+def test_a_new_disk_is_told(viaduct, daemon, tmp_path):
+    """A name that was mistyped makes one, too; of an undeclared guest nothing stays behind."""
+    image = sparse_image(tmp_path / "image", MIB, [])
+    done = viaduct("disk", "import", "alcie/root", image)
+    assert done.code == 0
+    assert "made disk alcie/root (1 MiB) in pool main; guest alcie is not declared; did you mean alice?\n" in done.err
+    done = viaduct("disk", "import", "alice/root", image)
+    assert done.code == 0 and "made disk alice/root (1 MiB) in pool main\n" in done.err
+    done = viaduct("disk", "import", "alice/root", image)
+    assert done.code == 1 and "--overwrite fills the disk that is there" in done.err
+    daemon.stop()
+    assert not (daemon.directory / "alcie").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_import_leaves_nothing(viaduct, daemon, tmp_path, slow_down, number):
     image = sparse_image(tmp_path / "a.raw", SLOW_BYTES, [(0, SLOW_BYTES)])

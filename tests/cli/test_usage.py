@@ -32,11 +32,21 @@ def test_help_option_of_a_command(viaduct):
 
 @pytest.mark.parametrize("words, suggestion", [
     (["stauts"], "status"), (["qemu-arg"], "qemu-args"), (["disk", "crate"], "disk create"), (["pool", "shwo"], "pool show"),
+    (["seat", "shw", "desk"], "seat show"), (["seats"], "seat"), (["seats", "list"], "seat"),
 ])
 def test_typo_names_the_nearest_command(viaduct, words, suggestion):
     result = viaduct(*words)
     assert result.code == 2
     assert f'did you mean "{suggestion}"?' in result.err
+
+
+def test_unknown_member_of_a_family(viaduct):
+    """The family is known, so it is not that which is wrong."""
+    result = viaduct("seat", "shw", "desk")
+    assert result.code == 2 and 'unknown seat command "shw"; did you mean "seat show"?' in result.err
+    result = viaduct("seat", "frobnicate")
+    assert result.code == 2 and 'unknown seat command "frobnicate"; there are:' in result.err
+    assert "viaduct seat focus SEAT" in result.err
 
 
 @pytest.mark.parametrize("words, sentence", [
@@ -159,6 +169,14 @@ def test_permission_denied_names_the_group(viaduct, short_dir, api):
     assert result.code == 1
     import grp
     assert f"group {grp.getgrgid(group).gr_name}" in result.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file of root's group")
+def test_nobody_is_told_to_join_root_s_group(viaduct, short_dir, api):
+    os.chown(short_dir / "api.sock", 0, 0)
+    result = permission_case(viaduct, short_dir, 0o660)
+    assert result.code == 1 and "usermod" not in result.err
+    assert "is root's; use sudo, or give viaductd a group of its own with group = viaduct in [daemon]" in result.err
 
 
 def test_permission_denied_owner_only(viaduct, short_dir, api):

@@ -26,6 +26,9 @@
 #define DELETE_TRIES   20	/* the daemon may need a moment to notice that we hung up */
 #define DELETE_WAIT_US 100000u
 
+#define GUESTS_MAX     256 /* of which one may have been meant */
+#define DISK_GUEST_MAX 128
+
 struct import_options {
 	const char *pool, *size, *timeout;
 	bool overwrite;
@@ -244,22 +247,55 @@ static char *choose_pool(struct cli *cli, const struct cli_command *command, con
 	return name;
 }
 
-static int create_disk(struct cli *cli, const struct cli_command *command, const char *name, const char *pool,
-		       uint64_t size_bytes, json_t **ret_disk)
+/* The guest whose name is likest to that of the disk's, which is not declared. A string to free, or NULL. */
+static char *nearest_guest(struct cli *cli, const struct cli_command *command, const char *guest,
+			   bool *ret_declared)
 {
-	char *chosen = choose_pool(cli, command, pool);
-	int error, result = CLI_FAILED;
+	const char *names[GUESTS_MAX + 1], *nearest = NULL;
+	const json_t *list, *one;
+	json_t *answer = NULL;
+	size_t index, count = 0;
+	char *found = NULL;
 
-	if (chosen)
-		result = cli_call(cli, command, "POST", "/v1/disks",
-				  json_pack("{s:s, s:s, s:I}", "name", name, "pool", chosen, "size_bytes",
-					    (json_int_t)size_bytes),
-				  ret_disk, &error);
-	free(chosen);
-	return result;
+	*ret_declared = cli_get(cli, command, "/v1/guests", &answer) != CLI_OK;
+	list = answer ? cli_list(answer, "guests") : NULL;
+	json_array_foreach(list, index, one)
+	{
+		bool declared = api_flag(one, "declared");
+
+		if (declared && strcmp(api_text(one, "name"), guest) == 0)
+			*ret_declared = true;
+		else if (declared && count < GUESTS_MAX)
+			names[count++] = api_text(one, "name");
+	}
+	names[count] = NULL;
+	nearest = cli_nearest(guest, names);
+	if (nearest && !*ret_declared)
+		found = strdup(nearest);
+	json_decref(answer);
+	return found;
 }
 
-/* With --overwrite: the disk when it is there. CLI_OK and *ret_disk NULL when it is not. */
+/* A name that was mistyped makes a disk, too: so it is said that there is a new one. */
+static void tell_made(struct cli *cli, const struct cli_command *command, const char *name, const char *pool,
+		      uint64_t size_bytes)
+{
+	char size[TEXT_NUMBER_MAX], guest[DISK_GUEST_MAX];
+	bool declared;
+	char *nearest;
+
+	snprintf(guest, sizeof(guest), "%.*s", (int)strcspn(name, "/"), name);
+	nearest = nearest_guest(cli, command, guest, &declared);
+	fprintf(stderr, "viaduct disk import: made disk %s (%s) in pool %s", name,
+		text_size(size, size_bytes), pool);
+	if (!declared)
+		fprintf(stderr, "; guest %s is not declared%s%s%s", guest, nearest ? "; did you mean " : "",
+			nearest ? nearest : "", nearest ? "?" : "");
+	fputc('\n', stderr);
+	free(nearest);
+}
+
+/* The disk when it is there. CLI_OK and *ret_disk NULL when it is not. */
 static int find_disk(struct cli *cli, const struct cli_command *command, const char *name, json_t **ret_disk)
 {
 	struct api_client *client;
@@ -280,6 +316,27 @@ static int find_disk(struct cli *cli, const struct cli_command *command, const c
 		*ret_disk = NULL;
 		return cli_fail(command, "%s is in use; stop its guest first", name);
 	}
+	return result;
+}
+
+static int create_disk(struct cli *cli, const struct cli_command *command, const char *name, const char *pool,
+		       uint64_t size_bytes, json_t **ret_disk)
+{
+	json_t *there = NULL;
+	char *chosen = choose_pool(cli, command, pool);
+	int error, result = CLI_FAILED;
+
+	if (chosen)
+		result = cli_call(cli, command, "POST", "/v1/disks",
+				  json_pack("{s:s, s:s, s:I}", "name", name, "pool", chosen, "size_bytes",
+					    (json_int_t)size_bytes),
+				  ret_disk, &error);
+	if (result == CLI_OK)
+		tell_made(cli, command, name, chosen, size_bytes);
+	else if (chosen && error == -EBUSY && find_disk(cli, command, name, &there) == CLI_OK && there)
+		fprintf(stderr, "viaduct disk import: --overwrite fills the disk that is there\n");
+	json_decref(there);
+	free(chosen);
 	return result;
 }
 

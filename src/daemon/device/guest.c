@@ -16,6 +16,15 @@
 /* RUNTIME/GUEST; both parts are bounded. */
 #define DIRECTORY_SIZE (SOCKET_PATH_SIZE + CONFIG_GUEST_MAX + 2)
 
+/* Unless something is in it. */
+static void remove_directory(const struct daemon *daemon, const char *name)
+{
+	char directory[DIRECTORY_SIZE];
+
+	snprintf(directory, sizeof(directory), "%s/%s", daemon->runtime_dir, name);
+	rmdir(directory);
+}
+
 struct guest *guest_get(struct daemon *daemon, const char *name)
 {
 	struct guest *guest = daemon->guests;
@@ -52,6 +61,9 @@ void guest_put(struct daemon *daemon, struct guest *guest)
 	while (*link != guest)
 		link = &(*link)->next;
 	*link = guest->next;
+	/* Of those that are declared, the directory stays until the daemon ends. */
+	if (!guest_settings(daemon, guest->name))
+		remove_directory(daemon, guest->name);
 	loop_guest_put(guest->time);
 	free(guest);
 }
@@ -83,12 +95,8 @@ int guest_make_directory(const struct daemon *daemon, const char *name, struct e
 
 void guests_remove_directories(const struct daemon *daemon)
 {
-	char directory[DIRECTORY_SIZE];
-
-	config_for_each(config_guests(daemon->config), config_guest, guest) {
-		snprintf(directory, sizeof(directory), "%s/%s", daemon->runtime_dir, guest->object.name);
-		rmdir(directory);
-	}
+	config_for_each(config_guests(daemon->config), config_guest, guest)
+		remove_directory(daemon, guest->object.name);
 }
 
 /* What root makes before it changes to the daemon's account is that account's, too; else -1: as it is made.
