@@ -223,6 +223,14 @@ def test_what_does_not_hold_is_noticed(short_dir):
     assert list(short_dir.iterdir()) == []
 
 
+def test_a_machine_that_is_too_slow(short_dir):
+    """It is the time that was not enough, and not what was just looked at that failed."""
+    result = run_demo(short_dir, "--without-guests", "--seconds", 1)
+    assert result.returncode == 1
+    assert "viaduct demo: not within 1 s: this machine is slow, or busy; give it more with --seconds\n" in result.stderr
+    assert list(short_dir.iterdir()) == []
+
+
 # ---- for a person ----
 
 def read_until(terminal, pattern, text=b"", patience_s=600):

@@ -124,8 +124,15 @@ int demo_run_until(struct demo *demo, bool (*reached)(const struct demo *demo), 
 			if (demo_guest_gone(&demo->guests[i]) && !demo->guests[i].ended)
 				return fail_phase(demo, what);
 		}
-		if (clock_now_ns() > demo->deadline_ns)
-			return fail_phase(demo, what);
+		if (clock_now_ns() > demo->deadline_ns) {
+			int result = fail_phase(demo, what);
+
+			cli_fail(demo->command,
+				 "not within %llu s: this machine is slow, or busy; give it more with "
+				 "--seconds",
+				 (unsigned long long)((demo->deadline_ns - demo->start_ns) / NS_PER_S));
+			return result;
+		}
 	}
 }
 
