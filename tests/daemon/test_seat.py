@@ -13,7 +13,7 @@ from test_refusals import expect_refused, line_of
 from test_reload import reload
 from test_takeover import take_over
 
-WIDTH, HEIGHT, BAR = 320, 200, 24
+WIDTH, HEIGHT, BAR, LINE = 320, 200, 24, 2
 NOBODY, BACKGROUND = 0x505860, 0x202428
 VIEWERS_MAX = 16
 
@@ -32,8 +32,21 @@ def free_port():
         return found.getsockname()[1]
 
 
+class EmptySeat:
+    """Rows of the screen without windows, whatever letters are in its bar. The bar's lower edge is a line."""
+
+    def __eq__(self, rows):
+        nobody, background = (bytes.fromhex(f"{colour:06x}") * WIDTH for colour in (NOBODY, BACKGROUND))
+        margin = 8 * 3
+        return len(rows) == HEIGHT and rows[0] == nobody and rows[BAR - LINE:] == [background] * (HEIGHT - BAR + LINE) and all(
+            row[:margin] == nobody[:margin] and row[-margin:] == nobody[-margin:] for row in rows[:BAR - LINE])
+
+    def __repr__(self):
+        return "a seat without windows"
+
+
 def empty_seat():
-    return [bytes.fromhex(f"{NOBODY if y < BAR else BACKGROUND:06x}") * WIDTH for y in range(HEIGHT)]
+    return EmptySeat()
 
 
 def picture(daemon, path):

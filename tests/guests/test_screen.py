@@ -27,7 +27,7 @@ user = viaduct
 screen = /tmp/card:Virtual-1
 size = 1024x768
 """
-BAR, NOBODY, BACKGROUND = 24, 0x505860, 0x202428
+BAR, LINE, NOBODY, BACKGROUND = 24, 2, 0x505860, 0x202428
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def expected(host):
     alice = host.seat()["displays"][0]
     own = colour(int(alice["colour"], 16))
     rows = [colour(BACKGROUND) * WIDTH for _ in range(HEIGHT)]
-    rows[:BAR] = [(own if alice["focus"] else colour(NOBODY)) * WIDTH for _ in range(BAR)]
+    rows[:BAR - LINE] = [(own if alice["focus"] else colour(NOBODY)) * WIDTH for _ in range(BAR - LINE)]
     frame = alice["frame"]
     window = [own * frame["width"] for _ in range(TITLE)]
     window += [own * FRAME + line + own * FRAME for line in alice_picture()]
@@ -137,7 +137,7 @@ def check_another_program(host):
     assert (host.seat()["screen"]["frames"], host.seat()["screen"]["state"]) == (frames, "on")
     host.stop_daemon()
     other.wait(lambda: other.seat()["screen"]["state"] == "on", "the other daemon has the screen")
-    other.wait(lambda: other.screen() == [colour(NOBODY if y < BAR else BACKGROUND) * 1024 for y in range(768)],
+    other.wait(lambda: other.screen() == [colour(NOBODY if y < BAR - LINE else BACKGROUND) * 1024 for y in range(768)],
                "the other's seat is on the screen, which has a mode of its size")
     return other
 

@@ -192,6 +192,12 @@ static inline void paint_window(struct model *model, const struct model_window *
 }
 
 /* Side by side; around one is a ring. Where, is for others to prove. */
+static inline void paint_bar(struct model *model, uint32_t colour)
+{
+	fill(model, 0, 0, WIDTH, SEAT_BAR_PIXELS, colour);
+	fill(model, 0, SEAT_BAR_PIXELS - SEAT_LINE_PIXELS, WIDTH, SEAT_LINE_PIXELS, BACKGROUND);
+}
+
 static inline void paint_overview(struct model *model)
 {
 	const struct seat_window *chosen = seat_overview_chosen(model->seat);
@@ -210,7 +216,7 @@ static inline void paint_overview(struct model *model)
 		fill(model, frame.x, frame.y, frame.width, frame.height, one->colour);
 		paint_picture(model, one, shown.x, shown.y);
 	}
-	fill(model, 0, 0, WIDTH, SEAT_BAR_PIXELS, NOBODY);
+	paint_bar(model, NOBODY);
 }
 
 static inline void paint_all(struct model *model)
@@ -229,7 +235,7 @@ static inline void paint_all(struct model *model)
 		fill(model, 0, 0, WIDTH, HEIGHT, 0);
 		paint_picture(model, one, shown.x, shown.y);
 	}
-	fill(model, 0, 0, WIDTH, SEAT_BAR_PIXELS, model->focus ? model->focus->colour : NOBODY);
+	paint_bar(model, model->focus ? model->focus->colour : NOBODY);
 }
 
 #endif

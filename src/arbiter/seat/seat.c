@@ -11,7 +11,9 @@
 #define LETTER_PIXELS 14u
 #define FIRST_WIDTH   640u
 #define FIRST_HEIGHT  480u
-/* In the bar, while all windows are shown side by side. */
+/* In the bar: before the name of the guest that has it, while none has, and in the overview. */
+#define KEYBOARD "Keyboard: "
+#define NO_GUEST "No guest has the keyboard: click a window, or press Ctrl-Alt-Tab"
 #define QUESTION "Which guest shall have the keyboard?"
 /* Of a title, in either direction, stay on the screen. */
 #define REACHABLE_PIXELS 16
@@ -43,10 +45,19 @@ int seat_create(const struct seat_options *options, struct seat **ret_seat)
 	seat->tell_paste = options->paste;
 	seat->context = options->context;
 	pixman_region32_init_rect(&seat->changed, 0, 0, options->width, options->height);
-	if (seat->font)
+	if (seat->font) {
+		seat->keyboard = seat_font_draw(seat->font, KEYBOARD, SEAT_BAR_PIXELS);
+		seat->no_guest = seat_font_draw(seat->font, NO_GUEST, SEAT_BAR_PIXELS);
 		seat->question = seat_font_draw(seat->font, QUESTION, SEAT_BAR_PIXELS);
+	}
 	*ret_seat = seat;
 	return 0;
+}
+
+static void forget_text(pixman_image_t *text)
+{
+	if (text)
+		pixman_image_unref(text);
 }
 
 void seat_destroy(struct seat *seat)
@@ -55,8 +66,9 @@ void seat_destroy(struct seat *seat)
 		return;
 	assert(!seat->top && !seat->bottom);
 	pixman_region32_fini(&seat->changed);
-	if (seat->question)
-		pixman_image_unref(seat->question);
+	forget_text(seat->keyboard);
+	forget_text(seat->no_guest);
+	forget_text(seat->question);
 	seat_font_close(seat->font);
 	free(seat);
 }

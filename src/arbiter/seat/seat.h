@@ -4,7 +4,7 @@
  * screen, in a frame of the seat's: the guest's name and colour, which no guest can change or cover. Keys and
  * the pointer are one guest's at a time, that which has the focus.
  *
- *     +- bar: who has the focus ------------------------------+
+ *     +- Keyboard: bob ---------------------------------------+
  *     |   +- alice ------------+                              |
  *     |   | her picture   +- bob ----------+                  |
  *     |   |               | his picture    |                  |
@@ -30,6 +30,7 @@
 #define SEAT_FRAME_PIXELS 3u
 #define SEAT_TITLE_PIXELS 22u
 #define SEAT_BAR_PIXELS	  24u
+#define SEAT_LINE_PIXELS  2u /* of the bar: its lower edge, which keeps it apart from a window below */
 #define SEAT_NAME_MAX	  63u
 /* Of its picture's size, a window is shown at so many percent; or smaller, as far as it would not fit. */
 #define SEAT_SCALE_FIT 0u

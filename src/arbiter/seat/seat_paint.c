@@ -67,18 +67,39 @@ static void write_name(pixman_image_t *screen, pixman_region32_t *region, pixman
 		pixman_image_unref(ink);
 }
 
-static void paint_bar(const struct seat *seat, pixman_image_t *screen, pixman_region32_t *left)
+/* What the bar is for comes first: a name alone could be the title of a window around all others. */
+static void write_bar(const struct seat *seat, pixman_image_t *screen, pixman_region32_t *region,
+		      struct seat_rect bar)
 {
 	const struct seat_window *focus = seat->focus;
 	uint32_t colour = focus ? focus->colour : NOBODY;
+	pixman_image_t *text = focus ? seat->keyboard : seat->overview ? seat->question : seat->no_guest;
+	int width = text ? pixman_image_get_width(text) : 0;
+
+	if (text)
+		write_name(screen, region, text, bar, colour);
+	if (!focus || !focus->title || (int)bar.width <= width)
+		return;
+	bar.x += width;
+	bar.width -= (unsigned)width;
+	write_name(screen, region, focus->title, bar, colour);
+}
+
+/* A line keeps it apart from a window right below it, whose title has the same name and colour. */
+static void paint_bar(const struct seat *seat, pixman_image_t *screen, pixman_region32_t *left)
+{
+	struct seat_rect bar = seat_bar(seat), line = bar;
 	pixman_region32_t part;
 
-	take_part(left, seat_bar(seat), &part);
-	fill(screen, &part, colour);
-	if (seat->overview && seat->question)
-		write_name(screen, &part, seat->question, seat_bar(seat), colour);
-	else if (focus && focus->title)
-		write_name(screen, &part, focus->title, seat_bar(seat), colour);
+	bar.height -= SEAT_LINE_PIXELS;
+	line.y += (int)bar.height;
+	line.height = SEAT_LINE_PIXELS;
+	take_part(left, line, &part);
+	fill(screen, &part, BACKGROUND);
+	pixman_region32_fini(&part);
+	take_part(left, bar, &part);
+	fill(screen, &part, seat->focus ? seat->focus->colour : NOBODY);
+	write_bar(seat, screen, &part, bar);
 	pixman_region32_fini(&part);
 }
 

@@ -48,7 +48,8 @@ struct seat {
 	struct seat_window *focus_before, *chosen;
 	unsigned tiles, tile_columns;
 	uint64_t serials;	  /* of windows, so far */
-	pixman_image_t *question; /* what the bar says then, a mask; NULL: nothing */
+	/* What the bar says, as masks: before the name, without one, in the overview. NULL: nothing. */
+	pixman_image_t *keyboard, *no_guest, *question;
 	pixman_region32_t changed;
 	struct seat_window *drawn; /* those that wait for shown() */
 	void (*tell_changed)(void *context);
