@@ -50,8 +50,8 @@ def test_check_reports_every_mistake(tmp_path):
         f"{config}:3: path = main.pool is not an absolute path: it must start with '/'",
         f"{config}:4: unknown key 'sise' in [pool main]; did you mean 'size'?",
         f"{config}:5: the guest 'alice' of [disk alice/root] is not declared; add a section [guest alice]",
-        f"{config}:6: the pool 'mian' of [disk alice/root] is not declared; did you mean pool = main?",
         f"{config}:5: [disk alice/root] has no size; add for example size = 4G",
+        f"{config}:6: the pool 'mian' of [disk alice/root] is not declared; did you mean pool = main?",
     ]
     assert run("--config", config).returncode == 1
     assert run("--config", tmp_path / "none.conf").returncode == 1

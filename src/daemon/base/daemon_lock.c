@@ -36,7 +36,10 @@ int daemon_lock(struct daemon *daemon, struct error *error)
 	if (daemon->lock_fd < 0) {
 		code = daemon->lock_fd;
 		daemon->lock_fd = -1;
-		return error_set(error, code, "cannot open %s: %s", path, strerror(-code));
+		return error_set(error, code, "cannot open %s: %s%s", path, strerror(-code),
+				 code == -EACCES ? "; its owner can, or root: use sudo, or name another "
+						   "directory with --runtime-dir"
+						 : "");
 	}
 	if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;

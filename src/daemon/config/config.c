@@ -16,12 +16,31 @@
 
 /* ---- messages ---- */
 
+/* The line in a message about the same file, whose name begins `text`; 0: it is of another, or of none. */
+static unsigned line_of(const char *message, const char *text, size_t file_bytes)
+{
+	bool same = file_bytes > 0 && strncmp(message, text, file_bytes) == 0 && message[file_bytes] == ':';
+
+	return same ? (unsigned)strtoul(message + file_bytes + 1, NULL, 10) : 0;
+}
+
+/* Behind those about earlier lines of its file. Takes the text. */
+static void insert_message(struct config_messages *messages, char *text, size_t file_bytes, unsigned line)
+{
+	unsigned at = messages->kept++;
+
+	for (; line > 0 && at > 0 && line_of(messages->text[at - 1], text, file_bytes) > line; at--)
+		messages->text[at] = messages->text[at - 1];
+	messages->text[at] = text;
+}
+
 void config_message(struct config_messages *messages, const char *file, unsigned line, const char *format,
 		    ...)
 {
 	char text[CONFIG_MESSAGE_MAX];
 	size_t used = 0;
 	va_list arguments;
+	char *copy;
 
 	messages->count++;
 	if (messages->kept == CONFIG_MESSAGES_MAX)
@@ -35,9 +54,9 @@ void config_message(struct config_messages *messages, const char *file, unsigned
 	va_start(arguments, format);
 	vsnprintf(text + used, sizeof(text) - used, format, arguments);
 	va_end(arguments);
-	messages->text[messages->kept] = strdup(text);
-	if (messages->text[messages->kept])
-		messages->kept++;
+	copy = strdup(text);
+	if (copy)
+		insert_message(messages, copy, file ? strlen(file) : 0, line);
 }
 
 void config_messages_finish(struct config_messages *messages)

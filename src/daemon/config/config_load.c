@@ -68,8 +68,8 @@ static const char *why(int error)
 	case ENOENT:
 		return "there is no such file; write one, or name another with --config";
 	case EACCES:
-		return "permission denied; run as a user who may read it, or restart if it lies in a "
-		       "directory that is new to the configuration";
+		return "permission denied; start viaductd as a user who may read it (a reload reads only "
+		       "where files were at the start: restart for others)";
 	case EFBIG:
 		return "not a regular file of at most 4 MiB";
 	default:
