@@ -37,6 +37,7 @@
 #include "daemon/privileges.h"
 #include "daemon/privileges_porter.h"
 #include "daemon/seat/seat_config.h"
+#include "daemon/seat/seat_room.h"
 #include "daemon/seat/seat_viewer_process.h"
 #include "daemon/seat/seat_web_process.h"
 #include "interfaces/door/porter.h"
@@ -365,14 +366,8 @@ static int give_up_privileges(struct daemon *daemon, struct error *error)
 
 static void say_ready(const struct daemon *daemon)
 {
-	unsigned served = 0, failed = 0;
+	unsigned served, failed = devices_count(daemon, &served) + seats_failed(daemon);
 
-	for (const struct device *device = daemon->devices; device; device = device->next) {
-		if (device->endpoint)
-			served++;
-		else
-			failed++;
-	}
 	log_info(NULL, "ready: %u device%s served%s", served, served == 1 ? "" : "s",
 		 failed ? ", others are not: see above" : "");
 	notify_send("READY=1\nMAINPID=%d\nSTATUS=%u device%s served, %u not", (int)getpid(), served,

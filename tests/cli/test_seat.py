@@ -12,13 +12,17 @@ RECT = {"x": 0, "y": 24, "width": 726, "height": 425}
 
 
 def display(name, **more):
-    return {"display": name, "seat": "desk", "source": "vmm", "colour": "c8102e", "shown": True, "focus": False,
+    return {"display": name, "seat": "desk", "source": "vmm", "colour": "c8102e", "colour_name": "red", "shown": True, "focus": False,
             "full_screen": False, "scale": "100%", "frame": RECT, "picture": {**RECT, "width": 720, "height": 400}, **more}
+
+
+BOB = {**display("bob/0", shown=False, colour="123456")}
+del BOB["colour_name"]
 
 
 def desk(**more):
     return {"name": "desk", "width": 1280, "height": 800, "viewers": 2, "frames": 1, "drawn_pixels": 1, "typing": 0, "typed": 0,
-            "dropped": 0, "displays": [display("alice/0", focus=True), display("bob/0", shown=False),
+            "dropped": 0, "displays": [display("alice/0", focus=True), BOB,
                                        display("carol/0"), display("carol/1")], **more}
 
 
@@ -34,8 +38,23 @@ def test_list_and_show(viaduct, seat):
     assert result.code == 0 and result.out.splitlines()[1].split() == ["desk", "1280x800", "3", "2", "alice/0"]
     lines = viaduct("seat", "show", "desk").out.splitlines()
     assert lines[0] == "desk: 1280 x 800 pixels, 2 viewers"
-    assert lines[3].split() == ["alice/0", "c8102e", "yes", "focus", "720x400", "100%", "0,24"]
-    assert lines[4].split() == ["bob/0", "c8102e", "no", "720x400", "100%", "0,24"]
+    assert lines[3].split() == ["alice/0", "red", "yes", "yes", "720x400", "100%", "0,24"]
+    assert lines[4].split() == ["bob/0", "123456", "no", "720x400", "100%", "0,24"]
+
+
+def test_scale_of_what_fills_the_screen(viaduct, api):
+    """The scale that a window has is not that at which it is shown then."""
+    api.answer("GET", "/v1/seats/desk", desk(displays=[display("alice/0", focus=True, full_screen=True)]))
+    assert "KEYBOARD" in viaduct("seat", "show", "desk").out
+    assert " full screen " in viaduct("seat", "show", "desk").out and "100%" not in viaduct("seat", "show", "desk").out
+    api.answer("GET", "/v1/seats/desk", desk(overview=True, displays=[display("alice/0", full_screen=True)]))
+    assert " overview " in viaduct("seat", "show", "desk").out.splitlines()[-1]
+
+
+def test_what_is_not_served(viaduct, api):
+    api.answer("GET", "/v1/seats/desk", desk(not_served=["web = 127.0.0.1:6080: Address already in use", "vnc = x"]))
+    lines = viaduct("seat", "show", "desk").out.splitlines()
+    assert lines[2:5] == ["console: not served: web = 127.0.0.1:6080: Address already in use", "", "not served: vnc = x"]
 
 
 @pytest.mark.parametrize("screen, line", [
@@ -148,6 +167,15 @@ def test_screenshot(viaduct, seat, short_dir, name, path, file):
     done = subprocess.run([viaduct.program, "--runtime-dir", viaduct.runtime_dir, "screenshot", name, "-o", "-"],
                           capture_output=True, check=True)
     assert decode_png(done.stdout) == rows
+
+
+def test_screenshot_of_what_is_not_shown(viaduct, seat, short_dir):
+    """What it showed last may be what is wanted, but has to be told from what is there now."""
+    seat.answer("POST", "/v1/displays/bob/0/picture", b"P6\n1 1\n255\nabc")
+    result = viaduct("screenshot", "bob", "-o", short_dir / "bob.png")
+    assert result.code == 0 and "bob shows nothing now; this is what it showed last, if ever" in result.err
+    seat.answer("POST", "/v1/displays/alice/0/picture", b"P6\n1 1\n255\nabc")
+    assert viaduct("screenshot", "alice", "-o", short_dir / "alice.png").err == ""
 
 
 @pytest.mark.parametrize("answer", [b"", b"{}", b"P6\n", b"P6\n1 1\n255\n12", b"P6\n1 1\n255\n1234", b"P6\n0 9\n255\n",

@@ -15,6 +15,7 @@ from test_takeover import take_over
 
 WIDTH, HEIGHT, BAR, LINE = 320, 200, 24, 2
 NOBODY, BACKGROUND = 0x505860, 0x202428
+NO_FOCUS = {"error": "no display has the focus; `viaduct seat focus desk GUEST` gives it to one"}
 VIEWERS_MAX = 16
 
 
@@ -188,6 +189,9 @@ WRONG = [
      "them, without a password; add vnc_certificate, vnc_key and vnc_password_file, or use 127.0.0.1, and a tunnel (ssh -L) "
      "from elsewhere"),
     ("seat desk", "layout", "../us", "is no name of a layout, for example us or de:nodeadkeys"),
+    ("seat desk", "layout", "klingon", "is no keyboard layout of this host; use for example us, de, fr or de:nodeadkeys "
+     "(`man xkeyboard-config` lists them)"),
+    ("display alice/0", "seat", "deks", "is not declared; did you mean desk?"),
     ("display alice/0", "seat", "chair", "is not declared; add a section [seat NAME]"),
     ("display alice/0", "colour", "12345", "is no colour; use red, green, blue, orange, purple, yellow, cyan, pink, or RRGGBB"),
 ]
@@ -223,6 +227,16 @@ def test_check_says_what_there_will_be(make_daemon):
     assert f"seat desk: a screen of {WIDTH}x{HEIGHT}, for viewers at its socket and at 127.0.0.1:5999" in done.stdout.splitlines()
 
 
+def test_two_displays_of_one_colour(make_daemon):
+    """It is allowed, and told."""
+    both = sections() | {"guest bob": {}, "display bob/0": {"seat": "desk", "colour": "1a5fb4"}}
+    daemon = make_daemon(both, start=False)
+    said = "display bob/0: its frame has the colour of alice/0; give it another with colour ="
+    done = subprocess.run(daemon.command("--check"), capture_output=True, text=True, check=True)
+    assert said in done.stdout.splitlines()
+    daemon.start().wait_line(said)
+
+
 def test_a_port_that_another_has(make_daemon):
     """The rest is served."""
     with socket.socket() as taken:
@@ -230,22 +244,29 @@ def test_a_port_that_another_has(make_daemon):
         taken.listen()
         port = taken.getsockname()[1]
         daemon = make_daemon(sections(vnc=f"127.0.0.1:{port}"))
-        daemon.wait_line(f"seat desk: vnc = 127.0.0.1:{port}: Address already in use")
+        said = f"vnc = 127.0.0.1:{port}: Address already in use; another program has this port: give the seat another one"
+        daemon.wait_line(f"seat desk: {said}")
+        daemon.wait_line("ready: 1 device served, others are not: see above")
         with rfb.Viewer(door(daemon)):
             assert seat(daemon)["viewers"] == 1
+        assert seat(daemon)["not_served"] == [said]
 
 
 def test_a_font_that_is_none(make_daemon, tmp_path):
     daemon = make_daemon(sections(font=tmp_path / "none.ttf"))
     daemon.wait_line(f"seat desk: cannot read the font {tmp_path}/none.ttf")
     assert daemon.api("GET", "/v1/seats")[1] == {"seats": []}
-    assert "there is no seat desk" in daemon.api("GET", "/v1/devices/display/alice/0")[1]["error"]
+    assert daemon.api("GET", "/v1/seats/desk") == (
+        404, {"error": f"the seat desk is not served: cannot read the font {tmp_path}/none.ttf"})
+    assert f"there is no seat desk: cannot read the font {tmp_path}/none.ttf" in daemon.api("GET", "/v1/devices/display/alice/0")[1]["error"]
 
 
-def test_a_layout_that_is_none(make_daemon):
-    daemon = make_daemon(sections(layout="klingon"))
-    daemon.wait_line("seat desk: there is no keyboard layout klingon")
-    assert daemon.api("GET", "/v1/seats")[1] == {"seats": []}
+def test_reload_refuses_a_layout_that_is_none(desk):
+    desk.sections["seat desk"]["layout"] = "german"
+    desk.write_config()
+    status, answer = desk.api("POST", "/v1/reload")
+    assert status == 422 and f"{desk.config}:{line_of(desk, 'seat desk', 'layout')}: layout = german is no keyboard" in \
+        answer["errors"][0]
 
 
 def test_reload(desk):
@@ -275,7 +296,10 @@ def test_what_is_asked_of_seats(desk):
     assert desk.api("PATCH", "/v1/seats/desk", {}) == (400, {"error": "give focus or full_screen: a display, or null; scale or size: by display; or overview"})
     assert desk.api("PATCH", "/v1/seats/desk", {"focus": "bob/0"}) == (404, {"error": "the seat desk has no display 'bob/0'"})
     # A display that no VMM shows has no focus.
-    status, answer = desk.api("PATCH", "/v1/seats/desk", {"focus": "alice/0", "full_screen": None})
+    refused = (409, {"error": "alice/0 shows nothing now, so it cannot have the keyboard or the screen"})
+    assert desk.api("PATCH", "/v1/seats/desk", {"focus": "alice/0", "full_screen": None}) == refused
+    assert desk.api("PATCH", "/v1/seats/desk", {"full_screen": "alice/0"}) == refused
+    status, answer = desk.api("PATCH", "/v1/seats/desk", {"focus": None, "full_screen": None})
     assert status == 200 and not answer["displays"][0]["focus"]
     wrong = {"error": 'the scale of alice/0 must be "fit", or "10%" to "400%"'}
     for scale in "9%", "401%", "50", "%", "", "1e2%", "-50%", "fits", "99999999999%", 50, None, {}:
@@ -294,14 +318,14 @@ def test_what_is_asked_of_seats(desk):
     for overview in True, False:
         status, answer = desk.api("PATCH", "/v1/seats/desk", {"overview": overview})
         assert status == 200 and answer["overview"] == overview
-    assert desk.api("POST", "/v1/seats/desk/type", {"text": "x"}) == (409, {"error": "no display has the focus"})
+    assert desk.api("POST", "/v1/seats/desk/type", {"text": "x"}) == (409, NO_FOCUS)
     assert desk.api("POST", "/v1/seats/desk/type", {"text": "x", "display": "alice/0"}) == (
         409, {"error": "another display, or none, has the focus"})
     nothing = 409, {"error": "no viewer of the seat has copied a text since the last was pasted"}
     assert desk.api("POST", "/v1/seats/desk/paste", {}) == nothing
     with rfb.Viewer(door(desk)) as viewer:
         viewer.cut(b"copied")
-        wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == (409, {"error": "no display has the focus"}), "a text")
+        wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == (409, NO_FOCUS), "a text")
         viewer.cut(b"")
         wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == nothing, "none again")
     assert desk.api("POST", "/v1/seats/desk/paste", {"text": "x"})[0] == 400

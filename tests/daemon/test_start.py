@@ -119,6 +119,7 @@ def test_damaged_pool_does_not_stop_the_others(make_daemon, tmp_path):
         pool.seek(0)
         pool.write(data)
     daemon.start()
+    daemon.wait_line("ready: 1 device served, others are not: see above")
     pools = {pool["name"]: pool for pool in daemon.api("GET", "/v1/pools")[1]["pools"]}
     assert not pools["main"]["available"] and pools["spare"]["available"]
     assert "main.pool" in pools["main"]["error"]

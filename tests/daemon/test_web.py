@@ -133,7 +133,7 @@ def test_the_token(console):
     assert console.token not in str(console.daemon.api("GET", "/v1/seats"))
     status, headers, body = console.state()
     assert status == 200 and headers["cache-control"] == "no-store"
-    assert body == b'{"seat":"desk","viewers":0,"displays":[{"display":"alice/0","colour":"#c8102e","shown":false,"focus":false}]}'
+    assert body == b'{"seat":"desk","viewers":0,"displays":[{"display":"alice/0","colour":"#1a5fb4","shown":false,"focus":false}]}'
 
 
 WRONG_TOKENS = ["", "A", "A" * 42, "A" * 43, "A" * 44, "A" * 2000, "%41" * 43, "../" * 14 + "A"]
@@ -450,6 +450,21 @@ def test_an_address_of_another_seat(make_daemon):
     both = {"seat bench": {"vnc": "127.0.0.1:6080"}, **sections(web="127.0.0.1:6080")}
     daemon = make_daemon(both, start=False)
     expect_refused(daemon, f"{daemon.config}:{line_of(daemon, 'seat desk', 'web')}: web = 127.0.0.1:6080 is another seat's already")
+
+
+def test_a_port_that_another_has(make_daemon):
+    """Whoever answers there must not get the token."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        daemon = make_daemon(sections(web=f"127.0.0.1:{port}"))
+        said = f"web = 127.0.0.1:{port}: Address already in use; another program has this port: give the seat another one"
+        daemon.wait_line(f"seat desk: {said}")
+        daemon.wait_line("ready: 1 device served, others are not: see above")
+        answer = seat(daemon)
+        assert answer["not_served"] == [said] and "console" not in answer
+        assert not (daemon.runtime / "seat-desk.token").exists()
 
 
 def test_check_says_where_it_will_be(make_daemon):

@@ -146,6 +146,7 @@ int command_screenshot(struct cli *cli, const struct cli_command *command, int a
 	struct shot shot = { .pixels = NULL };
 	int result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
 	char *path = NULL, *picture = NULL, *file = NULL;
+	bool shown = true;
 
 	if (result != CLI_OK)
 		return result;
@@ -153,7 +154,11 @@ int command_screenshot(struct cli *cli, const struct cli_command *command, int a
 		return cli_usage(command, "there is no JSON of a picture");
 	if (output && strcmp(output, "-") == 0 && isatty(STDOUT_FILENO))
 		return cli_usage(command, "-o -: this would fill the terminal with binary");
-	result = seat_picture_path(cli, command, arguments.words[0], &path);
+	result = seat_picture_path(cli, command, arguments.words[0], &path, &shown);
+	if (result == CLI_OK && !shown)
+		fprintf(stderr,
+			"viaduct screenshot: %s shows nothing now; this is what it showed last, if ever\n",
+			arguments.words[0]);
 	if (result == CLI_OK && asprintf(&picture, "%s/picture", path) < 0)
 		abort();
 	if (result == CLI_OK)

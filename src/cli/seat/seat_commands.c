@@ -63,7 +63,15 @@ int command_seat_list(struct cli *cli, const struct cli_command *command, int ar
 
 /* ---- show ---- */
 
-static void display_row(struct table *table, const json_t *display)
+/* In the overview and on all of the screen, a picture is as large as there is room. */
+static const char *scale_text(const json_t *seat, const json_t *display)
+{
+	if (api_flag(seat, "overview"))
+		return "overview";
+	return api_flag(display, "full_screen") ? "full screen" : api_text(display, "scale");
+}
+
+static void display_row(struct table *table, const json_t *seat, const json_t *display)
 {
 	const json_t *frame = json_object_get(display, "frame"),
 		     *picture = json_object_get(display, "picture");
@@ -71,15 +79,13 @@ static void display_row(struct table *table, const json_t *display)
 
 	table_row(table);
 	table_cell(table, TABLE_BOLD, "%s", api_text(display, "display"));
-	table_cell(table, TABLE_PLAIN, "%s", api_text(display, "colour"));
-	table_cell(table, shown ? TABLE_GOOD : TABLE_DIM, "%s", shown ? "yes" : "no");
 	table_cell(table, TABLE_PLAIN, "%s",
-		   api_flag(display, "full_screen") ? "full screen"
-		   : api_flag(display, "focus")	    ? "focus"
-						    : "");
+		   api_text(display, json_object_get(display, "colour_name") ? "colour_name" : "colour"));
+	table_cell(table, shown ? TABLE_GOOD : TABLE_DIM, "%s", shown ? "yes" : "no");
+	table_cell(table, TABLE_PLAIN, "%s", api_flag(display, "focus") ? "yes" : "");
 	table_cell(table, TABLE_PLAIN, "%ux%u", (unsigned)api_number(picture, "width"),
 		   (unsigned)api_number(picture, "height"));
-	table_cell(table, TABLE_PLAIN, "%s", api_text(display, "scale"));
+	table_cell(table, TABLE_PLAIN, "%s", scale_text(seat, display));
 	table_cell(table, TABLE_PLAIN, "%d,%d", (int)json_integer_value(json_object_get(frame, "x")),
 		   (int)json_integer_value(json_object_get(frame, "y")));
 }
@@ -108,11 +114,23 @@ static void print_hardware(const json_t *seat)
 		puts("");
 }
 
+/* Where viewers cannot arrive, with the reason. */
+static void print_failures(const json_t *seat)
+{
+	const json_t *text;
+	size_t index;
+
+	json_array_foreach(json_object_get(seat, "not_served"), index, text)
+		printf("%snot served: %s\n\n",
+		       strncmp(json_string_value(text), "web = ", 6) == 0 ? "console: " : "",
+		       json_string_value(text));
+}
+
 static void print_seat(const struct cli *cli, const json_t *seat)
 {
 	static const struct table_column columns[] = {
 		{ "DISPLAY", false, false }, { "COLOUR", false, false }, { "SHOWN", false, false },
-		{ "HAS", false, false },     { "PICTURE", true, false }, { "SCALE", true, false },
+		{ "KEYBOARD", false, false }, { "PICTURE", true, false }, { "SCALE", true, false },
 		{ "AT", true, false },
 	};
 	struct table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
@@ -126,8 +144,10 @@ static void print_seat(const struct cli *cli, const json_t *seat)
 		printf("all windows are shown side by side, and no guest has the keyboard\n\n");
 	if (json_object_get(seat, "console"))
 		printf("console: %s\n\n", api_text(seat, "console"));
+	print_failures(seat);
 	print_hardware(seat);
-	json_array_foreach(json_object_get(seat, "displays"), index, display) display_row(table, display);
+	json_array_foreach(json_object_get(seat, "displays"), index, display)
+		display_row(table, seat, display);
 	table_print(table, stdout, cli_terminal_width(STDOUT_FILENO), cli->colour);
 	table_destroy(table);
 }

@@ -63,7 +63,21 @@ int seat_display_find(struct cli *cli, const struct cli_command *command, const 
 	return result;
 }
 
-int seat_picture_path(struct cli *cli, const struct cli_command *command, const char *word, char **ret_path)
+static bool is_shown(const json_t *seat, const char *name)
+{
+	const json_t *display;
+	size_t index;
+
+	json_array_foreach(json_object_get(seat, "displays"), index, display)
+	{
+		if (strcmp(api_text(display, "display"), name) == 0)
+			return api_flag(display, "shown");
+	}
+	return false;
+}
+
+int seat_picture_path(struct cli *cli, const struct cli_command *command, const char *word, char **ret_path,
+		      bool *ret_shown)
 {
 	const json_t *list, *seat;
 	json_t *answer;
@@ -73,16 +87,20 @@ int seat_picture_path(struct cli *cli, const struct cli_command *command, const 
 	if (result != CLI_OK)
 		return result;
 	*ret_path = NULL;
+	*ret_shown = true;
 	list = cli_list(answer, "seats");
 	json_array_foreach(list, index, seat)
 	{
 		unsigned count;
 		const char *display = display_of(seat, word, &count);
 
-		if (strcmp(api_text(seat, "name"), word) == 0)
+		if (strcmp(api_text(seat, "name"), word) == 0) {
 			*ret_path = cli_api_path("/v1/seats", word);
-		else if (display && !*ret_path)
+			*ret_shown = true;
+		} else if (display && !*ret_path) {
 			*ret_path = cli_api_path("/v1/displays", display);
+			*ret_shown = is_shown(seat, display);
+		}
 	}
 	if (!*ret_path)
 		result = cli_fail(command,

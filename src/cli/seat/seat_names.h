@@ -16,8 +16,9 @@ int seat_display_find(struct cli *cli, const struct cli_command *command, const 
 
 /*
  * What has a picture and is called so: a seat, or a guest's display. Returns CLI_OK with the path of its
- * picture in the API (to be freed), or CLI_FAILED.
+ * picture in the API (to be freed), and whether it is shown at present, or CLI_FAILED.
  */
-int seat_picture_path(struct cli *cli, const struct cli_command *command, const char *word, char **ret_path);
+int seat_picture_path(struct cli *cli, const struct cli_command *command, const char *word, char **ret_path,
+		      bool *ret_shown);
 
 #endif

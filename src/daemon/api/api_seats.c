@@ -19,7 +19,11 @@ static struct daemon_seat *find(const struct daemon *daemon, const char *name, s
 {
 	struct daemon_seat *found = daemon_seat_find(daemon, name);
 
-	if (!found)
+	const char *why = found ? NULL : daemon_seat_failure(daemon, name);
+
+	if (why)
+		api_respond_error(response, 404, "the seat %s is not served: %s", name, why);
+	else if (!found)
 		api_respond_error(response, 404, "there is no seat '%s'", name);
 	return found;
 }
@@ -113,6 +117,18 @@ static bool change_size(const struct display_window *window, const char *name, c
 	return true;
 }
 
+/* False after answering. NULL, none, can always be chosen. */
+static bool can_be_chosen(const struct display_window *window, struct api_response *response)
+{
+	char name[DISPLAY_WINDOW_NAME_SIZE];
+
+	if (!window || seat_shows_display(window))
+		return true;
+	api_respond_error(response, 409, "%s shows nothing now, so it cannot have the keyboard or the screen",
+			  display_window_name(window, name));
+	return false;
+}
+
 static bool change(struct daemon_seat *owner, const json_t *body, struct api_response *response)
 {
 	const json_t *focus = json_object_get(body, "focus"), *full = json_object_get(body, "full_screen"),
@@ -121,7 +137,8 @@ static bool change(struct daemon_seat *owner, const json_t *body, struct api_res
 	const struct display_window *focused, *enlarged;
 
 	if (!named_display(owner, focus, &focused, response) ||
-	    !named_display(owner, full, &enlarged, response) ||
+	    !named_display(owner, full, &enlarged, response) || !can_be_chosen(focused, response) ||
+	    !can_be_chosen(enlarged, response) ||
 	    !change_each(owner, scales, change_scale, false, response) ||
 	    !change_each(owner, sizes, change_size, false, response))
 		return false;

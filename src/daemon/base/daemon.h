@@ -33,6 +33,7 @@
 struct api;
 struct daemon_pool;
 struct daemon_seat;
+struct seat_failure;
 struct display_looks;
 struct daemon_switch;
 struct device;
@@ -89,6 +90,7 @@ struct daemon {
 	struct daemon_switch *switches;		/* nic/ */
 	struct json_t *network_state;		/* nic/: set at run time */
 	struct daemon_seat *seats;		/* seat/ */
+	struct seat_failure *seat_failures;	/* seat/: those that could not be opened */
 	struct display_looks *display_looks;	/* seat/seat_report.c; NULL: not taken */
 	struct nic_mirror *closing_mirrors;	/* nic/: with a write under way */
 	struct api *api;			/* api/ */

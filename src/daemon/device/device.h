@@ -90,6 +90,8 @@ void devices_check_open(const struct daemon *daemon, const struct config *config
 			struct config_messages *messages);
 /* The same at a start, with the messages in the log. Returns 0 or -EINVAL with *error. */
 int devices_check_start(const struct daemon *daemon, struct error *error);
+/* How many are served; returns how many of them, or of the configuration's, are not. */
+unsigned devices_count(const struct daemon *daemon, unsigned *ret_served);
 
 /* ---- device.c, continued ---- */
 

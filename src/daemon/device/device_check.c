@@ -24,6 +24,32 @@ void devices_check_open(const struct daemon *daemon, const struct config *config
 			device_kinds[i]->check_open(daemon, config, messages);
 }
 
+/* Those of a pool that could not be opened are no devices at all. */
+static unsigned missing_devices(const struct daemon *daemon)
+{
+	unsigned missing = 0;
+
+	for (unsigned i = 0; device_kinds[i]; i++) {
+		const struct config_object *object = config_list(daemon->config, device_kinds[i]->section);
+
+		for (; object; object = object->next)
+			missing += !device_find(daemon, device_kinds[i], object->name);
+	}
+	return missing;
+}
+
+unsigned devices_count(const struct daemon *daemon, unsigned *ret_served)
+{
+	unsigned failed = missing_devices(daemon);
+
+	*ret_served = 0;
+	for (const struct device *device = daemon->devices; device; device = device->next) {
+		*ret_served += device->endpoint != NULL;
+		failed += !device->endpoint;
+	}
+	return failed;
+}
+
 int devices_check_start(const struct daemon *daemon, struct error *error)
 {
 	struct config_messages messages = { .count = 0 };

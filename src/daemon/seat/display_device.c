@@ -255,10 +255,12 @@ static int open_display(struct device *device)
 	struct open_errand errand = { .display = display };
 
 	display->seat = daemon_seat_find(device->daemon, display->seat_name);
-	if (!display->seat)
-		return error_set(&device->error, -ENOENT,
-				 "there is no seat %s: it could not be opened, or is new since the start",
-				 display->seat_name);
+	if (!display->seat) {
+		const char *why = daemon_seat_failure(device->daemon, display->seat_name);
+
+		return error_set(&device->error, -ENOENT, "there is no seat %s: %s", display->seat_name,
+				 why ? why : "it is new since the start; restart viaductd");
+	}
 	seat_call(device->daemon, open_windows, &errand);
 	if (errand.code) {
 		display->seat = NULL;
@@ -374,6 +376,7 @@ const struct device_kind display_device_kind = {
 	.device_bytes = sizeof(struct display_device),
 	.queues_together = 2,
 	.open_resources = seats_open,
+	.check_host = seats_check_host,
 	.open_devices = open_displays,
 	.close_resources = seats_close,
 	.stand_still = stand_still,

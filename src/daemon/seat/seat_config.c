@@ -9,6 +9,7 @@
 #include "arbiter/seat/seat.h"
 #include "arbiter/seat/seat_keymap.h"
 #include "daemon/seat/display_virtio.h"
+#include "daemon/config/config_values.h"
 
 /* ---- what the texts mean ---- */
 
@@ -43,13 +44,16 @@ bool seat_parse_size(const char *text, unsigned *ret_width, unsigned *ret_height
 	return true;
 }
 
-/* Far from each other, and all dark enough for white letters or bright enough for black ones. */
+/*
+ * Far from each other, and all dark enough for white letters or bright enough for black ones. Guests get them
+ * in this order: the first are told apart by those, too, who see no difference between red and green.
+ */
 static const struct {
 	const char *name;
 	uint32_t colour;
 } colours[] = {
-	{ "red", 0xc8102e },	{ "green", 0x1e8e3e },	{ "blue", 0x1a5fb4 }, { "orange", 0xe87722 },
-	{ "purple", 0x8e3ab5 }, { "yellow", 0xf2c200 }, { "cyan", 0x00a3ad }, { "pink", 0xe85d9e },
+	{ "blue", 0x1a5fb4 }, { "orange", 0xe87722 }, { "cyan", 0x00a3ad },  { "yellow", 0xf2c200 },
+	{ "red", 0xc8102e },  { "purple", 0x8e3ab5 }, { "green", 0x1e8e3e }, { "pink", 0xe85d9e },
 };
 
 #define COLOURS (sizeof(colours) / sizeof(colours[0]))
@@ -69,6 +73,15 @@ bool seat_parse_colour(const char *text, uint32_t *ret_colour)
 	colour = (uint32_t)strtoul(text, NULL, 16);
 	*ret_colour = colour;
 	return true;
+}
+
+const char *seat_colour_name(uint32_t colour)
+{
+	for (size_t i = 0; i < COLOURS; i++) {
+		if (colours[i].colour == (colour & 0xffffff))
+			return colours[i].name;
+	}
+	return NULL;
 }
 
 bool seat_is_guarded(const struct config_seat *seat)
@@ -262,6 +275,22 @@ static void check_monitor(const struct config_display *display, struct config_me
 				"is for a display with source = virtio; a VMM's own is one window");
 }
 
+static void complain_of_seat(const struct config *config, const struct config_display *display,
+			     struct config_messages *messages)
+{
+	char wrong[CONFIG_NAME_SIZE + 64];
+	struct value_nearest nearest;
+
+	value_nearest_init(&nearest, display->seat);
+	for (const struct config_object *seat = config_list(config, &config_section_seat); seat;
+	     seat = seat->next)
+		value_nearest_offer(&nearest, seat->name);
+	snprintf(wrong, sizeof(wrong), "is not declared; %s%s%s",
+		 nearest.best ? "did you mean " : "add a section [seat NAME]",
+		 nearest.best ? nearest.best : "", nearest.best ? "?" : "");
+	config_complain(&display->object, "seat", messages, display->seat, wrong);
+}
+
 static void check_display(const struct config *config, const struct config_object *object,
 			  struct config_messages *messages)
 {
@@ -274,8 +303,7 @@ static void check_display(const struct config *config, const struct config_objec
 		config_message(messages, object->file, object->line,
 			       "%s has no seat; add for example seat = desk", title);
 	else if (!config_find(config_list(config, &config_section_seat), display->seat))
-		config_complain(object, "seat", messages, display->seat,
-				"is not declared; add a section [seat NAME]");
+		complain_of_seat(config, display, messages);
 	check_only(config, object, messages);
 	check_monitor(display, messages);
 	if (display->colour && !seat_parse_colour(display->colour, &colour))

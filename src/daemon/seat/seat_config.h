@@ -61,6 +61,8 @@ const char *seat_parse_number(const char *text, unsigned long max, unsigned *ret
 bool seat_parse_size(const char *text, unsigned *ret_width, unsigned *ret_height);
 /* A name of a colour, or "RRGGBB". */
 bool seat_parse_colour(const char *text, uint32_t *ret_colour);
+/* NULL: it has none. */
+const char *seat_colour_name(uint32_t colour);
 
 /* ---- seat_address.c: where a seat's viewers or browsers connect by TCP ---- */
 

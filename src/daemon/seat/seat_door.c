@@ -81,8 +81,11 @@ static int open_tcp(struct seat_door *door, const char *key, const char *text, s
 				 "%s = %s: the service has no network without its drop-in uplinks.conf", key,
 				 text);
 	if (door->options.fd < 0)
-		return error_set(error, door->options.fd, "%s = %s: %s", key, text,
-				 strerror(-door->options.fd));
+		return error_set(error, door->options.fd, "%s = %s: %s%s", key, text,
+				 strerror(-door->options.fd),
+				 door->options.fd == -EADDRINUSE
+					 ? "; another program has this port: give the seat another one"
+					 : "");
 	return 0;
 }
 
@@ -115,8 +118,9 @@ static int open_socket(struct seat_door *door, enum seat_door_kind kind, const s
 		code = seat_is_guarded(settings) ? seat_guard_load(settings, &door->guard, error) : 0;
 		return code ? code : open_tcp(door, "vnc", settings->vnc, error);
 	case SEAT_DOOR_WEB:
-		code = seat_web_open(door->owner, settings, error);
-		return code ? code : open_tcp(door, "web", settings->web, error);
+		/* No token for a page of another program's. */
+		code = open_tcp(door, "web", settings->web, error);
+		return code ? code : seat_web_open(door->owner, settings, error);
 	default:
 		return open_unix(door, error);
 	}
@@ -164,6 +168,8 @@ int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const st
 	if (code) {
 		endpoint_socket_finish(&door->socket);
 		fd_close(&door->options.fd);
+		if (kind == SEAT_DOOR_WEB)
+			owner->token[0] = '\0';
 		return error_set(error, code, "%s: %s",
 				 door->path[0]		 ? door->path
 				 : kind == SEAT_DOOR_TCP ? settings->vnc

@@ -6,14 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arbiter/seat/seat_keymap.h"
 #include "core/clock.h"
 #include "core/fd.h"
+#include "daemon/config/config_values.h"
 #include "daemon/device/report.h"
 #include "daemon/seat/seat_guard.h"
 #include "daemon/seat/seat_room.h"
 
 #define FONT_DEFAULT "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 #define PICTURES_NS  (100 * NS_PER_MS)
+/* Behind the name of one display, with that of the other. */
+#define SAME_COLOUR  "its frame has the colour of %s; give it another with colour ="
 #define AT_RESTART   "at the next restart; viaductd --takeover does that without a break"
 
 void seat_call(struct daemon *daemon, void (*run)(void *context), void *context)
@@ -28,6 +32,58 @@ struct daemon_seat *daemon_seat_find(const struct daemon *daemon, const char *na
 	while (found && strcmp(found->name, name) != 0)
 		found = found->next;
 	return found;
+}
+
+/* ---- those that could not be opened ---- */
+
+struct seat_failure {
+	struct seat_failure *next;
+	char name[CONFIG_NAME_SIZE];
+	struct error error;
+};
+
+/* Without memory for it, the log alone tells it. */
+static void remember_failure(struct daemon *daemon, const char *name, const struct error *error)
+{
+	struct seat_failure *failure = calloc(1, sizeof(*failure));
+
+	if (!failure)
+		return;
+	snprintf(failure->name, sizeof(failure->name), "%s", name);
+	failure->error = *error;
+	failure->next = daemon->seat_failures;
+	daemon->seat_failures = failure;
+}
+
+const char *daemon_seat_failure(const struct daemon *daemon, const char *name)
+{
+	const struct seat_failure *failure = daemon->seat_failures;
+
+	while (failure && strcmp(failure->name, name) != 0)
+		failure = failure->next;
+	return failure ? failure->error.text : NULL;
+}
+
+unsigned seats_failed(const struct daemon *daemon)
+{
+	unsigned failed = 0;
+
+	for (const struct seat_failure *failure = daemon->seat_failures; failure; failure = failure->next)
+		failed++;
+	for (const struct daemon_seat *owner = daemon->seats; owner; owner = owner->next)
+		for (unsigned kind = 0; kind < SEAT_DOORS; kind++)
+			failed += owner->doors[kind].failure.code != 0;
+	return failed;
+}
+
+static void forget_failures(struct daemon *daemon)
+{
+	while (daemon->seat_failures) {
+		struct seat_failure *failure = daemon->seat_failures;
+
+		daemon->seat_failures = failure->next;
+		free(failure);
+	}
 }
 
 /* ---- one seat ---- */
@@ -92,11 +148,11 @@ static int open_screen(struct daemon_seat *opened, const struct config_seat *set
 
 static void open_doors(struct daemon_seat *opened, const struct config_seat *settings)
 {
-	struct error error;
-
 	for (unsigned kind = 0; kind < SEAT_DOORS; kind++) {
-		if (seat_door_open(opened, kind, settings, &error))
-			log_error(&opened->subject, "%s", error.text);
+		struct error *error = &opened->doors[kind].failure;
+
+		if (seat_door_open(opened, kind, settings, error))
+			log_error(&opened->subject, "%s", error->text);
 	}
 }
 
@@ -116,6 +172,7 @@ static void open_seat(struct daemon *daemon, const struct config_seat *settings)
 	seat_hardware_open(&opened->hardware, settings, &opened->subject, daemon->offer);
 	if (open_screen(opened, settings, &error)) {
 		log_error(&opened->subject, "%s", error.text);
+		remember_failure(daemon, opened->name, &error);
 		seat_hardware_close(&opened->hardware);
 		free(opened);
 		return;
@@ -147,8 +204,31 @@ static void close_seat(struct daemon_seat *closed)
 
 /* ---- all of them ---- */
 
+/* A display before this one whose frame would look the same; NULL: none, or nothing of it was chosen. */
+static const struct config_display *same_colour(const struct config *config,
+						const struct config_display *display)
+{
+	config_for_each(config_list(config, &config_section_display), config_display, other)
+	{
+		if (other == display)
+			break;
+		if ((display->colour || other->colour) && value_same_text(display->seat, other->seat) &&
+		    seat_display_colour(config, other) == seat_display_colour(config, display))
+			return other;
+	}
+	return NULL;
+}
+
 void seats_open(struct daemon *daemon)
 {
+	config_for_each(config_list(daemon->config, &config_section_display), config_display, display)
+	{
+		const struct config_display *other = same_colour(daemon->config, display);
+
+		if (other)
+			log_warning(NULL, "display %s: " SAME_COLOUR, display->object.name,
+				    other->object.name);
+	}
 	config_for_each(config_list(daemon->config, &config_section_seat), config_seat, settings)
 		open_seat(daemon, settings);
 }
@@ -174,6 +254,7 @@ void seats_close(struct daemon *daemon)
 		daemon->seats = closed->next;
 		close_seat(closed);
 	}
+	forget_failures(daemon);
 }
 
 void seats_reload(struct daemon *daemon, const struct config *old, struct change_report *report)
@@ -224,7 +305,24 @@ void seats_stand_still(struct daemon *daemon, bool still)
 		stand(owner, still);
 }
 
-/* ---- viaductd --check ---- */
+/* ---- checks ---- */
+
+/* A host without any layouts is told at the start: the configuration is not at fault. */
+void seats_check_host(const struct config *config, struct config_messages *messages)
+{
+	config_for_each(config_list(config, &config_section_seat), config_seat, settings)
+	{
+		struct seat_keymap *keymap = NULL;
+		struct seat_layout parsed;
+
+		if (seat_layout_parse(settings->layout, &parsed) &&
+		    seat_keymap_create(settings->layout, &keymap) == -EINVAL)
+			config_complain(&settings->object, "layout", messages, settings->layout,
+					"is no keyboard layout of this host; use for example us, de, fr or "
+					"de:nodeadkeys (`man xkeyboard-config` lists them)");
+		seat_keymap_destroy(keymap);
+	}
+}
 
 /* Its files are looked at as they will be at the start, by the same user. */
 static void plan_guard(const struct config_seat *settings, struct config_messages *messages)
@@ -255,5 +353,13 @@ void seats_plan(const struct config *config, const char *force_format, FILE *out
 			by_web ? ", for browsers at http://" : "", by_web ? settings->web : "");
 		plan_guard(settings, messages);
 		seat_hardware_plan(settings, out, messages);
+	}
+	config_for_each(config_list(config, &config_section_display), config_display, display)
+	{
+		const struct config_display *other = same_colour(config, display);
+
+		if (other)
+			fprintf(out, "display %s: " SAME_COLOUR "\n", display->object.name,
+				other->object.name);
 	}
 }

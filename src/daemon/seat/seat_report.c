@@ -115,6 +115,8 @@ void display_describe(const struct device *device, json_t *object)
 	json_object_set_new(object, "seat", json_string(display->seat_name));
 	json_object_set_new(object, "source", json_string(display_source_text(display->source)));
 	json_object_set_new(object, "colour", json_string(colour));
+	if (seat_colour_name(display->colour))
+		json_object_set_new(object, "colour_name", json_string(seat_colour_name(display->colour)));
 	json_object_set_new(object, "scanouts", json_integer(display->scanouts));
 }
 
@@ -178,6 +180,11 @@ void display_status(const struct device *device, json_t *object)
 
 /* ---- what users do ---- */
 
+bool seat_shows_display(const struct display_window *window)
+{
+	return !look_of(window).hidden;
+}
+
 struct choice {
 	struct seat *seat;
 	struct seat_window *window; /* NULL: none */
@@ -235,6 +242,22 @@ static void type(void *context)
 						&errand->bad_offset);
 }
 
+/* utf8: NULL when the text is not the caller's. */
+static int refuse_character(const char *utf8, size_t offset, struct error *error)
+{
+	size_t bytes = utf8 ? 1 : 0;
+
+	if (!utf8 || (unsigned char)utf8[offset] < ' ')
+		return error_set(error, -EINVAL,
+				 "the character at byte %zu cannot be typed with the seat's keyboard layout",
+				 offset + 1);
+	while (((unsigned char)utf8[offset + bytes] & 0xc0) == 0x80)
+		bytes++;
+	return error_set(error, -EINVAL,
+			 "the character %.*s, at byte %zu, cannot be typed with the seat's keyboard layout",
+			 (int)bytes, utf8 + offset, offset + 1);
+}
+
 int seat_type(struct daemon_seat *owner, const struct display_window *window, const char *utf8,
 	      struct error *error)
 {
@@ -249,8 +272,11 @@ int seat_type(struct daemon_seat *owner, const struct display_window *window, co
 	case 0:
 		return 0;
 	case -ENOENT:
-		return error_set(error, -EBUSY, "%s has the focus",
-				 window ? "another display, or none," : "no display");
+		if (window)
+			return error_set(error, -EBUSY, "another display, or none, has the focus");
+		return error_set(error, -EBUSY,
+				 "no display has the focus; `viaduct seat focus %s GUEST` gives it to one",
+				 owner->name);
 	case -ENODATA:
 		return error_set(error, -EBUSY,
 				 "no viewer of the seat has copied a text since the last was pasted");
@@ -258,9 +284,7 @@ int seat_type(struct daemon_seat *owner, const struct display_window *window, co
 		return error_set(error, errand.code,
 				 "so much text is being typed that there is no room for more");
 	default:
-		return error_set(error, -EINVAL,
-				 "the character at byte %zu cannot be typed with the seat's keyboard layout",
-				 errand.bad_offset + 1);
+		return refuse_character(utf8, errand.bad_offset, error);
 	}
 }
 
@@ -326,10 +350,26 @@ json_t *seat_json(const struct daemon_seat *reported)
 	return errand.object;
 }
 
+/* Where viewers should have arrived and cannot. NULL: nowhere. */
+static json_t *failures_json(const struct daemon_seat *reported)
+{
+	json_t *list = NULL;
+
+	for (unsigned kind = 0; kind < SEAT_DOORS; kind++) {
+		if (reported->doors[kind].failure.code == 0)
+			continue;
+		list = list ? list : json_array();
+		json_array_append_new(list, json_string(reported->doors[kind].failure.text));
+	}
+	return list;
+}
+
 json_t *seat_secret_json(const struct daemon_seat *reported)
 {
-	json_t *object = seat_json(reported);
+	json_t *object = seat_json(reported), *failures = failures_json(reported);
 
+	if (failures)
+		json_object_set_new(object, "not_served", failures);
 	if (reported->token[0])
 		json_object_set_new(object, "console",
 				    json_sprintf("%s#token=%s", reported->web_address, reported->token));

@@ -63,6 +63,7 @@ struct seat_door {
 	struct endpoint_socket socket;
 	char path[SOCKET_PATH_SIZE]; /* "": none */
 	bool open;
+	struct error failure;	    /* code 0: none */
 	struct seat_guard *guard;   /* NULL: its viewers need to prove nothing */
 	struct seat_origin knocked; /* of a guarded one: the viewer that is being let in */
 };
@@ -108,6 +109,11 @@ void seat_call(struct daemon *daemon, void (*run)(void *context), void *context)
 /* NULL: there is none. */
 struct daemon_seat *daemon_seat_find(const struct daemon *daemon, const char *name);
 
+/* Why a seat of the configuration could not be opened at the start; NULL: it was, or is not of the start. */
+const char *daemon_seat_failure(const struct daemon *daemon, const char *name);
+/* How many could not, and how many places where viewers should arrive. */
+unsigned seats_failed(const struct daemon *daemon);
+
 void seats_open(struct daemon *daemon);
 /* Its displays are there. */
 void seats_start(struct daemon *daemon);
@@ -115,6 +121,8 @@ void seats_close(struct daemon *daemon);
 void seats_reload(struct daemon *daemon, const struct config *old, struct change_report *report);
 /* Takeover: viewers leave, and the sockets at which they arrive are handed over; or they are let in again. */
 void seats_stand_still(struct daemon *daemon, bool still);
+/* What this host does not have, whatever is open. */
+void seats_check_host(const struct config *config, struct config_messages *messages);
 /* viaductd --check. */
 void seats_plan(const struct config *config, const char *force_format, FILE *out,
 		struct config_messages *messages);
@@ -191,6 +199,8 @@ int seat_type(struct daemon_seat *owner, const struct display_window *window, co
 /* The same with what a viewer has copied. */
 int seat_paste(struct daemon_seat *owner, const struct display_window *window, struct error *error);
 
+/* Has its guest a picture at present? Only then it can have the focus. */
+bool seat_shows_display(const struct display_window *window);
 /* Gives a display of the seat the focus, or all of the screen; NULL: none has it. */
 void seat_focus_display(struct daemon_seat *owner, const struct display_window *window);
 void seat_enlarge_display(struct daemon_seat *owner, const struct display_window *window);
