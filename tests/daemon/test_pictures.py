@@ -59,7 +59,7 @@ def test_what_is_written(tmp_path, colours):
     assert same == 4800 if colours <= 256 else 4800 * 0.8 < same < 4800
 
 
-@pytest.mark.parametrize("name, most", [("seat.png", 20000), ("console.png", 40000)])
+@pytest.mark.parametrize("name, most", [("seat.png", 20000), ("console.png", 40000), ("full_screen.png", 20000)])
 def test_pictures_of_the_documents_are_small(name, most):
     picture = (TOP / "docs/pictures" / name).read_bytes()
     assert dict(palette.chunks(picture))[b"IHDR"][8:10] == b"\x08\x03" and len(picture) < most

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Makes the pictures of the documents: two guests on a seat, and the same in a browser. Argument: their folder."""
+"""Makes the pictures of the documents: two guests on a seat, in a browser, and one of them alone. Argument: their folder."""
 import base64
 import contextlib
 import json
@@ -23,13 +23,16 @@ PATIENCE_S = 120
 # Two consoles of 720 to 400 pixels, one above a corner of the other, and the page around them.
 SEAT_SIZE, WINDOW_SIZE = "1180x620", (1180, 790)
 BOB_AT = 440, 185       # so that both titles and texts are seen
-# What each has on its console: who it is, and something of its own.
+# What each has on its console. Bob draws himself a window of alice's, title and all: it lies in his frame.
 SHOWS = {
-    "alice": "echo 'The console of alice, a guest.'; echo; uname -srm; echo; free -m; echo;"
-             "echo 'The daemon draws frame, colour and name:'; echo 'no guest can change or cover them.'",
-    "bob": "echo 'Welcome to alice!'; echo; echo '(So says bob. But his frame is orange,';"
-           "echo ' and the bar above all names who has the keyboard.)'; echo",
+    "alice": "uname -srm; echo; free -m; echo; cat /proc/loadavg",
+    "bob": "echo; printf '  \\033[44;97m alice %50s\\033[0m\\n' ''; for line in 1 2 3 4 5; do"
+           " [ $line = 2 ] && text='alice login: root' || text=; [ $line = 3 ] && text='Password: ';"
+           " printf '  \\033[44m \\033[0m %-54s\\033[44m \\033[0m\\n' \"$text\"; done;"
+           " printf '  \\033[44m%57s\\033[0m\\n\\033[5;15H' ''",
 }
+# Of the Linux console: none, and a block that does not blink (Documentation/admin-guide/vga-softcursor.rst).
+CURSOR_OFF, CURSOR_ON = "\\033[?25l", "\\033[?17;0;64c"
 
 
 def wait_until(true, what):
@@ -75,9 +78,9 @@ def settled(daemon):
 
 
 def show(guest):
-    """Its own text on a blank console whose cursor does not blink."""
-    guest.run("echo 0 >/proc/sys/kernel/printk; echo 0 >/sys/class/graphics/fbcon/cursor_blink 2>/dev/null; "
-              "printf '\\033[9;0]\\033[2J\\033[H' >/dev/tty1")
+    """Its own text on a blank console. The only cursor is that of the guest with the keyboard."""
+    cursor = CURSOR_ON if guest.name == "bob" else CURSOR_OFF
+    guest.run(f"echo 0 >/proc/sys/kernel/printk; printf '\\033[9;0]\\033[2J\\033[H{cursor}' >/dev/tty1")
     guest.run(f"({SHOWS[guest.name]}) >/dev/tty1 2>&1")
 
 
@@ -97,7 +100,7 @@ def type_at_the_seat(daemon, guest):
     """What is typed is seen at the guest with the keyboard alone."""
     guest.run("(setsid cat /dev/tty1 >/dev/null 2>&1 &)")
     guest.run("until ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q /dev/tty1; do sleep 0.1; done; stty -F /dev/tty1 sane")
-    daemon.command("seat", "type", "desk", f"What is typed at the seat now, {guest.name} alone hears.", "--to", guest.name)
+    daemon.command("seat", "type", "desk", "secret", "--to", guest.name)
 
 
 def photograph_console(daemon, folder):
@@ -131,6 +134,8 @@ def main(folder):
         type_at_the_seat(daemon, guests[1])
         palette.write(folder / "seat.png", settled(daemon))
         photograph_console(daemon, folder)
+        daemon.command("seat", "focus", "desk", "bob", "--full-screen")
+        palette.write(folder / "full_screen.png", settled(daemon))
 
 
 main(pathlib.Path(sys.argv[1]))
