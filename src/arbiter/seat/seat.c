@@ -64,6 +64,8 @@ void seat_destroy(struct seat *seat)
 {
 	if (!seat)
 		return;
+	if (seat->original)
+		seat_twin_end(seat);
 	assert(!seat->top && !seat->bottom);
 	pixman_region32_fini(&seat->changed);
 	forget_text(seat->keyboard);
@@ -141,6 +143,7 @@ void seat_window_picture_changed(struct seat_window *window, struct seat_rect re
 
 	if (shown.width > 0)
 		seat_window_changed(window, shown);
+	seat_twin_changed(window, rect);
 }
 
 bool seat_has_changed(const struct seat *seat)
@@ -151,6 +154,12 @@ bool seat_has_changed(const struct seat *seat)
 void seat_change_all(struct seat *seat)
 {
 	seat_rect_changed(seat, (struct seat_rect){ 0, 0, seat->width, seat->height });
+}
+
+void seat_size(const struct seat *seat, unsigned *ret_width, unsigned *ret_height)
+{
+	*ret_width = seat->width;
+	*ret_height = seat->height;
 }
 
 /* ---- the order of windows ---- */
@@ -211,7 +220,7 @@ static pixman_image_t *create_picture(unsigned width, unsigned height)
 	return pixman_image_create_bits(PIXMAN_x8r8g8b8, (int)width, (int)height, NULL, 0);
 }
 
-static void free_window(struct seat_window *window)
+void seat_window_free(struct seat_window *window)
 {
 	if (window->picture)
 		pixman_image_unref(window->picture);
@@ -228,6 +237,7 @@ int seat_window_open(struct seat *seat, const struct seat_window_options *option
 	size_t length = strlen(options->name);
 	struct seat_window *window;
 
+	assert(!seat->original);
 	if (length == 0 || length > SEAT_NAME_MAX)
 		return -EINVAL;
 	window = calloc(1, sizeof(*window));
@@ -244,7 +254,7 @@ int seat_window_open(struct seat *seat, const struct seat_window_options *option
 	window->picture = create_picture(window->width, window->height);
 	window->title = seat->font ? seat_font_draw(seat->font, window->name, SEAT_TITLE_PIXELS) : NULL;
 	if (!window->picture || (seat->font && !window->title)) {
-		free_window(window);
+		seat_window_free(window);
 		return -ENOMEM;
 	}
 	seat_window_set_hidden(window, options->hidden);
@@ -297,9 +307,10 @@ void seat_tell_shown(struct seat *seat)
 
 void seat_window_close(struct seat_window *window)
 {
+	assert(!window->twin);
 	seat_window_set_hidden(window, true);
 	forget_drawn(window);
-	free_window(window);
+	seat_window_free(window);
 }
 
 void seat_window_set_hidden(struct seat_window *window, bool hidden)
@@ -327,6 +338,7 @@ void seat_window_set_hidden(struct seat_window *window, bool hidden)
 		seat_overview_arrange(seat);
 		seat_window_frame_changed(window);
 	}
+	seat_twin_hide(window);
 }
 
 bool seat_window_is_hidden(const struct seat_window *window)
@@ -351,6 +363,7 @@ int seat_window_resize(struct seat_window *window, unsigned width, unsigned heig
 	seat_window_place_again(window);
 	seat_window_keep_on_screen(window);
 	seat_window_frame_changed(window);
+	seat_twin_follow(window);
 	return 0;
 }
 

@@ -61,8 +61,30 @@ struct seat_options {
 
 /* Returns 0, -EINVAL (sizes), -ENOENT (no such font, or it cannot be read) or -ENOMEM. */
 int seat_create(const struct seat_options *options, struct seat **ret_seat);
-/* No window is left. NULL is allowed. */
+/* No window is left, and none has a bare seat. NULL is allowed. */
 void seat_destroy(struct seat *seat);
+
+/*
+ * A bare seat: one window of another seat and nothing else, without its frame. The screen is the window's
+ * picture, with the cursor, whatever covers the window on its own seat and at which scale it is there; while
+ * the window is hidden, the screen is empty. Its keys and pointer go to the window's guest alone, whatever
+ * has the focus on the other seat; Ctrl-Alt-V pastes, and no other key is the seat's.
+ *
+ * Both seats can have keys down at the guest. For the guest a key is down from the first press to the last
+ * release, and so is a button; the pointer is where it was moved to last.
+ *
+ * The screen has the picture's size, which seat_size() says: it changes with the picture, and all of it has
+ * changed then. A window has one bare seat at most, which is destroyed before the window is closed. Both are
+ * the same thread's. No windows can be opened on it. Of `options`, width, height and font are not used.
+ * Returns 0 or -ENOMEM.
+ */
+int seat_create_bare(struct seat_window *window, const struct seat_options *options, struct seat **ret_seat);
+
+/* The window that a bare seat shows. */
+struct seat_window *seat_bare_window(const struct seat *seat);
+
+/* Of the screen. */
+void seat_size(const struct seat *seat, unsigned *ret_width, unsigned *ret_height);
 
 /*
  * Draws what has changed since the last time into `pixels`, of the screen's size, which the caller has left

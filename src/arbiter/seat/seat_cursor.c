@@ -53,6 +53,7 @@ int seat_window_set_cursor(struct seat_window *window, const struct seat_cursor 
 	window->cursor = image;
 	window->hot_x = image ? cursor->hot_x : 0;
 	window->hot_y = image ? cursor->hot_y : 0;
+	seat_twin_follow(window);
 	seat_window_picture_changed(window, seat_cursor_rect(window));
 	seat_remember_drawn(window);
 	return 0;
@@ -74,6 +75,7 @@ void seat_window_move_cursor(struct seat_window *window, int x, int y, bool visi
 	window->cursor_x = clamp(x);
 	window->cursor_y = clamp(y);
 	window->cursor_visible = visible;
+	seat_twin_follow(window);
 	seat_window_picture_changed(window, seat_cursor_rect(window));
 	seat_remember_drawn(window);
 }

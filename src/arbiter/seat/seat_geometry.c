@@ -16,6 +16,8 @@ bool seat_rect_holds(const struct seat_rect *rect, int x, int y)
 
 struct seat_rect seat_bar(const struct seat *seat)
 {
+	if (seat->original)
+		return (struct seat_rect){ .width = 0 };
 	return (struct seat_rect){ 0, 0, seat->width, SEAT_BAR_PIXELS };
 }
 
@@ -97,12 +99,20 @@ static struct seat_rect full_screen_frame(const struct seat *seat)
 	return (struct seat_rect){ 0, SEAT_BAR_PIXELS, seat->width, seat->height - SEAT_BAR_PIXELS };
 }
 
+/* What the picture on a bare seat has. */
+static struct seat_rect whole(const struct seat *seat)
+{
+	return (struct seat_rect){ 0, 0, seat->width, seat->height };
+}
+
 struct seat_rect seat_window_picture(const struct seat_window *window)
 {
 	const struct seat *seat = window->seat;
 	struct seat_rect frame = full_screen_frame(seat), tile, picture;
 	struct size size;
 
+	if (seat->original)
+		return whole(seat);
 	if (seat->overview && !window->hidden) {
 		seat_tile(window, &tile, &picture);
 		return picture;
@@ -133,6 +143,8 @@ struct seat_rect seat_window_usual_frame(const struct seat_window *window)
 {
 	const struct seat *seat = window->seat;
 
+	if (seat->original)
+		return whole(seat);
 	return window == seat->full_screen ? full_screen_frame(seat) : seat_window_own_frame(window);
 }
 

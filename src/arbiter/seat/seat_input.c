@@ -13,22 +13,37 @@
 
 /* ---- focus ---- */
 
-static void tell_key(const struct seat_window *window, unsigned code, bool down)
+/* Whose guest hears of what this seat does. A bare seat's window stands for its original. */
+static struct seat_window *heard_by(const struct seat *seat)
 {
-	if (window->ops)
+	return seat->original ? seat->original : seat->focus;
+}
+
+static enum seat_from from_of(const struct seat *seat)
+{
+	return seat->original ? SEAT_FROM_BARE : SEAT_FROM_ITS_OWN;
+}
+
+/* A key that two seats hold is down as long as either does. */
+static void tell_key(const struct seat *seat, unsigned code, bool down)
+{
+	struct seat_window *window = heard_by(seat);
+	uint8_t before = window->keys_from[code], bit = (uint8_t)(1u << from_of(seat)),
+		now = down ? before | bit : before & (uint8_t)~bit;
+
+	window->keys_from[code] = now;
+	if (window->ops && (before != 0) != (now != 0))
 		window->ops->key(window->context, code, down);
 }
 
 static void let_keys_up(struct seat *seat)
 {
-	struct seat_window *focus = seat->focus;
-
 	memset(seat->typed, 0, sizeof(seat->typed));
-	for (unsigned code = 0; focus && code < KEY_CNT; code++) {
+	for (unsigned code = 0; seat->focus && code < KEY_CNT; code++) {
 		if (!seat->down[code])
 			continue;
 		seat->down[code] = false;
-		tell_key(focus, code, false);
+		tell_key(seat, code, false);
 	}
 }
 
@@ -40,13 +55,17 @@ static unsigned within(int value, unsigned count)
 }
 
 /* Outside of the picture: at its edge. */
-static void point(const struct seat_window *window, int x, int y, unsigned buttons, int wheel)
+static void point(const struct seat *seat, int x, int y, unsigned buttons, int wheel)
 {
-	unsigned picture_x, picture_y;
+	struct seat_window *window = heard_by(seat);
+	unsigned picture_x, picture_y, all = 0;
 
-	seat_window_point(window, x, y, &picture_x, &picture_y);
+	seat_window_point(seat->focus, x, y, &picture_x, &picture_y);
+	window->buttons_from[from_of(seat)] = buttons;
+	for (unsigned i = 0; i < SEAT_FROMS; i++)
+		all |= window->buttons_from[i];
 	if (window->ops)
-		window->ops->pointer(window->context, picture_x, picture_y, buttons, wheel);
+		window->ops->pointer(window->context, picture_x, picture_y, all, wheel);
 }
 
 static void let_all_up(struct seat *seat)
@@ -55,7 +74,7 @@ static void let_all_up(struct seat *seat)
 	if (!seat->grabbed)
 		return;
 	seat->grabbed = false;
-	point(seat->focus, seat->pointer_x, seat->pointer_y, 0, 0);
+	point(seat, seat->pointer_x, seat->pointer_y, 0, 0);
 }
 
 void seat_set_focus(struct seat *seat, struct seat_window *window)
@@ -90,6 +109,8 @@ void seat_window_listen(struct seat_window *window, const struct seat_window_ops
 {
 	if (window->seat->focus == window)
 		let_all_up(window->seat);
+	if (window->twin)
+		let_all_up(window->twin->seat);
 	window->ops = ops;
 	window->context = context;
 }
@@ -117,9 +138,17 @@ static void toggle_fit(struct seat_window *window)
 	seat_window_set_scale(window, window->scale == SEAT_SCALE_FIT ? 100 : SEAT_SCALE_FIT);
 }
 
+static void paste(const struct seat *seat)
+{
+	if (seat->tell_paste)
+		seat->tell_paste(seat->context);
+}
+
 /* With Ctrl and Alt held. Returns false when the key is the guest's. */
 static bool obey(struct seat *seat, unsigned code)
 {
+	if (seat->original && code != KEY_V)
+		return false;
 	switch (code) {
 	case KEY_TAB:
 		focus_next(seat);
@@ -139,8 +168,7 @@ static bool obey(struct seat *seat, unsigned code)
 		seat_set_focus(seat, NULL);
 		return true;
 	case KEY_V:
-		if (seat->tell_paste)
-			seat->tell_paste(seat->context);
+		paste(seat);
 		return true;
 	default:
 		return false;
@@ -156,13 +184,11 @@ static bool is_overview_toggle(const struct seat *seat, unsigned code)
 
 static void deliver(struct seat *seat, unsigned code, bool down)
 {
-	struct seat_window *focus = seat->focus;
-
 	/* What it did not hear go down does not come up for it. */
-	if (!focus || seat->down[code] == down)
+	if (!seat->focus || seat->down[code] == down)
 		return;
 	seat->down[code] = down;
-	tell_key(focus, code, down);
+	tell_key(seat, code, down);
 }
 
 void seat_key(struct seat *seat, unsigned code, bool down)
@@ -256,7 +282,7 @@ void seat_pointer(struct seat *seat, int x, int y, unsigned buttons, int wheel)
 	if (seat->dragged)
 		seat_window_move(seat->dragged, x - seat->drag_x, y - seat->drag_y);
 	if (is_heard(seat, x, y))
-		point(seat->focus, x, y, buttons, wheel);
+		point(seat, x, y, buttons, wheel);
 	if (buttons == 0) {
 		seat->dragged = NULL;
 		seat->grabbed = false;

@@ -9,8 +9,12 @@
 #include "arbiter/seat/seat.h"
 #include "arbiter/seat/seat_text.h"
 
+/* By which seat a guest is told of keys and buttons. */
+enum seat_from { SEAT_FROM_ITS_OWN, SEAT_FROM_BARE, SEAT_FROMS };
+
 struct seat_window {
 	struct seat *seat;
+	struct seat_window *twin; /* its like on a bare seat; NULL: there is none */
 	struct seat_window *below, *above;
 	char name[SEAT_NAME_MAX + 1];
 	uint32_t colour;
@@ -33,10 +37,14 @@ struct seat_window {
 	unsigned hot_x, hot_y;		 /* in the cursor */
 	int cursor_x, cursor_y;		 /* the hot spot in the picture */
 	bool cursor_visible;
+	/* What is down at the guest: of a key, a bit for each enum seat_from; of each of these, buttons. */
+	uint8_t keys_from[KEY_CNT];
+	unsigned buttons_from[SEAT_FROMS];
 };
 
 struct seat {
 	unsigned width, height;
+	struct seat_window *original; /* a bare seat's: the window that it shows; NULL: it is none */
 	struct seat_font *font; /* NULL: no names */
 	struct seat_window *top, *bottom;
 	unsigned cascaded; /* windows for which there was no free place */
@@ -77,6 +85,7 @@ void seat_window_picture_changed(struct seat_window *window, struct seat_rect re
 void seat_remember_drawn(struct seat_window *window);
 /* Where the cursor is in the picture, or partly or wholly outside of it; empty when it is not seen. */
 struct seat_rect seat_cursor_rect(const struct seat_window *window);
+/* A bare seat's is empty. */
 struct seat_rect seat_bar(const struct seat *seat);
 
 /* `rect` of the picture as it is on the screen, what of it is outside of the picture cut off; or empty. */
@@ -114,6 +123,19 @@ void seat_overview_forget(struct seat *seat, const struct seat_window *window);
 void seat_overview_choose(struct seat *seat, struct seat_window *window);
 /* A key went down. */
 void seat_overview_key(struct seat *seat, unsigned code, bool shift);
+
+/* ---- seat_bare.c: of a window that may have a twin ---- */
+
+/* It has another picture, or another cursor. */
+void seat_twin_follow(struct seat_window *window);
+/* It is hidden, or seen again. */
+void seat_twin_hide(struct seat_window *window);
+/* `rect` of its picture has changed. */
+void seat_twin_changed(struct seat_window *window, struct seat_rect rect);
+/* The bare seat is to be destroyed. */
+void seat_twin_end(struct seat *bare);
+
+void seat_window_free(struct seat_window *window);
 
 /* ---- seat_place.c ---- */
 
