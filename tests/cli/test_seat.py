@@ -57,6 +57,15 @@ def test_what_is_not_served(viaduct, api):
     assert lines[2:5] == ["console: not served: web = 127.0.0.1:6080: Address already in use", "", "not served: vnc = x"]
 
 
+def test_viewers_of_one_guest(viaduct, api):
+    """Where there is a socket for them, or one of them."""
+    displays = [display("alice/0", viewers=2, vnc="/run/viaduct/display-alice-0.vnc"), display("bob/0", viewers=1),
+                display("carol/0", viewers=0)]
+    api.answer("GET", "/v1/seats/desk", desk(displays=displays))
+    lines = viaduct("seat", "show", "desk").out.splitlines()
+    assert lines[2:5] == ["alice/0 alone: /run/viaduct/display-alice-0.vnc, 2 viewers", "bob/0 alone: 1 viewers", ""]
+
+
 @pytest.mark.parametrize("screen, line", [
     ({"state": "on", "connector": "DP-1", "width": 1280, "height": 800, "refresh_hz": 60},
      "screen: DP-1 on /dev/dri/card0, 1280x800 at 60 Hz"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The console of a seat in a browser, without a browser: who may open it, what is served, and what harms nobody."""
+import json
 import os
 import pathlib
 import re
@@ -133,7 +134,8 @@ def test_the_token(console):
     assert console.token not in str(console.daemon.api("GET", "/v1/seats"))
     status, headers, body = console.state()
     assert status == 200 and headers["cache-control"] == "no-store"
-    assert body == b'{"seat":"desk","viewers":0,"displays":[{"display":"alice/0","colour":"#1a5fb4","shown":false,"focus":false}]}'
+    assert json.loads(body) == {"seat": "desk", "viewers": 0, "viewers_max": VIEWERS_MAX, "displays": [
+        {"display": "alice/0", "colour": "#1a5fb4", "shown": False, "focus": False, "state": "gone", "viewers": 0}]}
 
 
 WRONG_TOKENS = ["", "A", "A" * 42, "A" * 43, "A" * 44, "A" * 2000, "%41" * 43, "../" * 14 + "A"]

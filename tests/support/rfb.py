@@ -86,6 +86,7 @@ class Viewer:
             self.socket.connect(address if isinstance(address, tuple) else str(address))
         self.has_extended_keys = False
         self.resizes = 0
+        self.size_answers = []  # to set_size(): 0, it is done; else why not
         if not proven:
             self._prove_nothing()
         self._begin(encodings)
@@ -138,6 +139,8 @@ class Viewer:
         if encoding in (DESKTOP_SIZE, EXTENDED_SIZE):
             if encoding == EXTENDED_SIZE:
                 self._take(16 * self._unpack(">Bxxx")[0])
+                if x == 1:
+                    self.size_answers.append(y)
             self.width, self.height = width, height
             self.resizes += 1
             self.pixels = bytearray(width * height * 4)
@@ -201,6 +204,10 @@ class Viewer:
     def stroke(self, code):
         self.key(code, True)
         self.key(code, False)
+
+    def set_size(self, width, height):
+        """One that was made with EXTENDED_SIZE asks for a screen of this size (SetDesktopSize)."""
+        self.socket.sendall(struct.pack(">BxHHBxIHHHHI", 251, width, height, 1, 0, 0, 0, width, height, 0))
 
     def cut(self, text):
         """Has copied a text: Latin-1, in bytes."""

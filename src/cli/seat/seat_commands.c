@@ -126,6 +126,28 @@ static void print_failures(const json_t *seat)
 		       json_string_value(text));
 }
 
+/* Viewers that see one guest alone, and where others can. */
+static void print_alone(const json_t *seat)
+{
+	const json_t *display;
+	bool printed = false;
+	size_t index;
+
+	json_array_foreach(json_object_get(seat, "displays"), index, display)
+	{
+		unsigned viewers = (unsigned)api_number(display, "viewers");
+		const json_t *socket = json_object_get(display, "vnc");
+
+		if (!socket && viewers == 0)
+			continue;
+		printf("%s alone: %s%s%u viewers\n", api_text(display, "display"),
+		       socket ? json_string_value(socket) : "", socket ? ", " : "", viewers);
+		printed = true;
+	}
+	if (printed)
+		puts("");
+}
+
 static void print_seat(const struct cli *cli, const json_t *seat)
 {
 	static const struct table_column columns[] = {
@@ -146,6 +168,7 @@ static void print_seat(const struct cli *cli, const json_t *seat)
 		printf("console: %s\n\n", api_text(seat, "console"));
 	print_failures(seat);
 	print_hardware(seat);
+	print_alone(seat);
 	json_array_foreach(json_object_get(seat, "displays"), index, display)
 		display_row(table, seat, display);
 	table_print(table, stdout, cli_terminal_width(STDOUT_FILENO), cli->colour);

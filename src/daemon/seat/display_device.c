@@ -87,6 +87,7 @@ static void configure(struct device *device, const struct config_object *object)
 	display->colour = seat_display_colour(device->daemon->config, settings);
 	display->source = (enum display_source)settings->source;
 	display->scanouts = (unsigned)settings->scanouts;
+	display->has_own_viewers = settings->vnc == DISPLAY_VNC_OWN;
 	seat_parse_size(settings->size, &display->monitor_width, &display->monitor_height);
 }
 
@@ -268,6 +269,7 @@ static int open_display(struct device *device)
 				 strerror(-errand.code));
 	}
 	display->seat->displays++;
+	display_bare_open(display);
 	return display->source == DISPLAY_OF_VIRTIO ? open_virtio(display) : 0;
 }
 
@@ -278,6 +280,7 @@ static void close_display(struct device *device)
 	if (!display->seat)
 		return;
 	close_virtio(display);
+	display_bare_close(display);
 	seat_call(device->daemon, close_windows, display);
 	display->seat->displays--;
 	display->seat = NULL;
@@ -309,12 +312,21 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 
 static uint64_t display_cpu_ns(const struct device *device)
 {
-	const struct display_virtio *virtio = display_device_of(device)->virtio;
+	const struct display_device *display = display_device_of(device);
 
-	return virtio ? display_virtio_cpu_ns(virtio) : 0;
+	return (display->virtio ? display_virtio_cpu_ns(display->virtio) : 0) + display_bare_cpu_ns(display);
 }
 
 /* ---- the kind ---- */
+
+void displays_take_over_viewers(const struct daemon_seat *owner)
+{
+	device_for_each(owner->daemon, &display_device_kind, device)
+	{
+		if (display_device_of(device)->seat == owner)
+			display_bare_take_over(display_device_of(device));
+	}
+}
 
 static void open_displays(struct daemon *daemon)
 {
@@ -343,6 +355,7 @@ static void hand_over(struct daemon *daemon, struct handover *header)
 	{
 		if (display_device_of(device)->virtio)
 			hand_over_virtio(display_device_of(device), header);
+		display_bare_hand_over(display_device_of(device), header);
 	}
 }
 
@@ -365,6 +378,7 @@ static void stand_still(struct daemon *daemon, bool still)
 	{
 		struct still_errand errand = { display_device_of(device)->virtio, still };
 
+		display_bare_stand_still(display_device_of(device), still);
 		if (errand.display)
 			seat_call(daemon, stand_virtio_still, &errand);
 	}

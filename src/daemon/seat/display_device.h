@@ -5,6 +5,7 @@
 
 #include "core/container.h"
 #include "daemon/device/device.h"
+#include "daemon/seat/display_bare.h"
 #include "daemon/seat/display_virtio.h"
 #include "daemon/seat/seat_config.h"
 
@@ -27,8 +28,10 @@ struct display_device {
 	struct display_window windows[DISPLAY_SCANOUTS_MAX];
 	unsigned window_count;	       /* 0: not served */
 	struct display_virtio *virtio; /* NULL: not served, or the VMM's own */
+	struct display_bare bare;
 	/* As configured */
 	enum display_source source;
+	bool has_own_viewers;
 	unsigned scanouts;			/* of a virtio display, else 1 */
 	unsigned monitor_width, monitor_height; /* of a virtio display */
 	char seat_name[CONFIG_NAME_SIZE];
@@ -57,6 +60,9 @@ struct display_window *display_window_next(const struct daemon *daemon, const st
 
 /* The one display of a guest that is served; NULL: there is none. */
 struct display_device *display_of_guest(const struct daemon *daemon, const struct guest *guest);
+
+/* Viewers of a predecessor's that saw one guest of the seat alone go on. */
+void displays_take_over_viewers(const struct daemon_seat *owner);
 
 /* ---- seat_report.c ---- */
 

@@ -17,6 +17,29 @@
 
 /* ---- viewers ---- */
 
+unsigned seat_viewer_count(const struct daemon_seat *owner, const struct seat_screen *screen)
+{
+	unsigned count = 0;
+
+	for (const struct seat_client *client = owner->clients; client; client = client->next)
+		count += client->counted && seat_viewer_looks_at(&client->viewer) == screen;
+	return count;
+}
+
+/* The seat, or the display of the guest that it sees alone. */
+static struct log_subject *subject_of(const struct seat_client *client)
+{
+	return seat_viewer_looks_at(&client->viewer)->subject;
+}
+
+static void log_count(const struct seat_client *client, const char *what)
+{
+	struct daemon_seat *owner = client->door->owner;
+
+	log_info(subject_of(client), "a viewer %s; %u are connected", what,
+		 seat_viewer_count(owner, seat_viewer_looks_at(&client->viewer)));
+}
+
 static void start_viewer(void *context)
 {
 	struct seat_client *client = context;
@@ -55,7 +78,7 @@ static struct seat_client *add_client(struct seat_door *door, int fd)
 		return NULL;
 	client->door = door;
 	client->fd = fd;
-	client->viewer.screen = &owner->screen;
+	client->viewer.screen = door->screen;
 	client->viewer.socket = fd;
 	client->viewer.token = door == &owner->doors[SEAT_DOOR_WEB] ? owner->token : NULL;
 	client->viewer.guard = door->guard;
@@ -74,10 +97,8 @@ static void remove_client(struct daemon_seat *owner, struct seat_client *client)
 	while (*link != client)
 		link = &(*link)->next;
 	*link = client->next;
-	if (client->counted) {
-		owner->viewer_count--;
-		log_info(&owner->subject, "a viewer left; %u are connected", owner->viewer_count);
-	}
+	if (client->counted)
+		log_count(client, "left");
 	fd_close(&client->fd);
 	free(client);
 }
@@ -87,10 +108,9 @@ static void count_in(struct seat_client *client)
 	struct daemon_seat *owner = client->door->owner;
 
 	client->counted = true;
-	owner->viewer_count++;
 	if (client->viewer.guard)
 		seat_attempts_forget(&owner->attempts, &client->origin);
-	log_info(&owner->subject, "a viewer came; %u are connected", owner->viewer_count);
+	log_count(client, "came");
 }
 
 /* Its address is held to account, and not the door, at which others arrive. */
@@ -118,8 +138,9 @@ static void see_off(struct seat_client *client)
 	if (client->viewer.guard && !client->viewer.proven) {
 		see_off_unproven(client);
 	} else if (client->viewer.why) {
-		log_guest(&owner->subject, "a viewer: %s", client->viewer.why);
-		endpoint_socket_violation(&client->door->socket);
+		log_guest(subject_of(client), "a viewer: %s", client->viewer.why);
+		if (client->door->open)
+			endpoint_socket_violation(&client->door->socket);
 	}
 	remove_client(owner, client);
 }
@@ -206,9 +227,11 @@ static bool accepted(void *context, int fd)
 	struct daemon_seat *owner = door->owner;
 	/* A browser that fetches the page is no viewer yet, nor is one that proves nothing. */
 	bool later = door == &owner->doors[SEAT_DOOR_WEB] || door->guard;
-	struct seat_client *client =
-		later || owner->viewer_count < SEAT_VIEWERS_MAX ? add_client(door, fd) : NULL;
+	struct seat_client *client;
 
+	if (!later && seat_viewer_count(owner, door->screen) >= SEAT_VIEWERS_MAX)
+		return false;
+	client = add_client(door, fd);
 	if (!client)
 		return false;
 	seat_call(owner->daemon, start_viewer, client);
@@ -224,7 +247,9 @@ static bool accepted(void *context, int fd)
 
 static unsigned peer_count(const void *context)
 {
-	return ((const struct seat_door *)context)->owner->viewer_count;
+	const struct seat_door *door = context;
+
+	return seat_viewer_count(door->owner, door->screen);
 }
 
 const struct endpoint_socket_ops seat_client_socket_ops = {
@@ -247,46 +272,61 @@ void seat_clients_resume(struct daemon_seat *owner)
 	seat_clients_changed(&owner->viewers_changed);
 }
 
-void seat_clients_end(struct daemon_seat *owner)
+void seat_clients_end(struct daemon_seat *owner, const struct seat_screen *screen)
 {
-	seat_clients_suspend(owner);
-	while (owner->clients)
-		remove_client(owner, owner->clients);
+	struct seat_client *client = owner->clients;
+
+	while (client) {
+		struct seat_client *next = client->next;
+
+		if (!screen || seat_viewer_looks_at(&client->viewer) == screen) {
+			seat_call(owner->daemon, stop_viewer, client);
+			remove_client(owner, client);
+		}
+		client = next;
+	}
 }
 
 /* ---- takeover ---- */
 
-static void client_key(const struct daemon_seat *owner, unsigned index, char key[KEY_MAX_BYTES])
+static void client_key(const struct seat_screen *screen, unsigned index, char key[KEY_MAX_BYTES])
 {
-	snprintf(key, KEY_MAX_BYTES, "%u %s", index, owner->name);
+	snprintf(key, KEY_MAX_BYTES, "%u %s", index, screen->name);
 }
 
-void seat_clients_hand_over(struct daemon_seat *owner, struct handover *header)
+static const char *client_kind(const struct seat_screen *screen)
+{
+	return screen->whole ? "display-viewer" : "seat-viewer";
+}
+
+void seat_clients_hand_over(struct daemon_seat *owner, const struct seat_screen *screen,
+			    struct handover *header)
 {
 	char key[KEY_MAX_BYTES];
 	unsigned index = 0;
 
 	for (const struct seat_client *client = owner->clients; client; client = client->next) {
-		if (!client->counted)
+		if (!client->counted || seat_viewer_looks_at(&client->viewer) != screen)
 			continue;
-		client_key(owner, index++, key);
-		takeover_put_fd(header, "seat-viewer", key, client->fd);
+		client_key(screen, index++, key);
+		takeover_put_fd(header, client_kind(screen), key, client->fd);
 	}
 }
 
-void seat_clients_take_over(struct daemon_seat *owner)
+void seat_clients_take_over(struct seat_door *door)
 {
+	struct daemon_seat *owner = door->owner;
 	char key[KEY_MAX_BYTES];
 
 	for (unsigned index = 0; index < SEAT_VIEWERS_MAX; index++) {
 		struct seat_client *client;
 		int fd;
 
-		client_key(owner, index, key);
-		fd = takeover_offer_take(owner->daemon->offer, "seat-viewer", key);
+		client_key(door->screen, index, key);
+		fd = takeover_offer_take(owner->daemon->offer, client_kind(door->screen), key);
 		if (fd < 0)
 			continue;
-		client = add_client(&owner->doors[SEAT_DOOR_UNIX], fd);
+		client = add_client(door, fd);
 		if (!client) {
 			fd_close(&fd);
 			continue;

@@ -126,6 +126,9 @@ uint32_t seat_display_colour(const struct config *config, const struct config_di
 /* In the order of enum display_source. */
 static const char *const sources[] = { "vmm", "virtio", NULL };
 
+/* In the order of enum display_vnc. */
+static const char *const display_viewers[] = { "none", "own", NULL };
+
 const char *display_source_text(enum display_source source)
 {
 	return sources[source];
@@ -291,6 +294,29 @@ static void complain_of_seat(const struct config *config, const struct config_di
 	config_complain(&display->object, "seat", messages, display->seat, wrong);
 }
 
+void seat_print_file_name(const char *display, char text[CONFIG_NAME_SIZE])
+{
+	snprintf(text, CONFIG_NAME_SIZE, "%s", display);
+	text[strcspn(text, "/")] = '-';
+}
+
+static void check_own_viewers(const struct config *config, const struct config_display *display,
+			      struct config_messages *messages)
+{
+	char name[CONFIG_NAME_SIZE], other_name[CONFIG_NAME_SIZE];
+
+	seat_print_file_name(display->object.name, name);
+	config_for_each(config_list(config, &config_section_display), config_display, other)
+	{
+		if (other == display)
+			return;
+		seat_print_file_name(other->object.name, other_name);
+		if (other->vnc == DISPLAY_VNC_OWN && strcmp(name, other_name) == 0)
+			config_complain(&display->object, "vnc", messages, display_viewers[display->vnc],
+					"is the socket of another display; name one of the two otherwise");
+	}
+}
+
 static void check_display(const struct config *config, const struct config_object *object,
 			  struct config_messages *messages)
 {
@@ -306,6 +332,8 @@ static void check_display(const struct config *config, const struct config_objec
 		complain_of_seat(config, display, messages);
 	check_only(config, object, messages);
 	check_monitor(display, messages);
+	if (display->vnc == DISPLAY_VNC_OWN)
+		check_own_viewers(config, display, messages);
 	if (display->colour && !seat_parse_colour(display->colour, &colour))
 		config_complain(object, "colour", messages, display->colour,
 				"is no colour; use red, green, blue, orange, purple, yellow, cyan, pink, or "
@@ -398,6 +426,14 @@ static const struct config_key display_keys[] = {
 	  .initial = "vmm",
 	  .help = "vmm: the VMM's own display (QEMU's D-Bus display), so that no driver is needed; virtio: a "
 		  "virtio display over vhost-user, which the guest drives." },
+	{ .name = "vnc",
+	  .type = CONFIG_CHOICE,
+	  .offset = offsetof(struct config_display, vnc),
+	  .choices = display_viewers,
+	  .initial = "none",
+	  .help = "own: VNC viewers that see and steer this guest alone find it at the socket "
+		  "RUNTIME/display-GUEST-NAME.vnc, besides the seat's viewers; none: there is no such "
+		  "socket." },
 	{ .name = "size",
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_display, size),

@@ -30,6 +30,12 @@ enum display_source {
 	DISPLAY_OF_VIRTIO, /* a virtio display of ours */
 };
 
+/* Which viewers a display has, besides its seat's. */
+enum display_vnc {
+	DISPLAY_VNC_NONE,
+	DISPLAY_VNC_OWN, /* those that see this guest alone */
+};
+
 const char *display_source_text(enum display_source source);
 
 struct config_display {
@@ -39,6 +45,7 @@ struct config_display {
 	};
 	unsigned source; /* enum display_source */
 	char *seat;
+	unsigned vnc;	   /* enum display_vnc */
 	char *size;	   /* of a virtio display's monitors: "1024x768" */
 	uint64_t scanouts; /* of a virtio display: its monitors */
 	char *colour; /* NULL: by the guest's place in the configuration */
@@ -97,6 +104,9 @@ bool seats_have_input(const struct config *config);
 
 /* Is there a seat with a console in the browser? */
 bool seats_have_web(const struct config *config);
+
+/* "alice/0" as a part of a file's name: "alice-0". */
+void seat_print_file_name(const char *display, char text[CONFIG_NAME_SIZE]);
 
 /* Of a display's frame. */
 uint32_t seat_display_colour(const struct config *config, const struct config_display *display);

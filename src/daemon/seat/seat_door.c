@@ -12,26 +12,26 @@
 #include "daemon/seat/seat_room.h"
 
 /* A browser makes several connections at once. */
-#define BACKLOG	      128
-#define KEY_MAX_BYTES (CONFIG_NAME_SIZE + 32)
+#define BACKLOG 128
 
 /* ---- takeover ---- */
 
-/* Under this name it is handed over. */
-static void door_key(const struct seat_door *door, char key[KEY_MAX_BYTES])
+void seat_door_stand_still(struct seat_door *door, bool still)
 {
-	snprintf(key, KEY_MAX_BYTES, "%td %s", door - door->owner->doors, door->owner->name);
+	if (!door->open)
+		return;
+	if (still)
+		endpoint_socket_suspend(&door->socket);
+	else if (endpoint_socket_resume(&door->socket))
+		log_error(door->screen->subject, "no more viewers can come: out of memory");
 }
 
 void seat_door_hand_over(struct seat_door *door, struct handover *header)
 {
-	char key[KEY_MAX_BYTES];
-
 	if (!door->open)
 		return;
-	door_key(door, key);
 	door->socket.handed_over = true;
-	takeover_put_fd(header, "seat-door", key, door->socket.listen_fd);
+	takeover_put_fd(header, door->kind, door->key, door->socket.listen_fd);
 }
 
 /* ---- sockets ---- */
@@ -89,23 +89,33 @@ static int open_tcp(struct seat_door *door, const char *key, const char *text, s
 	return 0;
 }
 
+int seat_door_set_path(struct seat_door *door, const char *kind, const char *name, struct error *error)
+{
+	int length = snprintf(door->path, sizeof(door->path), "%s/%s-%s.vnc",
+			      door->owner->daemon->runtime_dir, kind, name);
+
+	if (length > 0 && (size_t)length < sizeof(door->path))
+		return 0;
+	door->path[0] = '\0';
+	return error_set(error, -ENAMETOOLONG, "the path of its socket is longer than %d bytes",
+			 SOCKET_PATH_SIZE - 1);
+}
+
+static void choose_unix(struct seat_door *door)
+{
+	door->options.path = door->path;
+	door->options.socket = door->options.fd >= 0 ? ENDPOINT_LISTEN_FD : ENDPOINT_LISTEN;
+	if (door->options.fd < 0)
+		daemon_remove_leftover(door->owner->daemon, door->path);
+}
+
 static int open_unix(struct seat_door *door, struct error *error)
 {
-	const struct daemon *daemon = door->owner->daemon;
-	int length = snprintf(door->path, sizeof(door->path), "%s/seat-%s.vnc", daemon->runtime_dir,
-			      door->owner->name);
+	int code = seat_door_set_path(door, "seat", door->owner->name, error);
 
-	if (length < 0 || (size_t)length >= sizeof(door->path))
-		return error_set(error, -ENAMETOOLONG, "the path of its socket is longer than %d bytes",
-				 SOCKET_PATH_SIZE - 1);
-	door->options.path = door->path;
-	if (door->options.fd >= 0) {
-		door->options.socket = ENDPOINT_LISTEN_FD;
-		return 0;
-	}
-	daemon_remove_leftover(daemon, door->path);
-	door->options.socket = ENDPOINT_LISTEN;
-	return 0;
+	if (!code)
+		choose_unix(door);
+	return code;
 }
 
 static int open_socket(struct seat_door *door, enum seat_door_kind kind, const struct config_seat *settings,
@@ -138,48 +148,76 @@ static void own_file(struct seat_door *door)
 	door->socket.file.inode = file.st_ino;
 }
 
+/* With a predecessor's socket, if there is one. */
+static void prepare(struct seat_door *door, struct porter *porter)
+{
+	struct daemon *daemon = door->owner->daemon;
+
+	door->options = (struct endpoint_options){
+		.name = door->screen->subject->name,
+		.control = daemon->control,
+		.fd = takeover_offer_take(daemon->offer, door->kind, door->key),
+		.owner = (uid_t)-1,
+		.group = (gid_t)-1,
+		.porter = porter,
+	};
+}
+
+/* `at`: where that is. */
+static int begin(struct seat_door *door, const char *at, bool handed, struct error *error)
+{
+	int code;
+
+	endpoint_socket_init(&door->socket, &door->options, &seat_client_socket_ops, door,
+			     door->screen->subject);
+	code = endpoint_socket_open(&door->socket);
+	if (code) {
+		endpoint_socket_finish(&door->socket);
+		fd_close(&door->options.fd);
+		return error_set(error, code, "%s: %s", at, strerror(-code));
+	}
+	door->open = true;
+	if (handed)
+		own_file(door);
+	return 0;
+}
+
 int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const struct config_seat *settings,
 		   struct error *error)
 {
 	struct seat_door *door = &owner->doors[kind];
-	char key[KEY_MAX_BYTES];
 	bool handed;
 	int code;
 
 	door->owner = owner;
-	owner->viewers_changed.run = seat_clients_changed;
-	door_key(door, key);
-	door->options = (struct endpoint_options){
-		.name = owner->subject.name,
-		.control = owner->daemon->control,
-		.fd = takeover_offer_take(owner->daemon->offer, "seat-door", key),
-		.owner = (uid_t)-1,
-		.group = (gid_t)-1,
-		.porter = kind == SEAT_DOOR_WEB ? owner->daemon->web_porter : owner->daemon->viewer_porter,
-	};
+	door->screen = &owner->screen;
+	door->kind = "seat-door";
+	snprintf(door->key, sizeof(door->key), "%d %s", (int)kind, owner->name);
+	prepare(door, kind == SEAT_DOOR_WEB ? owner->daemon->web_porter : owner->daemon->viewer_porter);
 	handed = door->options.fd >= 0;
 	code = open_socket(door, kind, settings, error);
 	if (code || (door->options.fd < 0 && !door->options.path)) {
 		fd_close(&door->options.fd);
 		return code;
 	}
-	endpoint_socket_init(&door->socket, &door->options, &seat_client_socket_ops, door, &owner->subject);
-	code = endpoint_socket_open(&door->socket);
-	if (code) {
-		endpoint_socket_finish(&door->socket);
-		fd_close(&door->options.fd);
-		if (kind == SEAT_DOOR_WEB)
-			owner->token[0] = '\0';
-		return error_set(error, code, "%s: %s",
-				 door->path[0]		 ? door->path
-				 : kind == SEAT_DOOR_TCP ? settings->vnc
-							 : settings->web,
-				 strerror(-code));
-	}
-	door->open = true;
-	if (handed)
-		own_file(door);
-	return 0;
+	code = begin(door,
+		     door->path[0]	     ? door->path
+		     : kind == SEAT_DOOR_TCP ? settings->vnc
+					     : settings->web,
+		     handed, error);
+	if (code && kind == SEAT_DOOR_WEB)
+		owner->token[0] = '\0';
+	return code;
+}
+
+int seat_door_open_bare(struct seat_door *door, struct error *error)
+{
+	bool handed;
+
+	prepare(door, door->owner->daemon->viewer_porter);
+	handed = door->options.fd >= 0;
+	choose_unix(door);
+	return begin(door, door->path, handed, error);
 }
 
 void seat_door_close(struct seat_door *door)

@@ -11,11 +11,11 @@
 #include "core/fd.h"
 #include "daemon/config/config_values.h"
 #include "daemon/device/report.h"
+#include "daemon/seat/display_device.h"
 #include "daemon/seat/seat_guard.h"
 #include "daemon/seat/seat_room.h"
 
 #define FONT_DEFAULT "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
-#define PICTURES_NS  (100 * NS_PER_MS)
 /* Behind the name of one display, with that of the other. */
 #define SAME_COLOUR  "its frame has the colour of %s; give it another with colour ="
 #define AT_RESTART   "at the next restart; viaductd --takeover does that without a break"
@@ -133,6 +133,7 @@ static int open_screen(struct daemon_seat *opened, const struct config_seat *set
 {
 	struct seat_screen_options options = {
 		.name = opened->name,
+		.subject = &opened->subject,
 		.layout = settings->layout,
 		.seat.font = settings->font,
 	};
@@ -167,6 +168,7 @@ static void open_seat(struct daemon *daemon, const struct config_seat *settings)
 	}
 	opened->daemon = daemon;
 	opened->state_file = -1;
+	opened->viewers_changed.run = seat_clients_changed;
 	snprintf(opened->name, sizeof(opened->name), "%s", settings->object.name);
 	log_subject_name(&opened->subject, "seat %s", opened->name);
 	seat_hardware_open(&opened->hardware, settings, &opened->subject, daemon->offer);
@@ -190,7 +192,7 @@ static void close_seat(struct daemon_seat *closed)
 	assert(closed->displays == 0);
 	for (unsigned kind = 0; kind < SEAT_DOORS; kind++)
 		seat_door_close(&closed->doors[kind]);
-	seat_clients_end(closed);
+	seat_clients_end(closed, NULL);
 	seat_call(closed->daemon, stop_hardware, &closed->hardware);
 	for (unsigned kind = 0; kind < SEAT_DOORS; kind++)
 		seat_guard_destroy(closed->doors[kind].guard);
@@ -237,12 +239,13 @@ void seats_open(struct daemon *daemon)
 void seats_start(struct daemon *daemon)
 {
 	for (struct daemon_seat *owner = daemon->seats; owner; owner = owner->next) {
-		struct start_errand errand = { &owner->screen, daemon->offer ? PICTURES_NS : 0 };
+		struct start_errand errand = { &owner->screen, daemon->offer ? SEAT_PICTURES_NS : 0 };
 
 		seat_take_over_windows(owner);
 		seat_call(daemon, start_screen, &errand);
 		seat_call(daemon, start_hardware, &owner->hardware);
-		seat_clients_take_over(owner);
+		seat_clients_take_over(&owner->doors[SEAT_DOOR_UNIX]);
+		displays_take_over_viewers(owner);
 	}
 }
 
@@ -280,16 +283,8 @@ void seats_reload(struct daemon *daemon, const struct config *old, struct change
 
 static void stand(struct daemon_seat *owner, bool still)
 {
-	for (unsigned kind = 0; kind < SEAT_DOORS; kind++) {
-		struct seat_door *door = &owner->doors[kind];
-
-		if (!door->open)
-			continue;
-		if (still)
-			endpoint_socket_suspend(&door->socket);
-		else if (endpoint_socket_resume(&door->socket))
-			log_error(&owner->subject, "no more viewers can come: out of memory");
-	}
+	for (unsigned kind = 0; kind < SEAT_DOORS; kind++)
+		seat_door_stand_still(&owner->doors[kind], still);
 	seat_call(owner->daemon, still ? stop_hardware : start_hardware, &owner->hardware);
 	if (still)
 		seat_clients_suspend(owner);

@@ -162,6 +162,9 @@ void display_status(const struct device *device, json_t *object)
 	if (!display->seat)
 		return;
 	tell_window(&display->windows[0], object);
+	json_object_set_new(object, "viewers", json_integer(display_bare_viewers(display)));
+	if (display->bare.door.open)
+		json_object_set_new(object, "vnc", json_string(display->bare.door.path));
 	if (display->virtio)
 		tell_virtio(display->virtio, object);
 	if (display->window_count == 1)
@@ -338,7 +341,7 @@ json_t *seat_json(const struct daemon_seat *reported)
 
 	errand.object = json_pack("{s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o}", "name",
 				  reported->name, "width", (int)screen->width, "height", (int)screen->height,
-				  "viewers", (int)reported->viewer_count, "frames",
+				  "viewers", (int)seat_viewer_count(reported, &reported->screen), "frames",
 				  (json_int_t)counter_read(&screen->frames), "drawn_pixels",
 				  (json_int_t)counter_read(&screen->drawn_pixels), "typing",
 				  (json_int_t)__atomic_load_n(&screen->typing_left, __ATOMIC_ACQUIRE),
@@ -376,6 +379,35 @@ json_t *seat_secret_json(const struct daemon_seat *reported)
 	return object;
 }
 
+/*
+ * What a person wants to know of a guest before choosing it. A virtio display whose picture is there, and
+ * whose rings stand still, is that of a VMM that has stopped its guest; of other guests that is not known.
+ */
+static const char *guest_state(const struct device *device, const struct look *look)
+{
+	const struct display_device *display = display_device_of(device);
+
+	if (!device_connected(device))
+		return "gone";
+	if (look->hidden)
+		return "dark";
+	if (display->virtio && device_status(device).queues_running == 0)
+		return "paused";
+	return "running";
+}
+
+static json_t *guest_json(const struct display_window *window)
+{
+	const struct display_device *display = window->display;
+	struct look look = look_of(window);
+	char colour[8], name[DISPLAY_WINDOW_NAME_SIZE];
+
+	snprintf(colour, sizeof(colour), "#%06x", display->colour & 0xffffff);
+	return json_pack("{s:s, s:s, s:b, s:b, s:s, s:i}", "display", display_window_name(window, name),
+			 "colour", colour, "shown", !look.hidden, "focus", look.focus, "state",
+			 guest_state(&display->base, &look), "viewers", (int)display_bare_viewers(display));
+}
+
 json_t *seat_state_json(const struct daemon_seat *reported)
 {
 	json_t *list = json_array();
@@ -383,20 +415,13 @@ json_t *seat_state_json(const struct daemon_seat *reported)
 	displays_look(reported->daemon);
 	display_window_for_each(reported->daemon, window)
 	{
-		struct look look;
-		char colour[8], name[DISPLAY_WINDOW_NAME_SIZE];
-
-		if (window->display->seat != reported)
-			continue;
-		look = look_of(window);
-		snprintf(colour, sizeof(colour), "#%06x", window->display->colour & 0xffffff);
-		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:b}", "display",
-						      display_window_name(window, name), "colour", colour,
-						      "shown", !look.hidden, "focus", look.focus));
+		if (window->display->seat == reported)
+			json_array_append_new(list, guest_json(window));
 	}
 	displays_forget(reported->daemon);
-	return json_pack("{s:s, s:i, s:o}", "seat", reported->name, "viewers", (int)reported->viewer_count,
-			 "displays", list);
+	return json_pack("{s:s, s:i, s:i, s:o}", "seat", reported->name, "viewers",
+			 (int)seat_viewer_count(reported, &reported->screen), "viewers_max",
+			 (int)SEAT_VIEWERS_MAX, "displays", list);
 }
 
 json_t *seats_json(struct daemon *daemon)
@@ -425,7 +450,7 @@ static void print_samples(const struct daemon *daemon, FILE *out, const char *na
 
 static uint64_t viewers(const struct daemon_seat *reported)
 {
-	return reported->viewer_count;
+	return seat_viewer_count(reported, &reported->screen);
 }
 
 static uint64_t frames(const struct daemon_seat *reported)

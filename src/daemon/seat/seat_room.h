@@ -11,7 +11,7 @@
  *   seat_clients.c     those that have arrived
  *   seat_guard.c       how those from other machines prove themselves
  *   seat_attempts.c    and which of them have to wait
- *   seat_screen.c      the picture, on the seats' thread
+ *   seat_screen.c      the picture, on the seats' thread; seat_screen_bare.c: that of one guest alone
  *   seat_viewer.c      one viewer, there
  *   seat_hand.c        whose keys and pointer count
  *   seat_hardware.c    the host's own screen, keyboards and pointers
@@ -19,6 +19,7 @@
  *   seat_clipboard.c   what viewers have copied, until it is pasted
  *   display_device.c   the kind of device: a guest's display, which has a window or several
  *   display_virtio.c   a virtio one: see display_virtio_private.h
+ *   display_bare.c     viewers that see one guest alone
  *   input_device.c     the kinds of devices: its virtio keyboard and tablet
  *   seat_web.c         a console in the browser: who may open it, what it is told
  *   seat_takeover.c    what a successor gets
@@ -45,6 +46,7 @@
 
 struct change_report;
 struct daemon_seat;
+struct display_device;
 struct display_window;
 struct handover;
 
@@ -56,9 +58,14 @@ struct handover;
 #define SEAT_UNPROVEN_ORIGIN_MAX 3u
 #define SEAT_UNPROVEN_MAX	 8u
 
+#define SEAT_DOOR_KEY_SIZE (CONFIG_NAME_SIZE + 32)
+
 /* A socket at which viewers arrive. */
 struct seat_door {
 	struct daemon_seat *owner;
+	struct seat_screen *screen;  /* what they see: the seat's, or one guest's alone */
+	const char *kind;	     /* what it is in a handover, */
+	char key[SEAT_DOOR_KEY_SIZE]; /* and its name there */
 	struct endpoint_options options;
 	struct endpoint_socket socket;
 	char path[SOCKET_PATH_SIZE]; /* "": none */
@@ -89,8 +96,7 @@ struct daemon_seat {
 	struct seat_screen screen;
 	struct seat_hardware hardware;
 	struct seat_door doors[SEAT_DOORS];
-	struct seat_client *clients;
-	unsigned viewer_count;			/* of the clients */
+	struct seat_client *clients;		/* also those that see one of its guests alone */
 	struct seat_attempts attempts;		/* at a guarded door */
 	uint64_t wrong_passwords, refused_viewers; /* there */
 	struct loop_message viewers_changed;	/* from the seats' thread: one or several have */
@@ -139,7 +145,13 @@ void seat_take_over_windows(struct daemon_seat *owner);
 /* Returns 0, or -errno with *error. Nothing to open (vnc = none): 0. */
 int seat_door_open(struct daemon_seat *owner, enum seat_door_kind kind, const struct config_seat *settings,
 		   struct error *error);
+/* RUNTIME/KIND-NAME.vnc. Returns 0 or -ENAMETOOLONG with *error. */
+int seat_door_set_path(struct seat_door *door, const char *kind, const char *name, struct error *error);
+/* One of which all but options, socket and open is set: viewers arrive at its path. The rest as above. */
+int seat_door_open_bare(struct seat_door *door, struct error *error);
 void seat_door_close(struct seat_door *door);
+/* Takeover: nobody arrives, or they do again. */
+void seat_door_stand_still(struct seat_door *door, bool still);
 void seat_door_hand_over(struct seat_door *door, struct handover *header);
 
 /* ---- seat_clients.c ---- */
@@ -148,14 +160,18 @@ void seat_door_hand_over(struct seat_door *door, struct handover *header);
 extern const struct endpoint_socket_ops seat_client_socket_ops;
 /* seat_client's beginnings and ends, as the seats' thread posts them. */
 void seat_clients_changed(struct loop_message *message);
+/* How many see this screen, the seat's or a bare one of it. */
+unsigned seat_viewer_count(const struct daemon_seat *owner, const struct seat_screen *screen);
 /* Viewers of the seat see and do nothing, until they go on or leave. */
 void seat_clients_suspend(struct daemon_seat *owner);
 void seat_clients_resume(struct daemon_seat *owner);
-void seat_clients_hand_over(struct daemon_seat *owner, struct handover *header);
-/* Those of the predecessor go on. */
-void seat_clients_take_over(struct daemon_seat *owner);
-/* All leave. */
-void seat_clients_end(struct daemon_seat *owner);
+/* Those that see this screen. */
+void seat_clients_hand_over(struct daemon_seat *owner, const struct seat_screen *screen,
+			    struct handover *header);
+/* Those of the predecessor that saw the door's screen go on, as if they had come by this door. */
+void seat_clients_take_over(struct seat_door *door);
+/* Those that see this screen leave; NULL: all. */
+void seat_clients_end(struct daemon_seat *owner, const struct seat_screen *screen);
 
 /* ---- seat_web.c ---- */
 

@@ -37,9 +37,32 @@ static int make_pixels(size_t bytes, uint32_t **ret_pixels)
 	return error;
 }
 
+void seat_screen_drop_pixels(struct seat_screen *screen)
+{
+	if (screen->pixels)
+		munmap(screen->pixels, screen->bytes);
+	screen->pixels = NULL;
+	fd_close(&screen->file);
+}
+
+int seat_screen_make_pixels(struct seat_screen *screen, unsigned width, unsigned height)
+{
+	screen->width = width;
+	screen->height = height;
+	screen->stride_bytes = (size_t)width * 4;
+	screen->bytes = screen->stride_bytes * height;
+	screen->file = make_pixels(screen->bytes, &screen->pixels);
+	return screen->file < 0 ? screen->file : 0;
+}
+
+/*
+ * What guests draw is taken as often as the seat's screen is drawn: so that is drawn, too, for those who look
+ * at one guest alone.
+ */
 static uint64_t frame_ns(const struct seat_screen *screen)
 {
-	bool seen = screen->viewers || (screen->hardware && seat_hardware_shows(screen->hardware));
+	bool seen = screen->viewers || screen->bare_viewers > 0 ||
+		    (screen->hardware && seat_hardware_shows(screen->hardware));
 
 	return seen ? SEAT_FRAME_NS : SEAT_FRAME_UNSEEN_NS;
 }
@@ -57,6 +80,8 @@ static void on_changed(void *context)
 	struct seat_screen *screen = context;
 	uint64_t now_ns = clock_now_ns(), next_ns = screen->drawn_ns + frame_ns(screen);
 
+	if (screen->whole && !screen->viewers)
+		return;
 	if (next_ns < screen->from_ns)
 		next_ns = screen->from_ns;
 	if (screen->from_ns != UINT64_MAX)
@@ -76,7 +101,8 @@ static void on_rect(void *context, const struct seat_rect *rect)
 
 void seat_screen_draw(struct seat_screen *screen)
 {
-	if (!seat_has_changed(screen->seat) || clock_now_ns() < screen->from_ns)
+	if (clock_now_ns() < screen->from_ns || (screen->whole && !seat_screen_fit(screen)) ||
+	    !seat_has_changed(screen->seat))
 		return;
 	/* Before: windows that are told so may draw at once. */
 	screen->drawn_ns = due_ns(screen, clock_now_ns());
@@ -88,6 +114,33 @@ void seat_screen_draw(struct seat_screen *screen)
 		seat_hardware_flush(screen->hardware);
 	if (seat_has_changed(screen->seat))
 		on_changed(screen);
+}
+
+void seat_screen_add_viewer(struct seat_screen *screen, struct seat_viewer *viewer)
+{
+	viewer->next = screen->viewers;
+	screen->viewers = viewer;
+	if (screen->whole) {
+		screen->whole->bare_viewers++;
+		seat_screen_draw(screen->whole);
+	}
+	seat_screen_draw(screen);
+	/* Else its first picture is to come. */
+	if (!screen->pixels)
+		on_changed(screen);
+}
+
+void seat_screen_remove_viewer(struct seat_screen *screen, struct seat_viewer *viewer)
+{
+	struct seat_viewer **link = &screen->viewers;
+
+	while (*link != viewer)
+		link = &(*link)->next;
+	*link = viewer->next;
+	if (screen->whole)
+		screen->whole->bare_viewers--;
+	if (screen->whole && !screen->viewers)
+		seat_screen_drop_pixels(screen);
 }
 
 static void on_frame(struct loop_timer *timer)
@@ -171,12 +224,24 @@ static int open_keyboard(struct seat_screen *screen, const char *layout, struct 
 	return 0;
 }
 
-static int open_account(struct seat_screen *screen, struct error *error)
+static int open_account(struct seat_screen *screen)
 {
-	screen->payer = loop_guest_create();
 	if (screen->payer)
 		screen->account = loop_account_create(screen->payer, screen->loop);
-	return screen->account ? 0 : error_set(error, -ENOMEM, "out of memory");
+	return screen->account ? 0 : -ENOMEM;
+}
+
+static void init(struct seat_screen *screen, struct loop *loop, const struct seat_screen_options *options)
+{
+	*screen = (struct seat_screen){
+		.loop = loop,
+		.name = options->name,
+		.subject = options->subject,
+		.file = -1,
+		.frame.expired = on_frame,
+		.typing.expired = on_typing,
+		.from_ns = UINT64_MAX,
+	};
 }
 
 int seat_screen_init(struct seat_screen *screen, struct loop *loop, const struct seat_screen_options *options,
@@ -184,31 +249,50 @@ int seat_screen_init(struct seat_screen *screen, struct loop *loop, const struct
 {
 	int code;
 
-	*screen = (struct seat_screen){
-		.loop = loop,
-		.name = options->name,
-		.width = options->seat.width,
-		.height = options->seat.height,
-		.stride_bytes = (size_t)options->seat.width * 4,
-		.file = -1,
-		.frame.expired = on_frame,
-		.typing.expired = on_typing,
-		.from_ns = UINT64_MAX,
-	};
-	code = open_account(screen, error);
+	init(screen, loop, options);
+	screen->payer = loop_guest_create();
+	code = open_account(screen) ? error_set(error, -ENOMEM, "out of memory") : 0;
 	if (!code)
 		code = open_seat(screen, &options->seat, error);
 	if (!code)
 		code = open_keyboard(screen, options->layout, error);
-	screen->bytes = screen->stride_bytes * screen->height;
-	if (!code)
-		screen->file = make_pixels(screen->bytes, &screen->pixels);
-	if (!code && screen->file < 0)
+	if (!code && seat_screen_make_pixels(screen, options->seat.width, options->seat.height))
 		code = error_set(error, screen->file, "no memory for the screen: %s",
 				 strerror(-screen->file));
 	if (code)
 		seat_screen_finish(screen);
 	return code;
+}
+
+int seat_screen_init_bare(struct seat_screen *screen, struct seat_screen *whole,
+			  const struct seat_screen_options *options, struct loop_guest *guest)
+{
+	init(screen, whole->loop, options);
+	screen->whole = whole;
+	screen->keymap = whole->keymap;
+	screen->payer = loop_guest_get(guest);
+	screen->typist = calloc(1, sizeof(*screen->typist));
+	if (screen->typist && open_account(screen) == 0)
+		return 0;
+	seat_screen_finish(screen);
+	return -ENOMEM;
+}
+
+int seat_screen_open_bare(struct seat_screen *screen, struct seat_window *window, uint64_t after_ns)
+{
+	const struct seat_options options = {
+		.changed = on_changed,
+		.paste = on_paste,
+		.context = screen,
+	};
+	int code = seat_create_bare(window, &options, &screen->seat);
+
+	if (code)
+		return code;
+	seat_typist_init(screen->typist, screen->seat, screen->keymap);
+	seat_screen_list_bare(screen);
+	seat_screen_start(screen, after_ns);
+	return 0;
 }
 
 void seat_screen_finish(struct seat_screen *screen)
@@ -217,14 +301,12 @@ void seat_screen_finish(struct seat_screen *screen)
 	seat_clipboard_finish(&screen->clipboard);
 	free(screen->typist);
 	screen->typist = NULL;
-	seat_keymap_destroy(screen->keymap);
+	if (!screen->whole)
+		seat_keymap_destroy(screen->keymap);
 	screen->keymap = NULL;
 	seat_destroy(screen->seat);
 	screen->seat = NULL;
-	if (screen->pixels)
-		munmap(screen->pixels, screen->bytes);
-	screen->pixels = NULL;
-	fd_close(&screen->file);
+	seat_screen_drop_pixels(screen);
 	loop_account_close(screen->account);
 	screen->account = NULL;
 	loop_guest_put(screen->payer);

@@ -121,7 +121,7 @@ void seats_hand_over(struct daemon *daemon, struct handover *header)
 	for (struct daemon_seat *owner = daemon->seats; owner; owner = owner->next) {
 		for (unsigned kind = 0; kind < SEAT_DOORS; kind++)
 			seat_door_hand_over(&owner->doors[kind], header);
-		seat_clients_hand_over(owner, header);
+		seat_clients_hand_over(owner, &owner->screen, header);
 		seat_hardware_hand_over(&owner->hardware, owner->name, header);
 		takeover_put_fd(header, "seat-picture", owner->name, owner->screen.file);
 		fd_close(&owner->state_file);

@@ -15,6 +15,8 @@
 #include "daemon/seat/seat_screen.h"
 #include "host/web/web_request.h"
 
+/* A viewer that asks for another size is answered after this, if the guest has not followed by then. */
+#define SIZE_PATIENCE_NS 1000000000u
 /* Messages taken before others have their turn. */
 #define MESSAGES_A_TURN 16u
 
@@ -58,8 +60,17 @@ static void tell_screen(struct seat_viewer *viewer)
 
 	snprintf(message.name, sizeof(message.name), "%s", screen->name);
 	viewer->has_screen = true;
+	viewer->ready = false;
 	pixman_region32_clear(&viewer->unseen);
+	loop_timer_stop(screen->loop, &viewer->patience);
 	tell(viewer, &message, screen->file);
+}
+
+void seat_viewer_change_screen(struct seat_viewer *viewer, int error)
+{
+	viewer->has_screen = false;
+	if (error)
+		end(viewer, "there is no memory for what it looks at");
 }
 
 static void put_boxes(struct viewer_message *message, const pixman_box32_t *boxes, unsigned count)
@@ -98,9 +109,14 @@ void seat_viewer_damage(struct seat_viewer *viewer, const struct seat_rect *rect
 					   rect->height);
 }
 
+/* A bare screen has no memory at first. */
 void seat_viewer_flush(struct seat_viewer *viewer)
 {
-	if (viewer->ready && !viewer->dead)
+	if (!viewer->ready || viewer->dead || viewer->screen->file < 0)
+		return;
+	if (!viewer->has_screen)
+		tell_screen(viewer);
+	else
 		tell_damage(viewer);
 }
 
@@ -109,10 +125,6 @@ static void on_process_ready(struct seat_viewer *viewer)
 	viewer->ready = true;
 	if (!viewer->looks)
 		set(viewer, &viewer->looks);
-	if (!viewer->has_screen) {
-		tell_screen(viewer);
-		viewer->ready = false;
-	}
 	seat_viewer_flush(viewer);
 }
 
@@ -148,11 +160,42 @@ static bool is_full(const struct seat_screen *screen)
 	return count >= SEAT_VIEWERS_MAX;
 }
 
+/* One that has proven itself looks at one guest alone from now on, whose time it takes. */
+static enum viewer_verdict look_at_guest(struct seat_viewer *viewer)
+{
+	struct seat_screen *bare = seat_screen_find_bare(viewer->screen, viewer->guest);
+
+	if (!bare)
+		return VIEWER_ABSENT;
+	if (is_full(bare))
+		return VIEWER_FULL;
+	seat_screen_remove_viewer(viewer->screen, viewer);
+	__atomic_store_n(&viewer->screen, bare, __ATOMIC_RELAXED);
+	viewer->hand.screen = bare;
+	loop_watch_stop(bare->loop, &viewer->watch);
+	viewer->watch.account = bare->account;
+	if (loop_watch_start(bare->loop, &viewer->watch, viewer->socket, POLLIN))
+		end(viewer, "there is no memory for what it looks at");
+	seat_screen_add_viewer(bare, viewer);
+	return VIEWER_RIGHT;
+}
+
+static enum viewer_verdict admit(struct seat_viewer *viewer)
+{
+	if (viewer->guest[0])
+		return look_at_guest(viewer);
+	return is_full(viewer->screen) ? VIEWER_FULL : VIEWER_RIGHT;
+}
+
 /* What comes before it is a viewer. Returns as obey(). */
 static const char *judge(struct seat_viewer *viewer, const struct viewer_message *message)
 {
 	struct viewer_message verdict = { .kind = VIEWER_JUDGED, .number = VIEWER_RIGHT };
 
+	if (message->kind == VIEWER_GUEST) {
+		memcpy(viewer->guest, message->name, sizeof(viewer->guest) - 1);
+		return NULL;
+	}
 	if (message->kind != VIEWER_TOKEN && message->kind != VIEWER_STATE)
 		return "its process has not proven that it may look";
 	if (!same_token(message->name, viewer->token)) {
@@ -160,10 +203,9 @@ static const char *judge(struct seat_viewer *viewer, const struct viewer_message
 	} else if (message->kind == VIEWER_STATE) {
 		set(viewer, &viewer->asks_state);
 		return NULL;
-	} else if (is_full(viewer->screen)) {
-		verdict.number = VIEWER_FULL;
 	} else {
-		viewer->proven = true;
+		verdict.number = admit(viewer);
+		viewer->proven = verdict.number == VIEWER_RIGHT;
 	}
 	tell(viewer, &verdict, -1);
 	return NULL;
@@ -232,14 +274,43 @@ static const char *let_in(struct seat_viewer *viewer, const struct viewer_messag
 
 /* ---- wishes ---- */
 
-/* A second wish is not heard before the first is fulfilled. */
+/* A second wish is not heard before the first is fulfilled. One guest's viewer chooses among no others. */
 static void wish_focus(struct seat_viewer *viewer, const struct viewer_message *message)
 {
-	if (__atomic_load_n(&viewer->asks_focus, __ATOMIC_ACQUIRE) ||
+	if (viewer->screen->whole || __atomic_load_n(&viewer->asks_focus, __ATOMIC_ACQUIRE) ||
 	    !memchr(message->name, '\0', sizeof(message->name)) || !seat_hand_may_steer(&viewer->hand, true))
 		return;
 	memcpy(viewer->focus, message->name, sizeof(viewer->focus));
 	set(viewer, &viewer->asks_focus);
+}
+
+static bool is_size(const struct viewer_message *message)
+{
+	return message->width >= SEAT_SIDE_MIN && message->width <= SEAT_SIDE_MAX &&
+	       message->height >= SEAT_SIDE_MIN && message->height <= SEAT_SIDE_MAX;
+}
+
+/*
+ * Of one guest alone: the guest is asked, and the screen that it makes is the answer. A seat's size is the
+ * configuration's. Who has not got what was asked for is told the screen again.
+ */
+static void wish_size(struct seat_viewer *viewer, const struct viewer_message *message)
+{
+	struct seat_screen *screen = viewer->screen;
+
+	if (screen->whole && is_size(message) && seat_hand_may_steer(&viewer->hand, true) &&
+	    seat_screen_ask_size(screen, message->width, message->height) == 0)
+		loop_timer_start(screen->loop, &viewer->patience, clock_now_ns() + SIZE_PATIENCE_NS);
+	else if (screen->file >= 0)
+		tell_screen(viewer);
+}
+
+static void on_patience(struct loop_timer *timer)
+{
+	struct seat_viewer *viewer = container_of(timer, struct seat_viewer, patience);
+
+	if (!viewer->dead && viewer->screen->file >= 0)
+		tell_screen(viewer);
 }
 
 /* ---- messages ---- */
@@ -277,9 +348,7 @@ static const char *obey(struct seat_viewer *viewer, const struct packet *packet)
 		seat_hand_point(&viewer->hand, message->x, message->y, message->number, message->wheel);
 		return NULL;
 	case VIEWER_SIZE:
-		/* The screen's size is the configuration's: it is told again. */
-		tell_screen(viewer);
-		viewer->ready = false;
+		wish_size(viewer, message);
 		return NULL;
 	case VIEWER_CUT:
 		seat_clipboard_put(&viewer->screen->clipboard, packet->text, message->number);
@@ -345,18 +414,18 @@ int seat_viewer_start(struct seat_viewer *viewer, bool again)
 
 	viewer->watch = (struct loop_watch){ .ready = on_ready, .account = screen->account };
 	viewer->more = (struct loop_task){ .run = on_more };
-	viewer->has_screen = viewer->ready = false;
+	viewer->patience = (struct loop_timer){ .expired = on_patience };
+	viewer->has_screen = false;
+	/* One that looked is told the screen as soon as it is drawn. */
+	viewer->ready = again && viewer->looks;
 	viewer->hand.screen = screen;
 	error = loop_watch_start(screen->loop, &viewer->watch, viewer->socket, POLLIN);
 	if (error)
 		return error;
 	pixman_region32_init(&viewer->unseen);
-	viewer->next = screen->viewers;
-	screen->viewers = viewer;
 	viewer->running = true;
-	seat_screen_draw(screen);
-	if (again && viewer->looks)
-		tell_screen(viewer);
+	seat_screen_add_viewer(screen, viewer);
+	seat_viewer_flush(viewer);
 	loop_defer_for(screen->loop, &viewer->more, screen->account);
 	return 0;
 }
@@ -364,7 +433,6 @@ int seat_viewer_start(struct seat_viewer *viewer, bool again)
 void seat_viewer_stop(struct seat_viewer *viewer)
 {
 	struct seat_screen *screen = viewer->screen;
-	struct seat_viewer **link = &screen->viewers;
 
 	if (!viewer->running)
 		return;
@@ -372,8 +440,7 @@ void seat_viewer_stop(struct seat_viewer *viewer)
 	viewer->running = false;
 	loop_watch_stop(screen->loop, &viewer->watch);
 	loop_defer_cancel(screen->loop, &viewer->more);
-	while (*link != viewer)
-		link = &(*link)->next;
-	*link = viewer->next;
+	loop_timer_stop(screen->loop, &viewer->patience);
+	seat_screen_remove_viewer(screen, viewer);
 	pixman_region32_fini(&viewer->unseen);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A viewer of a seat's screen, which may steer: a process of its own speaks the viewer's protocol
- * (host/viewer/), and its keys and pointer are one of the seat's hands. On the seat's thread.
+ * A viewer of a screen, a seat's or one guest's, which may steer: a process of its own speaks the viewer's
+ * protocol (host/viewer/), and its keys and pointer are one of the screen's hands. On the seat's thread.
  */
 #ifndef VIADUCT_DAEMON_SEAT_SEAT_VIEWER_H
 #define VIADUCT_DAEMON_SEAT_SEAT_VIEWER_H
@@ -22,7 +22,7 @@ struct seat_screen;
 
 struct seat_viewer {
 	struct seat_viewer *next; /* of the screen's */
-	struct seat_screen *screen;
+	struct seat_screen *screen; /* a console's may change until it looks: seat_viewer_looks_at() */
 	int socket; /* to its process; stays the caller's */
 	/* A browser's: what it proves before it can be a viewer, in WEB_TOKEN_SIZE bytes. NULL: nothing. */
 	const char *token;
@@ -38,10 +38,12 @@ struct seat_viewer {
 	/* Read when it is stopped: it may look; it gave a wrong password. */
 	bool proven, wrong;
 	char focus[VIEWER_NAME_BYTES];
+	char guest[VIEWER_NAME_BYTES]; /* private: the display that a console wants to see alone; "": all */
 
 	/* private */
 	struct loop_watch watch;
 	struct loop_task more;
+	struct loop_timer patience; /* while the guest is asked for another size */
 	pixman_region32_t unseen; /* what was drawn and not told */
 	bool has_signature, has_verdict; /* a guarded one */
 	bool has_screen, ready, running;
@@ -53,6 +55,14 @@ int seat_viewer_start(struct seat_viewer *viewer, bool again);
 /* What it holds comes up. Idempotent. */
 void seat_viewer_stop(struct seat_viewer *viewer);
 
+/* What it looks at, or would. Any thread. */
+static inline struct seat_screen *seat_viewer_looks_at(const struct seat_viewer *viewer)
+{
+	return __atomic_load_n(&viewer->screen, __ATOMIC_RELAXED);
+}
+
+/* Its screen has other memory, of which it is told when it is ready; error: or has none. */
+void seat_viewer_change_screen(struct seat_viewer *viewer, int error);
 /* These pixels of the screen are others; seat_viewer_flush() tells the process, when that is ready. */
 void seat_viewer_damage(struct seat_viewer *viewer, const struct seat_rect *rect);
 void seat_viewer_flush(struct seat_viewer *viewer);

@@ -23,6 +23,7 @@
  * A console in a browser (host/web/) has to prove first that it may be a viewer, and asks before that what is
  * on the seat. The daemon ignores all else of it until then.
  *
+ *       | <---- VIEWER_GUEST -----------  |   only if it wants to see one guest alone
  *       | <---- VIEWER_TOKEN, _STATE ---  |   each of them with the seat's token
  *       | ----- VIEWER_JUDGED --------->  |   to VIEWER_STATE with text behind it, in the same packet
  *
@@ -59,7 +60,8 @@
 enum viewer_verdict {
 	VIEWER_RIGHT,
 	VIEWER_WRONG,
-	VIEWER_FULL, /* right, but the seat has as many viewers as it may have */
+	VIEWER_FULL, /* right, but the seat, or the guest, has as many viewers as it may have */
+	VIEWER_ABSENT, /* right, but the seat has no display that is called as VIEWER_GUEST said */
 };
 
 enum viewer_message_kind {
@@ -86,6 +88,7 @@ enum viewer_message_kind {
 	VIEWER_FOCUS,	      /* name: of the display that is to have the focus */
 	VIEWER_SIGN,	 /* number: GnuTLS' algorithm; width: bytes in name, which are the hash to sign */
 	VIEWER_CUT,	 /* number: bytes of UTF-8 behind it, in the same packet: the client copied them */
+	VIEWER_GUEST,	 /* name: of the display that a console is going to see alone, before VIEWER_TOKEN */
 	VIEWER_PASSWORD, /* name: what crypt(3) made of it with the setting */
 };
 
