@@ -4,10 +4,14 @@ import base64
 
 import pytest
 
-from browser import Browser
+from browser import ALT, CONTROL, ESCAPE, Browser
 from patience import wait_until
 from test_seat import HEIGHT, WIDTH, empty_seat, seat
+from test_seat_own import KEY_A, heard, keyboard
+from test_seat_virtio import HEIGHT as GUEST_HEIGHT, WIDTH as GUEST_WIDTH, display, expect_shown, focus, window
+from test_takeover import take_over
 from test_web import Console, other_token
+from test_web_own import Console as Guests
 
 # What the canvas holds: rows of three bytes a pixel, in hexadecimal digits.
 CANVAS = """
@@ -71,7 +75,7 @@ def test_the_console_shows_the_seat_exactly(chromium, console):
     assert seat(console.daemon)["viewers"] == 1
     # The guest that is there, but shows nothing.
     assert chromium.run("return [...document.querySelectorAll('#guests button')].map(b => [b.textContent, b.disabled, b.style.borderLeftColor])") \
-        == [["alice/0", True, "rgb(200, 16, 46)"]]
+        == [["alice/0 gone", True, "rgb(200, 16, 46)"]]
     chromium.go("about:blank")
     wait_until(lambda: seat(console.daemon)["viewers"] == 0, "the viewer has left")
     assert chromium.complaints() == []
@@ -163,6 +167,146 @@ def test_a_screenshot_is_the_picture(chromium, console):
     assert chromium.run("return window.shotName") == "desk.png"
     png = base64.b64decode(chromium.run("return window.shot").split(",")[1])
     assert png.startswith(b"\x89PNG\r\n") and int.from_bytes(png[16:20], "big") == WIDTH and int.from_bytes(png[20:24], "big") == HEIGHT
+
+
+def test_a_text_for_the_clipboard_of_the_seat(chromium, console):
+    """The page says what it cannot hold, and does not try."""
+    refused = console.daemon.api("POST", "/v1/seats/desk/paste", {})[1]["error"]
+    assert "has copied a text" in refused
+    open_console(chromium, console)
+    for text, unkept in ("b\u20acd", "The clipboard cannot hold: \u20ac"), ("b\u00e9d", ""):
+        chromium.click("#paste")
+        chromium.run(f"const text = document.getElementById('text'); text.value = '{text}'; text.dispatchEvent(new Event('input'))")
+        assert chromium.run("return document.getElementById('unkept').textContent") == unkept
+        assert chromium.run("return document.getElementById('keep').disabled") == bool(unkept)
+        chromium.run("document.getElementById('typing').close('cancel')" if unkept else "document.getElementById('keep').click()")
+    wait_until(lambda: console.daemon.api("POST", "/v1/seats/desk/paste", {})[1]["error"] != refused, "the seat has the text")
+    assert events(console) == 0
+
+
+# ---- one guest alone, and what is told of guests ----
+
+@pytest.fixture
+def guests(make_daemon):
+    return Guests(make_daemon)
+
+
+def stripes(seed, height=GUEST_HEIGHT):
+    """A picture of few colours: what has many, noVNC is sent by JPEG."""
+    colours = b"\xff\0\0", b"\0\xff\0", b"\0\0\xff", b"\xff\xff\0"
+    return [b"".join(colours[(x // 10 + y // 7 + seed) % 4] for x in range(GUEST_WIDTH)) for y in range(height)]
+
+
+def begin(one, seed=0):
+    """As a driver begins; returns what is to be seen."""
+    rows = stripes(seed)
+    one.create(1, GUEST_WIDTH, GUEST_HEIGHT)
+    one.write(1, rows)
+    one.transfer(1, 0, 0, GUEST_WIDTH, GUEST_HEIGHT)
+    one.show(1)
+    one.flush(1, 0, 0, GUEST_WIDTH, GUEST_HEIGHT)
+    return rows
+
+
+def open_guest(chromium, guests, query):
+    chromium.go("about:blank")
+    chromium.go(f"http://127.0.0.1:{guests.port}/{query}#token={guests.token}")
+    wait_until(lambda: is_connected(chromium), "the console is connected")
+
+
+def buttons(chromium):
+    return chromium.run("return [...document.querySelectorAll('#guests button')].map(b => b.textContent)")
+
+
+def has_focus(chromium, what):
+    return chromium.run("return document.activeElement.id || document.activeElement.tagName") == what
+
+
+def test_one_guest_alone(chromium, guests):
+    """Its picture exactly, keys to it, and from there to another and to the whole seat."""
+    daemon = guests.daemon
+    chromium.go("about:blank")
+    chromium.complaints()           # of the page before
+    with display(daemon) as one, display(daemon, "bob") as other, keyboard(daemon) as alice, keyboard(daemon, "bob") as bob:
+        rows = begin(one, 1)
+        bobs = begin(other, 2)
+        expect_shown(daemon, bobs, "bob")
+        focus(daemon, "bob")
+        open_guest(chromium, guests, "?guest=alice")
+        wait_until(lambda: canvas(chromium) == rows, "alice's picture")
+        assert chromium.run("return document.title") == "alice/0 \u2013 Viaduct"
+        rows[7] = stripes(2, 1)[0]
+        one.draw(1, [rows[7]], 0, 7)
+        wait_until(lambda: canvas(chromium) == rows, "what alice draws")
+        chromium.click("#screen canvas")
+        chromium.keys("a")
+        assert alice.hear(2) == heard(KEY_A) and not bob.events()
+        assert window(daemon)["viewers"] == 1 and window(daemon, "bob")["focus"]
+        wait_until(lambda: buttons(chromium) == ["alice/0 running, 1 alone", "bob/0 running, keyboard"], "their states")
+        assert chromium.complaints() == []
+        take_over(daemon)
+        rows[8] = stripes(3, 1)[0]
+        one.draw(1, [rows[8]], 0, 8)
+        wait_until(lambda: canvas(chromium) == rows, "what alice draws after a takeover")
+        chromium.click("#guests [data-display='bob/0']")
+        wait_until(lambda: is_connected(chromium) and canvas(chromium) == bobs, "bob's picture")
+        chromium.run("const view = document.getElementById('view'); view.value = ''; view.dispatchEvent(new Event('change'))")
+        wait_until(lambda: is_connected(chromium) and chromium.run("return document.title") == "desk \u2013 Viaduct", "the seat")
+
+
+def test_a_guest_that_there_is_not(chromium, guests):
+    chromium.go("about:blank")
+    chromium.go(f"http://127.0.0.1:{guests.port}/?guest=eve#token={guests.token}")
+    wait_until(lambda: not chromium.run("return document.getElementById('absent').hidden"), "the page says so")
+    assert "There is no guest eve on the seat desk" in chromium.run("return document.getElementById('absent').innerText")
+    assert chromium.run("return [...document.querySelectorAll('#present a')].map(a => [a.textContent, a.search])") \
+        == [["the whole seat", ""], ["alice/0", "?guest=alice/0"], ["bob/0", "?guest=bob/0"]]
+    chromium.click("#present li:nth-child(3) a")
+    wait_until(lambda: is_connected(chromium) and chromium.run("return document.title") == "bob/0 \u2013 Viaduct", "bob alone")
+
+
+def test_the_guest_follows_the_page(chromium, guests):
+    daemon = guests.daemon
+    with display(daemon) as one:
+        rows = begin(one)
+        open_guest(chromium, guests, "?guest=alice/0")
+        wait_until(lambda: canvas(chromium) == rows, "alice's picture")
+        chromium.click("#follow")
+        size = chromium.run("const box = document.getElementById('screen').getBoundingClientRect(); return [box.width, box.height]")
+        wait_until(lambda: one.modes()[0][:2] != (GUEST_WIDTH, len(rows)), "the guest is asked")
+        assert all(abs(asked - there) <= 1 for asked, there in zip(one.modes()[0][:2], size))
+
+
+def test_the_bar_by_keys(chromium, guests):
+    """Ctrl-Alt-M leads there, and no guest hears of the M; Esc leads back."""
+    daemon = guests.daemon
+    with display(daemon) as one, keyboard(daemon) as alice:
+        rows = begin(one)
+        open_guest(chromium, guests, "?guest=alice")
+        wait_until(lambda: canvas(chromium) == rows, "alice's picture")
+        chromium.run("document.querySelector('#screen canvas').focus()")
+        chromium.chord(CONTROL, ALT, "m")
+        wait_until(lambda: has_focus(chromium, "view"), "the bar")
+        assert [event[1:] for event in alice.hear(4)] == [(29, 1), (56, 1), (56, 0), (29, 0)]
+        chromium.keys(ESCAPE)
+        wait_until(lambda: has_focus(chromium, "CANVAS"), "the guest")
+        chromium.keys("a")
+        assert alice.hear(2) == heard(KEY_A)
+
+
+def test_overview_and_fit(chromium, guests):
+    daemon = guests.daemon
+    with display(daemon) as one:
+        expect_shown(daemon, begin(one))
+        focus(daemon, "alice")
+        open_guest(chromium, guests, "")
+        assert chromium.run("return getComputedStyle(document.getElementById('follow')).display") == "none"
+        chromium.click("#fit")
+        wait_until(lambda: window(daemon)["scale"] == "fit", "the window fits")
+        chromium.click("#overview")
+        wait_until(lambda: seat(daemon)["overview"], "the overview")
+        chromium.click("#overview")
+        wait_until(lambda: not seat(daemon)["overview"] and window(daemon)["focus"], "the seat as it was")
 
 
 def events(console):

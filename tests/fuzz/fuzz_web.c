@@ -37,6 +37,18 @@ static void check_token(bool found, const char *token, const char *source)
 	fuzz_trace(token, WEB_TOKEN_SIZE);
 }
 
+static void check_console(const char *path)
+{
+	char guest[32];
+	bool found = web_console_of_path(path, guest, sizeof(guest));
+
+	fuzz_trace_number(found);
+	if (!found)
+		return;
+	assert(strlen(guest) < sizeof(guest) && strstr(path, guest));
+	fuzz_trace(guest, strlen(guest));
+}
+
 static void check_lines(char *const lines[LINES])
 {
 	static struct web_site site;
@@ -49,6 +61,7 @@ static void check_lines(char *const lines[LINES])
 	fuzz_trace_number(web_origin_is_ours(lines[1], lines[0]));
 	check_token(web_token_of_protocols(lines[2], token), token, lines[2]);
 	check_token(web_token_of_authorization(lines[3], token), token, lines[3]);
+	check_console(lines[4]);
 	file = web_site_find(&site, lines[4]);
 	fuzz_trace_number(file ? file->count : 0);
 }

@@ -11,6 +11,7 @@ PATIENCE_S = 120        # only a hang reaches it
 # Nothing is asked of the world outside.
 ARGUMENTS = ["--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync", "--window-size=1200,900"]
+CONTROL, ALT, ESCAPE, TAB = "\ue009", "\ue00a", "\ue00c", "\ue004"     # keys (WebDriver, 17.4.2)
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"         # WebDriver, 12.1
 
 
@@ -71,7 +72,14 @@ class Browser:
 
     def keys(self, text):
         """Presses and releases a key for each character."""
-        actions = [{"type": kind, "value": character} for character in text for kind in ("keyDown", "keyUp")]
+        self._press([(kind, character) for character in text for kind in ("keyDown", "keyUp")])
+
+    def chord(self, *keys):
+        """Presses them one after the other, and releases them from the last."""
+        self._press([("keyDown", key) for key in keys] + [("keyUp", key) for key in reversed(keys)])
+
+    def _press(self, strokes):
+        actions = [{"type": kind, "value": key} for kind, key in strokes]
         self._session("/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
     def resize(self, width, height):

@@ -57,7 +57,7 @@ class Refused(Exception):
 class WebSocket:
     """Sends and receives bytes in binary frames, as a socket would."""
 
-    def __init__(self, port, token, piece_bytes=65536, **headers):
+    def __init__(self, port, token, piece_bytes=65536, path="/console", **headers):
         """piece_bytes: of what is sent at once, the most in one frame."""
         self.stream = connect(port)
         self.piece_bytes = piece_bytes
@@ -66,7 +66,7 @@ class WebSocket:
         offer = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13",
                  "Sec_WebSocket_Key": base64.b64encode(os.urandom(16)).decode(), "Origin": f"http://127.0.0.1:{port}",
                  "Sec_WebSocket_Protocol": f"binary, token.{token}", **headers}
-        self.stream.sendall(request_bytes(port, "/console", **offer))
+        self.stream.sendall(request_bytes(port, path, **offer))
         try:
             status, told, self._received = read_head(self.stream)
         except BaseException:

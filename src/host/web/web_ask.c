@@ -21,7 +21,7 @@ static_assert(sizeof(struct packet) == sizeof(struct viewer_message) + VIEWER_ST
 static bool is_answer(const struct packet *packet, ssize_t received)
 {
 	return received >= (ssize_t)sizeof(packet->message) && packet->message.kind == VIEWER_JUDGED &&
-	       packet->message.number <= VIEWER_FULL;
+	       packet->message.number <= VIEWER_ABSENT;
 }
 
 static ssize_t receive(int inner, struct packet *packet)

@@ -2,12 +2,12 @@
 #include <assert.h>
 #include <string.h>
 
+#include "host/viewer/viewer_input.h"
 #include "host/web/web_ask.h"
 #include "host/web/web_private.h"
 
 #define ANSWER_MAX   1024u
 #define TEXT	     "text/plain; charset=utf-8"
-#define CONSOLE_PATH "/console"
 #define STATE_PATH   "/state"
 /* "Bearer " and a token; and a list of subprotocols with one. */
 #define PROOF_MAX 256u
@@ -32,7 +32,8 @@ static const struct trouble wrong_token = {
 	403, "The token of this address is missing or wrong. The right address is printed by:\n\n"
 	     "    viaduct seat show SEAT\n"
 };
-static const struct trouble full = { 503, "This seat has as many viewers as it may have.\n" };
+static const struct trouble full = { 503, "This seat, or guest, has as many viewers as it may have.\n" };
+static const struct trouble no_guest = { 404, "This seat has no guest's display of that name.\n" };
 
 /* ---- answers ---- */
 
@@ -164,34 +165,50 @@ static int answer_request(struct web *web, struct lws *wsi, const char *path)
 
 /* ---- who may open a WebSocket ---- */
 
-/* Returns NULL, or why not. */
-static const struct trouble *judge_token(struct web *web, struct lws *wsi)
+static const struct trouble *trouble_of(enum viewer_verdict verdict)
 {
+	switch (verdict) {
+	case VIEWER_RIGHT:
+		return NULL;
+	case VIEWER_FULL:
+		return &full;
+	case VIEWER_ABSENT:
+		return &no_guest;
+	default:
+		return &wrong_token;
+	}
+}
+
+/* guest: the display that is to be seen alone; "": all of the seat. Returns NULL, or why not. */
+static const struct trouble *judge_token(struct web *web, struct lws *wsi, const char *guest)
+{
+	struct viewer_message wish = { .kind = VIEWER_GUEST };
 	static struct web_answer told;
 	char proof[PROOF_MAX], token[WEB_TOKEN_SIZE];
 
 	if (!header(wsi, WSI_TOKEN_PROTOCOL, proof, sizeof(proof)) || !web_token_of_protocols(proof, token))
 		return &wrong_token;
-	if (web_ask(web->inner, VIEWER_TOKEN, token, &told))
+	strncpy(wish.name, guest, sizeof(wish.name) - 1);
+	if ((guest[0] && !viewer_tell(web->inner, &wish)) ||
+	    web_ask(web->inner, VIEWER_TOKEN, token, &told))
 		return &no_file;
-	if (told.verdict == VIEWER_RIGHT)
-		return NULL;
-	return told.verdict == VIEWER_FULL ? &full : &wrong_token;
+	return trouble_of(told.verdict);
 }
 
 static const struct trouble *judge_upgrade(struct web *web, struct lws *wsi, const char *upgrade)
 {
-	char path[WEB_PATH_MAX], host[WEB_HOST_MAX + 8], origin[WEB_HOST_MAX + 16];
+	char path[WEB_PATH_MAX + VIEWER_NAME_BYTES], host[WEB_HOST_MAX + 8], origin[WEB_HOST_MAX + 16];
+	char guest[VIEWER_NAME_BYTES];
 
 	if (!is_to_us(web, wsi))
 		return &not_our_host;
 	if (strcmp(upgrade, "websocket") != 0 || !header(wsi, WSI_TOKEN_GET_URI, path, sizeof(path)) ||
-	    strcmp(path, CONSOLE_PATH) != 0)
+	    !web_console_of_path(path, guest, sizeof(guest)))
 		return &no_file;
 	if (!header(wsi, WSI_TOKEN_HOST, host, sizeof(host)) ||
 	    !header(wsi, WSI_TOKEN_ORIGIN, origin, sizeof(origin)) || !web_origin_is_ours(origin, host))
 		return &not_our_page;
-	return judge_token(web, wsi);
+	return judge_token(web, wsi, guest);
 }
 
 /* For libwebsockets: 0 lets it be, -1 ends it. */

@@ -9,6 +9,7 @@
 #define SCHEME	     "http://"
 #define DIGITS	     "0123456789"
 #define PORT_DIGITS  5u
+#define CONSOLE	     "/console"
 #define TOKEN_CHARS  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 /* ---- where it comes from ---- */
@@ -81,4 +82,22 @@ bool web_token_of_authorization(const char *authorization, char ret_token[WEB_TO
 
 	return strncmp(authorization, BEARER, sizeof(BEARER) - 1) == 0 &&
 	       web_token_take(token, strlen(token), ret_token);
+}
+
+/* ---- the console ---- */
+
+bool web_console_of_path(const char *path, char *ret_guest, size_t room)
+{
+	const char *rest = path + sizeof(CONSOLE) - 1;
+	size_t length;
+
+	if (strncmp(path, CONSOLE, sizeof(CONSOLE) - 1) != 0 || (rest[0] != '\0' && rest[0] != '/'))
+		return false;
+	/* What follows the slash is a name. */
+	length = rest[0] ? strlen(rest + 1) : 0;
+	if ((rest[0] && length == 0) || length >= room)
+		return false;
+	memcpy(ret_guest, rest + (rest[0] ? 1 : 0), length);
+	ret_guest[length] = '\0';
+	return true;
 }

@@ -35,4 +35,10 @@ bool web_token_take(const char *text, size_t length, char ret_token[WEB_TOKEN_SI
 bool web_token_of_protocols(const char *protocols, char ret_token[WEB_TOKEN_SIZE]);
 bool web_token_of_authorization(const char *authorization, char ret_token[WEB_TOKEN_SIZE]);
 
+/*
+ * Is it where a console's WebSocket is opened? "/console" is that of the whole seat, and gives "";
+ * "/console/GUEST/NAME" that of one display alone, whose name must fit into `room` bytes.
+ */
+bool web_console_of_path(const char *path, char *ret_guest, size_t room);
+
 #endif

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The console of a seat: noVNC shows the screen and passes on keys and the pointer; around it are what a browser can add.
+// With ?guest=NAME or ?guest=NAME/DISPLAY it is that of one guest alone, whatever the seat shows.
 // The token stands behind the # of the address, which browsers send to nobody; here it goes into headers alone.
 import RFB from './novnc/core/rfb.js';
-import { charKeys, PASTE } from './keys.js';
+import { charKeys, FIT, OVERVIEW, PASTE } from './keys.js';
 
 const AGAIN_MS = 1000;          // until the next try to connect
 const STATE_MS = 1000;          // between questions what is on the seat
 const KEY_MS = 8;               // between keys that are typed: guests' queues are short
 const at = id => document.getElementById(id);
 const token = new URLSearchParams(location.hash.slice(1)).get('token') || '';
+const wanted = new URLSearchParams(location.search).get('guest') || '';
+const LATIN = 0xff;             // of a character that VNC's clipboard can hold
 
 let rfb = null;                 // null: not connected
 let socket = null;
 let realSize = false;
+let follow = false;             // the guest is asked for the page's size
+let guest = '';                 // the display that is seen alone; '': all of the seat
 let left = false;               // browsers keep a page that was left, and may show it again
 
 function say(text) {
@@ -25,8 +30,30 @@ function showHelp(why) {
     at('why').textContent = why;
     at('like').textContent = `${location.origin}/#token=…`;
     at('help').hidden = false;
+    at('absent').hidden = true;
     at('screen').hidden = true;
     say('');
+}
+
+let shownNames = null;
+
+// The guest of the address is looked for until it is there: it may come.
+function showAbsent(state) {
+    const names = ['', ...state.displays.map(display => display.display)];
+    at('absent').hidden = false;
+    at('screen').hidden = true;
+    if (names.join() === shownNames) {
+        return;
+    }
+    shownNames = names.join();
+    at('absentTitle').textContent = `There is no guest ${wanted} on the seat ${state.seat}`;
+    at('present').replaceChildren(...names.map(name => {
+        const item = document.createElement('li'), link = document.createElement('a');
+        link.textContent = name || 'the whole seat';
+        link.href = addressOf(name);
+        item.append(link);
+        return item;
+    }));
 }
 
 // Resolves to what is on the seat, or null: the daemon is not there. Throws when the token is wrong.
@@ -47,7 +74,9 @@ function fit() {
     if (rfb) {
         rfb.scaleViewport = !realSize;
         rfb.clipViewport = false;
+        rfb.resizeSession = follow;
     }
+    at('follow').setAttribute('aria-pressed', follow);
     at('real').textContent = realSize ? 'Fit window' : 'Real size';
 }
 
@@ -60,17 +89,18 @@ function connected(name) {
 }
 
 function disconnected() {
+    const before = 'connected' in document.body.dataset;
     rfb = socket = null;
     delete document.body.dataset.connected;
     if (left) {
         return;
     }
-    say('The connection to the daemon is lost; trying again …');
+    say(before ? 'The connection to the daemon is lost; trying again …' : 'The daemon does not let this page in; trying again …');
     setTimeout(begin, AGAIN_MS);
 }
 
 function connect() {
-    socket = new WebSocket(`ws://${location.host}/console`, ['binary', `token.${token}`]);
+    socket = new WebSocket(`ws://${location.host}/console${guest ? `/${guest}` : ''}`, ['binary', `token.${token}`]);
     rfb = new RFB(at('screen'), socket, { shared: true });
     let name = '';
     rfb.addEventListener('desktopname', event => { name = event.detail.name; });
@@ -84,9 +114,12 @@ async function begin() {
         const state = await askState();
         if (state) {
             showGuests(state);
+        }
+        const why = whyNot(state);
+        if (!why) {
             connect();
         } else {
-            say('The daemon does not answer; trying again …');
+            say(`${why}; trying again …`);
             setTimeout(begin, AGAIN_MS);
         }
     } catch {
@@ -97,29 +130,82 @@ async function begin() {
 
 // ---- guests ----
 
+const STATES = { gone: 'its VMM is not connected', dark: 'shows nothing now', paused: 'is paused', running: '' };
+
+function addressOf(name) {
+    return `${location.pathname}${name ? `?guest=${name}` : ''}${location.hash}`;
+}
+
+function findWanted(state) {
+    return state.displays.find(display => display.display === wanted || display.display.startsWith(`${wanted}/`));
+}
+
+// Returns why the screen cannot be opened now, or null.
+function whyNot(state) {
+    if (!state) {
+        return 'The daemon does not answer';
+    }
+    const display = wanted ? findWanted(state) : state;
+    if (!display) {
+        showAbsent(state);
+        return `There is no guest ${wanted}`;
+    }
+    at('absent').hidden = true;
+    at('screen').hidden = false;
+    guest = wanted ? display.display : '';
+    return display.viewers >= state.viewers_max ? 'There are as many viewers as there may be' : null;
+}
+
+// One that is seen alone has no say in who has the keyboard of the seat: other guests are gone to.
+function chooseGuest(display) {
+    if (wanted) {
+        location.href = addressOf(display.display);
+    } else if (rfb && socket.readyState === WebSocket.OPEN) {
+        socket.send(`focus ${display.display}`);
+        rfb.focus();
+    }
+}
+
+function titleOf(display) {
+    if (wanted) {
+        return display.display === guest ? 'This is what you see and type into' : 'See this guest alone';
+    }
+    return display.shown ? (display.focus ? 'Has the keyboard' : 'Give it the keyboard') : STATES[display.state];
+}
+
 function guestButton(display) {
-    const button = document.createElement('button');
-    button.textContent = display.display;
+    const button = document.createElement('button'), state = document.createElement('small');
+    button.dataset.display = display.display;
     button.style.borderLeftColor = display.colour;
     button.className = display.focus ? 'focus' : '';
-    button.disabled = !display.shown;
-    button.title = display.shown ? (display.focus ? 'Has the keyboard' : 'Give it the keyboard') : 'Shows nothing now';
-    button.addEventListener('click', () => {
-        if (rfb && socket.readyState === WebSocket.OPEN) {
-            socket.send(`focus ${display.display}`);
-            rfb.focus();
-        }
-    });
+    button.disabled = !wanted && !display.shown;
+    button.title = titleOf(display);
+    state.textContent = [display.state, ...(display.focus ? ['keyboard'] : []),
+                         ...(display.viewers ? [`${display.viewers} alone`] : [])].join(', ');
+    button.append(display.display, ' ', state);
+    button.addEventListener('click', () => chooseGuest(display));
     return button;
 }
 
 let shownGuests = '';
 
+function showList(state) {
+    const focused = document.activeElement?.dataset.display;
+    at('guests').replaceChildren(...state.displays.map(guestButton));
+    at('view').replaceChildren(new Option(`Whole seat ${state.seat}`, ''),
+                               ...state.displays.map(display => new Option(display.display, display.display)));
+    at('view').value = wanted ? findWanted(state)?.display ?? '' : '';
+    at('guests').querySelector(`[data-display="${focused}"]`)?.focus();
+}
+
 function showGuests(state) {
-    const now = JSON.stringify(state.displays);
+    const now = JSON.stringify(state.displays), seen = wanted && findWanted(state);
     if (now !== shownGuests) {
         shownGuests = now;
-        at('guests').replaceChildren(...state.displays.map(guestButton));
+        showList(state);
+    }
+    if (rfb && seen) {
+        say(STATES[seen.state] && `${seen.display} ${STATES[seen.state]}`);
     }
 }
 
@@ -159,20 +245,26 @@ async function type(text) {
 
 function openPaste() {
     at('text').value = '';
-    at('untyped').textContent = '';
+    nameUntyped();
     at('typing').showModal();
 }
 
 function nameUntyped() {
-    const untyped = [...new Set(at('text').value)].filter(character => charKeys(character).length === 0);
+    const characters = [...new Set(at('text').value)];
+    const untyped = characters.filter(character => charKeys(character).length === 0);
+    const unkept = characters.filter(character => character.codePointAt(0) > LATIN);
     at('untyped').textContent = untyped.length ? `There is no key for: ${untyped.join(' ')}` : '';
+    at('unkept').textContent = unkept.length ? `The clipboard cannot hold: ${unkept.join(' ')}` : '';
+    at('keep').disabled = unkept.length > 0 || characters.length === 0;
 }
 
 function closePaste() {
     if (at('typing').returnValue === 'type') {
         type(at('text').value);
+    } else if (at('typing').returnValue === 'keep') {
+        rfb?.clipboardPasteFrom(at('text').value);
     }
-    at('text').value = '';
+    at('text').value = at('typing').returnValue = '';
     rfb?.focus();
 }
 
@@ -181,12 +273,55 @@ function saveScreen() {
     canvas?.toBlob(blob => {
         const link = document.createElement('a');
         link.href = URL.createObjectURL(blob);
-        link.download = `${at('seat').textContent}.png`;
+        link.download = `${at('seat').textContent.replaceAll('/', '-')}.png`;
         link.click();
         URL.revokeObjectURL(link.href);
     });
 }
 
+function pressOwn(keys) {
+    press(keys);
+    rfb?.focus();
+}
+
+// ---- the bar, by keys: all but these are the guest's while it has the page's focus ----
+
+let barWanted = false;
+
+function hearBarKey(event) {
+    if (event.code !== 'KeyM' || !event.ctrlKey || !event.altKey) {
+        return;
+    }
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    barWanted = event.type === 'keydown' || barWanted;
+}
+
+// When the keys are up again, so that the guest hears of that.
+function goToBar(event) {
+    if (barWanted && !event.ctrlKey && !event.altKey) {
+        barWanted = false;
+        setTimeout(() => at('view').focus());
+    }
+}
+
+window.addEventListener('keydown', hearBarKey, true);
+window.addEventListener('keyup', event => { hearBarKey(event); goToBar(event); }, true);
+document.querySelector('header').addEventListener('keydown', event => {
+    if (event.key === 'Escape') {
+        rfb?.focus();
+    }
+});
+
+// ---- what happens ----
+
+if (wanted) {
+    document.body.dataset.guest = wanted;
+}
+at('view').addEventListener('change', () => { location.href = addressOf(at('view').value); });
+at('overview').addEventListener('click', () => pressOwn(OVERVIEW));
+at('fit').addEventListener('click', () => pressOwn(FIT));
+at('follow').addEventListener('click', () => { follow = !follow; fit(); rfb?.focus(); });
 at('real').addEventListener('click', () => { realSize = !realSize; fit(); rfb?.focus(); });
 at('full').addEventListener('click', () => {
     (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()).then(() => rfb?.focus());
@@ -194,7 +329,7 @@ at('full').addEventListener('click', () => {
 at('paste').addEventListener('click', openPaste);
 at('text').addEventListener('input', nameUntyped);
 at('typing').addEventListener('close', closePaste);
-at('copied').addEventListener('click', () => { press(PASTE); rfb?.focus(); });
+at('copied').addEventListener('click', () => pressOwn(PASTE));
 at('shot').addEventListener('click', saveScreen);
 window.addEventListener('pagehide', () => { left = true; rfb?.disconnect(); });
 window.addEventListener('pageshow', event => { left = false; if (event.persisted) { begin(); } });

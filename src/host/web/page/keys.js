@@ -10,9 +10,11 @@ const ROWS = [
 ];
 const OTHERS = { '\n': { keysym: 0xff0d, code: 'Enter' }, '\t': { keysym: 0xff09, code: 'Tab' } };
 
-// The seat's own: it pastes what a viewer has copied.
-export const PASTE = [{ keysym: 0xffe3, code: 'ControlLeft' }, { keysym: 0xffe9, code: 'AltLeft' },
-                      { keysym: 0x76, code: 'KeyV' }];
+// The seat's own: paste what a viewer has copied, all windows side by side, and the window's size.
+const own = (keysym, code) => [{ keysym: 0xffe3, code: 'ControlLeft' }, { keysym: 0xffe9, code: 'AltLeft' }, { keysym, code }];
+export const PASTE = own(0x76, 'KeyV');
+export const OVERVIEW = own(0x20, 'Space');
+export const FIT = own(0x30, 'Digit0');
 
 // The keys that go down, in this order; none: there is no key for it.
 export function charKeys(character) {

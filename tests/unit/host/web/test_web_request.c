@@ -126,12 +126,38 @@ static void finds_no_token(void **state)
 	assert_string_equal(token, "as it was");
 }
 
+static void knows_consoles(void **state)
+{
+	static const struct {
+		const char *path, *guest;
+	} rows[] = {
+		{ "/console", "" },
+		{ "/console/alice/0", "alice/0" },
+		{ "/console/a", "a" },
+		{ "/console//", "/" },
+	};
+	static const char *const others[] = { "",	    "/",	"/consol",  "/console/",
+					      "/consoles",  "console",	"/CONSOLE", "/console?guest=a",
+					      "/console0/", "//console" };
+	char guest[8], kept[8] = "before";
+
+	for (unsigned i = 0; i < COUNT(rows); i++) {
+		assert_true(web_console_of_path(rows[i].path, guest, sizeof(guest)));
+		assert_string_equal(guest, rows[i].guest);
+	}
+	for (unsigned i = 0; i < COUNT(others); i++)
+		assert_false(web_console_of_path(others[i], kept, sizeof(kept)));
+	/* A name of one byte too many. */
+	assert_false(web_console_of_path("/console/alice/00", kept, sizeof(kept)));
+	assert_string_equal(kept, "before");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(knows_its_names),    cmocka_unit_test(knows_no_other_names),
 		cmocka_unit_test(knows_its_own_page), cmocka_unit_test(finds_the_token),
-		cmocka_unit_test(finds_no_token),
+		cmocka_unit_test(finds_no_token),     cmocka_unit_test(knows_consoles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
