@@ -126,9 +126,10 @@ const struct cli_command cli_commands[] = {
 	  command_seat_overview },
 	{ "seat type", "SEAT TEXT|- [--to GUEST[/DISPLAY]] [--enter]",
 	  "types text for the guest that has the keyboard",
-	  "As if it were typed at the seat, 100 keys a second, with the seat's keyboard layout, which must\n"
-	  "be the guest's. - is standard input; --enter adds a line's end. With --to nothing is typed\n"
-	  "unless that guest has the keyboard. When the keyboard goes to another, the rest is dropped.",
+	  "As if it were typed at the seat, with the seat's keyboard layout, which must be the guest's: 100\n"
+	  "keys a second, or up to 200 as the guest takes them. - is standard input; --enter adds a line's\n"
+	  "end. With --to nothing is typed unless that guest has the keyboard. When the keyboard goes to\n"
+	  "another, the rest is dropped.",
 	  command_seat_type },
 	{ "seat paste", "SEAT [--to GUEST[/DISPLAY]]",
 	  "types what a viewer has copied for the guest that has the keyboard",

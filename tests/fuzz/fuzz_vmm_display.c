@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What QEMU says of its display. The first byte chooses: lines of QMP, in pieces whose size is in the second
- * byte, which must lead to at most three commands, the descriptor with one of them, or to a refusal that can
- * be printed; or calls of the listener and messages of the daemon, after which what the daemon is told must
- * fit what it knows.
+ * byte, which must lead to at most three commands, the descriptor with one of them, and looks at the keyboard
+ * after that, or to a refusal that can be printed; or calls of the listener and messages of the daemon,
+ * after which what the daemon is told must fit what it knows.
  *
  * A call is an act of one byte and, when it draws, six numbers of 32 bits, of which the middle byte says how
  * they are meant: small, or as they are. All calls draw from the same bytes.
@@ -24,6 +24,7 @@
 #define ACTS_MAX     64u
 #define PIXEL_BYTES  4096u
 #define COMMANDS_MAX 4096u
+#define LOOKS_MAX    16u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,8 +36,8 @@ static void check(bool good)
 
 /* ---- QMP ---- */
 
-/* What QEMU got: three lines at most, one of them with the socket. */
-static void check_commands(int socket, enum vmm_display_qmp_stage stage)
+/* What QEMU got: three lines at most, one of them with the socket; and those that ask for a look. */
+static void check_commands(int socket, enum vmm_display_qmp_stage stage, size_t looks)
 {
 	char commands[COMMANDS_MAX];
 	size_t bytes = 0, fds = 0, lines = 0;
@@ -55,7 +56,7 @@ static void check_commands(int socket, enum vmm_display_qmp_stage stage)
 	}
 	for (size_t i = 0; i < bytes; i++)
 		lines += commands[i] == '\n';
-	check(lines == (stage == VMM_DISPLAY_QMP_DONE ? 3 : stage));
+	check(lines == (stage == VMM_DISPLAY_QMP_DONE ? 3 + looks : stage));
 	check(fds == (stage >= VMM_DISPLAY_QMP_GETFD));
 	fuzz_trace(commands, bytes);
 }
@@ -73,16 +74,23 @@ static void fuzz_qmp(const uint8_t *data, size_t size)
 	static struct vmm_display_qmp qmp;
 	size_t step = size > 0 ? data[0] + 1u : 1;
 	int ends[2], given[2], error = 0;
+	size_t looks = 0;
 
 	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
 	check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, given) == 0);
 	vmm_display_qmp_init(&qmp, ends[0], given[0]);
-	for (size_t at = 1; at < size && error == 0; at += step)
+	for (size_t at = 1; at < size && error == 0; at += step) {
 		error = vmm_display_qmp_eat(&qmp, (const char *)data + at,
 					    size - at < step ? size - at : step);
+		fuzz_trace_number(vmm_display_qmp_take_look(&qmp));
+		if (qmp.stage != VMM_DISPLAY_QMP_DONE || qmp.is_looking || looks == LOOKS_MAX)
+			continue;
+		check(vmm_display_qmp_look(&qmp) == 0);
+		looks++;
+	}
 	check((error == 0) == (qmp.refusal[0] == '\0'));
 	check_refusal(&qmp);
-	check_commands(ends[1], qmp.stage);
+	check_commands(ends[1], qmp.stage, looks);
 	vmm_display_qmp_finish(&qmp);
 	close(given[1]);
 	close(ends[0]);

@@ -18,6 +18,9 @@
 #define QEMU_DOUBLE_X8R8G8B8 0x20020888u
 #define QEMU_DOUBLE_GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
 #define QEMU_DOUBLE_FINE     "{\"return\": {}}\r\n"
+/* The status of the keyboard's controller: bytes wait for the guest, or none do. */
+#define QEMU_DOUBLE_UNREAD   "{\"return\": \"portb[0x0064] = 0x1d\\r\\n\"}\r\n"
+#define QEMU_DOUBLE_READ     "{\"return\": \"portb[0x0064] = 0x1c\\r\\n\"}\r\n"
 #define QEMU_DOUBLE_CONSOLE  "/org/qemu/Display1/Console_0"
 
 struct qemu_double_console {
@@ -26,7 +29,7 @@ struct qemu_double_console {
 	bool is_absolute;
 };
 
-enum qemu_double_command { QEMU_DOUBLE_OTHER, QEMU_DOUBLE_GETFD, QEMU_DOUBLE_ADD_CLIENT };
+enum qemu_double_command { QEMU_DOUBLE_OTHER, QEMU_DOUBLE_GETFD, QEMU_DOUBLE_ADD_CLIENT, QEMU_DOUBLE_LOOK };
 
 /* What a line of QMP asks for. */
 static inline enum qemu_double_command qemu_double_command(const char *line)
@@ -35,6 +38,8 @@ static inline enum qemu_double_command qemu_double_command(const char *line)
 		return QEMU_DOUBLE_GETFD;
 	if (strstr(line, "\"add_client\"") && strstr(line, "\"@dbus-display\""))
 		return QEMU_DOUBLE_ADD_CLIENT;
+	if (strstr(line, "\"human-monitor-command\"") && strstr(line, "\"i /b 0x64\""))
+		return QEMU_DOUBLE_LOOK;
 	return QEMU_DOUBLE_OTHER;
 }
 

@@ -100,9 +100,17 @@ void seat_change_all(struct seat *seat);
 
 /* ---- windows ---- */
 
+enum seat_pace {
+	SEAT_PACE_UNKNOWN, /* it may take the next key, or lose it */
+	SEAT_PACE_GO,	   /* it takes the next */
+	SEAT_PACE_WAIT,	   /* it has not yet taken those of before */
+};
+
 struct seat_window_ops {
 	/* A key of linux/input-event-codes.h. Each that went down comes up. */
 	void (*key)(void *context, unsigned code, bool down);
+	/* How the guest takes its keys. For text that is typed, of which some waits. NULL: unknown. */
+	enum seat_pace (*pace)(void *context);
 	/*
 	 * Where the pointer is in the picture, and which buttons are down: bit 0 left, 1 middle, 2 right; and
 	 * by how many notches the wheel turned, away from the user if positive.

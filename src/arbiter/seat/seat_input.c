@@ -213,6 +213,13 @@ bool seat_holds_keys(const struct seat *seat)
 	return memchr(seat->held, true, sizeof(seat->held));
 }
 
+enum seat_pace seat_focus_pace(const struct seat *seat)
+{
+	const struct seat_window *focus = seat->focus;
+
+	return focus && focus->ops && focus->ops->pace ? focus->ops->pace(focus->context) : SEAT_PACE_UNKNOWN;
+}
+
 void seat_type_key(struct seat *seat, unsigned code, bool down)
 {
 	assert(code > KEY_RESERVED && code < KEY_CNT);

@@ -165,5 +165,7 @@ bool seat_holds_keys(const struct seat *seat);
  * come up with the focus.
  */
 void seat_type_key(struct seat *seat, unsigned code, bool down);
+/* Of the window with the focus, if there is one. */
+enum seat_pace seat_focus_pace(const struct seat *seat);
 
 #endif

@@ -164,6 +164,8 @@ bool seat_typist_step(struct seat_typist *typist)
 {
 	if (!keep_focus(typist))
 		return false;
+	if (seat_focus_pace(typist->seat) == SEAT_PACE_WAIT)
+		return true;
 	if (typist->code)
 		let_up(typist);
 	else if (typist->count && !seat_holds_keys(typist->seat))
@@ -171,6 +173,13 @@ bool seat_typist_step(struct seat_typist *typist)
 	else
 		move_modifier(typist, 0);
 	return !is_idle(typist);
+}
+
+uint64_t seat_typist_step_ns(const struct seat_typist *typist)
+{
+	bool is_known = seat_focus_pace(typist->seat) != SEAT_PACE_UNKNOWN;
+
+	return is_known ? SEAT_TYPE_PACED_STEP_NS : SEAT_TYPE_STEP_NS;
 }
 
 void seat_typist_stop(struct seat_typist *typist)

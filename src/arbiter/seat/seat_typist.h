@@ -9,8 +9,8 @@
  * commands of letters. Keys of the typist's are never the seat's own (seat.h), and a key that the user
  * holds, too, stays down until the user lets it up.
  *
- * It has neither a thread nor a timer: its owner calls seat_typist_step() every SEAT_TYPE_STEP_NS until that
- * returns false. One thread at a time, which is the seat's.
+ * It has neither a thread nor a timer: its owner calls seat_typist_step() until that returns false, as often
+ * as seat_typist_step_ns() says. One thread at a time, which is the seat's.
  */
 #ifndef VIADUCT_ARBITER_SEAT_SEAT_TYPIST_H
 #define VIADUCT_ARBITER_SEAT_SEAT_TYPIST_H
@@ -21,10 +21,12 @@
 
 /*
  * A stroke is two steps, down and up, and one more for each modifier that changes. Guests' queues for input
- * hold as little as two events (QEMU), and slow guests drop what comes faster.
+ * hold as little as two events (QEMU), and slow guests drop what comes faster: so this is the pace, unless
+ * the window tells how the guest takes its keys. Then the guest sets it, up to twice as fast.
  */
-#define SEAT_TYPE_NS	  10000000ull
-#define SEAT_TYPE_STEP_NS (SEAT_TYPE_NS / 2)
+#define SEAT_TYPE_NS		 10000000ull
+#define SEAT_TYPE_STEP_NS	 (SEAT_TYPE_NS / 2)
+#define SEAT_TYPE_PACED_STEP_NS (SEAT_TYPE_STEP_NS / 2)
 /* Strokes that wait: 11 minutes of typing. */
 #define SEAT_TYPE_MAX 65536u
 
@@ -55,8 +57,13 @@ void seat_typist_init(struct seat_typist *typist, struct seat *seat, const struc
  */
 int seat_typist_add(struct seat_typist *typist, const char *utf8, size_t bytes, size_t *ret_bad_offset);
 
-/* One key goes down or comes up, or the user holds one. Returns false when nothing is left to do. */
+/*
+ * One key goes down or comes up; or none, as the user holds one, or the guest has not taken those of before.
+ * Returns false when nothing is left to do.
+ */
 bool seat_typist_step(struct seat_typist *typist);
+/* From now to the next step. */
+uint64_t seat_typist_step_ns(const struct seat_typist *typist);
 
 /*
  * Drops the rest and lets all keys up. A guest that was given a dead key last applies it to what the user

@@ -9,6 +9,9 @@
 #include "daemon/seat/display_virtio_private.h"
 #include "devices/input/virtio_input.h"
 
+/* That wait for the driver before text that is typed has to: eight keys. */
+#define EVENTS_AHEAD_MAX 16u
+
 static_assert(VIRTIO_GPU_SIDE_MAX <= SEAT_SIDE_MAX, "a window can have any picture of a scanout's");
 
 /* ---- into the window: on the seats' thread ---- */
@@ -150,6 +153,15 @@ static void on_key(void *context, unsigned code, bool down)
 		virtio_input_key(display->keyboard, code, down);
 }
 
+static enum seat_pace on_pace(void *context)
+{
+	const struct display_virtio *display = ((struct display_scanout *)context)->display;
+
+	if (!display->keyboard)
+		return SEAT_PACE_UNKNOWN;
+	return virtio_input_waiting(display->keyboard) > EVENTS_AHEAD_MAX ? SEAT_PACE_WAIT : SEAT_PACE_GO;
+}
+
 /* From the first pixel to the last. */
 static unsigned on_axis(unsigned at, unsigned side)
 {
@@ -261,6 +273,7 @@ static void on_painting(void *context, bool begins)
 
 static const struct seat_window_ops window_ops = {
 	.key = on_key,
+	.pace = on_pace,
 	.pointer = on_pointer,
 	.shown = on_shown,
 	.resize = on_resize,

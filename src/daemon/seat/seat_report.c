@@ -9,6 +9,8 @@
 #include "daemon/base/metrics.h"
 #include "daemon/seat/display_device.h"
 #include "daemon/seat/seat_room.h"
+#include "interfaces/vmm_display/vmm_display.h"
+#include "interfaces/vmm_display/vmm_display_source.h"
 
 #define METRIC_PREFIX "viaduct_seat"
 #define LABELS_MAX    (CONFIG_NAME_SIZE + 16)
@@ -120,13 +122,35 @@ void display_describe(const struct device *device, json_t *object)
 	json_object_set_new(object, "scanouts", json_integer(display->scanouts));
 }
 
+struct number {
+	const char *key;
+	uint64_t value;
+};
+
+static void tell_numbers(const struct number *numbers, size_t count, json_t *object)
+{
+	for (size_t i = 0; i < count; i++)
+		json_object_set_new(object, numbers[i].key, json_integer((json_int_t)numbers[i].value));
+}
+
+static void tell_vmm(const struct endpoint *endpoint, json_t *object)
+{
+	const struct vmm_display_counters *counters = vmm_display_counters(endpoint);
+	const struct number numbers[] = {
+		{ "pictures", counter_read(&counters->surfaces) },
+		{ "drawn_pixels", counter_read(&counters->damaged_pixels) },
+		{ "keys", counter_read(&counters->keys) },
+		{ "pointer_events", counter_read(&counters->pointer_events) },
+		{ "lost_keys", counter_read(&counters->lost_keys) },
+	};
+
+	tell_numbers(numbers, sizeof(numbers) / sizeof(numbers[0]), object);
+}
+
 static void tell_virtio(const struct display_virtio *display, json_t *object)
 {
 	const struct display_virtio_counters *counters = display_virtio_counters(display);
-	const struct {
-		const char *key;
-		uint64_t value;
-	} numbers[] = {
+	const struct number numbers[] = {
 		{ "pictures", display_virtio_pictures(display) },
 		{ "flushes", display_virtio_flushes(display) },
 		{ "drawn_pixels", counter_read(&counters->damaged_pixels) },
@@ -135,8 +159,7 @@ static void tell_virtio(const struct display_virtio *display, json_t *object)
 		{ "lost_events", counter_read(&counters->lost) },
 	};
 
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		json_object_set_new(object, numbers[i].key, json_integer((json_int_t)numbers[i].value));
+	tell_numbers(numbers, sizeof(numbers) / sizeof(numbers[0]), object);
 }
 
 static void tell_window(const struct display_window *window, json_t *object)
@@ -167,6 +190,8 @@ void display_status(const struct device *device, json_t *object)
 		json_object_set_new(object, "vnc", json_string(display->bare.door.path));
 	if (display->virtio)
 		tell_virtio(display->virtio, object);
+	else if (device->endpoint)
+		tell_vmm(device->endpoint, object);
 	if (display->window_count == 1)
 		return;
 	windows = json_array();

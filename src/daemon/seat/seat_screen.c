@@ -172,7 +172,7 @@ static void on_typing(struct loop_timer *timer)
 	more = seat_typist_step(screen->typist);
 	count_strokes(screen);
 	if (more)
-		loop_timer_start(screen->loop, timer, clock_now_ns() + SEAT_TYPE_STEP_NS);
+		loop_timer_start(screen->loop, timer, clock_now_ns() + seat_typist_step_ns(screen->typist));
 }
 
 int seat_screen_type(struct seat_screen *screen, const char *utf8, size_t bytes, size_t *ret_bad_offset)

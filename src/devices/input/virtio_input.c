@@ -214,6 +214,16 @@ void virtio_input_turn_wheel(struct virtio_input *device, int notches)
 	virtio_bell_unlock(&device->bell);
 }
 
+unsigned virtio_input_waiting(struct virtio_input *device)
+{
+	unsigned count;
+
+	virtio_bell_lock(&device->bell);
+	count = virtio_bell_is_heard(&device->bell) ? device->count : 0;
+	virtio_bell_unlock(&device->bell);
+	return count;
+}
+
 uint64_t virtio_input_dropped(struct virtio_input *device)
 {
 	uint64_t dropped;

@@ -54,6 +54,8 @@ void virtio_input_move(struct virtio_input *device, unsigned x, unsigned y);
 /* A tablet's wheel, in notches: away from the user is positive. */
 void virtio_input_turn_wheel(struct virtio_input *device, int notches);
 
+/* Events that wait for the driver's buffers; 0 while there is no driver. Any thread. */
+unsigned virtio_input_waiting(struct virtio_input *device);
 /* Reports that were dropped so far. Any thread. */
 uint64_t virtio_input_dropped(struct virtio_input *device);
 

@@ -47,6 +47,11 @@ static struct vmm_display *display_of(const struct endpoint *base)
 	return container_of((struct endpoint *)base, struct vmm_display, base);
 }
 
+const struct vmm_display_counters *vmm_display_counters(const struct endpoint *endpoint)
+{
+	return &display_of(endpoint)->counters;
+}
+
 static void serve(const struct porter_peer *peer)
 {
 	vmm_display_serve(peer->socket, peer->inner);

@@ -19,6 +19,7 @@
 struct loop;
 struct porter_service;
 struct seat_window;
+struct vmm_display_counters;
 
 struct vmm_display_options {
 	struct endpoint_options endpoint; /* porter: of vmm_display_porter_service. worker() is not asked */
@@ -31,6 +32,9 @@ struct vmm_display_options {
 
 /* For a porter that makes such processes. */
 extern const struct porter_service vmm_display_porter_service;
+
+/* Of one that vmm_display_create() or _restore() made. */
+const struct vmm_display_counters *vmm_display_counters(const struct endpoint *endpoint);
 
 /* Returns 0 or -errno, as vhost_user_create(). */
 int vmm_display_create(const struct vmm_display_options *options, struct endpoint **ret_endpoint);

@@ -15,9 +15,12 @@
 #define PROPERTIES "org.freedesktop.DBus.Properties"
 
 void vmm_display_console_init(struct vmm_display_console *console, const struct vmm_display_bus *bus,
-			      struct vmm_display_input *input, int listener)
+			      struct vmm_display_input *input, struct vmm_display_keyboard *keyboard,
+			      int listener)
 {
-	*console = (struct vmm_display_console){ .bus = bus, .input = input, .listener = listener };
+	*console = (struct vmm_display_console){
+		.bus = bus, .input = input, .keyboard = keyboard, .listener = listener
+	};
 }
 
 void vmm_display_console_finish(struct vmm_display_console *console)
@@ -166,6 +169,7 @@ static int open_console(struct vmm_display_console *console)
 	vmm_display_console_register(console, fd_take(&console->listener));
 	ask_all(console);
 	vmm_display_input_open(console->input, console->path);
+	vmm_display_keyboard_open(console->keyboard, console->path);
 	return 0;
 }
 

@@ -16,6 +16,7 @@
 
 #include "interfaces/vmm_display/vmm_display_bus.h"
 #include "interfaces/vmm_display/vmm_display_input.h"
+#include "interfaces/vmm_display/vmm_display_keyboard.h"
 #include "interfaces/vmm_display/vmm_display_message.h"
 
 /* Of which the graphic one is looked for. QEMU has one for each head and each text console. */
@@ -31,6 +32,7 @@ enum vmm_display_property {
 struct vmm_display_console {
 	const struct vmm_display_bus *bus;
 	struct vmm_display_input *input;
+	struct vmm_display_keyboard *keyboard;
 	int listener; /* owned: the end of a socket that QEMU gets; -1 when it has it */
 	uint32_t ids[VMM_DISPLAY_CONSOLES_MAX];
 	size_t id_count, ids_asked;
@@ -42,9 +44,10 @@ struct vmm_display_console {
 	const char *refusal;	      /* why the display cannot be used; NULL: it can, as far as is known */
 };
 
-/* Takes `listener`; the other two stay the caller's, and outlive it. */
+/* Takes `listener`; the others stay the caller's, and outlive it. */
 void vmm_display_console_init(struct vmm_display_console *console, const struct vmm_display_bus *bus,
-			      struct vmm_display_input *input, int listener);
+			      struct vmm_display_input *input, struct vmm_display_keyboard *keyboard,
+			      int listener);
 void vmm_display_console_finish(struct vmm_display_console *console);
 
 /* Asks the first question. Returns 0 or -errno. */

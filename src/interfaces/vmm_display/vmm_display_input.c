@@ -4,11 +4,8 @@
 #include <assert.h>
 #include <stddef.h>
 
-#include "interfaces/vmm_display/vmm_display_keys.h"
-
-#define CONSOLE	 "org.qemu.Display1.Console"
-#define KEYBOARD "org.qemu.Display1.Keyboard"
-#define MOUSE	 "org.qemu.Display1.Mouse"
+#define CONSOLE "org.qemu.Display1.Console"
+#define MOUSE   "org.qemu.Display1.Mouse"
 
 /* A pointer has these, as bits; QEMU numbers them in the same order. */
 #define BUTTONS 3u
@@ -49,12 +46,11 @@ static struct vmm_display_call call_of(struct vmm_display_input *input, const ch
 					  .timeout_us = UINT64_MAX };
 }
 
-static void call_number(struct vmm_display_input *input, const char *interface, const char *method,
-			uint32_t number)
+static void call_button(struct vmm_display_input *input, const char *method, uint32_t button)
 {
-	struct vmm_display_call call = call_of(input, interface, method);
+	struct vmm_display_call call = call_of(input, MOUSE, method);
 
-	if (vmm_display_bus_call(input->bus, &call, "u", number) == 0)
+	if (vmm_display_bus_call(input->bus, &call, "u", button) == 0)
 		input->unanswered++;
 }
 
@@ -70,19 +66,6 @@ static void call_point(struct vmm_display_input *input, const char *method, cons
 static bool has_room(const struct vmm_display_input *input)
 {
 	return input->console && input->unanswered < VMM_DISPLAY_UNANSWERED_MAX;
-}
-
-/* ---- keys ---- */
-
-void vmm_display_input_key(struct vmm_display_input *input, const struct vmm_display_message *message)
-{
-	uint32_t code = message->number, number = vmm_display_key_number(code);
-	bool down = message->down != 0;
-
-	if (number == 0 || input->down[code] == down || (down && !has_room(input)))
-		return;
-	input->down[code] = down;
-	call_number(input, KEYBOARD, down ? "Press" : "Release", number);
 }
 
 /* ---- the pointer ---- */
@@ -114,7 +97,7 @@ static void set_buttons(struct vmm_display_input *input, uint32_t buttons)
 		if ((input->buttons & bit) == (buttons & bit) || (down && !has_room(input)))
 			continue;
 		input->buttons ^= bit;
-		call_number(input, MOUSE, down ? "Press" : "Release", button);
+		call_button(input, down ? "Press" : "Release", button);
 	}
 }
 
@@ -124,8 +107,8 @@ static void turn_wheel(struct vmm_display_input *input, int32_t notches)
 
 	for (int i = 0; i < NOTCHES_MAX && notches != 0 && has_room(input); i++) {
 		notches += notches > 0 ? -1 : 1;
-		call_number(input, MOUSE, "Press", button);
-		call_number(input, MOUSE, "Release", button);
+		call_button(input, "Press", button);
+		call_button(input, "Release", button);
 	}
 }
 
@@ -159,8 +142,6 @@ void vmm_display_input_set_absolute(struct vmm_display_input *input, bool is_abs
 
 void vmm_display_input_release(struct vmm_display_input *input)
 {
-	for (uint32_t code = 0; code < KEY_CNT; code++)
-		vmm_display_input_key(input, &(struct vmm_display_message){ .number = code, .down = 0 });
 	set_buttons(input, 0);
 }
 

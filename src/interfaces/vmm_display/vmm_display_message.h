@@ -11,6 +11,7 @@
  *       | <---- VMM_DISPLAY_CURSOR (+ file) -  |   the guest's cursor is there, and perhaps looks like this
  *       | ----- VMM_DISPLAY_CURSOR_TAKEN --->  |   the next may come
  *       | ----- VMM_DISPLAY_KEY, … --------->  |
+ *       | <---- VMM_DISPLAY_KEYS ------------  |   so many were read, and wait
  *
  * The file is a memory file of the process's, sealed against shrinking, which the daemon maps to read. Pixels
  * are 32 bits, 0xRRGGBB and a byte that means nothing, lines `stride_bytes` apart. The process writes into it
@@ -28,6 +29,8 @@
 #define VMM_DISPLAY_SIDE_MAX   8192u /* pixels */
 #define VMM_DISPLAY_CURSOR_MAX 256u  /* pixels of a side */
 #define VMM_DISPLAY_TEXT_BYTES 96u
+/* Presses and releases that wait for the guest: as many as a user types in a minute. */
+#define VMM_DISPLAY_KEYS_MAX 1024u
 
 enum vmm_display_message_kind {
 	/* ---- to the process ---- */
@@ -54,6 +57,11 @@ enum vmm_display_message_kind {
 	 * of 0xAARRGGBB, multiplied by alpha.
 	 */
 	VMM_DISPLAY_CURSOR,
+	/*
+	 * Of the keys that were sent since VMM_DISPLAY_AGAIN, modulo 2^32: x were read, y of them wait for
+	 * the guest, and width are presses that were lost. down: the guest was seen to read its keyboard.
+	 */
+	VMM_DISPLAY_KEYS,
 };
 
 struct vmm_display_message {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "interfaces/vmm_display/vmm_display_qmp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/fd.h"
@@ -11,6 +13,12 @@
 #define READ_BYTES 4096u
 /* Of QEMU's own words in a refusal. */
 #define QUOTED_MAX 40
+
+/* How the monitor says what it has read from a port, and what it means there. */
+#define STATUS_PREFIX "] = "
+#define STATUS_FULL   0x01u
+#define STATUS_MOUSE  0x20u
+#define STATUS_NONE   0xffu
 
 struct command {
 	const char *text;
@@ -34,6 +42,8 @@ void vmm_display_qmp_init(struct vmm_display_qmp *qmp, int socket, int display)
 	qmp->display = display;
 	qmp->stage = VMM_DISPLAY_QMP_GREETING;
 	qmp->line_bytes = 0;
+	qmp->is_long = qmp->is_looking = false;
+	qmp->look = VMM_DISPLAY_QMP_UNSEEN;
 	qmp->refusal[0] = '\0';
 }
 
@@ -82,11 +92,63 @@ static int refuse_error(struct vmm_display_qmp *qmp, const json_t *error)
 	return refuse(qmp, "QEMU's monitor refuses to take a socket", why);
 }
 
+/* ---- looks ---- */
+
+int vmm_display_qmp_look(struct vmm_display_qmp *qmp)
+{
+	static const char command[] = "{\"execute\":\"human-monitor-command\",\"arguments\":{"
+				      "\"command-line\":\"i /b 0x64\"}}\n";
+	size_t bytes = sizeof(command) - 1;
+
+	assert(qmp->stage == VMM_DISPLAY_QMP_DONE && !qmp->is_looking);
+	if (fd_send_now(qmp->socket, command, bytes, NULL, 0) != (ssize_t)bytes)
+		return -EPIPE;
+	qmp->is_looking = true;
+	return 0;
+}
+
+enum vmm_display_qmp_look vmm_display_qmp_take_look(struct vmm_display_qmp *qmp)
+{
+	enum vmm_display_qmp_look look = qmp->look;
+
+	qmp->look = VMM_DISPLAY_QMP_UNSEEN;
+	return look;
+}
+
+/* "portb[0x0064] = 0x1c" */
+static enum vmm_display_qmp_look status_of(const char *text)
+{
+	const char *number = text ? strstr(text, STATUS_PREFIX) : NULL;
+	unsigned long status = number ? strtoul(number + strlen(STATUS_PREFIX), NULL, 16) : STATUS_NONE;
+
+	if (status >= STATUS_NONE)
+		return VMM_DISPLAY_QMP_BLIND;
+	if (!(status & STATUS_FULL))
+		return VMM_DISPLAY_QMP_READ;
+	return status & STATUS_MOUSE ? VMM_DISPLAY_QMP_MOUSE : VMM_DISPLAY_QMP_UNREAD;
+}
+
+static void take_answer(struct vmm_display_qmp *qmp, const json_t *line)
+{
+	const json_t *answer = json_object_get(line, "return");
+
+	if (!qmp->is_looking || (!answer && !json_object_get(line, "error")))
+		return;
+	qmp->is_looking = false;
+	qmp->look = status_of(json_string_value(answer));
+}
+
+/* ---- lines ---- */
+
 /* A line that is neither what is waited for nor an error is an event. */
 static int obey(struct vmm_display_qmp *qmp, const json_t *line)
 {
 	const json_t *error = json_object_get(line, "error");
 
+	if (qmp->stage == VMM_DISPLAY_QMP_DONE) {
+		take_answer(qmp, line);
+		return 0;
+	}
 	if (qmp->stage == VMM_DISPLAY_QMP_GREETING)
 		return json_object_get(line, "QMP") ? enter(qmp, VMM_DISPLAY_QMP_CAPABILITIES) : 0;
 	if (error)
@@ -103,38 +165,47 @@ static int obey(struct vmm_display_qmp *qmp, const json_t *line)
 static int take_line(struct vmm_display_qmp *qmp)
 {
 	json_t *line;
-	int error;
+	int error = 0;
 
 	if (strspn(qmp->line, " \t\r") >= qmp->line_bytes)
 		return 0;
 	line = json_loadb(qmp->line, qmp->line_bytes, 0, NULL);
-	if (!json_is_object(line))
-		error = refuse(qmp, "not QMP: give QEMU's -mon mode=control", NULL);
-	else
+	if (json_is_object(line))
 		error = obey(qmp, line);
+	else if (qmp->stage != VMM_DISPLAY_QMP_DONE)
+		error = refuse(qmp, "not QMP: give QEMU's -mon mode=control", NULL);
 	json_decref(line);
 	return error;
 }
 
+/* Takes a byte that ends no line; one of the line is kept for the NUL. */
+static int append(struct vmm_display_qmp *qmp, char byte)
+{
+	qmp->is_long |= qmp->line_bytes == VMM_DISPLAY_QMP_LINE_MAX - 1;
+	if (!qmp->is_long)
+		qmp->line[qmp->line_bytes++] = byte;
+	/* Later a long one is an event of some new kind. */
+	if (qmp->is_long && qmp->stage != VMM_DISPLAY_QMP_DONE)
+		return refuse(qmp, "not QMP: a line has no end", NULL);
+	return 0;
+}
+
 int vmm_display_qmp_eat(struct vmm_display_qmp *qmp, const char *bytes, size_t count)
 {
-	for (size_t i = 0; i < count && qmp->stage != VMM_DISPLAY_QMP_DONE; i++) {
-		int error;
+	int error = 0;
 
-		/* One byte is kept for the NUL. */
-		if (bytes[i] != '\n' && qmp->line_bytes == VMM_DISPLAY_QMP_LINE_MAX - 1)
-			return refuse(qmp, "not QMP: a line has no end", NULL);
+	for (size_t i = 0; i < count && error == 0; i++) {
 		if (bytes[i] != '\n') {
-			qmp->line[qmp->line_bytes++] = bytes[i];
+			error = append(qmp, bytes[i]);
 			continue;
 		}
 		qmp->line[qmp->line_bytes] = '\0';
-		error = take_line(qmp);
+		if (!qmp->is_long)
+			error = take_line(qmp);
+		qmp->is_long = false;
 		qmp->line_bytes = 0;
-		if (error < 0)
-			return error;
 	}
-	return 0;
+	return error;
 }
 
 int vmm_display_qmp_read(struct vmm_display_qmp *qmp)

@@ -17,6 +17,7 @@
 #include "interfaces/vmm_display/vmm_display_bus.h"
 #include "interfaces/vmm_display/vmm_display_console.h"
 #include "interfaces/vmm_display/vmm_display_input.h"
+#include "interfaces/vmm_display/vmm_display_keyboard.h"
 #include "interfaces/vmm_display/vmm_display_listener.h"
 #include "interfaces/vmm_display/vmm_display_message.h"
 #include "interfaces/vmm_display/vmm_display_qmp.h"
@@ -40,7 +41,9 @@ struct vmm_display {
 	struct vmm_display_bus control, listener; /* QEMU is called on one, and calls on the other */
 	struct vmm_display_console console;
 	struct vmm_display_input input;
+	struct vmm_display_keyboard keyboard;
 	struct vmm_display_guest guest;
+	uint32_t number; /* of the daemon that is told */
 	bool is_full;	 /* the daemon's socket is */
 	bool is_crowded; /* the system has too many descriptors on their way */
 };
@@ -84,6 +87,12 @@ static bool tell(struct vmm_display *display)
 		if (sent > 0)
 			vmm_display_cursor_told(&display->guest.cursor);
 	}
+	if (sent > 0 && vmm_display_keyboard_news(&display->keyboard, &message)) {
+		message.number = display->number;
+		sent = send_news(display, &message, -1);
+		if (sent > 0)
+			vmm_display_keyboard_told(&display->keyboard);
+	}
 	return sent >= 0;
 }
 
@@ -102,9 +111,11 @@ static void obey(struct vmm_display *display, const struct vmm_display_message *
 		vmm_display_surface_again(&display->guest.surface, message->number);
 		vmm_display_cursor_again(&display->guest.cursor, message->number);
 		vmm_display_input_release(&display->input);
+		vmm_display_keyboard_again(&display->keyboard);
+		display->number = message->number;
 		break;
 	case VMM_DISPLAY_KEY:
-		vmm_display_input_key(&display->input, message);
+		vmm_display_keyboard_key(&display->keyboard, message);
 		break;
 	case VMM_DISPLAY_POINTER:
 		vmm_display_input_pointer(&display->input, message, picture_size(display));
@@ -211,7 +222,7 @@ static int timeout_until(uint64_t deadline_us)
 	return (int)((deadline_us - now_us) / 1000 + 1);
 }
 
-static int wait_for(const struct vmm_display *display, struct pollfd *polled)
+static int wait_for(const struct vmm_display *display, uint64_t keys_us, struct pollfd *polled)
 {
 	uint64_t control_us, listener_us, deadline_us;
 
@@ -220,6 +231,8 @@ static int wait_for(const struct vmm_display *display, struct pollfd *polled)
 	polled[CONTROL] = vmm_display_bus_waits_for(&display->control, &control_us);
 	polled[LISTENER] = vmm_display_bus_waits_for(&display->listener, &listener_us);
 	deadline_us = control_us < listener_us ? control_us : listener_us;
+	if (keys_us < deadline_us)
+		deadline_us = keys_us;
 	if (display->is_crowded && clock_now_ns() / 1000 + CROWDED_US < deadline_us)
 		deadline_us = clock_now_ns() / 1000 + CROWDED_US;
 	return poll(polled, POLLED, timeout_until(deadline_us));
@@ -229,8 +242,12 @@ static int wait_for(const struct vmm_display *display, struct pollfd *polled)
 static bool wait_and_serve(struct vmm_display *display)
 {
 	struct pollfd polled[POLLED];
+	int error;
+	uint64_t keys_us = vmm_display_keyboard_run(&display->keyboard, &error);
 
-	if (wait_for(display, polled) < 0)
+	if (error || !tell(display))
+		return false;
+	if (wait_for(display, keys_us, polled) < 0)
 		return errno == EINTR;
 	if (polled[INNER].revents & (POLLHUP | POLLERR | POLLNVAL))
 		return false;
@@ -238,7 +255,7 @@ static bool wait_and_serve(struct vmm_display *display)
 		return false;
 	if (polled[PEER].revents && !hear_qmp(display))
 		return false;
-	return hear_buses(display, polled) && tell(display);
+	return hear_buses(display, polled);
 }
 
 /* jansson would open a device for it, which this process may not. */
@@ -267,10 +284,12 @@ static int prepare(struct vmm_display *display)
 	vmm_display_cursor_init(&display->guest.cursor);
 	vmm_display_qmp_init(&display->qmp, display->peer, theirs);
 	vmm_display_input_init(&display->input, &display->control);
+	vmm_display_keyboard_init(&display->keyboard, &display->control, &display->qmp);
 	theirs = -1;
 	if (error == 0)
 		error = open_listener(display, &theirs);
-	vmm_display_console_init(&display->console, &display->control, &display->input, theirs);
+	vmm_display_console_init(&display->console, &display->control, &display->input, &display->keyboard,
+				 theirs);
 	return error;
 }
 
@@ -286,6 +305,7 @@ void vmm_display_serve(int peer, int inner)
 		refuse(&display, "the process for it could not be set up");
 	}
 	/* What QEMU takes without a wait. It lets keys up itself, too, when the listener's socket closes. */
+	vmm_display_keyboard_release(&display.keyboard);
 	vmm_display_input_release(&display.input);
 	vmm_display_bus_close(&display.control);
 	vmm_display_bus_close(&display.listener);

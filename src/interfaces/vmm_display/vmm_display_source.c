@@ -18,6 +18,8 @@
 
 /* Messages taken before others have their turn. */
 #define MESSAGES_A_TURN 16u
+/* Keys on their way to the guest before text that is typed has to wait. */
+#define KEYS_AHEAD_MAX 8u
 
 static_assert(VMM_DISPLAY_SIDE_MAX <= SEAT_SIDE_MAX, "a window can have any picture of a VMM's");
 static_assert(VMM_DISPLAY_CURSOR_MAX <= SEAT_CURSOR_SIDE_MAX, "and any cursor");
@@ -49,7 +51,20 @@ static void on_key(void *context, unsigned code, bool down)
 	struct vmm_display_source *source = context;
 
 	counter_add(&source->counters->keys, 1);
+	source->keys_told++;
 	tell(source, &(struct vmm_display_message){ .kind = VMM_DISPLAY_KEY, .number = code, .down = down });
+}
+
+static enum seat_pace on_pace(void *context)
+{
+	const struct vmm_display_source *source = context;
+
+	/* A process of a daemon before may not count them. */
+	if (!source->tells_keys)
+		return SEAT_PACE_UNKNOWN;
+	if (source->keys_told - source->keys_read + source->keys_waiting > KEYS_AHEAD_MAX)
+		return SEAT_PACE_WAIT;
+	return source->guest_reads ? SEAT_PACE_GO : SEAT_PACE_UNKNOWN;
 }
 
 static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, int wheel)
@@ -96,6 +111,7 @@ static void on_resize(void *context, unsigned width, unsigned height)
 
 static const struct seat_window_ops window_ops = {
 	.key = on_key,
+	.pace = on_pace,
 	.pointer = on_pointer,
 	.shown = on_shown,
 	.resize = on_resize,
@@ -251,6 +267,23 @@ static void drop_cursor(struct vmm_display_source *source)
 	seat_window_move_cursor(source->window, 0, 0, false);
 }
 
+/* ---- keys that were taken ---- */
+
+static const char *count_keys(struct vmm_display_source *source, const struct vmm_display_message *message)
+{
+	uint32_t read = message->x - source->keys_read, lost = message->width - source->keys_lost;
+
+	if (read > source->keys_told - source->keys_read || message->y > VMM_DISPLAY_KEYS_MAX)
+		return "its process counts keys that it was not sent";
+	source->keys_read = message->x;
+	source->keys_waiting = message->y;
+	source->keys_lost = message->width;
+	source->guest_reads = message->down;
+	source->tells_keys = true;
+	counter_add(&source->counters->lost_keys, lost);
+	return NULL;
+}
+
 /* ---- from the process ---- */
 
 /* Returns NULL, or why it is not to be listened to any more. */
@@ -267,6 +300,8 @@ static const char *obey(struct vmm_display_source *source, struct vmm_display_me
 							    : show_damage(source, message);
 	case VMM_DISPLAY_CURSOR:
 		return show_cursor(source, message, file);
+	case VMM_DISPLAY_KEYS:
+		return count_keys(source, message);
 	case VMM_DISPLAY_DARK:
 		seat_window_set_hidden(source->window, true);
 		return NULL;
@@ -331,6 +366,8 @@ int vmm_display_source_start(struct vmm_display_source *source, int socket, uint
 	source->socket = socket;
 	source->number = again;
 	source->dead = source->owes = source->owes_cursor = false;
+	source->keys_told = source->keys_read = source->keys_waiting = source->keys_lost = 0;
+	source->tells_keys = source->guest_reads = false;
 	source->watch = (struct loop_watch){ .ready = on_ready, .account = source->account };
 	source->more = (struct loop_task){ .run = on_more };
 	source->picture = (struct vmm_display_picture){ .pixels = NULL };

@@ -28,6 +28,7 @@ struct vmm_display_picture {
 /* Any thread may read them. */
 struct vmm_display_counters {
 	struct counter surfaces, damages, damaged_pixels, keys, pointer_events;
+	struct counter lost_keys; /* presses that the guest did not take */
 };
 
 struct vmm_display_source {
@@ -50,6 +51,9 @@ struct vmm_display_source {
 	bool owes;		    /* VMM_DISPLAY_TAKEN, when the window was shown */
 	bool owes_cursor;	    /* VMM_DISPLAY_CURSOR_TAKEN likewise */
 	struct loop_account *payer; /* before the seat did something for the guest's sake */
+	/* Keys since it was started, as the process counts them. */
+	uint32_t keys_told, keys_read, keys_waiting, keys_lost;
+	bool tells_keys, guest_reads; /* it does count; the guest was seen to read them */
 	bool dead;
 	char text[VMM_DISPLAY_TEXT_BYTES];
 };

@@ -52,6 +52,42 @@ static void one_step_is_one_key(void **state)
 	assert_heard(guest, "");
 }
 
+static enum seat_pace pace;
+
+static enum seat_pace on_pace(void *context)
+{
+	return pace;
+}
+
+static void a_guest_that_is_behind_is_waited_for(void **state)
+{
+	static const struct seat_window_ops ops = { .key = on_key, .pointer = on_pointer, .pace = on_pace };
+	struct bench *bench = *state;
+	struct guest *guest = &bench->guests[0];
+
+	seat_window_listen(guest->window, &ops, guest);
+	assert_int_equal(add(bench, "ab"), 0);
+	pace = SEAT_PACE_GO;
+	assert_int_equal(seat_typist_step_ns(bench->typist), SEAT_TYPE_PACED_STEP_NS);
+	step(bench, 1);
+	assert_heard(guest, "+30 ");
+	pace = SEAT_PACE_WAIT;
+	step(bench, 1000);
+	assert_heard(guest, "");
+	assert_int_equal(seat_typist_left(bench->typist), 1);
+	pace = SEAT_PACE_UNKNOWN;
+	assert_int_equal(seat_typist_step_ns(bench->typist), SEAT_TYPE_STEP_NS);
+	finish(bench);
+	assert_heard(guest, "-30 +48 -48 ");
+	/* What waits for it is dropped with the focus, as any. */
+	assert_int_equal(add(bench, "ab"), 0);
+	pace = SEAT_PACE_WAIT;
+	step(bench, 10);
+	seat_set_focus(bench->seat, bench->guests[1].window);
+	assert_false(seat_typist_step(bench->typist));
+	assert_int_equal(bench->typist->dropped, 2);
+}
+
 static void more_text_is_typed_after_the_first(void **state)
 {
 	struct bench *bench = *state;
@@ -244,6 +280,7 @@ int main(void)
 		BENCH_TEST(text_is_typed),
 		BENCH_TEST(modifiers_stay_down_between_strokes_that_want_them),
 		BENCH_TEST(one_step_is_one_key),
+		BENCH_TEST(a_guest_that_is_behind_is_waited_for),
 		BENCH_TEST(more_text_is_typed_after_the_first),
 		BENCH_TEST(what_cannot_be_typed_is_refused_whole),
 		BENCH_TEST(without_a_focus_nothing_is_taken),

@@ -56,10 +56,13 @@ struct fake_qemu {
 	uint32_t width, height;
 	const char *graphic;	/* the path of the console that is one */
 	const char *add_client; /* the answer to it; NULL: fine */
+	const char *look;	/* the answer to a look at the keyboard's queue; NULL: all was read */
+	bool withholds_looks;	/* the test answers them */
 	/* ---- what came ---- */
 	char line[512];
 	size_t line_bytes;
 	unsigned commands, questions, registrations;
+	unsigned looks;
 	int display;
 	sd_bus *control, *listener;
 	sd_bus_message *held[FAKE_HELD_MAX]; /* calls that are not answered yet */
@@ -69,6 +72,7 @@ struct fake_qemu {
 	unsigned answers, errors; /* to calls of the listener's */
 	struct fake_news news[64];
 	unsigned news_count, news_read;
+	struct vmm_display_message keys; /* the last VMM_DISPLAY_KEYS, which is not among the news */
 	bool is_over; /* the process closed the daemon's socket */
 };
 
@@ -181,6 +185,12 @@ static inline void fake_obey(struct fake_qemu *qemu, int fd)
 	enum qemu_double_command command = qemu_double_command(qemu->line);
 	const char *answer = QEMU_DOUBLE_FINE;
 
+	if (command == QEMU_DOUBLE_LOOK) {
+		qemu->looks++;
+		if (!qemu->withholds_looks)
+			fake_write(qemu, qemu->look ? qemu->look : QEMU_DOUBLE_READ);
+		return;
+	}
 	qemu->commands++;
 	if (command == QEMU_DOUBLE_GETFD) {
 		assert_true(fd >= 0);
@@ -227,7 +237,8 @@ static inline void daemon_say(struct fake_qemu *qemu, struct vmm_display_message
 	assert_int_equal(sent, sizeof(message));
 }
 
-static inline void daemon_read(struct fake_qemu *qemu)
+/* Returns false when there is nothing. */
+static inline bool daemon_read(struct fake_qemu *qemu)
 {
 	struct fake_news *news = &qemu->news[qemu->news_count % 64];
 	size_t fd_count = 0;
@@ -238,13 +249,18 @@ static inline void daemon_read(struct fake_qemu *qemu)
 	if (received == 0 || received == -ECONNRESET)
 		qemu->is_over = true;
 	if (received <= 0)
-		return;
+		return false;
 	assert_int_equal(received, sizeof(news->message));
+	if (news->message.kind == VMM_DISPLAY_KEYS) {
+		qemu->keys = news->message;
+		return true;
+	}
 	if (news->message.kind == VMM_DISPLAY_CURSOR)
 		assert_int_equal(fd_count, news->message.width > 0);
 	else
 		assert_int_equal(fd_count, news->message.kind == VMM_DISPLAY_SURFACE);
 	assert_true(++qemu->news_count - qemu->news_read <= 64);
+	return true;
 }
 
 /* ---- both ---- */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The endpoint, and the seat's side of a connected VMM, whose process the test plays: an honest one, and
  * others. */
+#include "arbiter/seat/seat_private.h"
 #include "core/loop_account.h"
+#include "interfaces/vmm_display/vmm_display_source.h"
 #include "source_bench.h"
 
 /* ---- an honest process ---- */
@@ -55,6 +57,61 @@ static void keys_go_to_the_process(void **state)
 	assert_true(told.kind == VMM_DISPLAY_KEY && told.number == KEY_A && told.down == 0);
 	told = hear(bench);
 	assert_true(told.kind == VMM_DISPLAY_POINTER && told.number == 0);
+}
+
+/* As many as fit into text that is typed. */
+static void counts_of_keys_set_the_pace(void **state)
+{
+	struct bench *bench = *state;
+	struct vmm_display_message count = { .kind = VMM_DISPLAY_KEYS, .x = 2, .y = 1, .down = 1 };
+
+	close(show(bench));
+	seat_set_focus(bench->seat, bench->window);
+	assert_int_equal(seat_focus_pace(bench->seat), SEAT_PACE_UNKNOWN);
+	for (unsigned i = 0; i < 10; i++)
+		seat_key(bench->seat, KEY_A, i % 2 == 0);
+	assert_int_equal(seat_focus_pace(bench->seat), SEAT_PACE_UNKNOWN);
+	say(bench, &count, -1);
+	assert_int_equal(seat_focus_pace(bench->seat), SEAT_PACE_WAIT);
+	count.x = 3;
+	say(bench, &count, -1);
+	assert_int_equal(seat_focus_pace(bench->seat), SEAT_PACE_GO);
+	count = (struct vmm_display_message){ .kind = VMM_DISPLAY_KEYS, .x = 10, .y = 9, .width = 3 };
+	say(bench, &count, -1);
+	assert_int_equal(seat_focus_pace(bench->seat), SEAT_PACE_WAIT);
+	count.y = 8;
+	say(bench, &count, -1);
+	assert_int_equal(seat_focus_pace(bench->seat), SEAT_PACE_UNKNOWN);
+	assert_int_equal(counter_read(&vmm_display_counters(bench->endpoint)->lost_keys), 3);
+	assert_int_equal(counter_read(&vmm_display_counters(bench->endpoint)->keys), 10);
+	/* More than there were. */
+	count.x = 11;
+	say(bench, &count, -1);
+	assert_let_go(bench, 1);
+}
+
+static void fewer_keys_than_before(void **state)
+{
+	struct bench *bench = *state;
+	struct vmm_display_message count = { .kind = VMM_DISPLAY_KEYS, .x = 2 };
+
+	close(show(bench));
+	seat_set_focus(bench->seat, bench->window);
+	for (unsigned i = 0; i < 10; i++)
+		seat_key(bench->seat, KEY_A, i % 2 == 0);
+	say(bench, &count, -1);
+	count.x = 1;
+	say(bench, &count, -1);
+	assert_let_go(bench, 1);
+}
+
+static void more_keys_than_can_wait(void **state)
+{
+	struct bench *bench = *state;
+
+	say(bench, &(struct vmm_display_message){ .kind = VMM_DISPLAY_KEYS, .y = VMM_DISPLAY_KEYS_MAX + 1 },
+	    -1);
+	assert_let_go(bench, 1);
 }
 
 /* Its pixels are painted for its guest's sake, whatever for; a screen without them is not. */
@@ -275,6 +332,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(the_picture_comes_into_the_window),
 		BENCH_TEST(keys_go_to_the_process),
+		BENCH_TEST(counts_of_keys_set_the_pace),
+		BENCH_TEST(fewer_keys_than_before),
+		BENCH_TEST(more_keys_than_can_wait),
 		BENCH_TEST(a_size_is_asked_for),
 		BENCH_TEST(the_guest_pays_for_its_pixels),
 		BENCH_TEST(a_side_of_zero),

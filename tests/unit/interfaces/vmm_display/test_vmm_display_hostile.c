@@ -220,7 +220,7 @@ static void reads_no_answers(void **state)
 
 		say_key(qemu, KEY_A, 1);
 		say_key(qemu, KEY_A, 0);
-		AWAIT(qemu->call_count == calls + 2, fake_process(&qemu->control));
+		AWAIT(qemu->call_count == calls + 2, (fake_read(qemu), fake_process(&qemu->control)));
 	}
 	assert_true(is_unsent(qemu));
 	assert_true(SANITIZED || resident_bytes(qemu) < before + GROWTH_BYTES);
@@ -229,7 +229,7 @@ static void reads_no_answers(void **state)
 	fake_settle(qemu);
 }
 
-/* Presses are lost as a whole, and what is down comes up. */
+/* Presses are lost as a whole, and are counted; and what is down comes up. */
 static void answers_no_keys(void **state)
 {
 	struct fake_qemu *qemu = *state;
@@ -245,15 +245,20 @@ static void answers_no_keys(void **state)
 			fake_step(qemu);
 	}
 	say_key(qemu, KEY_LEFTSHIFT, 0);
+	UNTIL(qemu, qemu->keys.x == SETTLE_KEYS + 1202);
+	assert_in_range(qemu->call_count, 2, 32);
+	/* When it answers, it is typed on. */
+	assert_int_equal(qemu->held_count + 1, qemu->call_count);
+	fake_answer_held(qemu);
 	UNTIL(qemu, strcmp(qemu->calls[qemu->call_count - 1].text, "Keyboard Release 42") == 0);
 	for (unsigned i = 1; i < qemu->call_count; i++) {
 		presses += strcmp(qemu->calls[i].text, "Keyboard Press 30") == 0;
 		releases += strcmp(qemu->calls[i].text, "Keyboard Release 30") == 0;
 	}
 	assert_int_equal(presses, releases);
-	assert_in_range(presses, 100, 200);
-	/* When it answers, it is typed on. */
-	fake_answer_held(qemu);
+	assert_in_range(presses, VMM_DISPLAY_KEYS_MAX / 2 - 2, VMM_DISPLAY_KEYS_MAX / 2 + 8);
+	UNTIL(qemu, qemu->keys.y == 0);
+	assert_int_equal(qemu->keys.width, 600 - presses);
 	fake_settle(qemu);
 }
 

@@ -203,8 +203,8 @@ static void tells_a_successor(void **state)
 	assert_int_equal(again->message.number, 77);
 	assert_int_equal(inode_of(again->file), inode_of(first.file));
 	UNTIL(qemu, qemu->call_count == 5);
-	assert_string_equal(qemu->calls[3].text, "Keyboard Release 30");
-	assert_string_equal(qemu->calls[4].text, "Mouse Release 2");
+	assert_string_equal(qemu->calls[3].text, "Mouse Release 2");
+	assert_string_equal(qemu->calls[4].text, "Keyboard Release 30");
 	daemon_take(qemu);
 	assert_false(fake_has_news(qemu));
 	/* One that shows a window to which there is no picture any more hears so. */
