@@ -328,6 +328,10 @@ def test_what_is_asked_of_seats(desk):
         wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == (409, NO_FOCUS), "a text")
         viewer.cut(b"")
         wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == nothing, "none again")
+        viewer.provide("100 \N{EURO SIGN}")
+        wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == (409, {"error": "no display has the focus"}), "a text")
+        viewer.provide("")
+        wait_until(lambda: desk.api("POST", "/v1/seats/desk/paste", {}) == nothing, "none again")
     assert desk.api("POST", "/v1/seats/desk/paste", {"text": "x"})[0] == 400
     wait_until(lambda: 'viaduct_seat_viewers{seat="desk"} 0' in desk.api("GET", "/metrics", raw=True)[1].decode(),
                "the viewer has left")

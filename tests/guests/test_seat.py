@@ -235,6 +235,11 @@ def test_what_was_copied_goes_where_the_user_pastes_it(seat):
         paste(view)
         type_line(view, "ne")
         expect_typed(bob, "no\nne\n")
+        # The layout has no key for it: that is said, and nothing is typed.
+        view.provide("100 \N{EURO SIGN}\n")
+        wait_until(lambda: daemon.command("seat", "paste", "desk", check=False).stderr.count("byte 5"), "the text is there")
+        paste(view)
+        wait_until(lambda: "the character at byte 5 of what was copied cannot be typed" in daemon.text(), "it is logged")
         # By command, and only to whom it is meant for.
         view.cut(b"bob\n")
         wait_until(lambda: daemon.command("seat", "paste", "desk", "--to", "alice", check=False).returncode == 1, "alice gets none")

@@ -4,9 +4,11 @@ import socket
 import ssl
 import struct
 import time
+import zlib
 
 PATIENCE_S = 120        # only a hang reaches it
 RAW, DESKTOP_SIZE, EXTENDED_KEY, EXTENDED_SIZE = 0, -223, -258, -308
+EXTENDED_PROVIDE = 0x10000001     # a text, by the Extended Clipboard
 VENCRYPT, X509_PLAIN = 19, 262
 
 
@@ -212,6 +214,12 @@ class Viewer:
     def cut(self, text):
         """Has copied a text: Latin-1, in bytes."""
         self.socket.sendall(struct.pack(">BxxxI", 6, len(text)) + text)
+
+    def provide(self, text):
+        """Has copied a text of any characters, by the Extended Clipboard."""
+        encoded = text.encode() + b"\0"
+        packed = struct.pack(">I", EXTENDED_PROVIDE) + zlib.compress(struct.pack(">I", len(encoded)) + encoded)
+        self.socket.sendall(struct.pack(">Bxxxi", 6, -len(packed)) + packed)
 
     def pointer(self, x, y, buttons=0):
         self.socket.sendall(struct.pack(">BBHH", 5, buttons, x, y))

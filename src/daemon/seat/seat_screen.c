@@ -184,13 +184,26 @@ int seat_screen_type(struct seat_screen *screen, const char *utf8, size_t bytes,
 	return code;
 }
 
-/* What cannot be pasted stays where it is. */
+/* What cannot be pasted stays where it is. That nothing was copied, or no guest has the focus, is no news. */
 static void on_paste(void *context)
 {
 	struct seat_screen *screen = context;
-	size_t ignored;
+	size_t bad_offset;
 
-	seat_clipboard_paste(&screen->clipboard, screen, &ignored);
+	switch (seat_clipboard_paste(&screen->clipboard, screen, &bad_offset)) {
+	case -ENOTSUP:
+	case -EILSEQ:
+		log_guest(&screen->typing_subject,
+			  "nothing was pasted: the character at byte %zu of what was copied cannot be typed "
+			  "with the seat's keyboard layout",
+			  bad_offset + 1);
+		break;
+	case -ENOSPC:
+		log_guest(&screen->typing_subject, "nothing was pasted: there is no room for so much text");
+		break;
+	default:
+		break;
+	}
 }
 
 /* ---- life ---- */
@@ -250,6 +263,7 @@ int seat_screen_init(struct seat_screen *screen, struct loop *loop, const struct
 	int code;
 
 	init(screen, loop, options);
+	log_subject_name(&screen->typing_subject, "seat %s", options->name);
 	screen->payer = loop_guest_create();
 	code = open_account(screen) ? error_set(error, -ENOMEM, "out of memory") : 0;
 	if (!code)

@@ -16,6 +16,7 @@
 
 #include "arbiter/seat/seat.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "core/loop.h"
 #include "core/stats.h"
 #include "daemon/seat/seat_clipboard.h"
@@ -30,7 +31,6 @@
 /* After a takeover, guests have their pictures again so soon: until then the predecessor's is shown. */
 #define SEAT_PICTURES_NS 100000000u
 
-struct log_subject;
 struct loop_account;
 struct loop_guest;
 struct seat_hardware;
@@ -44,6 +44,7 @@ struct seat_screen {
 	struct seat *seat;
 	const char *name;
 	struct log_subject *subject; /* of what is logged of its viewers: the control thread's */
+	struct log_subject typing_subject; /* of what is logged on this thread */
 	unsigned width, height;
 	size_t stride_bytes, bytes;
 	uint32_t *pixels;

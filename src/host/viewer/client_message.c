@@ -29,6 +29,7 @@ enum {
 
 #define QEMU_KEY_EVENT	   0
 #define ENCODING_QEMU_KEYS (-258)
+#define ENCODING_CLIPBOARD ((int32_t)0xc0a1e5ceu)
 
 /* Each range of encodings that the library may hear of. */
 static const struct {
@@ -131,6 +132,7 @@ static ssize_t read_encodings(const uint8_t *bytes, size_t length, struct client
 		int32_t encoding = (int32_t)big32_get(bytes + at);
 
 		message->offers_key_codes |= encoding == ENCODING_QEMU_KEYS;
+		message->offers_clipboard |= encoding == ENCODING_CLIPBOARD;
 		if (count < PASSED_MAX && library_may_use(encoding))
 			memcpy(message->pass + 4 + 4 * count++, bytes + at, 4);
 	}
@@ -190,6 +192,12 @@ static ssize_t read_cut(const uint8_t *bytes, size_t length, struct client_messa
 {
 	message->kind = CLIENT_CUT;
 	message->cut_bytes = big32_get(bytes + 4);
+	/* A negative length is the extended form's, whose least are its flags. */
+	message->cut_is_extended = message->cut_bytes > INT32_MAX;
+	if (message->cut_is_extended)
+		message->cut_bytes = -message->cut_bytes;
+	if (message->cut_is_extended && message->cut_bytes < 4)
+		return -EPROTO;
 	return message->cut_bytes <= CLIENT_CUT_MAX_BYTES ? (ssize_t)length : -EPROTO;
 }
 

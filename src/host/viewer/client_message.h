@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a VNC client says (RFC 6143, 7.5, and two extensions: ExtendedDesktopSize and QEMU's key event). Its
- * bytes are cut into messages and checked here, before the library that encodes pictures sees them: the
- * library waits for the rest of half a message, and believes much of what it reads. A message that nothing
- * here needs, or that means something only to this library, ends the client.
+ * What a VNC client says (RFC 6143, 7.5, and the extensions ExtendedDesktopSize, QEMU's key event and the
+ * Extended Clipboard, whose texts are viewer_cut.h's). Its bytes are cut into messages and checked here,
+ * before the library that encodes pictures sees them: the library waits for the rest of half a message, and
+ * believes much of what it reads. A message that nothing here needs, or that means something only to this
+ * library, ends the client.
  *
  * This is pure: bytes in, a message or an error out.
  */
@@ -28,23 +29,25 @@
 enum client_stage { CLIENT_VERSION, CLIENT_SECURITY, CLIENT_INIT, CLIENT_NORMAL };
 
 enum client_message_kind {
-	CLIENT_PASS,	/* pass, which is for the library; offers_key_codes */
+	CLIENT_PASS,	/* pass, which is for the library; offers_… */
 	CLIENT_REQUEST, /* x, y, width, height, which may lie outside of the screen; incremental */
 	CLIENT_KEY,	/* keysym; scancode, 0: not told; down */
 	CLIENT_POINTER, /* x, y; buttons, as they are in the protocol */
 	CLIENT_SIZE,	/* width, height: the client would like a screen of that size */
-	CLIENT_CUT,	/* the next cut_bytes are a text that was copied, in Latin-1 */
+	CLIENT_CUT,	/* the next cut_bytes are a text that was copied: in Latin-1, or cut_is_extended */
 };
 
 struct client_message {
 	enum client_message_kind kind;
 	uint8_t pass[CLIENT_PASS_MAX];
 	size_t pass_bytes;
+	bool offers_clipboard; /* the client knows the Extended Clipboard, likewise */
 	bool offers_key_codes; /* the client can tell scancodes, once it is told that they are understood */
 	bool incremental, down;
 	uint32_t keysym, scancode;
 	uint32_t x, y, width, height, buttons;
 	uint32_t cut_bytes;
+	bool cut_is_extended;
 };
 
 /*

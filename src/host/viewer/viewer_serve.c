@@ -156,7 +156,11 @@ static bool acknowledge_key_codes(struct viewer *viewer)
 
 static bool pass_on(struct viewer *viewer, const struct client_message *message)
 {
+	uint8_t caps[VIEWER_CUT_ANSWER_MAX];
+
 	if (viewer_rfb_feed(viewer->rfb, message))
+		return false;
+	if (message->offers_clipboard && viewer_outbox_put(&viewer->outbox, caps, viewer_cut_caps(caps)))
 		return false;
 	return !message->offers_key_codes || acknowledge_key_codes(viewer);
 }
@@ -188,10 +192,25 @@ static bool serve_message(struct viewer *viewer, const struct client_message *me
 	case CLIENT_SIZE:
 		return ask_size(viewer, message);
 	case CLIENT_CUT:
-		viewer_cut_begin(&viewer->cut, message->cut_bytes);
+		viewer_cut_begin(&viewer->cut, message->cut_bytes, message->cut_is_extended);
 		return message->cut_bytes > 0 || viewer_cut_tell(&viewer->cut, viewer->inner);
 	}
 	return false;
+}
+
+/* A text has come, or what the client says about one. */
+static bool end_cut(struct viewer *viewer)
+{
+	uint8_t request[VIEWER_CUT_ANSWER_MAX];
+
+	switch (viewer_cut_end(&viewer->cut)) {
+	case VIEWER_CUT_TEXT:
+		return viewer_cut_tell(&viewer->cut, viewer->inner);
+	case VIEWER_CUT_NOTICE:
+		return viewer_outbox_put(&viewer->outbox, request, viewer_cut_request(request)) == 0;
+	default:
+		return true;
+	}
 }
 
 /* Returns how much of the intake is done with: a message or of a text. 0: the rest is to come. */
@@ -202,7 +221,7 @@ static ssize_t serve_first(struct viewer *viewer, const uint8_t *bytes, size_t c
 
 	if (viewer->cut.left > 0) {
 		length = (ssize_t)viewer_cut_take(&viewer->cut, bytes, count);
-		if (viewer->cut.left == 0 && !viewer_cut_tell(&viewer->cut, viewer->inner))
+		if (viewer->cut.left == 0 && !end_cut(viewer))
 			return -EPROTO;
 		return length;
 	}
@@ -313,6 +332,7 @@ void viewer_serve(int peer, int inner)
 			;
 		viewer_input_release(&viewer.input);
 	}
+	viewer_cut_finish(&viewer.cut);
 	viewer_rfb_destroy(viewer.rfb);
 	viewer_outbox_finish(&viewer.outbox);
 	viewer_tls_destroy(viewer.tls);
