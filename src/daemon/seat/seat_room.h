@@ -26,6 +26,7 @@
  *   seat_picture.c     what is on a screen or in a window, to be kept
  *   seat_arrange.c     how users arrange windows
  *   seat_report.c      what is told of seats and displays, and what users do with them
+ *   seat_metrics.c     the same as metrics
  */
 #ifndef VIADUCT_DAEMON_SEAT_SEAT_ROOM_H
 #define VIADUCT_DAEMON_SEAT_SEAT_ROOM_H
