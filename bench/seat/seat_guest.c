@@ -220,6 +220,8 @@ static void say(struct seat_guest *guest, const char *text)
 
 static void obey(struct seat_guest *guest, int fd)
 {
+	const char *answer = QEMU_DOUBLE_FINE;
+
 	switch (qemu_double_command(guest->line)) {
 	case QEMU_DOUBLE_GETFD:
 		guest->display = fd_take(&fd);
@@ -229,11 +231,14 @@ static void obey(struct seat_guest *guest, int fd)
 		if (!guest->control)
 			fail(guest, "there is no D-Bus");
 		break;
+	case QEMU_DOUBLE_LOOK:
+		answer = QEMU_DOUBLE_READ;
+		break;
 	case QEMU_DOUBLE_OTHER:
 		break;
 	}
 	fd_close(&fd);
-	say(guest, QEMU_DOUBLE_FINE);
+	say(guest, answer);
 }
 
 static void read_qmp(struct seat_guest *guest)

@@ -34,7 +34,7 @@ struct display_window *display_window_next(const struct daemon *daemon, const st
 {
 	struct device *device = daemon->devices;
 
-	if (window && window->scanout + 1 < window->display->window_count)
+	if (window && window->scanout + 1u < window->display->window_count)
 		return &window->display->windows[window->scanout + 1];
 	if (window)
 		device = window->display->base.next;
@@ -116,7 +116,7 @@ static int open_window(struct display_device *display, unsigned scanout)
 		.name = title, .colour = display->colour, .hidden = true
 	};
 
-	*window = (struct display_window){ .display = display, .scanout = scanout };
+	*window = (struct display_window){ .display = display, .scanout = (uint8_t)scanout };
 	print_title(window, title);
 	return seat_window_open(display->seat->screen.seat, &options, &window->window);
 }

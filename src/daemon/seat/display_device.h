@@ -18,7 +18,7 @@ extern const struct device_kind display_device_kind;
 /* A display has several with a virtio display of several scanouts. */
 struct display_window {
 	struct display_device *display;
-	unsigned scanout;
+	uint8_t scanout;
 	struct seat_window *window; /* the seats' thread's */
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "host/viewer/viewer_input.h"
@@ -188,7 +189,7 @@ static const struct trouble *judge_token(struct web *web, struct lws *wsi, const
 
 	if (!header(wsi, WSI_TOKEN_PROTOCOL, proof, sizeof(proof)) || !web_token_of_protocols(proof, token))
 		return &wrong_token;
-	strncpy(wish.name, guest, sizeof(wish.name) - 1);
+	snprintf(wish.name, sizeof(wish.name), "%s", guest);
 	if ((guest[0] && !viewer_tell(web->inner, &wish)) ||
 	    web_ask(web->inner, VIEWER_TOKEN, token, &told))
 		return &no_file;
