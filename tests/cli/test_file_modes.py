@@ -36,12 +36,13 @@ def test_new_export_is_private(viaduct, disk, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["out", "out.qcow2"])
-def test_link_is_replaced_not_followed(viaduct, disk, tmp_path, name):
+def test_link_is_neither_replaced_nor_followed(viaduct, disk, tmp_path, name):
     out, victim = tmp_path / name, tmp_path / "victim"
     victim.write_text("precious")
     out.symlink_to(victim)
-    assert viaduct("disk", "export", disk, out, "--overwrite").code == 0
-    assert mode(out) == 0o600 and not out.is_symlink()
+    refused = viaduct("disk", "export", disk, out, "--overwrite")
+    assert refused.code == 1 and "name the file that it leads to" in refused.err
+    assert out.is_symlink()
     assert victim.read_text() == "precious" and mode(victim) == 0o666
 
 

@@ -92,11 +92,9 @@ static const struct {
 	  "t.conf:1: bad name 'a/b' for a section of kind group: write it like [group gold], with letters, "
 	  "digits, '.', '_' and '-' (not first), at most 63 characters" },
 	{ POOL "capacity_iops = 5000\n",
-	  "t.conf:4: [pool main] has capacity_iops without capacity_bandwidth; give both, or neither to have "
-	  "the disk measured" },
+	  "t.conf:4: [pool main] has capacity_iops without capacity_bandwidth; give both, or neither" },
 	{ POOL "capacity_bandwidth = 1G\n",
-	  "t.conf:4: [pool main] has capacity_bandwidth without capacity_iops; give both, or neither to have "
-	  "the disk measured" },
+	  "t.conf:4: [pool main] has capacity_bandwidth without capacity_iops; give both, or neither" },
 	{ POOL "capacity_iops = 50000\ncapacity_bandwidth = 100M\n",
 	  "t.conf:4: capacity_iops of [pool main], in requests of 4 KiB, moves more than its "
 	  "capacity_bandwidth; lower it to 25600, "
