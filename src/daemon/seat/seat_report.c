@@ -171,6 +171,21 @@ static void tell_window(const struct display_window *window, json_t *object)
 	json_object_set_new(object, "picture", rect_json(&look.picture));
 }
 
+/* Who sees the guest alone, which is the display's first window, and what the display has counted. */
+static void tell_display(const struct display_window *window, json_t *object)
+{
+	const struct display_device *display = window->display;
+	bool is_first = window->scanout == 0;
+
+	json_object_set_new(object, "viewers", json_integer(is_first ? display_bare_viewers(display) : 0));
+	if (is_first && display->bare.door.open)
+		json_object_set_new(object, "vnc", json_string(display->bare.door.path));
+	if (display->virtio)
+		tell_virtio(display->virtio, object);
+	else if (display->base.endpoint)
+		tell_vmm(display->base.endpoint, object);
+}
+
 /* The first window's members are the display's own; those of several have names. */
 void display_status(const struct device *device, json_t *object)
 {
@@ -180,13 +195,7 @@ void display_status(const struct device *device, json_t *object)
 	if (!display->seat)
 		return;
 	tell_window(&display->windows[0], object);
-	json_object_set_new(object, "viewers", json_integer(display_bare_viewers(display)));
-	if (display->bare.door.open)
-		json_object_set_new(object, "vnc", json_string(display->bare.door.path));
-	if (display->virtio)
-		tell_virtio(display->virtio, object);
-	else if (device->endpoint)
-		tell_vmm(device->endpoint, object);
+	tell_display(&display->windows[0], object);
 	if (display->window_count == 1)
 		return;
 	windows = json_array();
@@ -334,8 +343,7 @@ static json_t *displays_json(const struct daemon_seat *reported)
 		object = json_pack("{s:s}", "display", display_window_name(window, name));
 		display_describe(&display->base, object);
 		tell_window(window, object);
-		if (display->virtio)
-			tell_virtio(display->virtio, object);
+		tell_display(window, object);
 		json_array_append_new(list, object);
 	}
 	displays_forget(reported->daemon);
