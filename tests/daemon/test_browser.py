@@ -75,7 +75,7 @@ def test_the_console_shows_the_seat_exactly(chromium, console):
     assert seat(console.daemon)["viewers"] == 1
     # The guest that is there, but shows nothing.
     assert chromium.run("return [...document.querySelectorAll('#guests button')].map(b => [b.textContent, b.disabled, b.style.borderLeftColor])") \
-        == [["alice/0 gone", True, "rgb(200, 16, 46)"]]
+        == [["alice/0 gone", True, "rgb(26, 95, 180)"]]
     chromium.go("about:blank")
     wait_until(lambda: seat(console.daemon)["viewers"] == 0, "the viewer has left")
     assert chromium.complaints() == []

@@ -134,7 +134,7 @@ def test_what_is_told_of_a_guest(console):
     with display(daemon) as one:
         wait_until(lambda: console.told()["state"] == "dark", "a guest without a picture")
         expect_shown(daemon, start(one))
-        assert console.told() == {"display": "alice/0", "colour": "#c8102e", "shown": True, "focus": False, "state": "running",
+        assert console.told() == {"display": "alice/0", "colour": "#1a5fb4", "shown": True, "focus": False, "state": "running",
                                   "viewers": 0}
         bases = [one.front.stop_queue(queue.index) for queue in one.front.queues]
         wait_until(lambda: console.told()["state"] == "paused", "a guest whose VMM has stopped it")

@@ -31,7 +31,7 @@ enum {
 #define ENCODING_QEMU_KEYS (-258)
 #define ENCODING_CLIPBOARD ((int32_t)0xc0a1e5ceu)
 
-/* Each range of encodings that the library may hear of. */
+/* Each range of encodings that the library may hear of; not of JPEG, which would change pixels. */
 static const struct {
 	int32_t first, last;
 } encodings[] = {
@@ -39,7 +39,6 @@ static const struct {
 	{ 5, 5 },	/* Hextile */
 	{ 7, 7 },	/* Tight */
 	{ 16, 16 },	/* ZRLE */
-	{ -32, -23 },	/* quality of JPEG */
 	{ -223, -223 }, /* DesktopSize */
 	{ -224, -224 }, /* LastRect */
 	{ -256, -247 }, /* level of compression */

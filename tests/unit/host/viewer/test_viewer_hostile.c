@@ -70,7 +70,7 @@ static void refuses_messages(void **state)
 	ENDS_AFTER("\0\0\0\0\x20\x18\0\1\0\0\0\xff\0\xff\x10\x8\0\0\0\0", true);
 	/* More encodings than there are. */
 	ENDS_AFTER("\2\0\xff\xff", true);
-	/* Clipboards of 2 GiB; of the extended kind, whose length is negative, one less, and one without flags. */
+	/* Clipboards of 2 GiB; of the extended kind, whose length is negative; and one without flags. */
 	ENDS_AFTER("\6\0\0\0\x7f\xff\xff\xff", true);
 	ENDS_AFTER("\6\0\0\0\x80\0\0\0", true);
 	ENDS_AFTER("\6\0\0\0\xff\xff\xff\xfd", true);
