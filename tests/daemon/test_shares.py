@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Shares of the physical devices' time: set at run time, kept, reloaded, refused. How well they hold is bench-fair's."""
+import os
 import signal
 import threading
 import time
 
 import pytest
 
-from blk import IN, OK
+from blk import IN, OK, OUT
 from conftest import basic
 from frontend import FrontEnd
+from fuse_disk import FuseDisk
 from patience import PATIENCE_S, wait_until
 from test_takeover import take_over
 
@@ -362,7 +364,17 @@ def test_time_is_accounted(daemon):
     assert daemon.api("GET", "/v1/disks/bob/root")[1]["time"]["device_ns"] == 0
 
 
-UNKNOWN = {"capacity_iops": None, "capacity_bandwidth": None}
+SLOW_IOPS = 500
+
+
+@pytest.fixture
+def slow(sections):
+    """The pool's disk is another, of which nothing is said: two milliseconds for each request, one after the other."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system of its own")
+    with FuseDisk(64 << 20) as disk:
+        sections["pool main"].update(path=disk.path, capacity_iops=None, capacity_bandwidth=None)
+        yield disk
 
 
 def kept_of(daemon):
@@ -375,35 +387,37 @@ def capacity_of(daemon):
 
 
 def keep_busy(daemon, until):
-    """Two guests want more than what is let in at once, until it is so."""
+    """Two guests want all that the slow disk can do, until it is so."""
     fronts = [FrontEnd.start(daemon.socket(f"{guest}/root")) for guest in ("alice", "bob")]
     try:
-        requests = [(front, front.disk().submit(IN, 0, 64 << 10)) for _ in range(48) for front in fronts]
+        requests = [(front, front.disk().submit(OUT, 0, bytes(4096))) for _ in range(48) for front in fronts]
         deadline = time.monotonic() + PATIENCE_S
         while not until():
             assert time.monotonic() < deadline, capacity_of(daemon)
-            for _ in range(500):
+            for _ in range(20):
                 front, request = requests.pop(0)
                 assert front.disk().finish(request)[0] == OK
-                requests.append((front, front.disk().submit(IN, 0, 64 << 10)))
+                requests.append((front, front.disk().submit(OUT, 0, bytes(4096))))
     finally:
         for front in fronts:
             front.close()
 
 
-def test_what_a_disk_does_is_seen_and_kept(make_daemon, sections, tmp_path):
-    sections["pool main"].update(UNKNOWN)
+def test_what_a_disk_does_is_seen_and_kept(make_daemon, sections, slow):
     daemon = make_daemon(sections)
     supposed = capacity_of(daemon)
     assert supposed["origin"] == "supposed" and "seen_ago_ns" not in supposed
-    keep_busy(daemon, lambda: capacity_of(daemon)["origin"] == "seen")
-    assert capacity_of(daemon)["seen_ago_ns"] < 60e9 and not kept_of(daemon)
+    slow.tell("slow 2")
+    keep_busy(daemon, lambda: capacity_of(daemon)["iops"] < 2 * SLOW_IOPS)
+    seen = capacity_of(daemon)
+    assert seen["origin"] == "seen" and seen["seen_ago_ns"] < 60e9 and not kept_of(daemon)
+    slow.tell("ok")
     assert daemon.stop() == 0
     kept, = kept_of(daemon)
     text = kept.read_text()
-    assert text.startswith(f"disk {tmp_path}/main.pool size {64 << 20} block 512 cache 0\nviaduct-disk-cost 2\nwindow ")
+    assert text.startswith(f"disk {slow.path} size {64 << 20} block 512 cache 0\nviaduct-disk-cost 2\nwindow ")
     daemon.start()
-    assert capacity_of(daemon)["origin"] == "kept"
+    assert capacity_of(daemon)["origin"] == "kept" and capacity_of(daemon)["iops"] < 2 * SLOW_IOPS
     take_over(daemon)
     assert capacity_of(daemon)["origin"] == "kept" and kept.read_text() == text
     # What is damaged is of no use, and no harm.
@@ -420,7 +434,14 @@ def test_what_a_disk_does_is_seen_and_kept(make_daemon, sections, tmp_path):
     assert (capacity_of(daemon)["origin"], capacity_of(daemon)["iops"]) == ("said", 10000)
 
 
-def test_a_reservation_is_granted_while_nobody_knows_what_the_disk_does(make_daemon, sections):
-    sections["pool main"].update(UNKNOWN)
+def test_a_reservation_that_the_disk_cannot_keep_is_taken_back(make_daemon, sections, slow):
+    """Whatever it asks for is granted, until the disk is seen to do less; and again when it is seen to do more."""
+    sections["disk alice/root"]["min_iops"] = 20
     daemon = make_daemon(sections)
-    assert change(daemon, "alice/root", min_iops=900_000_000)["min_iops"] == 900_000_000
+    assert change(daemon, "bob/root", min_iops=200)["min_iops"] == 200
+    slow.tell("slow 10")
+    keep_busy(daemon, lambda: share(daemon, "bob/root")["min_iops"] == 0)
+    assert daemon.wait_line("disk bob/root: the reservation is ")
+    assert share(daemon, "alice/root")["min_iops"] == 20
+    slow.tell("slow 1")
+    keep_busy(daemon, lambda: share(daemon, "bob/root")["min_iops"] == 200)

@@ -14,7 +14,9 @@ import subprocess
 import time
 
 PROGRAM = "dpdk-testpmd"
-PROMPT = "testpmd> "
+# What other threads of it say comes between two letters of the prompt, too: in whole lines, and empty ones.
+ASIDE = re.compile(r"v(?:host|irtio)_user\w*\(\): .*\n|Port \d+: .* event\n")
+PROMPT = re.compile("\n*".join("testpmd> "))
 PATIENCE_S = 120                # only a hang reaches it
 LOOK_AGAIN_S = 0.01
 TEXT_MAX = 4 << 20              # characters
@@ -117,10 +119,11 @@ class Testpmd:
     def _read_to_prompt(self, doing, since=0):
         deadline = time.monotonic() + PATIENCE_S
         # What it logs may come behind the prompt.
-        while PROMPT not in self.text[since:]:
-            left = max(0, deadline - time.monotonic())
-            assert self._read_some(left), f"testpmd, {doing}: {'it ended' if left else 'no answer'}\n{self.text[-4000:]}"
-        return self.text[since:]
+        while not PROMPT.search(text := ASIDE.sub("", self.text[since:])):
+            came = self._read_some(max(0, deadline - time.monotonic()))
+            ended = self.process.poll() is not None
+            assert came, f"testpmd, {doing}: {'it ended' if ended else 'no answer'}\n{self.text[-4000:]}"
+        return text
 
     def command(self, line):
         """Gives a command; returns what testpmd says to it."""

@@ -8,8 +8,8 @@
         disk.tell("ok")
 
 Modes: ok | hang (no answer to transfers until another mode) | silent (to nothing, not even stat or close) | eio read |
-eio write | eio fsync | enospc | short (half of each write is done). The file is served by a process of
-its own, uncached, so that each transfer comes to it.
+eio write | eio fsync | enospc | short (half of each write is done) | slow N (one transfer after the other, N ms each). The
+file is served by a process of its own, uncached, so that each transfer comes to it.
 
 Reads are never short: the kernel (6.18) repeats a short read of an uncached FUSE file by itself when io_uring asked
 for it, but at the offset where it began, so nobody above can get the right bytes.
@@ -24,6 +24,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 from patience import PATIENCE_S
 
@@ -193,6 +194,8 @@ class Server:
 
     def transfer(self, opcode, unique, body):
         name = {READ: "read", WRITE: "write", FSYNC: "fsync"}.get(opcode)
+        if self.mode.startswith("slow "):
+            time.sleep(int(self.mode.removeprefix("slow ")) / 1000)
         if name and self.mode == f"eio {name}":
             self.answer(unique, error=errno.EIO)
         elif self.mode == "enospc" and opcode in (WRITE, FALLOCATE):
