@@ -342,6 +342,9 @@ int pool_grow(struct pool *pool, struct error *error)
 	if (change.extent_count <= journal->ledger.extent_count)
 		return 0;
 	assert(change.extent_count <= journal->ledger.capacity_extents);
+	code = pool_await(pool, error);
+	if (code)
+		return code;
 	pthread_mutex_lock(&journal->lock);
 	/* Where a file system cannot reserve anything, a growing pool is no worse than it was. */
 	code = pool_room_reserve(journal->host, &journal->layout, change.extent_count, false);

@@ -76,6 +76,15 @@ struct pool_space {
 };
 void pool_space(struct pool *pool, struct pool_space *ret_space);
 
+/*
+ * For how long the disk has not answered, to what is committed or to the question before a change; 0: it
+ * does, or nothing is asked. Any thread.
+ */
+uint64_t pool_silent_ns(const struct pool *pool);
+
+/* Before another change of the disk below the pool: 0, or -ETIMEDOUT as for virtual disks (below). */
+int pool_await(struct pool *pool, struct error *error);
+
 /* The physical disk grew: use the new space as far as the format's tables reach. */
 int pool_grow(struct pool *pool, struct error *error);
 
@@ -99,7 +108,8 @@ int pool_check(struct host_disk *host, void (*report)(void *context, const struc
  * part beginning with . or -; size 0). All of these functions: -ENOMEM; -EROFS on a read-only host disk;
  * -ENOSPC when the file system below the pool is full or its quota used up: nothing was changed, and the
  * change may be tried again; -EIO when the pool's disk failed, now or before: then only the next pool_open()
- * tells whether the change was made.
+ * tells whether the change was made; -ETIMEDOUT when the pool's disk does not answer within a second, or did
+ * not the last time and still does not: nothing was changed.
  */
 int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, struct pool_disk **ret_disk,
 		     struct error *error);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "arbiter/pool/pool_private.h"
+#include "core/clock.h"
 #include "core/container.h"
 #include "core/log.h"
 #include "core/loop.h"
@@ -154,9 +155,11 @@ bool pool_commit_group(struct pool *pool)
 
 	if (!group)
 		return false;
+	__atomic_store_n(&pool->working_since_ns, clock_now_ns(), __ATOMIC_RELAXED);
 	pthread_mutex_lock(&pool->journal.lock);
 	error = pool_commit_marks(pool);
 	pthread_mutex_unlock(&pool->journal.lock);
+	__atomic_store_n(&pool->working_since_ns, 0, __ATOMIC_RELAXED);
 	post_group(group, error);
 	return true;
 }
@@ -164,12 +167,15 @@ bool pool_commit_group(struct pool *pool)
 static void *journal_thread(void *argument)
 {
 	struct pool *pool = argument;
+	bool worked;
 
 	pthread_setname_np(pthread_self(), "pool-journal");
 	for (;;) {
 		while (sem_wait(&pool->wake) != 0)
 			assert(errno == EINTR);
-		if (!pool_commit_group(pool) && __atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE))
+		worked = pool_commit_group(pool);
+		pool_answer_give(pool);
+		if (!worked && __atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE))
 			return NULL;
 	}
 }
@@ -197,8 +203,14 @@ int pool_commit_start(struct pool *pool)
 	int error;
 
 	assert(!pool->thread_running && !pool->stop);
-	if (sem_init(&pool->wake, 0, 0) != 0)
-		return -errno;
+	error = pool_answer_init(&pool->answer);
+	if (error)
+		return error;
+	if (sem_init(&pool->wake, 0, 0) != 0) {
+		error = -errno;
+		pool_answer_finish(&pool->answer);
+		return error;
+	}
 	/* Signals are the control thread's business. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -206,6 +218,7 @@ int pool_commit_start(struct pool *pool)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (error) {
 		sem_destroy(&pool->wake);
+		pool_answer_finish(&pool->answer);
 		return -error;
 	}
 	pool->thread_running = true;
@@ -219,6 +232,7 @@ void pool_commit_stop(struct pool *pool)
 		sem_post(&pool->wake);
 		pthread_join(pool->thread, NULL);
 		sem_destroy(&pool->wake);
+		pool_answer_finish(&pool->answer);
 		pool->thread_running = false;
 		assert(!pool->queue);
 	}

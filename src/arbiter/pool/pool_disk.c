@@ -239,7 +239,10 @@ int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, s
 	change.size_bytes = align_up(size_bytes, POOL_BLOCK_BYTES);
 	assert(strlen(name) < sizeof(change.name));
 	memcpy(change.name, name, strlen(name));
-	code = prepare_runs(pool, &change, (uint32_t)pool_extents_for(size_bytes), UINT32_MAX, &runs, error);
+	code = pool_await(pool, error);
+	if (!code)
+		code = prepare_runs(pool, &change, (uint32_t)pool_extents_for(size_bytes), UINT32_MAX, &runs,
+				    error);
 	if (!code)
 		code = create_disk(pool, &change, ret_disk, error);
 	free(runs);
@@ -323,7 +326,7 @@ static int grow_disk(struct pool *pool, struct pool_disk *disk, const struct poo
 
 int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_bytes, struct error *error)
 {
-	struct pool_change change = {.kind = POOL_CHANGE_GROW, .disk_id = disk->id};
+	struct pool_change change = { .kind = POOL_CHANGE_GROW, .disk_id = disk->id };
 	uint64_t extents = pool_extents_for(size_bytes);
 	struct pool_run_wire *runs = NULL;
 	int code;
@@ -340,8 +343,10 @@ int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_byte
 	if (change.size_bytes == disk->size_bytes)
 		return 0;
 	assert(extents >= disk->map->count);
-	code = prepare_runs(pool, &change, (uint32_t)extents - disk->map->count,
-			    disk->map->extents[disk->map->count - 1], &runs, error);
+	code = pool_await(pool, error);
+	if (!code)
+		code = prepare_runs(pool, &change, (uint32_t)extents - disk->map->count,
+				    disk->map->extents[disk->map->count - 1], &runs, error);
 	if (!code)
 		code = grow_disk(pool, disk, &change, error);
 	free(runs);
@@ -350,13 +355,15 @@ int pool_disk_grow(struct pool *pool, struct pool_disk *disk, uint64_t size_byte
 
 int pool_disk_rename(struct pool *pool, struct pool_disk *disk, const char *name, struct error *error)
 {
-	struct pool_change change = {.kind = POOL_CHANGE_RENAME, .disk_id = disk->id};
+	struct pool_change change = { .kind = POOL_CHANGE_RENAME, .disk_id = disk->id };
 	int code;
 
 	assert(disk->pool == pool);
 	if (strcmp(name, disk->name) == 0)
 		return 0;
 	code = check_name(pool, name, error);
+	if (!code)
+		code = pool_await(pool, error);
 	if (code)
 		return code;
 	assert(strlen(name) < sizeof(change.name));
@@ -389,10 +396,12 @@ static void release_extents(struct pool *pool, const struct pool_map *map)
 
 int pool_disk_delete(struct pool *pool, struct pool_disk *disk, struct error *error)
 {
-	struct pool_change change = {.kind = POOL_CHANGE_DELETE, .disk_id = disk->id};
-	int code;
+	struct pool_change change = { .kind = POOL_CHANGE_DELETE, .disk_id = disk->id };
+	int code = pool_await(pool, error);
 
 	assert(disk->pool == pool);
+	if (code)
+		return code;
 	pthread_mutex_lock(&pool->journal.lock);
 	code = pool_journal_append(&pool->journal, &change);
 	if (!code)

@@ -35,6 +35,14 @@ struct pool_disk {
 
 struct pool_commit_private;
 
+/* pool_answer.c */
+struct pool_answer {
+	pthread_mutex_t lock;
+	pthread_cond_t came;
+	uint64_t asked_ns;		/* atomic, changed with the lock held; 0: nothing is asked */
+	bool told;			/* a change was refused, and that was said */
+};
+
 /* Bits of one leaf word of the dirty bitmap: extents; of one summary word: leaf words. */
 #define POOL_DIRTY_BITS 64u
 
@@ -57,6 +65,8 @@ struct pool {
 	pthread_t thread;
 	bool thread_running;
 	bool stop;				/* atomic */
+	uint64_t working_since_ns;		/* atomic: of the commits that are carried out; 0: none are */
+	struct pool_answer answer;
 	struct pool_written_wire *marks;	/* journal's: what the running commit found */
 	uint32_t mark_count, mark_room;
 };
@@ -86,6 +96,13 @@ void pool_commit_stop(struct pool *pool);
 bool pool_commit_group(struct pool *pool);
 /* One group commit: everything marked before the call. Journal's lock held. Returns 0 or -errno. */
 int pool_commit_marks(struct pool *pool);
+
+/* ---- pool_answer.c ---- */
+
+int pool_answer_init(struct pool_answer *answer);
+void pool_answer_finish(struct pool_answer *answer);
+/* The journal's thread: answers when it is asked. */
+void pool_answer_give(struct pool *pool);
 
 /* ---- pool_disk.c ---- */
 

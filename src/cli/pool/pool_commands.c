@@ -27,7 +27,11 @@ static void pool_row(struct table *table, const json_t *pool)
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(pool, "used_bytes")));
 	table_cell(table, api_number(pool, "free_bytes") ? TABLE_GOOD : TABLE_WARNING, "%s",
 		   text_size(text, api_number(pool, "free_bytes")));
-	table_cell(table, TABLE_PLAIN, "%s", api_text(pool, "path"));
+	if (api_number(pool, "silent_ns") > 0)
+		table_cell(table, TABLE_BAD, "%s: has not answered for %s", api_text(pool, "path"),
+			   text_duration(text, api_number(pool, "silent_ns")));
+	else
+		table_cell(table, TABLE_PLAIN, "%s", api_text(pool, "path"));
 }
 
 int command_pool_list(struct cli *cli, const struct cli_command *command, int argc, char **argv)

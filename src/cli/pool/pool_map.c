@@ -10,7 +10,7 @@
 #include "cli/text.h"
 #include "core/clock.h"
 
-#define LETTERS	       26u	/* guests beyond share the last letter */
+#define LETTERS		26u /* guests beyond share the last letter */
 #define PICTURE_COLUMNS 64u
 
 bool pool_map_run(const json_t *pool, size_t index, struct pool_map_run *ret_run)
@@ -150,8 +150,8 @@ static void print_picture(const json_t *pool, FILE *out, size_t width, bool colo
 static void print_runs(const json_t *pool, FILE *out, size_t width, bool colour)
 {
 	static const struct table_column columns[] = {
-		{ "FROM", true, false },     { "TO", true, false },	  { "LENGTH", true, false },
-		{ "OWNER", false, true },    { "DISK OFFSET", true, false }, { "WRITTEN", true, false },
+		{ "FROM", true, false },  { "TO", true, false },	  { "LENGTH", true, false },
+		{ "OWNER", false, true }, { "DISK OFFSET", true, false }, { "WRITTEN", true, false },
 	};
 	struct table *table = table_create(columns, sizeof(columns) / sizeof(columns[0]));
 	char text[TEXT_NUMBER_MAX];
@@ -203,9 +203,24 @@ static void print_capacity(const json_t *pool, FILE *out)
 	fputc('\n', out);
 }
 
+static void print_silence(const json_t *pool, FILE *out, bool colour)
+{
+	char text[TEXT_NUMBER_MAX];
+	uint64_t silent_ns = api_number(pool, "silent_ns");
+
+	if (silent_ns > 0)
+		fprintf(out,
+			"%sthe disk has not answered for %s%s: until it does, disks there cannot be made, "
+			"grown, "
+			"renamed or deleted\n",
+			table_style_begin(TABLE_BAD, colour), text_duration(text, silent_ns),
+			table_style_end(colour));
+}
+
 void pool_map_print(const json_t *pool, FILE *out, size_t width, bool colour)
 {
 	print_head(pool, out, colour);
+	print_silence(pool, out, colour);
 	print_capacity(pool, out);
 	print_picture(pool, out, width, colour);
 	print_runs(pool, out, width, colour);

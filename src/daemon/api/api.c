@@ -65,6 +65,7 @@ static unsigned http_status(int code)
 	case ENOSPC:
 		return 507;
 	case ENXIO:
+	case ETIMEDOUT:
 		return 503;
 	default:
 		return 500;

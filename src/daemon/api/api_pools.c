@@ -41,6 +41,7 @@ json_t *api_pool_json(struct daemon_pool *pool, bool with_map)
 	json_t *object = json_pack("{s:s, s:s, s:b}", "name", pool->name, "path", pool->path, "available",
 				   pool->pool != NULL);
 	struct pool_space space;
+	uint64_t silent_ns;
 
 	if (!object)
 		return NULL;
@@ -48,6 +49,9 @@ json_t *api_pool_json(struct daemon_pool *pool, bool with_map)
 		json_object_set_new(object, "error", json_string(pool->error.text));
 		return object;
 	}
+	silent_ns = pool_silent_ns(pool->pool);
+	if (silent_ns > 0)
+		set(object, "silent_ns", silent_ns);
 	pool_space(pool->pool, &space);
 	set(object, "total_bytes", space.total_bytes);
 	set(object, "metadata_bytes", space.metadata_bytes);

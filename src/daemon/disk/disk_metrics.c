@@ -4,6 +4,7 @@
 
 #include "arbiter/disk/disk_meter.h"
 #include "arbiter/disk/disk_stats.h"
+#include "core/clock.h"
 #include "daemon/base/metrics.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/disk/disk_gate.h"
@@ -238,6 +239,11 @@ static void print_pools(FILE *out, struct daemon *daemon)
 	metrics_head(out, "viaduct_pool_available", "gauge", "1 when the pool is open.");
 	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next)
 		fprintf(out, "viaduct_pool_available{pool=\"%s\"} %d\n", pool->name, pool->pool != NULL);
+	metrics_head(out, "viaduct_pool_silent_seconds", "gauge",
+		     "For how long its disk has not answered; 0: it does, or is asked nothing.");
+	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next)
+		fprintf(out, "viaduct_pool_silent_seconds{pool=\"%s\"} %.3f\n", pool->name,
+			pool->pool ? (double)pool_silent_ns(pool->pool) / NS_PER_S : 0.0);
 	metrics_head(out, "viaduct_pool_bytes", "gauge", "Space of the pool by use.");
 	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next) {
 		struct pool_space space;

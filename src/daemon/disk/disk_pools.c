@@ -180,13 +180,17 @@ struct daemon_pool *daemon_pool_add(struct daemon *daemon, const struct config_p
 static int grow_file(struct daemon_pool *pool, uint64_t size_bytes, struct error *error)
 {
 	/* By the open file: after the start, its path may be another user's. */
-	int fd = disk_uring_fd(pool->host);
+	int fd = disk_uring_fd(pool->host), code;
+	struct error why = { .text = "" };
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
 		return error_set(error, -errno, "cannot look at %s: %s", pool->path, strerror(errno));
 	if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size >= size_bytes)
 		return 0;
+	code = pool_await(pool->pool, &why);
+	if (code)
+		return error_set(error, code, "%s", why.text);
 	if (ftruncate(fd, (off_t)size_bytes) < 0)
 		return error_set(error, -errno, "cannot grow %s: %s", pool->path, strerror(errno));
 	return 0;
