@@ -42,7 +42,7 @@ def parse(arguments):
     parser.add_argument("--rounds", type=int, help="rounds")
     parser.add_argument("--seconds", type=float, help="measured seconds of each sample")
     parser.add_argument("--mode", action="append", choices=MODES, help="only this mode (may be repeated)")
-    parser.add_argument("--poll-us", type=int, default=50, help="Viaduct's longest busy wait (default: %(default)s)")
+    parser.add_argument("--poll-us", type=int, default=32, help="Viaduct's longest busy wait (default: %(default)s, as the daemon's)")
     parser.add_argument("--folder", type=pathlib.Path, help="where the test disk (1 GiB) lies (default: beside the build)")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write every sample to FILE")
     options = parser.parse_args(arguments)

@@ -6,11 +6,10 @@
  * polls, disk I/O completes there, messages from other threads arrive as an eventfd's readiness. Time-outs
  * are a sorted list whose head bounds the wait.
  *
- * A turn never waits while there is work. When there was none, the loop spins for spin_ns before it sleeps.
- * spin_ns adapts: a busy wait that found work, or a sleep that ended sooner than spin_max_ns, makes the next
- * one full; a longer sleep takes a quarter off. With one request in flight the two waits alternate, a long
- * one for the disk and a short one for the driver: the first must not cost the second its spin, as each of
- * its sleeps is two wake-ups more. An idle loop spins ever less, four times spin_max_ns in all.
+ * A turn never waits while there is work. When there was none, the loop spins before it sleeps, as far as
+ * that pays (loop_spin.c). That is judged by what is awaited: with one request in flight a short wait for the
+ * driver and a long one for the disk alternate, and the first must not cost the second its sleep, nor the
+ * second the first its spin. An idle loop spins ever less, four times spin_max_ns in all.
  *
  * The ring is created disabled and enabled by the thread that turns the loop first, because
  * IORING_SETUP_SINGLE_ISSUER binds it to that thread. With IORING_SETUP_DEFER_TASKRUN completions are
@@ -34,19 +33,19 @@
 #define LOOP_REAP_BATCH 64
 /* Looks for more work before what was found is submitted; bounds how long the first request waits for it. */
 #define LOOP_LOOKS_MAX 4
-/* Below this a busy wait is not worth its clock reads. */
-#define LOOP_SPIN_MIN_NS 1000
+
+/* In the user data of an entry, beside the address of its operation. */
+#define DEVICE_TAG 1ull
+static_assert(_Alignof(struct loop_op) > DEVICE_TAG, "an address has room for the tag");
 
 /* ---- creation ---- */
-
-static void run_messages(struct loop *loop);
 
 static void wake_ready(struct loop_watch *watch, unsigned events)
 {
 	/* The eventfd is never read: each write wakes the poll again, and its counter cannot fill up. */
 	struct loop *loop = container_of(watch, struct loop, wake_watch);
 
-	run_messages(loop);
+	loop_run_messages(loop);
 }
 
 int loop_create(const struct loop_options *options, struct loop **ret_loop)
@@ -159,6 +158,13 @@ void loop_sqe_finish(struct loop *loop, struct io_uring_sqe *sqe, struct loop_op
 	io_uring_sqe_set_data(sqe, op);
 }
 
+void loop_sqe_finish_device(struct loop *loop, struct io_uring_sqe *sqe, struct loop_op *op)
+{
+	loop_sqe_finish(loop, sqe, op);
+	sqe->user_data |= DEVICE_TAG;
+	loop->devices++;
+}
+
 void loop_submit(struct loop *loop)
 {
 	if (!loop->enabled)
@@ -199,52 +205,6 @@ void loop_file_unregister(struct loop *loop, int slot)
 	loop->file_slots[slot / 64] &= ~(1ull << (slot % 64));
 }
 
-/* ---- messages ---- */
-
-static void wake(struct loop *loop)
-{
-	uint64_t one = 1;
-	ssize_t ignored = write(loop->wake_fd, &one, sizeof(one));
-
-	(void)ignored;
-}
-
-void loop_post(struct loop *loop, struct loop_message *message)
-{
-	struct loop_message *head = __atomic_load_n(&loop->messages, __ATOMIC_RELAXED);
-
-	assert(message->run && message != head);
-	do
-		message->next = head;
-	while (!__atomic_compare_exchange_n(&loop->messages, &head, message, true, __ATOMIC_RELEASE,
-					    __ATOMIC_RELAXED));
-	if (!head)
-		wake(loop);
-}
-
-static void run_messages(struct loop *loop)
-{
-	struct loop_message *newest, *oldest = NULL;
-
-	/* Acquire: pairs with the release in loop_post(). */
-	newest = __atomic_exchange_n(&loop->messages, NULL, __ATOMIC_ACQUIRE);
-	loop_pay(loop, NULL);
-	while (newest) {
-		struct loop_message *next = newest->next;
-
-		newest->next = oldest;
-		oldest = newest;
-		newest = next;
-	}
-	while (oldest) {
-		struct loop_message *message = oldest;
-
-		oldest = oldest->next;
-		assert(message->run);
-		message->run(message);
-	}
-}
-
 /* ---- the turn ---- */
 
 uint64_t loop_now_ns(struct loop *loop)
@@ -262,8 +222,8 @@ const struct loop_counters *loop_get_counters(const struct loop *loop)
 void loop_set_spin(struct loop *loop, uint64_t spin_max_ns)
 {
 	loop->spin_max_ns = spin_max_ns;
-	if (loop->spin_ns > spin_max_ns)
-		loop->spin_ns = spin_max_ns;
+	for (unsigned wait = 0; wait < LOOP_WAITS; wait++)
+		loop_spin_bound(&loop->spin[wait], spin_max_ns);
 }
 
 static void complete(struct loop *loop, struct loop_op *op, int result, unsigned cqe_flags)
@@ -289,6 +249,16 @@ static void get_events(struct loop *loop)
 	loop_held_for_several(loop);
 }
 
+static struct loop_op *take_operation(struct loop *loop, const struct io_uring_cqe *cqe)
+{
+	if (cqe->user_data & DEVICE_TAG) {
+		assert(loop->devices > 0);
+		loop->devices--;
+		loop->completions++;
+	}
+	return (struct loop_op *)(uintptr_t)(cqe->user_data & ~DEVICE_TAG);
+}
+
 static unsigned reap(struct loop *loop)
 {
 	struct io_uring_cqe *cqe;
@@ -306,7 +276,7 @@ static unsigned reap(struct loop *loop)
 
 		head = *loop->ring.cq.khead;
 		cqe = &loop->ring.cq.cqes[head & *loop->ring.cq.kring_mask];
-		op = io_uring_cqe_get_data(cqe);
+		op = take_operation(loop, cqe);
 		result = cqe->res;
 		flags = cqe->flags;
 		io_uring_cq_advance(&loop->ring, 1);
@@ -324,7 +294,7 @@ static bool work(struct loop *loop)
 	bool worked = reap(loop) > 0;
 
 	if (__atomic_load_n(&loop->messages, __ATOMIC_RELAXED)) {
-		run_messages(loop);
+		loop_run_messages(loop);
 		worked = true;
 	}
 	worked |= loop_run_pollers(loop);
@@ -333,13 +303,19 @@ static bool work(struct loop *loop)
 	return worked;
 }
 
-static void adapt_spin(struct loop *loop, uint64_t gap_ns)
+static enum loop_wait awaited(const struct loop *loop)
 {
-	if (gap_ns <= loop->spin_max_ns)
-		loop->spin_ns = loop->spin_max_ns;
-	else
-		loop->spin_ns = loop->spin_ns < LOOP_SPIN_MIN_NS ? 0 : loop->spin_ns - loop->spin_ns / 4;
-	assert(loop->spin_ns <= loop->spin_max_ns);
+	return loop->devices > 0 ? LOOP_WAIT_DEVICE : LOOP_WAIT_PROGRAM;
+}
+
+static void wait_ends(struct loop *loop, uint64_t now_ns)
+{
+	const struct loop_progress progress = { now_ns, loop->completions };
+
+	assert(loop->idle_since_ns > 0 && now_ns >= loop->idle_since_ns);
+	loop_spin_note(&loop->spin[loop->idle_for], now_ns - loop->idle_since_ns, loop->spin_max_ns,
+		       progress);
+	loop->idle_since_ns = 0;
 }
 
 static int submit_and_sleep(struct loop *loop, uint64_t timeout_ns)
@@ -380,11 +356,13 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 
 	if (loop->idle_since_ns == 0) {
 		loop->idle_since_ns = now;
+		loop->idle_for = awaited(loop);
+		loop->idle_spin_ns = loop_spin_limit(&loop->spin[loop->idle_for]);
 		loop_charge_payer(loop, now);
 		loop_forgive(loop);
 	}
 	assert(now >= loop->idle_since_ns);
-	if (now - loop->idle_since_ns < loop->spin_ns) {
+	if (now - loop->idle_since_ns < loop->idle_spin_ns) {
 		__builtin_ia32_pause();
 		return 0;
 	}
@@ -403,10 +381,9 @@ static int idle(struct loop *loop, uint64_t timeout_ns)
 	loop_settle_blame(loop);
 	loop_falls_asleep(loop);
 	error = submit_and_sleep(loop, timeout_ns);
-	adapt_spin(loop, loop_now_ns(loop) - loop->idle_since_ns);
+	wait_ends(loop, loop_now_ns(loop));
 	loop_woke(loop);
 	loop->mark_ns = loop->now_ns;
-	loop->idle_since_ns = 0;
 	return error;
 }
 
@@ -434,13 +411,12 @@ static int turn(struct loop *loop, uint64_t timeout_ns, bool sleep_after_work)
 	}
 	begin_turn(loop);
 	worked = work(loop);
-	if (worked && loop->idle_since_ns > 0) {
-		/* The busy wait ended with work, not with sleep: it pays. */
-		loop->idle_since_ns = 0;
-		loop->spin_ns = loop->spin_max_ns;
-	}
-	/* A loop that does not spin looks once more and then submits and sleeps with one system call. */
-	for (unsigned looks = 1; worked && sleep_after_work && loop->spin_ns == 0 && looks < LOOP_LOOKS_MAX;
+	/* A busy wait that ended with work, not with sleep. */
+	if (worked && loop->idle_since_ns > 0)
+		wait_ends(loop, loop_now_ns(loop));
+	/* A loop that will not spin looks once more and then submits and sleeps with one system call. */
+	for (unsigned looks = 1; worked && sleep_after_work && looks < LOOP_LOOKS_MAX &&
+				 loop_spin_limit(&loop->spin[awaited(loop)]) == 0;
 	     looks++) {
 		loop->now_ns = 0;
 		worked = work(loop);
@@ -474,7 +450,7 @@ int loop_run(struct loop *loop)
 	if (error)
 		return error;
 	/* What was posted before the stop: no message is lost. */
-	run_messages(loop);
+	loop_run_messages(loop);
 	__atomic_store_n(&loop->stopping, false, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -482,5 +458,5 @@ int loop_run(struct loop *loop)
 void loop_stop(struct loop *loop)
 {
 	__atomic_store_n(&loop->stopping, true, __ATOMIC_RELEASE);
-	wake(loop);
+	loop_wake(loop);
 }

@@ -85,6 +85,8 @@ struct loop_op {
  */
 struct io_uring_sqe *loop_sqe(struct loop *loop);
 void loop_sqe_finish(struct loop *loop, struct io_uring_sqe *sqe, struct loop_op *op);
+/* The same for what a device completes: waiting for it is another wait than for what programs do (loop.c). */
+void loop_sqe_finish_device(struct loop *loop, struct io_uring_sqe *sqe, struct loop_op *op);
 /*
  * The payer's last entry moves so many bytes inside the call that submits it: it counts as several, so that
  * it is charged for more, and before.

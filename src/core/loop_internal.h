@@ -11,6 +11,7 @@
 #include "core/loop.h"
 #include "core/loop_account.h"
 #include "core/loop_blame.h"
+#include "core/loop_spin.h"
 
 /* What the thread that looks after the loop saw: it waits; it has waited for 20 ms or so. */
 #define LOOP_HELD_BRIEFLY 1u
@@ -20,6 +21,9 @@
 
 /* Registered files; when none is free, the plain descriptor is used. */
 #define LOOP_FILES_MAX 256
+
+/* What a loop without work waits for: programs (drivers, other threads), or a device's completion, too. */
+enum loop_wait { LOOP_WAIT_PROGRAM, LOOP_WAIT_DEVICE, LOOP_WAITS };
 
 struct loop_watch_slot {
 	struct loop_op op;
@@ -86,8 +90,13 @@ struct loop {
 
 	const struct loop_clocks *clocks;	/* NULL: the real ones */
 	uint64_t now_ns;		/* at the beginning of the turn, or later */
-	uint64_t spin_max_ns, spin_ns;
+	uint64_t spin_max_ns;
+	struct loop_spin spin[LOOP_WAITS];	/* by what is awaited */
+	unsigned devices;		/* operations that devices are to complete */
+	uint64_t completions;		/* those that devices have completed */
 	uint64_t idle_since_ns;		/* 0: the last turn did something */
+	enum loop_wait idle_for;
+	uint64_t idle_spin_ns;
 	struct loop_counters counters;
 };
 
@@ -122,6 +131,10 @@ static inline void loop_settle_blame(struct loop *loop)
 /* Are entries of several accounts not to be submitted together? */
 bool loop_is_suspicious(struct loop *loop);
 
+/* Any thread: the loop looks around. */
+void loop_wake(struct loop *loop);
+/* Of other threads, oldest first. */
+void loop_run_messages(struct loop *loop);
 /* Each returns true when it found work; called once a turn. */
 bool loop_run_timers(struct loop *loop);
 bool loop_run_pollers(struct loop *loop);

@@ -1,15 +1,62 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a loop waits for or runs: watches, timers, tasks; pollers are in loop_pollers.c. The turn itself is in
- * loop.c.
+ * What a loop waits for or runs: messages, watches, timers, tasks; pollers are in loop_pollers.c. The turn
+ * itself is in loop.c.
  */
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/container.h"
 #include "core/loop_internal.h"
+
+/* ---- messages ---- */
+
+void loop_wake(struct loop *loop)
+{
+	uint64_t one = 1;
+	ssize_t ignored = write(loop->wake_fd, &one, sizeof(one));
+
+	(void)ignored;
+}
+
+void loop_post(struct loop *loop, struct loop_message *message)
+{
+	struct loop_message *head = __atomic_load_n(&loop->messages, __ATOMIC_RELAXED);
+
+	assert(message->run && message != head);
+	do
+		message->next = head;
+	while (!__atomic_compare_exchange_n(&loop->messages, &head, message, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED));
+	if (!head)
+		loop_wake(loop);
+}
+
+void loop_run_messages(struct loop *loop)
+{
+	struct loop_message *newest, *oldest = NULL;
+
+	/* Acquire: pairs with the release in loop_post(). */
+	newest = __atomic_exchange_n(&loop->messages, NULL, __ATOMIC_ACQUIRE);
+	loop_pay(loop, NULL);
+	while (newest) {
+		struct loop_message *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	while (oldest) {
+		struct loop_message *message = oldest;
+
+		oldest = oldest->next;
+		assert(message->run);
+		message->run(message);
+	}
+}
 
 /* ---- watches ---- */
 

@@ -103,7 +103,7 @@ static void transfer_continue(struct host_io *io, int result)
 		return;
 	}
 	transfer_advance(io, shifted + moved);
-	loop_sqe_finish(channel->loop, transfer_entry(channel, io), &own->op);
+	loop_sqe_finish_device(channel->loop, transfer_entry(channel, io), &own->op);
 }
 
 static void transfer_done(struct loop_op *op, int result, unsigned cqe_flags)
@@ -166,7 +166,7 @@ static void uring_submit(struct host_channel *base, struct host_io *io)
 	if (channel->check_alignment && !aligned(channel, io))
 		bounce_submit(channel, io);
 	else
-		loop_sqe_finish(channel->loop, transfer_entry(channel, io), &own->op);
+		loop_sqe_finish_device(channel->loop, transfer_entry(channel, io), &own->op);
 }
 
 static int uring_channel_open(struct host_disk *base, struct loop *loop, struct host_channel **ret_channel)

@@ -164,7 +164,7 @@ static inline void uring_channel_send(struct uring_channel *channel, struct io_u
 				      struct loop_op *op)
 {
 	sqe->flags |= channel->sqe_flags;
-	loop_sqe_finish(channel->loop, sqe, op);
+	loop_sqe_finish_device(channel->loop, sqe, op);
 }
 
 /* disk_bounce.c: a READ or WRITE whose buffers or range are not aligned, or a ZERO whose range is not. */

@@ -42,9 +42,11 @@ void __cyg_profile_func_exit(void *function, void *caller)
 
 void __real_loop_poller_wake(struct loop *on, struct loop_poller *poller);
 void __real_loop_sqe_finish(struct loop *on, struct io_uring_sqe *sqe, struct loop_op *op);
+void __real_loop_sqe_finish_device(struct loop *on, struct io_uring_sqe *sqe, struct loop_op *op);
 void __real_loop_defer_for(struct loop *on, struct loop_task *task, struct loop_account *account);
 void __wrap_loop_poller_wake(struct loop *on, struct loop_poller *poller) UNTRACED;
 void __wrap_loop_sqe_finish(struct loop *on, struct io_uring_sqe *sqe, struct loop_op *op) UNTRACED;
+void __wrap_loop_sqe_finish_device(struct loop *on, struct io_uring_sqe *sqe, struct loop_op *op) UNTRACED;
 void __wrap_loop_defer_for(struct loop *on, struct loop_task *task, struct loop_account *account) UNTRACED;
 
 void __wrap_loop_poller_wake(struct loop *on, struct loop_poller *poller)
@@ -57,6 +59,12 @@ void __wrap_loop_sqe_finish(struct loop *on, struct io_uring_sqe *sqe, struct lo
 {
 	print_stack("hand");
 	__real_loop_sqe_finish(on, sqe, op);
+}
+
+void __wrap_loop_sqe_finish_device(struct loop *on, struct io_uring_sqe *sqe, struct loop_op *op)
+{
+	print_stack("hand");
+	__real_loop_sqe_finish_device(on, sqe, op);
 }
 
 void __wrap_loop_defer_for(struct loop *on, struct loop_task *task, struct loop_account *account)

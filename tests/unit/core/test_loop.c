@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/container.h"
 #include "core/loop.h"
 #include "patience.h"
 
@@ -362,6 +363,78 @@ static void test_spin_that_found_work_is_full_again(void **state)
 	loop_destroy(loop);
 }
 
+struct device_read {
+	struct loop_op op;
+	int fd;
+	uint64_t value;
+	bool done;
+};
+
+static void read_done(struct loop_op *op, int result, unsigned cqe_flags)
+{
+	struct device_read *read = container_of(op, struct device_read, op);
+
+	(void)cqe_flags;
+	assert_int_equal(result, sizeof(read->value));
+	read->done = true;
+}
+
+/* A message comes, upon which something is read from a device that has not answered yet. */
+static void begin_read(struct loop *loop, struct device_read *read)
+{
+	unsigned last = 0;
+	struct posted posted = { .message.run = run_posted, .loop = loop, .number = 1, .last = &last };
+	struct io_uring_sqe *sqe;
+
+	loop_post(loop, &posted.message);
+	while (last == 0)
+		spin_turn(loop, 0);
+
+	*read = (struct device_read){ .op.done = read_done, .fd = eventfd(0, EFD_CLOEXEC) };
+	assert_true(read->fd >= 0);
+	sqe = loop_sqe(loop);
+	io_uring_prep_read(sqe, read->fd, &read->value, sizeof(read->value), 0);
+	loop_sqe_finish_device(loop, sqe, &read->op);
+	loop_submit(loop);
+}
+
+static void end_read(struct loop *loop, struct device_read *read)
+{
+	uint64_t one = 1;
+
+	assert_int_equal(write(read->fd, &one, sizeof(one)), sizeof(one));
+	while (!read->done)
+		spin_turn(loop, 1);
+	close(read->fd);
+}
+
+/* With one request in flight, long waits for the disk and short ones for the driver alternate. */
+static void test_two_waits_have_two_spins(void **state)
+{
+	struct loop *loop = make_spinning_loop(NS_PER_MS);
+	struct device_read read;
+	uint64_t spin_ns = 0;
+
+	while (counter_read(&loop_get_counters(loop)->spin_ns) == 0)
+		spin_turn(loop, 1);
+	for (unsigned i = 0; i < 40; i++) {
+		begin_read(loop, &read);
+		spin_ns = spin_before_sleep(loop);
+		end_read(loop, &read);
+		/* The next message comes while the loop spins. */
+		spin_turn(loop, 2 * NS_PER_MS);
+	}
+	assert_true(spin_ns < 10 * NS_PER_US);
+	assert_true(spin_before_sleep(loop) > NS_PER_MS / 2);
+	/* A device that answers soon is worth a spin, too. */
+	begin_read(loop, &read);
+	for (unsigned i = 0; i < 4; i++)
+		spin_turn(loop, 1);
+	assert_true(spin_before_sleep(loop) > NS_PER_MS / 2);
+	end_read(loop, &read);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_messages_are_taken_back),
 		cmocka_unit_test(test_idle_loop_sleeps),
 		cmocka_unit_test(test_spin_that_found_work_is_full_again),
+		cmocka_unit_test(test_two_waits_have_two_spins),
 	};
 
 	return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
