@@ -7,16 +7,45 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The kernel names anonymous descriptors; nothing else tells an eventfd from an epoll or io_uring. */
-bool endpoint_fd_is_eventfd(int fd)
+#define EVENTFD "anon_inode:[eventfd]"
+
+/* What the kernel calls it, cut to an eventfd's name and one byte more; "" when there is no such descriptor.
+ */
+static void find_name(int fd, char name[sizeof(EVENTFD) + 1])
 {
-	static const char expected[] = "anon_inode:[eventfd]";
-	char path[32], target[sizeof(expected)];
+	char path[32];
 	ssize_t length;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	length = readlink(path, target, sizeof(target));
-	return length == (ssize_t)sizeof(expected) - 1 && memcmp(target, expected, sizeof(expected) - 1) == 0;
+	length = readlink(path, name, sizeof(EVENTFD));
+	name[length > 0 ? length : 0] = '\0';
+}
+
+/* The kernel names anonymous descriptors; nothing else tells an eventfd from an epoll or io_uring. */
+bool endpoint_fd_is_eventfd(int fd)
+{
+	char name[sizeof(EVENTFD) + 1];
+
+	find_name(fd, name);
+	return strcmp(name, EVENTFD) == 0;
+}
+
+bool endpoint_fd_may_be_file(int fd)
+{
+	char name[sizeof(EVENTFD) + 1];
+	int flags = fcntl(fd, F_GETFL);
+
+	find_name(fd, name);
+	return flags >= 0 && (flags & O_ACCMODE) == O_RDWR && name[0] == '/' &&
+	       strncmp(name, "/dev/", 5) != 0;
+}
+
+bool endpoint_fd_is_file(int fd)
+{
+	char name[sizeof(EVENTFD) + 1];
+
+	find_name(fd, name);
+	return strcmp(name, "/dev/zero") == 0;
 }
 
 /* Only files in memory have seals. */

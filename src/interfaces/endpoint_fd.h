@@ -13,6 +13,13 @@ bool endpoint_fd_is_eventfd(int fd);
 /* A file in memory (memfd, tmpfs, hugetlbfs). memory_file_accept() says whether it can be mapped, too. */
 bool endpoint_fd_is_memory(int fd);
 
+/*
+ * May it be a file on a disk? It is open for reading and writing and has a path, not in /dev. Its file system
+ * is asked nothing. The daemon gets a stand-in for it (doorman.h), which endpoint_fd_is_file() knows.
+ */
+bool endpoint_fd_may_be_file(int fd);
+bool endpoint_fd_is_file(int fd);
+
 /* A UNIX stream socket that does not listen. Nothing says that it is connected, or to what. */
 bool endpoint_fd_is_stream(int fd);
 

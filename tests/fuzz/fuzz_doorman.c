@@ -37,7 +37,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum kind { MEMORY, EVENT, SOCKET, STRANGER, KINDS };
+enum kind { MEMORY, EVENT, SOCKET, STRANGER, ON_DISK, KINDS };
 
 /* A descriptor that was sent: what it is, and with which message. */
 struct given {
@@ -68,7 +68,7 @@ struct bench {
 	const uint8_t *at, *end;
 	struct lane lanes[LANES];
 	unsigned lane_count, strangers;
-	int outside, inside, blank; /* the doorman's */
+	int outside, inside, blank, blank_file; /* the doorman's */
 };
 
 static struct bench bench;
@@ -127,6 +127,8 @@ static int make(enum kind kind, int *ret_other)
 		assert(error == 0);
 		*ret_other = pair[1];
 		return pair[0];
+	case ON_DISK:
+		return open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
 	default:
 		return open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	}
@@ -249,8 +251,10 @@ static void check_given(const struct given *given, int fd, bool down)
 		assert(endpoint_fd_is_memory(fd) && inode_of(fd) == given->inode);
 	else if (given->kind == EVENT)
 		assert(endpoint_fd_is_eventfd(fd));
+	else if (down)
+		assert(inode_of(fd) == given->inode);
 	else
-		assert(inode_of(fd) == (down ? given->inode : inode_of(bench.blank)));
+		assert(inode_of(fd) == inode_of(given->kind == ON_DISK ? bench.blank_file : bench.blank));
 	close(fd);
 }
 
@@ -343,22 +347,24 @@ static void finish(bool peer_goes)
 
 static void *serve(void *argument)
 {
-	doorman_serve(&vhost_user_framing, bench.outside, bench.inside, bench.blank, DESCRIPTORS);
+	doorman_serve(&vhost_user_framing, bench.outside, bench.inside, bench.blank, bench.blank_file,
+		      DESCRIPTORS);
 	return NULL;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	int outside[2], inside[2], blank, error;
+	int outside[2], inside[2], blank, blank_file, error;
 	pthread_t doorman;
 
 	memset(open_before, 0, sizeof(open_before));
 	each_fd(remember);
 	blank = open("/dev/null", O_RDWR | O_CLOEXEC);
+	blank_file = open("/dev/zero", O_RDWR | O_CLOEXEC);
 	if (size > INPUT_MAX)
 		size = INPUT_MAX;
 	error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, outside);
-	assert(error == 0 && blank >= 0);
+	assert(error == 0 && blank >= 0 && blank_file >= 0);
 	error = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, inside);
 	assert(error == 0);
 	bench.at = data;
@@ -368,6 +374,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bench.outside = outside[1];
 	bench.inside = inside[1];
 	bench.blank = blank;
+	bench.blank_file = blank_file;
 	lane_init(&bench.lanes[0], outside[0], inside[0]);
 	error = pthread_create(&doorman, NULL, serve, NULL);
 	assert(error == 0);

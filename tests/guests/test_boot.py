@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's own kernels use a Viaduct disk: file system, data, queues, ring format."""
+import tempfile
+
 import pytest
 
 import qemu
@@ -88,3 +90,17 @@ def test_whole_file_as_disk(viaductd, machine):
     assert guest.run("dd if=/dev/vda bs=8 skip=1000 count=1 2>/dev/null") == "viaduct "
     guest.run("printf changed. | dd of=/dev/vda bs=8 seek=1 conv=notrunc,fsync 2>/dev/null")
     assert (daemon.folder / "image").read_bytes()[:24] == b"viaduct changed.viaduct "
+
+
+def test_nvdimm(one_disk, machine):
+    """The guest has persistent memory in a file on a disk, which is no memory of the disk's: it boots and works beside it."""
+    with tempfile.NamedTemporaryFile(dir="/var/tmp") as file:
+        file.truncate(64 << 20)
+        nvdimm = ["-M", "q35,nvdimm=on", "-m", "slots=2,maxmem=1G",
+                  "-object", f"memory-backend-file,id=nvdimm,share=on,mem-path={file.name},size=64M",
+                  "-device", "nvdimm,memdev=nvdimm"]
+        guest = machine([qemu.Disk(one_disk.socket("alice/root"))], program=(qemu.QEMU, *nvdimm))
+        guest.run("dd if=/dev/urandom of=/dev/vda bs=64k count=64 conv=fsync 2>/dev/null")
+        assert guest.run("dd if=/dev/vda bs=64k count=64 2>/dev/null | wc -c") == str(4 << 20)
+        assert "is in a file on a disk and left out" in one_disk.text()
+        assert guest.disk_errors() == ""

@@ -53,7 +53,7 @@ struct relay {
 
 struct doorman {
 	const struct doorman_framing *framing;
-	int peer, inner, blank;
+	int peer, inner, blank, blank_file;
 	struct relay relay[RELAYS]; /* TO_DAEMON, TO_PEER, then two for each channel in the same order */
 	int kept[KEPT_MAX];	    /* a ring of descriptors, kept_max of them; -1: none */
 	unsigned next_kept, kept_max;
@@ -102,11 +102,11 @@ static int open_channel(struct doorman *doorman, int socket)
 }
 
 /* The descriptor stays open: to close it may wait, and this peer is still to be served. */
-static void refuse(struct doorman *doorman, struct relay *relay)
+static void refuse(struct doorman *doorman, struct relay *relay, int stand_in)
 {
 	doorman->strangers++;
 	if (relay->fd_count < FDS_MAX)
-		relay->fds[relay->fd_count++] = doorman->blank;
+		relay->fds[relay->fd_count++] = stand_in;
 }
 
 /* Proves what a peer sent, and puts it or its stand-in with the chunk. */
@@ -117,7 +117,7 @@ static void judge(struct doorman *doorman, struct relay *relay, int fd)
 	if (!has_messages(doorman)) {
 		doorman->strangers++;
 	} else if (relay->fd_count == FDS_MAX) {
-		refuse(doorman, relay);
+		refuse(doorman, relay, doorman->blank);
 	} else if (endpoint_fd_is_memory(fd)) {
 		/* May wait for whoever changes the file's size. */
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
@@ -128,7 +128,7 @@ static void judge(struct doorman *doorman, struct relay *relay, int fd)
 		   (channel = open_channel(doorman, fd)) >= 0) {
 		relay->fds[relay->fd_count++] = channel;
 	} else {
-		refuse(doorman, relay);
+		refuse(doorman, relay, endpoint_fd_may_be_file(fd) ? doorman->blank_file : doorman->blank);
 	}
 }
 
@@ -136,7 +136,7 @@ static void judge(struct doorman *doorman, struct relay *relay, int fd)
 static void release_fds(struct doorman *doorman, struct relay *relay)
 {
 	for (unsigned i = 0; i < relay->fd_count; i++) {
-		if (relay->fds[i] == doorman->blank)
+		if (relay->fds[i] == doorman->blank || relay->fds[i] == doorman->blank_file)
 			continue;
 		/* What is ours is not kept: the daemon's close is to be noticed, and costs nothing. */
 		if (relay->from_peer && !endpoint_fd_is_stream(relay->fds[i]))
@@ -331,13 +331,16 @@ static unsigned room_to_keep(unsigned fds_max)
 	return fds_max - OTHER_FDS < KEPT_MAX ? fds_max - OTHER_FDS : KEPT_MAX;
 }
 
-void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank, unsigned fds_max)
+void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank, int blank_file,
+		   unsigned fds_max)
 {
 	static struct doorman doorman;
 	int bytes = INNER_SEND_BYTES;
 
 	assert(framing->header_bytes <= DOORMAN_HEADER_MAX);
-	doorman = (struct doorman){ .framing = framing, .peer = peer, .inner = inner, .blank = blank };
+	doorman = (struct doorman){
+		.framing = framing, .peer = peer, .inner = inner, .blank = blank, .blank_file = blank_file,
+	};
 	doorman.kept_max = room_to_keep(fds_max);
 	for (unsigned i = 0; i < KEPT_MAX; i++)
 		doorman.kept[i] = -1;

@@ -7,8 +7,9 @@
  * is received, judged and closed here. The doorman carries both directions of the connection, byte for byte,
  * and hands on only descriptors that it has proven: memory files (sealed against shrinking where they can be)
  * and eventfds. A stream socket stays here and is carried in the same way, the daemon gets one of the
- * doorman's. For anything else the daemon gets a descriptor of /dev/null, which it refuses as it would have
- * refused the other.
+ * doorman's. For a file that may be on a disk the daemon gets a descriptor of /dev/zero
+ * (endpoint_fd_is_file()), for anything else one of /dev/null, which it refuses as it would have refused the
+ * other.
  *
  * It keeps what it handed on, so that it closes those last: to free a guest's memory takes time, and to end
  * an eventfd wakes all who wait for it. It keeps the others, too, so that its peer is served until its end.
@@ -41,9 +42,10 @@ extern const struct doorman_framing doorman_stream;
 
 /*
  * Serves the peer until the daemon closes its end, `inner`. Both are non-blocking UNIX stream sockets.
- * `blank` is a descriptor of /dev/null. All three belong to the process, which ends after this, and may have
- * fds_max descriptors.
+ * `blank` is a descriptor of /dev/null, `blank_file` of /dev/zero. All four belong to the process, which ends
+ * after this, and may have fds_max descriptors.
  */
-void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank, unsigned fds_max);
+void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank, int blank_file,
+		   unsigned fds_max);
 
 #endif

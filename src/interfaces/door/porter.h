@@ -28,6 +28,7 @@ struct porter_peer {
 	int socket;	/* the peer's */
 	int inner;	/* to the daemon; not blocking, like the peer's */
 	int blank;	/* /dev/null */
+	int blank_file;	/* /dev/zero */
 	unsigned fds_max;
 	bool stream;	/* of its place: it speaks in no messages */
 };

@@ -36,7 +36,7 @@ struct doorman_process {
 };
 
 static struct porter_process {
-	int control, signals, blank;
+	int control, signals, blank, blank_file;
 	unsigned fds_max; /* of each of its processes */
 	const struct porter_service *service;
 	struct kept kept[KEPT_MAX];
@@ -83,7 +83,9 @@ static bool fork_for(uint32_t place)
 static void admit(uint32_t place, bool stream, int peer, int inner)
 {
 	if (fork_for(place)) {
-		const struct porter_peer served = { peer, inner, porter.blank, porter.fds_max, stream };
+		const struct porter_peer served = {
+			peer, inner, porter.blank, porter.blank_file, porter.fds_max, stream
+		};
 
 		prctl(PR_SET_NAME, porter.service->name);
 		forget_all();
@@ -180,6 +182,9 @@ int porter_prepare(const struct porter_setup *setup, int control)
 	code = porter.blank < 0 ? -errno : let_go(control, porter.blank);
 	if (code)
 		return code;
+	porter.blank_file = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	if (porter.blank_file < 0)
+		return -errno;
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return -errno;
 	porter.fds_max = limit.rlim_cur < UINT_MAX ? (unsigned)limit.rlim_cur : UINT_MAX;

@@ -24,7 +24,7 @@ const struct doorman_framing vhost_user_framing = {
 static void serve(const struct porter_peer *peer)
 {
 	doorman_serve(peer->stream ? &doorman_stream : &vhost_user_framing, peer->socket, peer->inner,
-		      peer->blank, peer->fds_max);
+		      peer->blank, peer->blank_file, peer->fds_max);
 }
 
 const struct porter_service vhost_user_doorman = {

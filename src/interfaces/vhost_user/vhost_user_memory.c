@@ -3,6 +3,10 @@
  * The guest's memory as the front end describes it. A change makes a new set; rings that run change over to
  * it, and the message is answered when the last request in the old set has completed, so that the front end
  * may take the memory away.
+ *
+ * A region in a file on a disk (an NVDIMM's) is left out: whoever touches a page of it waits for that disk.
+ * The guest runs, and a request whose buffers lie there is one whose addresses are nowhere. Other memory must
+ * be there, and be told of first.
  */
 #include "interfaces/vhost_user/vhost_user_memory.h"
 
@@ -12,8 +16,10 @@
 #include <sys/stat.h>
 
 #include "core/guest_memory.h"
+#include "core/log.h"
 #include "core/memory_guard.h"
 #include "core/reaper.h"
+#include "interfaces/endpoint_fd.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
 #include "interfaces/vhost_user/vhost_user_endpoint.h"
 #include "interfaces/vhost_user/vhost_user_handlers.h"
@@ -141,6 +147,32 @@ static void next_commit(struct vhost_user_memory *memory)
 	next_forget(memory);
 }
 
+/* Is any of it in the guest's memory? */
+static bool is_present(const struct vhost_user_memory_set *set)
+{
+	for (unsigned i = 0; i < set->file_count; i++)
+		if (!set->files[i].absent)
+			return true;
+	return false;
+}
+
+static void tell_left_out(struct vhost_user_connection *connection)
+{
+	const struct vhost_user_memory_set *next = &connection->memory.next;
+
+	for (const struct vhost_user_memory_file *file = next->files; file < next->files + next->file_count;
+	     file++)
+		if (file->fresh && file->absent)
+			log_guest(&connection->endpoint->subject,
+				  "front end: memory of %llu bytes at %#llx is in a file on a disk and left "
+				  "out: "
+				  "requests with buffers there fail (guest memory is to be in a memfd, tmpfs "
+				  "or "
+				  "hugetlbfs)",
+				  (unsigned long long)file->region.size,
+				  (unsigned long long)file->region.guest_address);
+}
+
 /* Takes `fd` on success. */
 static int next_add(struct vhost_user_connection *connection, const struct vhost_user_memory_region *region,
 		    int fd)
@@ -152,20 +184,28 @@ static int next_add(struct vhost_user_connection *connection, const struct vhost
 		.user_address = region->user_address,
 		.file_offset = region->file_offset,
 	};
-	struct guest_memory *guest;
+	struct guest_memory *guest = NULL;
+	bool absent;
 	int error;
 
 	if (vhost_user_memory_times_added(next) >= VHOST_USER_MEMORY_SLOTS ||
-	    slots_left(connection->endpoint, connection) == 0 ||
-	    !admitted(connection, region->size))
+	    slots_left(connection->endpoint, connection) == 0 || !admitted(connection, region->size))
 		return -ENOSPC;
 	error = guest_memory_add(next->guest, &description, fd, &guest);
-	if (error)
+	absent = error == -EBADF && endpoint_fd_is_file(fd);
+	if (error && !absent)
 		return error;
-	guest_memory_put(next->guest);
-	next->guest = guest;
-	next->files[next->file_count++] =
-		(struct vhost_user_memory_file){ .region = *region, .fd = fd, .added = 1, .fresh = true };
+	if (!absent) {
+		guest_memory_put(next->guest);
+		next->guest = guest;
+	}
+	next->files[next->file_count++] = (struct vhost_user_memory_file){
+		.region = *region,
+		.fd = fd,
+		.added = 1,
+		.fresh = true,
+		.absent = absent,
+	};
 	return 0;
 }
 
@@ -175,24 +215,34 @@ static bool same_region(const struct vhost_user_memory_region *a, const struct v
 	       a->user_address == b->user_address;
 }
 
+static struct vhost_user_memory_file *find_file(struct vhost_user_memory_set *set,
+						const struct vhost_user_memory_region *region)
+{
+	for (unsigned i = 0; i < set->file_count; i++)
+		if (same_region(&set->files[i].region, region))
+			return &set->files[i];
+	return NULL;
+}
+
 static int next_remove(struct vhost_user_memory *memory, const struct vhost_user_memory_region *region)
 {
 	struct vhost_user_memory_set *next = &memory->next;
+	struct vhost_user_memory_file *file = find_file(next, region);
 	struct guest_memory *guest;
-	int error = guest_memory_remove(next->guest, region->guest_address, region->size,
-					region->user_address, &guest);
+	int error;
 
-	if (error)
-		return error;
-	guest_memory_put(next->guest);
-	next->guest = guest;
-	for (unsigned i = 0; i < next->file_count; i++) {
-		if (!same_region(&next->files[i].region, region))
-			continue;
-		memory->removed_fd = next->files[i].fd;
-		next->files[i] = next->files[--next->file_count];
-		break;
+	if (!file)
+		return -ENOENT;
+	if (!file->absent) {
+		error = guest_memory_remove(next->guest, region->guest_address, region->size,
+					    region->user_address, &guest);
+		if (error)
+			return error;
+		guest_memory_put(next->guest);
+		next->guest = guest;
 	}
+	memory->removed_fd = file->fd;
+	*file = next->files[--next->file_count];
 	return 0;
 }
 
@@ -203,15 +253,6 @@ static bool same_file(int one, int other)
 	struct stat a, b;
 
 	return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-static struct vhost_user_memory_file *find_file(struct vhost_user_memory_set *set,
-						const struct vhost_user_memory_region *region)
-{
-	for (unsigned i = 0; i < set->file_count; i++)
-		if (same_region(&set->files[i].region, region))
-			return &set->files[i];
-	return NULL;
 }
 
 /* True: the region is in the set already, from the same place of the same file. */
@@ -275,6 +316,7 @@ static void on_released(struct vhost_user_connection *connection)
 
 static enum vhost_user_outcome next_use(struct vhost_user_connection *connection)
 {
+	tell_left_out(connection);
 	vhost_user_job_begin(connection, on_released);
 	vhost_user_queues_post_memory(connection, connection->memory.next.guest);
 	vhost_user_job_end_posting(connection);
@@ -289,7 +331,7 @@ static enum vhost_user_outcome next_refuse(struct vhost_user_connection *connect
 		const char *text;
 	} texts[] = {
 		{ -EINVAL, "region is empty, wraps or overlaps another" },
-		{ -EBADF, "not a memory file" },
+		{ -EBADF, "not a memory file (memfd, tmpfs, hugetlbfs)" },
 		{ -ERANGE, "file is smaller than the region" },
 		{ -EACCES, "memory file is not writable" },
 		{ -ENOSPC, "too many or too large regions" },
@@ -329,6 +371,8 @@ enum vhost_user_outcome vhost_user_set_mem_table(struct vhost_user_connection *c
 		if (!error)
 			vhost_user_message_take_fd(message, i);
 	}
+	if (!error && !is_present(&connection->memory.next))
+		error = -EBADF;
 	return error ? next_refuse(connection, error, address) : next_use(connection);
 }
 
@@ -351,10 +395,11 @@ enum vhost_user_outcome vhost_user_add_mem_reg(struct vhost_user_connection *con
 	error = next_begin(&connection->memory, true);
 	if (!error)
 		error = next_add(connection, region, message->fds[0]);
-	if (error)
-		return next_refuse(connection, error, region->guest_address);
-	vhost_user_message_take_fd(message, 0);
-	return next_use(connection);
+	if (!error)
+		vhost_user_message_take_fd(message, 0);
+	if (!error && !is_present(&connection->memory.next))
+		error = -EBADF;
+	return error ? next_refuse(connection, error, region->guest_address) : next_use(connection);
 }
 
 enum vhost_user_outcome vhost_user_rem_mem_reg(struct vhost_user_connection *connection,

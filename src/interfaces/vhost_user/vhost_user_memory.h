@@ -26,6 +26,7 @@ struct vhost_user_memory_file {
 	 */
 	unsigned added;
 	bool fresh;				/* of the next set: not in the set in use */
+	bool absent;				/* in a file on a disk: no address of it is the guest's */
 };
 
 struct vhost_user_memory_set {

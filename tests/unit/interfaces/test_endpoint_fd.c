@@ -15,7 +15,7 @@ static void kinds(void **state)
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	const struct {
 		int fd;
-		bool event, memory, stream;
+		bool event, memory, stream, may_be_file, file;
 	} cases[] = {
 		{ eventfd(0, EFD_CLOEXEC), .event = true },
 		{ eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE | EFD_NONBLOCK), .event = true },
@@ -31,6 +31,10 @@ static void kinds(void **state)
 		{ epoll_create1(EPOLL_CLOEXEC) },
 		{ open("/", O_PATH | O_CLOEXEC) },
 		{ open("/dev/null", O_RDWR | O_CLOEXEC) },
+		{ open("/dev/zero", O_RDWR | O_CLOEXEC), .file = true },
+		{ open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC), .may_be_file = true },
+		{ open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC) },
+		{ open("/proc/self", O_DIRECTORY | O_CLOEXEC) },
 		{ -1 },
 	};
 
@@ -38,6 +42,9 @@ static void kinds(void **state)
 		assert_int_equal(endpoint_fd_is_eventfd(cases[i].fd), cases[i].event);
 		assert_int_equal(endpoint_fd_is_memory(cases[i].fd), cases[i].memory);
 		assert_int_equal(endpoint_fd_is_stream(cases[i].fd), cases[i].stream);
+		if (!cases[i].memory)
+			assert_int_equal(endpoint_fd_may_be_file(cases[i].fd), cases[i].may_be_file);
+		assert_int_equal(endpoint_fd_is_file(cases[i].fd), cases[i].file);
 		if (cases[i].fd >= 0)
 			close(cases[i].fd);
 	}

@@ -53,7 +53,8 @@ static int begin(void **state, const struct doorman_framing *followed)
 	if (bench.doorman == 0) {
 		close(outside[0]);
 		close(inside[0]);
-		doorman_serve(followed, outside[1], inside[1], open("/dev/null", O_RDWR | O_CLOEXEC), 1024);
+		doorman_serve(followed, outside[1], inside[1], open("/dev/null", O_RDWR | O_CLOEXEC),
+			      open("/dev/zero", O_RDWR | O_CLOEXEC), 1024);
 		_exit(0);
 	}
 	close(outside[1]);

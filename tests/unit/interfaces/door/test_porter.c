@@ -32,7 +32,7 @@ static const struct doorman_framing framing = { .header_bytes = 1, .payload_byte
 static void serve(const struct porter_peer *peer)
 {
 	doorman_serve(peer->stream ? &doorman_stream : &framing, peer->socket, peer->inner, peer->blank,
-		      peer->fds_max);
+		      peer->blank_file, peer->fds_max);
 }
 
 static const struct porter_service service = { "test-doorman", SOCK_STREAM, serve };
