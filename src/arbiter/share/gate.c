@@ -120,6 +120,7 @@ static void admit(struct gate *gate, struct gate_pass *pass, struct gate_lane *h
 		gate_note_wish(gate, pass->port->node, gate->now_ns);
 		bucket_take(&gate->pace, pass->waiting.cost_ns);
 		gate_count_inside(pass->port, 1, (int64_t)pass->waiting.cost_ns);
+		gate_count_wishes(pass->port->node, -1);
 		depth_entered(&gate->depth, gate->depth.inside_ns, gate->now_ns);
 	}
 	gate_lane_grant(pass, here, tell);
@@ -252,6 +253,8 @@ static bool ask(struct gate_port *port, struct gate_pass *pass)
 	now_ns = gate_now(gate, port->lane);
 	gate_lease_ask(port, now_ns);
 	catch_up(port, pass);
+	if (!pass->waiting.light)
+		gate_count_wishes(port->node, 1);
 	scheduler_add(port->node->node, &pass->waiting, now_ns);
 	gate_dispatch(gate, port->lane, now_ns, &tell);
 	gate_lease_consider(port, now_ns);
@@ -385,6 +388,8 @@ void gate_cancel(struct gate_pass *pass)
 	catch_up(port, NULL);
 	if (!gate_lane_take(port->lane, pass)) {
 		scheduler_cancel(&pass->waiting);
+		if (!pass->waiting.light)
+			gate_count_wishes(port->node, -1);
 	} else if (!pass->waiting.light) {
 		gate_count_inside(port, -1, -(int64_t)pass->waiting.cost_ns);
 	}

@@ -27,7 +27,7 @@
 #define GATE_WINDOW_NS 10000000u
 /*
  * When one leaf alone has wanted the device for so long, its requests pass as they come: there is nobody to
- * keep room for. A guest that asks less often than this may meet a device that is full of another's requests.
+ * keep room for. A guest that wants nothing for so long may meet a device that is full of another's requests.
  */
 #define GATE_LONE_NS 250000000u
 /* A device that was fully busy for so long is known. */
@@ -61,6 +61,7 @@ struct gate {
 	/* The leaf that asked or entered last, and when it was another one than before; see GATE_LONE_NS */
 	const struct gate_node *wanting;
 	uint64_t shared_ns;
+	unsigned wishing;			/* leaves with wishes */
 
 	double level;				/* of the device's costs: see struct gate_costs */
 	bool known;				/* see struct gate_bound */
@@ -139,6 +140,8 @@ struct gate_node {
 	/* Under the gate's lock. */
 	uint64_t latency_target_ns;
 	unsigned ports;
+	/* Of a leaf: requests that wait or are inside, but for those that its ports count themselves */
+	unsigned wishes;
 };
 
 /*
@@ -147,10 +150,25 @@ struct gate_node {
  */
 uint64_t gate_now(struct gate *gate, const struct gate_lane *lane);
 
-/* Under the lock: nobody else has wanted the device lately. */
+/* Under the lock: nobody else wants the device, or has wanted it lately. */
 static inline bool gate_is_lone(const struct gate *gate)
 {
-	return gate->depth.search.window_ns > 0 && gate->now_ns - gate->shared_ns >= GATE_LONE_NS;
+	return gate->depth.search.window_ns > 0 && gate->wishing < 2 &&
+	       gate->now_ns - gate->shared_ns >= GATE_LONE_NS;
+}
+
+/* Under the lock: the leaf has so many wishes more. */
+static inline void gate_count_wishes(struct gate_node *leaf, int requests)
+{
+	struct gate *gate = leaf->gate;
+	bool before = leaf->wishes > 0;
+
+	assert(requests >= 0 || leaf->wishes >= -(unsigned)requests);
+	/* Until now, if one of them wishes nothing any more. */
+	if (gate->wishing > 1)
+		gate->shared_ns = gate->now_ns;
+	leaf->wishes += (unsigned)requests;
+	gate->wishing += (unsigned)(leaf->wishes > 0) - before;
 }
 
 /* Under the lock: the leaf asks, or something of it enters. True: it is another one than before. */
@@ -182,6 +200,7 @@ static inline void gate_count_inside(struct gate_port *port, int requests, int64
 
 	assert(requests >= 0 || port->inside >= -(unsigned)requests);
 	assert(cost_ns >= 0 || port->inside_ns >= -(uint64_t)cost_ns);
+	gate_count_wishes(port->node, requests);
 	port->inside += (unsigned)requests;
 	port->inside_ns += (uint64_t)cost_ns;
 	lane->inside += (unsigned)requests;

@@ -57,6 +57,56 @@ static void test_one_alone_is_not_held_back(void **state)
 	finish(&fixture);
 }
 
+/* A guest whose request waits or is inside wants the device, however long that takes. */
+static void test_who_waits_long_is_not_forgotten(void **state)
+{
+	struct fixture fixture;
+	static struct guest flood, victim;
+	unsigned left = 0;
+
+	start(&fixture, &sought);
+	join(&fixture, &flood, 0, NULL);
+	join(&fixture, &victim, 1, NULL);
+	turn_for(&fixture, 300 * MS);
+	for (unsigned i = 0; i < 20; i++)
+		ask(&flood, i);
+	assert_int_equal(flood.inside, 20);
+	assert_false(ask(&victim, 0));
+	for (unsigned i = 20; i < 40; i++)
+		assert_false(ask(&flood, i));
+	/* What is inside takes long to leave. */
+	for (unsigned i = 0; i < 4; i++) {
+		turn_for(&fixture, 300 * MS);
+		leave(&flood, left++);
+		turn(&fixture);
+		assert_int_equal(victim.inside, 0);
+		assert_int_equal(flood.inside, 20 - left);
+	}
+	while (victim.inside == 0) {
+		leave(&flood, left++);
+		turn(&fixture);
+		assert_true(left < 20);
+	}
+	/* So does the victim's request. */
+	turn_for(&fixture, 300 * MS);
+	leave(&flood, left++);
+	turn(&fixture);
+	assert_in_range(flood.inside, 1, 4);
+	leave(&victim, 0);
+	turn_for(&fixture, 100 * MS);
+	ask(&flood, 40);
+	assert_in_range(flood.inside, 1, 4);
+	/* Until it wants nothing for a while. */
+	turn_for(&fixture, 300 * MS);
+	leave(&flood, left++);
+	assert_int_equal(flood.inside, 41 - left);
+	while (flood.inside > 0)
+		leave(&flood, left++);
+	part(&flood);
+	part(&victim);
+	finish(&fixture);
+}
+
 /* The oldest of the guest's requests leaves, if it is inside. */
 static void leave_oldest(struct guest *guest, unsigned *left)
 {
@@ -158,6 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_alone_is_not_held_back),
+		cmocka_unit_test(test_who_waits_long_is_not_forgotten),
 		cmocka_unit_test(test_leases_of_one_alone),
 		cmocka_unit_test(test_reservations_follow_the_level),
 	};
