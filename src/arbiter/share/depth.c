@@ -84,11 +84,16 @@ static void set_window(struct depth *depth, double window_ns)
 	set_opening(depth, depth->opening);
 }
 
+static double clamp(double value, double least, double most)
+{
+	return value < least ? least : value > most ? most : value;
+}
+
 void depth_seek(struct depth *depth)
 {
 	assert(depth->window_max_ns > 0);
 	depth->search = (struct depth_search){
-		.window_ns = (double)depth->window_max_ns, .step = STEP_CLEAR, .spread = SPREAD_FIRST,
+		.window_ns = clamp((double)depth->window_max_ns, 1, DEPTH_WINDOW_MOST_NS), .step = STEP_CLEAR, .spread = SPREAD_FIRST,
 		.gain_least = GAIN_MOST, .random = SEED,
 	};
 }
@@ -100,7 +105,7 @@ void depth_scale(struct depth *depth, double factor)
 	assert(factor > 0);
 	if (search->window_ns <= 0)
 		return;
-	search->window_ns *= factor;
+	search->window_ns = clamp(search->window_ns * factor, 1, DEPTH_WINDOW_MOST_NS);
 	search->peak_ns = 0;
 	depth_rest(depth);
 }
@@ -147,11 +152,6 @@ uint64_t depth_trial_ns(const struct depth *depth)
 	if (search->window_ns <= 0)
 		return 0;
 	return 3 * (search->slice_ns > DEPTH_SLICE_NS ? search->slice_ns : DEPTH_SLICE_NS);
-}
-
-static double clamp(double value, double least, double most)
-{
-	return value < least ? least : value > most ? most : value;
 }
 
 static void move(struct depth_search *search, bool grow, bool sure, bool clear)

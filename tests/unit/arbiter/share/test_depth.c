@@ -423,6 +423,11 @@ static void test_costs_are_scaled(void **state)
 	assert_in_range(device->depth.search.window_ns / (double)device->cost_ns, requests * 0.99,
 			requests * 1.01);
 	assert_true(device_run(device, NS_PER_S) > 4 * 0.95);
+	/* Within what can be told and kept. */
+	depth_scale(&device->depth, 1e6);
+	assert_in_range(device->depth.search.window_ns, 1, DEPTH_WINDOW_MOST_NS);
+	depth_scale(&device->depth, 1e-12);
+	assert_in_range(device->depth.search.window_ns, 1, DEPTH_WINDOW_MOST_NS);
 	/* One that is not sought stays. */
 	depth_set(&device->depth, 4, 100000);
 	depth_scale(&device->depth, 4);
