@@ -18,6 +18,8 @@
 
 /* A disk that is merely busy answers within this time. */
 #define PATIENCE_NS NS_PER_S
+/* Where it takes longer, the next change within this time is the one that it answers for. */
+#define LATE_NS (30 * NS_PER_S)
 
 int pool_answer_init(struct pool_answer *answer)
 {
@@ -73,9 +75,11 @@ void pool_answer_give(struct pool *pool)
 	/* Also an error is an answer: the change that follows finds out. */
 	try_disk(pool);
 	pthread_mutex_lock(&answer->lock);
-	if (answer->told)
+	if (answer->told) {
+		answer->late_ns = clock_now_ns();
 		log_info(&pool->journal.subject, "answers again, after %.1f s",
-			 (double)(clock_now_ns() - answer->asked_ns) / NS_PER_S);
+			 (double)(answer->late_ns - answer->asked_ns) / NS_PER_S);
+	}
 	answer->told = false;
 	__atomic_store_n(&answer->asked_ns, 0, __ATOMIC_RELAXED);
 	pthread_cond_signal(&answer->came);
@@ -97,6 +101,29 @@ static uint64_t wait_for_answer(struct pool_answer *answer)
 	return answer->asked_ns > 0 ? clock_now_ns() - answer->asked_ns : 0;
 }
 
+/* Under the lock: did an answer come for the change that was refused meanwhile? It counts once. */
+static bool take_late_answer(struct pool_answer *answer)
+{
+	uint64_t late_ns = answer->late_ns;
+
+	answer->late_ns = 0;
+	return late_ns > 0 && clock_now_ns() - late_ns < LATE_NS;
+}
+
+/* Under the lock. */
+static uint64_t ask(struct pool *pool)
+{
+	struct pool_answer *answer = &pool->answer;
+
+	if (answer->asked_ns == 0) {
+		if (take_late_answer(answer))
+			return 0;
+		__atomic_store_n(&answer->asked_ns, clock_now_ns(), __ATOMIC_RELAXED);
+		sem_post(&pool->wake);
+	}
+	return wait_for_answer(answer);
+}
+
 int pool_await(struct pool *pool, struct error *error)
 {
 	struct pool_answer *answer = &pool->answer;
@@ -105,11 +132,7 @@ int pool_await(struct pool *pool, struct error *error)
 	if (!pool->thread_running)
 		return 0;
 	pthread_mutex_lock(&answer->lock);
-	if (answer->asked_ns == 0) {
-		__atomic_store_n(&answer->asked_ns, clock_now_ns(), __ATOMIC_RELAXED);
-		sem_post(&pool->wake);
-	}
-	silent_ns = wait_for_answer(answer);
+	silent_ns = ask(pool);
 	if (silent_ns > 0 && !answer->told) {
 		log_warning(&pool->journal.subject,
 			    "has not answered for %.1f s: until it does, disks there cannot be made, grown, "
