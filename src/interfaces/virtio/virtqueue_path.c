@@ -155,6 +155,7 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 	struct virtqueue *queue = container_of(offered, struct virtqueue, offered);
 	unsigned limit = turn_allows(queue, count), taken = 0;
 	bool again = queue_recovers(queue), large = false;
+	unsigned elements = 0;
 	uint64_t bytes = 0;
 
 	while (taken < limit && !large) {
@@ -169,8 +170,10 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 		hold(queue, slot);
 		ret_chains[taken++] = &slot->chain;
 		bytes += chain_bytes(&slot->chain);
+		elements += slot->chain.readable_count + slot->chain.writable_count;
 		large = queue->turn.on &&
-			(chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES || bytes >= TAKE_TIMED_TOGETHER);
+			(chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES || bytes >= TAKE_TIMED_TOGETHER ||
+			 elements >= TAKE_TIMED_ELEMENTS);
 	}
 	turn_took(queue, taken, taken < limit && !large, large);
 	/* Inside ready() an empty ring is looked at behind it. */
