@@ -30,6 +30,14 @@ bool endpoint_fd_is_eventfd(int fd)
 	return strcmp(name, EVENTFD) == 0;
 }
 
+bool endpoint_fd_is_pipe(int fd)
+{
+	char name[sizeof(EVENTFD) + 1];
+
+	find_name(fd, name);
+	return strncmp(name, "pipe:[", 6) == 0;
+}
+
 bool endpoint_fd_may_be_file(int fd)
 {
 	char name[sizeof(EVENTFD) + 1];

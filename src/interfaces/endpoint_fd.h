@@ -20,6 +20,9 @@ bool endpoint_fd_is_memory(int fd);
 bool endpoint_fd_may_be_file(int fd);
 bool endpoint_fd_is_file(int fd);
 
+/* An end of a pipe without a name. Its close waits for nobody. */
+bool endpoint_fd_is_pipe(int fd);
+
 /* A UNIX stream socket that does not listen. Nothing says that it is connected, or to what. */
 bool endpoint_fd_is_stream(int fd);
 

@@ -22,7 +22,10 @@
 /* What was handed on and is closed here last. An honest peer has two or three for each queue. */
 #define KEPT_MAX 1024u
 #define KEPT_MIN 16u
-/* After so many strangers nothing more is read: an honest peer sends none. */
+/*
+ * After so many strangers nothing more is read. An honest peer sends none: pipes (for a device's state) and
+ * files on a disk (an NVDIMM's) are none.
+ */
 #define STRANGERS_MAX 32u
 /* Besides what is kept: one message's, the strangers, and those that it works with. */
 #define OTHER_FDS (FD_MESSAGE_MAX + 2 * STRANGERS_MAX)
@@ -101,10 +104,22 @@ static int open_channel(struct doorman *doorman, int socket)
 	return ends[1];
 }
 
-/* The descriptor stays open: to close it may wait, and this peer is still to be served. */
-static void refuse(struct doorman *doorman, struct relay *relay, int stand_in)
+/*
+ * A stranger stays open: to close it may wait, and this peer is still to be served. A file on a disk does so,
+ * too, until there are too many.
+ */
+static void refuse(struct doorman *doorman, struct relay *relay, int fd)
 {
-	doorman->strangers++;
+	int stand_in = doorman->blank;
+
+	if (endpoint_fd_is_pipe(fd)) {
+		close(fd);
+	} else if (endpoint_fd_may_be_file(fd)) {
+		keep(doorman, fd);
+		stand_in = doorman->blank_file;
+	} else {
+		doorman->strangers++;
+	}
 	if (relay->fd_count < FDS_MAX)
 		relay->fds[relay->fd_count++] = stand_in;
 }
@@ -117,7 +132,7 @@ static void judge(struct doorman *doorman, struct relay *relay, int fd)
 	if (!has_messages(doorman)) {
 		doorman->strangers++;
 	} else if (relay->fd_count == FDS_MAX) {
-		refuse(doorman, relay, doorman->blank);
+		refuse(doorman, relay, fd);
 	} else if (endpoint_fd_is_memory(fd)) {
 		/* May wait for whoever changes the file's size. */
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
@@ -128,7 +143,7 @@ static void judge(struct doorman *doorman, struct relay *relay, int fd)
 		   (channel = open_channel(doorman, fd)) >= 0) {
 		relay->fds[relay->fd_count++] = channel;
 	} else {
-		refuse(doorman, relay, endpoint_fd_may_be_file(fd) ? doorman->blank_file : doorman->blank);
+		refuse(doorman, relay, fd);
 	}
 }
 
