@@ -11,6 +11,8 @@
 #define MAPPED_STEP_BYTES ((size_t)1 << 20)
 /* More memory than this is given back once it is sent: an ordinary update of a large screen keeps it. */
 #define KEPT_BYTES (4 << 20)
+/* An honest client asks for a few dozen bytes between two updates. */
+#define ANSWERS_MAX ((size_t)256 << 10)
 
 int viewer_outbox_init(struct viewer_outbox *outbox)
 {
@@ -44,8 +46,12 @@ int viewer_outbox_grown(struct viewer_outbox *outbox)
 
 int viewer_outbox_put(struct viewer_outbox *outbox, const void *bytes, size_t count)
 {
-	ssize_t written = write(outbox->fd, bytes, count);
+	ssize_t written;
 
+	if (count > ANSWERS_MAX - outbox->answers)
+		return -ENOBUFS;
+	outbox->answers += count;
+	written = write(outbox->fd, bytes, count);
 	if (written < 0)
 		return -errno;
 	return (size_t)written == count ? viewer_outbox_grown(outbox) : -ENOSPC;
@@ -81,6 +87,7 @@ static int begin_anew(struct viewer_outbox *outbox)
 	if (lseek(outbox->fd, 0, SEEK_SET) < 0)
 		return -errno;
 	outbox->written = outbox->sent = 0;
+	outbox->answers = 0;
 	return 0;
 }
 

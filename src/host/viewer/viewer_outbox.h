@@ -4,7 +4,8 @@
  * waits in its writes for as long as its client likes, is done with a picture at once. The file is sent as
  * fast as the client reads, beside everything else that the process does.
  *
- * It holds one update at a time, which is bounded by the size of the screen.
+ * It holds one update at a time, which is bounded by the size of the screen, and answers to what the client
+ * says, which are bounded until it is empty: a client that says much and reads nothing is ended.
  */
 #ifndef VIADUCT_HOST_VIEWER_VIEWER_OUTBOX_H
 #define VIADUCT_HOST_VIEWER_VIEWER_OUTBOX_H
@@ -19,6 +20,7 @@ struct viewer_wire;
 struct viewer_outbox {
 	int fd;		     /* write() appends to it; -1: none */
 	off_t written, sent; /* bytes */
+	size_t answers;	     /* bytes of them since it was empty */
 	uint8_t *mapped;     /* the file's beginning; NULL: not mapped */
 	size_t mapped_bytes;
 };
@@ -27,7 +29,7 @@ struct viewer_outbox {
 int viewer_outbox_init(struct viewer_outbox *outbox);
 void viewer_outbox_finish(struct viewer_outbox *outbox);
 
-/* Appends. Returns 0 or -errno. */
+/* Appends an answer. Returns 0 or -errno; -ENOBUFS: too many of them are unread. */
 int viewer_outbox_put(struct viewer_outbox *outbox, const void *bytes, size_t count);
 /* Something was written to outbox->fd. Returns 0 or -errno. */
 int viewer_outbox_grown(struct viewer_outbox *outbox);

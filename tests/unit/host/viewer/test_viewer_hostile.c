@@ -414,6 +414,38 @@ static void refuses_damage(void **state)
 	(void)state;
 }
 
+/* Each message is answered with more than it is, and no answer is read. */
+static void ends_a_client_that_asks_and_does_not_read(void **state)
+{
+	/* SetEncodings: QEMU's keys and the Extended Clipboard. */
+	static const uint8_t message[] = { 2, 0, 0, 2, 0xff, 0xff, 0xfe, 0xfe, 0xc0, 0xa1, 0xe5, 0xce };
+	unsigned said = 0, deaf = 0;
+	struct bench bench;
+
+	bench_start(&bench);
+	bench_meet(&bench, WIDTH, HEIGHT);
+	/* The process reads no more when it has ended. */
+	while (deaf < 2000) {
+		ssize_t sent = send(bench.client, message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (sent < 0 && errno != EAGAIN)
+			break;
+		assert_true(sent < 0 || sent == sizeof(message));
+		said += sent > 0;
+		assert_true(said < 1000000);
+		if (sent < 0) {
+			struct pollfd poll_fd = { .fd = bench.client, .events = POLLOUT };
+
+			deaf = poll(&poll_fd, 1, 10) == 0 ? deaf + 1 : 0;
+		}
+	}
+	assert_true(deaf < 2000);
+	daemon_hear_end(&bench);
+	bench_await_end(&bench);
+	bench_stop(&bench);
+	(void)state;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +465,7 @@ int main(void)
 						bench_setup, bench_teardown),
 		cmocka_unit_test_setup_teardown(continues_when_the_client_reads_again, bench_setup,
 						bench_teardown),
+		cmocka_unit_test(ends_a_client_that_asks_and_does_not_read),
 		cmocka_unit_test(refuses_screens),
 		cmocka_unit_test(refuses_packets),
 		cmocka_unit_test(refuses_damage),
