@@ -17,10 +17,10 @@ from test_web import other_token
 class Console:
     """A daemon with two guests, whose seat has a console; their displays have no sockets of their own."""
 
-    def __init__(self, make_daemon):
+    def __init__(self, make_daemon, **keys):
         self.port = free_port()
         made = sections()
-        made["seat desk"]["web"] = f"127.0.0.1:{self.port}"
+        made["seat desk"] |= {"web": f"127.0.0.1:{self.port}", **keys}
         self.daemon = make_daemon(made)
         self.token = (self.daemon.runtime / "seat-desk.token").read_text().strip()
 

@@ -11,7 +11,6 @@ const KEY_MS = 8;               // between keys that are typed: guests' queues a
 const at = id => document.getElementById(id);
 const token = new URLSearchParams(location.hash.slice(1)).get('token') || '';
 const wanted = new URLSearchParams(location.search).get('guest') || '';
-const LATIN = 0xff;             // of a character that VNC's clipboard can hold
 
 let rfb = null;                 // null: not connected
 let socket = null;
@@ -252,10 +251,8 @@ function openPaste() {
 function nameUntyped() {
     const characters = [...new Set(at('text').value)];
     const untyped = characters.filter(character => charKeys(character).length === 0);
-    const unkept = characters.filter(character => character.codePointAt(0) > LATIN);
     at('untyped').textContent = untyped.length ? `There is no key for: ${untyped.join(' ')}` : '';
-    at('unkept').textContent = unkept.length ? `The clipboard cannot hold: ${unkept.join(' ')}` : '';
-    at('keep').disabled = unkept.length > 0 || characters.length === 0;
+    at('keep').disabled = characters.length === 0;
 }
 
 function closePaste() {
