@@ -64,10 +64,12 @@ const struct cli_command cli_commands[] = {
 	  "con, p99, wait or weight; of disks also iops, mbs, err, ref, min, max, read or write; of\n"
 	  "network cards also tx, rx, txmb, rxmb, drop, minmb, maxmb or pps. viaduct(1) explains them.",
 	  command_top },
-	{ "pool list", "[--json]", "the physical disks and how much of them is free", NULL,
+	{ "pool list", "[--json]", "the physical disks and how much of them is free",
+	  "Behind the path of a disk that does not answer it says for how long it has not.",
 	  command_pool_list },
 	{ "pool show", "POOL [--json]", "the map: which guest owns which part of the physical disk",
-	  "Prints a picture in proportion (one letter a guest, '.' free) and a table of runs.",
+	  "Prints for how long the disk has not answered, if it does not, what it is believed to do, and\n"
+	  "since when; then a picture in proportion (one letter a guest, '.' free) and a table of runs.",
 	  command_pool_show },
 	{ "pool check", "POOL|PATH [--config FILE]",
 	  "verifies a pool's metadata; the daemon must not hold it",
