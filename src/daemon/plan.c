@@ -24,7 +24,7 @@ static void plan_workers(const struct config *config, const char *runtime_dir, F
 			settings->user);
 	fprintf(out, "daemon: serve the API on %s/api.sock\n", runtime_dir);
 	if (state_dir)
-		fprintf(out, "daemon: keep what is set at run time, and measured of disks, in %s\n",
+		fprintf(out, "daemon: keep what is set at run time, and what was seen of disks, in %s\n",
 			state_dir);
 	free(state_dir);
 }

@@ -36,7 +36,7 @@ def test_check_prints_a_plan_and_touches_nothing(make_daemon, tmp_path):
     assert f"pool main: create {tmp_path}/main.pool with 64M and format it\n" in result.stdout
     assert "disk alice/root: 8M in pool main, created if missing, grown if smaller\n" in result.stdout
     assert f"disk alice/root: listen on {tmp_path}/run/alice/disk-root.sock\n" in result.stdout
-    assert f"daemon: keep what is set at run time, and measured of disks, in {tmp_path}/state\n" in result.stdout
+    assert f"daemon: keep what is set at run time, and what was seen of disks, in {tmp_path}/state\n" in result.stdout
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -124,7 +124,7 @@ struct config_object {
 	char name[CONFIG_NAME_SIZE];
 };
 
-/* What the user knows better than a measurement; 0: not given. Both or none. */
+/* What the user says of a physical disk, to begin with; 0: not given. Both or none. */
 struct config_capacity {
 	uint64_t iops, bandwidth;
 };
