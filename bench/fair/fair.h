@@ -119,7 +119,6 @@ struct fair_outcome {
 };
 
 struct fair_run {
-	struct disk_cost cost; /* as the gate was told */
 	struct fair_watch *watch; /* NULL: not watched */
 	unsigned guests;
 	struct fair_outcome *outcome; /* [guests], in the plan's order */

@@ -196,7 +196,7 @@ void fair_run_make(const struct fair_bench *bench, const struct fair_plan *plan,
 {
 	struct fair_server *server = fair_server_start(bench, plan);
 
-	*ret_run = (struct fair_run){.cost = *fair_server_cost(server), .guests = fair_plan_guests(plan)};
+	*ret_run = (struct fair_run){.guests = fair_plan_guests(plan)};
 	ret_run->outcome = fair_allocate(ret_run->guests, sizeof(*ret_run->outcome));
 	for (unsigned i = 0; i < ret_run->guests; i++)
 		fair_check(fair_series_init(&ret_run->outcome[i].series, plan->total_ms), "outcomes");

@@ -66,23 +66,19 @@ static void sizes(const struct fair_bench *bench, unsigned guests, bool file, st
 
 /* ---- Q5: the reserving guest's weight would give it next to nothing ---- */
 
-static void reservation(const struct fair_bench *bench, unsigned guests, bool file,
-			struct fair_report *report)
+static void simulated_reservation(const struct fair_bench *bench, unsigned guests,
+				  struct fair_report *report)
 {
-	struct fair_plan plan = fair_plan_make(bench, file, 2000);
+	struct fair_plan plan = fair_plan_make(bench, false, 2000);
 	const struct disk_cost cost = fair_cost_of(&fair_disk);
 	uint64_t reserved = disk_cost_iops(&cost) / 2;
-	struct fair_guest *guest = fair_plan_add(&plan, 1, fair_flood(file), fair_weight(1));
+	struct fair_guest *guest = fair_plan_add(&plan, 1, fair_flood(false), fair_weight(1));
 	struct fair_range range;
 	struct fair_run run;
 
-	if (file) {
-		fair_file_reservation(bench, guests, report);
-		return;
-	}
 	plan.watched = true;
 	guest->share.min_iops = reserved;
-	fair_plan_add(&plan, guests - 1, fair_flood(file), fair_weight(1000));
+	fair_plan_add(&plan, guests - 1, fair_flood(false), fair_weight(1000));
 	fair_run_make(bench, &plan, &run);
 	range = fair_windows(&run, 0, FAIR_REQUESTS, 100, fair_plan_span(&plan));
 	fair_report_add(report, "of a reservation of half the disk, worst 100 ms", "%", FAIR_AT_LEAST,
@@ -90,6 +86,15 @@ static void reservation(const struct fair_bench *bench, unsigned guests, bool fi
 	fair_report_add(report, "windows of 100 ms in which the machine did not stand still", "%",
 			FAIR_INFORMS, percent(range.counted), 0);
 	fair_run_free(&run);
+}
+
+static void reservation(const struct fair_bench *bench, unsigned guests, bool file,
+			struct fair_report *report)
+{
+	if (file)
+		fair_file_reservation(bench, guests, report);
+	else
+		simulated_reservation(bench, guests, report);
 }
 
 /* ---- the worked example of SIOC: four guests of two hosts (our groups) on a disk of 8000 IOPS ---- */

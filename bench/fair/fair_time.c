@@ -26,17 +26,13 @@ static double longest_service_us(void)
 	return (double)disk_cost_ns(&cost, COST_WRITE_RANDOM, LARGE_BYTES) * fair_disk.depth / 1000;
 }
 
-static void victim(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+static void simulated_victim(const struct fair_bench *bench, unsigned guests, struct fair_report *report)
 {
-	struct fair_plan plan = fair_plan_make(bench, file, FAIR_ROUNDS * (SETTLE_MS + 2 * HALF_MS));
+	struct fair_plan plan = fair_plan_make(bench, false, FAIR_ROUNDS * (SETTLE_MS + 2 * HALF_MS));
 	const struct disk_cost cost = fair_cost_of(&fair_disk);
 	struct fair_run run;
 	double alone_us;
 
-	if (file) {
-		fair_file_victim(bench, guests, report);
-		return;
-	}
 	fair_plan_add(&plan, 1, fair_victim(disk_cost_iops(&cost), guests), fair_weight(100));
 	fair_plan_rounds(&plan, guests - 1, fair_load_of(FAIR_WRITE, LARGE_BYTES, guests > 8 ? 32 : 256),
 			 SETTLE_MS);
@@ -48,6 +44,14 @@ static void victim(const struct fair_bench *bench, unsigned guests, bool file, s
 	fair_report_add(report, "of the rounds the machine did not stand still", "%", FAIR_INFORMS,
 			fair_rounds_counted(&run, &plan) * 100, 0);
 	fair_run_free(&run);
+}
+
+static void victim(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+{
+	if (file)
+		fair_file_victim(bench, guests, report);
+	else
+		simulated_victim(bench, guests, report);
 }
 
 /*
