@@ -13,7 +13,6 @@
 #include "daemon/base/takeover_wire.h"
 #include "daemon/seat/seat_room.h"
 
-#define KEY_MAX_BYTES (CONFIG_NAME_SIZE + 32)
 
 /* ---- viewers ---- */
 
@@ -289,9 +288,9 @@ void seat_clients_end(struct daemon_seat *owner, const struct seat_screen *scree
 
 /* ---- takeover ---- */
 
-static void client_key(const struct seat_screen *screen, unsigned index, char key[KEY_MAX_BYTES])
+static void client_key(const struct seat_screen *screen, unsigned index, char key[SEAT_DOOR_KEY_SIZE])
 {
-	snprintf(key, KEY_MAX_BYTES, "%u %s", index, screen->name);
+	snprintf(key, SEAT_DOOR_KEY_SIZE, "%u %s", index, screen->name);
 }
 
 static const char *client_kind(const struct seat_screen *screen)
@@ -302,7 +301,7 @@ static const char *client_kind(const struct seat_screen *screen)
 void seat_clients_hand_over(struct daemon_seat *owner, const struct seat_screen *screen,
 			    struct handover *header)
 {
-	char key[KEY_MAX_BYTES];
+	char key[SEAT_DOOR_KEY_SIZE];
 	unsigned index = 0;
 
 	for (const struct seat_client *client = owner->clients; client; client = client->next) {
@@ -316,7 +315,7 @@ void seat_clients_hand_over(struct daemon_seat *owner, const struct seat_screen 
 void seat_clients_take_over(struct seat_door *door)
 {
 	struct daemon_seat *owner = door->owner;
-	char key[KEY_MAX_BYTES];
+	char key[SEAT_DOOR_KEY_SIZE];
 
 	for (unsigned index = 0; index < SEAT_VIEWERS_MAX; index++) {
 		struct seat_client *client;

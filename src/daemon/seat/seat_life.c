@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "arbiter/seat/seat_keymap.h"
-#include "core/clock.h"
 #include "core/fd.h"
 #include "daemon/config/config_values.h"
 #include "daemon/device/report.h"

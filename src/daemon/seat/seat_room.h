@@ -5,6 +5,7 @@
  * all else is the control thread's, which has things done there with seat_call().
  *
  *   seat_config.c      the sections [seat] and [display]
+ *   seat_config_values.c  what the texts in them mean
  *   seat_address.c     addresses and ports in them
  *   seat_life.c        seats come and go: start, reload, takeover, end
  *   seat_door.c        where viewers arrive
@@ -207,7 +208,7 @@ json_t *seat_secret_json(const struct daemon_seat *reported);
 json_t *seat_state_json(const struct daemon_seat *reported);
 
 /*
- * Types into the display with the focus; display: which must have it, NULL: any. Returns 0, or -errno with
+ * Types into the display with the focus; window: which must have it, NULL: any. Returns 0, or -errno with
  * *error.
  */
 int seat_type(struct daemon_seat *owner, const struct display_window *window, const char *utf8,
@@ -222,6 +223,9 @@ bool seat_shows_display(const struct display_window *window);
 void seat_focus_display(struct daemon_seat *owner, const struct display_window *window);
 void seat_enlarge_display(struct daemon_seat *owner, const struct display_window *window);
 json_t *seats_json(struct daemon *daemon);
+
+/* ---- seat_metrics.c ---- */
+
 void seats_print_metrics(struct daemon *daemon, FILE *out);
 
 #endif
