@@ -28,7 +28,7 @@
 /* Where DISCARD and WRITE_ZEROES only look or mark, a worker does so much in a turn. */
 #define MARKS_PER_TURN (64ul << 20)
 
-/* Locks are of so many bytes: no block of a physical disk is larger. */
+/* The unit of locks: no block of a physical disk is larger. */
 #define LOCK_BYTES 4096u
 
 enum step {
@@ -124,7 +124,7 @@ static void submit_data(struct disk_request *request, struct placed_range range)
 
 /* Locks [begin, end). True: at once; else granted() follows. */
 static bool lock_range(struct disk_request *request, uint64_t begin, uint64_t end,
-		 void (*granted)(struct grain_lock *lock))
+		       void (*granted)(struct grain_lock *lock))
 {
 	struct disk_request_private *private = disk_private(request);
 	struct grain_lock *lock = &private->lock;
@@ -132,8 +132,8 @@ static bool lock_range(struct disk_request *request, uint64_t begin, uint64_t en
 	assert(!lock->held && private->step == STEP_PIECES && begin < end);
 	lock->loop = private->channel->loop;
 	lock->granted = granted;
-	lock->first_grain = begin / LOCK_BYTES;
-	lock->grain_count = (end - 1) / LOCK_BYTES - lock->first_grain + 1;
+	lock->first = begin / LOCK_BYTES;
+	lock->count = (end - 1) / LOCK_BYTES - lock->first + 1;
 	private->step = STEP_LOCKING;
 	return grain_lock_acquire(&private->channel->disk->grain_locks, lock);
 }
@@ -197,7 +197,7 @@ static void write_blank_data(struct disk_request *request)
 static void write_blank_locked(struct disk_request *request)
 {
 	struct disk_request_private *private = disk_private(request);
-	uint64_t grain = private->lock.first_grain * LOCK_BYTES;
+	uint64_t grain = private->lock.first * LOCK_BYTES;
 	uint64_t behind = disk_size_bytes(private->channel->disk) - grain;
 	struct placed_range range;
 	enum pool_state state;

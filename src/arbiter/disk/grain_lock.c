@@ -19,11 +19,11 @@ void grain_locks_finish(struct grain_locks *locks)
 
 static bool overlap(const struct grain_lock *a, const struct grain_lock *b)
 {
-	return a->first_grain < b->first_grain + b->grain_count &&
-	       b->first_grain < a->first_grain + a->grain_count;
+	return a->first < b->first + b->count &&
+	       b->first < a->first + a->count;
 }
 
-/* No lock that came before wants one of its grains. */
+/* No lock that came before wants a part of its range. */
 static bool grantable(const struct grain_locks *locks, const struct grain_lock *lock)
 {
 	for (const struct grain_lock *other = locks->first; other != lock; other = other->next)
@@ -37,7 +37,7 @@ bool grain_lock_acquire(struct grain_locks *locks, struct grain_lock *lock)
 	struct grain_lock **link = &locks->first;
 	bool held;
 
-	assert(lock->grain_count > 0);
+	assert(lock->count > 0);
 	assert(!lock->held);
 	assert(lock->granted && lock->loop);
 	lock->next = NULL;

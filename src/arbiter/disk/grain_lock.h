@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Order among first writes. The first write to a blank grain zeroes the rest of the grain; another request's
- * write to that rest must not be zeroed away. Such writes lock their grains; they wait in order of arrival.
- * Only writes to blank space come here, so a mutex and a list are good enough.
+ * Order among requests that must not run at the same time. The first write to a blank grain zeroes the rest
+ * of the grain, and another request's write to that rest must not be zeroed away. Where the guest's blocks
+ * are smaller than the physical disk's, two requests may meet in one block that each reads and writes back.
+ * So writes to blank space lock what they write, in whole grains; with such blocks, each write, discard and
+ * write of zeroes locks its piece, too. Locks that overlap are granted in order of arrival. The list is as
+ * long as there are such requests under way, so it and a mutex are good enough.
  */
 #ifndef VIADUCT_ARBITER_DISK_GRAIN_LOCK_H
 #define VIADUCT_ARBITER_DISK_GRAIN_LOCK_H
@@ -17,7 +20,7 @@
 struct grain_lock {
 	struct loop *loop;
 	void (*granted)(struct grain_lock *lock);
-	uint64_t first_grain, grain_count;	/* of the virtual disk */
+	uint64_t first, count;		/* of the virtual disk, in units of 4096 bytes */
 	/* private */
 	bool held;
 	struct grain_lock *next;

@@ -34,7 +34,7 @@ static void note_granted(struct grain_lock *which)
 static bool acquire(unsigned index, uint64_t first, uint64_t count)
 {
 	lock[index] = (struct grain_lock){
-		.loop = loop, .granted = note_granted, .first_grain = first, .grain_count = count
+		.loop = loop, .granted = note_granted, .first = first, .count = count
 	};
 	return grain_lock_acquire(&locks, &lock[index]);
 }
@@ -157,7 +157,7 @@ static void *work(void *argument)
 		first = (random >> 33) % GRAINS;
 		count = 1 + (random >> 45) % (GRAINS - first);
 		worker->lock = (struct grain_lock){ .loop = worker->own_loop, .granted = worker_granted,
-						    .first_grain = first, .grain_count = count };
+						    .first = first, .count = count };
 		worker->got = grain_lock_acquire(&locks, &worker->lock);
 		worker->waited += !worker->got;
 		while (!worker->got)
