@@ -35,7 +35,7 @@ size_t table_row_count(const struct table *table);
 /* width 0: unlimited. Nothing is printed but the titles when there are no rows. */
 void table_print(const struct table *table, FILE *out, size_t width, bool colour);
 
-/* The escape sequence of a style, or "" without colour. table_reset() ends it. */
+/* The escape sequence of a style, or "" without colour. table_style_end() ends it. */
 const char *table_style_begin(enum table_style style, bool colour);
 const char *table_style_end(bool colour);
 

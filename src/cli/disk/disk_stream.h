@@ -15,7 +15,10 @@
 
 struct disk_stream;
 
-/* One request: a buffer of stream_chunk_bytes() that belongs to the device between submit and completion. */
+/*
+ * One request: a buffer of disk_stream_chunk_bytes() that belongs to the device between submit and
+ * completion.
+ */
 struct stream_slot {
 	void *data;
 	uint64_t offset_bytes;

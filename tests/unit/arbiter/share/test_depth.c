@@ -302,7 +302,7 @@ static struct device *of_kind(const struct kind *kind, bool bounded, unsigned se
 	return device;
 }
 
-/* What nobody told it: devices of 1 to 64 servers, even or noisy, are kept busy, and nobody waits in them. */
+/* What nobody told it: devices of 1 to 32 servers, even or noisy, are kept busy, and nobody waits in them. */
 static void test_the_window_is_found(void **state)
 {
 	for (unsigned i = 0; i < KINDS * SEEDS; i++) {
@@ -347,7 +347,7 @@ static void test_the_window_follows(void **state)
 	}
 }
 
-/* With eight servers instead of two, and two again: what is inside follows what the device can use. */
+/* With sixteen servers instead of two, and two again: what is inside follows what the device can use. */
 static void test_more_servers(void **state)
 {
 	static const unsigned servers[] = { 2, 16, 2 };
