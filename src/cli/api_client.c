@@ -144,8 +144,8 @@ static int probe_socket(struct api_client *client)
 	case -ENOTDIR:
 		return fail(client, -ECONNREFUSED,
 			    "viaductd is not running (nothing answers on %s); start it with `systemctl start "
-			    "viaductd`, or "
-			    "`viaductd --config FILE` by hand; --runtime-dir says where else to look",
+			    "viaductd`, or `viaductd --config FILE` by hand; --runtime-dir says where else "
+			    "to look",
 			    client->socket_path);
 	default:
 		return fail(client, error, "%s: %s", client->socket_path, strerror(-error));

@@ -382,8 +382,7 @@ static int change_weights(struct sharing *sharing)
 	else
 		demo_check(&sharing->demo->checks, middle_ms <= FOLLOW_MAX_MS,
 			   "`viaduct guest set carol disk_weight=900`, and back: 3 : 1, and 1 : 3, after "
-			   "%.1f ms "
-			   "(at most %.0f)",
+			   "%.1f ms (at most %.0f)",
 			   middle_ms, FOLLOW_MAX_MS);
 	return CLI_OK;
 }

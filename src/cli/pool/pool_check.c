@@ -98,8 +98,7 @@ static int open_failed(const struct cli_command *command, const char *path, int 
 	if (error == -EBUSY)
 		return cli_fail(command,
 				"%s is in use: a running daemon holds it (or the host has it mounted). Stop "
-				"the daemon "
-				"first; `viaduct pool show` looks at a pool in use",
+				"the daemon first; `viaduct pool show` looks at a pool in use",
 				path);
 	if (error == -ENOTBLK)
 		return cli_fail(command, "%s is neither a file nor a block device", path);

@@ -211,8 +211,7 @@ static void print_silence(const json_t *pool, FILE *out, bool colour)
 	if (silent_ns > 0)
 		fprintf(out,
 			"%sthe disk has not answered for %s%s: until it does, disks there cannot be made, "
-			"grown, "
-			"renamed or deleted\n",
+			"grown, renamed or deleted\n",
 			table_style_begin(TABLE_BAD, colour), text_duration(text, silent_ns),
 			table_style_end(colour));
 }

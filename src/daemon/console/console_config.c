@@ -21,8 +21,7 @@ static const struct config_key console_keys[] = {
 	  .choices = sources,
 	  .initial = "vmm",
 	  .help = "vmm: the VMM's serial port, as a stream of bytes; virtio: a virtio console over "
-		  "vhost-user, "
-		  "which few VMMs have." },
+		  "vhost-user, which few VMMs have." },
 	{ .name = "scrollback",
 	  .type = CONFIG_SIZE,
 	  .live = true,

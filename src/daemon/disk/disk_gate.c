@@ -15,10 +15,7 @@
 #include "daemon/base/state.h"
 #include "host/host_disk.h"
 
-/*
- * ---- what was seen, kept: STATE/disk-XXXXXXXX.cost, a line that says of what disk, and the cost model
- * ----
- */
+/* ---- what was seen, kept: STATE/disk-XXXXXXXX.cost, a line that names the disk, and the cost model ---- */
 
 #define IDENTITY_MAX 4400
 #define NAME_SIZE    32

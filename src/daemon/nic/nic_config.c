@@ -195,8 +195,7 @@ static const struct config_key nic_keys[] = {
 	  .help = "Broadcasts and multicasts a second that the guest may send. 0: no limit." },
 	TEXT(allowed_ips, "allowed_ips", .live = true,
 	     .help = "Addresses and networks that the guest may send from, in IP, ARP and neighbour "
-		     "discovery. "
-		     "Default: any."),
+		     "discovery. Default: any."),
 	{ .name = "mirror",
 	  .type = CONFIG_PATH,
 	  .live = true,

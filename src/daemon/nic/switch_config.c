@@ -264,8 +264,7 @@ static const struct config_key switch_keys[] = {
 	     .help = "The way to the world. none: the guests are among themselves; user: a NAT that needs no "
 		     "rights; tap:NAME: an interface of the host's, made when it is missing; "
 		     "packet:INTERFACE: a physical card or another interface that the host has; vxlan: a "
-		     "network "
-		     "that guests of several hosts share."),
+		     "network that guests of several hosts share."),
 	{ .name = "ageing",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_switch, ageing_s),
@@ -302,8 +301,7 @@ static const struct config_key switch_keys[] = {
 	  .minimum = NIC_VXLAN_MTU_MIN,
 	  .maximum = NIC_USER_MTU_MAX,
 	  .help = "Uplinks user and vxlan: largest packet in bytes, without the Ethernet header. Default: "
-		  "1500; "
-		  "vxlan 1450, or 1430 between hosts with IPv6." },
+		  "1500; vxlan 1450, or 1430 between hosts with IPv6." },
 	{ .name = "sockets",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_switch, sockets),
@@ -326,8 +324,7 @@ static const struct config_key switch_keys[] = {
 	  .initial = "0",
 	  .help = "Uplink vxlan: number of the network, the same on all hosts. Required." },
 	TEXT(peers, .help = "Uplink vxlan: addresses of all the other hosts, a list of at most 64 of one "
-			    "family. With "
-			    "local, the own one may be among them. Required."),
+			    "family. With local, the own one may be among them. Required."),
 	TEXT(local,
 	     .help = "Uplink vxlan: the host's address that receives, and is sent from. Default: any."),
 	{ .name = "port",

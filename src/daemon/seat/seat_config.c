@@ -244,16 +244,14 @@ static const struct config_key seat_keys[] = {
 	  .offset = offsetof(struct config_seat, screen),
 	  .initial = "none",
 	  .help = "Screen of the host that shows the seat, besides viewers: a graphics card, and which of "
-		  "its "
-		  "connectors; for example /dev/dri/card0 or /dev/dri/card0:HDMI-A-1. Default connector: the "
-		  "first with a monitor." },
+		  "its connectors; for example /dev/dri/card0 or /dev/dri/card0:HDMI-A-1. Default connector: "
+		  "the first with a monitor." },
 	{ .name = "input",
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_seat, input),
 	  .initial = "none",
 	  .help = "Keyboards and pointers of the host that are the seat's, and nothing else's on the host: "
-		  "all, "
-		  "or for example /dev/input/event3, "
+		  "all, or for example /dev/input/event3, "
 		  "/dev/input/by-path/pci-0000:00:14.0-usb-0:1:1.0-event-kbd." },
 	{ .name = "vnc",
 	  .type = CONFIG_TEXT,
@@ -279,16 +277,15 @@ static const struct config_key seat_keys[] = {
 	  .offset = offsetof(struct config_seat, vnc_password_file),
 	  .reads = true,
 	  .help = "File with one line, the hash of the password that viewers at vnc = give, as `openssl "
-		  "passwd "
-		  "-6` or `mkpasswd` prints it; other users cannot read it. Which user name a viewer gives "
-		  "makes no difference." },
+		  "passwd -6` or `mkpasswd` prints it; other users cannot read it. Which user name a viewer "
+		  "gives makes no difference." },
 	{ .name = "web",
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_seat, web),
 	  .initial = "none",
 	  .help = "Loopback address and port of a console in the browser; for example 127.0.0.1:6080. "
-		  "`viaduct "
-		  "seat show NAME` prints its address, with a token that it asks for. Needs noVNC." },
+		  "`viaduct seat show NAME` prints its address, with a token that it asks for. Needs "
+		  "noVNC." },
 	{ .name = "font",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_seat, font),
@@ -300,8 +297,7 @@ static const struct config_key seat_keys[] = {
 	  .offset = offsetof(struct config_seat, layout),
 	  .initial = "us",
 	  .help = "Keyboard layout that the guests are set to, as X11 calls it: us, de, fr, or with a "
-		  "variant "
-		  "de:nodeadkeys. For text that is typed, and viewers that tell no key codes." },
+		  "variant de:nodeadkeys. For text that is typed, and viewers that tell no key codes." },
 };
 
 static const struct config_key display_keys[] = {

@@ -44,8 +44,8 @@
 
 /*
  * Limits of one guest, where the options have 0. The pixels of all resources, and what scanouts have copied
- * of blobs: one of the largest, or a screen
- * of 3840 to 2160 with two buffers and all that a desktop has beside it.
+ * of blobs: one of the largest, or a screen of 3840 to 2160 with two buffers and all that a desktop has
+ * beside it.
  */
 #define VIRTIO_GPU_PIXEL_BYTES_MAX (256ull << 20)
 /* A desktop has some hundred. */
