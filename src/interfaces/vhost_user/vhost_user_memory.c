@@ -160,17 +160,17 @@ static void tell_left_out(struct vhost_user_connection *connection)
 {
 	const struct vhost_user_memory_set *next = &connection->memory.next;
 
-	for (const struct vhost_user_memory_file *file = next->files; file < next->files + next->file_count;
-	     file++)
+	for (unsigned i = 0; i < next->file_count; i++) {
+		const struct vhost_user_memory_file *file = &next->files[i];
+
 		if (file->fresh && file->absent)
 			log_guest(&connection->endpoint->subject,
 				  "front end: memory of %llu bytes at %#llx is in a file on a disk and left "
-				  "out: "
-				  "requests with buffers there fail (guest memory is to be in a memfd, tmpfs "
-				  "or "
-				  "hugetlbfs)",
+				  "out: requests with buffers there fail (guest memory is to be in a memfd, "
+				  "tmpfs or hugetlbfs)",
 				  (unsigned long long)file->region.size,
 				  (unsigned long long)file->region.guest_address);
+	}
 }
 
 /* Takes `fd` on success. */
