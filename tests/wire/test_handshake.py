@@ -165,3 +165,15 @@ def test_a_region_that_is_added_again_and_again(alice):
         assert added == maximum
         front.disk().write(7, b"z" * 512)
         extra.close()
+
+
+def test_state_is_saved_again_and_again(alice):
+    """A VMM brings a pipe with each snapshot: that is no reason to hang up, and no end of the pipe stays behind."""
+    with FrontEnd.connect(alice) as front:
+        for _ in range(100):
+            reader, writer = os.pipe()
+            front.connection.ask(Request.SET_DEVICE_STATE_FD, struct.pack("<2I", 0, 0), [writer])
+            os.close(writer)
+            assert os.read(reader, 1) == b""
+            os.close(reader)
+        assert front.connection.get_features()

@@ -82,6 +82,9 @@ void pool_space(struct pool *pool, struct pool_space *ret_space);
  */
 uint64_t pool_silent_ns(const struct pool *pool);
 
+/* How long a change waits for a disk that does not answer; 0, as at first: as long as it takes. */
+void pool_set_patience(struct pool *pool, uint64_t patience_ns);
+
 /* Before another change of the disk below the pool: 0, or -ETIMEDOUT as for virtual disks (below). */
 int pool_await(struct pool *pool, struct error *error);
 
@@ -108,8 +111,8 @@ int pool_check(struct host_disk *host, void (*report)(void *context, const struc
  * part beginning with . or -; size 0). All of these functions: -ENOMEM; -EROFS on a read-only host disk;
  * -ENOSPC when the file system below the pool is full or its quota used up: nothing was changed, and the
  * change may be tried again; -EIO when the pool's disk failed, now or before: then only the next pool_open()
- * tells whether the change was made; -ETIMEDOUT when the pool's disk does not answer within a second, or did
- * not the last time and still does not: nothing was changed.
+ * tells whether the change was made; -ETIMEDOUT when the pool's disk does not answer within the patience, or
+ * did not the last time and still does not: nothing was changed.
  */
 int pool_disk_create(struct pool *pool, const char *name, uint64_t size_bytes, struct pool_disk **ret_disk,
 		     struct error *error);

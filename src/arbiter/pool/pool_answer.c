@@ -16,10 +16,10 @@
 #include "core/log.h"
 #include "host/host_disk.h"
 
-/* A disk that is merely busy answers within this time. */
-#define PATIENCE_NS NS_PER_S
-/* Where it takes longer, the next change within this time is the one that it answers for. */
+/* Whoever asks has gone: the next change within this time is the one that the answer is for. */
 #define LATE_NS (30 * NS_PER_S)
+/* Slower than this is worth telling. */
+#define SILENT_NS NS_PER_S
 
 int pool_answer_init(struct pool_answer *answer)
 {
@@ -91,7 +91,7 @@ void pool_answer_give(struct pool *pool)
 /* Under the lock. How long it has been asked for in vain; 0: the answer came. */
 static uint64_t wait_for_answer(struct pool_answer *answer)
 {
-	uint64_t until_ns = answer->asked_ns + PATIENCE_NS;
+	uint64_t until_ns = answer->asked_ns + answer->patience_ns;
 	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S),
 				  .tv_nsec = (long)(until_ns % NS_PER_S) };
 
@@ -124,12 +124,17 @@ static uint64_t ask(struct pool *pool)
 	return wait_for_answer(answer);
 }
 
+void pool_set_patience(struct pool *pool, uint64_t patience_ns)
+{
+	pool->answer.patience_ns = patience_ns;
+}
+
 int pool_await(struct pool *pool, struct error *error)
 {
 	struct pool_answer *answer = &pool->answer;
 	uint64_t silent_ns;
 
-	if (!pool->thread_running)
+	if (!pool->thread_running || answer->patience_ns == 0)
 		return 0;
 	pthread_mutex_lock(&answer->lock);
 	silent_ns = ask(pool);
@@ -158,5 +163,5 @@ uint64_t pool_silent_ns(const struct pool *pool)
 	uint64_t since_ns =
 		working_ns > 0 && (asked_ns == 0 || working_ns < asked_ns) ? working_ns : asked_ns;
 
-	return since_ns > 0 && now_ns > since_ns + PATIENCE_NS ? now_ns - since_ns : 0;
+	return since_ns > 0 && now_ns > since_ns + SILENT_NS ? now_ns - since_ns : 0;
 }

@@ -93,8 +93,11 @@ void depth_seek(struct depth *depth)
 {
 	assert(depth->window_max_ns > 0);
 	depth->search = (struct depth_search){
-		.window_ns = clamp((double)depth->window_max_ns, 1, DEPTH_WINDOW_MOST_NS), .step = STEP_CLEAR, .spread = SPREAD_FIRST,
-		.gain_least = GAIN_MOST, .random = SEED,
+		.window_ns = clamp((double)depth->window_max_ns, 1, DEPTH_WINDOW_MOST_NS),
+		.step = STEP_CLEAR,
+		.spread = SPREAD_FIRST,
+		.gain_least = GAIN_MOST,
+		.random = SEED,
 	};
 }
 

@@ -7,12 +7,16 @@
 #include <unistd.h>
 
 #include "arbiter/pool/pool_contents.h"
+#include "core/clock.h"
 #include "core/log.h"
 #include "daemon/base/reach.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/config/config_values.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/disk/disk_gate.h"
+
+/* The control thread waits so long, once, for a disk that hangs; one that is merely busy answers sooner. */
+#define PATIENCE_NS (5 * NS_PER_S)
 
 struct daemon_pool *daemon_pool_find(struct daemon *daemon, const char *name)
 {
@@ -147,6 +151,7 @@ int daemon_pool_open(struct daemon *daemon, struct daemon_pool *pool, const stru
 		return code;
 	}
 	pool->error = (struct error){ .code = 0 };
+	pool_set_patience(pool->pool, PATIENCE_NS);
 	if (settings->size_bytes > 0) {
 		struct error error;
 
@@ -242,6 +247,7 @@ int daemon_pool_resume(struct daemon_pool *pool)
 
 	if (code)
 		return error_set(&pool->error, code, "cannot open %s again: %s", pool->path, why.text);
+	pool_set_patience(pool->pool, PATIENCE_NS);
 	return 0;
 }
 

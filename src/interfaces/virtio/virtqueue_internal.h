@@ -37,8 +37,8 @@
 /* A model that says it has so much less in a turn while others want little, and that soon. */
 #define TAKE_BRIEF_PART 8u
 /*
- * After so many chains (the model may say it, too), or one of so many bytes, or several of so many, or so many
- * elements, the time decides whether the turn goes on.
+ * After so many chains (the model may say it, too), or one of so many bytes, or several of so many, or so
+ * many elements, the time decides whether the turn goes on.
  */
 #define TAKE_TIMED	    8u
 #define TAKE_TIMED_ELEMENTS 256u

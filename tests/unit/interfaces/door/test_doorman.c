@@ -359,30 +359,6 @@ static void stops_where_the_stream_is_lost(void **state)
 	assert_int_equal(poll(&poll_fd, 1, 50), 0);
 }
 
-/* What honest peers send now and then is not counted: the pipe of a device's state, the file of an NVDIMM. */
-static void serves_on_after_pipes_and_files(void **state)
-{
-	struct bench *bench = *state;
-	int fds[16], pipes[2];
-
-	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-	const int sent[] = { pipes[1], open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC) };
-
-	for (unsigned round = 0; round < 200; round++) {
-		say(bench->peer, "a\0", 2, sent, 2);
-		assert_int_equal(hear(bench->daemon, "a\0", 2, fds), 2);
-		assert_true(is_null_device(fds[0]));
-		assert_true(endpoint_fd_is_file(fds[1]));
-		close(fds[0]);
-		close(fds[1]);
-	}
-	/* The doorman keeps no end of a pipe: its reader sees the end. */
-	close(pipes[1]);
-	wait_for(pipes[0], POLLHUP);
-	close(pipes[0]);
-	close(sent[1]);
-}
-
 /* Strangers stay with the doorman, and therefore are not let in without end. */
 static void ends_with_a_host_of_strangers(void **state)
 {
@@ -509,7 +485,6 @@ int main(void)
 		BENCH_TEST(lets_the_peer_go),
 		BENCH_TEST(stops_where_the_stream_is_lost),
 		BENCH_TEST(ends_with_a_host_of_strangers),
-		BENCH_TEST(serves_on_after_pipes_and_files),
 		BENCH_TEST(waits_for_the_daemon),
 		STREAM_TEST(carries_plain_bytes),
 		STREAM_TEST(holds_back_all_descriptors_of_a_stream),
