@@ -57,6 +57,16 @@ def screenshot(guest, monitor=0):
     return [pixels[at:at + width * 3] for at in range(0, len(pixels), width * 3)]
 
 
+def expect_at_qemu(daemon, guest, wanted):
+    """QEMU shows what the guest's window shows. When it does not, which rows of each are other ones?"""
+    try:
+        wait_until(lambda: screenshot(guest) == wanted, "QEMU's picture")
+    except AssertionError as error:
+        rows = {name: [at for at, (one, other) in enumerate(zip(got, wanted)) if one != other]
+                for name, got in (("QEMU's", screenshot(guest)), ("the window's", of_guest(daemon)))}
+        raise AssertionError(f"{error}; rows that differ: {rows}\n{daemon.text()[-2000:]}") from None
+
+
 def test_every_pixel_is_as_the_guest_drew_it(seat):
     """In its window, and in QEMU's own screenshot; after a pause, and after the daemon is another."""
     daemon, alice = seat("alice")
@@ -64,7 +74,7 @@ def test_every_pixel_is_as_the_guest_drew_it(seat):
     assert (width, height) == (WIDTH, HEIGHT)
     for turn in range(2):
         wait_until(lambda: of_guest(daemon) == wanted, "the guest's picture")
-        wait_until(lambda: screenshot(alice) == wanted, "QEMU's picture")
+        expect_at_qemu(daemon, alice, wanted)
         if turn == 0:
             alice.monitor.command("stop")
             alice.monitor.command("cont")
