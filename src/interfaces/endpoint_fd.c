@@ -9,8 +9,7 @@
 
 #define EVENTFD "anon_inode:[eventfd]"
 
-/* What the kernel calls it, cut to an eventfd's name and one byte more; "" when there is no such descriptor.
- */
+/* What the kernel calls it, cut to an eventfd's name and one byte more; "" when there is no descriptor. */
 static void find_name(int fd, char name[sizeof(EVENTFD) + 1])
 {
 	char path[32];

@@ -7,7 +7,6 @@
  *
  * A disk that begins to hang between the answer and the change is not covered.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -47,8 +46,7 @@ void pool_answer_finish(struct pool_answer *answer)
 
 /* ---- the journal's thread ---- */
 
-/* Reads, changes the file as far as its file system is concerned, and flushes; nothing is different after it.
- */
+/* Reads, changes the file as far as its file system knows, and flushes; nothing is different after it. */
 static void try_disk(struct pool *pool)
 {
 	struct host_disk *host = pool->journal.host;
@@ -148,11 +146,10 @@ int pool_await(struct pool *pool, struct error *error)
 	pthread_mutex_unlock(&answer->lock);
 	if (silent_ns == 0)
 		return 0;
-	return error_set(
-		error, -ETIMEDOUT,
-		"the pool's disk has not answered for %.1f s; nothing was changed; try again when it "
-		"answers",
-		(double)silent_ns / NS_PER_S);
+	return error_set(error, -ETIMEDOUT,
+			 "the pool's disk has not answered for %.1f s; nothing was changed; try again when "
+			 "it answers",
+			 (double)silent_ns / NS_PER_S);
 }
 
 uint64_t pool_silent_ns(const struct pool *pool)

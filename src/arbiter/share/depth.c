@@ -76,17 +76,15 @@ void depth_init(struct depth *depth, uint32_t parallel, uint64_t window_ns)
 
 /* ---- the search ---- */
 
-static void set_window(struct depth *depth, double window_ns)
-{
-	if (window_ns > DEPTH_WINDOW_MOST_NS)
-		window_ns = DEPTH_WINDOW_MOST_NS;
-	depth->window_max_ns = window_ns < 1 ? 1 : (uint64_t)window_ns;
-	set_opening(depth, depth->opening);
-}
-
 static double clamp(double value, double least, double most)
 {
 	return value < least ? least : value > most ? most : value;
+}
+
+static void set_window(struct depth *depth, double window_ns)
+{
+	depth->window_max_ns = (uint64_t)clamp(window_ns, 1, DEPTH_WINDOW_MOST_NS);
+	set_opening(depth, depth->opening);
 }
 
 void depth_seek(struct depth *depth)
