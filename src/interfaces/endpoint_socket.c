@@ -86,24 +86,16 @@ void endpoint_socket_rest(struct endpoint_socket *socket)
 
 /* ---- peers ---- */
 
-/* Takes a peer's socket; there is room for it at the door. */
-static void offer(struct endpoint_socket *socket, int peer)
+static void not_let_in(struct endpoint_socket *socket, int error)
 {
-	int fd;
+	socket->refused_connects++;
+	log_guest(socket->subject, "cannot let a peer in: %s", strerror(-error));
+	back_off(socket);
+}
 
-	if (socket->ops->knocks && !socket->ops->knocks(socket->context, peer)) {
-		socket->refused_connects++;
-		fd_close(&peer);
-		return;
-	}
-	fd = porter_admit(&socket->place, peer);
-	if (fd < 0) {
-		socket->refused_connects++;
-		log_guest(socket->subject, "cannot let a peer in: %s", strerror(-fd));
-		back_off(socket);
-		return;
-	}
-	if (socket->ops->accepted(socket->context, fd)) {
+static void note_offer(struct endpoint_socket *socket, bool taken)
+{
+	if (taken) {
 		socket->connects++;
 		log_debug(socket->subject, "peer connected");
 		return;
@@ -111,7 +103,54 @@ static void offer(struct endpoint_socket *socket, int peer)
 	socket->refused_connects++;
 	log_guest(socket->subject, "peer refused: %u are connected",
 		  socket->ops->peer_count(socket->context));
-	fd_close(&fd);
+}
+
+static void offer_admitted(struct endpoint_socket *socket, int peer)
+{
+	int fd = porter_admit(&socket->place, peer);
+	bool taken;
+
+	if (fd < 0) {
+		not_let_in(socket, fd);
+		return;
+	}
+	taken = socket->ops->accepted(socket->context, fd);
+	note_offer(socket, taken);
+	if (!taken)
+		fd_close(&fd);
+}
+
+/* The doorman ends when his end is closed, and closes the peer's socket after us. */
+static void offer_shared(struct endpoint_socket *socket, int peer)
+{
+	int door, error = porter_share(&socket->place, peer, &door);
+	bool taken;
+
+	if (error) {
+		not_let_in(socket, error);
+		fd_close(&peer);
+		return;
+	}
+	taken = socket->ops->accepted_shared(socket->context, peer, door);
+	note_offer(socket, taken);
+	if (!taken) {
+		fd_close(&peer);
+		fd_close(&door);
+	}
+}
+
+/* Takes a peer's socket; there is room for it at the door. */
+static void offer(struct endpoint_socket *socket, int peer)
+{
+	if (socket->ops->knocks && !socket->ops->knocks(socket->context, peer)) {
+		socket->refused_connects++;
+		fd_close(&peer);
+		return;
+	}
+	if (socket->place.manner == PORTER_FETCHES)
+		offer_shared(socket, peer);
+	else
+		offer_admitted(socket, peer);
 }
 
 static void accept_some(struct endpoint_socket *socket)
@@ -258,7 +297,8 @@ static int adopt_connected(struct endpoint_socket *socket, int fd)
 
 	if (error)
 		return error;
-	if (!socket->ops->accepted(socket->context, fd))
+	if (!(socket->place.manner == PORTER_FETCHES ? socket->ops->accepted_shared(socket->context, fd, -1)
+						     : socket->ops->accepted(socket->context, fd)))
 		return -ENOMEM;
 	socket->connects++;
 	return 0;

@@ -27,6 +27,11 @@ struct endpoint_socket_ops {
 	 * false: there is no room for the peer, and the socket closes the descriptor.
 	 */
 	bool (*accepted)(void *context, int fd);
+	/*
+	 * Instead of accepted(), where doormen fetch (porter.h): `peer` is the peer's own socket, and `door`
+	 * leads to its doorman (-1: there is none). The same of both.
+	 */
+	bool (*accepted_shared)(void *context, int peer, int door);
 	/* How many peers there are, with those that are leaving. A connection of ours is made when 0. */
 	unsigned (*peer_count)(const void *context);
 };

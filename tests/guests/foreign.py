@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Programs of a newer Debian: qemu-img and qemu-io with libblkio, as clients without a VM, and a QEMU that attaches displays
-and keyboards over vhost-user to guests that it emulates. Debian 12 lacks both.
+and keyboards over vhost-user to guests that it emulates, and has a client for vfio-user. Debian 12 lacks all of them.
 
 Made once by mmdebstrap and kept in the cache folder. Packages are only unpacked; the programs run with their own
 loader and libraries, so that neither a chroot nor mounts are needed.
@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import zlib
 
-SUITE = "trixie"
+SUITE = "forky"
 PACKAGES = "base-files,qemu-utils,qemu-block-extra,qemu-system-x86"
 MULTIARCH = "usr/lib/x86_64-linux-gnu"
 
@@ -53,7 +53,9 @@ def root():
         raise Unavailable("unpacking a newer Debian needs root, or user namespaces")
     work = pathlib.Path(tempfile.mkdtemp(prefix="foreign.", dir=folder.parent))
     try:
-        command = ["mmdebstrap", "--quiet", "--variant=extract", f"--include={PACKAGES}", SUITE, work / "root"]
+        # A suite that is still worked on has a date by which a mirror is to have a newer one, which some mirrors miss.
+        command = ["mmdebstrap", "--quiet", "--variant=extract", '--aptopt=Acquire::Check-Valid-Until "false"',
+                   f"--include={PACKAGES}", SUITE, work / "root"]
         if mirror():
             command.append(mirror())
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False)

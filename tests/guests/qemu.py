@@ -53,6 +53,23 @@ class Disk:
 
 
 @dataclasses.dataclass
+class Nvme:
+    """A disk as an NVMe controller over vfio-user. QEMU 10.1 is the first that has a client for it."""
+    path: str           # the daemon's socket
+    name: str = "disk0"
+    bus: str = "pcie.0"
+    boot: int = 0       # its place when the firmware looks for a system; 0: none
+
+    def device(self):
+        """As -device and device_add take it."""
+        device = {"driver": "vfio-user-pci", "id": self.name, "bus": self.bus, "socket": {"type": "unix", "path": str(self.path)}}
+        return {**device, "bootindex": self.boot} if self.boot else device
+
+    def arguments(self, index):
+        return ["-device", json.dumps(self.device())]
+
+
+@dataclasses.dataclass
 class Nic:
     """One vhost-user network card of a guest. QEMU 7.2 crashes on its MSI-X when it emulates the CPU: no vectors."""
     path: str

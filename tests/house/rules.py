@@ -27,6 +27,7 @@ ROOMS = {
     "interfaces/virtio": ("interfaces/virtio/", "devices/virtio_model.h", "core/"),
     "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint",
                               "interfaces/door/", "devices/virtio_model.h", "core/"),
+    "interfaces/vfio_user": ("interfaces/vfio_user/", "interfaces/endpoint", "interfaces/door/", "devices/register_model.h", "core/"),
     "interfaces/vhost_user_gpu": ("interfaces/vhost_user_gpu/", "arbiter/seat/seat.h", "core/"),
     "interfaces/vmm_display": ("interfaces/vmm_display/", "interfaces/endpoint", "interfaces/door/", "arbiter/seat/seat.h",
                                "core/"),
@@ -262,10 +263,10 @@ def manual_matches_program(tree):
 
 # ---- safety ----
 
-SHARED_USERS = ("src/interfaces/virtio/", "src/frontend/", "src/core/shared.h",
+SHARED_USERS = ("src/interfaces/virtio/", "src/devices/disk/nvme_ring.c", "src/frontend/", "src/core/shared.h",
                 "src/core/guest_memory.c")
 SHARED_WORDS = re.compile(r"\bshared_(read|write|read_acquire|write_release|fence|copy_in)\b")
-POINTER_USERS = ("src/interfaces/virtio/", "src/core/guest_memory.")
+POINTER_USERS = ("src/interfaces/virtio/", "src/devices/disk/nvme_ring.c", "src/core/guest_memory.")
 POINTER_WORDS = re.compile(r"\bguest_memory_at(_user)?\s*\(")
 
 

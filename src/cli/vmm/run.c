@@ -229,6 +229,19 @@ static int check_display(const struct cli_command *command, const struct vmm_gue
 			guest->name, qemu, guest->name);
 }
 
+/* QEMU says of an option that it does not know only that it does not know it. */
+static int check_registers(const struct cli_command *command, const struct vmm_guest *guest, const char *qemu)
+{
+	for (size_t i = 0; i < guest->disk_count; i++)
+		if (guest->disks[i].nvme && guest->qemu_version < VMM_QEMU_VFIO_USER)
+			return cli_fail(
+				command,
+				"disk %s/%s is an NVMe controller, for which QEMU 10.1 or newer is needed; "
+				"%s is older. With model = virtio in [disk %s/%s] it works",
+				guest->name, guest->disks[i].name, qemu, guest->name, guest->disks[i].name);
+	return CLI_OK;
+}
+
 int command_run(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	struct run_options options = { 0 };
@@ -256,7 +269,8 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 		build(&guest, qemu, accel, &options, &arguments, &qemu_arguments);
 		if (options.print) {
 			vmm_print_shell(&qemu_arguments, stdout);
-		} else if ((result = check_display(command, &guest, qemu, accel)) == CLI_OK &&
+		} else if ((result = check_registers(command, &guest, qemu)) == CLI_OK &&
+			   (result = check_display(command, &guest, qemu, accel)) == CLI_OK &&
 			   (result = check_sockets(command, &guest)) == CLI_OK) {
 			if (guest.console_count > 0 && !has_console(&arguments))
 				fprintf(stderr,

@@ -30,6 +30,7 @@ static bool load_disk(const json_t *device, struct vmm_disk *disk)
 	disk->read_only = api_flag(device, "read_only");
 	disk->vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
 	disk->queues = (unsigned)api_number(device, "queues");
+	disk->nvme = strcmp(api_text(device, "model"), "nvme") == 0;
 	disk->boot = (unsigned)api_number(device, "boot");
 	if (disk->boot == 0)
 		disk->boot = strcmp(disk->name, "root") == 0 ? BOOT_ROOT : BOOT_OTHER;
@@ -218,11 +219,31 @@ unsigned vmm_disk_queues(const struct vmm_disk *disk, unsigned cpus)
 	return queues > 0 ? queues : 1;
 }
 
+/* The socket's address is an object, which only the JSON form of the option takes. */
+static void nvme_arguments(const struct vmm_disk *disk, size_t index, struct vmm_arguments *arguments)
+{
+	json_t *device = json_pack("{s:s, s:o, s:i, s:{s:s, s:s}}", "driver", "vfio-user-pci", "id",
+				   json_sprintf("disk-%s", disk->name), "bootindex", (int)index + 1, "socket",
+				   "type", "unix", "path", disk->socket);
+	char *text = device ? json_dumps(device, JSON_COMPACT) : NULL;
+
+	if (!text)
+		abort();
+	vmm_argument(arguments, "-device");
+	vmm_argument(arguments, "%s", text);
+	free(text);
+	json_decref(device);
+}
+
 static void disk_arguments(const struct vmm_guest *guest, size_t index, struct vmm_arguments *arguments)
 {
 	const struct vmm_disk *disk = &guest->disks[index];
 	char socket[CLI_PATH_MAX];
 
+	if (disk->nvme) {
+		nvme_arguments(disk, index, arguments);
+		return;
+	}
 	double_commas(disk->socket, socket, sizeof(socket));
 	vmm_argument(arguments, "-chardev");
 	vmm_argument(arguments, "socket,id=viaduct-disk%zu,path=%s,%s", index, socket,

@@ -27,6 +27,7 @@ struct vmm_disk {
 	bool vmm_listens;	/* the daemon connects to the VMM instead */
 	unsigned queues;	/* that the disk offers */
 	unsigned boot;		/* its rank, the least first */
+	bool nvme;		/* an NVMe controller, over vfio-user */
 };
 
 struct vmm_nic {
@@ -95,6 +96,9 @@ struct vmm_arguments {
 void vmm_argument(struct vmm_arguments *arguments, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void vmm_arguments_finish(struct vmm_arguments *arguments);
+
+/* QEMU from which on there is a vfio-user client. */
+#define VMM_QEMU_VFIO_USER 1001u
 
 /* Memory that can be shared, and for each device a socket with reconnect and a PCI device. */
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);

@@ -95,6 +95,12 @@ static void print_target(size_t index)
  */
 static void print_libvirt_disk(const struct vmm_disk *disk, size_t index)
 {
+	if (disk->nvme) {
+		printf("  <!-- disk %s: libvirt has no element for a vfio-user device; pass what\n"
+		       "       `viaduct qemu-args` prints for it with <qemu:commandline> -->\n",
+		       disk->name);
+		return;
+	}
 	printf("  <disk type='vhostuser' device='disk'>\n    <driver name='qemu' type='raw' queues='%u'/>\n",
 	       vmm_disk_queues(disk, UINT_MAX));
 	fputs("    <source type='unix' path='", stdout);
@@ -230,6 +236,29 @@ static void ch_socket(const char *path, char *out, size_t size)
 	*out = '\0';
 }
 
+static void ch_disks(const struct vmm_guest *guest, struct vmm_arguments *arguments)
+{
+	bool named = false;
+
+	for (size_t i = 0; i < guest->disk_count; i++) {
+		if (guest->disks[i].nvme)
+			continue;
+		if (!named)
+			vmm_argument(arguments, "--disk");
+		named = true;
+		vmm_argument(arguments, "vhost_user=on,socket=%s", guest->disks[i].socket);
+	}
+	named = false;
+	for (size_t i = 0; i < guest->disk_count; i++) {
+		if (!guest->disks[i].nvme)
+			continue;
+		if (!named)
+			vmm_argument(arguments, "--user-device");
+		named = true;
+		vmm_argument(arguments, "socket=%s", guest->disks[i].socket);
+	}
+}
+
 static void ch_generic(const char *path, unsigned virtio_id, unsigned queue_size,
 		       struct vmm_arguments *arguments)
 {
@@ -268,11 +297,7 @@ int command_ch_args(struct cli *cli, const struct cli_command *command, int argc
 		vmm_argument(&arguments, "--memory");
 		vmm_argument(&arguments, "size=%lluM,shared=on",
 			     (unsigned long long)(guest.memory_bytes >> 20));
-		for (size_t i = 0; i < guest.disk_count; i++) {
-			if (i == 0)
-				vmm_argument(&arguments, "--disk");
-			vmm_argument(&arguments, "vhost_user=on,socket=%s", guest.disks[i].socket);
-		}
+		ch_disks(&guest, &arguments);
 		/* Cloud Hypervisor counts queues, not pairs. */
 		for (size_t i = 0; i < guest.nic_count; i++) {
 			if (i == 0)

@@ -170,6 +170,8 @@ struct config_device {
 /* In the order of the key's choices. */
 enum config_sector { CONFIG_SECTOR_512, CONFIG_SECTOR_4096 };
 
+enum config_disk_model { CONFIG_DISK_VIRTIO, CONFIG_DISK_NVME };
+
 struct config_disk {
 	union {
 		struct config_object object;
@@ -182,6 +184,7 @@ struct config_disk {
 	bool packed;
 	uint64_t queues;
 	unsigned sector;	/* enum config_sector */
+	unsigned model;		/* enum config_disk_model */
 	uint64_t boot;		/* 0: not given */
 	char *serial;
 	struct share_settings share;

@@ -156,6 +156,13 @@ void config_check_disk(const struct config *config, const struct config_object *
 	unsigned line;
 
 	config_title(object, title);
+	if (disk->model == CONFIG_DISK_NVME && config_given(object, "connect")) {
+		line = config_line_of(object, "connect", &file);
+		config_message(messages, file, line,
+			       "connect does not go with model = nvme, to whose socket VMMs connect; take "
+			       "connect out, or use model = virtio in %s",
+			       title);
+	}
 	if (config_given(object, "pool") && config_given(object, "path")) {
 		line = config_line_of(object, "path", &file);
 		config_message(messages, file, line,

@@ -150,6 +150,7 @@ static const struct config_key guest_keys[] = {
 };
 
 static const char *const sectors[] = { "512", "4096", NULL };
+static const char *const disk_models[] = { "virtio", "nvme", NULL };
 
 static const struct config_key disk_keys[] = {
 	{ .name = "pool",
@@ -181,18 +182,26 @@ static const struct config_key disk_keys[] = {
 	  .offset = offsetof(struct config_disk, read_only),
 	  .initial = "no",
 	  .help = "The guest may only read." },
+	{ .name = "model",
+	  .type = CONFIG_CHOICE,
+	  .offset = offsetof(struct config_disk, model),
+	  .choices = disk_models,
+	  .initial = "virtio",
+	  .help = "What the guest sees: virtio, a virtio-blk device over vhost-user; or nvme, an NVMe "
+		  "controller over vfio-user, whose driver every guest and its firmware have, and for which "
+		  "QEMU 10.1 or newer is needed." },
 	{ .name = "queues",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_disk, queues),
 	  .minimum = 1,
 	  .maximum = 64,
 	  .initial = "16",
-	  .help = "Queues that the guest may use at most." },
+	  .help = "Queues that the guest may use at most; of an NVMe controller 63." },
 	{ .name = "packed",
 	  .type = CONFIG_BOOLEAN,
 	  .offset = offsetof(struct config_disk, packed),
 	  .initial = "yes",
-	  .help = "Offer packed rings too." },
+	  .help = "Offer packed rings too; only for virtio." },
 	{ .name = "serial",
 	  .type = CONFIG_SERIAL,
 	  .offset = offsetof(struct config_disk, serial),

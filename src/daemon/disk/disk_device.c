@@ -22,7 +22,9 @@
 #include "daemon/disk/disk_gate.h"
 #include "daemon/disk/write_mode.h"
 #include "daemon/share/shares.h"
+#include "devices/disk/nvme.h"
 #include "devices/disk/virtio_blk.h"
+#include "interfaces/vfio_user/vfio_user.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/virtio/virtqueue.h"
 
@@ -78,6 +80,7 @@ static void set_defaults(struct disk_device *disk)
 	value_parse_boolean(disk_key("packed")->initial, &disk->packed);
 	disk->queues = (unsigned)queues;
 	disk->read_only = false;
+	disk->model_kind = CONFIG_DISK_VIRTIO;
 	disk->sector_bytes = SECTOR_BYTES;
 	default_serial(disk);
 }
@@ -92,6 +95,7 @@ static void configure(struct device *device, const struct config_object *object)
 		return;
 	disk->queues = (unsigned)settings->queues;
 	disk->packed = settings->packed;
+	disk->model_kind = settings->model;
 	disk->read_only = settings->read_only;
 	disk->cache = settings->cache;
 	if (settings->sector == CONFIG_SECTOR_4096)
@@ -164,7 +168,9 @@ static int open_share(struct disk_device *disk)
 static int open_disk(struct disk_device *disk)
 {
 	struct disk_options options = {
-		.guest = disk->base.guest->name, .name = disk->base.short_name, .read_only = disk->read_only,
+		.guest = disk->base.guest->name,
+		.name = disk->base.short_name,
+		.read_only = disk->read_only,
 		.block_bytes = disk->sector_bytes,
 	};
 	int code = disk->pool ? 0 : open_own(disk);
@@ -181,9 +187,9 @@ static int open_disk(struct disk_device *disk)
 	return code ? error_set(&disk->base.error, code, "cannot make the disk: %s", strerror(-code)) : 0;
 }
 
-static int open_model(struct disk_device *disk)
+static int open_virtio(struct disk_device *disk)
 {
-	struct virtio_blk_options options = {
+	const struct virtio_blk_options options = {
 		.disk = disk->disk,
 		.queues = disk->queues,
 		.serial = disk->serial,
@@ -191,7 +197,24 @@ static int open_model(struct disk_device *disk)
 		.writeback_changed = write_mode_changed,
 		.context = disk,
 	};
-	int code = virtio_blk_create(&options, &disk->model);
+
+	return virtio_blk_create(&options, &disk->virtio);
+}
+
+static int open_nvme(struct disk_device *disk)
+{
+	const struct nvme_options options = {
+		.disk = disk->disk,
+		.queues = disk->queues,
+		.serial = disk->serial,
+	};
+
+	return nvme_create(&options, &disk->nvme);
+}
+
+static int open_model(struct disk_device *disk)
+{
+	int code = disk->model_kind == CONFIG_DISK_NVME ? open_nvme(disk) : open_virtio(disk);
 
 	if (!code)
 		disk_on_resize(disk->disk, device_config_changed, &disk->base);
@@ -208,14 +231,26 @@ static int open_bytes_and_model(struct device *device)
 	return code ? code : open_model(disk);
 }
 
-static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
-			   struct handover *handed, struct endpoint **ret_endpoint)
+static int nvme_endpoint_create(const struct disk_device *disk, const struct endpoint_options *endpoint,
+				struct handover *handed, struct endpoint **ret_endpoint)
 {
-	const struct disk_device *disk = disk_device_of(device);
+	const struct vfio_user_options options = {
+		.endpoint = *endpoint,
+		.model = &nvme_model,
+		.device = disk->nvme,
+	};
+
+	return handed ? vfio_user_restore(&options, handed, ret_endpoint)
+		      : vfio_user_create(&options, ret_endpoint);
+}
+
+static int virtio_endpoint_create(const struct disk_device *disk, const struct endpoint_options *endpoint,
+				  struct handover *handed, struct endpoint **ret_endpoint)
+{
 	struct vhost_user_options options = {
 		.endpoint = *endpoint,
 		.model = &virtio_blk_model,
-		.device = disk->model,
+		.device = disk->virtio,
 		.features_off = disk->packed ? 0 : 1ull << VIRTIO_F_RING_PACKED,
 	};
 
@@ -223,12 +258,23 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 		      : vhost_user_create(&options, ret_endpoint);
 }
 
+static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
+			   struct handover *handed, struct endpoint **ret_endpoint)
+{
+	const struct disk_device *disk = disk_device_of(device);
+
+	return disk->nvme ? nvme_endpoint_create(disk, endpoint, handed, ret_endpoint)
+			  : virtio_endpoint_create(disk, endpoint, handed, ret_endpoint);
+}
+
 static void close_steps(struct device *device)
 {
 	struct disk_device *disk = disk_device_of(device);
 
-	virtio_blk_destroy(disk->model);
-	disk->model = NULL;
+	virtio_blk_destroy(disk->virtio);
+	disk->virtio = NULL;
+	nvme_destroy(disk->nvme);
+	disk->nvme = NULL;
 	disk_destroy(disk->disk);
 	disk->disk = NULL;
 	share_close(disk->share);
@@ -301,7 +347,8 @@ unsigned disk_devices_of_pool(struct daemon *daemon, struct daemon_pool *pool, s
 
 static void open_pools(struct daemon *daemon)
 {
-	config_for_each(config_pools(daemon->config), config_pool, settings) {
+	config_for_each(config_pools(daemon->config), config_pool, settings)
+	{
 		const struct daemon_pool *pool = daemon_pool_add(daemon, settings);
 
 		if (!pool)
@@ -315,13 +362,15 @@ static void open_disks(struct daemon *daemon)
 {
 	struct error error;
 
-	config_for_each(config_disks(daemon->config), config_disk, disk) {
+	config_for_each(config_disks(daemon->config), config_disk, disk)
+	{
 		if (disk->pool && disk_make_as_configured(daemon, disk, &error) < 0)
 			log_error(NULL, "%s: %s", disk->object.name, error.text);
 	}
 	for (struct daemon_pool *pool = daemon->pools; pool; pool = pool->next)
 		disk_devices_of_pool(daemon, pool, NULL);
-	config_for_each(config_disks(daemon->config), config_disk, disk) {
+	config_for_each(config_disks(daemon->config), config_disk, disk)
+	{
 		const struct disk_device *known = disk_device_find(daemon, disk->object.name);
 
 		if (disk->path && known)
@@ -354,7 +403,8 @@ static void reopen_pools(struct daemon *daemon)
 		log_error(NULL, "pool %s: %s", pool->name, pool->error.text);
 		_exit(1);
 	}
-	device_for_each(daemon, &disk_device_kind, device) {
+	device_for_each(daemon, &disk_device_kind, device)
+	{
 		struct disk_device *disk = disk_device_of(device);
 
 		if (!disk->pool)
@@ -371,7 +421,8 @@ static void hand_over(struct daemon *daemon, struct handover *header)
 		if (pool->host)
 			takeover_put_fd(header, "pool", pool->name, disk_uring_fd(pool->host));
 	}
-	device_for_each(daemon, &disk_device_kind, device) {
+	device_for_each(daemon, &disk_device_kind, device)
+	{
 		const struct disk_device *disk = disk_device_of(device);
 
 		if (disk->host)

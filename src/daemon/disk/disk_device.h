@@ -23,6 +23,7 @@
 #include "host/host_disk.h"
 
 struct disk_gate;
+struct nvme_device;
 struct share_node;
 struct virtio_blk;
 
@@ -60,11 +61,14 @@ struct disk_device {
 
 	bool read_only, packed;
 	unsigned queues, cache;
+	unsigned model_kind;			/* enum config_disk_model */
 	uint32_t sector_bytes;
 	char serial[21];
 
 	struct disk *disk;
-	struct virtio_blk *model;
+	/* One of them, while served. */
+	struct virtio_blk *virtio;
+	struct nvme_device *nvme;
 
 	enum disk_change change;
 	char new_name[CONFIG_NAME_SIZE];

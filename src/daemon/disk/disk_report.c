@@ -90,6 +90,8 @@ void disk_describe(const struct device *device, json_t *object)
 			    json_string(disk->pool ? disk->pool->name : disk->path));
 	set(object, "size_bytes", disk->disk ? disk_size_bytes(disk->disk) : 0);
 	json_object_set_new(object, "read_only", json_boolean(disk->read_only));
+	json_object_set_new(object, "model",
+			    json_string(disk->model_kind == CONFIG_DISK_NVME ? "nvme" : "virtio"));
 	set(object, "queues", disk->queues);
 	json_object_set_new(object, "packed", json_boolean(disk->packed));
 	json_object_set_new(object, "serial", json_string(disk->serial));

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "core/fd.h"
+#include "interfaces/door/fd_judge.h"
 #include "interfaces/endpoint_fd.h"
 
 /* No message of any protocol may have more descriptors; one more says that there were too many. */
@@ -19,16 +20,6 @@
 /* Sockets that a peer may have handed over at a time: one is in use, others are on their way out. */
 #define CHANNELS_MAX 4u
 #define RELAYS	     (2 + 2 * CHANNELS_MAX)
-/* What was handed on and is closed here last. An honest peer has two or three for each queue. */
-#define KEPT_MAX 1024u
-#define KEPT_MIN 16u
-/*
- * After so many strangers nothing more is read. An honest peer sends none: pipes (for a device's state) and
- * files on a disk (an NVDIMM's) are none.
- */
-#define STRANGERS_MAX 32u
-/* Besides what is kept: one message's, the strangers, and those that it works with. */
-#define OTHER_FDS (FD_MESSAGE_MAX + 2 * STRANGERS_MAX)
 /* Many messages are on their way in the whole system: when to try again. */
 #define CROWDED_MS 10
 /* Carried at a time where there are no messages to be followed: a picture's pixels are megabytes. */
@@ -56,11 +47,9 @@ struct relay {
 
 struct doorman {
 	const struct doorman_framing *framing;
-	int peer, inner, blank, blank_file;
+	int peer, inner;
+	struct fd_judge judge;
 	struct relay relay[RELAYS]; /* TO_DAEMON, TO_PEER, then two for each channel in the same order */
-	int kept[KEPT_MAX];	    /* a ring of descriptors, kept_max of them; -1: none */
-	unsigned next_kept, kept_max;
-	unsigned strangers; /* descriptors that came and went no further: closed at the end */
 	bool crowded;
 };
 
@@ -72,14 +61,6 @@ static bool has_messages(const struct doorman *doorman)
 }
 
 /* ---- what is a descriptor ---- */
-
-static void keep(struct doorman *doorman, int fd)
-{
-	int *place = &doorman->kept[doorman->next_kept++ % doorman->kept_max];
-
-	fd_close(place);
-	*place = fd;
-}
 
 static void open_relay(struct relay *relay, int from, int to, bool from_peer)
 {
@@ -104,58 +85,32 @@ static int open_channel(struct doorman *doorman, int socket)
 	return ends[1];
 }
 
-/*
- * A stranger stays open: to close it may wait, and this peer is still to be served. A file on a disk does so,
- * too, until there are too many.
- */
-static void refuse(struct doorman *doorman, struct relay *relay, int fd)
-{
-	int stand_in = doorman->blank;
-
-	if (endpoint_fd_is_pipe(fd)) {
-		close(fd);
-	} else if (endpoint_fd_may_be_file(fd)) {
-		keep(doorman, fd);
-		stand_in = doorman->blank_file;
-	} else {
-		doorman->strangers++;
-	}
-	if (relay->fd_count < FDS_MAX)
-		relay->fds[relay->fd_count++] = stand_in;
-}
-
 /* Proves what a peer sent, and puts it or its stand-in with the chunk. */
 static void judge(struct doorman *doorman, struct relay *relay, int fd)
 {
-	int channel = -1;
+	bool may_be_channel = relay == &doorman->relay[TO_DAEMON] && relay->fd_count < FDS_MAX;
+	int passed = -1;
 
 	if (!has_messages(doorman)) {
-		doorman->strangers++;
-	} else if (relay->fd_count == FDS_MAX) {
-		refuse(doorman, relay, fd);
-	} else if (endpoint_fd_is_memory(fd)) {
-		/* May wait for whoever changes the file's size. */
-		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK);
-		relay->fds[relay->fd_count++] = fd;
-	} else if (endpoint_fd_is_eventfd(fd)) {
-		relay->fds[relay->fd_count++] = fd;
-	} else if (relay == &doorman->relay[TO_DAEMON] && endpoint_fd_is_stream(fd) &&
-		   (channel = open_channel(doorman, fd)) >= 0) {
-		relay->fds[relay->fd_count++] = channel;
-	} else {
-		refuse(doorman, relay, fd);
+		fd_judge_drop(&doorman->judge, fd);
+		return;
 	}
+	if (relay->fd_count == FDS_MAX) {
+		fd_judge_refuse(&doorman->judge, fd);
+		return;
+	}
+	if (may_be_channel && endpoint_fd_is_stream(fd))
+		passed = open_channel(doorman, fd);
+	relay->fds[relay->fd_count++] = passed >= 0 ? passed : fd_judge_prove(&doorman->judge, fd);
 }
 
 /* The chunk is with the daemon, or lost. */
 static void release_fds(struct doorman *doorman, struct relay *relay)
 {
 	for (unsigned i = 0; i < relay->fd_count; i++) {
-		if (relay->fds[i] == doorman->blank || relay->fds[i] == doorman->blank_file)
-			continue;
 		/* What is ours is not kept: the daemon's close is to be noticed, and costs nothing. */
 		if (relay->from_peer && !endpoint_fd_is_stream(relay->fds[i]))
-			keep(doorman, relay->fds[i]);
+			fd_judge_passed(&doorman->judge, relay->fds[i]);
 		else
 			close(relay->fds[i]);
 	}
@@ -249,7 +204,7 @@ static void read_chunk(struct doorman *doorman, struct relay *relay)
 	size_t fd_count = 0;
 	ssize_t received;
 
-	if (relay->from_peer && doorman->strangers > STRANGERS_MAX) {
+	if (relay->from_peer && fd_judge_is_tired(&doorman->judge)) {
 		end(doorman, relay);
 		return;
 	}
@@ -258,7 +213,8 @@ static void read_chunk(struct doorman *doorman, struct relay *relay)
 	if (received == -EAGAIN)
 		return;
 	if (received <= 0) {
-		doorman->strangers += (unsigned)fd_count;
+		for (size_t i = 0; i < fd_count; i++)
+			fd_judge_drop(&doorman->judge, fds[i]);
 		end(doorman, relay);
 		return;
 	}
@@ -339,13 +295,6 @@ static bool wait_and_serve(struct doorman *doorman)
 	return true;
 }
 
-static unsigned room_to_keep(unsigned fds_max)
-{
-	if (fds_max < OTHER_FDS + KEPT_MIN)
-		return KEPT_MIN;
-	return fds_max - OTHER_FDS < KEPT_MAX ? fds_max - OTHER_FDS : KEPT_MAX;
-}
-
 void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank, int blank_file,
 		   unsigned fds_max)
 {
@@ -353,12 +302,8 @@ void doorman_serve(const struct doorman_framing *framing, int peer, int inner, i
 	int bytes = INNER_SEND_BYTES;
 
 	assert(framing->header_bytes <= DOORMAN_HEADER_MAX);
-	doorman = (struct doorman){
-		.framing = framing, .peer = peer, .inner = inner, .blank = blank, .blank_file = blank_file,
-	};
-	doorman.kept_max = room_to_keep(fds_max);
-	for (unsigned i = 0; i < KEPT_MAX; i++)
-		doorman.kept[i] = -1;
+	doorman = (struct doorman){ .framing = framing, .peer = peer, .inner = inner };
+	fd_judge_init(&doorman.judge, blank, blank_file, fds_max);
 	for (unsigned i = 0; i < RELAYS; i++)
 		doorman.relay[i].from = -1;
 	setsockopt(inner, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));

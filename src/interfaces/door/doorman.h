@@ -48,4 +48,13 @@ extern const struct doorman_framing doorman_stream;
 void doorman_serve(const struct doorman_framing *framing, int peer, int inner, int blank, int blank_file,
 		   unsigned fds_max);
 
+/*
+ * Another manner of service: the daemon has the peer's socket, too, and reads and writes it. For what comes
+ * with descriptors it sends a number of bytes (uint32_t, at most DOORMAN_FETCH_MAX) through `inner`, and gets
+ * so many of the peer's bytes, with the descriptors at their beginning. The sockets are non-blocking.
+ */
+#define DOORMAN_FETCH_MAX     8192u
+#define DOORMAN_FETCH_FDS_MAX 16u
+void doorman_fetch(int peer, int inner, int blank, int blank_file, unsigned fds_max);
+
 #endif

@@ -2,6 +2,7 @@
 /* The daemon's side; porter_process.c is the other. */
 #include "interfaces/door/porter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -122,7 +123,9 @@ void porter_close(struct porter *porter)
 /* 0 or -errno; -EAGAIN: the porter is far behind. */
 static int tell(struct porter_place *place, enum porter_message_kind kind, const int *fds, size_t fd_count)
 {
-	const struct porter_message message = { .kind = kind, .place = place->number };
+	const struct porter_message message = { .kind = kind,
+						.place = place->number,
+						.manner = place->manner };
 	ssize_t sent;
 
 	if (place->porter->socket < 0)
@@ -174,23 +177,17 @@ bool porter_has_room(const struct porter_place *place)
 	return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLOUT);
 }
 
-int porter_admit(struct porter_place *place, int peer)
+/* Gives the porter a peer, which stays the caller's. Returns our end of the new process's connection. */
+static int give(struct porter_place *place, int peer)
 {
-	int ends[2], fds[2], type, code;
+	int ends[2], fds[2], type = place->porter->service->socket_type | SOCK_CLOEXEC | SOCK_NONBLOCK, code;
 
-	if (!place->porter)
-		return peer;
-	type = place->porter->service->socket_type | SOCK_CLOEXEC | SOCK_NONBLOCK;
-	if (socketpair(AF_UNIX, type, 0, ends) < 0) {
-		code = -errno;
-		fd_close(&peer);
-		return code;
-	}
+	if (socketpair(AF_UNIX, type, 0, ends) < 0)
+		return -errno;
 	fds[0] = peer;
 	fds[1] = ends[1];
-	code = tell(place, place->stream ? PORTER_ADMIT_STREAM : PORTER_ADMIT, fds, 2);
-	/* The process has them; it closes them when we have closed our end. */
-	fd_close(&peer);
+	code = tell(place, PORTER_ADMIT, fds, 2);
+	/* The process has it; it closes it when we have closed our end. */
 	fd_close(&ends[1]);
 	if (code) {
 		fd_close(&ends[0]);
@@ -199,4 +196,31 @@ int porter_admit(struct porter_place *place, int peer)
 	place->doormen++;
 	place->porter->doormen++;
 	return ends[0];
+}
+
+int porter_admit(struct porter_place *place, int peer)
+{
+	int fd;
+
+	if (!place->porter)
+		return peer;
+	fd = give(place, peer);
+	fd_close(&peer);
+	return fd;
+}
+
+int porter_share(struct porter_place *place, int peer, int *ret_door)
+{
+	int door;
+
+	assert(place->manner == PORTER_FETCHES);
+	if (!place->porter) {
+		*ret_door = -1;
+		return 0;
+	}
+	door = give(place, peer);
+	if (door < 0)
+		return door;
+	*ret_door = door;
+	return 0;
 }

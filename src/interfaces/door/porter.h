@@ -23,6 +23,13 @@ struct porter;
 #define PORTER_PLACE_MAX   16u
 #define PORTER_DOORMEN_MAX 4096u
 
+/* How a process of its own serves a peer (doorman.h). */
+enum porter_manner {
+	PORTER_RELAYS_MESSAGES,	/* carries the messages of the porter's service */
+	PORTER_RELAYS_BYTES,	/* carries a plain stream */
+	PORTER_FETCHES,		/* the daemon has the peer's socket, too */
+};
+
 /* A new process: all descriptors are its own, and it may have so many of them. */
 struct porter_peer {
 	int socket;	/* the peer's */
@@ -30,7 +37,7 @@ struct porter_peer {
 	int blank;	/* /dev/null */
 	int blank_file;	/* /dev/zero */
 	unsigned fds_max;
-	bool stream;	/* of its place: it speaks in no messages */
+	enum porter_manner manner; /* its place's */
 };
 
 /* What all processes of a porter do. */
@@ -67,8 +74,8 @@ struct porter_place {
 	struct porter_place *next, **link;
 	uint32_t number;
 	unsigned doormen;
-	/* Its peers speak in plain bytes: set by the owner behind porter_place_open() */
-	bool stream;
+	/* Set by the owner behind porter_place_open(), if it is another than the first */
+	enum porter_manner manner;
 };
 
 void porter_place_open(struct porter_place *place, struct porter *porter);
@@ -85,5 +92,11 @@ bool porter_has_room(const struct porter_place *place);
  * end (non-blocking), or -errno. Without a porter it is the socket itself.
  */
 int porter_admit(struct porter_place *place, int peer);
+
+/*
+ * The same in a place whose processes fetch: the socket stays the caller's, too. Returns 0 and the daemon's
+ * end of the connection to the process (-1 without a porter), or -errno.
+ */
+int porter_share(struct porter_place *place, int peer, int *ret_door);
 
 #endif

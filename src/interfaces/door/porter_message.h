@@ -9,7 +9,6 @@ struct porter_setup;
 
 enum porter_message_kind {
 	PORTER_ADMIT,	/* to the porter, with a peer and the process's end of the connection */
-	PORTER_ADMIT_STREAM, /* the same for a peer that speaks in no messages */
 	PORTER_KEEP,	/* to the porter, with a listening socket */
 	PORTER_FORGET,	/* to the porter: the place's listening socket is to be closed */
 	PORTER_GONE,	/* from the porter: a process of the place has ended */
@@ -18,6 +17,7 @@ enum porter_message_kind {
 struct porter_message {
 	uint32_t kind;
 	uint32_t place;
+	uint32_t manner; /* PORTER_ADMIT: enum porter_manner */
 };
 
 /*

@@ -80,11 +80,11 @@ static bool fork_for(uint32_t place)
 	return false;
 }
 
-static void admit(uint32_t place, bool stream, int peer, int inner)
+static void admit(uint32_t place, uint32_t manner, int peer, int inner)
 {
 	if (fork_for(place)) {
 		const struct porter_peer served = {
-			peer, inner, porter.blank, porter.blank_file, porter.fds_max, stream
+			peer, inner, porter.blank, porter.blank_file, porter.fds_max, manner
 		};
 
 		prctl(PR_SET_NAME, porter.service->name);
@@ -111,9 +111,7 @@ static void forget(uint32_t place)
 static void obey(const struct porter_message *message, int *fds, size_t fd_count)
 {
 	if (message->kind == PORTER_ADMIT && fd_count == 2) {
-		admit(message->place, false, fd_take(&fds[0]), fd_take(&fds[1]));
-	} else if (message->kind == PORTER_ADMIT_STREAM && fd_count == 2) {
-		admit(message->place, true, fd_take(&fds[0]), fd_take(&fds[1]));
+		admit(message->place, message->manner, fd_take(&fds[0]), fd_take(&fds[1]));
 	} else if (message->kind == PORTER_KEEP && fd_count == 1 && porter.kept_count < KEPT_MAX) {
 		porter.kept[porter.kept_count++] = (struct kept){ message->place, fd_take(&fds[0]) };
 	} else if (message->kind == PORTER_FORGET) {

@@ -18,8 +18,8 @@
 #include "interfaces/endpoint_socket.h"
 
 /* A VMM uses one connection, a live migration two. */
-#define PEERS_MAX	 2u
-#define READ_BYTES	 4096u
+#define PEERS_MAX  2u
+#define READ_BYTES 4096u
 /* No number of another interface's: a console may have been served by one. */
 #define HANDOVER_VERSION 0x73657231u
 
@@ -286,7 +286,7 @@ static struct serial *serial_alloc(const struct serial_options *options)
 	serial->window.expired = window_begins;
 	log_subject_name(&serial->subject, "%s", ours->name);
 	endpoint_socket_init(&serial->socket, ours, &socket_ops, serial, &serial->subject);
-	serial->socket.place.stream = true;
+	serial->socket.place.manner = PORTER_RELAYS_BYTES;
 	return serial;
 }
 

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "core/container.h"
-#include "core/loop_account.h"
 #include "core/log.h"
+#include "core/loop_account.h"
 #include "interfaces/vhost_user/vhost_user_backend.h"
 #include "interfaces/vhost_user/vhost_user_connection.h"
 #include "interfaces/vhost_user/vhost_user_endpoint.h"
@@ -55,13 +55,7 @@ uint64_t vhost_user_endpoint_protocol_features(const struct vhost_user_endpoint 
 
 static void endpoint_free(struct vhost_user_endpoint *endpoint)
 {
-	while (endpoint->accounts) {
-		struct vhost_user_account *account = endpoint->accounts;
-
-		endpoint->accounts = account->next;
-		loop_account_close(account->account);
-		free(account);
-	}
+	endpoint_accounts_close(&endpoint->accounts);
 	loop_account_close(endpoint->control_account);
 	loop_guest_put(endpoint->options.endpoint.guest);
 	free((char *)endpoint->options.endpoint.name);
@@ -107,6 +101,7 @@ struct vhost_user_endpoint *vhost_user_endpoint_alloc(const struct vhost_user_op
 	endpoint->options.endpoint.path = options->endpoint.path ? strdup(options->endpoint.path) : NULL;
 	endpoint->options.endpoint.guest =
 		options->endpoint.guest ? loop_guest_get(options->endpoint.guest) : loop_guest_create();
+	endpoint->accounts.guest = endpoint->options.endpoint.guest;
 	if (endpoint->options.endpoint.guest)
 		endpoint->control_account =
 			loop_account_create(endpoint->options.endpoint.guest, options->endpoint.control);
@@ -169,36 +164,9 @@ static void destroy(struct endpoint *base, void (*gone)(void *context), void *co
 	destroy_when_empty(endpoint);
 }
 
-struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, struct loop *worker)
-{
-	struct vhost_user_account *account = endpoint->accounts;
-
-	while (account && account->worker != worker)
-		account = account->next;
-	if (account)
-		return account->account;
-	account = calloc(1, sizeof(*account));
-	if (!account)
-		return NULL;
-	account->account = loop_account_create(endpoint->options.endpoint.guest, worker);
-	if (!account->account) {
-		free(account);
-		return NULL;
-	}
-	loop_account_set_weight(account->account, endpoint->weight);
-	account->worker = worker;
-	account->next = endpoint->accounts;
-	endpoint->accounts = account;
-	return account->account;
-}
-
 static void set_weight(struct endpoint *base, uint32_t weight)
 {
-	struct vhost_user_endpoint *endpoint = vhost_user_endpoint_of(base);
-
-	endpoint->weight = weight;
-	for (struct vhost_user_account *account = endpoint->accounts; account; account = account->next)
-		loop_account_set_weight(account->account, weight);
+	endpoint_accounts_set_weight(&vhost_user_endpoint_of(base)->accounts, weight);
 }
 
 /* ---- the control thread's time ---- */
@@ -276,8 +244,7 @@ static void add_connection(struct endpoint_status *status, struct vhost_user_con
 		struct vhost_user_ring_counts counts = vhost_user_queue_counts(&connection->queues[i]);
 
 		status->queues_running += connection->queues[i].started && !connection->queues[i].broken;
-		status->queues_starting +=
-			__atomic_load_n(&connection->queues[i].starting, __ATOMIC_ACQUIRE);
+		status->queues_starting += __atomic_load_n(&connection->queues[i].starting, __ATOMIC_ACQUIRE);
 		status->broken |= connection->queues[i].broken;
 		add_counts(status, &counts);
 	}
@@ -294,13 +261,11 @@ static void read_status(const struct endpoint *base, struct endpoint_status *ret
 	};
 
 	for (unsigned i = VIOLATION_NONE + 1; i < VIOLATIONS; i++)
-		status.violations[i - 1] = (struct endpoint_violations){
-			virtqueue_violation_text(i), endpoint->violations[i]
-		};
+		status.violations[i - 1] =
+			(struct endpoint_violations){ virtqueue_violation_text(i), endpoint->violations[i] };
 	add_counts(&status, &endpoint->counts);
-	for (const struct vhost_user_account *account = endpoint->accounts; account; account = account->next)
-		status.cpu_ns += counter_read(&account->account->used_ns);
-	status.cpu_ns += counter_read(&endpoint->control_account->used_ns);
+	status.cpu_ns = endpoint_accounts_used_ns(&endpoint->accounts) +
+			counter_read(&endpoint->control_account->used_ns);
 	for (struct vhost_user_connection *connection = endpoint->connections; connection;
 	     connection = connection->next) {
 		status.connections += !connection->closing;

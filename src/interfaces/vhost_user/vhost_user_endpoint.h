@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/slowness.h"
 #include "interfaces/endpoint.h"
+#include "interfaces/endpoint_accounts.h"
 #include "interfaces/endpoint_socket.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/vhost_user/vhost_user_queue.h"
@@ -24,19 +25,11 @@ struct vhost_user_connection;
 /* A VMM uses one connection, a live migration two; the rest is for clients that come and go. */
 #define VHOST_USER_CONNECTIONS_MAX 8
 
-/* The endpoint's time on one worker. */
-struct vhost_user_account {
-	struct loop_account *account;
-	const struct loop *worker;
-	struct vhost_user_account *next;
-};
-
 struct vhost_user_endpoint {
 	struct endpoint base;
 	struct vhost_user_options options;	/* name, path and guest (never NULL) are ours */
-	struct vhost_user_account *accounts;
+	struct endpoint_accounts accounts;
 	struct loop_account *control_account;	/* of the endpoint's time on the control thread */
-	uint32_t weight;			/* of theirs; 0: the default */
 	struct log_subject subject;
 	unsigned queue_count;
 	unsigned queue_size_max;
@@ -80,8 +73,6 @@ uint64_t vhost_user_endpoint_features(const struct vhost_user_endpoint *endpoint
 /* These, and what a front end may acknowledge on its own account. */
 uint64_t vhost_user_endpoint_accepted_features(const struct vhost_user_endpoint *endpoint);
 uint64_t vhost_user_endpoint_protocol_features(const struct vhost_user_endpoint *endpoint);
-/* The account that pays for a ring on that worker; NULL when out of memory. */
-struct loop_account *vhost_user_endpoint_account(struct vhost_user_endpoint *endpoint, struct loop *worker);
 
 /*
  * May this connection run rings? One at a time does. false and *ret_wait: the present owner is going away,

@@ -20,11 +20,15 @@ const struct doorman_framing vhost_user_framing = {
 	.payload_bytes = payload_bytes,
 };
 
-/* A serial port of a guest's, say, arrives at the same porter. */
+/* Serial ports of guests, and their registers, arrive at the same porter. */
 static void serve(const struct porter_peer *peer)
 {
-	doorman_serve(peer->stream ? &doorman_stream : &vhost_user_framing, peer->socket, peer->inner,
-		      peer->blank, peer->blank_file, peer->fds_max);
+	if (peer->manner == PORTER_FETCHES) {
+		doorman_fetch(peer->socket, peer->inner, peer->blank, peer->blank_file, peer->fds_max);
+		return;
+	}
+	doorman_serve(peer->manner == PORTER_RELAYS_BYTES ? &doorman_stream : &vhost_user_framing,
+		      peer->socket, peer->inner, peer->blank, peer->blank_file, peer->fds_max);
 }
 
 const struct porter_service vhost_user_doorman = {

@@ -486,7 +486,7 @@ int vhost_user_queue_post_start(struct vhost_user_queue *queue)
 		return -EINVAL;
 	queue->worker = options->endpoint.worker(options->endpoint.worker_context, queue->index);
 	setup.loop = queue->worker;
-	setup.account = vhost_user_endpoint_account(connection->endpoint, queue->worker);
+	setup.account = endpoint_accounts_get(&connection->endpoint->accounts, queue->worker);
 	if (!setup.account || vhost_user_queue_prepare_waits(queue, &setup))
 		return -ENOMEM;
 	queue->setup = setup;

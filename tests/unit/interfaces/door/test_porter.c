@@ -31,8 +31,8 @@ static const struct doorman_framing framing = { .header_bytes = 1, .payload_byte
 
 static void serve(const struct porter_peer *peer)
 {
-	doorman_serve(peer->stream ? &doorman_stream : &framing, peer->socket, peer->inner, peer->blank,
-		      peer->blank_file, peer->fds_max);
+	doorman_serve(peer->manner == PORTER_RELAYS_BYTES ? &doorman_stream : &framing, peer->socket,
+		      peer->inner, peer->blank, peer->blank_file, peer->fds_max);
 }
 
 static const struct porter_service service = { "test-doorman", SOCK_STREAM, serve };
@@ -172,7 +172,7 @@ static void lets_streams_in(void **state)
 	char bytes[2];
 
 	porter_place_open(&stream, bench->porter);
-	stream.stream = true;
+	stream.manner = PORTER_RELAYS_BYTES;
 	peer = let_in(&stream, &inner);
 	/* A header whose payload never comes, and a descriptor. */
 	assert_int_equal(fd_send(peer, "\377", 1, &peer, 1), 1);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The function: power, quiet and memory; and the device behind it. */
+#include "devices/disk/nvme.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/disk/nvme_private.h"
+
+/* ---- rest ---- */
+
+/* What was answered has been told of, too. */
+static bool is_at_rest(const struct nvme_function *function)
+{
+	return function->under_way == 0 && !function->interrupt_task.queued;
+}
+
+/*
+ * Commands that wait for events wait on: only what is at the disk is under way. A shutdown waits for what
+ * was rung before it, too.
+ */
+void nvme_check_quiet(struct nvme_function *function)
+{
+	void (*quiet)(void *context);
+
+	if (is_at_rest(function) && (function->disabling || function->shutting_down))
+		nvme_controller_rested(function);
+	quiet = function->quiet;
+	if (!is_at_rest(function) || !function->quiescing || !quiet)
+		return;
+	function->quiet = NULL;
+	quiet(function->quiet_context);
+}
+
+static void nvme_quiesce(void *opaque, void (*quiet)(void *context), void *context)
+{
+	struct nvme_function *function = opaque;
+
+	assert(!function->quiescing);
+	function->quiescing = true;
+	function->quiet = quiet;
+	function->quiet_context = context;
+	disk_channel_drain(function->channel, true);
+	nvme_check_quiet(function);
+}
+
+static void nvme_resume(void *opaque)
+{
+	struct nvme_function *function = opaque;
+
+	assert(function->quiescing && !function->quiet);
+	function->quiescing = false;
+	disk_channel_drain(function->channel, false);
+	nvme_queues_map(function);
+}
+
+static void nvme_reset(void *opaque)
+{
+	struct nvme_function *function = opaque;
+
+	assert(function->quiescing && is_at_rest(function));
+	nvme_registers_reset(function);
+	nvme_resume(function);
+}
+
+/* ---- power ---- */
+
+static void channel_close(struct nvme_function *function)
+{
+	loop_poller_remove(function->bus->loop, &function->poller);
+	loop_defer_cancel(function->bus->loop, &function->interrupt_task);
+	disk_channel_close(function->channel);
+	function->channel = NULL;
+}
+
+static int nvme_power_on(void *opaque, struct register_bus *bus, void **ret_function)
+{
+	struct nvme_device *device = opaque;
+	struct nvme_function *function = calloc(1, sizeof(*function));
+
+	if (!function)
+		return -ENOMEM;
+	function->device = device;
+	function->bus = bus;
+	/* Zeroes until they are used. */
+	function->requests = calloc(NVME_REQUESTS, sizeof(*function->requests));
+	if (!function->requests) {
+		free(function);
+		return -ENOMEM;
+	}
+	for (unsigned i = NVME_REQUESTS; i-- > 0;) {
+		function->requests[i].next = function->free;
+		function->free = &function->requests[i];
+	}
+	function->block_shift = (unsigned)__builtin_ctz(disk_block_bytes(device->disk));
+	nvme_features_reset(function);
+	function->quiescing = true;
+	*ret_function = function;
+	return 0;
+}
+
+static void nvme_power_off(void *opaque)
+{
+	struct nvme_function *function = opaque;
+
+	assert(is_at_rest(function));
+	if (function->channel)
+		channel_close(function);
+	free(function->requests);
+	free(function);
+}
+
+static void nvme_leave(void *opaque)
+{
+	struct nvme_function *function = opaque;
+
+	assert(function->quiescing && is_at_rest(function));
+	channel_close(function);
+}
+
+static int nvme_arrive(void *opaque)
+{
+	struct nvme_function *function = opaque;
+	int error = disk_channel_open(function->device->disk, function->bus->loop, &function->channel);
+
+	if (error)
+		return error;
+	function->poller = (struct loop_poller){
+		.poll = nvme_poll,
+		.park = nvme_park,
+		.account = function->bus->account,
+	};
+	function->interrupt_task.run = nvme_interrupt;
+	return 0;
+}
+
+/* ---- changes ---- */
+
+static void nvme_memory_changed(void *opaque)
+{
+	nvme_queues_map(opaque);
+}
+
+static void nvme_vectors_changed(void *opaque)
+{
+	nvme_interrupts_refresh(opaque);
+}
+
+static void nvme_config_changed(void *opaque)
+{
+	struct nvme_function *function = opaque;
+
+	function->namespace_changed = true;
+	if (function->features.async_events & NVME_NOTICE_NAMESPACE)
+		nvme_event(function, NVME_EVENT_NAMESPACE);
+}
+
+/* ---- the device ---- */
+
+int nvme_create(const struct nvme_options *options, struct nvme_device **ret_device)
+{
+	struct nvme_device *device = calloc(1, sizeof(*device));
+	const char *serial = options->serial ? options->serial : disk_name(options->disk);
+	unsigned queues = options->queues ? options->queues : 1;
+
+	if (!device)
+		return -ENOMEM;
+	device->disk = options->disk;
+	device->queues = queues < NVME_QUEUES_MAX ? queues : NVME_QUEUES_MAX - 1;
+	/* ASCII, with spaces behind it (1.5). */
+	memset(device->serial, ' ', sizeof(device->serial));
+	memcpy(device->serial, serial, strnlen(serial, sizeof(device->serial)));
+	*ret_device = device;
+	return 0;
+}
+
+void nvme_destroy(struct nvme_device *device)
+{
+	free(device);
+}
+
+static const char *const violations[] = {
+	[NVME_VIOLATION_DOORBELL] = "doorbell-register",
+	[NVME_VIOLATION_DOORBELL_VALUE] = "doorbell-value",
+	[NVME_VIOLATION_ENABLE] = "enable",
+	[NVME_VIOLATION_QUEUE_MEMORY] = "queue-memory",
+	NULL,
+};
+
+/*
+ * The numbers of the device that QEMU's own controller has (Red Hat's vendor number): drivers and guests'
+ * tools know it. Windows wants a BAR of 16 KiB at least.
+ */
+const struct register_model_ops nvme_model = {
+	.name = "nvme",
+	.identity = { .vendor = 0x1b36,
+		      .device = 0x0010,
+		      .subsystem_vendor = 0x1af4,
+		      .subsystem = 0x1100,
+		      .revision = 2,
+		      .class_code = 0x010802 },
+	.bars[0] = { REGISTER_BAR_MEMORY_64, 0x4000 },
+	.vectors = NVME_QUEUES_MAX,
+	.msix_bar = 0,
+	.msix_table_offset = 0x2000,
+	.msix_pending_offset = 0x3000,
+	.violations = violations,
+	.power_on = nvme_power_on,
+	.power_off = nvme_power_off,
+	.read = nvme_read,
+	.write = nvme_write,
+	.memory_changed = nvme_memory_changed,
+	.vectors_changed = nvme_vectors_changed,
+	.quiesce = nvme_quiesce,
+	.resume = nvme_resume,
+	.reset = nvme_reset,
+	.leave = nvme_leave,
+	.arrive = nvme_arrive,
+	.config_changed = nvme_config_changed,
+	.save = nvme_save,
+	.restore = nvme_restore,
+};

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Takeover: all that a function is, while nothing is under way. Rings and doorbells are numbers; commands
+ * that wait in a ring are found there again.
+ */
+#include "core/handover.h"
+#include "devices/disk/nvme_private.h"
+
+#define FORMAT_VERSION 1u
+
+static void save_sq(struct handover *handover, const struct nvme_sq *sq)
+{
+	handover_put_u64(handover, sq->exists);
+	if (!sq->exists)
+		return;
+	handover_put_u64(handover, sq->cq);
+	handover_put_u64(handover, sq->entries);
+	handover_put_u64(handover, sq->head);
+	handover_put_u64(handover, sq->tail);
+	handover_put_u64(handover, sq->address);
+}
+
+static void save_cq(struct handover *handover, const struct nvme_cq *cq)
+{
+	handover_put_u64(handover, cq->exists);
+	if (!cq->exists)
+		return;
+	handover_put_u64(handover, cq->interrupts);
+	handover_put_u64(handover, cq->phase);
+	handover_put_u64(handover, cq->vector);
+	handover_put_u64(handover, cq->entries);
+	handover_put_u64(handover, cq->head);
+	handover_put_u64(handover, cq->tail);
+	handover_put_u64(handover, cq->posted);
+	handover_put_u64(handover, cq->address);
+}
+
+void nvme_save(const void *opaque, struct handover *handover)
+{
+	const struct nvme_function *function = opaque;
+
+	assert(function->quiescing && function->under_way == 0);
+	handover_put_u64(handover, FORMAT_VERSION);
+	handover_put_u64(handover, function->block_shift);
+	handover_put_u64(handover, function->cc);
+	handover_put_u64(handover, function->csts);
+	handover_put_u64(handover, function->aqa);
+	handover_put_u64(handover, function->masked);
+	handover_put_u64(handover, function->asq);
+	handover_put_u64(handover, function->acq);
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
+		save_cq(handover, &function->cq[i]);
+		save_sq(handover, &function->sq[i]);
+	}
+	handover_put_bytes(handover, &function->features, sizeof(function->features));
+	handover_put_u64(handover, function->async_count);
+	for (unsigned i = 0; i < function->async_count; i++)
+		handover_put_u64(handover, function->async[i]);
+	handover_put_u64(handover, function->event_count);
+	for (unsigned i = 0; i < function->event_count; i++)
+		handover_put_u64(handover, function->events[i]);
+	handover_put_u64(handover, function->events_told);
+	handover_put_u64(handover, function->namespace_changed);
+	handover_put_u64(handover, counter_read(&function->reads));
+	handover_put_u64(handover, counter_read(&function->writes));
+	handover_put_u64(handover, counter_read(&function->blocks_read));
+	handover_put_u64(handover, counter_read(&function->blocks_written));
+}
+
+/* ---- restore ---- */
+
+static void restore_cq(struct handover *handover, struct nvme_cq *cq)
+{
+	cq->exists = handover_get_flag(handover);
+	if (!cq->exists)
+		return;
+	cq->interrupts = handover_get_flag(handover);
+	cq->phase = handover_get_flag(handover);
+	cq->vector = (uint16_t)handover_get_at_most(handover, NVME_QUEUES_MAX - 1);
+	cq->entries = (uint32_t)handover_get_at_most(handover, 4096);
+	cq->head = (uint32_t)handover_get_at_most(handover, 4095);
+	cq->tail = (uint32_t)handover_get_at_most(handover, 4095);
+	cq->posted = (uint32_t)handover_get_at_most(handover, 4095);
+	cq->address = handover_get_u64(handover);
+	handover_fail_if(handover, cq->entries < 2 || cq->head >= cq->entries || cq->tail >= cq->entries ||
+					   cq->posted >= cq->entries ||
+					   (cq->head + cq->posted) % cq->entries != cq->tail);
+}
+
+static void restore_sq(struct handover *handover, struct nvme_function *function, struct nvme_sq *sq)
+{
+	struct nvme_cq *cq;
+
+	sq->exists = handover_get_flag(handover);
+	if (!sq->exists)
+		return;
+	sq->cq = (uint16_t)handover_get_at_most(handover, NVME_QUEUES_MAX - 1);
+	sq->entries = (uint32_t)handover_get_at_most(handover, 4096);
+	sq->head = (uint32_t)handover_get_at_most(handover, 4095);
+	sq->tail = (uint32_t)handover_get_at_most(handover, 4095);
+	sq->address = handover_get_u64(handover);
+	cq = &function->cq[sq->cq];
+	cq->sq_count++;
+	handover_fail_if(handover, sq->entries < 2 || sq->head >= sq->entries || sq->tail >= sq->entries);
+}
+
+static void restore_events(struct handover *handover, struct nvme_function *function)
+{
+	function->async_count = (unsigned)handover_get_at_most(handover, NVME_ASYNC_MAX);
+	for (unsigned i = 0; i < function->async_count; i++)
+		function->async[i] = (uint16_t)handover_get_at_most(handover, UINT16_MAX);
+	/* They are commands of the admin queue that are not answered. */
+	function->sq[NVME_ADMIN_QUEUE].under_way = function->async_count;
+	function->event_count = (unsigned)handover_get_at_most(handover, NVME_ASYNC_MAX);
+	for (unsigned i = 0; i < function->event_count; i++)
+		function->events[i] = (uint32_t)handover_get_at_most(handover, UINT32_MAX);
+	function->events_told = (uint32_t)handover_get_at_most(handover, UINT32_MAX);
+	function->namespace_changed = handover_get_flag(handover);
+}
+
+void nvme_restore(void *opaque, struct handover *handover)
+{
+	struct nvme_function *function = opaque;
+
+	handover_fail_if(handover, handover_get_u64(handover) != FORMAT_VERSION);
+	/* The namespace's blocks are what its driver has counted with. */
+	handover_fail_if(handover, handover_get_u64(handover) != function->block_shift);
+	function->cc = (uint32_t)handover_get_at_most(handover, UINT32_MAX);
+	function->csts = (uint32_t)handover_get_at_most(handover, UINT32_MAX);
+	function->aqa = (uint32_t)handover_get_at_most(handover, UINT32_MAX);
+	function->masked = (uint32_t)handover_get_at_most(handover, UINT32_MAX);
+	function->asq = handover_get_u64(handover);
+	function->acq = handover_get_u64(handover);
+	for (unsigned i = 0; i < NVME_QUEUES_MAX && !handover->error; i++) {
+		restore_cq(handover, &function->cq[i]);
+		restore_sq(handover, function, &function->sq[i]);
+	}
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
+		handover_fail_if(handover,
+				 function->sq[i].exists && !function->cq[function->sq[i].cq].exists);
+	handover_get_exactly(handover, &function->features, sizeof(function->features));
+	restore_events(handover, function);
+	handover_fail_if(handover, nvme_is_ready(function) && !function->sq[NVME_ADMIN_QUEUE].exists);
+	function->reads.value = handover_get_u64(handover);
+	function->writes.value = handover_get_u64(handover);
+	function->blocks_read.value = handover_get_u64(handover);
+	function->blocks_written.value = handover_get_u64(handover);
+	function->shutting_down = (function->csts & NVME_CSTS_SHUTDOWN_MASK) == NVME_CSTS_SHUTTING_DOWN;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * I/O commands (6): to the disk, by the same request as virtio-blk's, and back. The data never passes through
+ * us: it goes between the guest's pages and the disk. Whether a range lies inside the disk is proven by the
+ * arbiter.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "core/checked.h"
+#include "core/container.h"
+#include "devices/disk/nvme_private.h"
+
+#define NAMESPACE	     1u
+#define FIRST_BLOCK(command) ((uint64_t)(command)->cdw11 << 32 | (command)->cdw10)
+#define BLOCKS(command)	     (((command)->cdw12 & 0xffff) + 1)
+
+/* ---- answers ---- */
+
+/* The one place where an error becomes an NVMe status (4.6.1). */
+static uint16_t status_of(enum disk_op op, int error)
+{
+	switch (error) {
+	case 0:
+		return NVME_SUCCESS;
+	case -ERANGE:
+		return NVME_LBA_OUT_OF_RANGE | NVME_DO_NOT_RETRY;
+	case -EROFS:
+		return NVME_WRITE_PROTECTED | NVME_DO_NOT_RETRY;
+	case -EOPNOTSUPP:
+		return NVME_INVALID_OPCODE | NVME_DO_NOT_RETRY;
+	case -EINVAL:
+		return NVME_INVALID_FIELD | NVME_DO_NOT_RETRY;
+	case -ENOSPC:
+		return NVME_CAPACITY_EXCEEDED | NVME_DO_NOT_RETRY;
+	case -EFAULT:
+		return NVME_DATA_TRANSFER_ERROR;
+	case -ECANCELED:
+		return NVME_ABORTED;
+	default:
+		return op == DISK_READ ? NVME_UNRECOVERED_READ : NVME_WRITE_FAULT;
+	}
+}
+
+static void finish(struct nvme_request *request, uint16_t status)
+{
+	struct nvme_function *function = request->function;
+	bool was_full = !function->free;
+
+	guest_memory_put(request->memory);
+	request->memory = NULL;
+	request->next = function->free;
+	function->free = request;
+	function->under_way--;
+	nvme_complete(function, request->sq, request->command, status, 0);
+	if (was_full)
+		nvme_queues_wake(function);
+	if (function->under_way == 0)
+		nvme_check_quiet(function);
+}
+
+static void io_done(struct disk_request *disk, int error)
+{
+	struct nvme_request *request = container_of(disk, struct nvme_request, disk);
+
+	finish(request, status_of(disk->op, error));
+}
+
+static void refuse(struct nvme_request *request, uint16_t status)
+{
+	finish(request, status | NVME_DO_NOT_RETRY);
+}
+
+/* ---- to the disk ---- */
+
+/* A block that does not fit in bytes is refused by the arbiter like any other outside. */
+static uint64_t bytes_of(const struct nvme_function *function, uint64_t blocks)
+{
+	uint64_t bytes;
+
+	return checked_mul(blocks, 1ull << function->block_shift, &bytes) ? bytes : UINT64_MAX;
+}
+
+static void submit(struct nvme_request *request, enum disk_op op, uint64_t first_block, uint64_t blocks)
+{
+	request->disk.op = op;
+	request->disk.offset_bytes = bytes_of(request->function, first_block);
+	request->disk.length_bytes = bytes_of(request->function, blocks);
+	disk_submit(request->function->channel, &request->disk);
+}
+
+/* Must it be durable before it is answered? (6.15: FUA; 5.21.1.6: without a write cache) */
+static bool write_through(const struct nvme_function *function, const struct nvme_command *command)
+{
+	return command->cdw12 & NVME_IO_FORCE_UNIT_ACCESS || !function->features.write_cache;
+}
+
+static void read_or_write(struct nvme_request *request, const struct nvme_command *command, enum disk_op op)
+{
+	struct nvme_function *function = request->function;
+	uint64_t blocks = BLOCKS(command), bytes = blocks << function->block_shift;
+	bool is_read = op == DISK_READ;
+	uint16_t status;
+
+	if (bytes > NVME_DATA_BYTES_MAX) {
+		refuse(request, NVME_INVALID_FIELD);
+		return;
+	}
+	status = nvme_data_map(request->memory, command, bytes, request->iov, &request->disk.iov_count);
+	if (status) {
+		refuse(request, status);
+		return;
+	}
+	counter_add(is_read ? &function->reads : &function->writes, 1);
+	counter_add(is_read ? &function->blocks_read : &function->blocks_written, blocks);
+	request->disk.iov = request->iov;
+	request->disk.through = !is_read && write_through(function, command);
+	submit(request, op, FIRST_BLOCK(command), blocks);
+}
+
+/* ---- Dataset Management (6.7): ranges, one after the other ---- */
+
+static void submit_range(struct nvme_request *request)
+{
+	const struct nvme_range *range = &request->range_list[request->range];
+
+	submit(request, DISK_DISCARD, range->first_block, range->blocks);
+}
+
+static bool next_range(struct nvme_request *request)
+{
+	while (++request->range < request->ranges)
+		if (request->range_list[request->range].blocks > 0)
+			return true;
+	return false;
+}
+
+static void range_done(struct disk_request *disk, int error)
+{
+	struct nvme_request *request = container_of(disk, struct nvme_request, disk);
+
+	if (!error && next_range(request))
+		submit_range(request);
+	else
+		finish(request, status_of(DISK_DISCARD, error));
+}
+
+/* All ranges are proven before the first is given up; the arbiter proves each again. */
+static bool ranges_inside(const struct nvme_request *request)
+{
+	const struct nvme_function *function = request->function;
+	uint64_t size_blocks = disk_size_bytes(function->device->disk) >> function->block_shift;
+
+	for (unsigned i = 0; i < request->ranges; i++)
+		if (!checked_range(request->range_list[i].first_block, request->range_list[i].blocks,
+				   size_blocks))
+			return false;
+	return true;
+}
+
+static void deallocate(struct nvme_request *request, const struct nvme_command *command)
+{
+	uint16_t status;
+
+	request->ranges = (command->cdw10 & 0xff) + 1;
+	status = nvme_data_read(request->memory, command, request->range_list,
+				request->ranges * sizeof(request->range_list[0]));
+	if (!status && !ranges_inside(request))
+		status = NVME_LBA_OUT_OF_RANGE;
+	if (!status && disk_read_only(request->function->device->disk))
+		status = NVME_WRITE_PROTECTED;
+	if (status) {
+		refuse(request, status);
+		return;
+	}
+	request->range = (unsigned)-1;
+	request->disk.done = range_done;
+	/* Other attributes than this one are hints. */
+	if (command->cdw11 & NVME_DEALLOCATE && disk_discard_bytes(request->function->device->disk) > 0 &&
+	    next_range(request))
+		submit_range(request);
+	else
+		finish(request, NVME_SUCCESS);
+}
+
+/* ---- commands ---- */
+
+static void execute(struct nvme_request *request, const struct nvme_command *command)
+{
+	switch (command->opcode) {
+	case NVME_IO_READ:
+		read_or_write(request, command, DISK_READ);
+		break;
+	case NVME_IO_WRITE:
+		read_or_write(request, command, DISK_WRITE);
+		break;
+	case NVME_IO_FLUSH:
+		submit(request, DISK_FLUSH, 0, 0);
+		break;
+	case NVME_IO_WRITE_ZEROES:
+		request->disk.through = write_through(request->function, command);
+		submit(request, DISK_WRITE_ZEROES, FIRST_BLOCK(command), BLOCKS(command));
+		break;
+	case NVME_IO_DATASET_MANAGEMENT:
+		deallocate(request, command);
+		break;
+	default:
+		refuse(request, NVME_INVALID_OPCODE);
+	}
+}
+
+static bool names_namespace(const struct nvme_command *command)
+{
+	return command->namespace_id == NAMESPACE ||
+	       (command->opcode == NVME_IO_FLUSH && command->namespace_id == NVME_FLUSH_ALL);
+}
+
+void nvme_io_execute(struct nvme_function *function, struct nvme_request *request,
+		     const struct nvme_command *command)
+{
+	request->function = function;
+	request->memory = guest_memory_get(function->bus->memory);
+	request->disk.done = io_done;
+	request->disk.iov = NULL;
+	request->disk.iov_count = 0;
+	request->disk.through = false;
+	if (NVME_COMMAND_FUSED(command->flags))
+		refuse(request, NVME_INVALID_FIELD);
+	else if (!names_namespace(command))
+		refuse(request, NVME_INVALID_NAMESPACE);
+	else
+		execute(request, command);
+}

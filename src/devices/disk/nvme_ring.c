@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Queues in the guest's memory (4.1): the only code of the model that touches them. */
+#include <string.h>
+
+#include "core/shared.h"
+#include "devices/disk/nvme_private.h"
+
+static void *ring_at(const struct nvme_function *function, uint64_t address, size_t bytes)
+{
+	return guest_memory_at(function->bus->memory, address, bytes);
+}
+
+bool nvme_ring_fits(const struct nvme_function *function, uint64_t address, uint32_t entries,
+		    size_t entry_bytes)
+{
+	return ring_at(function, address, entries * entry_bytes);
+}
+
+void nvme_rings_map(struct nvme_function *function)
+{
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
+		struct nvme_sq *sq = &function->sq[i];
+		struct nvme_cq *cq = &function->cq[i];
+
+		if (sq->exists)
+			sq->ring = ring_at(function, sq->address, sq->entries * sizeof(*sq->ring));
+		if (cq->exists)
+			cq->ring = ring_at(function, cq->address, cq->entries * sizeof(*cq->ring));
+	}
+}
+
+void nvme_ring_fetch(struct nvme_sq *sq, struct nvme_command *ret_command)
+{
+	shared_copy_in(ret_command, &sq->ring[sq->head], sizeof(*ret_command));
+	sq->head = sq->head + 1 == sq->entries ? 0 : sq->head + 1;
+}
+
+/* The driver finds the entry by its phase, which is written last (4.6). */
+void nvme_ring_post(struct nvme_cq *cq, const struct nvme_completion *completion)
+{
+	struct nvme_completion *entry = &cq->ring[cq->tail];
+	uint32_t last;
+
+	memcpy(&last, &completion->command_id, sizeof(last));
+	shared_write(&entry->result, completion->result);
+	shared_write(&entry->reserved, 0);
+	shared_write(&entry->sq_head, completion->sq_head);
+	shared_write(&entry->sq_id, completion->sq_id);
+	/* Pairs with the driver's load of the phase. */
+	shared_write_release((uint32_t *)(void *)&entry->command_id, last);
+	if (++cq->tail == cq->entries) {
+		cq->tail = 0;
+		cq->phase = !cq->phase;
+	}
+	cq->posted++;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Border between a bus that carries register accesses (interfaces/vfio_user) and a device made of registers
+ * (devices/…): for implementers of models.
+ *
+ * A model is pure: it is told of loads and stores, reaches the guest's memory through a view that the bus
+ * gives it, and says when an interrupt is due. It knows neither sockets nor PCI configuration, so that a unit
+ * test drives it with plain calls.
+ *
+ * A function is a device while a VMM is connected: registers, queues and what is in flight, from power_on()
+ * to power_off(). All of it lives on one worker at a time. Everything here but the functions that say
+ * "control thread" runs there and must not block.
+ */
+#ifndef VIADUCT_DEVICES_REGISTER_MODEL_H
+#define VIADUCT_DEVICES_REGISTER_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct guest_memory;
+struct handover;
+struct loop;
+struct loop_account;
+
+/* Windows fails to start an NVMe controller with 512 of them; 64 are known to be safe. */
+#define REGISTER_VECTORS_MAX 64u
+#define REGISTER_BARS	     6u
+
+struct register_bus_ops;
+
+/* The bus as the function sees it. Owned by the bus, from power_on() to power_off(). */
+struct register_bus {
+	const struct register_bus_ops *ops;
+	/*
+	 * The memory that the function may reach now: empty while its driver has not made it a bus master. A
+	 * BAR is never part of it. Another set follows with memory_changed(); what is in flight keeps a
+	 * reference to the one that it began with. Never NULL.
+	 */
+	struct guest_memory *memory;
+	struct loop *loop;		/* the worker */
+	struct loop_account *account;	/* pays for the function's pollers and tasks */
+};
+
+/* Filled in by the bus, called by the function. */
+struct register_bus_ops {
+	/*
+	 * An interrupt of the vector is due, and stays so until lower(). With message-signalled interrupts
+	 * each call is one message; otherwise all vectors share the pin, which is level-triggered (PCI 3.0,
+	 * 2.2.6).
+	 */
+	void (*raise)(struct register_bus *bus, unsigned vector);
+	/* There is no reason for it any more. Idempotent. */
+	void (*lower)(struct register_bus *bus, unsigned vector);
+	/* Does the driver use message-signalled interrupts? */
+	bool (*has_vectors)(const struct register_bus *bus);
+	/*
+	 * The driver broke a rule of the device: counted under `kind` (an index into ops->violations), and
+	 * logged with the value.
+	 */
+	void (*violated)(struct register_bus *bus, unsigned kind, uint64_t value);
+};
+
+enum register_bar_kind { REGISTER_BAR_NONE, REGISTER_BAR_MEMORY_64, REGISTER_BAR_MEMORY_32, REGISTER_BAR_IO };
+
+struct register_bar {
+	enum register_bar_kind kind;	/* one of 64 bits takes the place of the next one, too */
+	uint32_t bytes;			/* a power of two, at least 16 */
+};
+
+/* What a driver recognises a device by (PCI 3.0, 6.2.1 and 6.2.4). */
+struct register_identity {
+	uint16_t vendor, device, subsystem_vendor, subsystem;
+	uint8_t revision;
+	uint32_t class_code;		/* 24 bits: class, subclass, programming interface */
+};
+
+/* Filled in statically by each model. `device` is what the model's own create function returned. */
+struct register_model_ops {
+	const char *name;		/* "nvme" */
+	struct register_identity identity;
+	struct register_bar bars[REGISTER_BARS];
+	/* MSI-X: the table and the pending bits lie in a BAR where read() and write() are not asked. */
+	unsigned vectors;		/* 1 to REGISTER_VECTORS_MAX */
+	unsigned msix_bar;
+	uint32_t msix_table_offset, msix_pending_offset;
+	/* Kinds of violations, for logs and the labels of counters; ended by NULL. */
+	const char *const *violations;
+
+	/*
+	 * A VMM has connected; registers are as after power-on. `bus` stays. The function is quiet, and at no
+	 * worker: arrive() and resume() follow. Returns 0 and the function, or -errno. Any thread; may
+	 * allocate.
+	 */
+	int (*power_on)(void *device, struct register_bus *bus, void **ret_function);
+	/* It is quiet. */
+	void (*power_off)(void *function);
+	/*
+	 * It is quiet, and goes to a worker, or leaves one so that it can go to another, with other values in
+	 * bus->loop and bus->account. arrive() may allocate; it returns 0 or -errno: power_off() follows.
+	 */
+	int (*arrive)(void *function);
+	void (*leave)(void *function);
+
+	/*
+	 * One load or store; the range lies inside the BAR. `bytes` is 1, 2, 4 or 8. What is not a register
+	 * reads as zero, and writes to it go nowhere.
+	 */
+	uint64_t (*read)(void *function, unsigned bar, uint32_t offset, unsigned bytes);
+	void (*write)(void *function, unsigned bar, uint32_t offset, unsigned bytes, uint64_t value);
+
+	/* bus->memory is another one. */
+	void (*memory_changed)(void *function);
+	/* The driver's interrupts are message-signalled from now on, or no longer. */
+	void (*vectors_changed)(void *function);
+
+	/*
+	 * Starts nothing more, and calls quiet() when nothing is in flight, possibly before it returns. Reads
+	 * and writes of registers may come meanwhile. Then resume(), reset() or power_off() follows.
+	 */
+	void (*quiesce)(void *function, void (*quiet)(void *context), void *context);
+	void (*resume)(void *function);
+	/* Quiet: registers are as after power-on, and it goes on. */
+	void (*reset)(void *function);
+	/* Something of the device (its size, say) is not what it was. */
+	void (*config_changed)(void *function);
+
+	/*
+	 * Takeover: all that the function is, while it is quiet. restore: into one that was just powered on;
+	 * what contradicts itself makes handover->error. Control thread, while the worker keeps away.
+	 */
+	void (*save)(const void *function, struct handover *handover);
+	void (*restore)(void *function, struct handover *handover);
+};
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a message asks for, but for loads and stores. Each is answered here, in the order in which they come.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "interfaces/vfio_user/vfio_user_connection.h"
+
+/* 0.1: with DMA access modes and the like left out (vfio-user, VFIO_USER_VERSION). */
+#define MAJOR 0u
+#define MINOR 1u
+
+static struct vfio_user_header header_of(const struct vfio_user_connection *connection)
+{
+	struct vfio_user_header header;
+
+	memcpy(&header, connection->in + connection->in_at, sizeof(header));
+	return header;
+}
+
+static void refuse(struct vfio_user_connection *connection, int error, const char *reason, uint64_t value)
+{
+	struct vfio_user_header header = header_of(connection);
+
+	vfio_user_complain(connection, vfio_user_command_name(header.command), reason, value);
+	vfio_user_reply(connection, error, NULL, 0);
+}
+
+/* ---- the version ---- */
+
+/* What the VMM can do is of no use here; but it is an object, or nothing. */
+static bool is_object(const uint8_t *text, size_t bytes)
+{
+	json_t *object;
+	bool is;
+
+	if (bytes == 0)
+		return true;
+	if (text[bytes - 1] != '\0')
+		return false;
+	object = json_loadb((const char *)text, bytes - 1, JSON_REJECT_DUPLICATES, NULL);
+	is = json_is_object(object);
+	json_decref(object);
+	return is;
+}
+
+static void version(struct vfio_user_connection *connection, const uint8_t *payload, size_t bytes)
+{
+	struct {
+		struct vfio_user_version version;
+		char capabilities[256];
+	} answer;
+	int length;
+
+	memcpy(&answer.version, payload, sizeof(answer.version));
+	if (answer.version.major != MAJOR) {
+		refuse(connection, -EINVAL, "no such version", answer.version.major);
+		return;
+	}
+	if (!is_object(payload + sizeof(answer.version), bytes - sizeof(answer.version))) {
+		refuse(connection, -EINVAL, "capabilities are no JSON object with a final NUL", bytes);
+		return;
+	}
+	/* A VMM of an older minor version refuses a newer one. */
+	if (answer.version.minor > MINOR)
+		answer.version.minor = MINOR;
+	length = snprintf(
+		answer.capabilities, sizeof(answer.capabilities),
+		"{\"capabilities\":{\"max_msg_fds\":%u,\"max_data_xfer_size\":%u,\"max_dma_maps\":%u,"
+		"\"pgsizes\":4096,\"write_multiple\":true}}",
+		VFIO_USER_FDS_MAX, VFIO_USER_DATA_MAX, VFIO_USER_MAPS_MAX);
+	connection->versioned = true;
+	loop_timer_stop(connection->loop, &connection->timer);
+	vfio_user_reply(connection, 0, &answer, sizeof(answer.version) + (size_t)length + 1);
+}
+
+/* ---- memory ---- */
+
+static void dma_map(struct vfio_user_connection *connection, const uint8_t *payload)
+{
+	struct vfio_user_dma_map map;
+	int fd = -1, error;
+
+	memcpy(&map, payload, sizeof(map));
+	if (map.flags & ~(VFIO_USER_DMA_READABLE | VFIO_USER_DMA_WRITABLE)) {
+		refuse(connection, -EINVAL, "no such flag", map.flags);
+		return;
+	}
+	if (connection->fd_count == 1) {
+		fd = connection->fds[0];
+		connection->fd_count = 0;
+	}
+	error = vfio_user_dma_map(&connection->dma, &map, &fd);
+	if (fd >= 0)
+		connection->fds[connection->fd_count++] = fd;
+	if (error) {
+		refuse(connection, error, "cannot be mapped", map.address);
+		return;
+	}
+	vfio_user_connection_refresh_memory(connection);
+	vfio_user_reply(connection, 0, NULL, 0);
+}
+
+/* Requests under way go on in the memory that they began with: it is given up after the last of them. */
+static void dma_unmap(struct vfio_user_connection *connection, const uint8_t *payload)
+{
+	struct vfio_user_dma_unmap unmap;
+	int error = 0;
+
+	memcpy(&unmap, payload, sizeof(unmap));
+	if (unmap.flags & ~VFIO_USER_UNMAP_ALL)
+		error = -EINVAL;
+	else if (unmap.flags & VFIO_USER_UNMAP_ALL)
+		vfio_user_dma_unmap_all(&connection->dma);
+	else
+		error = vfio_user_dma_unmap(&connection->dma, unmap.address, unmap.size);
+	vfio_user_connection_refresh_memory(connection);
+	if (error)
+		refuse(connection, error, "cannot be unmapped", unmap.address);
+	else
+		vfio_user_reply(connection, 0, &unmap, sizeof(unmap));
+}
+
+/* ---- what the device is ---- */
+
+static void get_info(struct vfio_user_connection *connection)
+{
+	const struct vfio_user_device_info info = {
+		.argsz = sizeof(info),
+		.flags = VFIO_USER_DEVICE_RESETS | VFIO_USER_DEVICE_PCI,
+		.regions = VFIO_USER_REGIONS,
+		.interrupts = VFIO_USER_IRQS,
+	};
+
+	vfio_user_reply(connection, 0, &info, sizeof(info));
+}
+
+static void get_region_info(struct vfio_user_connection *connection, const uint8_t *payload)
+{
+	struct vfio_user_region_info info;
+
+	memcpy(&info, payload, sizeof(info));
+	if (info.index >= VFIO_USER_REGIONS) {
+		refuse(connection, -EINVAL, "no such region", info.index);
+		return;
+	}
+	info = (struct vfio_user_region_info){
+		.argsz = sizeof(info),
+		.index = info.index,
+		.size = vfio_user_region_bytes(vfio_user_model(connection), info.index),
+	};
+	if (info.size > 0)
+		info.flags = VFIO_USER_REGION_READABLE | VFIO_USER_REGION_WRITABLE;
+	vfio_user_reply(connection, 0, &info, sizeof(info));
+}
+
+static void get_irq_info(struct vfio_user_connection *connection, const uint8_t *payload)
+{
+	struct vfio_user_irq_info info;
+
+	memcpy(&info, payload, sizeof(info));
+	if (info.index >= VFIO_USER_IRQS) {
+		refuse(connection, -EINVAL, "no such kind of interrupts", info.index);
+		return;
+	}
+	vfio_user_interrupts_info(&connection->interrupts, info.index, &info);
+	vfio_user_reply(connection, 0, &info, sizeof(info));
+}
+
+/* ---- interrupts, reset ---- */
+
+static void set_irqs(struct vfio_user_connection *connection, const uint8_t *payload, size_t bytes)
+{
+	struct vfio_user_irq_set set;
+	bool had_vectors = vfio_user_interrupts_has_vectors(&connection->interrupts);
+	const uint8_t *data = NULL;
+	int error = 0;
+
+	memcpy(&set, payload, sizeof(set));
+	if (set.flags & VFIO_USER_IRQ_BOOL) {
+		data = payload + sizeof(set);
+		if (bytes - sizeof(set) < set.count)
+			error = -EINVAL;
+	}
+	if (!error)
+		error = vfio_user_interrupts_set(&connection->interrupts, &set, data, connection->fds,
+						 connection->fd_count);
+	if (had_vectors != vfio_user_interrupts_has_vectors(&connection->interrupts))
+		vfio_user_model(connection)->vectors_changed(connection->function);
+	if (error)
+		refuse(connection, error, "interrupts cannot be set so", set.index);
+	else
+		vfio_user_reply(connection, 0, NULL, 0);
+}
+
+static void reset(struct vfio_user_connection *connection)
+{
+	connection->waiting = true;
+	vfio_user_connection_quiesce(connection);
+}
+
+void vfio_user_handle_quiet(struct vfio_user_connection *connection)
+{
+	const struct register_model_ops *model = vfio_user_model(connection);
+
+	connection->waiting = false;
+	pci_config_init(&connection->config, model);
+	connection->is_master = false;
+	vfio_user_interrupts_reset(&connection->interrupts);
+	model->reset(connection->function);
+	vfio_user_connection_refresh_memory(connection);
+	vfio_user_reply(connection, 0, NULL, 0);
+}
+
+/* ---- all ---- */
+
+void vfio_user_handle(struct vfio_user_connection *connection)
+{
+	const struct vfio_user_standing standing = { .versioned = connection->versioned };
+	struct vfio_user_header header = header_of(connection);
+	const uint8_t *payload = connection->in + connection->in_at + sizeof(header);
+	size_t bytes = header.size - sizeof(header);
+	const char *reason;
+	int error = vfio_user_message_check(&header, connection->fd_count, &standing, &reason);
+
+	if (error) {
+		refuse(connection, error, reason, header.command);
+		return;
+	}
+	switch (header.command) {
+	case VFIO_USER_VERSION:
+		version(connection, payload, bytes);
+		break;
+	case VFIO_USER_DMA_MAP:
+		dma_map(connection, payload);
+		break;
+	case VFIO_USER_DMA_UNMAP:
+		dma_unmap(connection, payload);
+		break;
+	case VFIO_USER_GET_INFO:
+		get_info(connection);
+		break;
+	case VFIO_USER_GET_REGION_INFO:
+		get_region_info(connection, payload);
+		break;
+	case VFIO_USER_GET_IRQ_INFO:
+		get_irq_info(connection, payload);
+		break;
+	case VFIO_USER_SET_IRQS:
+		set_irqs(connection, payload, bytes);
+		break;
+	case VFIO_USER_REGION_READ:
+		vfio_user_region_read(connection, payload);
+		break;
+	case VFIO_USER_REGION_WRITE:
+		vfio_user_region_write(connection, payload, bytes);
+		break;
+	case VFIO_USER_REGION_WRITE_MULTI:
+		vfio_user_region_write_multi(connection, payload, bytes);
+		break;
+	case VFIO_USER_RESET:
+		reset(connection);
+		break;
+	}
+}

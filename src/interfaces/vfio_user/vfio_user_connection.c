@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A VMM's connection. Messages are read and handled by a poller, so that a guest that floods its registers
+ * has its turns like one that floods a ring. What has to wait until the function is at rest (a reset, a
+ * suspension, the end) goes on in one place: go_on().
+ */
+#include "interfaces/vfio_user/vfio_user_connection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/guest_memory.h"
+#include "core/loop_account.h"
+#include "core/reaper.h"
+
+/* A VMM that has not introduced itself by then is let go. */
+#define HANDSHAKE_NS (10 * NS_PER_S)
+/* From a message's first byte to its last. */
+#define MESSAGE_NS (10 * NS_PER_S)
+/* Messages of a turn at most, and after how many the time is asked. */
+#define TURN_MESSAGES  64u
+#define TIMED_MESSAGES 8u
+
+#define CONNECTION_OF(pointer, member) container_of(pointer, struct vfio_user_connection, member)
+
+/* ---- complaints ---- */
+
+void vfio_user_complain(struct vfio_user_connection *connection, const char *about, const char *reason,
+			uint64_t value)
+{
+	counter_add(&connection->endpoint->protocol_errors, 1);
+	log_guest(&connection->subject, "VMM: %s: %s (%#llx)", about, reason, (unsigned long long)value);
+}
+
+void vfio_user_violate(struct vfio_user_connection *connection, const char *about, const char *reason,
+		       uint64_t value)
+{
+	if (connection->closing)
+		return;
+	vfio_user_complain(connection, about, reason, value);
+	vfio_user_tell(connection, VFIO_USER_NEWS_VIOLATED);
+	vfio_user_connection_close(connection);
+}
+
+/* ---- the bus, as the function sees it ---- */
+
+#define OF_BUS(pointer) container_of(pointer, struct vfio_user_connection, bus)
+
+static void bus_raise(struct register_bus *bus, unsigned vector)
+{
+	vfio_user_interrupts_raise(&OF_BUS(bus)->interrupts, vector);
+}
+
+static void bus_lower(struct register_bus *bus, unsigned vector)
+{
+	vfio_user_interrupts_lower(&OF_BUS(bus)->interrupts, vector);
+}
+
+static bool bus_has_vectors(const struct register_bus *bus)
+{
+	const struct vfio_user_connection *connection =
+		container_of((struct register_bus *)bus, struct vfio_user_connection, bus);
+
+	return vfio_user_interrupts_has_vectors(&connection->interrupts);
+}
+
+static void bus_violated(struct register_bus *bus, unsigned kind, uint64_t value)
+{
+	struct vfio_user_connection *connection = OF_BUS(bus);
+
+	counter_add(&connection->endpoint->violations[kind], 1);
+	log_guest(&connection->subject, "driver: %s (%#llx)", vfio_user_model(connection)->violations[kind],
+		  (unsigned long long)value);
+}
+
+static const struct register_bus_ops bus_ops = {
+	.raise = bus_raise,
+	.lower = bus_lower,
+	.has_vectors = bus_has_vectors,
+	.violated = bus_violated,
+};
+
+void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection)
+{
+	connection->bus.memory = connection->is_master ? connection->dma.memory : connection->dma.empty;
+	if (connection->function)
+		vfio_user_model(connection)->memory_changed(connection->function);
+	if (connection->is_master && vfio_user_dma_is_private(&connection->dma))
+		log_guest(&connection->subject,
+			  "VMM: it keeps its guest's memory to itself, and the device cannot reach it; QEMU "
+			  "shares it with -object memory-backend-memfd,share=on");
+}
+
+/* ---- rest ---- */
+
+static bool is_at_rest(const struct vfio_user_connection *connection)
+{
+	return connection->quiet && connection->interrupts.writing == 0;
+}
+
+static void on_quiet(void *context)
+{
+	struct vfio_user_connection *connection = context;
+
+	connection->quiet = true;
+	loop_defer_for(connection->loop, &connection->task, connection->bus.account);
+}
+
+void vfio_user_connection_quiesce(struct vfio_user_connection *connection)
+{
+	if (connection->quiescing)
+		return;
+	connection->quiescing = true;
+	if (connection->function)
+		vfio_user_model(connection)->quiesce(connection->function, on_quiet, connection);
+	else
+		on_quiet(connection);
+}
+
+static void resume_function(struct vfio_user_connection *connection)
+{
+	connection->quiescing = connection->quiet = false;
+	vfio_user_model(connection)->resume(connection->function);
+}
+
+static void stop_listening(struct vfio_user_connection *connection)
+{
+	loop_watch_stop(connection->loop, &connection->watch);
+	loop_watch_stop(connection->loop, &connection->door_watch);
+	loop_poller_remove(connection->loop, &connection->poller);
+	loop_timer_stop(connection->loop, &connection->timer);
+}
+
+void vfio_user_connection_close(struct vfio_user_connection *connection)
+{
+	if (connection->closing)
+		return;
+	connection->closing = true;
+	vfio_user_tell(connection, VFIO_USER_NEWS_LEAVING);
+	stop_listening(connection);
+	/* The doorman stays until the connection is freed, so that what the VMM sent ends with him. */
+	if (!connection->endpoint->handed_over)
+		shutdown(connection->socket, SHUT_RDWR);
+	vfio_user_connection_quiesce(connection);
+}
+
+static void let_go(struct vfio_user_connection *connection)
+{
+	loop_blame_stop(connection->loop, &connection->blame);
+	loop_defer_cancel(connection->loop, &connection->task);
+	if (connection->function)
+		vfio_user_model(connection)->power_off(connection->function);
+	connection->function = NULL;
+	connection->gone = true;
+	vfio_user_tell(connection, VFIO_USER_NEWS_GONE);
+}
+
+static void suspended(struct vfio_user_connection *connection)
+{
+	stop_listening(connection);
+	loop_blame_stop(connection->loop, &connection->blame);
+	loop_defer_cancel(connection->loop, &connection->task);
+	if (connection->leaving && connection->function) {
+		vfio_user_model(connection)->leave(connection->function);
+		connection->left = true;
+	}
+	connection->leaving = false;
+	connection->suspending = false;
+	connection->suspended = true;
+	vfio_user_tell(connection, VFIO_USER_NEWS_SUSPENDED);
+}
+
+static void wake(struct vfio_user_connection *connection)
+{
+	connection->dry = false;
+	loop_poller_wake(connection->loop, &connection->poller);
+}
+
+/* What waits for the function to be at rest; a message's answer first, which is nothing that can be kept. */
+static void go_on(struct loop_task *task)
+{
+	struct vfio_user_connection *connection = CONNECTION_OF(task, task);
+
+	if (connection->suspended || connection->gone)
+		return;
+	if (connection->waiting && is_at_rest(connection) && !connection->closing) {
+		vfio_user_handle_quiet(connection);
+		connection->quiescing = connection->quiet = false;
+		vfio_user_drop_message(connection);
+		wake(connection);
+	}
+	if (!connection->closing && !connection->suspending)
+		return;
+	vfio_user_connection_quiesce(connection);
+	if (!is_at_rest(connection))
+		return;
+	if (connection->closing)
+		let_go(connection);
+	else if (!connection->waiting)
+		suspended(connection);
+}
+
+static void on_held(void *context)
+{
+	vfio_user_violate(context, "an eventfd", "it made the worker wait", 0);
+	vfio_user_tell(context, VFIO_USER_NEWS_HELD_US);
+}
+
+static void on_written(void *context)
+{
+	struct vfio_user_connection *connection = context;
+
+	if (connection->quiescing)
+		loop_defer_for(connection->loop, &connection->task, connection->bus.account);
+}
+
+static void on_blamed(struct loop_blame *blame, unsigned what, uint64_t waited_ns)
+{
+	struct vfio_user_connection *connection = CONNECTION_OF(blame, blame);
+
+	if (what & LOOP_BLAME_WROTE && connection->interrupts.writing > 0) {
+		on_held(connection);
+	} else if (what & LOOP_BLAME_WAITED) {
+		connection->waited_ns = waited_ns;
+		vfio_user_tell(connection, VFIO_USER_NEWS_WAITED);
+	}
+}
+
+/* ---- reading ---- */
+
+static void on_ready(struct loop_watch *watch, unsigned events)
+{
+	wake(CONNECTION_OF(watch, watch));
+}
+
+static void on_door_ready(struct loop_watch *watch, unsigned events)
+{
+	wake(CONNECTION_OF(watch, door_watch));
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+	struct vfio_user_connection *connection = CONNECTION_OF(timer, timer);
+
+	vfio_user_violate(connection, connection->versioned ? "a message" : "version", "takes too long",
+			  connection->in_bytes);
+}
+
+static bool reads(const struct vfio_user_connection *connection)
+{
+	return !connection->closing && !connection->waiting && !connection->suspending &&
+	       !connection->suspended;
+}
+
+static void handle(struct vfio_user_connection *connection)
+{
+	if (connection->versioned)
+		loop_timer_stop(connection->loop, &connection->timer);
+	vfio_user_handle(connection);
+	if (!connection->waiting)
+		vfio_user_drop_message(connection);
+}
+
+/* The rest of a message is to come within a time. */
+static void expect_rest(struct vfio_user_connection *connection)
+{
+	bool begun = connection->in_bytes > 0 || connection->fetching > 0;
+
+	if (begun && connection->timer.deadline_ns == 0)
+		loop_timer_start(connection->loop, &connection->timer,
+				 loop_now_ns(connection->loop) + MESSAGE_NS);
+}
+
+/* Handles a message, or reads more. False: there is nothing more to do now. */
+static bool advance(struct vfio_user_connection *connection, unsigned *messages)
+{
+	if (vfio_user_has_message(connection)) {
+		handle(connection);
+		++*messages;
+		return true;
+	}
+	if (connection->closing || connection->dry)
+		return false;
+	switch (vfio_user_receive(connection)) {
+	case VFIO_USER_SOME:
+		return true;
+	case VFIO_USER_DRY:
+		connection->dry = true;
+		expect_rest(connection);
+		return false;
+	case VFIO_USER_ENDED:
+		vfio_user_connection_close(connection);
+		return false;
+	}
+	return false;
+}
+
+static bool poll_messages(struct loop_poller *poller)
+{
+	struct vfio_user_connection *connection = CONNECTION_OF(poller, poller);
+	unsigned messages = 0, steps = 0;
+
+	while (reads(connection) && messages < TURN_MESSAGES && advance(connection, &messages))
+		if (++steps % TIMED_MESSAGES == 0 && loop_slice_over(connection->loop))
+			break;
+	if (steps > 0)
+		loop_worked(connection->loop, steps < TIMED_MESSAGES);
+	return steps > 0;
+}
+
+/* The watches tell of what comes later. */
+static bool park(struct loop_poller *poller)
+{
+	struct vfio_user_connection *connection = CONNECTION_OF(poller, poller);
+
+	return !reads(connection) || connection->dry;
+}
+
+/* ---- wishes of the control thread ---- */
+
+static int start_listening(struct vfio_user_connection *connection)
+{
+	int error = loop_watch_start(connection->loop, &connection->watch, connection->socket, POLLIN);
+
+	if (!error && connection->door >= 0)
+		error = loop_watch_start(connection->loop, &connection->door_watch, connection->door, POLLIN);
+	if (error)
+		return error;
+	loop_blame_start(connection->loop, &connection->blame);
+	if (!connection->versioned)
+		loop_timer_start(connection->loop, &connection->timer,
+				 loop_now_ns(connection->loop) + HANDSHAKE_NS);
+	wake(connection);
+	return 0;
+}
+
+static void resume(struct vfio_user_connection *connection)
+{
+	int error = 0;
+
+	assert(connection->suspended);
+	connection->suspended = false;
+	connection->poller.account = connection->watch.account = connection->door_watch.account =
+		connection->blame.account = connection->bus.account;
+	if (connection->left)
+		error = vfio_user_model(connection)->arrive(connection->function);
+	connection->left = false;
+	if (!error)
+		error = start_listening(connection);
+	if (error) {
+		log_error(&connection->subject, "cannot serve its VMM: %s", strerror(-error));
+		vfio_user_connection_close(connection);
+		return;
+	}
+	resume_function(connection);
+}
+
+static void begin(struct vfio_user_connection *connection)
+{
+	int error = vfio_user_model(connection)
+			    ->power_on(connection->endpoint->options.device, &connection->bus,
+				       &connection->function);
+
+	connection->suspended = connection->quiescing = connection->quiet = connection->left = true;
+	if (!error) {
+		resume(connection);
+		return;
+	}
+	log_error(&connection->subject, "cannot serve its VMM: %s", strerror(-error));
+	connection->suspended = false;
+	vfio_user_connection_close(connection);
+}
+
+void vfio_user_connection_obey(struct vfio_user_connection *connection, uint32_t wishes)
+{
+	if (connection->gone)
+		return;
+	if (wishes & VFIO_USER_WISH_BEGIN)
+		begin(connection);
+	if (wishes & VFIO_USER_WISH_RESUME)
+		resume(connection);
+	if (wishes & VFIO_USER_WISH_CONFIG && connection->function)
+		vfio_user_model(connection)->config_changed(connection->function);
+	if (wishes & VFIO_USER_WISH_LEAVE)
+		connection->leaving = true;
+	if (wishes & VFIO_USER_WISH_SUSPEND && !connection->closing)
+		connection->suspending = true;
+	if (wishes & VFIO_USER_WISH_CLOSE) {
+		connection->suspended = false;
+		vfio_user_connection_close(connection);
+	}
+	loop_defer_for(connection->loop, &connection->task, connection->bus.account);
+}
+
+/* ---- life ---- */
+
+struct vfio_user_connection *vfio_user_connection_create(struct vfio_user_endpoint *endpoint, int socket,
+							 int door)
+{
+	struct vfio_user_connection *connection = calloc(1, sizeof(*connection));
+	const struct endpoint_options *options = &endpoint->options.endpoint;
+	struct loop_account *account;
+
+	if (!connection)
+		return NULL;
+	connection->endpoint = endpoint;
+	connection->loop = options->worker(options->worker_context, 0);
+	account = endpoint_accounts_get(&endpoint->accounts, connection->loop);
+	if (!account || vfio_user_dma_init(&connection->dma)) {
+		vfio_user_dma_finish(&connection->dma);
+		free(connection);
+		return NULL;
+	}
+	log_subject_name(&connection->subject, "%s", options->name);
+	connection->socket = socket;
+	connection->door = door;
+	connection->bus = (struct register_bus){
+		.ops = &bus_ops,
+		.memory = connection->dma.empty,
+		.loop = connection->loop,
+		.account = account,
+	};
+	connection->watch = (struct loop_watch){ .ready = on_ready, .account = account };
+	connection->door_watch = (struct loop_watch){ .ready = on_door_ready, .account = account };
+	connection->poller = (struct loop_poller){ .poll = poll_messages, .park = park, .account = account };
+	connection->blame = (struct loop_blame){ .blamed = on_blamed, .account = account };
+	connection->timer.expired = on_timer;
+	connection->task.run = go_on;
+	pci_config_init(&connection->config, endpoint->options.model);
+	vfio_user_interrupts_init(&connection->interrupts, connection->loop,
+				  endpoint->options.model->vectors);
+	connection->interrupts.held = on_held;
+	connection->interrupts.written = on_written;
+	connection->interrupts.context = connection;
+	return connection;
+}
+
+void vfio_user_connection_free(struct vfio_user_connection *connection)
+{
+	assert(!connection->function);
+	vfio_user_drop_fds(connection);
+	vfio_user_interrupts_finish(&connection->interrupts);
+	vfio_user_dma_finish(&connection->dma);
+	reaper_close(&connection->socket);
+	/* The last: with it ends the doorman, who is to close all of them after us. */
+	reaper_close(&connection->door);
+	free(connection);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest's memory as a VMM maps it for the function (VFIO_USER_DMA_MAP, _UNMAP). Ranges that overlap older
+ * ones take their place, as after a reboot of a guest; parts of ranges can be unmapped. What comes without a
+ * file, or in a file that is no memory, is known and cannot be reached: firmware's ROM, for instance.
+ *
+ * Each change makes another set of memory; requests under way keep the set that they began with.
+ */
+#ifndef VIADUCT_INTERFACES_VFIO_USER_VFIO_USER_DMA_H
+#define VIADUCT_INTERFACES_VFIO_USER_VFIO_USER_DMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "interfaces/vfio_user/vfio_user_messages.h"
+
+struct guest_memory;
+struct handover;
+
+/* [address, address + size), at `offset` of its file; fd < 0: cannot be reached. */
+struct vfio_user_range {
+	uint64_t address, size, offset;
+	int fd;				/* its own */
+	bool mapped;			/* it is part of the set */
+};
+
+struct vfio_user_dma {
+	struct guest_memory *memory;	/* what can be reached; never NULL */
+	struct guest_memory *empty;
+	struct vfio_user_range range[VFIO_USER_MAPS_MAX];
+	unsigned count;			/* sorted by address, no two overlap */
+};
+
+/* Returns 0 or -ENOMEM. */
+int vfio_user_dma_init(struct vfio_user_dma *dma);
+/* Idempotent, also on zeroes. */
+void vfio_user_dma_finish(struct vfio_user_dma *dma);
+
+/*
+ * *fd (-1: none) is taken. Returns 0, or -errno, and nothing has changed: -EINVAL (no size, or an end beyond
+ * 2^64), -ENOSPC (too many ranges, or more memory than one guest may have here), -ENOMEM, or
+ * guest_memory_add()'s errors.
+ */
+int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map *map, int *fd);
+/*
+ * A range where nothing is mapped is none the less unmapped. Returns 0, -EINVAL, or -ENOMEM: parts that stay
+ * may be out of reach then.
+ */
+int vfio_user_dma_unmap(struct vfio_user_dma *dma, uint64_t address, uint64_t size);
+void vfio_user_dma_unmap_all(struct vfio_user_dma *dma);
+
+/* Can nothing at all be reached although there are ranges? The VMM does not share its guest's memory. */
+bool vfio_user_dma_is_private(const struct vfio_user_dma *dma);
+
+/* ---- takeover ---- */
+
+void vfio_user_dma_save(const struct vfio_user_dma *dma, struct handover *handover);
+/* Into one that was initialised. Files that are not what they were make handover->error. */
+void vfio_user_dma_restore(struct vfio_user_dma *dma, struct handover *handover);
+
+#endif
