@@ -153,17 +153,17 @@ static const char *copy_error(int error)
 	}
 }
 
-/* Reads the disk behind `socket` into fd; `device`: the path of a block device, or NULL. An exit code. */
-static int drain(const struct cli_command *command, const char *name, const char *socket, int fd,
-		 const char *device)
+/* Reads the disk into fd; `device`: the path of a block device, or NULL. An exit code. */
+static int drain(const struct cli_command *command, const char *name, const struct stream_target *target,
+		 int fd, const char *device)
 {
 	size_t width = cli_terminal_width(STDERR_FILENO);
 	struct copy copy = { .fd = fd, .device = device };
 	const char *reason = "";
-	int error = disk_stream_open(socket, &copy.stream, &reason);
+	int error = disk_stream_open(target, &copy.stream, &reason);
 
 	if (error)
-		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, socket, reason,
+		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, target->socket, reason,
 				strerror(-error));
 	if (device && check_room(command, fd, device, disk_stream_size_bytes(copy.stream)) != CLI_OK) {
 		disk_stream_close(copy.stream);
@@ -238,14 +238,14 @@ static int publish_packed(const struct cli_command *command, int raw_fd, const c
 	return result;
 }
 
-static int export_to_file(const struct cli_command *command, const char *socket, const char *name,
+static int export_to_file(const struct cli_command *command, const struct stream_target *target, const char *name,
 			  const char *path, enum image_format format)
 {
 	char temporary[CLI_PATH_MAX];
 	int fd = open_beside(command, path, temporary), result = CLI_FAILED;
 
 	if (fd >= 0)
-		result = drain(command, name, socket, fd, NULL);
+		result = drain(command, name, target, fd, NULL);
 	if (result == CLI_OK && format == IMAGE_RAW)
 		result = publish(command, fd, temporary, path);
 	else if (result == CLI_OK)
@@ -262,7 +262,7 @@ static int export_to_file(const struct cli_command *command, const char *socket,
 /* ---- the device ---- */
 
 /* Claims it: one that is mounted, or used otherwise by the host, is refused. */
-static int export_to_device(const struct cli_command *command, const char *socket, const char *name,
+static int export_to_device(const struct cli_command *command, const struct stream_target *target, const char *name,
 			    const char *path)
 {
 	int fd = path_open(path, O_WRONLY | O_EXCL | O_CLOEXEC, 0), result;
@@ -271,7 +271,7 @@ static int export_to_device(const struct cli_command *command, const char *socke
 		return cli_fail(command, "%s is in use by the host; it was not written", path);
 	if (fd < 0)
 		return cli_fail(command, "%s: %s", path, strerror(-fd));
-	result = drain(command, name, socket, fd, path);
+	result = drain(command, name, target, fd, path);
 	close(fd);
 	if (result == CLI_FAILED)
 		cli_fail(command, "%s now holds a part of the disk at most", path);
@@ -353,6 +353,7 @@ int command_disk_export(struct cli *cli, const struct cli_command *command, int 
 		{ "format", &format_name, NULL }, { "overwrite", NULL, &overwrite }, { 0 },
 	};
 	struct cli_arguments arguments;
+	struct stream_target target;
 	enum image_format format;
 	json_t *disk = NULL;
 	char *path;
@@ -372,12 +373,12 @@ int command_disk_export(struct cli *cli, const struct cli_command *command, int 
 	if (result == CLI_OK && api_flag(disk, "connected"))
 		result = cli_fail(command, "%s is in use; stop its guest first", arguments.words[0]);
 	stream_catch_signals();
+	if (result == CLI_OK)
+		target = stream_target_of(disk);
 	if (result == CLI_OK && device)
-		result = export_to_device(command, api_text(disk, "socket"), arguments.words[0],
-					  arguments.words[1]);
+		result = export_to_device(command, &target, arguments.words[0], arguments.words[1]);
 	else if (result == CLI_OK)
-		result = export_to_file(command, api_text(disk, "socket"), arguments.words[0],
-					arguments.words[1], format);
+		result = export_to_file(command, &target, arguments.words[0], arguments.words[1], format);
 	json_decref(disk);
 	return result;
 }

@@ -195,17 +195,17 @@ static int too_small(const struct cli_command *command, const char *name, uint64
 			text_size(disk, disk_bytes), text_size(image, source->size_bytes));
 }
 
-/* Fills the disk behind `socket`. Returns an exit code. */
-static int fill(const struct cli_command *command, const char *name, const char *socket,
+/* Fills the disk. Returns an exit code. */
+static int fill(const struct cli_command *command, const char *name, const struct stream_target *target,
 		const struct image_source *source, bool zero_all)
 {
 	struct copy copy = { .source = source, .zero_all = zero_all };
 	const char *reason = "";
 	size_t width = cli_terminal_width(STDERR_FILENO);
-	int error = disk_stream_open(socket, &copy.stream, &reason), result;
+	int error = disk_stream_open(target, &copy.stream, &reason), result;
 
 	if (error)
-		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, socket, reason,
+		return cli_fail(command, "%s: cannot connect to %s: %s (%s)", name, target->socket, reason,
 				strerror(-error));
 	if (disk_stream_size_bytes(copy.stream) < source->size_bytes) {
 		result = too_small(command, name, disk_stream_size_bytes(copy.stream), source);
@@ -440,8 +440,10 @@ static int import(struct cli *cli, const struct cli_command *command, const char
 	if (result == CLI_OK)
 		result = image_unpack(command, source);
 	if (result == CLI_OK) {
+		const struct stream_target target = stream_target_of(disk);
+
 		touched = true;
-		result = fill(command, name, api_text(disk, "socket"), source, !created);
+		result = fill(command, name, &target, source, !created);
 	}
 	if (result != CLI_OK && created)
 		delete_again(cli, command, name);

@@ -6,6 +6,7 @@
 #ifndef VIADUCT_CLI_DISK_DISK_STREAM_H
 #define VIADUCT_CLI_DISK_DISK_STREAM_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +29,18 @@ struct stream_slot {
 
 enum stream_op { STREAM_READ, STREAM_WRITE, STREAM_WRITE_ZEROES };
 
+/* Where a disk is served, and what it is there: an NVMe controller, or a virtio device. */
+struct stream_target {
+	const char *socket;
+	bool nvme;
+};
+
+/* As the API tells of a disk, which outlives it. */
+struct stream_target stream_target_of(const json_t *disk);
+
 /* Returns 0, or -errno with *ret_error saying why (static text). */
-int disk_stream_open(const char *socket, struct disk_stream **ret_stream, const char **ret_error);
+int disk_stream_open(const struct stream_target *target, struct disk_stream **ret_stream,
+		     const char **ret_error);
 /* NULL is allowed; requests in flight are given up. */
 void disk_stream_close(struct disk_stream *stream);
 

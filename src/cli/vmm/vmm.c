@@ -220,7 +220,7 @@ unsigned vmm_disk_queues(const struct vmm_disk *disk, unsigned cpus)
 }
 
 /* The socket's address is an object, which only the JSON form of the option takes. */
-static void nvme_arguments(const struct vmm_disk *disk, size_t index, struct vmm_arguments *arguments)
+char *vmm_nvme_device(const struct vmm_disk *disk, size_t index)
 {
 	json_t *device = json_pack("{s:s, s:o, s:i, s:{s:s, s:s}}", "driver", "vfio-user-pci", "id",
 				   json_sprintf("disk-%s", disk->name), "bootindex", (int)index + 1, "socket",
@@ -229,10 +229,17 @@ static void nvme_arguments(const struct vmm_disk *disk, size_t index, struct vmm
 
 	if (!text)
 		abort();
-	vmm_argument(arguments, "-device");
-	vmm_argument(arguments, "%s", text);
-	free(text);
 	json_decref(device);
+	return text;
+}
+
+static void nvme_arguments(const struct vmm_disk *disk, size_t index, struct vmm_arguments *arguments)
+{
+	char *device = vmm_nvme_device(disk, index);
+
+	vmm_argument(arguments, "-device");
+	vmm_argument(arguments, "%s", device);
+	free(device);
 }
 
 static void disk_arguments(const struct vmm_guest *guest, size_t index, struct vmm_arguments *arguments)

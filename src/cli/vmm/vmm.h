@@ -103,6 +103,9 @@ void vmm_arguments_finish(struct vmm_arguments *arguments);
 /* Memory that can be shared, and for each device a socket with reconnect and a PCI device. */
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
+/* The value of a -device for a disk that is an NVMe controller, the guest's `index`th. To be freed. */
+char *vmm_nvme_device(const struct vmm_disk *disk, size_t index);
+
 /* The value of a -chardev for its display's monitor. To be freed. */
 char *vmm_display_chardev(const struct vmm_guest *guest);
 /* Its display on the seat, if it has one, its keyboard and its pointer. */

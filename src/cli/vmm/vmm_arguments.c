@@ -95,12 +95,8 @@ static void print_target(size_t index)
  */
 static void print_libvirt_disk(const struct vmm_disk *disk, size_t index)
 {
-	if (disk->nvme) {
-		printf("  <!-- disk %s: libvirt has no element for a vfio-user device; pass what\n"
-		       "       `viaduct qemu-args` prints for it with <qemu:commandline> -->\n",
-		       disk->name);
+	if (disk->nvme)
 		return;
-	}
 	printf("  <disk type='vhostuser' device='disk'>\n    <driver name='qemu' type='raw' queues='%u'/>\n",
 	       vmm_disk_queues(disk, UINT_MAX));
 	fputs("    <source type='unix' path='", stdout);
@@ -167,13 +163,43 @@ static void print_libvirt_display(const struct vmm_guest *guest)
 {
 	char *chardev = vmm_display_chardev(guest);
 
+	print_libvirt_argument("-chardev", chardev);
+	print_libvirt_argument("-mon", "chardev=viaduct-display,mode=control");
+	free(chardev);
+}
+
+static void print_libvirt_nvme(const struct vmm_disk *disk, size_t index)
+{
+	char *device = vmm_nvme_device(disk, index);
+
+	print_libvirt_argument("-device", device);
+	free(device);
+}
+
+static bool has_nvme(const struct vmm_guest *guest)
+{
+	for (size_t i = 0; i < guest->disk_count; i++)
+		if (guest->disks[i].nvme)
+			return true;
+	return false;
+}
+
+/* What libvirt has no elements for. */
+static void print_libvirt_commandline(const struct vmm_guest *guest)
+{
+	bool has_display = guest->has_display && !guest->display.virtio;
+
+	if (!has_display && !has_nvme(guest))
+		return;
 	puts("<!-- directly under <domain>, which needs "
 	     "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' -->\n"
 	     "<qemu:commandline>");
-	print_libvirt_argument("-chardev", chardev);
-	print_libvirt_argument("-mon", "chardev=viaduct-display,mode=control");
+	for (size_t i = 0; i < guest->disk_count; i++)
+		if (guest->disks[i].nvme)
+			print_libvirt_nvme(&guest->disks[i], i);
+	if (has_display)
+		print_libvirt_display(guest);
 	puts("</qemu:commandline>");
-	free(chardev);
 }
 
 int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int argc, char **argv)
@@ -197,8 +223,7 @@ int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int 
 		if (guest.has_display && !guest.display.virtio)
 			puts("  <graphics type='dbus' p2p='yes'/>\n  <input type='tablet' bus='usb'/>");
 		puts("</devices>");
-		if (guest.has_display && !guest.display.virtio)
-			print_libvirt_display(&guest);
+		print_libvirt_commandline(&guest);
 	}
 	vmm_guest_finish(&guest);
 	return result;
