@@ -209,6 +209,25 @@ int guest_memory_add(const struct guest_memory *old, const struct guest_region_d
 	return 0;
 }
 
+struct guest_memory *guest_memory_without(const struct guest_memory *old, uint64_t guest_address,
+					  uint64_t size)
+{
+	struct guest_memory *memory = memory_alloc(old->count);
+
+	if (!memory)
+		return NULL;
+	memory->count = 0;
+	for (unsigned i = 0; i < old->count; i++) {
+		const struct guest_region *region = &old->region[i];
+
+		if (overlaps(region->guest_address, region->size, guest_address, size))
+			continue;
+		mapping_get(region->mapping);
+		memory->region[memory->count++] = *region;
+	}
+	return memory;
+}
+
 int guest_memory_remove(const struct guest_memory *old, uint64_t guest_address, uint64_t size,
 			uint64_t user_address, struct guest_memory **ret_new)
 {

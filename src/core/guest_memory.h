@@ -64,6 +64,13 @@ int guest_memory_add(const struct guest_memory *old, const struct guest_region_d
 int guest_memory_remove(const struct guest_memory *old, uint64_t guest_address, uint64_t size,
 			uint64_t user_address, struct guest_memory **ret_new);
 
+/*
+ * A new set without the regions that have a byte in [guest_address, +size), which does not wrap; NULL when
+ * out of memory.
+ */
+struct guest_memory *guest_memory_without(const struct guest_memory *old, uint64_t guest_address,
+					  uint64_t size);
+
 /* References are atomic: any thread. guest_memory_put(NULL) is allowed. */
 struct guest_memory *guest_memory_get(struct guest_memory *memory);
 void guest_memory_put(struct guest_memory *memory);

@@ -120,6 +120,12 @@ struct register_model_ops {
 	 */
 	void (*quiesce)(void *function, void (*quiet)(void *context), void *context);
 	void (*resume)(void *function);
+	/*
+	 * The guest's memory has made the worker wait: it is not touched any more, and answers are kept,
+	 * until resume(), which may be on another worker. quiesce() follows, and is quiet although answers
+	 * are kept.
+	 */
+	void (*freeze)(void *function);
 	/* Quiet: registers are as after power-on, and it goes on. */
 	void (*reset)(void *function);
 	/* Something of the device (its size, say) is not what it was. */

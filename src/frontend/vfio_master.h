@@ -26,7 +26,8 @@ int vfio_master_version(struct vfio_master *master);
 int vfio_master_map(struct vfio_master *master, uint64_t address, uint64_t bytes, int fd);
 /* The eventfd of vector 0. */
 int vfio_master_vector(struct vfio_master *master, int event_fd);
-int vfio_master_read(struct vfio_master *master, uint32_t region, uint64_t offset, void *data, uint32_t bytes);
+int vfio_master_read(struct vfio_master *master, uint32_t region, uint64_t offset, void *data,
+		     uint32_t bytes);
 int vfio_master_write(struct vfio_master *master, uint32_t region, uint64_t offset, const void *data,
 		      uint32_t bytes);
 /* Without an answer: what follows is carried out after it all the same. At most 8 bytes. */

@@ -238,8 +238,8 @@ static int publish_packed(const struct cli_command *command, int raw_fd, const c
 	return result;
 }
 
-static int export_to_file(const struct cli_command *command, const struct stream_target *target, const char *name,
-			  const char *path, enum image_format format)
+static int export_to_file(const struct cli_command *command, const struct stream_target *target,
+			  const char *name, const char *path, enum image_format format)
 {
 	char temporary[CLI_PATH_MAX];
 	int fd = open_beside(command, path, temporary), result = CLI_FAILED;
@@ -262,8 +262,8 @@ static int export_to_file(const struct cli_command *command, const struct stream
 /* ---- the device ---- */
 
 /* Claims it: one that is mounted, or used otherwise by the host, is refused. */
-static int export_to_device(const struct cli_command *command, const struct stream_target *target, const char *name,
-			    const char *path)
+static int export_to_device(const struct cli_command *command, const struct stream_target *target,
+			    const char *name, const char *path)
 {
 	int fd = path_open(path, O_WRONLY | O_EXCL | O_CLOEXEC, 0), result;
 
@@ -350,7 +350,9 @@ int command_disk_export(struct cli *cli, const struct cli_command *command, int 
 	const char *format_name = NULL;
 	bool overwrite = false, device = false;
 	const struct cli_option options[] = {
-		{ "format", &format_name, NULL }, { "overwrite", NULL, &overwrite }, { 0 },
+		{ "format", &format_name, NULL },
+		{ "overwrite", NULL, &overwrite },
+		{ 0 },
 	};
 	struct cli_arguments arguments;
 	struct stream_target target;

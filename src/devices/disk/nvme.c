@@ -14,13 +14,18 @@
 /* What was answered has been told of, too. */
 static bool is_at_rest(const struct nvme_function *function)
 {
-	return function->under_way == 0 && !function->interrupt_task.queued;
+	return function->under_way == function->kept_count && !function->interrupt_task.queued;
 }
 
-/*
- * Commands that wait for events wait on: only what is at the disk is under way. A shutdown waits for what
- * was rung before it, too.
- */
+/* While it waits for rest, the guest's own limits do not hold the disk up. */
+void nvme_drain(struct nvme_function *function)
+{
+	if (function->channel)
+		disk_channel_drain(function->channel,
+				   function->quiescing || function->disabling || function->shutting_down);
+}
+
+/* Commands that wait for events wait on: only what is at the disk is under way. */
 void nvme_check_quiet(struct nvme_function *function)
 {
 	void (*quiet)(void *context);
@@ -42,7 +47,7 @@ static void nvme_quiesce(void *opaque, void (*quiet)(void *context), void *conte
 	function->quiescing = true;
 	function->quiet = quiet;
 	function->quiet_context = context;
-	disk_channel_drain(function->channel, true);
+	nvme_drain(function);
 	nvme_check_quiet(function);
 }
 
@@ -51,9 +56,16 @@ static void nvme_resume(void *opaque)
 	struct nvme_function *function = opaque;
 
 	assert(function->quiescing && !function->quiet);
-	function->quiescing = false;
-	disk_channel_drain(function->channel, false);
+	function->quiescing = function->frozen = false;
+	nvme_drain(function);
 	nvme_queues_map(function);
+	nvme_io_answer_kept(function);
+	nvme_events_tell(function);
+}
+
+static void nvme_freeze(void *opaque)
+{
+	((struct nvme_function *)opaque)->frozen = true;
 }
 
 static void nvme_reset(void *opaque)
@@ -106,6 +118,7 @@ static void nvme_power_off(void *opaque)
 	struct nvme_function *function = opaque;
 
 	assert(is_at_rest(function));
+	nvme_io_drop_kept(function);
 	if (function->channel)
 		channel_close(function);
 	free(function->requests);
@@ -145,7 +158,7 @@ static void nvme_memory_changed(void *opaque)
 
 static void nvme_vectors_changed(void *opaque)
 {
-	nvme_interrupts_refresh(opaque);
+	nvme_interrupts_again(opaque);
 }
 
 static void nvme_config_changed(void *opaque)
@@ -215,6 +228,7 @@ const struct register_model_ops nvme_model = {
 	.vectors_changed = nvme_vectors_changed,
 	.quiesce = nvme_quiesce,
 	.resume = nvme_resume,
+	.freeze = nvme_freeze,
 	.reset = nvme_reset,
 	.leave = nvme_leave,
 	.arrive = nvme_arrive,

@@ -199,6 +199,9 @@ void nvme_events_tell(struct nvme_function *function)
 	const struct nvme_cq *cq = &function->cq[NVME_ADMIN_QUEUE];
 	unsigned i = 0;
 
+	/* Later: what is at rest stays so. */
+	if (function->quiescing || function->frozen)
+		return;
 	while (i < function->event_count && function->async_count > 0 && nvme_cq_has_room(cq)) {
 		uint32_t event = function->events[i];
 
@@ -239,7 +242,9 @@ void nvme_event_read(struct nvme_function *function, uint8_t log)
 {
 	if (log == NVME_LOG_ERRORS)
 		function->events_told &= ~EVENT_TYPE_BIT(NVME_EVENT_DOORBELL_VALUE);
-	else if (log == NVME_LOG_NAMESPACES)
+	if (log == NVME_LOG_NAMESPACES) {
 		function->events_told &= ~EVENT_TYPE_BIT(NVME_EVENT_NAMESPACE);
+		function->namespace_changed = false;
+	}
 	nvme_events_tell(function);
 }

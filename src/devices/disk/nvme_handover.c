@@ -18,6 +18,8 @@ static void save_sq(struct handover *handover, const struct nvme_sq *sq)
 	handover_put_u64(handover, sq->head);
 	handover_put_u64(handover, sq->tail);
 	handover_put_u64(handover, sq->address);
+	handover_put_u64(handover, sq->deleting);
+	handover_put_u64(handover, sq->delete_command);
 }
 
 static void save_cq(struct handover *handover, const struct nvme_cq *cq)
@@ -39,7 +41,7 @@ void nvme_save(const void *opaque, struct handover *handover)
 {
 	const struct nvme_function *function = opaque;
 
-	assert(function->quiescing && function->under_way == 0);
+	assert(function->quiescing && function->under_way == function->kept_count);
 	handover_put_u64(handover, FORMAT_VERSION);
 	handover_put_u64(handover, function->block_shift);
 	handover_put_u64(handover, function->cc);
@@ -61,6 +63,12 @@ void nvme_save(const void *opaque, struct handover *handover)
 		handover_put_u64(handover, function->events[i]);
 	handover_put_u64(handover, function->events_told);
 	handover_put_u64(handover, function->namespace_changed);
+	handover_put_u64(handover, function->kept_count);
+	for (const struct nvme_request *request = function->kept; request; request = request->next) {
+		handover_put_u64(handover, request->sq);
+		handover_put_u64(handover, request->command);
+		handover_put_u64(handover, request->status);
+	}
 	handover_put_u64(handover, counter_read(&function->reads));
 	handover_put_u64(handover, counter_read(&function->writes));
 	handover_put_u64(handover, counter_read(&function->blocks_read));
@@ -99,6 +107,8 @@ static void restore_sq(struct handover *handover, struct nvme_function *function
 	sq->head = (uint32_t)handover_get_at_most(handover, 4095);
 	sq->tail = (uint32_t)handover_get_at_most(handover, 4095);
 	sq->address = handover_get_u64(handover);
+	sq->deleting = handover_get_flag(handover);
+	sq->delete_command = (uint16_t)handover_get_at_most(handover, UINT16_MAX);
 	cq = &function->cq[sq->cq];
 	cq->sq_count++;
 	handover_fail_if(handover, sq->entries < 2 || sq->head >= sq->entries || sq->tail >= sq->entries);
@@ -116,6 +126,38 @@ static void restore_events(struct handover *handover, struct nvme_function *func
 		function->events[i] = (uint32_t)handover_get_at_most(handover, UINT32_MAX);
 	function->events_told = (uint32_t)handover_get_at_most(handover, UINT32_MAX);
 	function->namespace_changed = handover_get_flag(handover);
+}
+
+/* Commands that are done and not answered: they are again, and their queues know of them. */
+static void restore_kept(struct handover *handover, struct nvme_function *function)
+{
+	uint64_t count = handover_get_at_most(handover, NVME_REQUESTS);
+
+	for (uint64_t i = 0; i < count && !handover->error; i++) {
+		struct nvme_request *request = function->free;
+		struct nvme_sq *sq;
+
+		request->function = function;
+		request->sq = (uint16_t)handover_get_at_most(handover, NVME_QUEUES_MAX - 1);
+		request->command = (uint16_t)handover_get_at_most(handover, UINT16_MAX);
+		request->status = (uint16_t)handover_get_at_most(handover, UINT16_MAX);
+		sq = &function->sq[request->sq];
+		handover_fail_if(handover, !sq->exists);
+		function->free = request->next;
+		request->next = function->kept;
+		function->kept = request;
+		function->kept_count++;
+		function->under_way++;
+		sq->under_way++;
+		function->cq[sq->cq].promised++;
+	}
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
+		handover_fail_if(handover, function->cq[i].exists &&
+						   function->cq[i].posted + function->cq[i].promised >=
+							   function->cq[i].entries);
+	/* A queue is deleted when its commands are answered: without any it would stay. */
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
+		handover_fail_if(handover, function->sq[i].deleting && function->sq[i].under_way == 0);
 }
 
 void nvme_restore(void *opaque, struct handover *handover)
@@ -141,6 +183,7 @@ void nvme_restore(void *opaque, struct handover *handover)
 	handover_get_exactly(handover, &function->features, sizeof(function->features));
 	restore_events(handover, function);
 	handover_fail_if(handover, nvme_is_ready(function) && !function->sq[NVME_ADMIN_QUEUE].exists);
+	restore_kept(handover, function);
 	function->reads.value = handover_get_u64(handover);
 	function->writes.value = handover_get_u64(handover);
 	function->blocks_read.value = handover_get_u64(handover);

@@ -202,7 +202,7 @@ static void firmware(uint8_t log[512])
 	put_text((char *)log + 8, 8, "1");
 }
 
-uint16_t nvme_log_page(struct nvme_function *function, uint8_t log, uint64_t offset, uint8_t *answer,
+uint16_t nvme_log_page(const struct nvme_function *function, uint8_t log, uint64_t offset, uint8_t *answer,
 		       size_t bytes)
 {
 	union {
@@ -224,7 +224,6 @@ uint16_t nvme_log_page(struct nvme_function *function, uint8_t log, uint64_t off
 	case NVME_LOG_NAMESPACES:
 		if (function->namespace_changed)
 			memcpy(page.bytes, &number, sizeof(number));
-		function->namespace_changed = false;
 		break;
 	default:
 		return NVME_INVALID_LOG_PAGE;

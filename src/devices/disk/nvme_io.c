@@ -42,21 +42,63 @@ static uint16_t status_of(enum disk_op op, int error)
 	}
 }
 
-static void finish(struct nvme_request *request, uint16_t status)
+static void release(struct nvme_request *request)
 {
 	struct nvme_function *function = request->function;
-	bool was_full = !function->free;
 
 	guest_memory_put(request->memory);
 	request->memory = NULL;
 	request->next = function->free;
 	function->free = request;
 	function->under_way--;
+}
+
+static void finish(struct nvme_request *request, uint16_t status)
+{
+	struct nvme_function *function = request->function;
+	bool was_full = !function->free;
+
+	if (function->frozen) {
+		request->status = status;
+		request->next = function->kept;
+		function->kept = request;
+		function->kept_count++;
+		nvme_check_quiet(function);
+		return;
+	}
+	release(request);
 	nvme_complete(function, request->sq, request->command, status, 0);
 	if (was_full)
 		nvme_queues_wake(function);
 	if (function->under_way == 0)
 		nvme_check_quiet(function);
+}
+
+static struct nvme_request *take_kept(struct nvme_function *function)
+{
+	struct nvme_request *request = function->kept;
+
+	if (request) {
+		function->kept = request->next;
+		function->kept_count--;
+	}
+	return request;
+}
+
+void nvme_io_answer_kept(struct nvme_function *function)
+{
+	struct nvme_request *request;
+
+	while ((request = take_kept(function)))
+		finish(request, request->status);
+}
+
+void nvme_io_drop_kept(struct nvme_function *function)
+{
+	struct nvme_request *request;
+
+	while ((request = take_kept(function)))
+		release(request);
 }
 
 static void io_done(struct disk_request *disk, int error)
@@ -78,7 +120,9 @@ static uint64_t bytes_of(const struct nvme_function *function, uint64_t blocks)
 {
 	uint64_t bytes;
 
-	return checked_mul(blocks, 1ull << function->block_shift, &bytes) ? bytes : UINT64_MAX;
+	return checked_mul(blocks, 1ull << function->block_shift, &bytes)
+		       ? bytes
+		       : align_down(UINT64_MAX, 1ull << function->block_shift);
 }
 
 static void submit(struct nvme_request *request, enum disk_op op, uint64_t first_block, uint64_t blocks)
@@ -120,15 +164,24 @@ static void read_or_write(struct nvme_request *request, const struct nvme_comman
 
 /* ---- Dataset Management (6.7): ranges, one after the other ---- */
 
+/* As much of the range as the disk takes in one request. */
 static void submit_range(struct nvme_request *request)
 {
 	const struct nvme_range *range = &request->range_list[request->range];
+	uint32_t most = DISK_REQUEST_BYTES_MAX >> request->function->block_shift;
+	uint32_t left = range->blocks - request->blocks_done, blocks = left < most ? left : most;
+	uint64_t first = range->first_block + request->blocks_done;
 
-	submit(request, DISK_DISCARD, range->first_block, range->blocks);
+	request->blocks_done += blocks;
+	submit(request, DISK_DISCARD, first, blocks);
 }
 
 static bool next_range(struct nvme_request *request)
 {
+	if (request->range < request->ranges &&
+	    request->blocks_done < request->range_list[request->range].blocks)
+		return true;
+	request->blocks_done = 0;
 	while (++request->range < request->ranges)
 		if (request->range_list[request->range].blocks > 0)
 			return true;
@@ -174,6 +227,7 @@ static void deallocate(struct nvme_request *request, const struct nvme_command *
 		return;
 	}
 	request->range = (unsigned)-1;
+	request->blocks_done = 0;
 	request->disk.done = range_done;
 	/* Other attributes than this one are hints. */
 	if (command->cdw11 & NVME_DEALLOCATE && disk_discard_bytes(request->function->device->disk) > 0 &&

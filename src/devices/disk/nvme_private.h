@@ -89,10 +89,12 @@ struct nvme_sq {
 struct nvme_request {
 	struct disk_request disk;
 	struct nvme_function *function;
-	struct nvme_request *next;	/* of those that are free */
+	struct nvme_request *next;	/* of those that are free, or kept */
 	struct guest_memory *memory;	/* where its data lies: a reference */
 	uint16_t sq, command;
+	uint16_t status;		/* of one that is kept */
 	unsigned range, ranges;		/* Dataset Management: the disk works on one of so many */
+	uint32_t blocks_done;		/* of that range */
 	union {
 		struct iovec iov[NVME_PIECES_MAX];
 		struct nvme_range range_list[NVME_RANGES_MAX];
@@ -136,7 +138,9 @@ struct nvme_function {
 	/* A controller that ends waits for what is under way; a shutdown for the disk's flush, too. */
 	bool disabling, shutting_down, flushed;
 	struct disk_request flush;
-	bool quiescing;
+	bool quiescing, frozen;
+	struct nvme_request *kept;	/* done, and not answered while frozen */
+	unsigned kept_count;
 	void (*quiet)(void *context);
 	void *quiet_context;
 
@@ -163,6 +167,8 @@ static inline void nvme_violate(struct nvme_function *function, enum nvme_violat
 
 /* Something may have come to rest: ends what waits for that. */
 void nvme_check_quiet(struct nvme_function *function);
+/* Whether the disk is to hurry may have changed. */
+void nvme_drain(struct nvme_function *function);
 
 /* ---- nvme_registers.c ---- */
 
@@ -189,8 +195,10 @@ bool nvme_park(struct loop_poller *poller);
 void nvme_complete(struct nvme_function *function, uint16_t sq, uint16_t command, uint16_t status,
 		   uint32_t result);
 void nvme_interrupt(struct loop_task *task);
-/* Sets the pin, or the messages that are due, anew: what is masked or enabled has changed. */
+/* Sets the pin anew: what is masked, or unread, has changed. */
 void nvme_interrupts_refresh(struct nvme_function *function);
+/* Tells of what is unread in the way in which interrupts are told of now. */
+void nvme_interrupts_again(struct nvme_function *function);
 /* A queue that is deleted has come to rest, maybe. */
 void nvme_sq_check_deleted(struct nvme_function *function, unsigned sq);
 
@@ -230,13 +238,16 @@ void nvme_event_read(struct nvme_function *function, uint8_t log);
 uint16_t nvme_identify(const struct nvme_function *function, const struct nvme_command *command,
 		       uint8_t answer[NVME_IDENTIFY_BYTES]);
 /* The log's bytes from `offset` on, zeroes behind its end; returns the status. */
-uint16_t nvme_log_page(struct nvme_function *function, uint8_t log, uint64_t offset, uint8_t *answer,
+uint16_t nvme_log_page(const struct nvme_function *function, uint8_t log, uint64_t offset, uint8_t *answer,
 		       size_t bytes);
 
 /* ---- nvme_io.c ---- */
 
 void nvme_io_execute(struct nvme_function *function, struct nvme_request *request,
 		     const struct nvme_command *command);
+/* Answers what is kept; or gives it up, because its queues are gone. */
+void nvme_io_answer_kept(struct nvme_function *function);
+void nvme_io_drop_kept(struct nvme_function *function);
 
 /* ---- nvme_data.c ---- */
 

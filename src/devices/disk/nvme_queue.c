@@ -105,7 +105,8 @@ static bool can_fetch(const struct nvme_function *function, const struct nvme_sq
 
 static bool takes(const struct nvme_function *function)
 {
-	return nvme_is_ready(function) && !function->disabling && !function->quiescing && function->free;
+	return nvme_is_ready(function) && !function->disabling && !function->quiescing && !function->frozen &&
+	       function->free;
 }
 
 /* The queue whose turn it is, of those that have a command; NULL: none has. */
@@ -251,6 +252,23 @@ void nvme_interrupts_refresh(struct nvme_function *function)
 		}
 	}
 	bus->ops->lower(bus, PIN_VECTOR);
+}
+
+void nvme_interrupts_again(struct nvme_function *function)
+{
+	struct register_bus *bus = function->bus;
+
+	if (!bus->ops->has_vectors(bus)) {
+		nvme_interrupts_refresh(function);
+		return;
+	}
+	bus->ops->lower(bus, PIN_VECTOR);
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
+		const struct nvme_cq *cq = &function->cq[i];
+
+		if (cq->exists && cq->interrupts && cq->posted > 0)
+			bus->ops->raise(bus, cq->vector);
+	}
 }
 
 void nvme_interrupt(struct loop_task *task)

@@ -11,7 +11,7 @@
 #include "devices/disk/nvme_private.h"
 
 /* So long may enabling and disabling take (CAP.TO): a slow disk has commands under way. */
-#define TIMEOUT_HALF_SECONDS 60u
+#define TIMEOUT_HALF_SECONDS 0xffu
 
 #define QUEUE_ENTRIES(zero_based) (((zero_based)&0xfff) + 1)
 
@@ -59,6 +59,7 @@ uint64_t nvme_read(void *opaque, unsigned bar, uint32_t offset, unsigned bytes)
 
 void nvme_registers_reset(struct nvme_function *function)
 {
+	nvme_io_drop_kept(function);
 	nvme_queues_forget(function);
 	nvme_features_reset(function);
 	function->cc = function->csts = function->aqa = function->masked = 0;
@@ -157,6 +158,7 @@ void nvme_controller_rested(struct nvme_function *function)
 		disabled(function);
 	else if (function->shutting_down)
 		shut_down(function);
+	nvme_drain(function);
 }
 
 static void write_cc(struct nvme_function *function, uint32_t value)
@@ -168,6 +170,7 @@ static void write_cc(struct nvme_function *function, uint32_t value)
 	function->cc = value;
 	if (before & NVME_CC_ENABLE && !(value & NVME_CC_ENABLE)) {
 		function->disabling = true;
+		nvme_drain(function);
 		nvme_check_quiet(function);
 		return;
 	}
@@ -176,6 +179,7 @@ static void write_cc(struct nvme_function *function, uint32_t value)
 	if (NVME_CC_SHUTDOWN(value) && !NVME_CC_SHUTDOWN(before)) {
 		function->csts = (function->csts & ~NVME_CSTS_SHUTDOWN_MASK) | NVME_CSTS_SHUTTING_DOWN;
 		function->shutting_down = true;
+		nvme_drain(function);
 		nvme_check_quiet(function);
 	}
 }

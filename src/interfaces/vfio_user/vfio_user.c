@@ -40,7 +40,8 @@ static uint32_t collect(struct vfio_user_mail *mail)
 
 void vfio_user_wish(struct vfio_user_connection *connection, uint32_t bits)
 {
-	post(&connection->wishes, connection->loop, bits);
+	if (!connection->endpoint->ended)
+		post(&connection->wishes, connection->loop, bits);
 }
 
 void vfio_user_tell(struct vfio_user_connection *connection, uint32_t bits)
@@ -67,7 +68,7 @@ void vfio_user_endpoint_adopt(struct vfio_user_endpoint *endpoint, struct vfio_u
 	connection->wishes.message.run = on_wishes;
 	connection->news.message.run = on_news;
 	endpoint->connection = connection;
-	endpoint->leaving = endpoint->moves = endpoint->config_missed = false;
+	endpoint->leaving = endpoint->ended = endpoint->moves = endpoint->config_missed = false;
 }
 
 static bool begin(struct vfio_user_endpoint *endpoint, int peer, int door)
@@ -168,7 +169,48 @@ static void connection_gone(struct vfio_user_endpoint *endpoint)
 	vfio_user_check_suspended(endpoint);
 }
 
+/*
+ * Mail may be on its way to the worker, and the worker be inside of posting some, when it has let go: so the
+ * last message goes there and back, behind all others, before the connection is freed.
+ */
+static void on_farewell_back(struct loop_message *message)
+{
+	connection_gone(container_of(message, struct vfio_user_connection, farewell)->endpoint);
+}
+
+static void on_farewell_there(struct loop_message *message)
+{
+	struct vfio_user_connection *connection =
+		container_of(message, struct vfio_user_connection, farewell);
+
+	message->run = on_farewell_back;
+	loop_post(control_of(connection->endpoint), message);
+}
+
+static void on_farewell(struct loop_message *message)
+{
+	struct vfio_user_connection *connection =
+		container_of(message, struct vfio_user_connection, farewell);
+
+	connection->endpoint->ended = true;
+	message->run = on_farewell_there;
+	loop_post(connection->loop, message);
+}
+
+void vfio_user_endpoint_farewell(struct vfio_user_connection *connection)
+{
+	connection->farewell.run = on_farewell;
+	loop_post(control_of(connection->endpoint), &connection->farewell);
+}
+
 /* ---- moving ---- */
+
+bool vfio_user_endpoint_is_alone(const struct vfio_user_endpoint *endpoint)
+{
+	const struct endpoint_options *options = &endpoint->options.endpoint;
+
+	return !options->made_wait || (options->waits_alone && options->waits_alone(options->worker_context));
+}
 
 void vfio_user_endpoint_go_on(struct vfio_user_endpoint *endpoint)
 {
@@ -187,6 +229,11 @@ static void go_elsewhere(struct vfio_user_endpoint *endpoint)
 	struct loop_account *account = endpoint_accounts_get(&endpoint->accounts, loop);
 
 	endpoint->moves = false;
+	if (endpoint->destroying) {
+		vfio_user_wish(connection, VFIO_USER_WISH_CLOSE);
+		return;
+	}
+	connection->alone = vfio_user_endpoint_is_alone(endpoint);
 	if (account) {
 		connection->loop = connection->bus.loop = connection->interrupts.loop = loop;
 		connection->bus.account = account;
@@ -201,18 +248,11 @@ static void move(struct endpoint *base)
 {
 	struct vfio_user_endpoint *endpoint = vfio_user_endpoint_of(base);
 
+	endpoint->move_missed = endpoint->suspending;
 	if (!endpoint->connection || endpoint->moves || endpoint->suspending || endpoint->destroying)
 		return;
 	endpoint->moves = true;
 	vfio_user_wish(endpoint->connection, VFIO_USER_WISH_SUSPEND | VFIO_USER_WISH_LEAVE);
-}
-
-static void made_wait(struct vfio_user_endpoint *endpoint, uint64_t waited_ns)
-{
-	const struct endpoint_options *options = &endpoint->options.endpoint;
-
-	if (options->made_wait && !(options->waits_alone && options->waits_alone(options->worker_context)))
-		options->made_wait(options->worker_context, waited_ns);
 }
 
 static void on_news(struct loop_message *message)
@@ -227,18 +267,15 @@ static void on_news(struct loop_message *message)
 	else if (news & VFIO_USER_NEWS_VIOLATED)
 		endpoint_socket_violation(&endpoint->socket);
 	endpoint->leaving |= (news & VFIO_USER_NEWS_LEAVING) != 0;
-	if (news & VFIO_USER_NEWS_GONE) {
-		connection_gone(endpoint);
-		return;
-	}
 	if (news & VFIO_USER_NEWS_SUSPENDED) {
 		if (endpoint->moves)
 			go_elsewhere(endpoint);
 		else
 			vfio_user_check_suspended(endpoint);
 	}
-	if (news & VFIO_USER_NEWS_WAITED)
-		made_wait(endpoint, connection->waited_ns);
+	if (news & VFIO_USER_NEWS_WAITED && endpoint->options.endpoint.made_wait)
+		endpoint->options.endpoint.made_wait(endpoint->options.endpoint.worker_context,
+						     connection->waited_ns);
 }
 
 /* ---- life ---- */
@@ -282,6 +319,7 @@ struct vfio_user_endpoint *vfio_user_endpoint_alloc(const struct vfio_user_optio
 		return NULL;
 	}
 	log_subject_name(&endpoint->subject, "%s", options->endpoint.name);
+	log_subject_name(&endpoint->worker_subject, "%s", options->endpoint.name);
 	endpoint->next_peer = endpoint->next_door = -1;
 	endpoint->next_timer.expired = on_next_timer;
 	endpoint_socket_init(&endpoint->socket, &endpoint->options.endpoint, &socket_ops, endpoint,
@@ -316,7 +354,8 @@ static void destroy(struct endpoint *base, void (*gone)(void *context), void *co
 	endpoint->gone_context = context;
 	endpoint_socket_finish(&endpoint->socket);
 	vfio_user_endpoint_forget_next(endpoint);
-	if (endpoint->connection)
+	/* One that moves is at no worker: it ends when it would go on. */
+	if (endpoint->connection && !endpoint->moves)
 		vfio_user_wish(endpoint->connection, VFIO_USER_WISH_CLOSE);
 	destroy_when_empty(endpoint);
 }
@@ -345,6 +384,8 @@ static void read_status(const struct endpoint *base, struct endpoint_status *ret
 	const struct vfio_user_connection *connection = endpoint->connection;
 	struct endpoint_status status = {
 		.connections = connection ? 1 : 0,
+		/* Those of registers are not told apart. */
+		.queues_running = connection ? 1 : 0,
 		.connects = endpoint->socket.connects,
 		.refused_connects = endpoint->socket.refused_connects,
 		.protocol_errors = counter_read(&endpoint->protocol_errors),

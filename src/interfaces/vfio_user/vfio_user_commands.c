@@ -20,12 +20,16 @@ static struct vfio_user_header header_of(const struct vfio_user_connection *conn
 	return header;
 }
 
+/* One that has not agreed on a version is no VMM: it is let go. */
 static void refuse(struct vfio_user_connection *connection, int error, const char *reason, uint64_t value)
 {
 	struct vfio_user_header header = header_of(connection);
 
-	vfio_user_complain(connection, vfio_user_command_name(header.command), reason, value);
 	vfio_user_reply(connection, error, NULL, 0);
+	if (connection->versioned)
+		vfio_user_complain(connection, vfio_user_command_name(header.command), reason, value);
+	else
+		vfio_user_violate(connection, vfio_user_command_name(header.command), reason, value);
 }
 
 /* ---- the version ---- */
@@ -95,12 +99,12 @@ static void dma_map(struct vfio_user_connection *connection, const uint8_t *payl
 	error = vfio_user_dma_map(&connection->dma, &map, &fd);
 	if (fd >= 0)
 		connection->fds[connection->fd_count++] = fd;
-	if (error) {
-		refuse(connection, error, "cannot be mapped", map.address);
-		return;
-	}
+	/* What was there before may be gone, also when this one cannot be had. */
 	vfio_user_connection_refresh_memory(connection);
-	vfio_user_reply(connection, 0, NULL, 0);
+	if (error)
+		refuse(connection, error, "cannot be mapped", map.address);
+	else
+		vfio_user_reply(connection, 0, NULL, 0);
 }
 
 /* Requests under way go on in the memory that they began with: it is given up after the last of them. */
@@ -209,6 +213,7 @@ void vfio_user_handle_quiet(struct vfio_user_connection *connection)
 	pci_config_init(&connection->config, model);
 	connection->is_master = false;
 	vfio_user_interrupts_reset(&connection->interrupts);
+	vfio_user_interrupts_allow_pin(&connection->interrupts, true);
 	model->reset(connection->function);
 	vfio_user_connection_refresh_memory(connection);
 	vfio_user_reply(connection, 0, NULL, 0);

@@ -13,8 +13,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/fd.h"
 #include "core/guest_memory.h"
 #include "core/loop_account.h"
+#include "core/memory_guard.h"
 #include "core/reaper.h"
 
 /* A VMM that has not introduced itself by then is let go. */
@@ -33,7 +35,7 @@ void vfio_user_complain(struct vfio_user_connection *connection, const char *abo
 			uint64_t value)
 {
 	counter_add(&connection->endpoint->protocol_errors, 1);
-	log_guest(&connection->subject, "VMM: %s: %s (%#llx)", about, reason, (unsigned long long)value);
+	log_guest(connection->subject, "VMM: %s: %s (%#llx)", about, reason, (unsigned long long)value);
 }
 
 void vfio_user_violate(struct vfio_user_connection *connection, const char *about, const char *reason,
@@ -73,7 +75,7 @@ static void bus_violated(struct register_bus *bus, unsigned kind, uint64_t value
 	struct vfio_user_connection *connection = OF_BUS(bus);
 
 	counter_add(&connection->endpoint->violations[kind], 1);
-	log_guest(&connection->subject, "driver: %s (%#llx)", vfio_user_model(connection)->violations[kind],
+	log_guest(connection->subject, "driver: %s (%#llx)", vfio_user_model(connection)->violations[kind],
 		  (unsigned long long)value);
 }
 
@@ -86,11 +88,13 @@ static const struct register_bus_ops bus_ops = {
 
 void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection)
 {
-	connection->bus.memory = connection->is_master ? connection->dma.memory : connection->dma.empty;
+	guest_memory_put(connection->bus.memory);
+	connection->bus.memory =
+		guest_memory_get(connection->is_master ? connection->dma.memory : connection->dma.empty);
 	if (connection->function)
 		vfio_user_model(connection)->memory_changed(connection->function);
 	if (connection->is_master && vfio_user_dma_is_private(&connection->dma))
-		log_guest(&connection->subject,
+		log_guest(connection->subject,
 			  "VMM: it keeps its guest's memory to itself, and the device cannot reach it; QEMU "
 			  "shares it with -object memory-backend-memfd,share=on");
 }
@@ -150,13 +154,15 @@ void vfio_user_connection_close(struct vfio_user_connection *connection)
 
 static void let_go(struct vfio_user_connection *connection)
 {
+	stop_listening(connection);
 	loop_blame_stop(connection->loop, &connection->blame);
 	loop_defer_cancel(connection->loop, &connection->task);
 	if (connection->function)
 		vfio_user_model(connection)->power_off(connection->function);
 	connection->function = NULL;
 	connection->gone = true;
-	vfio_user_tell(connection, VFIO_USER_NEWS_GONE);
+	assert(!connection->poller.awake && !connection->task.queued);
+	vfio_user_endpoint_farewell(connection);
 }
 
 static void suspended(struct vfio_user_connection *connection)
@@ -191,7 +197,8 @@ static void go_on(struct loop_task *task)
 		vfio_user_handle_quiet(connection);
 		connection->quiescing = connection->quiet = false;
 		vfio_user_drop_message(connection);
-		wake(connection);
+		if (!connection->closing)
+			wake(connection);
 	}
 	if (!connection->closing && !connection->suspending)
 		return;
@@ -218,16 +225,32 @@ static void on_written(void *context)
 		loop_defer_for(connection->loop, &connection->task, connection->bus.account);
 }
 
+/* The guest's memory is touched no more until the function goes on where that harms nobody else. */
 static void on_blamed(struct loop_blame *blame, unsigned what, uint64_t waited_ns)
 {
 	struct vfio_user_connection *connection = CONNECTION_OF(blame, blame);
 
 	if (what & LOOP_BLAME_WROTE && connection->interrupts.writing > 0) {
 		on_held(connection);
-	} else if (what & LOOP_BLAME_WAITED) {
+	} else if (what & LOOP_BLAME_WAITED && !connection->alone && !connection->frozen &&
+		   connection->function) {
+		connection->frozen = true;
+		vfio_user_model(connection)->freeze(connection->function);
 		connection->waited_ns = waited_ns;
 		vfio_user_tell(connection, VFIO_USER_NEWS_WAITED);
 	}
+}
+
+/* Did the VMM cut a file of the guest's memory short? */
+static void check_memory(struct vfio_user_connection *connection)
+{
+	unsigned faults = memory_guard_faults();
+
+	if (faults == connection->faults_seen)
+		return;
+	connection->faults_seen = faults;
+	if (guest_memory_lost(connection->dma.memory))
+		vfio_user_violate(connection, "memory", "its file has become shorter", 0);
 }
 
 /* ---- reading ---- */
@@ -253,7 +276,7 @@ static void on_timer(struct loop_timer *timer)
 static bool reads(const struct vfio_user_connection *connection)
 {
 	return !connection->closing && !connection->waiting && !connection->suspending &&
-	       !connection->suspended;
+	       !connection->suspended && !connection->frozen;
 }
 
 static void handle(struct vfio_user_connection *connection)
@@ -304,6 +327,7 @@ static bool poll_messages(struct loop_poller *poller)
 	struct vfio_user_connection *connection = CONNECTION_OF(poller, poller);
 	unsigned messages = 0, steps = 0;
 
+	check_memory(connection);
 	while (reads(connection) && messages < TURN_MESSAGES && advance(connection, &messages))
 		if (++steps % TIMED_MESSAGES == 0 && loop_slice_over(connection->loop))
 			break;
@@ -342,8 +366,9 @@ static void resume(struct vfio_user_connection *connection)
 {
 	int error = 0;
 
-	assert(connection->suspended);
-	connection->suspended = false;
+	if (!connection->suspended)
+		return;
+	connection->suspended = connection->frozen = false;
 	connection->poller.account = connection->watch.account = connection->door_watch.account =
 		connection->blame.account = connection->bus.account;
 	if (connection->left)
@@ -352,7 +377,7 @@ static void resume(struct vfio_user_connection *connection)
 	if (!error)
 		error = start_listening(connection);
 	if (error) {
-		log_error(&connection->subject, "cannot serve its VMM: %s", strerror(-error));
+		log_error(connection->subject, "cannot serve its VMM: %s", strerror(-error));
 		vfio_user_connection_close(connection);
 		return;
 	}
@@ -370,7 +395,7 @@ static void begin(struct vfio_user_connection *connection)
 		resume(connection);
 		return;
 	}
-	log_error(&connection->subject, "cannot serve its VMM: %s", strerror(-error));
+	log_error(connection->subject, "cannot serve its VMM: %s", strerror(-error));
 	connection->suspended = false;
 	vfio_user_connection_close(connection);
 }
@@ -404,23 +429,28 @@ struct vfio_user_connection *vfio_user_connection_create(struct vfio_user_endpoi
 	struct vfio_user_connection *connection = calloc(1, sizeof(*connection));
 	const struct endpoint_options *options = &endpoint->options.endpoint;
 	struct loop_account *account;
+	const int yes = 1;
 
 	if (!connection)
 		return NULL;
 	connection->endpoint = endpoint;
+	connection->subject = &endpoint->worker_subject;
+	connection->alone = vfio_user_endpoint_is_alone(endpoint);
+	connection->faults_seen = memory_guard_faults();
 	connection->loop = options->worker(options->worker_context, 0);
 	account = endpoint_accounts_get(&endpoint->accounts, connection->loop);
-	if (!account || vfio_user_dma_init(&connection->dma)) {
+	/* A byte out of band is passed over by a look at the socket, and its descriptors are not. */
+	if (!account || setsockopt(socket, SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes)) < 0 ||
+	    vfio_user_dma_init(&connection->dma)) {
 		vfio_user_dma_finish(&connection->dma);
 		free(connection);
 		return NULL;
 	}
-	log_subject_name(&connection->subject, "%s", options->name);
 	connection->socket = socket;
 	connection->door = door;
 	connection->bus = (struct register_bus){
 		.ops = &bus_ops,
-		.memory = connection->dma.empty,
+		.memory = guest_memory_get(connection->dma.empty),
 		.loop = connection->loop,
 		.account = account,
 	};
@@ -439,14 +469,23 @@ struct vfio_user_connection *vfio_user_connection_create(struct vfio_user_endpoi
 	return connection;
 }
 
+/* With the door ends the doorman, who is to close after us what the VMM has sent and nobody has read. */
+static void close_last(struct reaper_job *job)
+{
+	struct vfio_user_connection *connection = CONNECTION_OF(job, end);
+
+	fd_close(&connection->socket);
+	fd_close(&connection->door);
+	free(connection);
+}
+
 void vfio_user_connection_free(struct vfio_user_connection *connection)
 {
 	assert(!connection->function);
 	vfio_user_drop_fds(connection);
 	vfio_user_interrupts_finish(&connection->interrupts);
+	guest_memory_put(connection->bus.memory);
 	vfio_user_dma_finish(&connection->dma);
-	reaper_close(&connection->socket);
-	/* The last: with it ends the doorman, who is to close all of them after us. */
-	reaper_close(&connection->door);
-	free(connection);
+	connection->end.run = close_last;
+	reaper_give(&connection->end);
 }

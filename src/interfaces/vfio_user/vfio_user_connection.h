@@ -27,6 +27,7 @@
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/loop_blame.h"
+#include "core/reaper.h"
 #include "core/stats.h"
 #include "interfaces/endpoint.h"
 #include "interfaces/endpoint_accounts.h"
@@ -50,7 +51,6 @@ enum vfio_user_wish {
 	VFIO_USER_WISH_CONFIG = 1u << 5,  /* the device's configuration has changed */
 };
 enum vfio_user_news {
-	VFIO_USER_NEWS_GONE = 1u << 0,	    /* the worker has let go of it for good */
 	VFIO_USER_NEWS_SUSPENDED = 1u << 1,
 	VFIO_USER_NEWS_VIOLATED = 1u << 2,  /* the VMM broke the protocol */
 	VFIO_USER_NEWS_HELD_US = 1u << 3,   /* it did what it may not do again at once */
@@ -70,8 +70,10 @@ struct vfio_user_endpoint;
 struct vfio_user_connection {
 	struct vfio_user_endpoint *endpoint;
 	struct loop *loop;		/* its worker */
-	struct log_subject subject;	/* the worker's */
+	struct log_subject *subject;	/* the worker's, of the endpoint */
 	struct vfio_user_mail wishes, news;
+	struct loop_message farewell;	/* the last mail */
+	struct reaper_job end;
 
 	/* ---- the socket ---- */
 	int socket, door;		/* door: to the doorman; -1: there is none */
@@ -91,6 +93,9 @@ struct vfio_user_connection {
 	bool waiting;			/* a message's answer waits until the function is quiet */
 	bool closing, suspending, suspended, leaving, gone;
 	bool left;			/* the function belongs to no worker */
+	bool alone;			/* made to wait, the worker harms nobody else */
+	bool frozen;			/* it has waited: nothing goes on before it is elsewhere */
+	unsigned faults_seen;		/* memory_guard_faults() when memory was last found whole */
 	uint64_t waited_ns;		/* for VFIO_USER_NEWS_WAITED */
 
 	/* ---- the function ---- */
@@ -107,7 +112,7 @@ struct vfio_user_connection {
 struct vfio_user_endpoint {
 	struct endpoint base;
 	struct vfio_user_options options;	/* name, path and guest (never NULL) are ours */
-	struct log_subject subject;
+	struct log_subject subject, worker_subject;
 	struct endpoint_accounts accounts;
 	struct endpoint_socket socket;
 
@@ -119,6 +124,8 @@ struct vfio_user_endpoint {
 	bool suspending, handed_over, destroying;
 	bool moves;				/* the connection is on its way to another worker */
 	bool leaving;				/* the connection ends */
+	bool ended;				/* the worker has let go of it: it has no more wishes */
+	bool move_missed;			/* a move was asked for while it stood still */
 	bool config_missed;			/* the device's configuration changed meanwhile */
 	void (*suspended)(void *context);
 	void *suspended_context;
@@ -151,6 +158,10 @@ void vfio_user_endpoint_free(struct vfio_user_endpoint *endpoint);
 void vfio_user_endpoint_forget_next(struct vfio_user_endpoint *endpoint);
 /* A connection that has a worker: its mail may be posted. */
 void vfio_user_endpoint_adopt(struct vfio_user_endpoint *endpoint, struct vfio_user_connection *connection);
+/* The worker has let go of the connection: it is freed when all mail has arrived. On the worker. */
+void vfio_user_endpoint_farewell(struct vfio_user_connection *connection);
+/* Is its guest served where a wait harms nobody else? */
+bool vfio_user_endpoint_is_alone(const struct vfio_user_endpoint *endpoint);
 /* The connection goes on, on its worker. */
 void vfio_user_endpoint_go_on(struct vfio_user_endpoint *endpoint);
 /* Bits for the other thread. */
@@ -165,7 +176,7 @@ void vfio_user_tell(struct vfio_user_connection *connection, uint32_t bits);
  */
 struct vfio_user_connection *vfio_user_connection_create(struct vfio_user_endpoint *endpoint, int socket,
 							 int door);
-/* After VFIO_USER_NEWS_GONE. Control thread. */
+/* The worker has let go of it. Control thread. */
 void vfio_user_connection_free(struct vfio_user_connection *connection);
 /* On its worker: does what bits of vfio_user_wish say. */
 void vfio_user_connection_obey(struct vfio_user_connection *connection, uint32_t wishes);

@@ -12,6 +12,9 @@
 #include "core/memory_guard.h"
 #include "core/reaper.h"
 
+/* What VERSION says of pgsizes: rings in such memory are aligned. */
+#define PAGE_BYTES 4096u
+
 static_assert(VFIO_USER_MAPS_MAX <= GUEST_MEMORY_REGIONS_MAX, "each range may be a region");
 
 int vfio_user_dma_init(struct vfio_user_dma *dma)
@@ -84,21 +87,6 @@ static int reach(struct vfio_user_dma *dma, struct vfio_user_range *range)
 	return 0;
 }
 
-static int leave(struct vfio_user_dma *dma, struct vfio_user_range *range)
-{
-	struct guest_memory *memory;
-	int error;
-
-	if (!range->mapped)
-		return 0;
-	error = guest_memory_remove(dma->memory, range->address, range->size, range->address, &memory);
-	if (error)
-		return error;
-	replace(dma, memory);
-	range->mapped = false;
-	return 0;
-}
-
 static struct vfio_user_range *insert(struct vfio_user_dma *dma, const struct vfio_user_range *range)
 {
 	unsigned at = dma->count;
@@ -112,7 +100,7 @@ static struct vfio_user_range *insert(struct vfio_user_dma *dma, const struct vf
 	return &dma->range[at];
 }
 
-static void delete (struct vfio_user_dma *dma, unsigned at)
+static void forget(struct vfio_user_dma *dma, unsigned at)
 {
 	reaper_close(&dma->range[at].fd);
 	dma->count--;
@@ -141,45 +129,55 @@ static struct vfio_user_range part_of(const struct vfio_user_range *whole, uint6
 	};
 }
 
-/* Takes [address, end) out of one range that overlaps it. */
-static int cut(struct vfio_user_dma *dma, unsigned at, uint64_t address, uint64_t end)
-{
-	struct vfio_user_range whole = dma->range[at], *part;
-	bool was_mapped = whole.mapped;
-	int error = leave(dma, &dma->range[at]);
-
-	if (error)
-		return error;
-	dma->range[at].fd = -1;
-	delete (dma, at);
-	for (unsigned side = 0; side < 2; side++) {
-		uint64_t from = side ? end : whole.address, to = side ? end_of(&whole) : address;
-		struct vfio_user_range rest;
-
-		if (from >= to)
-			continue;
-		rest = part_of(&whole, from, to);
-		part = insert(dma, &rest);
-		if (was_mapped && part->fd >= 0)
-			error = reach(dma, part);
-	}
-	reaper_close(&whole.fd);
-	return error;
-}
-
-static int clear(struct vfio_user_dma *dma, uint64_t address, uint64_t end)
+/* Puts back what a range has outside of [address, end). */
+static int put_rest(struct vfio_user_dma *dma, const struct vfio_user_range *whole, uint64_t address,
+		    uint64_t end)
 {
 	int error = 0;
 
-	for (unsigned i = 0; i < dma->count && !error;) {
-		struct vfio_user_range *range = &dma->range[i];
+	for (unsigned side = 0; side < 2; side++) {
+		uint64_t from = side ? end : whole->address, to = side ? end_of(whole) : address;
+		struct vfio_user_range rest, *part;
+
+		if (from >= to)
+			continue;
+		rest = part_of(whole, from, to);
+		part = insert(dma, &rest);
+		if (whole->mapped && part->fd >= 0 && !error)
+			error = reach(dma, part);
+	}
+	return error;
+}
+
+/* Takes [address, end) out of all ranges. Two of them at most have something outside. */
+static int clear(struct vfio_user_dma *dma, uint64_t address, uint64_t end)
+{
+	struct guest_memory *memory = guest_memory_without(dma->memory, address, end - address);
+	struct vfio_user_range edge[2];
+	unsigned edges = 0, at = 0;
+	int error = 0;
+
+	if (!memory)
+		return -ENOMEM;
+	replace(dma, memory);
+	while (at < dma->count) {
+		struct vfio_user_range *range = &dma->range[at];
 
 		if (end_of(range) <= address || range->address >= end) {
-			i++;
+			at++;
 			continue;
 		}
-		error = cut(dma, i, address, end);
-		i = 0;
+		if (range->address < address || end_of(range) > end) {
+			edge[edges++] = *range;
+			range->fd = -1;
+		}
+		forget(dma, at);
+	}
+	for (unsigned i = 0; i < edges; i++) {
+		int failed = put_rest(dma, &edge[i], address, end);
+
+		error = error ? error : failed;
+		reaper_close(&edge[i].fd);
 	}
 	return error;
 }
@@ -209,10 +207,10 @@ int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map 
 	uint64_t end;
 	int error;
 
-	if (map->size == 0 || !checked_add(map->address, map->size, &end) ||
-	    !checked_add(map->offset, map->size, &end))
+	if (map->size == 0 || !checked_add(map->offset, map->size, &end) ||
+	    !checked_add(map->address, map->size, &end) ||
+	    (map->address | map->size | map->offset) % PAGE_BYTES != 0)
 		return -EINVAL;
-	end = map->address + map->size;
 	for (unsigned i = 0; i < dma->count && *fd < 0; i++)
 		if (is_same(&dma->range[i], map) && dma->range[i].fd < 0)
 			return 0;
@@ -229,7 +227,7 @@ int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map 
 	range = insert(dma, &added);
 	error = range->fd >= 0 ? reach(dma, range) : 0;
 	if (error)
-		delete (dma, (unsigned)(range - dma->range));
+		forget(dma, (unsigned)(range - dma->range));
 	return error;
 }
 
@@ -237,7 +235,7 @@ int vfio_user_dma_unmap(struct vfio_user_dma *dma, uint64_t address, uint64_t si
 {
 	uint64_t end;
 
-	if (size == 0 || !checked_add(address, size, &end))
+	if (size == 0 || !checked_add(address, size, &end) || (address | size) % PAGE_BYTES != 0)
 		return -EINVAL;
 	if (dma->count + split_count(dma, address, end) > VFIO_USER_MAPS_MAX)
 		return -ENOSPC;
@@ -247,7 +245,7 @@ int vfio_user_dma_unmap(struct vfio_user_dma *dma, uint64_t address, uint64_t si
 void vfio_user_dma_unmap_all(struct vfio_user_dma *dma)
 {
 	while (dma->count > 0)
-		delete (dma, dma->count - 1);
+		forget(dma, dma->count - 1);
 	replace(dma, guest_memory_get(dma->empty));
 }
 

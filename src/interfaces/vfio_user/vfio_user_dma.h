@@ -37,9 +37,9 @@ int vfio_user_dma_init(struct vfio_user_dma *dma);
 void vfio_user_dma_finish(struct vfio_user_dma *dma);
 
 /*
- * *fd (-1: none) is taken. Returns 0, or -errno, and nothing has changed: -EINVAL (no size, or an end beyond
- * 2^64), -ENOSPC (too many ranges, or more memory than one guest may have here), -ENOMEM, or
- * guest_memory_add()'s errors.
+ * *fd (-1: none) is taken when it is -1 afterwards. Returns 0 or -errno: -EINVAL (no size, an end beyond
+ * 2^64, or not in whole pages), -ENOSPC (too many ranges, or more memory than one guest may have here),
+ * -ENOMEM, or guest_memory_add()'s errors. What the range overlaps may be unmapped then.
  */
 int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map *map, int *fd);
 /*

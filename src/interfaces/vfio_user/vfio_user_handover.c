@@ -59,6 +59,8 @@ void vfio_user_resume(struct endpoint *base)
 		log_error(&endpoint->subject, "cannot listen any more: out of memory");
 	if (endpoint->connection)
 		vfio_user_endpoint_go_on(endpoint);
+	if (endpoint->move_missed)
+		endpoint_move(base);
 }
 
 /* ---- save ---- */
@@ -118,7 +120,7 @@ static void restore_function(struct handover *handover, struct vfio_user_connect
 {
 	const struct register_model_ops *model = vfio_user_model(connection);
 
-	connection->bus.memory = connection->is_master ? connection->dma.memory : connection->dma.empty;
+	vfio_user_connection_refresh_memory(connection);
 	if (handover->error)
 		return;
 	if (model->power_on(connection->endpoint->options.device, &connection->bus, &connection->function)) {

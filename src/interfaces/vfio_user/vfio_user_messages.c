@@ -28,7 +28,9 @@ static const struct rule rules[] = {
 				     sizeof(struct vfio_user_region_access) + VFIO_USER_DATA_MAX, 0 },
 	[VFIO_USER_RESET] = { "reset", 0, 0, 0 },
 	[VFIO_USER_REGION_WRITE_MULTI] = { "region-write-multi", sizeof(uint64_t),
-					   sizeof(struct vfio_user_region_access) + VFIO_USER_DATA_MAX, 0 },
+					   sizeof(uint64_t) + VFIO_USER_WRITES_MAX *
+								      sizeof(struct vfio_user_region_write),
+					   0 },
 };
 #define RULES (sizeof(rules) / sizeof(rules[0]))
 

@@ -46,8 +46,10 @@ static_assert(sizeof(struct vfio_user_header) == 16, "vfio-user, Header");
 
 /* What a register access may carry at most: a VMM reads a whole configuration space at once. */
 #define VFIO_USER_DATA_MAX    4096u
-/* The longest message that is read: anything longer ends the connection. */
-#define VFIO_USER_MESSAGE_MAX (16u + 16u + VFIO_USER_DATA_MAX)
+/* Writes of one WRITE_MULTI: as many as QEMU collects. */
+#define VFIO_USER_WRITES_MAX  200u
+/* The longest message that is read, such a one: anything longer ends the connection. */
+#define VFIO_USER_MESSAGE_MAX (16u + 8u + VFIO_USER_WRITES_MAX * 24u)
 /* Descriptors of one message: Cloud Hypervisor sends 16 at a time, and QEMU what it is told. */
 #define VFIO_USER_FDS_MAX     16u
 /* Ranges of memory that a VMM may have mapped at a time (guest_memory.h). */
@@ -135,6 +137,8 @@ struct vfio_user_region_write {
 	uint8_t data[8];
 };
 static_assert(sizeof(struct vfio_user_region_write) == 24, "vfio-user, VFIO_USER_REGION_WRITE_MULTI");
+static_assert(VFIO_USER_MESSAGE_MAX >= 16 + sizeof(struct vfio_user_region_access) + VFIO_USER_DATA_MAX,
+	      "every message has room");
 
 /*
  * May this header begin a message of a client's? Returns NULL, or the reason why the stream cannot be

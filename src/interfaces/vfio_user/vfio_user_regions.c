@@ -194,8 +194,12 @@ void vfio_user_region_write_multi(struct vfio_user_connection *connection, const
 		const char *reason;
 
 		memcpy(&one, payload + sizeof(count) + i * sizeof(one), sizeof(one));
-		reason = one.access.count > sizeof(one.data) ? "so many bytes"
-							     : check(connection, &one.access);
+		reason = check(connection, &one.access);
+		if (one.access.count > sizeof(one.data))
+			reason = "so many bytes";
+		/* Posted writes are those of BARs: what the configuration space changes takes longer. */
+		if (one.access.region == VFIO_USER_REGION_CONFIG)
+			reason = "not of a BAR";
 		if (reason)
 			vfio_user_complain(connection, "region-write-multi", reason, one.access.offset);
 		else
