@@ -109,10 +109,15 @@ int nvme_driver_store(struct nvme_driver *driver, uint32_t offset, unsigned byte
 	return vfio_master_write(&driver->master, 0, offset, &value, bytes);
 }
 
-static int ring_doorbell(struct nvme_driver *driver, unsigned queue, bool is_cq, uint32_t value)
+int nvme_driver_post(struct nvme_driver *driver, uint32_t offset, unsigned bytes, uint64_t value)
 {
 	driver->counts.posted++;
-	return vfio_master_post(&driver->master, 0, DOORBELL(queue, is_cq), &value, sizeof(value));
+	return vfio_master_post(&driver->master, 0, offset, &value, bytes);
+}
+
+static int ring_doorbell(struct nvme_driver *driver, unsigned queue, bool is_cq, uint32_t value)
+{
+	return nvme_driver_post(driver, DOORBELL(queue, is_cq), sizeof(value), value);
 }
 
 /* ---- queues ---- */

@@ -69,6 +69,8 @@ int nvme_driver_wait(struct nvme_driver *driver, int timeout_ms);
 /* Loads and stores of registers, for programs that measure or show them. Return 0 or -errno as connect. */
 int nvme_driver_load(struct nvme_driver *driver, uint32_t offset, unsigned bytes, uint64_t *ret_value);
 int nvme_driver_store(struct nvme_driver *driver, uint32_t offset, unsigned bytes, uint64_t value);
+/* Without waiting: what follows is carried out behind it. */
+int nvme_driver_post(struct nvme_driver *driver, uint32_t offset, unsigned bytes, uint64_t value);
 /* Accesses so far: answered ones, and posted ones; and interrupts taken. */
 struct nvme_driver_counts {
 	uint64_t loads, stores, posted, interrupts;

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What accesses to registers cost a plain client, and requests through them:
+ *
+ *	viaduct-registers --nvme SOCKET --virtio SOCKET --seconds N
+ *
+ * One sample each of: a ping-pong between two processes over a UNIX socket, as the floor; a load of a
+ *register, answered; a store, posted; a 4 KiB read at depth 1 and at depth 32, by NVMe and by virtio-blk, on
+ *two disks of one daemon, with random places. Prints a JSON object.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "frontend/frontend.h"
+#include "frontend/nvme_driver.h"
+#include "load.h"
+
+#define BLOCK_BYTES 4096u
+#define DEPTH_MAX   32u
+#define REG_VS	    0x08u
+#define REG_INTMC   0x10u
+/* As large as a message of an access with its answer. */
+#define MESSAGE_BYTES 36u
+#define POSTED_BATCH  64u
+
+static const char *nvme_socket, *virtio_socket;
+static double seconds = 1;
+static bool is_first = true;
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void fail(const char *what, int error)
+{
+	fprintf(stderr, "viaduct-registers: %s: %s\n", what, strerror(error));
+	exit(1);
+}
+
+/* And forgets the latencies. */
+static void report(const char *name, struct load_histogram *latency, uint64_t count, uint64_t ns)
+{
+	printf("%s\"%s\": {\"p50_us\": %.3f, \"p99_us\": %.3f, \"per_second\": %.1f}", is_first ? "{" : ", ",
+	       name, latency ? load_histogram_ns(latency, 0.5) / 1000 : 0,
+	       latency ? load_histogram_ns(latency, 0.99) / 1000 : 0, (double)count * 1e9 / (double)ns);
+	is_first = false;
+	if (latency)
+		memset(latency, 0, sizeof(*latency));
+}
+
+/* ---- the floor ---- */
+
+static void echo(int socket)
+{
+	char message[MESSAGE_BYTES];
+
+	while (recv(socket, message, sizeof(message), MSG_WAITALL) == sizeof(message))
+		if (send(socket, message, sizeof(message), MSG_NOSIGNAL) != sizeof(message))
+			break;
+	_exit(0);
+}
+
+static void ping_pong(void)
+{
+	static struct load_histogram latency;
+	char message[MESSAGE_BYTES] = { 0 };
+	uint64_t begin, count = 0, end;
+	int pair[2];
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+		fail("socketpair", errno);
+	child = fork();
+	if (child < 0)
+		fail("fork", errno);
+	if (child == 0) {
+		close(pair[0]);
+		echo(pair[1]);
+	}
+	close(pair[1]);
+	begin = now_ns();
+	end = begin + (uint64_t)(seconds * 1e9);
+	for (uint64_t at = begin, next; at < end; at = next, count++) {
+		if (send(pair[0], message, sizeof(message), MSG_NOSIGNAL) != sizeof(message) ||
+		    recv(pair[0], message, sizeof(message), MSG_WAITALL) != sizeof(message))
+			fail("ping-pong", EIO);
+		next = now_ns();
+		load_histogram_add(&latency, next - at);
+	}
+	report("ping-pong", &latency, count, now_ns() - begin);
+	close(pair[0]);
+	waitpid(child, NULL, 0);
+}
+
+/* ---- registers ---- */
+
+static struct nvme_driver *connect_nvme(void)
+{
+	struct nvme_driver *driver;
+	const char *reason = "";
+	int error = nvme_driver_connect(nvme_socket, DEPTH_MAX * BLOCK_BYTES, &driver, &reason);
+
+	if (error)
+		fail(reason, -error);
+	return driver;
+}
+
+static void loads(struct nvme_driver *driver)
+{
+	static struct load_histogram latency;
+	uint64_t begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9), count = 0, value;
+
+	for (uint64_t at = begin, next; at < end; at = next, count++) {
+		int error = nvme_driver_load(driver, REG_VS, 4, &value);
+
+		if (error)
+			fail("a load", -error);
+		next = now_ns();
+		load_histogram_add(&latency, next - at);
+	}
+	report("load", &latency, count, now_ns() - begin);
+}
+
+/* A load behind each batch: it is answered when all of the batch is done. */
+static void posted(struct nvme_driver *driver)
+{
+	uint64_t begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9), count = 0, value;
+
+	while (now_ns() < end) {
+		int error = 0;
+
+		for (unsigned i = 0; i < POSTED_BATCH && !error; i++, count++)
+			error = nvme_driver_post(driver, REG_INTMC, 4, 0);
+		if (!error)
+			error = nvme_driver_load(driver, REG_VS, 4, &value);
+		if (error)
+			fail("posted stores", -error);
+	}
+	report("posted store", NULL, count, now_ns() - begin);
+}
+
+/* ---- requests ---- */
+
+struct place {
+	void *data;
+	uint64_t since_ns;
+};
+
+static uint64_t random_block(uint64_t blocks)
+{
+	static uint64_t state = 88172645463325252ull;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state % blocks;
+}
+
+static void read_nvme(struct nvme_driver *driver, unsigned depth, const char *name)
+{
+	uint64_t blocks = nvme_driver_identity(driver)->size_bytes / BLOCK_BYTES;
+	uint64_t begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9), count = 0;
+	static struct load_histogram latency;
+	struct place places[DEPTH_MAX];
+	char *memory = nvme_driver_memory(driver);
+	unsigned in_flight = 0;
+	uint16_t status;
+	void *token;
+
+	for (unsigned i = 0; i < depth; i++)
+		places[i].data = memory + i * BLOCK_BYTES;
+	for (unsigned i = 0; i < depth || in_flight > 0;) {
+		if (i < depth) {
+			token = &places[i++];
+		} else if (nvme_driver_take(driver, &token, &status)) {
+			if (status)
+				fail("a read by NVMe", EIO);
+			in_flight--;
+			count++;
+			load_histogram_add(&latency, now_ns() - ((struct place *)token)->since_ns);
+			if (now_ns() >= end)
+				continue;
+		} else {
+			if (nvme_driver_wait(driver, 10000) != 1)
+				fail("waiting for NVMe", ETIMEDOUT);
+			continue;
+		}
+		((struct place *)token)->since_ns = now_ns();
+		if (nvme_driver_add(driver,
+				    &(struct nvme_driver_request){
+					    .op = NVME_DRIVER_READ,
+					    .offset_bytes = random_block(blocks) * BLOCK_BYTES,
+					    .bytes = BLOCK_BYTES,
+					    .data = ((struct place *)token)->data,
+					    .token = token,
+				    }) ||
+		    nvme_driver_kick(driver))
+			fail("a command", EIO);
+		in_flight++;
+	}
+	report(name, &latency, count, now_ns() - begin);
+}
+
+static void read_virtio(struct frontend *frontend, unsigned depth, const char *name)
+{
+	struct frontend_queue *queue = frontend_queue(frontend, 0);
+	uint64_t begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9), count = 0, size_bytes;
+	static struct load_histogram latency;
+	struct place places[DEPTH_MAX];
+	unsigned in_flight = 0;
+	uint8_t status;
+	size_t bytes;
+	char *memory = frontend_memory(frontend, &bytes);
+	void *token;
+
+	if (frontend_block_size(frontend, &size_bytes) || bytes < DEPTH_MAX * BLOCK_BYTES)
+		fail("the virtio disk", EPROTO);
+	for (unsigned i = 0; i < depth; i++)
+		places[i].data = memory + i * BLOCK_BYTES;
+	for (unsigned i = 0; i < depth || in_flight > 0;) {
+		if (i < depth) {
+			token = &places[i++];
+		} else if (frontend_block_take(queue, &token, &status)) {
+			if (status)
+				fail("a read by virtio", EIO);
+			in_flight--;
+			count++;
+			load_histogram_add(&latency, now_ns() - ((struct place *)token)->since_ns);
+			if (now_ns() >= end)
+				continue;
+		} else {
+			if (frontend_wait(queue, 10000) != 1)
+				fail("waiting for virtio", ETIMEDOUT);
+			continue;
+		}
+		((struct place *)token)->since_ns = now_ns();
+		if (frontend_block_add(queue, &(struct frontend_block_request){
+						      .type = FRONTEND_BLOCK_IN,
+						      .sector = random_block(size_bytes / BLOCK_BYTES) * 8,
+						      .data = ((struct place *)token)->data,
+						      .data_bytes = BLOCK_BYTES,
+						      .token = token,
+					      }))
+			fail("a request", EIO);
+		frontend_kick(queue);
+		in_flight++;
+	}
+	report(name, &latency, count, now_ns() - begin);
+}
+
+static void virtio(void)
+{
+	const struct frontend_options options = {
+		.path = virtio_socket,
+		.queues = 1,
+		.queue_size = 128,
+		.features = FRONTEND_F_EVENT_IDX | FRONTEND_F_INDIRECT,
+		.memory_bytes = 4 << 20,
+	};
+	struct frontend *frontend;
+	const char *reason = "";
+	int error = frontend_connect(&options, &frontend, &reason);
+
+	if (error)
+		fail(reason, -error);
+	read_virtio(frontend, 1, "virtio 4K QD1");
+	read_virtio(frontend, DEPTH_MAX, "virtio 4K QD32");
+	frontend_close(frontend);
+}
+
+int main(int argc, char **argv)
+{
+	struct nvme_driver *driver;
+
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--nvme") == 0)
+			nvme_socket = argv[i + 1];
+		else if (strcmp(argv[i], "--virtio") == 0)
+			virtio_socket = argv[i + 1];
+		else if (strcmp(argv[i], "--seconds") == 0)
+			seconds = atof(argv[i + 1]);
+	}
+	if (!nvme_socket || !virtio_socket || seconds <= 0) {
+		fputs("usage: viaduct-registers --nvme SOCKET --virtio SOCKET [--seconds N]\n", stderr);
+		return 2;
+	}
+	ping_pong();
+	driver = connect_nvme();
+	loads(driver);
+	posted(driver);
+	read_nvme(driver, 1, "nvme 4K QD1");
+	read_nvme(driver, DEPTH_MAX, "nvme 4K QD32");
+	nvme_driver_close(driver);
+	virtio();
+	puts("}");
+	return 0;
+}
