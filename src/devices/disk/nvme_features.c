@@ -15,7 +15,7 @@ enum { SELECT_CURRENT, SELECT_DEFAULT, SELECT_SAVED, SELECT_ABILITIES };
 
 static struct nvme_features initial(void)
 {
-	struct nvme_features features = { .write_cache = true, .temperature_over = TEMPERATURE_OVER };
+	struct nvme_features features = { .write_cache = 1, .temperature_over = TEMPERATURE_OVER };
 
 	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
 		features.vector[i] = i;

@@ -151,13 +151,45 @@ static void restore_kept(struct handover *handover, struct nvme_function *functi
 		sq->under_way++;
 		function->cq[sq->cq].promised++;
 	}
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
-		handover_fail_if(handover, function->cq[i].exists &&
-						   function->cq[i].posted + function->cq[i].promised >=
-							   function->cq[i].entries);
-	/* A queue is deleted when its commands are answered: without any it would stay. */
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
-		handover_fail_if(handover, function->sq[i].deleting && function->sq[i].under_way == 0);
+}
+
+/* The deletion of a queue that waits for such answers is an admin command that is not answered, either. */
+static void restore_deletions(struct nvme_function *function)
+{
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
+		if (!function->sq[i].deleting)
+			continue;
+		function->sq[NVME_ADMIN_QUEUE].under_way++;
+		function->cq[NVME_ADMIN_QUEUE].promised++;
+	}
+}
+
+/* Are there queues if and only if it is on, and each submission queue with its completion queue? */
+static bool is_sound(const struct nvme_function *function)
+{
+	bool is_on = function->csts & NVME_CSTS_READY;
+
+	if (is_on && !(function->cc & NVME_CC_ENABLE))
+		return false;
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
+		const struct nvme_sq *sq = &function->sq[i];
+		const struct nvme_cq *cq = &function->cq[i];
+
+		if (!is_on && (sq->exists || cq->exists))
+			return false;
+		if (is_on && i == NVME_ADMIN_QUEUE && (!sq->exists || !cq->exists))
+			return false;
+		if (cq->exists && cq->posted + cq->promised >= cq->entries)
+			return false;
+		/* A queue is deleted when its commands are answered: without any it would stay. */
+		if (sq->deleting && (i == NVME_ADMIN_QUEUE || sq->under_way == 0))
+			return false;
+		/* The admin queue has one of its own, which is no other's. */
+		if (sq->exists &&
+		    (!function->cq[sq->cq].exists || (i == NVME_ADMIN_QUEUE) != (sq->cq == NVME_ADMIN_QUEUE)))
+			return false;
+	}
+	return is_on || function->async_count == 0;
 }
 
 void nvme_restore(void *opaque, struct handover *handover)
@@ -177,13 +209,11 @@ void nvme_restore(void *opaque, struct handover *handover)
 		restore_cq(handover, &function->cq[i]);
 		restore_sq(handover, function, &function->sq[i]);
 	}
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
-		handover_fail_if(handover,
-				 function->sq[i].exists && !function->cq[function->sq[i].cq].exists);
 	handover_get_exactly(handover, &function->features, sizeof(function->features));
 	restore_events(handover, function);
-	handover_fail_if(handover, nvme_is_ready(function) && !function->sq[NVME_ADMIN_QUEUE].exists);
 	restore_kept(handover, function);
+	restore_deletions(function);
+	handover_fail_if(handover, !is_sound(function));
 	function->reads.value = handover_get_u64(handover);
 	function->writes.value = handover_get_u64(handover);
 	function->blocks_read.value = handover_get_u64(handover);

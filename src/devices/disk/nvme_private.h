@@ -103,7 +103,7 @@ struct nvme_request {
 
 /* What a driver sets and a reset forgets (5.21.1). */
 struct nvme_features {
-	bool write_cache;
+	uint32_t write_cache;		/* 0 or 1 */
 	uint32_t arbitration, temperature_over, temperature_under, error_recovery, coalescing, atomicity;
 	uint32_t async_events;
 	uint32_t vector[NVME_QUEUES_MAX];
