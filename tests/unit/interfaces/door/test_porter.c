@@ -31,8 +31,11 @@ static const struct doorman_framing framing = { .header_bytes = 1, .payload_byte
 
 static void serve(const struct porter_peer *peer)
 {
-	doorman_serve(peer->manner == PORTER_RELAYS_BYTES ? &doorman_stream : &framing, peer->socket,
-		      peer->inner, peer->blank, peer->blank_file, peer->fds_max);
+	if (peer->manner == PORTER_FETCHES)
+		doorman_fetch(peer->socket, peer->inner, peer->blank, peer->blank_file, peer->fds_max);
+	else
+		doorman_serve(peer->manner == PORTER_RELAYS_BYTES ? &doorman_stream : &framing, peer->socket,
+			      peer->inner, peer->blank, peer->blank_file, peer->fds_max);
 }
 
 static const struct porter_service service = { "test-doorman", SOCK_STREAM, serve };
@@ -193,17 +196,59 @@ static void lets_streams_in(void **state)
 	porter_place_close(&stream);
 }
 
+/* The peer's socket stays with the daemon, too; a process fetches what it is asked for. */
+static void shares_a_peer(void **state)
+{
+	struct bench *bench = *state;
+	struct porter_place fetching;
+	int pair[2], door, fds[2], sent;
+	uint32_t wanted = 3;
+	size_t fd_count = 0;
+	char bytes[8];
+
+	porter_place_open(&fetching, bench->porter);
+	fetching.manner = PORTER_FETCHES;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	assert_int_equal(porter_share(&fetching, pair[1], &door), 0);
+	assert_true(door >= 0);
+	assert_int_equal(fetching.doormen, 1);
+	/* Read by the daemon itself, then by the doorman. */
+	assert_int_equal(fd_send(pair[0], "abc", 3, NULL, 0), 3);
+	wait_for(pair[1]);
+	assert_int_equal(recv(pair[1], bytes, sizeof(bytes), 0), 3);
+	sent = fd_memfd("ram", 4096);
+	assert_int_equal(fd_send(pair[0], "defg", 4, &sent, 1), 4);
+	assert_int_equal(fd_send(door, &wanted, sizeof(wanted), NULL, 0), sizeof(wanted));
+	wait_for(door);
+	assert_int_equal(fd_receive(door, bytes, sizeof(bytes), fds, 2, &fd_count), 3);
+	assert_memory_equal(bytes, "def", 3);
+	assert_int_equal(fd_count, 1);
+	assert_int_equal(recv(pair[1], bytes, sizeof(bytes), 0), 1);
+	close(fds[0]);
+	close(sent);
+	close(door);
+	AWAIT(fetching.doormen == 0, loop_turn(bench->loop, 1000000));
+	/* It has shut the connection down for all who hold it. */
+	assert_int_equal(recv(pair[0], bytes, 1, 0), 0);
+	close(pair[0]);
+	close(pair[1]);
+	porter_place_close(&fetching);
+}
+
 /* Without a porter peers are served as they are. */
 static void nobody_at_the_door(void **state)
 {
 	struct porter_place place;
-	int pair[2];
+	int pair[2], door = 0;
 
 	porter_place_open(&place, NULL);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	assert_true(porter_has_room(&place));
 	assert_int_equal(porter_admit(&place, pair[1]), pair[1]);
 	porter_keep(&place, pair[0]);
+	place.manner = PORTER_FETCHES;
+	assert_int_equal(porter_share(&place, pair[1], &door), 0);
+	assert_int_equal(door, -1);
 	porter_place_close(&place);
 	close(pair[0]);
 	close(pair[1]);
@@ -237,6 +282,7 @@ int main(void)
 		BENCH_TEST(counts_by_place),
 		BENCH_TEST(keeps_listening_sockets),
 		BENCH_TEST(lets_streams_in),
+		BENCH_TEST(shares_a_peer),
 		cmocka_unit_test(nobody_at_the_door),
 		cmocka_unit_test(starts_confined_or_not_at_all),
 	};
