@@ -11,6 +11,7 @@
 #include "core/handover.h"
 #include "core/memory_guard.h"
 #include "core/reaper.h"
+#include "interfaces/endpoint_fd.h"
 
 /* What VERSION says of pgsizes: rings in such memory are aligned. */
 #define PAGE_BYTES 4096u
@@ -192,7 +193,8 @@ static bool is_same(const struct vfio_user_range *range, const struct vfio_user_
 /* Memory that the device may read and write. Other ranges are known, so that their unmapping is. */
 static bool is_reachable(const struct vfio_user_dma_map *map, int fd)
 {
-	return fd >= 0 && map->flags & VFIO_USER_DMA_READABLE && map->flags & VFIO_USER_DMA_WRITABLE;
+	return fd >= 0 && !endpoint_fd_is_file(fd) && map->flags & VFIO_USER_DMA_READABLE &&
+	       map->flags & VFIO_USER_DMA_WRITABLE;
 }
 
 int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map *map, int *fd)

@@ -2,7 +2,7 @@
 /*
  * The guest's memory as a VMM maps it for the function (VFIO_USER_DMA_MAP, _UNMAP). Ranges that overlap older
  * ones take their place, as after a reboot of a guest; parts of ranges can be unmapped. What comes without a
- * file, or in a file that is no memory, is known and cannot be reached: firmware's ROM, for instance.
+ * file, or in a file on a disk, is known and cannot be reached: firmware's ROM and an NVDIMM, for instance.
  *
  * Each change makes another set of memory; requests under way keep the set that they began with.
  */
