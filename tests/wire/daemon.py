@@ -150,6 +150,15 @@ class Daemon:
         self.kill()
         self.start()
 
+    def take_over(self):
+        """A successor takes over from the process (--takeover), which ends."""
+        old = self.process
+        self.process = self.spawn("--takeover")
+        self._follow(self.process)
+        old.wait(PATIENCE_S)
+        assert old.returncode == 0, f"the predecessor ended with {old.returncode}:\n{self.text()}"
+        self.wait_ready()
+
     def stop(self):
         """SIGTERM; returns the exit code. Asserts nothing about it: check_exit() does."""
         if self.process and self.process.poll() is None:

@@ -317,18 +317,9 @@ def test_kill_under_load(daemon, packed):
 @SPLIT_AND_PACKED
 def test_takeover_under_load(daemon, packed):
     """viaductd --takeover: the connections live on, no guest reconnects, nothing is lost."""
-    def takeover():
-        old = daemon.process
-        successor = daemon.spawn("--takeover")
-        daemon.process = successor
-        daemon._follow(successor)
-        old.wait(PATIENCE_S)
-        assert old.returncode == 0, f"the predecessor ended with {old.returncode}:\n{daemon.text()}"
-        daemon.wait_ready()
-
     seed, since = random.randrange(1 << 16), len(daemon.lines)
     print(f"seed {seed}")
-    loads = under_load(daemon, packed, TAKEOVERS, takeover, seed)
+    loads = under_load(daemon, packed, TAKEOVERS, daemon.take_over, seed)
     assert all(load.reconnects == 0 for load in loads), "a takeover cost a connection"
 
     def pauses_told():
