@@ -13,7 +13,7 @@ import time
 
 from guest_memory import PAGE, GuestMemory
 from patience import LOOK_AGAIN_S, PATIENCE_S, wait_until
-from vfio_user import BAR0, CONFIG, INTX, MSIX, Connection
+from vfio_user import BAR0, CONFIG, INTX, IRQ_NONE, IRQ_UNMASK, MSIX, Connection
 from virtio import fence
 
 # Registers (3.1).
@@ -381,6 +381,30 @@ class Controller:
         at = self.memory.allocate(PAGE, PAGE)
         self.memory.write(at, b"".join(struct.pack("<IIQ", 0, count, first) for first, count in ranges))
         return self.queues[0].do(DATASET_MANAGEMENT, namespace=1, prp1=at, words=[len(ranges) - 1, DEALLOCATE])
+
+
+    def roundtrip(self, first=0, queue=0):
+        data = os.urandom(4096)
+        self.write(first, data, queue)
+        assert self.read(first, 8, queue) == data
+
+    # ---- answers that wait ----
+
+    def ask_queue(self, number=0, count=1):
+        """Reads whose answers nobody takes yet."""
+        at = self.scratch(4096)
+        for _ in range(count):
+            self.queues[number].submit(READ, namespace=1, prp1=at, words=blocks(0, 8))
+
+    def take(self, number=0):
+        """Takes all answers that there will be."""
+        queue = self.queues[number]
+        wait_until(lambda: queue.poll() or not queue.flying, "the answers")
+        queue.done.clear()
+
+    def unmask(self):
+        """The pin."""
+        self.connection.set_irqs(IRQ_NONE | IRQ_UNMASK, INTX, 0, 1)
 
 
 class NvmeLoad:
