@@ -71,15 +71,9 @@ static enum vfio_user_receipt violation(struct vfio_user_connection *connection,
 	return VFIO_USER_ENDED;
 }
 
-/* A message that begins with descriptors, of which the header was seen. */
-static enum vfio_user_receipt begin_fetch(struct vfio_user_connection *connection,
-					  const struct vfio_user_header *header)
+/* The doorman is to read so many bytes, because there may be descriptors among them. */
+static enum vfio_user_receipt begin_fetch(struct vfio_user_connection *connection, uint32_t bytes)
 {
-	const char *reason = vfio_user_header_check(header);
-	uint32_t bytes = header->size;
-
-	if (reason)
-		return violation(connection, reason, header->size);
 	if (connection->door >= 0 &&
 	    fd_send(connection->door, &bytes, sizeof(bytes), NULL, 0) != sizeof(bytes))
 		return VFIO_USER_ENDED;
@@ -120,6 +114,7 @@ static enum vfio_user_receipt receive_one(struct vfio_user_connection *connectio
 {
 	struct vfio_user_header header;
 	size_t header_bytes = sizeof(header), wanted = header_bytes - connection->in_bytes;
+	const char *reason;
 	bool has_fds;
 	ssize_t seen;
 
@@ -132,10 +127,16 @@ static enum vfio_user_receipt receive_one(struct vfio_user_connection *connectio
 		return VFIO_USER_ENDED;
 	if (!has_fds)
 		return take(connection, (size_t)seen);
-	if (connection->in_bytes > 0 || seen != (ssize_t)header_bytes)
-		return violation(connection, "descriptors inside of it", connection->in_bytes);
+	/*
+	 * They may be the next message's: the kernel tells of them at the last byte before them. And nothing
+	 * behind the part that they came with is seen. So what is wanted is fetched, and whether they are
+	 * inside of it is known then.
+	 */
+	if (connection->in_bytes > 0 || seen < (ssize_t)header_bytes)
+		return begin_fetch(connection, (uint32_t)wanted);
 	memcpy(&header, connection->in, sizeof(header));
-	return begin_fetch(connection, &header);
+	reason = vfio_user_header_check(&header);
+	return reason ? violation(connection, reason, header.size) : begin_fetch(connection, header.size);
 }
 
 /* ---- for the connection ---- */
