@@ -193,6 +193,8 @@ static void go_on(struct loop_task *task)
 
 	if (connection->suspended || connection->gone)
 		return;
+	if (connection->quiet && connection->interrupts.writing > 0)
+		vfio_user_interrupts_give_up(&connection->interrupts);
 	if (connection->waiting && is_at_rest(connection) && !connection->closing) {
 		vfio_user_handle_quiet(connection);
 		connection->quiescing = connection->quiet = false;

@@ -21,7 +21,7 @@ static void on_written(struct loop_op *op, int result, unsigned cqe_flags)
 	struct vfio_user_event *event = container_of(op, struct vfio_user_event, op);
 	struct vfio_user_interrupts *interrupts = event->interrupts;
 
-	/* -EAGAIN: the counter is full, so the driver has been told already. Other errors are its own. */
+	/* -ECANCELED: the counter is full, so the driver has been told already. Other errors are its own. */
 	loop_peer_write_end(interrupts->loop);
 	event->writing = false;
 	interrupts->writing--;
@@ -55,14 +55,29 @@ static void event_write(struct vfio_user_event *event)
 	loop_peer_write_prepared(interrupts->loop);
 }
 
-/* A write that was prepared is the kernel's before the descriptor goes. */
+/*
+ * Ends a write that waits for room in the counter: a driver whose counter is full has been told already. One
+ * that was prepared is the kernel's, and done if it can be, before that, and before its descriptor goes.
+ */
+static void event_cancel(struct vfio_user_event *event)
+{
+	struct loop *loop = event->interrupts->loop;
+	struct io_uring_sqe *sqe;
+
+	event->again = false;
+	if (!event->writing)
+		return;
+	loop_submit(loop);
+	sqe = loop_sqe(loop);
+	io_uring_prep_cancel(sqe, &event->op, 0);
+	io_uring_sqe_set_data(sqe, NULL);
+}
+
 static void event_close(struct vfio_user_event *event)
 {
 	if (event->fd < 0)
 		return;
-	if (event->writing)
-		loop_submit(event->interrupts->loop);
-	event->again = false;
+	event_cancel(event);
 	if (event != &event->interrupts->pin)
 		event->interrupts->enabled--;
 	reaper_close(&event->fd);
@@ -150,6 +165,13 @@ void vfio_user_interrupts_reset(struct vfio_user_interrupts *interrupts)
 {
 	interrupts->due = interrupts->pending = 0;
 	interrupts->masked = false;
+}
+
+void vfio_user_interrupts_give_up(struct vfio_user_interrupts *interrupts)
+{
+	event_cancel(&interrupts->pin);
+	for (unsigned i = 0; i < interrupts->vectors; i++)
+		event_cancel(&interrupts->vector[i]);
 }
 
 /* ---- what a VMM sets ---- */

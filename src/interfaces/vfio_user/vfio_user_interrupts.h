@@ -69,6 +69,8 @@ void vfio_user_interrupts_lower(struct vfio_user_interrupts *interrupts, unsigne
 void vfio_user_interrupts_allow_pin(struct vfio_user_interrupts *interrupts, bool allowed);
 /* Nothing is due or pending any more. */
 void vfio_user_interrupts_reset(struct vfio_user_interrupts *interrupts);
+/* Writes that wait for the reader of a full counter end; written() is called after the last one. */
+void vfio_user_interrupts_give_up(struct vfio_user_interrupts *interrupts);
 /* The bits of the pending-bit array (PCI 3.0, 6.8.2.9). */
 static inline uint64_t vfio_user_interrupts_pending(const struct vfio_user_interrupts *interrupts)
 {
