@@ -79,6 +79,11 @@ DISPLAY = {
     "C17": "storm-of-flushes",
 }
 
+REGISTERS = {
+    "C19": "nvme-registers-and-queues",
+    "C23": "vfio-user-messages",
+}
+
 ENVIRONMENT = {
     "D1": "no-space-left",
     "D2": "physical-errors",
@@ -109,7 +114,7 @@ PEERS = {
     "E12": "memory-freed-last",
 }
 
-ALL = {**RINGS, **SOCKET, **DISK, **DISPLAY, **ENVIRONMENT, **PEERS}
+ALL = {**RINGS, **SOCKET, **DISK, **DISPLAY, **REGISTERS, **ENVIRONMENT, **PEERS}
 
 
 def row_id(row, *vector):

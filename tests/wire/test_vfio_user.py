@@ -9,8 +9,8 @@ import nvme
 from nvme import MSIX_PENDING, READ, Controller, blocks
 from nvme_daemon import nvme_daemon
 from patience import NOTHING_S, wait_until
-from vfio_user import (BAR0, CONFIG, FLAG_NO_REPLY, INTX, IRQ_AUTOMASKED, IRQ_BOOL, IRQ_EVENTFD, IRQ_FDS, IRQ_INFO, IRQ_MASK,
-                       IRQ_MASKABLE, IRQ_NONE, IRQ_TRIGGER, IRQ_UNMASK, IRQS, MSI, MSIX, REGION_INFO, REGIONS, Command,
+from vfio_user import (ACCESS, BAR0, CONFIG, FLAG_NO_REPLY, INTX, IRQ_AUTOMASKED, IRQ_BOOL, IRQ_EVENTFD, IRQ_FDS, IRQ_INFO, IRQ_MASK,
+                       IRQ_MASKABLE, IRQ_NONE, IRQ_TRIGGER, IRQ_UNMASK, IRQS, MAP, MSI, MSIX, REGION_INFO, REGIONS, Command,
                        Connection, eventfds, heard, text)
 from virtio import fence
 
@@ -166,6 +166,19 @@ def test_posted_writes_are_done_in_order(alice):
         controller.connection.send(Command.GET_INFO, bytes(16), flags=FLAG_NO_REPLY)
         controller.connection.post_write(BAR0, nvme.BAR_BYTES, bytes(4))        # outside: no answer either
         controller.connection.get_info()
+
+
+def test_posted_writes_in_front_of_a_mapping(alice):
+    """A message with a descriptor close behind many without: wherever those end in what the server reads at once."""
+    with Controller.connect(alice) as controller:
+        connection, region = controller.connection, controller.memory.regions[0]
+        write = connection.message(Command.REGION_WRITE, ACCESS.pack(nvme.ASQ, BAR0, 4) + bytes(4), flags=FLAG_NO_REPLY)
+        other = connection.message(Command.REGION_WRITE, ACCESS.pack(nvme.ASQ, BAR0, 1) + bytes(1), flags=FLAG_NO_REPLY)
+        mapping = connection.message(Command.DMA_MAP, MAP.pack(MAP.size, 3, 0, region.guest_address, region.size), number=1)
+        for count in range(200, 300):
+            connection.send_bytes(write * (count - count % 36) + other * (count % 36) + write)
+            connection.send_bytes(mapping, [region.fd])
+            connection.reply(1, Command.DMA_MAP)
 
 
 def test_doorbells_are_done_in_order(alice):

@@ -271,8 +271,8 @@ class Connection:
 
 
 @contextlib.contextmanager
-def eventfds(count, flags=os.EFD_NONBLOCK, value=0):
-    fds = [os.eventfd(value, flags | os.EFD_CLOEXEC) for _ in range(count)]
+def eventfds(count, flags=os.EFD_NONBLOCK):
+    fds = [os.eventfd(0, flags | os.EFD_CLOEXEC) for _ in range(count)]
     try:
         yield fds
     finally:
