@@ -259,7 +259,10 @@ static void check_memory(struct vfio_user_connection *connection)
 
 static void on_ready(struct loop_watch *watch, unsigned events)
 {
-	wake(CONNECTION_OF(watch, watch));
+	struct vfio_user_connection *connection = CONNECTION_OF(watch, watch);
+
+	connection->hung_up |= (events & (POLLHUP | POLLRDHUP | POLLERR)) != 0;
+	wake(connection);
 }
 
 static void on_door_ready(struct loop_watch *watch, unsigned events)
@@ -315,7 +318,6 @@ static bool advance(struct vfio_user_connection *connection, unsigned *messages)
 		return true;
 	case VFIO_USER_DRY:
 		connection->dry = true;
-		expect_rest(connection);
 		return false;
 	case VFIO_USER_ENDED:
 		vfio_user_connection_close(connection);
@@ -333,6 +335,8 @@ static bool poll_messages(struct loop_poller *poller)
 	while (reads(connection) && messages < TURN_MESSAGES && advance(connection, &messages))
 		if (++steps % TIMED_MESSAGES == 0 && loop_slice_over(connection->loop))
 			break;
+	if (connection->dry && reads(connection))
+		expect_rest(connection);
 	if (steps > 0)
 		loop_worked(connection->loop, steps < TIMED_MESSAGES);
 	return steps > 0;
@@ -350,7 +354,8 @@ static bool park(struct loop_poller *poller)
 
 static int start_listening(struct vfio_user_connection *connection)
 {
-	int error = loop_watch_start(connection->loop, &connection->watch, connection->socket, POLLIN);
+	int error = loop_watch_start(connection->loop, &connection->watch, connection->socket,
+				     POLLIN | POLLRDHUP);
 
 	if (!error && connection->door >= 0)
 		error = loop_watch_start(connection->loop, &connection->door_watch, connection->door, POLLIN);

@@ -87,6 +87,7 @@ struct vfio_user_connection {
 	int fds[VFIO_USER_FDS_MAX];	/* of the message at in_at */
 	unsigned fd_count;
 	bool dry;			/* nothing more is to be read until a watch tells */
+	bool hung_up;			/* behind what can be read is the end */
 
 	/* ---- where it stands ---- */
 	bool versioned;

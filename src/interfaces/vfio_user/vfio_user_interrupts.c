@@ -87,7 +87,11 @@ static void event_set(struct vfio_user_event *event, int fd)
 {
 	event_close(event);
 	event->fd = fd;
-	if (fd >= 0 && event != &event->interrupts->pin)
+	if (fd < 0)
+		return;
+	/* What the old one's counter may have had no room for is told by this one. */
+	event->again = event->writing;
+	if (event != &event->interrupts->pin)
 		event->interrupts->enabled++;
 }
 

@@ -157,7 +157,12 @@ enum vfio_user_receipt vfio_user_receive(struct vfio_user_connection *connection
 		return VFIO_USER_DRY;
 	if (seen <= 0)
 		return VFIO_USER_ENDED;
-	return has_fds ? receive_one(connection) : take(connection, (size_t)seen);
+	if (has_fds)
+		return receive_one(connection);
+	/* All of it: what comes later is told by the watch. Only the end has to be looked for. */
+	connection->dry =
+		!connection->hung_up && (size_t)seen < sizeof(connection->in) - connection->in_bytes;
+	return take(connection, (size_t)seen);
 }
 
 bool vfio_user_has_message(struct vfio_user_connection *connection)
