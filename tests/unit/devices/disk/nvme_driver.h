@@ -411,7 +411,7 @@ static inline void begin_ready(void)
 
 /* ---- I/O commands ---- */
 
-/* Of blocks of 512 bytes. PRP entries as data needs them that lies in one piece, with the list at LISTS_AT. */
+/* Of blocks of 512 bytes; PRPs of data that lies in one piece, with the list at LISTS_AT. */
 static inline struct nvme_command io(uint8_t opcode, uint64_t first_block, unsigned blocks, uint64_t data_at)
 {
 	uint64_t address = RAM_BASE + data_at, next = (address / PAGE + 1) * PAGE,
