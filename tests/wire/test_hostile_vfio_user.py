@@ -63,12 +63,13 @@ for _name, _header in {
 
 @attack("C23", "before-the-version")
 def _(mallory):
-    connection = mallory.knock()
+    """The answer is an error, and the connection ends."""
     for command in Command:
         if command != Command.VERSION:
-            assert connection.refusal(command, bytes(32)) in (errno.EINVAL, errno.ENOTSUP)
-    connection.version()
-    connection.get_info()
+            with mallory.knock() as connection:
+                assert connection.refusal(command, bytes(32)) in (errno.EINVAL, errno.ENOTSUP)
+                assert connection.wait_closed()
+            mallory.close()
 
 
 @attack("C23", "payloads-of-every-size")
@@ -242,8 +243,7 @@ def _(mallory):
     connection = mallory.knock()
     with eventfds(1) as fds:
         assert connection.refusal(Command.VERSION, VERSION, fds) == errno.EINVAL
-    connection.version()
-    connection.get_info()
+    assert connection.wait_closed()
 
 
 @attack("C23", "sixteen-descriptors")

@@ -101,17 +101,21 @@ def test_the_last_mapping_counts(alice):
         other.close()
 
 
-def test_a_refused_mapping_changes_nothing(alice):
-    """A file that is too short, over memory in use."""
-    with Controller.start(alice) as controller:
-        load = NvmeLoad(controller, seed=8)
+def test_a_refused_mapping(alice):
+    """A file that is too short, over memory in use: that may be gone then, until it is mapped again."""
+    with Controller.start(alice, queues=2) as controller:
         region = controller.memory.regions[0]
         short = os.memfd_create("short")
         for _ in range(10):
-            load.step()
+            controller.ask_queue(0, 20)
             with pytest.raises(Refused):
                 controller.connection.dma_map(region.guest_address, region.size, short)
-        load.finish()
+            controller.ask_queue(1, 20)
+            controller.connection.map_region(region)
+            controller.connection.reset()
+            controller.set_command()
+            controller.start_again(2)
+            controller.roundtrip()
         os.close(short)
 
 
