@@ -9,8 +9,10 @@ import struct
 import pytest
 
 import nvme
+from daemon import Daemon
+from fuse_disk import FuseDisk
 from guest_memory import PAGE, Region
-from nvme import CC, CSTS, CSTS_FATAL, CSTS_READY, READ, Controller, NvmeLoad
+from nvme import CC, CSTS, CSTS_FATAL, CSTS_READY, READ, WRITE, Controller, NvmeLoad, blocks
 from nvme_daemon import nvme_daemon
 from patience import wait_until
 from vfio_user import ACCESS, BAR0, Command, Connection, heard
@@ -154,6 +156,42 @@ def test_a_vmm_after_a_killed_one(alice):
             controller.roundtrip()
         os.waitpid(child, 0)
         os.close(ours)
+
+
+# ---- a disk that fails ----
+
+WRITE_FAULT, UNRECOVERED_READ = 0x280, 0x281
+
+
+def test_errors_of_the_disk(tmp_path):
+    """Each becomes a status. A write that must be durable fails with the disk's cache, and so do flushes, from then on."""
+    with FuseDisk(8 << 20) as disk:
+        daemon = Daemon({"guest alice": {}, "disk alice/root": {"path": disk.path, "model": "nvme"}}, tmp_path)
+        daemon.start()
+        try:
+            with Controller.start(daemon.socket("alice/root")) as controller:
+                at = controller.scratch(4096)
+                words = blocks(0, 8)
+                forced = [*words[:2], words[2] | nvme.FORCE_UNIT_ACCESS]
+
+                def do(opcode, words=words):
+                    return controller.queues[0].do(opcode, namespace=1, prp1=at, words=words).status
+
+                assert (do(WRITE, forced), do(nvme.FLUSH)) == (nvme.SUCCESS, nvme.SUCCESS)
+                with disk.told("eio read"):
+                    assert (do(READ), do(WRITE)) == (UNRECOVERED_READ, nvme.SUCCESS)
+                with disk.told("eio write"):
+                    assert (do(READ), do(WRITE)) == (nvme.SUCCESS, WRITE_FAULT)
+                with disk.told("eio fsync"):
+                    assert (do(WRITE), do(WRITE, forced), do(nvme.FLUSH)) == (nvme.SUCCESS, WRITE_FAULT, WRITE_FAULT)
+                    controller.expect(controller.admin.do(nvme.SET_FEATURES, words=[6, 0]))
+                    assert do(WRITE) == WRITE_FAULT, "without a write cache every write is durable"
+                    controller.shut_down()
+                controller.disable()
+                controller.start_again()
+                controller.roundtrip()
+        finally:
+            daemon.finish()
 
 
 # ---- events ----
