@@ -132,7 +132,14 @@ def _(mallory):
     queue, at = controller.queues[0], controller.scratch(4096)
     for _ in range(queue.size - 1):
         queue.submit(READ, namespace=1, prp1=at, words=blocks(0, 8))
-    wait_until(lambda: queue.poll(tell=False) or not queue.flying, "the queue is full")
+    taken = 0
+
+    def all_taken():
+        nonlocal taken
+        taken += queue.poll(tell=False)
+        return taken == queue.size - 1
+
+    wait_until(all_taken, "the queue is full")
     identifiers = [queue.submit(READ, namespace=1, prp1=at, words=blocks(0, 8)) for _ in range(20)]
     controller.roundtrip(queue=1)
     watch_nothing()
