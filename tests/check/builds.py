@@ -11,14 +11,15 @@ from check.result import Result, tail
 def build(name):
     """Sets a build up and builds it. Only failures are counted: a build is no test."""
     result = Result()
-    compiler, options = BUILDS[name]
+    compiler, linker, options = BUILDS[name]
     folder = build_folder(name)
     recorded = folder / "check-options"
-    wanted = json.dumps([compiler, options])
+    wanted = json.dumps([compiler, linker, options])
     if folder.exists() and (not recorded.exists() or recorded.read_text() != wanted):
         shutil.rmtree(folder)
     if not (folder / "build.ninja").exists():
-        status, text = run_logged(f"build-{name}", ["meson", "setup", folder, *options], 300, CC=compiler)
+        status, text = run_logged(f"build-{name}", ["meson", "setup", folder, *options], 300,
+                                   CC=compiler, CC_LD=linker)
         if status != 0:
             shutil.rmtree(folder, ignore_errors=True)
             result.fail(f"build {name}", tail(text))
