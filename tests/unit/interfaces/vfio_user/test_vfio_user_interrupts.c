@@ -282,6 +282,34 @@ static void a_full_counter_is_replaced(void **state)
 	}
 }
 
+/* Whether there is room or not, a write to one that blocks is carried out later: it must not get lost. */
+static void one_that_blocks_and_has_room(void **state)
+{
+	for (unsigned how = 0; how < 3; how++) {
+		for (unsigned i = 0; i < 20; i++) {
+			int fd = give(MSIX, 1), other = -1;
+			uint64_t count = 0;
+
+			assert_int_equal(fd_set_nonblocking(fd, false), 0);
+			vfio_user_interrupts_raise(&interrupts, 1);
+			if (how == 0)
+				vfio_user_interrupts_give_up(&interrupts);
+			else if (how == 1)
+				other = give(MSIX, 1);
+			else
+				assert_int_equal(set(FDS | TRIGGER, MSIX, 1, 1), 0);
+			settle();
+			assert_int_equal(fd_set_nonblocking(fd, true), 0);
+			if (read(fd, &count, sizeof(count)) != sizeof(count) &&
+			    (other < 0 || read(other, &count, sizeof(count)) != sizeof(count)))
+				fail_msg("the message got lost: %u, %u", how, i);
+			close(fd);
+			if (other >= 0)
+				close(other);
+		}
+	}
+}
+
 /* Eventfds that are taken back, or replaced, while a write to them is under way. */
 static void taken_back_under_a_write(void **state)
 {
@@ -318,6 +346,7 @@ int main(void)
 		TEST(messages_that_wait),
 		TEST(several_at_once),
 		TEST(triggered_by_the_vmm),
+		TEST(one_that_blocks_and_has_room),
 		TEST(a_full_counter),
 		TEST(a_full_counter_is_replaced),
 		TEST(taken_back_under_a_write),
