@@ -159,7 +159,7 @@ static inline void turn(void)
 /* Long enough for all that is going to happen without the disk. */
 static inline void settle(void)
 {
-	for (unsigned i = 0; i < 40; i++)
+	for (unsigned i = 0; i < 12; i++)
 		turn();
 }
 

@@ -301,7 +301,7 @@ static void poke(uint64_t *seed)
 	for (unsigned i = 0; i < 10; i++) {
 		ring_sq(test_below(seed, QUEUES), test_below(seed, 10));
 		ring_cq(test_below(seed, QUEUES), test_below(seed, 10));
-		settle();
+		turn();
 	}
 	for (unsigned i = 0; i < 6; i++) {
 		submit(ADMIN, (struct nvme_command){ .opcode = NVME_ADMIN_ASYNC_EVENT });
@@ -373,6 +373,86 @@ static void streams_that_are_changed(void **state)
 	end();
 }
 
+/* The stream's number `index`; the first ones have no other fields between them. */
+static uint8_t *number(struct handover *handover, unsigned index)
+{
+	assert_int_equal(handover->bytes[9 * index], 'u');
+	return handover->bytes + 9 * index + 1;
+}
+
+static int restored(struct handover *handover)
+{
+	handover->position = 0;
+	handover->error = 0;
+	power_off();
+	power_on();
+	nvme_model.restore(driver.function, handover);
+	return handover->error;
+}
+
+enum { CC = 2, CSTS = 3, ADMIN_CQ_POSTED = 15, ADMIN_SQ_CQ = 18, ADMIN_SQ_ENTRIES, ADMIN_SQ_DELETING = 23 };
+
+/* Numbers that may be by themselves, and not with the others. */
+static void streams_that_contradict_themselves(void **state)
+{
+	static const struct {
+		unsigned index;
+		uint64_t value;
+	} bad[] = {
+		{ CC, 0 },
+		{ CSTS, 0 },
+		{ CSTS, NVME_CSTS_FATAL },
+		{ ADMIN_CQ_POSTED, 7 },
+		{ ADMIN_SQ_CQ, 1 },
+		{ ADMIN_SQ_DELETING, 1 },
+	};
+	struct handover handover;
+	uint64_t before;
+
+	prepare();
+	save(&handover);
+	memcpy(&before, number(&handover, ADMIN_SQ_ENTRIES), sizeof(before));
+	assert_int_equal(before, 8);
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		memcpy(&before, number(&handover, bad[i].index), sizeof(before));
+		memcpy(number(&handover, bad[i].index), &bad[i].value, sizeof(before));
+		assert_int_equal(restored(&handover), -EBADMSG);
+		memcpy(number(&handover, bad[i].index), &before, sizeof(before));
+	}
+	assert_int_equal(restored(&handover), 0);
+	handover_finish(&handover);
+	go();
+	end();
+}
+
+/* A request for an event, of a controller that is off. */
+static void a_request_without_a_queue(void **state)
+{
+	/* Eight registers, and of no queue more than that there is none. */
+	const size_t features_at = 9 * (8 + 2 * REGISTER_VECTORS_MAX);
+	struct handover off;
+	uint32_t features_bytes;
+
+	begin();
+	save(&off);
+	assert_int_equal(off.bytes[features_at], 'b');
+	memcpy(&features_bytes, off.bytes + features_at + 1, sizeof(features_bytes));
+	for (unsigned requests = 0; requests < 2; requests++) {
+		/* As it was, up to the requests; then one of them, and zeroes for all that follows. */
+		off.length = features_at + 5 + features_bytes;
+		handover_put_u64(&off, requests);
+		for (unsigned i = 0; i < requests + 8; i++)
+			handover_put_u64(&off, 0);
+		assert_int_equal(restored(&off), requests ? -EBADMSG : 0);
+		assert_true(requests || off.position == off.length);
+	}
+	handover_finish(&off);
+	power_off();
+	power_on();
+	go();
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -385,6 +465,8 @@ int main(void)
 		cmocka_unit_test(takeover_of_a_shutdown),
 		cmocka_unit_test(streams_that_are_cut),
 		cmocka_unit_test(streams_that_are_changed),
+		cmocka_unit_test(streams_that_contradict_themselves),
+		cmocka_unit_test(a_request_without_a_queue),
 	};
 
 	return cmocka_run_group_tests_name("nvme_handover", tests, NULL, NULL);

@@ -6,7 +6,7 @@
 #define BLOCK	   512u
 #define BLOCKS	   (DISK_BYTES / BLOCK)
 #define DATA_PAGES 512u /* the guest's pages that data may lie in */
-#define OPERATIONS 600u
+#define OPERATIONS 300u
 #define PIECES_MAX 300u
 #define UNTOUCHED  0x5au
 #define FUA	   (1u << 30)
