@@ -2,7 +2,7 @@
 /*
  * What accesses to registers cost a plain client, and requests through them:
  *
- *	viaduct-registers --nvme SOCKET --virtio SOCKET --seconds N
+ *	viaduct-registers --nvme SOCKET --virtio SOCKET --seconds N --peer-cpu N
  *
  * One sample each of: a ping-pong between two processes over a UNIX socket, as the floor; a load of a
  *register, answered; a store, posted; a 4 KiB read at depth 1 and at depth 32, by NVMe and by virtio-blk, on
@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@
 
 static const char *nvme_socket, *virtio_socket;
 static double seconds = 1;
+/* Where the other end of the ping-pong runs, like the daemon; -1: anywhere. */
+static int peer_cpu = -1;
 static bool is_first = true;
 
 static uint64_t now_ns(void)
@@ -65,7 +68,13 @@ static void report(const char *name, struct load_histogram *latency, uint64_t co
 static void echo(int socket)
 {
 	char message[MESSAGE_BYTES];
+	cpu_set_t cpus;
 
+	CPU_ZERO(&cpus);
+	if (peer_cpu >= 0) {
+		CPU_SET(peer_cpu, &cpus);
+		sched_setaffinity(0, sizeof(cpus), &cpus);
+	}
 	while (recv(socket, message, sizeof(message), MSG_WAITALL) == sizeof(message))
 		if (send(socket, message, sizeof(message), MSG_NOSIGNAL) != sizeof(message))
 			break;
@@ -291,6 +300,8 @@ int main(int argc, char **argv)
 			virtio_socket = argv[i + 1];
 		else if (strcmp(argv[i], "--seconds") == 0)
 			seconds = atof(argv[i + 1]);
+		else if (strcmp(argv[i], "--peer-cpu") == 0)
+			peer_cpu = atoi(argv[i + 1]);
 	}
 	if (!nvme_socket || !virtio_socket || seconds <= 0) {
 		fputs("usage: viaduct-registers --nvme SOCKET --virtio SOCKET [--seconds N]\n", stderr);

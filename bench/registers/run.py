@@ -3,7 +3,7 @@
 """Measures what accesses to registers cost a plain client of vfio-user, and 4 KiB reads by NVMe and by virtio-blk.
 
 Both disks are files of one daemon, in the page cache. The floor is a ping-pong between two processes over a UNIX
-socket. Each round measures everything once; what is printed is the median over the rounds, and for ratios the median
+socket, on the same cores. Each round measures everything once; what is printed is the median over the rounds, and for ratios the median
 of the ratios within a round. Nothing fails for a figure.
 """
 import argparse
@@ -20,6 +20,7 @@ import time
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(TOP / "bench"))
 
+from backends import CLIENT_CPU, backend_cpu  # noqa: E402
 from report import align, number  # noqa: E402
 
 DISK_BYTES = 64 << 20
@@ -68,7 +69,8 @@ class Daemon:
         config.write_text("\n".join(sections) + "\n")
         with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen([self.options.build / "src/daemon/viaductd", "--config", config, "--runtime-dir",
-                                             self.folder / "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                             self.folder / "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            preexec_fn=lambda: os.sched_setaffinity(0, {backend_cpu()}))
         deadline = time.monotonic() + START_SECONDS
         while not (self.socket("nvme").exists() and self.socket("virtio").exists()):
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -82,8 +84,9 @@ class Daemon:
 
     def sample(self):
         done = subprocess.run([self.options.build / "bench/viaduct-registers", "--nvme", self.socket("nvme"), "--virtio",
-                               self.socket("virtio"), "--seconds", str(self.options.seconds)],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+                               self.socket("virtio"), "--seconds", str(self.options.seconds), "--peer-cpu", str(backend_cpu())],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                              preexec_fn=lambda: os.sched_setaffinity(0, {CLIENT_CPU}))
         if done.returncode != 0:
             raise BenchError(done.stderr.strip())
         return json.loads(done.stdout)
