@@ -31,9 +31,8 @@
 
 #define PAGE_BYTES    4096u
 #define ADMIN_ENTRIES 8u
-/* One more than can be in flight: a full ring and an empty one look different. */
+/* More than can be in flight: a full ring and an empty one look different. */
 #define IO_ENTRIES (2 * NVME_DRIVER_DEPTH)
-#define ANSWER_MS  10000
 
 /* Where the guest's memory lies for the controller; below it is nothing. */
 #define MEMORY_ADDRESS 0x100000u
@@ -419,6 +418,9 @@ int nvme_driver_add(struct nvme_driver *driver, const struct nvme_driver_request
 	struct command command = { .opcode = (uint8_t)request->op, .namespace_id = 1 };
 	uint64_t block = request->offset_bytes / block_bytes;
 
+	if (request->op != NVME_DRIVER_FLUSH && (request->bytes == 0 || request->bytes % block_bytes != 0 ||
+						 request->offset_bytes % block_bytes != 0))
+		return -EINVAL;
 	if (driver->free_count == 0)
 		return -EAGAIN;
 	command.id = driver->free[--driver->free_count];

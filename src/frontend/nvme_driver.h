@@ -55,14 +55,15 @@ struct nvme_driver_request {
 	void *data;			/* READ and WRITE: page-aligned, in the caller's memory */
 	void *token;
 };
-/* Puts a command on the queue. Returns 0, or -EAGAIN: so many are in flight. */
+/* Puts a command on the queue. Returns 0, -EAGAIN (so many are in flight) or -EINVAL (not in whole blocks). */
 int nvme_driver_add(struct nvme_driver *driver, const struct nvme_driver_request *request);
 /* Tells the controller of what was added. Returns 0 or -EPIPE. */
 int nvme_driver_kick(struct nvme_driver *driver);
 /* Takes one completion: true, its token and its status (0: done; status type << 8 | code). */
 bool nvme_driver_take(struct nvme_driver *driver, void **ret_token, uint16_t *ret_status);
 /*
- * Sleeps until there is a completion, or timeout_ms passed. Returns 1, 0 (time-out), or -EPIPE, -EPROTO.
+ * Sleeps until there is a completion, or timeout_ms have passed since the last interrupt. Returns 1, 0
+ * (time-out), -EPIPE, -EPROTO, or poll(2)'s errors.
  */
 int nvme_driver_wait(struct nvme_driver *driver, int timeout_ms);
 

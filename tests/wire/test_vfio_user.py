@@ -314,6 +314,7 @@ def test_from_the_pin_to_vectors_and_back(alice):
         controller.ask_queue()
         assert heard(controller.pin) == 1
         controller.connection.set_eventfds(MSIX, 0, fds)
+        assert heard(fds[1]) == 1, "what is unread is told of by the vector, too"
         assert not controller.pin_is_pending()
         controller.unmask()
         assert not heard(controller.pin, NOTHING_S)

@@ -48,6 +48,12 @@ static void nvme_submit(struct disk_stream *stream, struct stream_slot *slot, en
 	};
 	int error = nvme_driver_add(stream->nvme, &request);
 
+	/* The disk's blocks are larger than the sectors that images are made of. */
+	if (error == -EINVAL) {
+		slot->next = stream->refused;
+		stream->refused = slot;
+		return;
+	}
 	assert(error == 0); /* the queue has room for every slot */
 	/* A back end that has gone is found by whoever waits for it. */
 	nvme_driver_kick(stream->nvme);
@@ -55,7 +61,7 @@ static void nvme_submit(struct disk_stream *stream, struct stream_slot *slot, en
 
 static int nvme_wait(struct disk_stream *stream, int timeout_ms)
 {
-	return nvme_driver_wait(stream->nvme, timeout_ms);
+	return stream->refused ? 1 : nvme_driver_wait(stream->nvme, timeout_ms);
 }
 
 static bool nvme_take(struct disk_stream *stream, struct stream_slot **ret_slot, bool *ret_ok)
@@ -63,6 +69,12 @@ static bool nvme_take(struct disk_stream *stream, struct stream_slot **ret_slot,
 	uint16_t status;
 	void *token;
 
+	if (stream->refused) {
+		*ret_slot = stream->refused;
+		stream->refused = stream->refused->next;
+		*ret_ok = false;
+		return true;
+	}
 	if (!nvme_driver_take(stream->nvme, &token, &status))
 		return false;
 	*ret_slot = token;

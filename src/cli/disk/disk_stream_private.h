@@ -18,6 +18,7 @@ struct disk_stream {
 	struct frontend *frontend;
 	struct frontend_queue *queue;
 	struct nvme_driver *nvme;
+	struct stream_slot *refused; /* not in whole blocks, so that it was not sent */
 	/* Set by open(); the chunk is the largest at first. */
 	uint64_t size_bytes, zeroes_bytes;
 	uint32_t chunk_bytes;

@@ -233,7 +233,8 @@ static int check_display(const struct cli_command *command, const struct vmm_gue
 static int check_registers(const struct cli_command *command, const struct vmm_guest *guest, const char *qemu)
 {
 	for (size_t i = 0; i < guest->disk_count; i++)
-		if (guest->disks[i].nvme && guest->qemu_version < VMM_QEMU_VFIO_USER)
+		if (guest->disks[i].nvme && guest->qemu_version != 0 &&
+		    guest->qemu_version < VMM_QEMU_VFIO_USER)
 			return cli_fail(
 				command,
 				"disk %s/%s is an NVMe controller, for which QEMU 10.1 or newer is needed; "

@@ -30,7 +30,9 @@ void nvme_check_quiet(struct nvme_function *function)
 {
 	void (*quiet)(void *context);
 
-	if (is_at_rest(function) && (function->disabling || function->shutting_down))
+	/* A frozen one cannot flush, and shuts down when it goes on. */
+	if (is_at_rest(function) &&
+	    (function->disabling || (function->shutting_down && !function->frozen)))
 		nvme_controller_rested(function);
 	quiet = function->quiet;
 	if (!is_at_rest(function) || !function->quiescing || !quiet)
@@ -51,21 +53,40 @@ static void nvme_quiesce(void *opaque, void (*quiet)(void *context), void *conte
 	nvme_check_quiet(function);
 }
 
+/* Nothing of it is in flight. */
+static int channel_reopen(struct nvme_function *function)
+{
+	disk_channel_close(function->channel);
+	function->channel = NULL;
+	function->abandoned = false;
+	return disk_channel_open(function->device->disk, function->bus->loop, &function->channel);
+}
+
 static void nvme_resume(void *opaque)
 {
 	struct nvme_function *function = opaque;
 
 	assert(function->quiescing && !function->quiet);
 	function->quiescing = function->frozen = false;
+	if (function->abandoned && channel_reopen(function))
+		function->csts |= NVME_CSTS_FATAL;
 	nvme_drain(function);
 	nvme_queues_map(function);
 	nvme_io_answer_kept(function);
 	nvme_events_tell(function);
+	/* One that was due may not have been told of. */
+	nvme_interrupts_again(function);
+	/* A controller that ends may have waited for this. */
+	nvme_check_quiet(function);
 }
 
+/* What the disk has not begun would touch the guest's memory: it ends, and the driver tries it again. */
 static void nvme_freeze(void *opaque)
 {
-	((struct nvme_function *)opaque)->frozen = true;
+	struct nvme_function *function = opaque;
+
+	function->frozen = function->abandoned = true;
+	disk_channel_abandon(function->channel);
 }
 
 static void nvme_reset(void *opaque)
@@ -85,6 +106,7 @@ static void channel_close(struct nvme_function *function)
 	loop_defer_cancel(function->bus->loop, &function->interrupt_task);
 	disk_channel_close(function->channel);
 	function->channel = NULL;
+	function->abandoned = false;
 }
 
 static int nvme_power_on(void *opaque, struct register_bus *bus, void **ret_function)

@@ -10,6 +10,12 @@ static bool queue_id_valid(const struct nvme_function *function, unsigned id)
 	return id > 0 && id <= function->device->queues;
 }
 
+/* There may be more than can be made: a predecessor of this process was configured otherwise. */
+static bool queue_id_deletable(unsigned id)
+{
+	return id > 0 && id < NVME_QUEUES_MAX;
+}
+
 /* ---- queues (5.3 to 5.6) ---- */
 
 #define QUEUE_ID(command)      ((command)->cdw10 & 0xffff)
@@ -86,7 +92,7 @@ static uint16_t delete_cq(struct nvme_function *function, const struct nvme_comm
 {
 	unsigned id = QUEUE_ID(command);
 
-	if (!queue_id_valid(function, id) || !function->cq[id].exists)
+	if (!queue_id_deletable(id) || !function->cq[id].exists)
 		return NVME_INVALID_QUEUE_ID;
 	if (function->cq[id].sq_count > 0)
 		return NVME_INVALID_QUEUE_DELETION;
@@ -114,7 +120,7 @@ static bool delete_sq(struct nvme_function *function, const struct nvme_command 
 	unsigned id = QUEUE_ID(command);
 	struct nvme_sq *sq = &function->sq[id % NVME_QUEUES_MAX];
 
-	if (!queue_id_valid(function, id) || !sq->exists || sq->deleting) {
+	if (!queue_id_deletable(id) || !sq->exists || sq->deleting) {
 		*ret_status = NVME_INVALID_QUEUE_ID;
 		return true;
 	}

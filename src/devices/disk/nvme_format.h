@@ -70,7 +70,7 @@ struct nvme_completion {
 	uint16_t sq_head;
 	uint16_t sq_id;
 	uint16_t command_id;
-	uint16_t status;	/* bit 0: phase; the rest is NVME_STATUS()'s, moved by one */
+	uint16_t status;	/* bit 0: phase; above it NVME_STATUS() and NVME_DO_NOT_RETRY */
 };
 static_assert(sizeof(struct nvme_completion) == 16, "4.6: completion queue entry");
 
@@ -84,7 +84,6 @@ struct nvme_sgl {
 static_assert(sizeof(struct nvme_sgl) == 16, "4.4: SGL descriptor");
 #define NVME_SGL_TYPE(type)   ((type) >> 4)
 #define NVME_SGL_DATA	      0u
-#define NVME_SGL_BIT_BUCKET   1u
 #define NVME_SGL_SEGMENT      2u
 #define NVME_SGL_LAST_SEGMENT 3u
 
@@ -105,9 +104,7 @@ static_assert(sizeof(struct nvme_range) == 16, "6.7: range");
 #define NVME_INVALID_OPCODE		  NVME_STATUS(0, 0x01)
 #define NVME_INVALID_FIELD		  NVME_STATUS(0, 0x02)
 #define NVME_DATA_TRANSFER_ERROR	  NVME_STATUS(0, 0x04)
-#define NVME_INTERNAL_ERROR		  NVME_STATUS(0, 0x06)
 #define NVME_ABORTED			  NVME_STATUS(0, 0x07)
-#define NVME_ABORTED_SQ_DELETION	  NVME_STATUS(0, 0x08)
 #define NVME_INVALID_NAMESPACE		  NVME_STATUS(0, 0x0b)
 #define NVME_COMMAND_SEQUENCE		  NVME_STATUS(0, 0x0c)
 #define NVME_INVALID_SGL_SEGMENT	  NVME_STATUS(0, 0x0d)
@@ -126,7 +123,6 @@ static_assert(sizeof(struct nvme_range) == 16, "6.7: range");
 #define NVME_INVALID_LOG_PAGE		  NVME_STATUS(1, 0x09)
 #define NVME_INVALID_QUEUE_DELETION	  NVME_STATUS(1, 0x0c)
 #define NVME_FEATURE_NOT_SAVEABLE	  NVME_STATUS(1, 0x0d)
-#define NVME_FEATURE_NOT_CHANGEABLE	  NVME_STATUS(1, 0x0e)
 #define NVME_WRITE_FAULT		  NVME_STATUS(2, 0x80)
 #define NVME_UNRECOVERED_READ		  NVME_STATUS(2, 0x81)
 
@@ -191,7 +187,6 @@ enum nvme_identify {
 #define NVME_EVENT_DOORBELL_REGISTER NVME_EVENT(0u, 0x00u, NVME_LOG_ERRORS)
 #define NVME_EVENT_DOORBELL_VALUE    NVME_EVENT(0u, 0x01u, NVME_LOG_ERRORS)
 #define NVME_EVENT_NAMESPACE	     NVME_EVENT(2u, 0x00u, NVME_LOG_NAMESPACES)
-#define NVME_EVENT_LOG(event)	     ((event) >> 16 & 0xff)
 #define NVME_NOTICE_NAMESPACE	     (1u << 8)	/* of feature 0x0b, and of OAES */
 
 struct nvme_lba_format {
@@ -272,7 +267,6 @@ static_assert(offsetof(struct nvme_identify_controller, power) == 2048, "5.15.2.
 #define NVME_HAS_WRITE_CACHE   1u		/* of VWC; bits 1–2: flushes with 0xffffffff are taken */
 #define NVME_FLUSHES_ALL       (3u << 1)
 #define NVME_SGL_BYTES	       1u		/* of SGLS: data at any address */
-#define NVME_SGL_BIT_BUCKETS   (1u << 16)
 
 /* SMART / health information (5.14.1.2), as far as it is told; the rest is zero. */
 struct nvme_health {

@@ -218,5 +218,6 @@ void nvme_restore(void *opaque, struct handover *handover)
 	function->writes.value = handover_get_u64(handover);
 	function->blocks_read.value = handover_get_u64(handover);
 	function->blocks_written.value = handover_get_u64(handover);
+	/* Of one that was frozen in it. */
 	function->shutting_down = (function->csts & NVME_CSTS_SHUTDOWN_MASK) == NVME_CSTS_SHUTTING_DOWN;
 }

@@ -11,6 +11,8 @@
 #include "core/container.h"
 #include "devices/disk/nvme_private.h"
 
+/* Pieces of ranges after which the time is asked. */
+#define PIECES_TIMED	     16u
 #define NAMESPACE	     1u
 #define FIRST_BLOCK(command) ((uint64_t)(command)->cdw11 << 32 | (command)->cdw10)
 #define BLOCKS(command)	     (((command)->cdw12 & 0xffff) + 1)
@@ -165,37 +167,69 @@ static void read_or_write(struct nvme_request *request, const struct nvme_comman
 /* ---- Dataset Management (6.7): ranges, one after the other ---- */
 
 /* As much of the range as the disk takes in one request. */
-static void submit_range(struct nvme_request *request)
+static void submit_piece(struct nvme_request *request)
 {
-	const struct nvme_range *range = &request->range_list[request->range];
-	uint32_t most = DISK_REQUEST_BYTES_MAX >> request->function->block_shift;
-	uint32_t left = range->blocks - request->blocks_done, blocks = left < most ? left : most;
-	uint64_t first = range->first_block + request->blocks_done;
+	struct nvme_range *range = &request->range_list[request->range];
+	uint32_t most = DISK_REQUEST_BYTES_MAX >> request->function->block_shift,
+		 blocks = range->blocks < most ? range->blocks : most;
+	uint64_t first_block = range->first_block;
 
-	request->blocks_done += blocks;
-	submit(request, DISK_DISCARD, first, blocks);
+	range->first_block += blocks;
+	range->blocks -= blocks;
+	submit(request, DISK_DISCARD, first_block, blocks);
 }
 
+/* Finds the range that is not at its end. */
 static bool next_range(struct nvme_request *request)
 {
-	if (request->range < request->ranges &&
-	    request->blocks_done < request->range_list[request->range].blocks)
-		return true;
-	request->blocks_done = 0;
-	while (++request->range < request->ranges)
-		if (request->range_list[request->range].blocks > 0)
-			return true;
-	return false;
+	while (request->range < request->ranges && request->range_list[request->range].blocks == 0)
+		request->range++;
+	return request->range < request->ranges;
+}
+
+/* What waits for rest waits for one piece and not for all of them: the command is a hint. */
+static bool is_cut_short(const struct nvme_function *function)
+{
+	return function->quiescing || function->disabling || function->shutting_down || function->frozen;
+}
+
+/*
+ * Until the disk works on a piece. What ends at once, as where there is nothing to give up, is a round of
+ * this loop and no call deeper in the stack: there may be very many.
+ */
+static void submit_ranges(struct nvme_request *request)
+{
+	struct loop *loop = request->function->bus->loop;
+	unsigned pieces = 0;
+
+	while (!request->range_error && !is_cut_short(request->function) && next_range(request)) {
+		if (++pieces % PIECES_TIMED == 0 && loop_slice_over(loop)) {
+			loop_defer_for(loop, &request->task, request->function->bus->account);
+			return;
+		}
+		request->submitting = true;
+		request->ended = false;
+		submit_piece(request);
+		request->submitting = false;
+		if (!request->ended)
+			return;
+	}
+	finish(request, status_of(DISK_DISCARD, request->range_error));
+}
+
+static void go_on_with_ranges(struct loop_task *task)
+{
+	submit_ranges(container_of(task, struct nvme_request, task));
 }
 
 static void range_done(struct disk_request *disk, int error)
 {
 	struct nvme_request *request = container_of(disk, struct nvme_request, disk);
 
-	if (!error && next_range(request))
-		submit_range(request);
-	else
-		finish(request, status_of(DISK_DISCARD, error));
+	request->range_error = error;
+	request->ended = true;
+	if (!request->submitting)
+		submit_ranges(request);
 }
 
 /* All ranges are proven before the first is given up; the arbiter proves each again. */
@@ -226,15 +260,14 @@ static void deallocate(struct nvme_request *request, const struct nvme_command *
 		refuse(request, status);
 		return;
 	}
-	request->range = (unsigned)-1;
-	request->blocks_done = 0;
-	request->disk.done = range_done;
 	/* Other attributes than this one are hints. */
-	if (command->cdw11 & NVME_DEALLOCATE && disk_discard_bytes(request->function->device->disk) > 0 &&
-	    next_range(request))
-		submit_range(request);
-	else
-		finish(request, NVME_SUCCESS);
+	if (!(command->cdw11 & NVME_DEALLOCATE) || disk_discard_bytes(request->function->device->disk) == 0)
+		request->ranges = 0;
+	request->range = 0;
+	request->range_error = 0;
+	request->disk.done = range_done;
+	request->task.run = go_on_with_ranges;
+	submit_ranges(request);
 }
 
 /* ---- commands ---- */

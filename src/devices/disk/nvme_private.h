@@ -94,7 +94,9 @@ struct nvme_request {
 	uint16_t sq, command;
 	uint16_t status;		/* of one that is kept */
 	unsigned range, ranges;		/* Dataset Management: the disk works on one of so many */
-	uint32_t blocks_done;		/* of that range */
+	int range_error;
+	bool submitting, ended;		/* the piece has ended inside of its submission */
+	struct loop_task task;		/* the ranges go on in another turn */
 	union {
 		struct iovec iov[NVME_PIECES_MAX];
 		struct nvme_range range_list[NVME_RANGES_MAX];
@@ -139,6 +141,7 @@ struct nvme_function {
 	bool disabling, shutting_down, flushed;
 	struct disk_request flush;
 	bool quiescing, frozen;
+	bool abandoned;			/* the channel takes nothing more */
 	struct nvme_request *kept;	/* done, and not answered while frozen */
 	unsigned kept_count;
 	void (*quiet)(void *context);
@@ -253,7 +256,7 @@ void nvme_io_drop_kept(struct nvme_function *function);
 
 /*
  * Where the command's `bytes` of data lie, in at most NVME_PIECES_MAX pieces of `memory`. Returns the status;
- * *ret_count is the number of pieces. `to_guest`: they are written to.
+ * *ret_count is the number of pieces.
  */
 uint16_t nvme_data_map(const struct guest_memory *memory, const struct nvme_command *command, size_t bytes,
 		       struct iovec *iov, unsigned *ret_count);

@@ -105,8 +105,8 @@ static bool can_fetch(const struct nvme_function *function, const struct nvme_sq
 
 static bool takes(const struct nvme_function *function)
 {
-	return nvme_is_ready(function) && !function->disabling && !function->quiescing && !function->frozen &&
-	       function->free;
+	return nvme_is_ready(function) && !function->disabling && !function->shutting_down &&
+	       !function->quiescing && !function->frozen && function->free;
 }
 
 /* The queue whose turn it is, of those that have a command; NULL: none has. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Registers (3.1), and the life of the controller that they steer: enabled, ready, shut down, reset, failed.
- * A controller that is switched off is ready no longer when nothing is under way; whoever waits for that
- * looks at CSTS.
+ * A controller that is switched off is ready no longer when nothing is under way, which its driver sees in
+ * CSTS.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "core/checked.h"
@@ -73,7 +74,7 @@ void nvme_fail(struct nvme_function *function, enum nvme_violation kind, uint64_
 	function->csts |= NVME_CSTS_FATAL;
 }
 
-/* Is there a reason why these settings cannot be? (3.1.5, 3.1.8 to 3.1.10) */
+/* Are these settings possible? (3.1.5, 3.1.8 to 3.1.10) */
 static bool can_enable(const struct nvme_function *function)
 {
 	uint32_t cc = function->cc;
@@ -132,8 +133,11 @@ static void flushed(struct disk_request *flush, int error)
 {
 	struct nvme_function *function = container_of(flush, struct nvme_function, flush);
 
-	/* What was not flushed is in the disk's log of errors; the driver waits for the end all the same. */
-	function->flushed = true;
+	/*
+	 * What was not flushed is in the disk's log of errors; the driver waits for the end all the same. One
+	 * that was frozen flushes again when it goes on.
+	 */
+	function->flushed = error != -ECANCELED;
 	function->under_way--;
 	nvme_check_quiet(function);
 }
@@ -144,6 +148,7 @@ static void shut_down(struct nvme_function *function)
 	if (function->flushed) {
 		function->csts = (function->csts & ~NVME_CSTS_SHUTDOWN_MASK) | NVME_CSTS_SHUT_DOWN;
 		function->shutting_down = function->flushed = false;
+		nvme_queues_wake(function);
 		return;
 	}
 	function->flush.op = DISK_FLUSH;

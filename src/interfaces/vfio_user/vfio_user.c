@@ -93,7 +93,7 @@ static void on_next_timer(struct loop_timer *timer)
 {
 	struct vfio_user_endpoint *endpoint = container_of(timer, struct vfio_user_endpoint, next_timer);
 
-	/* Its disk takes as long as it takes. */
+	/* The one before is on its way out, and may wait for its disk: the next one waits, too. */
 	if (endpoint->leaving)
 		return;
 	log_guest(&endpoint->subject, "VMM refused: another one is connected");

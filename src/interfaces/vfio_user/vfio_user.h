@@ -22,8 +22,8 @@ struct vfio_user_options {
 int vfio_user_create(const struct vfio_user_options *options, struct endpoint **ret_endpoint);
 
 /*
- * The same from what a predecessor saved. -EBADMSG: the stream cannot be used, and the predecessor's sockets
- * are as they were.
+ * The same from what a predecessor saved. Besides -EBADMSG: the stream cannot be used, or is another kind of
+ * endpoint's. After an error the predecessor's sockets are as they were.
  */
 int vfio_user_restore(const struct vfio_user_options *options, struct handover *handover,
 		      struct endpoint **ret_endpoint);

@@ -23,9 +23,9 @@
 #define HANDSHAKE_NS (10 * NS_PER_S)
 /* From a message's first byte to its last. */
 #define MESSAGE_NS (10 * NS_PER_S)
-/* Messages of a turn at most, and after how many the time is asked. */
-#define TURN_MESSAGES  64u
-#define TIMED_MESSAGES 8u
+/* Messages of a turn at most; after so many, or accesses to registers, the time is asked. */
+#define TURN_MESSAGES 64u
+#define TIMED_WORK    8u
 
 #define CONNECTION_OF(pointer, member) container_of(pointer, struct vfio_user_connection, member)
 
@@ -186,7 +186,7 @@ static void wake(struct vfio_user_connection *connection)
 	loop_poller_wake(connection->loop, &connection->poller);
 }
 
-/* What waits for the function to be at rest; a message's answer first, which is nothing that can be kept. */
+/* What waits for the function to be at rest. A message's answer comes first: it cannot be handed over. */
 static void go_on(struct loop_task *task)
 {
 	struct vfio_user_connection *connection = CONNECTION_OF(task, task);
@@ -332,13 +332,19 @@ static bool poll_messages(struct loop_poller *poller)
 	unsigned messages = 0, steps = 0;
 
 	check_memory(connection);
-	while (reads(connection) && messages < TURN_MESSAGES && advance(connection, &messages))
-		if (++steps % TIMED_MESSAGES == 0 && loop_slice_over(connection->loop))
+	connection->work = 0;
+	while (reads(connection) && messages < TURN_MESSAGES && advance(connection, &messages)) {
+		steps++;
+		if (++connection->work < TIMED_WORK)
+			continue;
+		connection->work = 0;
+		if (loop_slice_over(connection->loop))
 			break;
+	}
 	if (connection->dry && reads(connection))
 		expect_rest(connection);
 	if (steps > 0)
-		loop_worked(connection->loop, steps < TIMED_MESSAGES);
+		loop_worked(connection->loop, steps < TIMED_WORK);
 	return steps > 0;
 }
 
@@ -442,9 +448,10 @@ struct vfio_user_connection *vfio_user_connection_create(struct vfio_user_endpoi
 		return NULL;
 	connection->endpoint = endpoint;
 	connection->subject = &endpoint->worker_subject;
-	connection->alone = vfio_user_endpoint_is_alone(endpoint);
 	connection->faults_seen = memory_guard_faults();
 	connection->loop = options->worker(options->worker_context, 0);
+	/* Asked behind worker(), which ends a quarantine whose time is over. */
+	connection->alone = vfio_user_endpoint_is_alone(endpoint);
 	account = endpoint_accounts_get(&endpoint->accounts, connection->loop);
 	/* A byte out of band is passed over by a look at the socket, and its descriptors are not. */
 	if (!account || setsockopt(socket, SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes)) < 0 ||

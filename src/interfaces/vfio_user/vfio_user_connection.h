@@ -88,6 +88,7 @@ struct vfio_user_connection {
 	unsigned fd_count;
 	bool dry;			/* nothing more is to be read until a watch tells */
 	bool hung_up;			/* behind what can be read is the end */
+	unsigned work;			/* messages and accesses since the time was asked */
 
 	/* ---- where it stands ---- */
 	bool versioned;

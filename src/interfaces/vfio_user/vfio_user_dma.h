@@ -43,8 +43,8 @@ void vfio_user_dma_finish(struct vfio_user_dma *dma);
  */
 int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map *map, int *fd);
 /*
- * A range where nothing is mapped is none the less unmapped. Returns 0, -EINVAL, or -ENOMEM: parts that stay
- * may be out of reach then.
+ * A range where nothing is mapped is none the less unmapped. Returns 0, or errors as vfio_user_dma_map(): parts
+ * of ranges that stay may be out of reach then.
  */
 int vfio_user_dma_unmap(struct vfio_user_dma *dma, uint64_t address, uint64_t size);
 void vfio_user_dma_unmap_all(struct vfio_user_dma *dma);
@@ -55,7 +55,7 @@ bool vfio_user_dma_is_private(const struct vfio_user_dma *dma);
 /* ---- takeover ---- */
 
 void vfio_user_dma_save(const struct vfio_user_dma *dma, struct handover *handover);
-/* Into one that was initialised. Files that are not what they were make handover->error. */
+/* Into one that was initialised. A file that cannot be mapped any more makes handover->error. */
 void vfio_user_dma_restore(struct vfio_user_dma *dma, struct handover *handover);
 
 #endif

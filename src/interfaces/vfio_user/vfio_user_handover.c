@@ -15,6 +15,9 @@
 #include "interfaces/vfio_user/vfio_user.h"
 #include "interfaces/vfio_user/vfio_user_connection.h"
 
+/* Other endpoints' streams begin with a number: the device may be another one by the successor's
+ * configuration. */
+#define FORMAT_NAME    "vfio-user"
 #define FORMAT_VERSION 1u
 
 /* ---- suspend, resume ---- */
@@ -91,6 +94,7 @@ void vfio_user_save(struct endpoint *base, struct handover *handover)
 	endpoint->handed_over = true;
 	while (endpoint->options.model->violations[violations])
 		violations++;
+	handover_put_string(handover, FORMAT_NAME);
 	handover_put_u64(handover, FORMAT_VERSION);
 	endpoint_socket_save(&endpoint->socket, handover);
 	handover_put_u64(handover, counter_read(&endpoint->protocol_errors));
@@ -134,16 +138,18 @@ static void restore_function(struct handover *handover, struct vfio_user_connect
 static void restore_connection(struct vfio_user_endpoint *endpoint, struct handover *handover)
 {
 	int socket = handover_get_fd(handover), door = handover_get_fd(handover);
-	struct vfio_user_connection *connection = vfio_user_connection_create(endpoint, socket, door);
+	struct vfio_user_connection *connection =
+		socket < 0 ? NULL : vfio_user_connection_create(endpoint, socket, door);
 
+	handover_fail_if(handover, socket < 0);
 	if (!connection) {
 		reaper_close(&socket);
 		reaper_close(&door);
-		handover->error = -ENOMEM;
+		if (!handover->error)
+			handover->error = -ENOMEM;
 		return;
 	}
 	vfio_user_endpoint_adopt(endpoint, connection);
-	handover_fail_if(handover, socket < 0);
 	restore_message(handover, connection);
 	connection->versioned = handover_get_flag(handover);
 	connection->is_master = handover_get_flag(handover);
@@ -184,11 +190,14 @@ int vfio_user_restore(const struct vfio_user_options *options, struct handover *
 		      struct endpoint **ret_endpoint)
 {
 	struct vfio_user_endpoint *endpoint = vfio_user_endpoint_alloc(options);
+	char name[sizeof(FORMAT_NAME)];
 	int error;
 
 	if (!endpoint)
 		return -ENOMEM;
 	endpoint->suspending = endpoint->handed_over = true;
+	handover_get_string(handover, name, sizeof(name));
+	handover_fail_if(handover, strcmp(name, FORMAT_NAME) != 0);
 	handover_fail_if(handover, handover_get_u64(handover) != FORMAT_VERSION);
 	endpoint_socket_restore(&endpoint->socket, handover);
 	restore_counts(endpoint, handover);

@@ -38,11 +38,12 @@ struct vfio_user_interrupts {
 	bool masked;			/* the pin has been asserted, and not yet unmasked */
 	bool pin_allowed;
 	unsigned writing;		/* writes under way */
-	/* A write made the worker wait; no write is under way any more. Set by the owner */
+	/* Set by the owner: a write made the worker wait. */
 	void (*held)(void *context);
+	/* Set by the owner: the last write that was under way has ended. */
 	void (*written)(void *context);
 	void *context;
-	struct counter sent, suppressed;
+	struct counter sent;
 };
 
 void vfio_user_interrupts_init(struct vfio_user_interrupts *interrupts, struct loop *loop, unsigned vectors);

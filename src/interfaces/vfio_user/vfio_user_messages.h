@@ -152,8 +152,8 @@ struct vfio_user_standing {
 };
 
 /*
- * Returns 0, or the error of the answer: -EINVAL (a payload of another size, descriptors where there may be
- * none, VERSION a second time or something else first), -ENOTSUP (no such command here). *ret_reason says
+ * Returns 0, or the error of the answer: -EINVAL (a payload of another size, more descriptors than there may
+ * be, VERSION a second time or something else first), -ENOTSUP (no such command here). *ret_reason says
  * what is wrong.
  */
 int vfio_user_message_check(const struct vfio_user_header *header, unsigned fd_count,

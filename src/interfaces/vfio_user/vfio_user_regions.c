@@ -57,7 +57,7 @@ static void bar_read(struct vfio_user_connection *connection, uint32_t bar, uint
 {
 	const struct register_model_ops *model = vfio_user_model(connection);
 
-	while (bytes > 0) {
+	for (; bytes > 0; connection->work++) {
 		unsigned now = piece(offset, bytes);
 		uint64_t value;
 
@@ -75,7 +75,7 @@ static void bar_write(struct vfio_user_connection *connection, uint32_t bar, uin
 {
 	const struct register_model_ops *model = vfio_user_model(connection);
 
-	while (bytes > 0) {
+	for (; bytes > 0; connection->work++) {
 		unsigned now = piece(offset, bytes);
 		uint64_t value = 0, ignored;
 

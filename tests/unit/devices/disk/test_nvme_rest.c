@@ -56,6 +56,53 @@ static void rest_after_what_is_under_way(void **state)
 	end();
 }
 
+/* A command that gives up many ranges is a hint: what waits for rest waits for one of them. */
+static void rest_before_the_last_range(void **state)
+{
+	const struct nvme_range ranges[] = { { .blocks = 8 }, { .blocks = 8, .first_block = 16 },
+					     { .blocks = 8, .first_block = 32 } };
+	struct nvme_command command = io(NVME_IO_DATASET_MANAGEMENT, 0, 1, DATA_AT);
+
+	begin_ready();
+	driver.held->host.geometry.can_punch = true;
+	memcpy(driver.ram + DATA_AT, ranges, sizeof(ranges));
+	command.cdw10 = 2;
+	command.cdw11 = NVME_DEALLOCATE;
+	driver.held->at_once = false;
+	submit(1, command);
+	settle();
+	assert_int_equal(driver.held->held_count, 1);
+	quiesce();
+	settle();
+	assert_false(driver.quiet);
+	held_end(driver.held, 0, 0);
+	settle();
+	assert_true(driver.quiet);
+	assert_int_equal(driver.held->held_count, 0);
+	assert_int_equal(status_of(await(1)), NVME_SUCCESS);
+	nvme_model.resume(driver.function);
+	end();
+}
+
+/* A driver that shuts down has nothing more done, so that the shutdown ends. */
+static void shutdown_takes_no_commands(void **state)
+{
+	begin_ready();
+	driver.held->at_once = false;
+	submit(1, io(NVME_IO_READ, 0, 1, DATA_AT));
+	settle();
+	set32(NVME_REG_CC, CC_ENTRIES | NVME_CC_ENABLE | 1u << 14);
+	submit(1, io(NVME_IO_READ, 1, 1, DATA_AT));
+	settle();
+	assert_int_equal(driver.held->held_count, 1);
+	driver.held->at_once = true;
+	held_end(driver.held, 0, 0);
+	settle();
+	assert_int_equal(get32(NVME_REG_CSTS) & NVME_CSTS_SHUTDOWN_MASK, NVME_CSTS_SHUT_DOWN);
+	assert_int_equal(status_of(await(1)), NVME_SUCCESS);
+	end();
+}
+
 /* The driver switches it off, or shuts it down, while it comes to rest. */
 static void rest_and_the_end_of_a_controller(void **state)
 {
@@ -300,6 +347,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rest),
 		cmocka_unit_test(rest_after_what_is_under_way),
+		cmocka_unit_test(rest_before_the_last_range),
+		cmocka_unit_test(shutdown_takes_no_commands),
 		cmocka_unit_test(rest_and_the_end_of_a_controller),
 		cmocka_unit_test(moves_to_another_worker),
 		cmocka_unit_test(answers_are_kept),
