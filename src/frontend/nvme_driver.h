@@ -55,7 +55,7 @@ struct nvme_driver_request {
 	void *data;			/* READ and WRITE: page-aligned, in the caller's memory */
 	void *token;
 };
-/* Puts a command on the queue. Returns 0, -EAGAIN (so many are in flight) or -EINVAL (not in whole blocks). */
+/* Puts a command on the queue. Returns 0, -EAGAIN (so many are in flight) or -EINVAL (no whole blocks). */
 int nvme_driver_add(struct nvme_driver *driver, const struct nvme_driver_request *request);
 /* Tells the controller of what was added. Returns 0 or -EPIPE. */
 int nvme_driver_kick(struct nvme_driver *driver);

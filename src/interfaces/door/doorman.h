@@ -51,8 +51,8 @@ void doorman_serve(const struct doorman_framing *framing, int peer, int inner, i
 /*
  * Another manner of service: the daemon has the peer's socket, too, and reads and writes it. For what comes
  * with descriptors it sends a number of bytes (uint32_t, at most DOORMAN_FETCH_MAX) through `inner`, and gets
- * so many of the peer's bytes, with the descriptors at their beginning. The sockets are non-blocking. All four
- * descriptors belong to the process, which ends after this: when the daemon closes its end.
+ * so many of the peer's bytes, with the descriptors at their beginning. The sockets are non-blocking. All
+ * four descriptors belong to the process, which ends after this: when the daemon closes its end.
  */
 #define DOORMAN_FETCH_MAX     8192u
 #define DOORMAN_FETCH_FDS_MAX 16u

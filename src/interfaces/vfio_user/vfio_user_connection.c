@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A VMM's connection. Messages are read and handled by a poller, so that a guest that floods its registers
- * has its turns like one that floods a ring. What has to wait until the function is at rest (a reset, a
- * suspension, the end) goes on in one place: go_on().
+ * A VMM's connection: its function, and what is wanted of it. What has to wait until the function is at rest
+ * (a reset, a suspension, the end) goes on in one place: go_on().
  */
 #include "interfaces/vfio_user/vfio_user_connection.h"
 
@@ -18,14 +17,6 @@
 #include "core/loop_account.h"
 #include "core/memory_guard.h"
 #include "core/reaper.h"
-
-/* A VMM that has not introduced itself by then is let go. */
-#define HANDSHAKE_NS (10 * NS_PER_S)
-/* From a message's first byte to its last. */
-#define MESSAGE_NS (10 * NS_PER_S)
-/* Messages of a turn at most; after so many, or accesses to registers, the time is asked. */
-#define TURN_MESSAGES 64u
-#define TIMED_WORK    8u
 
 #define CONNECTION_OF(pointer, member) container_of(pointer, struct vfio_user_connection, member)
 
@@ -131,21 +122,13 @@ static void resume_function(struct vfio_user_connection *connection)
 	vfio_user_model(connection)->resume(connection->function);
 }
 
-static void stop_listening(struct vfio_user_connection *connection)
-{
-	loop_watch_stop(connection->loop, &connection->watch);
-	loop_watch_stop(connection->loop, &connection->door_watch);
-	loop_poller_remove(connection->loop, &connection->poller);
-	loop_timer_stop(connection->loop, &connection->timer);
-}
-
 void vfio_user_connection_close(struct vfio_user_connection *connection)
 {
 	if (connection->closing)
 		return;
 	connection->closing = true;
 	vfio_user_tell(connection, VFIO_USER_NEWS_LEAVING);
-	stop_listening(connection);
+	vfio_user_reader_stop(connection);
 	/* The doorman stays until the connection is freed, so that what the VMM sent ends with him. */
 	if (!connection->endpoint->handed_over)
 		shutdown(connection->socket, SHUT_RDWR);
@@ -154,7 +137,7 @@ void vfio_user_connection_close(struct vfio_user_connection *connection)
 
 static void let_go(struct vfio_user_connection *connection)
 {
-	stop_listening(connection);
+	vfio_user_reader_stop(connection);
 	loop_blame_stop(connection->loop, &connection->blame);
 	loop_defer_cancel(connection->loop, &connection->task);
 	if (connection->function)
@@ -167,7 +150,7 @@ static void let_go(struct vfio_user_connection *connection)
 
 static void suspended(struct vfio_user_connection *connection)
 {
-	stop_listening(connection);
+	vfio_user_reader_stop(connection);
 	loop_blame_stop(connection->loop, &connection->blame);
 	loop_defer_cancel(connection->loop, &connection->task);
 	if (connection->leaving && connection->function) {
@@ -178,12 +161,6 @@ static void suspended(struct vfio_user_connection *connection)
 	connection->suspending = false;
 	connection->suspended = true;
 	vfio_user_tell(connection, VFIO_USER_NEWS_SUSPENDED);
-}
-
-static void wake(struct vfio_user_connection *connection)
-{
-	connection->dry = false;
-	loop_poller_wake(connection->loop, &connection->poller);
 }
 
 /* What waits for the function to be at rest. A message's answer comes first: it cannot be handed over. */
@@ -200,7 +177,7 @@ static void go_on(struct loop_task *task)
 		connection->quiescing = connection->quiet = false;
 		vfio_user_drop_message(connection);
 		if (!connection->closing)
-			wake(connection);
+			vfio_user_reader_wake(connection);
 	}
 	if (!connection->closing && !connection->suspending)
 		return;
@@ -243,137 +220,7 @@ static void on_blamed(struct loop_blame *blame, unsigned what, uint64_t waited_n
 	}
 }
 
-/* Did the VMM cut a file of the guest's memory short? */
-static void check_memory(struct vfio_user_connection *connection)
-{
-	unsigned faults = memory_guard_faults();
-
-	if (faults == connection->faults_seen)
-		return;
-	connection->faults_seen = faults;
-	if (guest_memory_lost(connection->dma.memory))
-		vfio_user_violate(connection, "memory", "its file has become shorter", 0);
-}
-
-/* ---- reading ---- */
-
-static void on_ready(struct loop_watch *watch, unsigned events)
-{
-	struct vfio_user_connection *connection = CONNECTION_OF(watch, watch);
-
-	connection->hung_up |= (events & (POLLHUP | POLLRDHUP | POLLERR)) != 0;
-	wake(connection);
-}
-
-static void on_door_ready(struct loop_watch *watch, unsigned events)
-{
-	wake(CONNECTION_OF(watch, door_watch));
-}
-
-static void on_timer(struct loop_timer *timer)
-{
-	struct vfio_user_connection *connection = CONNECTION_OF(timer, timer);
-
-	vfio_user_violate(connection, connection->versioned ? "a message" : "version", "takes too long",
-			  connection->in_bytes);
-}
-
-static bool reads(const struct vfio_user_connection *connection)
-{
-	return !connection->closing && !connection->waiting && !connection->suspending &&
-	       !connection->suspended && !connection->frozen;
-}
-
-static void handle(struct vfio_user_connection *connection)
-{
-	if (connection->versioned)
-		loop_timer_stop(connection->loop, &connection->timer);
-	vfio_user_handle(connection);
-	if (!connection->waiting)
-		vfio_user_drop_message(connection);
-}
-
-/* The rest of a message is to come within a time. */
-static void expect_rest(struct vfio_user_connection *connection)
-{
-	bool begun = connection->in_bytes > 0 || connection->fetching > 0;
-
-	if (begun && connection->timer.deadline_ns == 0)
-		loop_timer_start(connection->loop, &connection->timer,
-				 loop_now_ns(connection->loop) + MESSAGE_NS);
-}
-
-/* Handles a message, or reads more. False: there is nothing more to do now. */
-static bool advance(struct vfio_user_connection *connection, unsigned *messages)
-{
-	if (vfio_user_has_message(connection)) {
-		handle(connection);
-		++*messages;
-		return true;
-	}
-	if (connection->closing || connection->dry)
-		return false;
-	switch (vfio_user_receive(connection)) {
-	case VFIO_USER_SOME:
-		return true;
-	case VFIO_USER_DRY:
-		connection->dry = true;
-		return false;
-	case VFIO_USER_ENDED:
-		vfio_user_connection_close(connection);
-		return false;
-	}
-	return false;
-}
-
-static bool poll_messages(struct loop_poller *poller)
-{
-	struct vfio_user_connection *connection = CONNECTION_OF(poller, poller);
-	unsigned messages = 0, steps = 0;
-
-	check_memory(connection);
-	connection->work = 0;
-	while (reads(connection) && messages < TURN_MESSAGES && advance(connection, &messages)) {
-		steps++;
-		if (++connection->work < TIMED_WORK)
-			continue;
-		connection->work = 0;
-		if (loop_slice_over(connection->loop))
-			break;
-	}
-	if (connection->dry && reads(connection))
-		expect_rest(connection);
-	if (steps > 0)
-		loop_worked(connection->loop, steps < TIMED_WORK);
-	return steps > 0;
-}
-
-/* The watches tell of what comes later. */
-static bool park(struct loop_poller *poller)
-{
-	struct vfio_user_connection *connection = CONNECTION_OF(poller, poller);
-
-	return !reads(connection) || connection->dry;
-}
-
 /* ---- wishes of the control thread ---- */
-
-static int start_listening(struct vfio_user_connection *connection)
-{
-	int error = loop_watch_start(connection->loop, &connection->watch, connection->socket,
-				     POLLIN | POLLRDHUP);
-
-	if (!error && connection->door >= 0)
-		error = loop_watch_start(connection->loop, &connection->door_watch, connection->door, POLLIN);
-	if (error)
-		return error;
-	loop_blame_start(connection->loop, &connection->blame);
-	if (!connection->versioned)
-		loop_timer_start(connection->loop, &connection->timer,
-				 loop_now_ns(connection->loop) + HANDSHAKE_NS);
-	wake(connection);
-	return 0;
-}
 
 static void resume(struct vfio_user_connection *connection)
 {
@@ -382,18 +229,19 @@ static void resume(struct vfio_user_connection *connection)
 	if (!connection->suspended)
 		return;
 	connection->suspended = connection->frozen = false;
-	connection->poller.account = connection->watch.account = connection->door_watch.account =
-		connection->blame.account = connection->bus.account;
+	vfio_user_reader_init(connection);
+	connection->blame.account = connection->bus.account;
 	if (connection->left)
 		error = vfio_user_model(connection)->arrive(connection->function);
 	connection->left = false;
 	if (!error)
-		error = start_listening(connection);
+		error = vfio_user_reader_start(connection);
 	if (error) {
 		log_error(connection->subject, "cannot serve its VMM: %s", strerror(-error));
 		vfio_user_connection_close(connection);
 		return;
 	}
+	loop_blame_start(connection->loop, &connection->blame);
 	resume_function(connection);
 }
 
@@ -468,11 +316,8 @@ struct vfio_user_connection *vfio_user_connection_create(struct vfio_user_endpoi
 		.loop = connection->loop,
 		.account = account,
 	};
-	connection->watch = (struct loop_watch){ .ready = on_ready, .account = account };
-	connection->door_watch = (struct loop_watch){ .ready = on_door_ready, .account = account };
-	connection->poller = (struct loop_poller){ .poll = poll_messages, .park = park, .account = account };
+	vfio_user_reader_init(connection);
 	connection->blame = (struct loop_blame){ .blamed = on_blamed, .account = account };
-	connection->timer.expired = on_timer;
 	connection->task.run = go_on;
 	pci_config_init(&connection->config, endpoint->options.model);
 	vfio_user_interrupts_init(&connection->interrupts, connection->loop,

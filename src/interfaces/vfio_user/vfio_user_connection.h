@@ -4,6 +4,7 @@
  *
  *   vfio_user.c             the endpoint, on the control thread: lets VMMs in, one at a time
  *   vfio_user_connection.c  a VMM's connection, on its worker: what is next, and what is wanted of it
+ *   vfio_user_reader.c      its turns: messages are read and handled
  *   vfio_user_socket.c      its socket: bytes and descriptors in, answers out
  *   vfio_user_commands.c    what a message asks for
  *   vfio_user_regions.c     of these, loads and stores
@@ -194,6 +195,16 @@ void vfio_user_connection_close(struct vfio_user_connection *connection);
 void vfio_user_connection_quiesce(struct vfio_user_connection *connection);
 /* The function reaches the memory that it may reach now. */
 void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection);
+
+/* ---- vfio_user_reader.c ---- */
+
+/* For the worker that the bus names; it does not read. */
+void vfio_user_reader_init(struct vfio_user_connection *connection);
+/* Reads from now on, or reads no more. Returns 0 or -ENOMEM. stop: idempotent. */
+int vfio_user_reader_start(struct vfio_user_connection *connection);
+void vfio_user_reader_stop(struct vfio_user_connection *connection);
+/* There may be messages. */
+void vfio_user_reader_wake(struct vfio_user_connection *connection);
 
 /* ---- vfio_user_socket.c ---- */
 

@@ -43,8 +43,8 @@ void vfio_user_dma_finish(struct vfio_user_dma *dma);
  */
 int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map *map, int *fd);
 /*
- * A range where nothing is mapped is none the less unmapped. Returns 0, or errors as vfio_user_dma_map(): parts
- * of ranges that stay may be out of reach then.
+ * A range where nothing is mapped is none the less unmapped. Returns 0, or errors as vfio_user_dma_map():
+ * parts of ranges that stay may be out of reach then.
  */
 int vfio_user_dma_unmap(struct vfio_user_dma *dma, uint64_t address, uint64_t size);
 void vfio_user_dma_unmap_all(struct vfio_user_dma *dma);

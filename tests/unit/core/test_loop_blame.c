@@ -92,7 +92,7 @@ static __attribute__((noinline)) void wait_for_child(void)
 		_exit(0);
 	}
 	assert_true(child > 0);
-	/* Its end may take long on a busy machine, and is waited for awake: that would be another kind of sleep. */
+	/* Its end may take long on a busy machine; a sleep until then would be of another kind. */
 	while (waitpid(child, NULL, WNOHANG) == 0)
 		sched_yield();
 }
