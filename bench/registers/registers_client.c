@@ -299,9 +299,9 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--virtio") == 0)
 			virtio_socket = argv[i + 1];
 		else if (strcmp(argv[i], "--seconds") == 0)
-			seconds = atof(argv[i + 1]);
+			seconds = strtod(argv[i + 1], NULL);
 		else if (strcmp(argv[i], "--peer-cpu") == 0)
-			peer_cpu = atoi(argv[i + 1]);
+			peer_cpu = (int)strtol(argv[i + 1], NULL, 10);
 	}
 	if (!nvme_socket || !virtio_socket || seconds <= 0) {
 		fputs("usage: viaduct-registers --nvme SOCKET --virtio SOCKET [--seconds N]\n", stderr);

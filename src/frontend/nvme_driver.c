@@ -181,7 +181,7 @@ static int connect_to(struct nvme_driver *driver, const char *path)
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path));
 	driver->master.socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (driver->master.socket < 0 ||
 	    connect(driver->master.socket, (struct sockaddr *)&address, sizeof(address)) < 0)

@@ -298,7 +298,7 @@ static int collect(struct demo *demo)
 static void check_end(struct demo *demo)
 {
 	const uint64_t lines_per_mib = (1 << 20) / SCAN_PATTERN_BYTES;
-	struct demo_expected expected[DEMO_GUESTS + 1];
+	struct demo_expected expected[DEMO_GUESTS + 2];
 	unsigned count = 0;
 	const json_t *devices = json_object_get(demo->status, "devices");
 	int status;
@@ -311,6 +311,8 @@ static void check_end(struct demo *demo)
 		};
 	}
 	expected[count++] = (struct demo_expected){ "mallory", 128 };
+	/* 256 blocks by registers, and as many as its driver fills by a ring. */
+	expected[count++] = (struct demo_expected){ "nina", 256 * 4096 / SCAN_PATTERN_BYTES };
 	check_hostile(demo);
 	hostile_close(demo->hostile);
 	demo->hostile = NULL;
@@ -338,6 +340,8 @@ static int run_phases(struct demo *demo)
 		if (result == CLI_OK)
 			result = run_phase(demo, "both guests go on after the takeover");
 	}
+	if (result == CLI_OK)
+		result = demo_registers(demo);
 	if (result == CLI_OK)
 		result = demo_network(demo);
 	if (result == CLI_OK)

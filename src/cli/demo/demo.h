@@ -155,7 +155,7 @@ void hostile_reset_longest(struct hostile *hostile);
 bool hostile_kind(const struct hostile *hostile, size_t index, const char **ret_what, uint64_t *ret_sent,
 		  uint64_t *ret_refused);
 
-/* ---- the whole (demo.c, demo_prepare.c, demo_network.c, demo_seat.c, demo_sharing.c) ---- */
+/* ---- the whole (demo.c, demo_prepare.c, demo_KIND.c for what it shows) ---- */
 
 #define DEMO_GUESTS 2u
 
@@ -196,6 +196,11 @@ void demo_say(const struct demo *demo, const char *format, ...) __attribute__((f
  * directory, NULL for the cache). Returns an exit code.
  */
 int demo_prepare(struct demo *demo, const char *image);
+
+/* A disk made of registers, driven by us. Returns an exit code. */
+int demo_registers(struct demo *demo);
+/* Writes its guest's section. */
+void demo_registers_config(FILE *config);
 
 /*
  * The network: the guests reach each other and the world, and mallory sends what it may not. Returns an exit

@@ -74,6 +74,7 @@ static int write_config(struct demo *demo)
 		"[guest bob]\n[disk bob/root]\npool = main\nsize = 1G\n\n"
 		"[guest mallory]\n[disk mallory/root]\npool = main\nsize = 64M\n",
 		demo->directory, demo->pool_path, has_direct_io(demo->daemon.config) ? "direct" : "buffered");
+	demo_registers_config(config);
 	demo_network_config(demo, config);
 	demo_seat_config(demo, config);
 	demo_sharing_config(demo, config);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SCAN_GUESTS_MAX	   8u
+#define SCAN_GUESTS_MAX	   12u
 #define SCAN_NAME_MAX	   32u
 #define SCAN_PATTERN_BYTES 64u
 

@@ -44,7 +44,7 @@ static bool is_msix(const struct vfio_user_connection *connection, uint32_t bar,
 	*ret_value = 0;
 	if (bar != model->msix_bar)
 		return false;
-	if (offset >= table && offset - table < model->vectors * MSIX_ENTRY_BYTES)
+	if (offset >= table && offset - table < (uint64_t)model->vectors * MSIX_ENTRY_BYTES)
 		return true;
 	if (offset < pending || offset - pending >= sizeof(uint64_t))
 		return false;
