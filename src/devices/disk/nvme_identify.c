@@ -5,7 +5,6 @@
 
 #include "devices/disk/nvme_private.h"
 
-#define NAMESPACE      1u
 #define ALL_NAMESPACES 0xffffffffu
 /* Kelvin. There is nothing to measure; tools show a controller without a temperature as broken. */
 #define TEMPERATURE	     300u
@@ -125,9 +124,9 @@ static void identify_namespace(const struct nvme_function *function, struct nvme
 /* Its number as a list, of those beyond the one that is asked for (5.15.2.3). */
 static void identify_namespaces(uint32_t beyond, uint8_t *answer)
 {
-	uint32_t number = NAMESPACE;
+	uint32_t number = NVME_ONLY_NAMESPACE;
 
-	if (beyond < NAMESPACE)
+	if (beyond < NVME_ONLY_NAMESPACE)
 		memcpy(answer, &number, sizeof(number));
 }
 
@@ -150,7 +149,7 @@ uint16_t nvme_identify(const struct nvme_function *function, const struct nvme_c
 	memset(answer, 0, NVME_IDENTIFY_BYTES);
 	switch (command->cdw10 & 0xff) {
 	case NVME_IDENTIFY_NAMESPACE:
-		if (number != NAMESPACE && number != ALL_NAMESPACES)
+		if (number != NVME_ONLY_NAMESPACE && number != ALL_NAMESPACES)
 			return NVME_INVALID_NAMESPACE;
 		identify_namespace(function, (struct nvme_identify_namespace *)(void *)answer);
 		return NVME_SUCCESS;
@@ -163,7 +162,7 @@ uint16_t nvme_identify(const struct nvme_function *function, const struct nvme_c
 		identify_namespaces(number, answer);
 		return NVME_SUCCESS;
 	case NVME_IDENTIFY_DESCRIPTORS:
-		if (number != NAMESPACE)
+		if (number != NVME_ONLY_NAMESPACE)
 			return NVME_INVALID_NAMESPACE;
 		identify_descriptors(function, answer);
 		return NVME_SUCCESS;
@@ -209,7 +208,7 @@ uint16_t nvme_log_page(const struct nvme_function *function, uint8_t log, uint64
 		struct nvme_health health;
 		uint8_t bytes[NVME_PAGE_BYTES];
 	} page = { .bytes = { 0 } };
-	const uint32_t number = NAMESPACE;
+	const uint32_t number = NVME_ONLY_NAMESPACE;
 
 	switch (log) {
 	case NVME_LOG_ERRORS:

@@ -13,7 +13,6 @@
 
 /* Pieces of ranges after which the time is asked. */
 #define PIECES_TIMED	     16u
-#define NAMESPACE	     1u
 #define FIRST_BLOCK(command) ((uint64_t)(command)->cdw11 << 32 | (command)->cdw10)
 #define BLOCKS(command)	     (((command)->cdw12 & 0xffff) + 1)
 
@@ -298,7 +297,7 @@ static void execute(struct nvme_request *request, const struct nvme_command *com
 
 static bool names_namespace(const struct nvme_command *command)
 {
-	return command->namespace_id == NAMESPACE ||
+	return command->namespace_id == NVME_ONLY_NAMESPACE ||
 	       (command->opcode == NVME_IO_FLUSH && command->namespace_id == NVME_FLUSH_ALL);
 }
 

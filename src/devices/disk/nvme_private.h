@@ -31,6 +31,8 @@
 
 /* With the admin queues; as many as there are vectors. */
 #define NVME_QUEUES_MAX	 REGISTER_VECTORS_MAX
+/* A disk is one namespace. */
+#define NVME_ONLY_NAMESPACE 1u
 /* Entries of a queue at most (CAP.MQES). */
 #define NVME_ENTRIES_MAX 1024u
 #define NVME_PAGE_BYTES	 4096u

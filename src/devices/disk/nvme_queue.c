@@ -123,16 +123,20 @@ static struct nvme_sq *next_queue(struct nvme_function *function)
 	return NULL;
 }
 
-void nvme_queues_wake(struct nvme_function *function)
+static bool has_commands(const struct nvme_function *function)
 {
 	if (!takes(function))
-		return;
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
-		if (can_fetch(function, &function->sq[i])) {
-			loop_poller_wake(function->bus->loop, &function->poller);
-			return;
-		}
-	}
+		return false;
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
+		if (can_fetch(function, &function->sq[i]))
+			return true;
+	return false;
+}
+
+void nvme_queues_wake(struct nvme_function *function)
+{
+	if (has_commands(function))
+		loop_poller_wake(function->bus->loop, &function->poller);
 }
 
 static void execute(struct nvme_function *function, struct nvme_sq *sq, const struct nvme_command *command)
@@ -187,14 +191,9 @@ bool nvme_poll(struct loop_poller *poller)
 /* Whatever comes later comes by a doorbell, or by the end of what a command waits for. */
 bool nvme_park(struct loop_poller *poller)
 {
-	struct nvme_function *function = container_of(poller, struct nvme_function, poller);
+	const struct nvme_function *function = container_of(poller, struct nvme_function, poller);
 
-	if (!takes(function))
-		return true;
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
-		if (can_fetch(function, &function->sq[i]))
-			return false;
-	return true;
+	return !has_commands(function);
 }
 
 /* ---- completing ---- */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What a message asks for, but for loads and stores. Each is answered here, in the order in which they come.
- */
+/* What a message asks for, but for loads and stores: each is answered here, in the order they come. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
