@@ -64,6 +64,8 @@ static const int allowed_seat[] = {
 	SCMP_SYS(madvise),
 	SCMP_SYS(brk),
 	SCMP_SYS(memfd_create),
+	SCMP_SYS(eventfd2),
+	SCMP_SYS(dup3),
 	SCMP_SYS(ftruncate),
 	SCMP_SYS(futex),
 	SCMP_SYS(getrandom),

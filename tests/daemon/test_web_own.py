@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The console of one guest in a browser, without a browser: who may open it, what it shows, and what it cannot do."""
+import concurrent.futures
 import json
+import pathlib
 
 import pytest
 
@@ -110,6 +112,44 @@ def test_places(console):
         assert window(daemon)["viewers"] == 1
     for viewer in seats:
         viewer.close()
+
+
+def parent_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def wakers(daemon):
+    """Of each process of the daemon that serves a browser: the eventfds by which it wakes itself."""
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "comm").read_text() == "viaduct-web\n" and parent_of(parent_of(process.name)) == daemon.process.pid:
+                told = [fdinfo.read_text() for fdinfo in (process / "fdinfo").iterdir()]
+                found.append([int(line.split()[1]) for one in told for line in one.splitlines()
+                              if line.startswith("eventfd-id:")])
+        except (FileNotFoundError, ProcessLookupError):
+            pass                                    # it has ended
+    return found
+
+
+def test_each_wakes_itself(console):
+    """One that others could wake would take their words for the library's, or lose its own."""
+    with console.viewer(), console.viewer(), console.viewer("bob/0"), console.viewer(""):
+        now = wakers(console.daemon)
+    assert [len(own) for own in now] == [1] * 4 and len({own[0] for own in now}) == 4, now
+
+
+def test_all_at_once(console):
+    """Consoles that open, and are used, while others open."""
+    def use(guest):
+        for _ in range(4):
+            with console.viewer(guest) as viewer:
+                assert viewer.name == (guest or "desk")
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for used in [pool.submit(use, guest) for guest in ["alice/0", "bob/0", ""] * 4]:
+            used.result()
+    assert not [line for line in console.daemon.lines if "BUG" in line[1]]
 
 
 def test_takeovers(console):

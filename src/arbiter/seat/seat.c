@@ -98,11 +98,19 @@ static void add_changed(struct seat *seat, pixman_region32_t *region)
 			      &(pixman_box32_t){ extents->x1, extents->y1, extents->x2, extents->y2 });
 }
 
+void seat_region_init(pixman_region32_t *region, struct seat_rect rect)
+{
+	if (rect.width > 0 && rect.height > 0)
+		pixman_region32_init_rect(region, rect.x, rect.y, rect.width, rect.height);
+	else
+		pixman_region32_init(region);
+}
+
 void seat_rect_changed(struct seat *seat, struct seat_rect rect)
 {
 	pixman_region32_t region;
 
-	pixman_region32_init_rect(&region, rect.x, rect.y, rect.width, rect.height);
+	seat_region_init(&region, rect);
 	add_changed(seat, &region);
 	pixman_region32_fini(&region);
 }
@@ -111,7 +119,7 @@ static void subtract(pixman_region32_t *region, struct seat_rect rect)
 {
 	pixman_region32_t covered;
 
-	pixman_region32_init_rect(&covered, rect.x, rect.y, rect.width, rect.height);
+	seat_region_init(&covered, rect);
 	pixman_region32_subtract(region, region, &covered);
 	pixman_region32_fini(&covered);
 }
@@ -123,7 +131,7 @@ void seat_window_changed(struct seat_window *window, struct seat_rect rect)
 
 	if (window->hidden)
 		return;
-	pixman_region32_init_rect(&region, rect.x, rect.y, rect.width, rect.height);
+	seat_region_init(&region, rect);
 	subtract(&region, seat_bar(seat));
 	for (const struct seat_window *above = window->above; above; above = above->above)
 		subtract(&region, seat_window_frame(above));

@@ -31,7 +31,7 @@ static uint32_t text_colour(uint32_t on)
 /* Of what is left, the part in this rectangle; it is no longer left. */
 static void take_part(pixman_region32_t *left, struct seat_rect rect, pixman_region32_t *ret_part)
 {
-	pixman_region32_init_rect(ret_part, rect.x, rect.y, rect.width, rect.height);
+	seat_region_init(ret_part, rect);
 	pixman_region32_intersect(ret_part, ret_part, left);
 	pixman_region32_subtract(left, left, ret_part);
 }

@@ -73,6 +73,9 @@ struct seat {
 	bool grabbed;	    /* by the guest with the focus */
 };
 
+/* An empty one when the rectangle is, which pixman would call a fault. */
+void seat_region_init(pixman_region32_t *region, struct seat_rect rect);
+
 /* What a guest has drawn, or a window has uncovered: `rect` of the screen, without what windows above cover.
  */
 void seat_window_changed(struct seat_window *window, struct seat_rect rect);

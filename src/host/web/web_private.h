@@ -34,6 +34,7 @@ struct web {
 	struct web_site site;
 	struct lws_context *context;
 	struct lws_vhost *vhost;
+	int waker; /* the library's eventfd, by which it wakes itself */
 
 	/* Of the connection. */
 	int inner;

@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/fd.h"
 #include "core/sanitized.h"
 #include "host/web/web_private.h"
 
@@ -28,6 +30,8 @@
 
 /* The library's own, the browser, the daemon, the viewer. */
 #define DESCRIPTORS_MAX 16
+/* Where its waker is: the process that makes it has few descriptors. */
+#define WAKER_MAX 64
 
 static int daemon_happens(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 			  size_t count);
@@ -99,7 +103,7 @@ static bool watch_daemon(struct web *web)
 	return web->daemon;
 }
 
-/* ---- life ---- */
+/* ---- the browser ---- */
 
 /* "127.0.0.1" or "[::1]". */
 static void find_own_address(struct web *web, int peer)
@@ -117,6 +121,38 @@ static void find_own_address(struct web *web, int peer)
 	    inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&address)->sin6_addr, text, sizeof(text)))
 		snprintf(web->own, sizeof(web->own), "[%s]", text);
 }
+
+/* ---- what wakes the library ---- */
+
+/* Its first descriptor that is an eventfd, of a process that has no other. -1: it has none. */
+static int find_waker(void)
+{
+	static const char eventfd_name[] = "anon_inode:[eventfd]";
+	char path[sizeof("/proc/self/fd/-2147483648")], name[sizeof(eventfd_name)];
+
+	for (int fd = 0; fd < WAKER_MAX; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (readlink(path, name, sizeof(name)) == sizeof(eventfd_name) - 1 &&
+		    memcmp(name, eventfd_name, sizeof(eventfd_name) - 1) == 0)
+			return fd;
+	}
+	return -1;
+}
+
+/*
+ * Each process gets a waker of its own. One that all shared would be read by another process first, the
+ * library would close it for that, and go on writing into whatever has its number by then.
+ */
+static bool renew_waker(int waker)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	bool renewed = fd >= 0 && dup3(fd, waker, O_CLOEXEC) == waker;
+
+	fd_close(&fd);
+	return renewed;
+}
+
+/* ---- life ---- */
 
 /* What fails makes the process no worse. */
 static void prepare(int peer)
@@ -163,7 +199,8 @@ struct web *web_create(const char *novnc)
 	web->context = lws_create_context(&info);
 	if (web->context)
 		web->vhost = lws_create_vhost(web->context, &info);
-	if (web->vhost)
+	web->waker = web->vhost ? find_waker() : -1;
+	if (web->waker >= 0)
 		return web;
 	web_destroy(web);
 	return NULL;
@@ -182,6 +219,8 @@ void web_destroy(struct web *web)
 void web_serve(struct web *web, int peer, int inner)
 {
 	web->inner = inner;
+	if (!renew_waker(web->waker))
+		return;
 	prepare(peer);
 	find_own_address(web, peer);
 	web->browser = lws_adopt_descriptor_vhost(web->vhost, LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,

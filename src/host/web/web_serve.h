@@ -19,9 +19,7 @@ struct web;
 
 /*
  * Reads the files of the site (novnc: the folder of noVNC), and makes what libwebsockets needs, before the
- * process that will fork each web_serve() gives up its files. NULL: out of memory or descriptors. What it
- * holds is shared by the processes, but of no use to a process against another: the library's event
- * descriptor wakes it, no more.
+ * process that will fork each web_serve() gives up its files and /proc. NULL: out of memory or descriptors.
  */
 struct web *web_create(const char *novnc);
 /* NULL is allowed. */
