@@ -32,6 +32,7 @@ struct held_disk {
 	struct held_entry log[HELD_LOG];
 	unsigned logged;		/* I/Os, without the synchronous calls */
 	unsigned channels;
+	bool refuses_channels;		/* for want of memory */
 	pthread_mutex_t sync_gate;
 	unsigned sync_flushes;		/* atomic */
 };
@@ -72,8 +73,11 @@ static inline void held_end_all(struct held_disk *disk)
 
 static int held_channel_open(struct host_disk *host, struct loop *loop, struct host_channel **ret_channel)
 {
-	struct host_channel *channel = calloc(1, sizeof(*channel));
+	struct host_channel *channel;
 
+	if (((struct held_disk *)host)->refuses_channels)
+		return -ENOMEM;
+	channel = calloc(1, sizeof(*channel));
 	assert_non_null(channel);
 	*channel = (struct host_channel){ host->ops, host };
 	((struct held_disk *)host)->channels++;

@@ -53,13 +53,20 @@ static void nvme_quiesce(void *opaque, void (*quiet)(void *context), void *conte
 	nvme_check_quiet(function);
 }
 
-/* Nothing of it is in flight. */
-static int channel_reopen(struct nvme_function *function)
+void nvme_channel_renew(struct nvme_function *function)
 {
+	struct disk_channel *channel;
+
+	if (!function->abandoned)
+		return;
+	if (function->under_way > function->kept_count ||
+	    disk_channel_open(function->device->disk, function->bus->loop, &channel)) {
+		function->csts |= NVME_CSTS_FATAL;
+		return;
+	}
 	disk_channel_close(function->channel);
-	function->channel = NULL;
+	function->channel = channel;
 	function->abandoned = false;
-	return disk_channel_open(function->device->disk, function->bus->loop, &function->channel);
 }
 
 static void nvme_resume(void *opaque)
@@ -68,8 +75,7 @@ static void nvme_resume(void *opaque)
 
 	assert(function->quiescing && !function->quiet);
 	function->quiescing = function->frozen = false;
-	if (function->abandoned && channel_reopen(function))
-		function->csts |= NVME_CSTS_FATAL;
+	nvme_channel_renew(function);
 	nvme_drain(function);
 	nvme_queues_map(function);
 	nvme_io_answer_kept(function);

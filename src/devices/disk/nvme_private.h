@@ -175,6 +175,12 @@ void nvme_check_quiet(struct nvme_function *function);
 /* Whether the disk is to hurry may have changed. */
 void nvme_drain(struct nvme_function *function);
 
+/*
+ * A channel that was abandoned is replaced. Without memory for another it stays, and ends all that it is asked
+ * for: the controller can go no further, and when its driver enables it again it is tried again.
+ */
+void nvme_channel_renew(struct nvme_function *function);
+
 /* ---- nvme_registers.c ---- */
 
 uint64_t nvme_read(void *opaque, unsigned bar, uint32_t offset, unsigned bytes);

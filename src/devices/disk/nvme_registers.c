@@ -91,6 +91,7 @@ static void enable(struct nvme_function *function)
 	struct nvme_cq *cq = &function->cq[NVME_ADMIN_QUEUE];
 
 	function->csts &= ~NVME_CSTS_SHUTDOWN_MASK;
+	nvme_channel_renew(function);
 	if (!can_enable(function)) {
 		nvme_fail(function, NVME_VIOLATION_ENABLE, function->cc);
 		return;
@@ -135,9 +136,9 @@ static void flushed(struct disk_request *flush, int error)
 
 	/*
 	 * What was not flushed is in the disk's log of errors; the driver waits for the end all the same. One
-	 * that was frozen flushes again when it goes on.
+	 * that is frozen flushes again when it goes on.
 	 */
-	function->flushed = error != -ECANCELED;
+	function->flushed = error != -ECANCELED || !function->frozen;
 	function->under_way--;
 	nvme_check_quiet(function);
 }

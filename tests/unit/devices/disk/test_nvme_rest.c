@@ -271,6 +271,49 @@ static void kept_answers_of_a_function_that_is_reset(void **state)
 	end();
 }
 
+/* Without memory for another channel, the controller is at its end until its driver enables it again. */
+static void no_memory_to_go_on_with(void **state)
+{
+	static const uint32_t fatal = NVME_CSTS_FATAL | NVME_CSTS_READY;
+
+	for (unsigned freezes = 1; freezes <= 2; freezes++) {
+		begin_frozen(5);
+		held_end_all(driver.held);
+		driver.held->refuses_channels = driver.held->at_once = true;
+		for (unsigned i = 0; i < freezes; i++) {
+			quiesce();
+			settle();
+			assert_true(driver.quiet);
+			nvme_model.resume(driver.function);
+			nvme_model.freeze(driver.function);
+		}
+		quiesce();
+		settle();
+		nvme_model.resume(driver.function);
+		for (unsigned i = 0; i < 5; i++)
+			assert_int_equal(status_of(await(1)), NVME_SUCCESS);
+		assert_int_equal(get32(NVME_REG_CSTS), fatal);
+		submit(1, flush());
+		assert_silent(1);
+		/* A shutdown ends all the same. */
+		set32(NVME_REG_CC, CC_ENABLE | CC_ENTRIES | CC_SHUTDOWN);
+		settle();
+		assert_int_equal(get32(NVME_REG_CSTS), fatal | NVME_CSTS_SHUT_DOWN);
+		set32(NVME_REG_CC, CC_ENTRIES);
+		settle();
+		assert_int_equal(get32(NVME_REG_CSTS), 0);
+		enable_with(32, 32);
+		assert_int_equal(get32(NVME_REG_CSTS), fatal);
+		set32(NVME_REG_CC, CC_ENTRIES);
+		driver.held->refuses_channels = false;
+		enable();
+		make_queue(1, 8, 8);
+		assert_int_equal(run_status(1, flush()), NVME_SUCCESS);
+		assert_int_equal(driver.held->channels, 1);
+		end();
+	}
+}
+
 static void power_off_with_kept_answers(void **state)
 {
 	begin_frozen(5);
@@ -355,6 +398,7 @@ int main(void)
 		cmocka_unit_test(events_are_kept),
 		cmocka_unit_test(kept_answers_of_a_controller_that_ends),
 		cmocka_unit_test(kept_answers_of_a_function_that_is_reset),
+		cmocka_unit_test(no_memory_to_go_on_with),
 		cmocka_unit_test(power_off_with_kept_answers),
 		cmocka_unit_test(takeover_with_kept_answers),
 		cmocka_unit_test(takeover_with_a_deletion_that_waits),
