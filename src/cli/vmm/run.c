@@ -51,12 +51,10 @@ static int choose_accel(const struct cli_command *command, const char *qemu,
 	return CLI_OK;
 }
 
-/* The last console is that of the first process. */
-static const char *default_append(const struct vmm_guest *guest)
+/* As the guest names the disk that it boots from. */
+static const char *root_device(const struct vmm_guest *guest)
 {
-	if (guest->has_display)
-		return "console=tty0 console=ttyS0 root=/dev/vda";
-	return "console=ttyS0 root=/dev/vda";
+	return guest->disk_count > 0 && guest->disks[0].is_function ? "/dev/nvme0n1" : "/dev/vda";
 }
 
 /* Is a serial port the daemon's? */
@@ -92,6 +90,17 @@ static void add_console(const struct vmm_guest *guest, struct vmm_arguments *arg
 	vmm_argument(arguments, "graphics=off");
 }
 
+/* The last console is that of the first process. */
+static void add_command_line(const struct vmm_guest *guest, const struct run_options *options,
+			     struct vmm_arguments *arguments)
+{
+	if (options->append)
+		vmm_argument(arguments, "%s", options->append);
+	else
+		vmm_argument(arguments, "%sconsole=ttyS0 root=%s", guest->has_display ? "console=tty0 " : "",
+			     root_device(guest));
+}
+
 static void build(const struct vmm_guest *guest, const char *qemu, enum vmm_accel accel,
 		  const struct run_options *options, const struct cli_arguments *user,
 		  struct vmm_arguments *arguments)
@@ -112,7 +121,7 @@ static void build(const struct vmm_guest *guest, const char *qemu, enum vmm_acce
 		vmm_argument(arguments, "-kernel");
 		vmm_argument(arguments, "%s", options->kernel);
 		vmm_argument(arguments, "-append");
-		vmm_argument(arguments, "%s", options->append ? options->append : default_append(guest));
+		add_command_line(guest, options, arguments);
 	}
 	if (options->initrd) {
 		vmm_argument(arguments, "-initrd");
@@ -190,6 +199,8 @@ static int check_sockets(const struct cli_command *command, const struct vmm_gue
 	for (size_t i = 0; i < guest->console_count && result == CLI_OK; i++)
 		if (!guest->consoles[i].vmm_listens)
 			result = check_socket(command, guest->name, guest->consoles[i].socket);
+	for (size_t i = 0; i < guest->function_count && result == CLI_OK; i++)
+		result = check_socket(command, guest->name, guest->functions[i].socket);
 	return result;
 }
 
@@ -232,15 +243,16 @@ static int check_display(const struct cli_command *command, const struct vmm_gue
 /* QEMU says of an option that it does not know only that it does not know it. */
 static int check_registers(const struct cli_command *command, const struct vmm_guest *guest, const char *qemu)
 {
-	for (size_t i = 0; i < guest->disk_count; i++)
-		if (guest->disks[i].nvme && guest->qemu_version != 0 &&
-		    guest->qemu_version < VMM_QEMU_VFIO_USER)
-			return cli_fail(
-				command,
-				"disk %s/%s is an NVMe controller, for which QEMU 10.1 or newer is needed; "
-				"%s is older. With model = virtio in [disk %s/%s] it works",
-				guest->name, guest->disks[i].name, qemu, guest->name, guest->disks[i].name);
-	return CLI_OK;
+	const struct vmm_function *function = guest->functions;
+
+	if (guest->function_count == 0 || guest->qemu_version == 0 ||
+	    guest->qemu_version >= VMM_QEMU_VFIO_USER)
+		return CLI_OK;
+	return cli_fail(command,
+			"%s %s/%s is made of registers (model = %s), for which QEMU 10.1 or newer is needed; "
+			"%s is older. With model = virtio in [%s %s/%s] it works",
+			function->kind, guest->name, function->name, function->model, qemu, function->kind,
+			guest->name, function->name);
 }
 
 int command_run(struct cli *cli, const struct cli_command *command, int argc, char **argv)

@@ -30,7 +30,7 @@ static bool load_disk(const json_t *device, struct vmm_disk *disk)
 	disk->read_only = api_flag(device, "read_only");
 	disk->vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
 	disk->queues = (unsigned)api_number(device, "queues");
-	disk->nvme = strcmp(api_text(device, "model"), "nvme") == 0;
+	disk->is_function = vmm_is_function(device);
 	disk->boot = (unsigned)api_number(device, "boot");
 	if (disk->boot == 0)
 		disk->boot = strcmp(disk->name, "root") == 0 ? BOOT_ROOT : BOOT_OTHER;
@@ -73,6 +73,7 @@ static bool load_display(const json_t *device, struct vmm_guest *guest)
 	snprintf(guest->display.socket, sizeof(guest->display.socket), "%s", api_text(device, "socket"));
 	guest->display.vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
 	guest->display.virtio = strcmp(api_text(device, "source"), "virtio") == 0;
+	guest->display.is_function = vmm_is_function(device);
 	guest->display.scanouts = (unsigned)api_number(device, "scanouts");
 	return true;
 }
@@ -104,36 +105,64 @@ static bool load_console(const json_t *device, struct vmm_console *console)
 	return true;
 }
 
+static void *make_list(size_t room, size_t size)
+{
+	void *list = calloc(room, size);
+
+	if (!list)
+		abort();
+	return list;
+}
+
+static void load_device(const json_t *device, struct vmm_guest *guest)
+{
+	if (guest->disk_count < VMM_DISKS_MAX && load_disk(device, &guest->disks[guest->disk_count]))
+		guest->disk_count++;
+	else if (!guest->has_display && load_display(device, guest))
+		guest->has_display = true;
+	else if (vmm_is_function(device))
+		return;
+	else if (guest->nic_count < VMM_NICS_MAX && load_nic(device, &guest->nics[guest->nic_count]))
+		guest->nic_count++;
+	else if (guest->console_count < VMM_CONSOLES_MAX &&
+		 load_console(device, &guest->consoles[guest->console_count]))
+		guest->console_count++;
+	else if (guest->input_count < VMM_INPUTS_MAX &&
+		 load_input(device, &guest->inputs[guest->input_count]))
+		guest->input_count++;
+}
+
+/* A disk's place in the order of boot is its place among all disks. */
+static unsigned bootindex_of(const struct vmm_guest *guest, const struct vmm_function *function)
+{
+	for (size_t i = 0; i < guest->disk_count; i++)
+		if (strcmp(function->kind, "disk") == 0 && strcmp(guest->disks[i].name, function->name) == 0)
+			return (unsigned)i + 1;
+	return 0;
+}
+
 static void load_devices(const json_t *devices, struct vmm_guest *guest)
 {
 	const json_t *device;
 	size_t index, room = json_array_size(devices) + 1;
 
-	guest->disks = calloc(room, sizeof(*guest->disks));
-	guest->nics = calloc(room, sizeof(*guest->nics));
-	guest->inputs = calloc(room, sizeof(*guest->inputs));
-	guest->consoles = calloc(room, sizeof(*guest->consoles));
-	if (!guest->disks || !guest->nics || !guest->inputs || !guest->consoles)
-		abort();
+	guest->disks = make_list(room, sizeof(*guest->disks));
+	guest->nics = make_list(room, sizeof(*guest->nics));
+	guest->inputs = make_list(room, sizeof(*guest->inputs));
+	guest->consoles = make_list(room, sizeof(*guest->consoles));
+	guest->functions = make_list(room, sizeof(*guest->functions));
 	json_array_foreach(devices, index, device)
 	{
 		if (api_flag(device, "connected") && guest->connected[0] == '\0')
 			snprintf(guest->connected, sizeof(guest->connected), "%s %s",
 				 api_text(device, "kind"), api_text(device, "name"));
-		if (guest->disk_count < VMM_DISKS_MAX && load_disk(device, &guest->disks[guest->disk_count]))
-			guest->disk_count++;
-		else if (guest->nic_count < VMM_NICS_MAX && load_nic(device, &guest->nics[guest->nic_count]))
-			guest->nic_count++;
-		else if (guest->console_count < VMM_CONSOLES_MAX &&
-			 load_console(device, &guest->consoles[guest->console_count]))
-			guest->console_count++;
-		else if (guest->input_count < VMM_INPUTS_MAX &&
-			 load_input(device, &guest->inputs[guest->input_count]))
-			guest->input_count++;
-		else if (!guest->has_display)
-			guest->has_display = load_display(device, guest);
+		load_device(device, guest);
+		if (vmm_is_function(device) && api_text(device, "socket")[0] != '\0')
+			vmm_function_load(device, &guest->functions[guest->function_count++]);
 	}
 	sort_disks(guest);
+	for (size_t i = 0; i < guest->function_count; i++)
+		guest->functions[i].bootindex = bootindex_of(guest, &guest->functions[i]);
 }
 
 int vmm_guest_load(struct cli *cli, const struct cli_command *command, const char *name,
@@ -151,7 +180,8 @@ int vmm_guest_load(struct cli *cli, const struct cli_command *command, const cha
 		guest->memory_bytes = api_number(answer, "memory_bytes");
 	load_devices(json_object_get(answer, "devices"), guest);
 	json_decref(answer);
-	if (guest->disk_count + guest->nic_count + guest->console_count == 0 && !guest->has_display)
+	if (guest->disk_count + guest->nic_count + guest->console_count + guest->function_count == 0 &&
+	    !guest->has_display)
 		return cli_fail(
 			command,
 			"guest %s has no device; `viaduct disk create %s/root --pool POOL --size SIZE` "
@@ -166,11 +196,14 @@ void vmm_guest_finish(struct vmm_guest *guest)
 	free(guest->nics);
 	free(guest->inputs);
 	free(guest->consoles);
+	free(guest->functions);
 	guest->disks = NULL;
 	guest->nics = NULL;
 	guest->inputs = NULL;
 	guest->consoles = NULL;
+	guest->functions = NULL;
 	guest->disk_count = guest->nic_count = guest->input_count = guest->console_count = 0;
+	guest->function_count = 0;
 }
 
 /* ---- arguments ---- */
@@ -219,38 +252,13 @@ unsigned vmm_disk_queues(const struct vmm_disk *disk, unsigned cpus)
 	return queues > 0 ? queues : 1;
 }
 
-/* The socket's address is an object, which only the JSON form of the option takes. */
-char *vmm_nvme_device(const struct vmm_disk *disk, size_t index)
-{
-	json_t *device = json_pack("{s:s, s:o, s:i, s:{s:s, s:s}}", "driver", "vfio-user-pci", "id",
-				   json_sprintf("disk-%s", disk->name), "bootindex", (int)index + 1, "socket",
-				   "type", "unix", "path", disk->socket);
-	char *text = device ? json_dumps(device, JSON_COMPACT) : NULL;
-
-	if (!text)
-		abort();
-	json_decref(device);
-	return text;
-}
-
-static void nvme_arguments(const struct vmm_disk *disk, size_t index, struct vmm_arguments *arguments)
-{
-	char *device = vmm_nvme_device(disk, index);
-
-	vmm_argument(arguments, "-device");
-	vmm_argument(arguments, "%s", device);
-	free(device);
-}
-
 static void disk_arguments(const struct vmm_guest *guest, size_t index, struct vmm_arguments *arguments)
 {
 	const struct vmm_disk *disk = &guest->disks[index];
 	char socket[CLI_PATH_MAX];
 
-	if (disk->nvme) {
-		nvme_arguments(disk, index, arguments);
+	if (disk->is_function)
 		return;
-	}
 	double_commas(disk->socket, socket, sizeof(socket));
 	vmm_argument(arguments, "-chardev");
 	vmm_argument(arguments, "socket,id=viaduct-disk%zu,path=%s,%s", index, socket,
@@ -338,6 +346,7 @@ void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arg
 		nic_arguments(guest, i, arguments);
 	for (size_t i = 0; i < guest->console_count; i++)
 		console_arguments(guest, i, arguments);
+	vmm_function_arguments(guest, arguments);
 }
 
 /* QEMU waits for a device of ours that it listens for, and cannot connect to such a one again. */
@@ -358,10 +367,6 @@ static void virtio_display_arguments(const struct vmm_guest *guest, struct vmm_a
 	char socket[CLI_PATH_MAX];
 
 	double_commas(guest->display.socket, socket, sizeof(socket));
-	vmm_argument(arguments, "-display");
-	vmm_argument(arguments, "none");
-	vmm_argument(arguments, "-vga");
-	vmm_argument(arguments, "none");
 	vmm_argument(arguments, "-chardev");
 	vmm_argument(arguments, "socket,id=viaduct-display,path=%s%s", socket,
 		     guest->display.vmm_listens ? ",server=on,wait=on" : "");
@@ -371,6 +376,17 @@ static void virtio_display_arguments(const struct vmm_guest *guest, struct vmm_a
 			     guest->display.scanouts);
 	else
 		vmm_argument(arguments, "vhost-user-gpu-pci,chardev=viaduct-display");
+}
+
+/* QEMU shows nothing, and has no display of its own. */
+static void daemons_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
+{
+	vmm_argument(arguments, "-display");
+	vmm_argument(arguments, "none");
+	vmm_argument(arguments, "-vga");
+	vmm_argument(arguments, "none");
+	if (guest->display.virtio)
+		virtio_display_arguments(guest, arguments);
 	for (size_t i = 0; i < guest->input_count; i++)
 		virtio_input_arguments(&guest->inputs[i], arguments);
 }
@@ -393,8 +409,8 @@ void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *
 
 	if (!guest->has_display)
 		return;
-	if (guest->display.virtio) {
-		virtio_display_arguments(guest, arguments);
+	if (!vmm_has_own_display(guest)) {
+		daemons_display_arguments(guest, arguments);
 		return;
 	}
 	chardev = vmm_display_chardev(guest);

@@ -27,7 +27,7 @@ struct vmm_disk {
 	bool vmm_listens;	/* the daemon connects to the VMM instead */
 	unsigned queues;	/* that the disk offers */
 	unsigned boot;		/* its rank, the least first */
-	bool nvme;		/* an NVMe controller, over vfio-user */
+	bool is_function;	/* a device made of registers: among those, too */
 };
 
 struct vmm_nic {
@@ -38,10 +38,10 @@ struct vmm_nic {
 	unsigned mtu, queues; /* pairs of queues that the card offers */
 };
 
-/* QEMU's own display, which it shows on a seat; or a virtio display of the daemon's. */
+/* QEMU's own display, which it shows on a seat; or one of the daemon's. */
 struct vmm_display {
 	char socket[CLI_PATH_MAX];
-	bool vmm_listens, virtio;
+	bool vmm_listens, virtio, is_function;
 	unsigned scanouts; /* of a virtio display */
 };
 
@@ -57,6 +57,14 @@ struct vmm_console {
 	char name[VMM_NAME_MAX];
 	char socket[CLI_PATH_MAX];
 	bool vmm_listens, virtio;
+};
+
+/* A device made of registers: a PCI function, which QEMU's vfio-user client attaches. */
+struct vmm_function {
+	char kind[16], model[16]; /* "disk", "nvme" */
+	char name[VMM_NAME_MAX];
+	char socket[CLI_PATH_MAX];
+	unsigned bootindex; /* 0: it is not booted from */
 };
 
 struct vmm_guest {
@@ -76,6 +84,8 @@ struct vmm_guest {
 	size_t input_count;
 	struct vmm_console *consoles;
 	size_t console_count;
+	struct vmm_function *functions;
+	size_t function_count;
 };
 
 /*
@@ -103,18 +113,31 @@ void vmm_arguments_finish(struct vmm_arguments *arguments);
 /* Memory that can be shared, and for each device a socket with reconnect and a PCI device. */
 void vmm_qemu_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
-/* The value of a -device for a disk that is an NVMe controller, the guest's `index`th. To be freed. */
-char *vmm_nvme_device(const struct vmm_disk *disk, size_t index);
-
 /* The value of a -chardev for its display's monitor. To be freed. */
 char *vmm_display_chardev(const struct vmm_guest *guest);
 /* Its display on the seat, if it has one, its keyboard and its pointer. */
 void vmm_display_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
+/* Is its display QEMU's own? */
+static inline bool vmm_has_own_display(const struct vmm_guest *guest)
+{
+	return guest->has_display && !guest->display.virtio && !guest->display.is_function;
+}
+
 /* Queues of a disk that a guest with so many CPUs is given. */
 unsigned vmm_disk_queues(const struct vmm_disk *disk, unsigned cpus);
 /* Pairs of queues that a guest with so many CPUs is given. */
 unsigned vmm_nic_queues(const struct vmm_guest *guest, const struct vmm_nic *nic);
+
+/* ---- vmm_function.c ---- */
+
+/* Is a device of the API made of registers? */
+bool vmm_is_function(const json_t *device);
+void vmm_function_load(const json_t *device, struct vmm_function *function);
+/* The value of its -device. To be freed. */
+char *vmm_function_device(const struct vmm_function *function);
+/* Those of all of them. */
+void vmm_function_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
 
 /* ---- vmm_version.c ---- */
 

@@ -95,7 +95,7 @@ static void print_target(size_t index)
  */
 static void print_libvirt_disk(const struct vmm_disk *disk, size_t index)
 {
-	if (disk->nvme)
+	if (disk->is_function)
 		return;
 	printf("  <disk type='vhostuser' device='disk'>\n    <driver name='qemu' type='raw' queues='%u'/>\n",
 	       vmm_disk_queues(disk, UINT_MAX));
@@ -168,36 +168,25 @@ static void print_libvirt_display(const struct vmm_guest *guest)
 	free(chardev);
 }
 
-static void print_libvirt_nvme(const struct vmm_disk *disk, size_t index)
+static void print_libvirt_function(const struct vmm_function *function)
 {
-	char *device = vmm_nvme_device(disk, index);
+	char *device = vmm_function_device(function);
 
 	print_libvirt_argument("-device", device);
 	free(device);
 }
 
-static bool has_nvme(const struct vmm_guest *guest)
-{
-	for (size_t i = 0; i < guest->disk_count; i++)
-		if (guest->disks[i].nvme)
-			return true;
-	return false;
-}
-
 /* What libvirt has no elements for. */
 static void print_libvirt_commandline(const struct vmm_guest *guest)
 {
-	bool has_display = guest->has_display && !guest->display.virtio;
-
-	if (!has_display && !has_nvme(guest))
+	if (!vmm_has_own_display(guest) && guest->function_count == 0)
 		return;
 	puts("<!-- directly under <domain>, which needs "
 	     "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0' -->\n"
 	     "<qemu:commandline>");
-	for (size_t i = 0; i < guest->disk_count; i++)
-		if (guest->disks[i].nvme)
-			print_libvirt_nvme(&guest->disks[i], i);
-	if (has_display)
+	for (size_t i = 0; i < guest->function_count; i++)
+		print_libvirt_function(&guest->functions[i]);
+	if (vmm_has_own_display(guest))
 		print_libvirt_display(guest);
 	puts("</qemu:commandline>");
 }
@@ -220,7 +209,7 @@ int command_libvirt_xml(struct cli *cli, const struct cli_command *command, int 
 			print_libvirt_console(&guest.consoles[i], i);
 		print_libvirt_virtio_display(&guest);
 		/* A tablet's pointer is where the user's is. */
-		if (guest.has_display && !guest.display.virtio)
+		if (vmm_has_own_display(&guest))
 			puts("  <graphics type='dbus' p2p='yes'/>\n  <input type='tablet' bus='usb'/>");
 		puts("</devices>");
 		print_libvirt_commandline(&guest);
@@ -266,22 +255,17 @@ static void ch_disks(const struct vmm_guest *guest, struct vmm_arguments *argume
 	bool named = false;
 
 	for (size_t i = 0; i < guest->disk_count; i++) {
-		if (guest->disks[i].nvme)
+		if (guest->disks[i].is_function)
 			continue;
 		if (!named)
 			vmm_argument(arguments, "--disk");
 		named = true;
 		vmm_argument(arguments, "vhost_user=on,socket=%s", guest->disks[i].socket);
 	}
-	named = false;
-	for (size_t i = 0; i < guest->disk_count; i++) {
-		if (!guest->disks[i].nvme)
-			continue;
-		if (!named)
-			vmm_argument(arguments, "--user-device");
-		named = true;
-		vmm_argument(arguments, "socket=%s", guest->disks[i].socket);
-	}
+	if (guest->function_count > 0)
+		vmm_argument(arguments, "--user-device");
+	for (size_t i = 0; i < guest->function_count; i++)
+		vmm_argument(arguments, "socket=%s", guest->functions[i].socket);
 }
 
 static void ch_generic(const char *path, unsigned virtio_id, unsigned queue_size,
@@ -300,13 +284,14 @@ static void ch_display(const struct vmm_guest *guest, struct vmm_arguments *argu
 {
 	if (!guest->has_display)
 		return;
-	if (!guest->display.virtio || guest->display.vmm_listens) {
+	if (vmm_has_own_display(guest) || guest->display.vmm_listens) {
 		fprintf(stderr, "viaduct ch-args: the display is left out: cloud-hypervisor %s\n",
-			guest->display.virtio ? "connects to a display and does not listen for one"
-					      : "has no display of its own; give it source = virtio");
+			vmm_has_own_display(guest) ? "has no display of its own; give it source = virtio"
+						   : "connects to a display and does not listen for one");
 		return;
 	}
-	ch_generic(guest->display.socket, VIRTIO_ID_GPU, 64, arguments);
+	if (guest->display.virtio)
+		ch_generic(guest->display.socket, VIRTIO_ID_GPU, 64, arguments);
 	for (size_t i = 0; i < guest->input_count; i++)
 		if (!guest->inputs[i].vmm_listens)
 			ch_generic(guest->inputs[i].socket, VIRTIO_ID_INPUT, 64, arguments);

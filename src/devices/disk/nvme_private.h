@@ -176,8 +176,8 @@ void nvme_check_quiet(struct nvme_function *function);
 void nvme_drain(struct nvme_function *function);
 
 /*
- * A channel that was abandoned is replaced. Without memory for another it stays, and ends all that it is asked
- * for: the controller can go no further, and when its driver enables it again it is tried again.
+ * A channel that was abandoned is replaced. Without memory for another it stays, and ends all that it is
+ * asked for: the controller can go no further, and when its driver enables it again it is tried again.
  */
 void nvme_channel_renew(struct nvme_function *function);
 

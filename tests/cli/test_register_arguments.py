@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What VMMs are told of devices made of registers, and which QEMU is too old for them."""
+
+import json
+import os
+import subprocess
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+NVME = {"kind": "disk", "name": "alice/root", "socket": "/run/it's,a/<disk>.sock", "queues": 16, "model": "nvme"}
+
+
+@pytest.fixture
+def nvme_guest(api):
+    api.answer("GET", "/v1/guests/alice", {"name": "alice", "memory_bytes": 512 << 20, "devices": [
+        {"kind": "disk", "name": "alice/data", "socket": "/run/data.sock", "queues": 2}, NVME]})
+    return api
+
+
+def words_of(out):
+    """As a shell passes them to a program."""
+    return subprocess.run(["sh", "-c", f'for word in {out.rstrip()}; do printf "%s\\n" "$word"; done'],
+                          capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_nvme_arguments(viaduct, nvme_guest):
+    """The socket's address is an object, which only JSON can say."""
+    words = words_of(viaduct("qemu-args", "alice").out)
+    device = json.loads(next(word for word in words if "vfio-user-pci" in word))
+    assert device == {"driver": "vfio-user-pci", "id": "disk-root", "bootindex": 1,
+                      "socket": {"type": "unix", "path": NVME["socket"]}}
+    assert sum("vhost-user-blk-pci" in word for word in words) == 1
+
+    space = "http://libvirt.org/schemas/domain/qemu/1.0"
+    root = ElementTree.fromstring(f'<domain xmlns:qemu="{space}">{viaduct("libvirt-xml", "alice").out}</domain>')
+    name = f"{{{space}}}"
+    values = [argument.get("value") for argument in root.findall(f"{name}commandline/{name}arg")]
+    assert values[0] == "-device" and json.loads(values[1]) == device
+    assert len(root.findall("devices/disk")) == 1
+
+    out = viaduct("ch-args", "alice").out
+    assert "--user-device" in out and "vhost_user=on,socket=/run/data.sock" in out
+
+
+def test_nvme_needs_a_newer_qemu(viaduct, nvme_guest, tmp_path):
+    for version, code in ("7.2.22", 1), ("10.0.2", 1), ("10.1.0", 0), ("11.1.2", 0):
+        program = tmp_path / "qemu-system-x86_64"
+        program.write_text(f'#!/bin/sh\n[ "$1" != --version ] || echo "QEMU emulator version {version}"\nexit 0\n')
+        program.chmod(0o755)
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        result = viaduct("run", "alice", "--accel", "tcg", env=environment)
+        if code:
+            assert result.code == 1 and "QEMU 10.1 or newer" in result.err and "model = virtio in [disk alice/root]" in result.err
+        else:
+            assert "QEMU 10.1" not in result.err
+
+
+def test_all_of_them(viaduct, api):
+    """Each is a PCI function; what has none beside it is as it was. A display of the daemon's leaves QEMU without its own."""
+    made = {"disk": ("root", "nvme"), "nic": ("0", "e1000e"), "display": ("0", "bochs"), "keyboard": ("0", "xhci")}
+    devices = [{"kind": kind, "name": f"alice/{name}", "socket": f"/run/{kind}.sock", "model": model, "mac": "02:00:00:00:00:01",
+                "mtu": 1500} for kind, (name, model) in made.items()]
+    devices.append({"kind": "tablet", "name": "alice/0", "socket": "/run/tablet.sock", "model": "virtio"})
+    api.answer("GET", "/v1/guests/alice", {"name": "alice", "memory_bytes": 512 << 20, "devices": devices})
+    words = words_of(viaduct("run", "alice", "--print", "--accel", "tcg").out)
+    functions = [json.loads(word) for word in words if "vfio-user-pci" in word]
+    assert [(one["id"], one["socket"]["path"]) for one in functions] == [
+        (f"{kind}-{name}", f"/run/{kind}.sock") for kind, (name, model) in made.items()]
+    assert [one.get("bootindex") for one in functions] == [1, None, None, None]
+    assert [word for word in words if "vhost-user" in word] == ["vhost-user-input-pci,chardev=viaduct-tablet"]
+    assert words[words.index("-display") + 1] == "none" and words[words.index("-vga") + 1] == "none"
+    xml = viaduct("libvirt-xml", "alice").out
+    assert xml.count("vfio-user-pci") == 4 and not any(word in xml for word in ["<disk", "<interface", "<graphics", "mode=control"])
+    out = viaduct("ch-args", "alice").out
+    assert out.count("socket=/run/") == 4 and out.count("--user-device") == 1 and 'socket="/run/tablet.sock"' in out
+
+
+def test_root_is_where_the_guest_sees_it(viaduct, nvme_guest, tmp_path):
+    (tmp_path / "kernel").touch()
+    assert "root=/dev/nvme0n1" in viaduct("run", "alice", "--print", "--accel", "tcg", "--kernel", tmp_path / "kernel").out
