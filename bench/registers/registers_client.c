@@ -3,10 +3,13 @@
  * What accesses to registers cost a plain client, and requests through them:
  *
  *	viaduct-registers --nvme SOCKET --virtio SOCKET --seconds N --peer-cpu N
+ *	viaduct-registers --flood-from SECOND --nvme SOCKET --seconds N		(or --virtio)
  *
  * One sample each of: a ping-pong between two processes over a UNIX socket, as the floor; a load of a
- *register, answered; a store, posted; a 4 KiB read at depth 1 and at depth 32, by NVMe and by virtio-blk, on
- *two disks of one daemon, with random places. Prints a JSON object.
+ * register, answered; a store, posted; a 4 KiB read at depth 1 and at depth 32, by NVMe and by virtio-blk, on
+ * two disks of one daemon, with random places. A flood is the last of these alone, on one disk, of which what
+ * is answered from that second of CLOCK_MONOTONIC on counts; it goes on a little longer, so that of two that
+ * count at the same time none is ever alone. Prints a JSON object.
  */
 #include <errno.h>
 #include <poll.h>
@@ -31,9 +34,11 @@
 /* As large as a message of an access with its answer. */
 #define MESSAGE_BYTES 36u
 #define POSTED_BATCH  64u
+#define FLOOD_AFTER_NS 300000000u
 
 static const char *nvme_socket, *virtio_socket;
 static double seconds = 1;
+static uint64_t flood_from_ns; /* 0: no flood */
 /* Where the other end of the ping-pong runs, like the daemon; -1: anywhere. */
 static int peer_cpu = -1;
 static bool is_first = true;
@@ -167,6 +172,18 @@ struct place {
 	uint64_t since_ns;
 };
 
+/* What is answered in it counts. */
+struct window {
+	uint64_t begin_ns, end_ns, stop_ns;
+};
+
+static struct window open_window(void)
+{
+	uint64_t begin_ns = flood_from_ns ? flood_from_ns : now_ns(), end_ns = begin_ns + (uint64_t)(seconds * 1e9);
+
+	return (struct window){ begin_ns, end_ns, flood_from_ns ? end_ns + FLOOD_AFTER_NS : end_ns };
+}
+
 static uint64_t random_block(uint64_t blocks)
 {
 	static uint64_t state = 88172645463325252ull;
@@ -180,7 +197,8 @@ static uint64_t random_block(uint64_t blocks)
 static void read_nvme(struct nvme_driver *driver, unsigned depth, const char *name)
 {
 	uint64_t blocks = nvme_driver_identity(driver)->size_bytes / BLOCK_BYTES;
-	uint64_t begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9), count = 0;
+	struct window window = open_window();
+	uint64_t now = now_ns(), count = 0;
 	static struct load_histogram latency;
 	struct place places[DEPTH_MAX];
 	char *memory = nvme_driver_memory(driver);
@@ -197,16 +215,17 @@ static void read_nvme(struct nvme_driver *driver, unsigned depth, const char *na
 			if (status)
 				fail("a read by NVMe", EIO);
 			in_flight--;
-			count++;
-			load_histogram_add(&latency, now_ns() - ((struct place *)token)->since_ns);
-			if (now_ns() >= end)
+			now = now_ns();
+			count += now >= window.begin_ns && now < window.end_ns;
+			load_histogram_add(&latency, now - ((struct place *)token)->since_ns);
+			if (now >= window.stop_ns)
 				continue;
 		} else {
 			if (nvme_driver_wait(driver, 10000) != 1)
 				fail("waiting for NVMe", ETIMEDOUT);
 			continue;
 		}
-		((struct place *)token)->since_ns = now_ns();
+		((struct place *)token)->since_ns = now;
 		if (nvme_driver_add(driver,
 				    &(struct nvme_driver_request){
 					    .op = NVME_DRIVER_READ,
@@ -219,13 +238,14 @@ static void read_nvme(struct nvme_driver *driver, unsigned depth, const char *na
 			fail("a command", EIO);
 		in_flight++;
 	}
-	report(name, &latency, count, now_ns() - begin);
+	report(name, &latency, count, window.end_ns - window.begin_ns);
 }
 
 static void read_virtio(struct frontend *frontend, unsigned depth, const char *name)
 {
 	struct frontend_queue *queue = frontend_queue(frontend, 0);
-	uint64_t begin = now_ns(), end = begin + (uint64_t)(seconds * 1e9), count = 0, size_bytes;
+	struct window window = open_window();
+	uint64_t now = now_ns(), count = 0, size_bytes;
 	static struct load_histogram latency;
 	struct place places[DEPTH_MAX];
 	unsigned in_flight = 0;
@@ -245,16 +265,17 @@ static void read_virtio(struct frontend *frontend, unsigned depth, const char *n
 			if (status)
 				fail("a read by virtio", EIO);
 			in_flight--;
-			count++;
-			load_histogram_add(&latency, now_ns() - ((struct place *)token)->since_ns);
-			if (now_ns() >= end)
+			now = now_ns();
+			count += now >= window.begin_ns && now < window.end_ns;
+			load_histogram_add(&latency, now - ((struct place *)token)->since_ns);
+			if (now >= window.stop_ns)
 				continue;
 		} else {
 			if (frontend_wait(queue, 10000) != 1)
 				fail("waiting for virtio", ETIMEDOUT);
 			continue;
 		}
-		((struct place *)token)->since_ns = now_ns();
+		((struct place *)token)->since_ns = now;
 		if (frontend_block_add(queue, &(struct frontend_block_request){
 						      .type = FRONTEND_BLOCK_IN,
 						      .sector = random_block(size_bytes / BLOCK_BYTES) * 8,
@@ -266,7 +287,7 @@ static void read_virtio(struct frontend *frontend, unsigned depth, const char *n
 		frontend_kick(queue);
 		in_flight++;
 	}
-	report(name, &latency, count, now_ns() - begin);
+	report(name, &latency, count, window.end_ns - window.begin_ns);
 }
 
 static void virtio(void)
@@ -284,37 +305,50 @@ static void virtio(void)
 
 	if (error)
 		fail(reason, -error);
-	read_virtio(frontend, 1, "virtio 4K QD1");
+	if (!flood_from_ns)
+		read_virtio(frontend, 1, "virtio 4K QD1");
 	read_virtio(frontend, DEPTH_MAX, "virtio 4K QD32");
 	frontend_close(frontend);
 }
 
+static void nvme(void)
+{
+	struct nvme_driver *driver = connect_nvme();
+
+	if (!flood_from_ns) {
+		loads(driver);
+		posted(driver);
+		read_nvme(driver, 1, "nvme 4K QD1");
+	}
+	read_nvme(driver, DEPTH_MAX, "nvme 4K QD32");
+	nvme_driver_close(driver);
+}
+
 int main(int argc, char **argv)
 {
-	struct nvme_driver *driver;
-
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (strcmp(argv[i], "--nvme") == 0)
 			nvme_socket = argv[i + 1];
 		else if (strcmp(argv[i], "--virtio") == 0)
 			virtio_socket = argv[i + 1];
+		else if (strcmp(argv[i], "--flood-from") == 0)
+			flood_from_ns = (uint64_t)(strtod(argv[i + 1], NULL) * 1e9);
 		else if (strcmp(argv[i], "--seconds") == 0)
 			seconds = strtod(argv[i + 1], NULL);
 		else if (strcmp(argv[i], "--peer-cpu") == 0)
 			peer_cpu = (int)strtol(argv[i + 1], NULL, 10);
 	}
-	if (!nvme_socket || !virtio_socket || seconds <= 0) {
-		fputs("usage: viaduct-registers --nvme SOCKET --virtio SOCKET [--seconds N]\n", stderr);
+	if ((!nvme_socket || !virtio_socket) && (!flood_from_ns || (!nvme_socket && !virtio_socket))) {
+		fputs("usage: viaduct-registers [--flood-from SECOND] --nvme SOCKET --virtio SOCKET [--seconds N]\n",
+		      stderr);
 		return 2;
 	}
-	ping_pong();
-	driver = connect_nvme();
-	loads(driver);
-	posted(driver);
-	read_nvme(driver, 1, "nvme 4K QD1");
-	read_nvme(driver, DEPTH_MAX, "nvme 4K QD32");
-	nvme_driver_close(driver);
-	virtio();
+	if (!flood_from_ns)
+		ping_pong();
+	if (nvme_socket)
+		nvme();
+	if (virtio_socket)
+		virtio();
 	puts("}");
 	return 0;
 }

@@ -4,7 +4,8 @@
 
 Both disks are files of one daemon, in the page cache. The floor is a ping-pong between two processes over a UNIX
 socket, on the same cores. Each round measures everything once; what is printed is the median over the rounds, and for ratios the median
-of the ratios within a round. Nothing fails for a figure.
+of the ratios within a round. At its end two guests flood one physical disk, one by NVMe with a weight of 1, one by virtio-blk with 3.
+Nothing fails for a figure.
 """
 import argparse
 import json
@@ -27,6 +28,11 @@ DISK_BYTES = 64 << 20
 START_SECONDS = 20
 ROWS = ("ping-pong", "load", "posted store", "nvme 4K QD1", "virtio 4K QD1", "nvme 4K QD32", "virtio 4K QD32")
 LOAD_REACH = 1.2
+# Of the disk that both flood: the page cache is no bottleneck, so that there is less of it for both together.
+SHARED_IOPS = 2000
+SHARED_WEIGHTS = {"nvme": 100, "virtio": 300}
+SHARE_REACH = 0.05
+FLOOD_RISE_SECONDS = 0.5
 
 
 class BenchError(Exception):
@@ -55,8 +61,8 @@ class Daemon:
     def __init__(self, options, folder):
         self.options, self.folder, self.process = options, pathlib.Path(folder), None
 
-    def socket(self, model):
-        return self.folder / "run/bench" / f"disk-{model}.sock"
+    def socket(self, model, guest="bench"):
+        return self.folder / "run" / guest / f"disk-{model}.sock"
 
     def __enter__(self):
         sections = ["[daemon]", f"state_dir = {self.folder}/state", f"poll_us = {self.options.poll_us}", "[guest bench]"]
@@ -65,6 +71,11 @@ class Daemon:
             path.write_bytes(os.urandom(DISK_BYTES))
             sections += [f"[disk bench/{model}]", f"path = {path}", "cache = buffered", f"model = {model}",
                          "capacity_iops = 1000000", "capacity_bandwidth = 8G"]
+        sections += ["[pool shared]", f"path = {self.folder}/shared", "size = 256M", "cache = buffered",
+                     "capacity_iops = 1000000", "capacity_bandwidth = 8G", "[group both]", f"disk_max_iops = {SHARED_IOPS}"]
+        for model, weight in SHARED_WEIGHTS.items():
+            sections += [f"[guest {model}]", "group = both", f"[disk {model}/{model}]", "pool = shared", "size = 64M",
+                         f"model = {model}", f"weight = {weight}"]
         config = self.folder / "viaduct.conf"
         config.write_text("\n".join(sections) + "\n")
         with open(self.folder / "log", "wb") as log:
@@ -82,14 +93,26 @@ class Daemon:
         self.process.terminate()
         self.process.wait()
 
+    def client(self, *arguments):
+        return subprocess.Popen([self.options.build / "bench/viaduct-registers", *arguments, "--seconds", str(self.options.seconds)],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                preexec_fn=lambda: os.sched_setaffinity(0, {CLIENT_CPU}))
+
     def sample(self):
-        done = subprocess.run([self.options.build / "bench/viaduct-registers", "--nvme", self.socket("nvme"), "--virtio",
-                               self.socket("virtio"), "--seconds", str(self.options.seconds), "--peer-cpu", str(backend_cpu())],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-                              preexec_fn=lambda: os.sched_setaffinity(0, {CLIENT_CPU}))
-        if done.returncode != 0:
-            raise BenchError(done.stderr.strip())
-        return json.loads(done.stdout)
+        return said(self.client("--nvme", self.socket("nvme"), "--virtio", self.socket("virtio"), "--peer-cpu", str(backend_cpu())))
+
+    def flood(self):
+        """What each of two guests gets while both want all."""
+        begin = str(time.monotonic() + FLOOD_RISE_SECONDS)
+        clients = {model: self.client("--flood-from", begin, f"--{model}", self.socket(model, model)) for model in SHARED_WEIGHTS}
+        return {model: said(client)[f"{model} 4K QD32"]["per_second"] for model, client in clients.items()}
+
+
+def said(client):
+    out, err = client.communicate()
+    if client.returncode != 0:
+        raise BenchError(err.strip())
+    return json.loads(out)
 
 
 def median(rounds, row, field):
@@ -98,6 +121,16 @@ def median(rounds, row, field):
 
 def ratio(rounds, row, other, field):
     return statistics.median(one[row][field] / one[other][field] for one in rounds)
+
+
+def report_shares(floods):
+    """Each guest's part of all, against the part of its weight."""
+    nvme, all_weights = SHARED_WEIGHTS["nvme"], sum(SHARED_WEIGHTS.values())
+    part = statistics.median(one["nvme"] / sum(one.values()) for one in floods)
+    rate = statistics.median(sum(one.values()) for one in floods)
+    wanted = nvme / all_weights
+    print(f"NVMe with a weight of {nvme} beside virtio with {SHARED_WEIGHTS['virtio']}, both floods of one disk: {part:.1%} of "
+          f"{rate:.0f} requests a second, {wanted:.0%} wanted: {'reached' if abs(part - wanted) <= SHARE_REACH * wanted else 'SHORT'}")
 
 
 def report(options, rounds):
@@ -123,12 +156,14 @@ def main(arguments):
     try:
         with tempfile.TemporaryDirectory(prefix="viaduct-registers-") as folder, Daemon(options, folder) as daemon:
             rounds = [daemon.sample() for _ in range(options.rounds)]
+            floods = [daemon.flood() for _ in range(options.rounds)]
     except BenchError as error:
         print(f"run bench-registers: {error}", file=sys.stderr)
         return 1
     report(options, rounds)
+    report_shares(floods)
     if options.json:
-        options.json.write_text(json.dumps(rounds, indent=1))
+        options.json.write_text(json.dumps({"rounds": rounds, "floods": floods}, indent=1))
     return 0
 
 
