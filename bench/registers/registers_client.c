@@ -179,7 +179,8 @@ struct window {
 
 static struct window open_window(void)
 {
-	uint64_t begin_ns = flood_from_ns ? flood_from_ns : now_ns(), end_ns = begin_ns + (uint64_t)(seconds * 1e9);
+	uint64_t begin_ns = flood_from_ns ? flood_from_ns : now_ns();
+	uint64_t end_ns = begin_ns + (uint64_t)(seconds * 1e9);
 
 	return (struct window){ begin_ns, end_ns, flood_from_ns ? end_ns + FLOOD_AFTER_NS : end_ns };
 }
@@ -339,7 +340,8 @@ int main(int argc, char **argv)
 			peer_cpu = (int)strtol(argv[i + 1], NULL, 10);
 	}
 	if ((!nvme_socket || !virtio_socket) && (!flood_from_ns || (!nvme_socket && !virtio_socket))) {
-		fputs("usage: viaduct-registers [--flood-from SECOND] --nvme SOCKET --virtio SOCKET [--seconds N]\n",
+		fputs("usage: viaduct-registers [--flood-from SECOND] --nvme SOCKET --virtio SOCKET "
+		      "[--seconds N]\n",
 		      stderr);
 		return 2;
 	}

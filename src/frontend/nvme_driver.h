@@ -31,7 +31,7 @@ struct nvme_driver_identity {
 	uint64_t size_bytes;
 	uint32_t block_bytes;
 	uint32_t data_bytes_max;	/* of one command; a multiple of 4096 */
-	bool write_cache, writes_zeroes;
+	bool write_cache, writes_zeroes, shadow_doorbells;
 };
 
 /*

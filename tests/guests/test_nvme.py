@@ -2,6 +2,7 @@
 """Debian's own kernels, and firmware, use a Viaduct disk as an NVMe controller, through QEMU's vfio-user client."""
 import os
 import re
+import statistics
 import subprocess
 import time
 
@@ -203,8 +204,9 @@ def test_takeovers_under_load(nvme_disk, nvme_guest):
         writers.wait_progress()
     assert writers.finish() > 0
     assert nvme_disk.device("alice/root", "disk")["connects"] == 1
-    pauses = [float(ms) for ms in re.findall(r"guests stood still for ([0-9.]+) ms", nvme_disk.text())]
-    print(f"{TAKEOVERS} takeovers: guests stood still for {sorted(pauses)} ms")
+    pauses = [float(ms) for ms in re.findall(r"took over [0-9]+ endpoints?, pause ([0-9.]+) ms", nvme_disk.text())]
+    assert len(pauses) == TAKEOVERS
+    print(f"{TAKEOVERS} takeovers under load, pause: median {statistics.median(pauses)} ms, longest {max(pauses)} ms")
 
 
 def test_ended_daemon_is_an_unplugged_disk(nvme_disk, nvme_guest):

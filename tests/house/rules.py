@@ -263,10 +263,10 @@ def manual_matches_program(tree):
 
 # ---- safety ----
 
-SHARED_USERS = ("src/interfaces/virtio/", "src/devices/disk/nvme_ring.c", "src/frontend/", "src/core/shared.h",
+SHARED_USERS = ("src/interfaces/virtio/", "src/devices/disk/nvme_ring.c", "src/devices/disk/nvme_shadow.c", "src/frontend/", "src/core/shared.h",
                 "src/core/guest_memory.c")
 SHARED_WORDS = re.compile(r"\bshared_(read|write|read_acquire|write_release|fence|copy_in)\b")
-POINTER_USERS = ("src/interfaces/virtio/", "src/devices/disk/nvme_ring.c", "src/core/guest_memory.")
+POINTER_USERS = ("src/interfaces/virtio/", "src/devices/disk/nvme_ring.c", "src/devices/disk/nvme_shadow.c", "src/core/guest_memory.")
 POINTER_WORDS = re.compile(r"\bguest_memory_at(_user)?\s*\(")
 
 

@@ -86,6 +86,50 @@ def _(mallory):
     mallory.expect_working()
 
 
+@attack("C19", "doorbells-in-memory-of-any-value")
+def _(mallory):
+    """Another CPU of the guest writes anything over both pages, while commands are under way."""
+    controller = mallory.start(shadows=True)
+    queue, at = controller.queues[0], controller.scratch(4096)
+    chance = random.Random(SEED)
+
+    def step():
+        for page in controller.shadows:
+            controller.memory.write(page + 8, struct.pack("<4I", *(chance.choice([chance.randrange(80), chance.randrange(1 << 32)])
+                                                                   for _ in range(4))))
+
+    with scribbler(step):
+        for number in range(400):
+            controller.memory.write(queue.sq + 64 * (number % queue.size), nvme.command(READ, number, 1, prp1=at, words=blocks(0, 8)))
+            controller.post32(queue.doorbell(), number % queue.size)
+            if number % 20 == 0:
+                controller.get(CSTS)
+                mallory.expect_others_served()
+    mallory.expect_recovers()
+
+
+@attack("C19", "doorbells-in-queues-and-in-nothing")
+def _(mallory):
+    """The pages are a queue's, each other, and memory that goes away."""
+    controller = mallory.start(shadows=True)
+    config, queue = nvme.DOORBELL_BUFFER_CONFIG, controller.queues[0]
+    for shadow, events in ((NOWHERE, queue.sq), (queue.sq, NOWHERE), (0, 0), (queue.sq + 4, queue.cq), (2 ** 64 - PAGE, queue.cq)):
+        refused(controller.admin.do(config, prp1=shadow, prp2=events), nvme.INVALID_FIELD, nvme.PRP_OFFSET_INVALID)
+    mallory.expect_working()
+    for shadow, events in ((queue.sq, queue.cq), (queue.cq, queue.sq), (queue.sq, queue.sq), (controller.admin.cq, controller.admin.sq)):
+        controller.admin.submit(config, prp1=shadow, prp2=events)
+        for value in range(queue.size):
+            controller.post32(queue.doorbell(), value)
+        controller.get(CSTS)
+        mallory.expect_recovers()
+        controller.share_doorbells()
+    controller.connection.unmap_all()
+    for value in range(queue.size):
+        controller.post32(queue.doorbell(), value)
+    controller.get(CSTS)
+    mallory.expect_recovers()
+
+
 @attack("C19", "doorbells-of-other-sizes")
 def _(mallory):
     """Of bytes, words, both at once, and beside the register."""

@@ -219,6 +219,21 @@ def test_load(alice, queues, interrupts):
         load.finish()
 
 
+@pytest.mark.parametrize("interrupts", ["msix", "intx"])
+def test_load_with_doorbells_in_memory(alice, interrupts):
+    """They are rung for far fewer commands than there are; none waits for ever. An answer that is waited for may need its own."""
+    with Controller.start(alice, queues=4, interrupts=interrupts, shadows=True) as controller:
+        load = NvmeLoad(controller, seed=7)
+        wait_until(lambda: load.step() or load.completed >= 600, "the load goes on")
+        load.finish()
+        print(f"{controller.rung} doorbells for {load.completed} commands")
+        assert controller.rung < 2 * load.completed
+        controller.disable()
+        controller.start_again(4)
+        for queue in range(4):
+            controller.roundtrip(8 * queue, queue)
+
+
 def test_content_survives_reconnect(alice):
     data = os.urandom(8192)
     with Controller.start(alice) as controller:

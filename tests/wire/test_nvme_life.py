@@ -276,9 +276,10 @@ def while_going(steps, action):
         return future.result()
 
 
-def test_takeover_under_load(daemon, alice):
+@pytest.mark.parametrize("shadows", [False, True], ids=["doorbells", "doorbells-in-memory"])
+def test_takeover_under_load(daemon, alice, shadows):
     """The connection lives on: a VMM does not connect again. No command is lost, none is done twice."""
-    with Controller.start(alice, queues=4) as controller:
+    with Controller.start(alice, queues=4, shadows=shadows) as controller:
         load = NvmeLoad(controller, seed=9)
 
         def take_over():

@@ -197,6 +197,9 @@ static bool execute(struct nvme_function *function, const struct nvme_command *c
 	case NVME_ADMIN_GET_FEATURES:
 		*ret_status = nvme_get_features(function, command, ret_result);
 		return true;
+	case NVME_ADMIN_DOORBELL_BUFFER_CONFIG:
+		*ret_status = nvme_shadow_configure(function, command);
+		return true;
 	case NVME_ADMIN_ASYNC_EVENT:
 		*ret_status = nvme_event_request(function, command->id);
 		return *ret_status != NVME_SUCCESS;

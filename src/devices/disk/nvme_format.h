@@ -139,6 +139,7 @@ enum nvme_admin_opcode {			/* 5 */
 	NVME_ADMIN_SET_FEATURES = 0x09,
 	NVME_ADMIN_GET_FEATURES = 0x0a,
 	NVME_ADMIN_ASYNC_EVENT = 0x0c,
+	NVME_ADMIN_DOORBELL_BUFFER_CONFIG = 0x7c,
 };
 
 enum nvme_io_opcode {				/* 6 */
@@ -262,6 +263,7 @@ static_assert(offsetof(struct nvme_identify_controller, subsystem) == 768, "5.15
 static_assert(offsetof(struct nvme_identify_controller, power) == 2048, "5.15.2.2: PSD0");
 
 #define NVME_FLUSH_ALL	       0xffffffffu	/* a namespace's number: of all of them */
+#define NVME_DOORBELL_BUFFERS  (1u << 8)	/* of OACS */
 #define NVME_DEALLOCATES       (1u << 2)	/* of ONCS */
 #define NVME_WRITES_ZEROES     (1u << 3)
 #define NVME_HAS_WRITE_CACHE   1u		/* of VWC; bits 1–2: flushes with 0xffffffff are taken */

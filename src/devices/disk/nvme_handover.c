@@ -6,7 +6,7 @@
 #include "core/handover.h"
 #include "devices/disk/nvme_private.h"
 
-#define FORMAT_VERSION 1u
+#define FORMAT_VERSION 2u
 
 static void save_sq(struct handover *handover, const struct nvme_sq *sq)
 {
@@ -54,6 +54,9 @@ void nvme_save(const void *opaque, struct handover *handover)
 		save_cq(handover, &function->cq[i]);
 		save_sq(handover, &function->sq[i]);
 	}
+	handover_put_u64(handover, function->has_shadows);
+	handover_put_u64(handover, function->shadow_address);
+	handover_put_u64(handover, function->events_address);
 	handover_put_bytes(handover, &function->features, sizeof(function->features));
 	handover_put_u64(handover, function->async_count);
 	for (unsigned i = 0; i < function->async_count; i++)
@@ -171,6 +174,9 @@ static bool is_sound(const struct nvme_function *function)
 
 	if (is_on && !(function->cc & NVME_CC_ENABLE))
 		return false;
+	if (function->has_shadows &&
+	    (!is_on || (function->shadow_address | function->events_address) % NVME_PAGE_BYTES != 0))
+		return false;
 	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
 		const struct nvme_sq *sq = &function->sq[i];
 		const struct nvme_cq *cq = &function->cq[i];
@@ -209,6 +215,9 @@ void nvme_restore(void *opaque, struct handover *handover)
 		restore_cq(handover, &function->cq[i]);
 		restore_sq(handover, function, &function->sq[i]);
 	}
+	function->has_shadows = handover_get_flag(handover);
+	function->shadow_address = handover_get_u64(handover);
+	function->events_address = handover_get_u64(handover);
 	handover_get_exactly(handover, &function->features, sizeof(function->features));
 	restore_events(handover, function);
 	restore_kept(handover, function);

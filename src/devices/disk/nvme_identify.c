@@ -74,6 +74,7 @@ static void identify_controller(const struct nvme_function *function, struct nvm
 		.version = NVME_VERSION,
 		.async_events = NVME_NOTICE_NAMESPACE,
 		.type = 1,
+		.admin_commands = NVME_DOORBELL_BUFFERS,
 		.abort_limit = ABORTS_MAX - 1,
 		.async_limit = NVME_ASYNC_MAX - 1,
 		/* One slot, which cannot be written to. */

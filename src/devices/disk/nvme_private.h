@@ -6,6 +6,7 @@
  *   nvme_registers.c registers, and the life of the controller that they steer
  *   nvme_queue.c     the way of a command: doorbell, fetch, completion, interrupt
  *   nvme_ring.c      the queues in the guest's memory
+ *   nvme_shadow.c    doorbells in the guest's memory
  *   nvme_admin.c     admin commands
  *   nvme_features.c  of these, features and events
  *   nvme_identify.c  of these, what the controller says of itself
@@ -72,6 +73,7 @@ struct nvme_cq {
 	uint32_t entries, head, tail;
 	uint32_t posted;		/* that the driver has not consumed */
 	uint32_t promised;		/* to commands under way */
+	uint32_t seen;			/* as which its shadow doorbell was seen last */
 	uint64_t address;
 	struct nvme_completion *ring;	/* NULL: not in the guest's memory now */
 	unsigned sq_count;
@@ -81,6 +83,7 @@ struct nvme_sq {
 	bool exists, deleting;
 	uint16_t cq;
 	uint32_t entries, head, tail;	/* the tail is the driver's, as it was rung last */
+	uint32_t seen;			/* as which its shadow doorbell was seen last */
 	uint64_t address;
 	const struct nvme_command *ring;
 	unsigned under_way;
@@ -127,7 +130,14 @@ struct nvme_function {
 
 	struct nvme_sq sq[NVME_QUEUES_MAX];
 	struct nvme_cq cq[NVME_QUEUES_MAX];
+	unsigned queues_end;		/* there is none from this number on */
 	unsigned next_sq;		/* whose turn it is */
+
+	/* Doorbells in memory, and when to ring. NULL: there are none, or they are not in the memory now. */
+	bool has_shadows;
+	uint64_t shadow_address, events_address;
+	uint32_t *shadow, *shadow_events;
+
 	unsigned under_way;		/* commands at the disk */
 	struct nvme_request *requests, *free;
 
@@ -195,6 +205,9 @@ void nvme_controller_rested(struct nvme_function *function);
 /* ---- nvme_queue.c ---- */
 
 void nvme_doorbell(struct nvme_function *function, uint32_t offset, uint32_t value);
+/* What a doorbell says; without a wake-up. False: the queue cannot have that. */
+bool nvme_queue_set_tail(struct nvme_function *function, unsigned index, uint32_t tail);
+bool nvme_queue_set_head(struct nvme_function *function, unsigned index, uint32_t head);
 /* The memory is another one, or a queue is new. */
 void nvme_queues_map(struct nvme_function *function);
 void nvme_queues_forget(struct nvme_function *function);
@@ -224,6 +237,18 @@ void nvme_rings_map(struct nvme_function *function);
 void nvme_ring_fetch(struct nvme_sq *sq, struct nvme_command *ret_command);
 /* Puts a completion at the tail. There is room. */
 void nvme_ring_post(struct nvme_cq *cq, const struct nvme_completion *completion);
+
+/* ---- nvme_shadow.c ---- */
+
+/* Doorbell Buffer Config. Returns the status. */
+uint16_t nvme_shadow_configure(struct nvme_function *function, const struct nvme_command *command);
+void nvme_shadow_forget(struct nvme_function *function);
+/* Finds them in the memory that there is now. */
+void nvme_shadow_map(struct nvme_function *function);
+/* Takes what drivers have written there. */
+void nvme_shadow_look(struct nvme_function *function);
+/* Has drivers ring for what comes from now on; what has come is there for the next look. */
+void nvme_shadow_arm(struct nvme_function *function);
 
 /* ---- nvme_admin.c, nvme_features.c ---- */
 

@@ -22,34 +22,49 @@
 
 /* ---- doorbells (3.1.24, 3.1.25) ---- */
 
-static void ring_sq(struct nvme_function *function, unsigned index, uint32_t tail)
+static bool refuse(struct nvme_function *function, uint32_t value)
+{
+	nvme_violate(function, NVME_VIOLATION_DOORBELL_VALUE, value);
+	nvme_event(function, NVME_EVENT_DOORBELL_VALUE);
+	return false;
+}
+
+bool nvme_queue_set_tail(struct nvme_function *function, unsigned index, uint32_t tail)
 {
 	struct nvme_sq *sq = &function->sq[index];
 
-	if (tail >= sq->entries) {
-		nvme_violate(function, NVME_VIOLATION_DOORBELL_VALUE, tail);
-		nvme_event(function, NVME_EVENT_DOORBELL_VALUE);
-		return;
-	}
+	if (tail >= sq->entries)
+		return refuse(function, tail);
 	sq->tail = tail;
-	if (sq->ring && sq->head != sq->tail)
+	return true;
+}
+
+bool nvme_queue_set_head(struct nvme_function *function, unsigned index, uint32_t head)
+{
+	struct nvme_cq *cq = &function->cq[index];
+	uint32_t consumed = head >= cq->head ? head - cq->head : head + cq->entries - cq->head;
+
+	if (head >= cq->entries || consumed > cq->posted)
+		return refuse(function, head);
+	cq->head = head;
+	cq->posted -= consumed;
+	if (cq->posted == 0)
+		nvme_interrupts_refresh(function);
+	return true;
+}
+
+static void ring_sq(struct nvme_function *function, unsigned index, uint32_t tail)
+{
+	const struct nvme_sq *sq = &function->sq[index];
+
+	if (nvme_queue_set_tail(function, index, tail) && sq->ring && sq->head != sq->tail)
 		loop_poller_wake(function->bus->loop, &function->poller);
 }
 
 static void ring_cq(struct nvme_function *function, unsigned index, uint32_t head)
 {
-	struct nvme_cq *cq = &function->cq[index];
-	uint32_t consumed = head >= cq->head ? head - cq->head : head + cq->entries - cq->head;
-
-	if (head >= cq->entries || consumed > cq->posted) {
-		nvme_violate(function, NVME_VIOLATION_DOORBELL_VALUE, head);
-		nvme_event(function, NVME_EVENT_DOORBELL_VALUE);
+	if (!nvme_queue_set_head(function, index, head))
 		return;
-	}
-	cq->head = head;
-	cq->posted -= consumed;
-	if (cq->posted == 0)
-		nvme_interrupts_refresh(function);
 	/* Commands may have waited for the room, and events. */
 	if (index == NVME_ADMIN_QUEUE)
 		nvme_events_tell(function);
@@ -66,6 +81,9 @@ void nvme_doorbell(struct nvme_function *function, uint32_t offset, uint32_t val
 	if (index >= NVME_QUEUES_MAX || !(is_cq ? function->cq[index].exists : function->sq[index].exists)) {
 		nvme_violate(function, NVME_VIOLATION_DOORBELL, offset);
 		nvme_event(function, NVME_EVENT_DOORBELL_REGISTER);
+	} else if (index != NVME_ADMIN_QUEUE && function->shadow) {
+		/* What is written to it may be older than what stands in memory. */
+		nvme_queues_wake(function);
 	} else if (is_cq) {
 		ring_cq(function, index, value & 0xffff);
 	} else {
@@ -78,6 +96,8 @@ void nvme_doorbell(struct nvme_function *function, uint32_t offset, uint32_t val
 void nvme_queues_map(struct nvme_function *function)
 {
 	nvme_rings_map(function);
+	nvme_shadow_map(function);
+	nvme_shadow_arm(function);
 	nvme_queues_wake(function);
 }
 
@@ -87,7 +107,8 @@ void nvme_queues_forget(struct nvme_function *function)
 		function->sq[i] = (struct nvme_sq){ .exists = false };
 		function->cq[i] = (struct nvme_cq){ .exists = false };
 	}
-	function->next_sq = 0;
+	nvme_shadow_forget(function);
+	function->next_sq = function->queues_end = 0;
 	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
 		function->bus->ops->lower(function->bus, i);
 	loop_poller_remove(function->bus->loop, &function->poller);
@@ -112,8 +133,8 @@ static bool takes(const struct nvme_function *function)
 /* The queue whose turn it is, of those that have a command; NULL: none has. */
 static struct nvme_sq *next_queue(struct nvme_function *function)
 {
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
-		struct nvme_sq *sq = &function->sq[(function->next_sq + i) % NVME_QUEUES_MAX];
+	for (unsigned i = 0; i < function->queues_end; i++) {
+		struct nvme_sq *sq = &function->sq[(function->next_sq + i) % function->queues_end];
 
 		if (can_fetch(function, sq)) {
 			function->next_sq = (unsigned)(sq - function->sq) + 1;
@@ -123,11 +144,12 @@ static struct nvme_sq *next_queue(struct nvme_function *function)
 	return NULL;
 }
 
-static bool has_commands(const struct nvme_function *function)
+static bool has_commands(struct nvme_function *function)
 {
 	if (!takes(function))
 		return false;
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
+	nvme_shadow_look(function);
+	for (unsigned i = 0; i < function->queues_end; i++)
 		if (can_fetch(function, &function->sq[i]))
 			return true;
 	return false;
@@ -173,6 +195,8 @@ bool nvme_poll(struct loop_poller *poller)
 	unsigned fetched = 0;
 	struct nvme_sq *sq;
 
+	if (takes(function))
+		nvme_shadow_look(function);
 	/* The worker has stood still: who is to blame comes first. */
 	while (fetched < TURN_COMMANDS && takes(function) && !__atomic_load_n(held, __ATOMIC_RELAXED)) {
 		if (fetched % TIMED_COMMANDS == 0 && fetched > 0 && loop_slice_over(loop))
@@ -191,8 +215,9 @@ bool nvme_poll(struct loop_poller *poller)
 /* Whatever comes later comes by a doorbell, or by the end of what a command waits for. */
 bool nvme_park(struct loop_poller *poller)
 {
-	const struct nvme_function *function = container_of(poller, struct nvme_function, poller);
+	struct nvme_function *function = container_of(poller, struct nvme_function, poller);
 
+	nvme_shadow_arm(function);
 	return !has_commands(function);
 }
 
@@ -244,7 +269,7 @@ void nvme_interrupts_refresh(struct nvme_function *function)
 
 	if (bus->ops->has_vectors(bus))
 		return;
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
+	for (unsigned i = 0; i < function->queues_end; i++) {
 		if (is_due(function, &function->cq[i])) {
 			bus->ops->raise(bus, PIN_VECTOR);
 			return;
@@ -262,7 +287,7 @@ void nvme_interrupts_again(struct nvme_function *function)
 		return;
 	}
 	bus->ops->lower(bus, PIN_VECTOR);
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
+	for (unsigned i = 0; i < function->queues_end; i++) {
 		const struct nvme_cq *cq = &function->cq[i];
 
 		if (cq->exists && cq->interrupts && cq->posted > 0)
@@ -276,7 +301,7 @@ void nvme_interrupt(struct loop_task *task)
 	struct register_bus *bus = function->bus;
 	bool by_vectors = bus->ops->has_vectors(bus);
 
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
+	for (unsigned i = 0; i < function->queues_end; i++) {
 		struct nvme_cq *cq = &function->cq[i];
 
 		if (!cq->news)

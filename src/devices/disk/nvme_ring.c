@@ -18,10 +18,13 @@ bool nvme_ring_fits(const struct nvme_function *function, uint64_t address, uint
 
 void nvme_rings_map(struct nvme_function *function)
 {
+	function->queues_end = 0;
 	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
 		struct nvme_sq *sq = &function->sq[i];
 		struct nvme_cq *cq = &function->cq[i];
 
+		if (sq->exists || cq->exists)
+			function->queues_end = i + 1;
 		if (sq->exists)
 			sq->ring = ring_at(function, sq->address, sq->entries * sizeof(*sq->ring));
 		if (cq->exists)

@@ -428,8 +428,8 @@ static void streams_that_contradict_themselves(void **state)
 /* A request for an event, of a controller that is off. */
 static void a_request_without_a_queue(void **state)
 {
-	/* Eight registers, and of no queue more than that there is none. */
-	const size_t features_at = 9 * (8 + 2 * REGISTER_VECTORS_MAX);
+	/* Eight registers, of no queue more than that there is none, and three of the shadow doorbells. */
+	const size_t features_at = 9 * (8 + 2 * REGISTER_VECTORS_MAX + 3);
 	struct handover off;
 	uint32_t features_bytes;
 
