@@ -263,10 +263,11 @@ def manual_matches_program(tree):
 
 # ---- safety ----
 
-SHARED_USERS = ("src/interfaces/virtio/", "src/devices/disk/nvme_ring.c", "src/devices/disk/nvme_shadow.c", "src/frontend/", "src/core/shared.h",
-                "src/core/guest_memory.c")
+# The rings of devices made of registers.
+REGISTER_RINGS = ("src/devices/disk/nvme_ring.c", "src/devices/disk/nvme_shadow.c", "src/devices/nic/e1000e_ring.c")
+SHARED_USERS = ("src/interfaces/virtio/", *REGISTER_RINGS, "src/frontend/", "src/core/shared.h", "src/core/guest_memory.c")
 SHARED_WORDS = re.compile(r"\bshared_(read|write|read_acquire|write_release|fence|copy_in)\b")
-POINTER_USERS = ("src/interfaces/virtio/", "src/devices/disk/nvme_ring.c", "src/devices/disk/nvme_shadow.c", "src/core/guest_memory.")
+POINTER_USERS = ("src/interfaces/virtio/", *REGISTER_RINGS, "src/core/guest_memory.")
 POINTER_WORDS = re.compile(r"\bguest_memory_at(_user)?\s*\(")
 
 
