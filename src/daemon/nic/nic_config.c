@@ -15,6 +15,8 @@
 #define MTU_MIN	  68
 #define MTU_MAX	  65535
 #define FLOOD_MAX 10000000
+/* What drivers of the 82574 send at most. */
+#define E1000E_MTU_MAX 9216
 
 /* ---- what the texts mean ---- */
 
@@ -119,6 +121,28 @@ static void check_address(const struct config *config, const struct config_nic *
 	}
 }
 
+static void check_model(const struct config_nic *nic, struct config_messages *messages)
+{
+	char title[CONFIG_TITLE_SIZE];
+	const char *file;
+	unsigned line;
+
+	if (nic->model != CONFIG_NIC_E1000E)
+		return;
+	config_title(&nic->object, title);
+	line = config_line_of(&nic->object, "connect", &file);
+	if (config_given(&nic->object, "connect"))
+		config_message(messages, file, line,
+			       "connect does not go with model = e1000e, to whose socket VMMs connect; take "
+			       "connect out, or use model = virtio in %s",
+			       title);
+	line = config_line_of(&nic->object, "mtu", &file);
+	if (nic->mtu > E1000E_MTU_MAX)
+		config_message(messages, file, line,
+			       "mtu of %s is more than model = e1000e has; %u is the most", title,
+			       E1000E_MTU_MAX);
+}
+
 static void check_nic(const struct config *config, const struct config_object *object,
 		      struct config_messages *messages)
 {
@@ -133,6 +157,7 @@ static void check_nic(const struct config *config, const struct config_object *o
 		config_complain(object, "switch", messages, nic->vswitch,
 				"is not declared; add a section [switch NAME]");
 	check_texts(nic, messages);
+	check_model(nic, messages);
 	check_address(config, nic, messages);
 	nic_mirror_check(config, nic, messages);
 }
@@ -149,28 +174,41 @@ static void check_nic(const struct config *config, const struct config_object *o
 		.initial = value, __VA_ARGS__                                                                \
 	}
 
+static const char *const nic_models[] = { "virtio", "e1000e", NULL };
+
 static const struct config_key nic_keys[] = {
 	TEXT(vswitch, "switch", .help = "Switch that the card is plugged into. Required."),
 	TEXT(mac, "mac",
 	     .help = "Ethernet address, also to be given to the VMM. Default: made of the card's name."),
+	{ .name = "model",
+	  .type = CONFIG_CHOICE,
+	  .offset = offsetof(struct config_nic, model),
+	  .choices = nic_models,
+	  .initial = "virtio",
+	  .help = "What the guest sees: virtio, a virtio-net device over vhost-user; or e1000e, Intel's "
+		  "82574L over vfio-user, whose driver most guests and firmware have, and for which QEMU "
+		  "10.1 or newer is needed." },
 	{ .name = "mtu",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_nic, mtu),
 	  .minimum = MTU_MIN,
 	  .maximum = MTU_MAX,
 	  .initial = "1500",
-	  .help = "Largest packet in bytes, without the Ethernet header." },
+	  .help = "Largest packet in bytes, without the Ethernet header; of e1000e at most 9216, which "
+		  "its guest has to set itself." },
 	{ .name = "queues",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_nic, queues),
 	  .minimum = 1,
 	  .maximum = VIRTIO_NET_PAIRS_MAX,
 	  .initial = "1",
-	  .help = "Pairs of queues that the guest may use at most." },
-	FLAG(packed, "yes", .help = "Offer packed rings too."),
-	FLAG(checksum, "yes", .help = "Offer checksum offload, both ways; no also switches tso and uso off."),
-	FLAG(tso, "yes", .help = "Offer TCP segmentation offload, both ways."),
-	FLAG(uso, "yes", .help = "Offer UDP segmentation offload, both ways."),
+	  .help = "Pairs of queues that the guest may use at most; only for virtio." },
+	FLAG(packed, "yes", .help = "Offer packed rings too; only for virtio."),
+	FLAG(checksum, "yes",
+	     .help = "Offer checksum offload, both ways; no also switches tso and uso off. Only for "
+		     "virtio."),
+	FLAG(tso, "yes", .help = "Offer TCP segmentation offload, both ways; only for virtio."),
+	FLAG(uso, "yes", .help = "Offer UDP segmentation offload, both ways; only for virtio."),
 	{ .name = "vlan",
 	  .type = CONFIG_NUMBER,
 	  .live = true,

@@ -9,6 +9,8 @@
 
 extern const struct config_section config_section_nic;
 
+enum config_nic_model { CONFIG_NIC_VIRTIO, CONFIG_NIC_E1000E };
+
 struct config_nic {
 	union {
 		struct config_object object;
@@ -16,6 +18,7 @@ struct config_nic {
 	};
 	char *vswitch;
 	char *mac; /* NULL: made of the card's name */
+	unsigned model; /* enum config_nic_model */
 	uint64_t mtu, queues;
 	bool packed, checksum, tso, uso;
 	uint64_t vlan;

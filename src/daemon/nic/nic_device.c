@@ -13,8 +13,10 @@
 #include "daemon/nic/nic_mirror.h"
 #include "daemon/nic/switch.h"
 #include "daemon/share/shares.h"
+#include "devices/nic/e1000e.h"
 #include "devices/nic/virtio_net.h"
 #include "devices/nic/virtio_net_format.h"
+#include "interfaces/vfio_user/vfio_user.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/virtio/virtqueue.h"
 
@@ -41,6 +43,7 @@ static void configure(struct device *device, const struct config_object *object)
 		return;
 	snprintf(nic->switch_name, sizeof(nic->switch_name), "%s", settings->vswitch);
 	nic_address(device->name, settings, nic->address);
+	nic->model_kind = settings->model;
 	nic->mtu = (unsigned)settings->mtu;
 	nic->queues = (unsigned)settings->queues;
 	nic->packed = settings->packed;
@@ -102,32 +105,68 @@ static int plug_in(struct nic_device *nic)
 	return 0;
 }
 
+static int open_virtio(struct nic_device *nic)
+{
+	const struct virtio_net_options options = {
+		.port = nic->port,
+		.pairs = nic->queues,
+		.features_off = features_off(nic),
+	};
+
+	return virtio_net_create(&options, &nic->virtio);
+}
+
+static int open_e1000e(struct nic_device *nic)
+{
+	const struct e1000e_options options = { .port = nic->port };
+
+	return e1000e_create(&options, &nic->e1000e);
+}
+
 static int open_nic(struct device *device)
 {
 	struct nic_device *nic = nic_device_of(device);
-	struct virtio_net_options options = { .pairs = nic->queues, .features_off = features_off(nic) };
 	int code = plug_in(nic);
 
 	if (code)
 		return code;
-	options.port = nic->port;
-	code = virtio_net_create(&options, &nic->model);
+	code = nic->model_kind == CONFIG_NIC_E1000E ? open_e1000e(nic) : open_virtio(nic);
 	return code ? error_set(&device->error, code, "cannot make the device: %s", strerror(-code)) : 0;
+}
+
+static int e1000e_endpoint_create(const struct nic_device *nic, const struct endpoint_options *endpoint,
+				  struct handover *handed, struct endpoint **ret_endpoint)
+{
+	const struct vfio_user_options options = {
+		.endpoint = *endpoint,
+		.model = &e1000e_model,
+		.device = nic->e1000e,
+	};
+
+	return handed ? vfio_user_restore(&options, handed, ret_endpoint)
+		      : vfio_user_create(&options, ret_endpoint);
+}
+
+static int virtio_endpoint_create(const struct nic_device *nic, const struct endpoint_options *endpoint,
+				  struct handover *handed, struct endpoint **ret_endpoint)
+{
+	struct vhost_user_options options = {
+		.endpoint = *endpoint,
+		.model = &virtio_net_model,
+		.device = nic->virtio,
+		.features_off = nic->packed ? 0 : 1ull << VIRTIO_F_RING_PACKED,
+	};
+
+	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
+		      : vhost_user_create(&options, ret_endpoint);
 }
 
 static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
 			   struct handover *handed, struct endpoint **ret_endpoint)
 {
 	const struct nic_device *nic = nic_device_of(device);
-	struct vhost_user_options options = {
-		.endpoint = *endpoint,
-		.model = &virtio_net_model,
-		.device = nic->model,
-		.features_off = nic->packed ? 0 : 1ull << VIRTIO_F_RING_PACKED,
-	};
-
-	int code = handed ? vhost_user_restore(&options, handed, ret_endpoint)
-			  : vhost_user_create(&options, ret_endpoint);
+	int code = nic->e1000e ? e1000e_endpoint_create(nic, endpoint, handed, ret_endpoint)
+			       : virtio_endpoint_create(nic, endpoint, handed, ret_endpoint);
 
 	if (!code)
 		endpoint_set_weight(*ret_endpoint, share_guest_weight(nic->share));
@@ -138,8 +177,10 @@ static void close_nic(struct device *device)
 {
 	struct nic_device *nic = nic_device_of(device);
 
-	virtio_net_destroy(nic->model);
-	nic->model = NULL;
+	virtio_net_destroy(nic->virtio);
+	nic->virtio = NULL;
+	e1000e_destroy(nic->e1000e);
+	nic->e1000e = NULL;
 	nic_mirror_stop(nic);
 	port_destroy(nic->port);
 	nic->port = NULL;

@@ -19,6 +19,7 @@
 #include "daemon/nic/nic_config.h"
 
 struct daemon_switch;
+struct e1000e_device;
 struct nic_mirror;
 struct share_node;
 struct virtio_net;
@@ -30,11 +31,13 @@ struct nic_device {
 	struct daemon_switch *plugged; /* NULL: not served */
 	struct port *port;
 	struct share_node *share;
-	struct virtio_net *model;
+	struct virtio_net *virtio;     /* what the guest sees: one of these */
+	struct e1000e_device *e1000e;
 	struct nic_mirror *mirror; /* NULL: none */
 	/* As configured */
 	char switch_name[CONFIG_NAME_SIZE];
 	uint8_t address[FRAME_ADDRESS_BYTES];
+	unsigned model_kind; /* enum config_nic_model */
 	unsigned mtu, queues;
 	bool packed, checksum, tso, uso;
 	struct port_settings settings;

@@ -29,6 +29,8 @@ void nic_describe(const struct device *device, json_t *object)
 	json_object_set_new(object, "mac", json_string(port_format_mac(nic->address, mac)));
 	if (nic->plugged && lease_text(nic->plugged, nic->address, dhcp))
 		json_object_set_new(object, "dhcp_address", json_string(dhcp));
+	json_object_set_new(object, "model",
+			    json_string(nic->model_kind == CONFIG_NIC_E1000E ? "e1000e" : "virtio"));
 	json_object_set_new(object, "mtu", number(nic->mtu));
 	json_object_set_new(object, "queues", number(nic->queues));
 	json_object_set_new(object, "packed", json_boolean(nic->packed));

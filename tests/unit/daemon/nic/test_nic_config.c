@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/nic/nic_config.h"
@@ -123,6 +124,26 @@ static void test_sections(void **state)
 			       "x:8: mirror = /a is also the mirror of x:3; give [nic alice/b] another"));
 }
 
+static void test_models(void **state)
+{
+	static const char *const good[] = { "virtio\nmtu = 65535", "e1000e", "e1000e\nmtu = 9216",
+					    "e1000e\nqueues = 4\npacked = no\ntso = no" };
+	char text[256];
+
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		snprintf(text, sizeof(text), HEAD "[nic alice/eth0]\nswitch = lan\nmodel = %s\n", good[i]);
+		assert_string_equal(complaint(text), "");
+	}
+	assert_non_null(
+		strstr(complaint(HEAD "[nic alice/eth0]\nswitch = lan\nmodel = e1000\n"), "x:5: model"));
+	assert_non_null(
+		strstr(complaint(HEAD "[nic alice/eth0]\nswitch = lan\nmodel = e1000e\nmtu = 9217\n"),
+		       "x:6: mtu of [nic alice/eth0] is more than model = e1000e has; 9216 is the most"));
+	assert_non_null(
+		strstr(complaint(HEAD "[nic alice/eth0]\nswitch = lan\nmodel = e1000e\nconnect = /a\n"),
+		       "x:6: connect does not go with model = e1000e"));
+}
+
 static void test_settings(void **state)
 {
 	char trunk[] = "8", allowed_ips[] = "10.0.0.1";
@@ -148,7 +169,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addresses), cmocka_unit_test(test_vlans),
 		cmocka_unit_test(test_networks),  cmocka_unit_test(test_sections),
-		cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_models),	  cmocka_unit_test(test_settings),
 	};
 
 	return cmocka_run_group_tests_name("nic_config", tests, NULL, NULL);
