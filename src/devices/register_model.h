@@ -66,6 +66,11 @@ enum register_bar_kind { REGISTER_BAR_NONE, REGISTER_BAR_MEMORY_64, REGISTER_BAR
 struct register_bar {
 	enum register_bar_kind kind;	/* one of 64 bits takes the place of the next one, too */
 	uint32_t bytes;			/* a power of two, at least 16 */
+	/*
+	 * Of a BAR in memory: the part that is plain memory, whole pages, which a VMM maps into its guest;
+	 * 0 bytes: none. Of a BAR that is all memory, loads have no effects (it is prefetchable: 6.2.5.1).
+	 */
+	uint32_t mapped_offset, mapped_bytes;
 };
 
 /* What a driver recognises a device by (PCI 3.0, 6.2.1 and 6.2.4). */
@@ -80,8 +85,11 @@ struct register_model_ops {
 	const char *name;		/* "nvme" */
 	struct register_identity identity;
 	struct register_bar bars[REGISTER_BARS];
-	/* MSI-X: the table and the pending bits lie in a BAR where read() and write() are not asked. */
-	unsigned vectors;		/* 1 to REGISTER_VECTORS_MAX */
+	/*
+	 * MSI-X: the table and the pending bits lie in a BAR where read() and write() are not asked. Without
+	 * vectors there are no interrupts at all.
+	 */
+	unsigned vectors;		/* 0 to REGISTER_VECTORS_MAX */
 	unsigned msix_bar;
 	uint32_t msix_table_offset, msix_pending_offset;
 	/* Kinds of violations, for logs and the labels of counters; ended by NULL. */
@@ -108,6 +116,14 @@ struct register_model_ops {
 	 */
 	uint64_t (*read)(void *function, unsigned bar, uint32_t offset, unsigned bytes);
 	void (*write)(void *function, unsigned bar, uint32_t offset, unsigned bytes, uint64_t value);
+	/*
+	 * The memory file of which a VMM maps the BAR's mapped part: what it has at an offset, the BAR has
+	 * there. It ends behind that part or later, is sealed against becoming smaller or larger, and stays
+	 * the function's, until power_off() or restore(). The guest reads and writes it at any time, and
+	 * nobody is told; before it is mapped, and where an access lies across its edge, read() and write()
+	 * are asked as they are for registers. May be NULL when no BAR has such a part.
+	 */
+	int (*bar_memory)(void *function, unsigned bar);
 
 	/* bus->memory is another one. */
 	void (*memory_changed)(void *function);

@@ -42,6 +42,7 @@
 
 #define BAR_IO	      1u
 #define BAR_MEMORY_64 (2u << 1)
+#define BAR_PREFETCH  (1u << 3)
 
 static void put(uint8_t *at, uint32_t value, size_t bytes)
 {
@@ -64,12 +65,28 @@ static void put_bar(struct pci_config *config, unsigned index, const struct regi
 							      : 0;
 
 	assert(is_power_of_two(bar->bytes) && bar->bytes >= 16);
+	if (bar->mapped_bytes == bar->bytes)
+		kind |= BAR_PREFETCH;
 	put(config->bytes + BAR(index), kind, 4);
 	put(config->writable + BAR(index), ~(bar->bytes - 1), 4);
 	if (bar->kind == REGISTER_BAR_MEMORY_64) {
 		assert(index + 1 < REGISTER_BARS);
 		put(config->writable + BAR(index + 1), 0xffffffff, 4);
 	}
+}
+
+static void put_interrupts(struct pci_config *config, const struct register_model_ops *model)
+{
+	uint8_t *bytes = config->bytes;
+
+	put(bytes + STATUS, STATUS_CAPABILITIES, 2);
+	put(bytes + CAPABILITIES, MSIX, 1);
+	put(bytes + PIN, 1, 1);
+	put(bytes + MSIX, CAPABILITY_MSIX, 2);
+	put(bytes + MSIX + 2, model->vectors - 1, 2);
+	put(bytes + MSIX + 4, model->msix_table_offset | model->msix_bar, 4);
+	put(bytes + MSIX + 8, model->msix_pending_offset | model->msix_bar, 4);
+	put(config->writable + MSIX + 2, MSIX_ENABLE | MSIX_MASK_ALL, 2);
 }
 
 void pci_config_init(struct pci_config *config, const struct register_model_ops *model)
@@ -80,13 +97,10 @@ void pci_config_init(struct pci_config *config, const struct register_model_ops 
 	*config = (struct pci_config){ .bytes = { 0 } };
 	put(bytes + VENDOR, identity->vendor, 2);
 	put(bytes + DEVICE, identity->device, 2);
-	put(bytes + STATUS, STATUS_CAPABILITIES, 2);
 	put(bytes + REVISION, identity->revision, 1);
 	put(bytes + CLASS, identity->class_code, 3);
 	put(bytes + SUBSYS_VENDOR, identity->subsystem_vendor, 2);
 	put(bytes + SUBSYSTEM, identity->subsystem, 2);
-	put(bytes + CAPABILITIES, MSIX, 1);
-	put(bytes + PIN, 1, 1);
 	put(config->writable + COMMAND, COMMAND_WRITABLE, 2);
 	put(config->writable + CACHE_LINE, 0xff, 1);
 	put(config->writable + LATENCY, 0xff, 1);
@@ -94,12 +108,8 @@ void pci_config_init(struct pci_config *config, const struct register_model_ops 
 	for (unsigned i = 0; i < REGISTER_BARS; i++)
 		if (model->bars[i].kind != REGISTER_BAR_NONE)
 			put_bar(config, i, &model->bars[i]);
-
-	put(bytes + MSIX, CAPABILITY_MSIX, 2);
-	put(bytes + MSIX + 2, model->vectors - 1, 2);
-	put(bytes + MSIX + 4, model->msix_table_offset | model->msix_bar, 4);
-	put(bytes + MSIX + 8, model->msix_pending_offset | model->msix_bar, 4);
-	put(config->writable + MSIX + 2, MSIX_ENABLE | MSIX_MASK_ALL, 2);
+	if (model->vectors > 0)
+		put_interrupts(config, model);
 }
 
 void pci_config_read(const struct pci_config *config, uint32_t offset, void *to, size_t bytes)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/checked.h"
 #include "core/fd.h"
 #include "core/loop_account.h"
 #include "core/reaper.h"
@@ -289,21 +290,28 @@ void vfio_user_endpoint_free(struct vfio_user_endpoint *endpoint)
 	free(endpoint);
 }
 
-static bool has_violations(const struct register_model_ops *model)
+/* Is it what register_model.h says? */
+static bool is_sound(const struct register_model_ops *model)
 {
-	unsigned count = 0;
+	unsigned violations = 0;
 
-	while (model->violations[count])
-		count++;
-	return count <= ENDPOINT_VIOLATIONS_MAX;
+	while (model->violations[violations])
+		violations++;
+	for (unsigned i = 0; i < REGISTER_BARS; i++) {
+		const struct register_bar *bar = &model->bars[i];
+
+		if ((bar->mapped_bytes > 0 && !model->bar_memory) ||
+		    !checked_range(bar->mapped_offset, bar->mapped_bytes, bar->bytes))
+			return false;
+	}
+	return violations <= ENDPOINT_VIOLATIONS_MAX && model->vectors <= REGISTER_VECTORS_MAX;
 }
 
 struct vfio_user_endpoint *vfio_user_endpoint_alloc(const struct vfio_user_options *options)
 {
 	struct vfio_user_endpoint *endpoint = calloc(1, sizeof(*endpoint));
 
-	assert(options->model->vectors > 0 && options->model->vectors <= REGISTER_VECTORS_MAX &&
-	       has_violations(options->model));
+	assert(is_sound(options->model));
 	if (!endpoint)
 		return NULL;
 	endpoint->base.ops = &vfio_user_endpoint_ops;

@@ -140,23 +140,69 @@ static void get_info(struct vfio_user_connection *connection)
 	vfio_user_reply(connection, 0, &info, sizeof(info));
 }
 
-static void get_region_info(struct vfio_user_connection *connection, const uint8_t *payload)
-{
+struct region_answer {
 	struct vfio_user_region_info info;
+	struct vfio_user_sparse_map map;
+};
 
-	memcpy(&info, payload, sizeof(info));
-	if (info.index >= VFIO_USER_REGIONS) {
-		refuse(connection, -EINVAL, "no such region", info.index);
+/* Says which part of the BAR can be mapped. Returns the bytes of the answer, for which the VMM has room. */
+static size_t describe_map(struct region_answer *answer, const struct register_bar *bar, uint32_t room)
+{
+	answer->info.flags |= VFIO_USER_REGION_MAPPABLE;
+	if (bar->mapped_bytes == bar->bytes)
+		return sizeof(answer->info);
+	answer->info.flags |= VFIO_USER_REGION_CAPABILITIES;
+	answer->info.argsz = sizeof(*answer);
+	if (room < sizeof(*answer))
+		return sizeof(answer->info);
+	answer->info.capability_offset = offsetof(struct region_answer, map);
+	answer->map = (struct vfio_user_sparse_map){
+		.id = VFIO_USER_CAPABILITY_SPARSE_MAP,
+		.version = 1,
+		.areas = 1,
+		.offset = bar->mapped_offset,
+		.size = bar->mapped_bytes,
+	};
+	return sizeof(*answer);
+}
+
+/* A VMM that has too little room asks again, and gets the memory then. */
+static void answer_mapped(struct vfio_user_connection *connection, struct region_answer *answer,
+			  uint32_t room)
+{
+	const struct register_model_ops *model = vfio_user_model(connection);
+	uint32_t index = answer->info.index;
+	size_t bytes = describe_map(answer, &model->bars[index], room);
+	bool whole = bytes == answer->info.argsz;
+
+	if (whole && connection->fds_given == VFIO_USER_FDS_GIVEN_MAX) {
+		refuse(connection, -EBUSY, "the memory was given too often", index);
 		return;
 	}
-	info = (struct vfio_user_region_info){
-		.argsz = sizeof(info),
-		.index = info.index,
-		.size = vfio_user_region_bytes(vfio_user_model(connection), info.index),
-	};
-	if (info.size > 0)
-		info.flags = VFIO_USER_REGION_READABLE | VFIO_USER_REGION_WRITABLE;
-	vfio_user_reply(connection, 0, &info, sizeof(info));
+	connection->fds_given += whole;
+	vfio_user_reply_with(connection, answer, bytes,
+			     whole ? model->bar_memory(connection->function, index) : -1);
+}
+
+static void get_region_info(struct vfio_user_connection *connection, const uint8_t *payload)
+{
+	const struct register_model_ops *model = vfio_user_model(connection);
+	struct vfio_user_region_info asked;
+	struct region_answer answer = { .info.argsz = sizeof(answer.info) };
+
+	memcpy(&asked, payload, sizeof(asked));
+	if (asked.index >= VFIO_USER_REGIONS) {
+		refuse(connection, -EINVAL, "no such region", asked.index);
+		return;
+	}
+	answer.info.index = asked.index;
+	answer.info.size = vfio_user_region_bytes(model, asked.index);
+	if (answer.info.size > 0)
+		answer.info.flags = VFIO_USER_REGION_READABLE | VFIO_USER_REGION_WRITABLE;
+	if (asked.index < REGISTER_BARS && model->bars[asked.index].mapped_bytes > 0)
+		answer_mapped(connection, &answer, asked.argsz);
+	else
+		vfio_user_reply(connection, 0, &answer.info, sizeof(answer.info));
 }
 
 static void get_irq_info(struct vfio_user_connection *connection, const uint8_t *payload)

@@ -93,6 +93,7 @@ struct vfio_user_connection {
 
 	/* ---- where it stands ---- */
 	bool versioned;
+	unsigned fds_given;		/* of BARs' memory */
 	bool waiting;			/* a message's answer waits until the function is quiet */
 	bool closing, suspending, suspended, leaving, gone;
 	bool left;			/* the function belongs to no worker */
@@ -218,6 +219,8 @@ void vfio_user_drop_message(struct vfio_user_connection *connection);
 void vfio_user_drop_fds(struct vfio_user_connection *connection);
 /* Answers the message at in_at. error: 0 or negative errno, in whose case there is no payload. */
 void vfio_user_reply(struct vfio_user_connection *connection, int error, const void *payload, size_t bytes);
+/* The same without an error, and with a descriptor, which stays the caller's; -1: none. */
+void vfio_user_reply_with(struct vfio_user_connection *connection, const void *payload, size_t bytes, int fd);
 
 /* ---- vfio_user_commands.c, vfio_user_regions.c ---- */
 

@@ -184,6 +184,8 @@ void vfio_user_interrupts_info(const struct vfio_user_interrupts *interrupts, ui
 			       struct vfio_user_irq_info *ret_info)
 {
 	*ret_info = (struct vfio_user_irq_info){ .argsz = sizeof(*ret_info), .index = index };
+	if (interrupts->vectors == 0)
+		return;
 	if (index == VFIO_USER_INTX) {
 		ret_info->count = 1;
 		ret_info->flags = VFIO_USER_IRQ_EVENTFD | VFIO_USER_IRQ_MASKABLE | VFIO_USER_IRQ_AUTOMASKED;
@@ -265,7 +267,7 @@ static int mask(struct vfio_user_interrupts *interrupts, const struct vfio_user_
 static unsigned count_of(const struct vfio_user_interrupts *interrupts, uint32_t index)
 {
 	if (index == VFIO_USER_INTX)
-		return 1;
+		return interrupts->vectors > 0;
 	return index == VFIO_USER_MSIX ? interrupts->vectors : 0;
 }
 

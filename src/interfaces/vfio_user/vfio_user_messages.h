@@ -52,6 +52,11 @@ static_assert(sizeof(struct vfio_user_header) == 16, "vfio-user, Header");
 #define VFIO_USER_MESSAGE_MAX (16u + 8u + VFIO_USER_WRITES_MAX * 24u)
 /* Descriptors of one message: Cloud Hypervisor sends 16 at a time, and QEMU what it is told. */
 #define VFIO_USER_FDS_MAX     16u
+/*
+ * So often a VMM is given a BAR's memory over one connection; it asks once or twice for each BAR. The kernel
+ * counts descriptors that are sent and not read, of all connections together.
+ */
+#define VFIO_USER_FDS_GIVEN_MAX 64u
 /* Ranges of memory that a VMM may have mapped at a time (guest_memory.h). */
 #define VFIO_USER_MAPS_MAX    512u
 
@@ -82,13 +87,25 @@ struct vfio_user_device_info {
 };
 static_assert(sizeof(struct vfio_user_device_info) == 16, "vfio-user, VFIO_USER_DEVICE_GET_INFO");
 
-#define VFIO_USER_REGION_READABLE 1u
-#define VFIO_USER_REGION_WRITABLE 2u
+#define VFIO_USER_REGION_READABLE     1u
+#define VFIO_USER_REGION_WRITABLE     2u
+#define VFIO_USER_REGION_MAPPABLE     4u
+#define VFIO_USER_REGION_CAPABILITIES 8u
 struct vfio_user_region_info {
 	uint32_t argsz, flags, index, capability_offset;
 	uint64_t size, offset;
 };
 static_assert(sizeof(struct vfio_user_region_info) == 32, "vfio-user, VFIO_USER_DEVICE_GET_REGION_INFO");
+
+/* A capability of a region: of it, only these areas can be mapped. Here there is one. */
+#define VFIO_USER_CAPABILITY_SPARSE_MAP 1u
+struct vfio_user_sparse_map {
+	uint16_t id, version;
+	uint32_t next;		/* 0: it is the last capability */
+	uint32_t areas, reserved;
+	uint64_t offset, size;
+};
+static_assert(sizeof(struct vfio_user_sparse_map) == 32, "vfio-user, VFIO_REGION_INFO_CAP_SPARSE_MMAP");
 
 /* BAR 0 to 5 have their own numbers. */
 #define VFIO_USER_REGION_ROM	6u

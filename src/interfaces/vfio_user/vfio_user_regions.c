@@ -42,7 +42,7 @@ static bool is_msix(const struct vfio_user_connection *connection, uint32_t bar,
 	uint32_t table = model->msix_table_offset, pending = model->msix_pending_offset;
 
 	*ret_value = 0;
-	if (bar != model->msix_bar)
+	if (bar != model->msix_bar || model->vectors == 0)
 		return false;
 	if (offset >= table && offset - table < (uint64_t)model->vectors * MSIX_ENTRY_BYTES)
 		return true;

@@ -195,7 +195,8 @@ void vfio_user_drop_message(struct vfio_user_connection *connection)
 	connection->in_bytes -= header.size;
 }
 
-void vfio_user_reply(struct vfio_user_connection *connection, int error, const void *payload, size_t bytes)
+static void reply(struct vfio_user_connection *connection, int error, const void *payload, size_t bytes,
+		  int fd)
 {
 	struct vfio_user_header header = header_of(connection);
 	uint8_t message[VFIO_USER_MESSAGE_MAX];
@@ -213,7 +214,7 @@ void vfio_user_reply(struct vfio_user_connection *connection, int error, const v
 	if (bytes > 0)
 		memcpy(message + sizeof(header), payload, bytes);
 	/* One datagram of the stream; a VMM that leaves no room does not read. */
-	sent = fd_send_now(connection->socket, message, header.size, NULL, 0);
+	sent = fd_send_now(connection->socket, message, header.size, &fd, fd >= 0 ? 1 : 0);
 	if (sent == (ssize_t)header.size)
 		return;
 	if (sent != -EPIPE && sent != -ECONNRESET)
@@ -221,4 +222,14 @@ void vfio_user_reply(struct vfio_user_connection *connection, int error, const v
 				  header.size);
 	else
 		vfio_user_connection_close(connection);
+}
+
+void vfio_user_reply(struct vfio_user_connection *connection, int error, const void *payload, size_t bytes)
+{
+	reply(connection, error, payload, bytes, -1);
+}
+
+void vfio_user_reply_with(struct vfio_user_connection *connection, const void *payload, size_t bytes, int fd)
+{
+	reply(connection, 0, payload, bytes, fd);
 }

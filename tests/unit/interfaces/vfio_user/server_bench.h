@@ -195,6 +195,9 @@ static const struct register_model_ops fake_model = {
 	.restore = fake_restore,
 };
 
+/* What the server is made with: another one, if main() says so. */
+static const struct register_model_ops *fake_ops = &fake_model;
+
 /* ---- the bench ---- */
 
 static struct bench {
@@ -277,7 +280,7 @@ static int setup(void **state)
 		.endpoint.owner = (uid_t)-1,
 		.endpoint.group = (gid_t)-1,
 		.endpoint.worker = bench_worker,
-		.model = &fake_model,
+		.model = fake_ops,
 		.device = &fake,
 	};
 	bench.fds_before = count_fds();
@@ -450,7 +453,7 @@ static uint64_t load(int vmm, uint32_t region, uint64_t offset, uint32_t bytes)
 }
 
 /* Gives the function an eventfd; the test keeps a descriptor of it. */
-static int give_event(int vmm, uint32_t index, uint32_t start)
+static inline int give_event(int vmm, uint32_t index, uint32_t start)
 {
 	const struct vfio_user_irq_set set = { 20, VFIO_USER_IRQ_FDS | VFIO_USER_IRQ_TRIGGER, index, start,
 					       1 };
@@ -461,7 +464,7 @@ static int give_event(int vmm, uint32_t index, uint32_t start)
 	return fd;
 }
 
-static uint64_t told(int fd)
+static inline uint64_t told(int fd)
 {
 	uint64_t count = 0;
 

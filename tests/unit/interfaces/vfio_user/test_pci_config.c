@@ -155,12 +155,42 @@ static void command_and_status(void **state)
 	assert_int_equal(get(0x06, 2), 1 << 4);
 }
 
+/* Without vectors there is no list of capabilities, and no pin. */
+static void without_interrupts(void **state)
+{
+	struct register_model_ops other = model;
+
+	other.vectors = 0;
+	pci_config_init(&config, &other);
+	assert_int_equal(get(0x06, 2), 0);
+	assert_int_equal(get(0x34, 1), 0);
+	assert_int_equal(get(0x3d, 1), 0);
+	put(0x42, 0xffff, 2);
+	for (uint32_t offset = 0x40; offset < PCI_CONFIG_BYTES; offset++)
+		assert_int_equal(get(offset, 1), 0);
+}
+
+/* A BAR that is all memory can be prefetched, one that is in part cannot. */
+static void mapped_bars(void **state)
+{
+	struct register_model_ops other = model;
+
+	other.bars[0].mapped_offset = other.bars[0].mapped_bytes = 0x2000;
+	other.bars[2].mapped_bytes = 0x1000;
+	pci_config_init(&config, &other);
+	assert_int_equal(get(0x10, 4), 0x4);
+	assert_int_equal(get(0x18, 4), 0x8);
+	put(0x18, UINT32_MAX, 4);
+	assert_int_equal(get(0x18, 4), 0xfffff008);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(after_power_on),      cmocka_unit_test(bars),
 		cmocka_unit_test(what_can_be_written), cmocka_unit_test(accesses_of_any_size),
-		cmocka_unit_test(command_and_status),
+		cmocka_unit_test(command_and_status),  cmocka_unit_test(without_interrupts),
+		cmocka_unit_test(mapped_bars),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
