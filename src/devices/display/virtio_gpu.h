@@ -34,11 +34,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices/display/display_edid.h"
 #include "devices/virtio_model.h"
 
 #define VIRTIO_GPU_SCANOUTS_MAX 16u /* of the specification */
 /* Of a resource and of a scanout, in pixels: as much as a seat's window can have. */
-#define VIRTIO_GPU_SIDE_MAX 8192u
+#define VIRTIO_GPU_SIDE_MAX DISPLAY_SIDE_MAX
 /* A cursor has always this size, in pixels (5.7.6.10). */
 #define VIRTIO_GPU_CURSOR_SIDE 64u
 

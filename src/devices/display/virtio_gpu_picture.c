@@ -10,7 +10,7 @@
 
 #include "core/container.h"
 #include "core/reaper.h"
-#include "devices/display/virtio_gpu_private.h"
+#include "devices/display/virtio_gpu_picture.h"
 
 /*
  * So large ones are a mapping of their own, which costs nothing until it is drawn into. Mappings are the

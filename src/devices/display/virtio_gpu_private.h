@@ -10,19 +10,16 @@
  *   virtio_gpu_scanout.c   what is shown; the monitors' sizes
  *   virtio_gpu_cursor.c    the cursor queue's commands
  *   virtio_gpu_picture.c   pixels and who refers to them
- *   virtio_gpu_edid.c      what a monitor says of itself
  *   virtio_gpu_handover.c  what a successor gets
  */
 #ifndef VIADUCT_DEVICES_DISPLAY_VIRTIO_GPU_PRIVATE_H
 #define VIADUCT_DEVICES_DISPLAY_VIRTIO_GPU_PRIVATE_H
 
-#include <pixman.h>
-
+#include "devices/display/display_edid.h"
 #include "devices/display/virtio_gpu.h"
 #include "devices/display/virtio_gpu_format.h"
+#include "devices/display/virtio_gpu_picture.h"
 
-#define PIXEL_BYTES  4u
-#define SERIAL_BYTES 11u
 /*
  * What is copied before the time is asked, and is held privately meanwhile: two of the longest lines. That
  * takes about 4 us, a sixth of a slice.
@@ -33,35 +30,6 @@
 #define GPU_LATER 0u
 
 struct gpu_queue;
-
-/* ---- virtio_gpu_picture.c ---- */
-
-/* All pixels of a device that are referred to: outlives it. */
-struct gpu_budget;
-
-struct gpu_budget *gpu_budget_create(uint64_t bytes_max);
-void gpu_budget_put(struct gpu_budget *budget);
-
-/* Zeroes, one reference; NULL: over the budget, or out of memory. Written by the worker. */
-struct gpu_pixels *gpu_pixels_create(struct gpu_budget *budget, size_t bytes);
-void gpu_pixels_put(struct gpu_pixels *pixels);
-uint32_t *gpu_pixels_at(const struct gpu_pixels *pixels);
-
-/* Pixels that can be drawn into. */
-struct gpu_canvas {
-	struct gpu_pixels *pixels; /* NULL: there is none */
-	pixman_image_t *image;	   /* of the pixels: a8r8g8b8, without gaps between lines */
-};
-
-/* Zeroes. False: over the budget, or out of memory. */
-bool gpu_canvas_create(struct gpu_budget *budget, unsigned width, unsigned height,
-		       struct gpu_canvas *ret_canvas);
-/* There is none afterwards; pixels that an output still shows stay until it lets go. */
-void gpu_canvas_drop(struct gpu_canvas *canvas);
-
-/* A part of pixels whose lines are stride_bytes apart; NULL when out of memory. */
-struct virtio_gpu_picture *gpu_picture_create(struct gpu_pixels *pixels, size_t stride_bytes,
-					      const struct virtio_gpu_rect *rect);
 
 /* ---- resources ---- */
 
@@ -120,7 +88,7 @@ struct gpu_scanout {
 struct virtio_gpu {
 	const struct virtio_gpu_output_ops *output;
 	void *context;
-	char serial[SERIAL_BYTES];
+	char serial[DISPLAY_SERIAL_BYTES];
 	uint32_t events; /* of the configuration; the control thread's */
 	/* Where the queues run, while there are any. */
 	struct loop *loop;
@@ -299,19 +267,5 @@ uint32_t gpu_gather(struct gpu_queue *queue, const struct gpu_copy *copy, unsign
 void gpu_cursors_hide(struct virtio_gpu *device);
 /* Tells the output of the scanout's cursor. */
 void gpu_cursor_tell(const struct virtio_gpu *device, unsigned number);
-
-/* ---- virtio_gpu_edid.c ---- */
-
-#define EDID_BYTES_MAX 256u
-
-struct gpu_monitor {
-	unsigned width, height; /* 1 to VIRTIO_GPU_SIDE_MAX */
-	unsigned number;	/* of the scanout */
-	const char *serial;	/* at most SERIAL_BYTES - 1 characters */
-};
-
-/* Describes the monitor (VESA E-EDID A.2). Returns the bytes: 128, or 256 where that has no room for a side.
- */
-size_t gpu_edid_make(const struct gpu_monitor *monitor, uint8_t edid[EDID_BYTES_MAX]);
 
 #endif

@@ -67,8 +67,8 @@ uint32_t gpu_get_edid(struct gpu_queue *queue)
 	window = window_of(&device->scanout[number]);
 	memset(edid->edid, 0, sizeof(edid->edid));
 	edid->padding = 0;
-	edid->size_bytes = (uint32_t)gpu_edid_make(
-		&(struct gpu_monitor){ window.width, window.height, number, device->serial }, edid->edid);
+	edid->size_bytes = (uint32_t)display_edid_make(
+		&(struct display_monitor){ window.width, window.height, number, device->serial }, edid->edid);
 	queue->answer_bytes = sizeof(*edid);
 	return VIRTIO_GPU_RESP_OK_EDID;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A monitor as large as the window, described by an EDID of version 1.4 (VESA E-EDID A.2).
+ * The blocks of an EDID of version 1.4 (VESA E-EDID A.2):
  *
  *     0   header, maker, product, serial number, year, version     (3.3, 3.4)
  *    20   digital, sRGB, size, gamma                                (3.6, 3.7)
@@ -12,11 +12,11 @@
  * section (VESA DisplayID 1.3), where it is preferred, too; the block itself then has one of the same shape
  * that is a half, or a third. Programs that know no extensions use that, and are scaled.
  */
+#include "devices/display/display_edid.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "devices/display/virtio_gpu_private.h"
 
 #define BLOCK_BYTES	 128u
 #define DESCRIPTOR_BYTES 18ul
@@ -138,7 +138,7 @@ static uint8_t checksum(const uint8_t *bytes, size_t count)
 	return (uint8_t)-sum;
 }
 
-static void put_identity(uint8_t *edid, const struct gpu_monitor *monitor)
+static void put_identity(uint8_t *edid, const struct display_monitor *monitor)
 {
 	static const uint8_t header[] = { 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0 };
 	unsigned letters = 0;
@@ -156,7 +156,7 @@ static void put_identity(uint8_t *edid, const struct gpu_monitor *monitor)
 	edid[19] = 4;
 }
 
-static void put_features(uint8_t *edid, const struct gpu_monitor *monitor)
+static void put_features(uint8_t *edid, const struct display_monitor *monitor)
 {
 	static const uint8_t srgb[] = { 0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54 };
 
@@ -171,10 +171,10 @@ static void put_features(uint8_t *edid, const struct gpu_monitor *monitor)
 	memset(edid + 38, 1, 16); /* no others */
 }
 
-static void put_descriptors(uint8_t *edid, const struct gpu_monitor *monitor, const struct timing *timing)
+static void put_descriptors(uint8_t *edid, const struct display_monitor *monitor, const struct timing *timing)
 {
 	uint8_t *at = edid + DESCRIPTORS_AT;
-	char serial[SERIAL_BYTES + 3];
+	char serial[DISPLAY_SERIAL_BYTES + 3];
 
 	snprintf(serial, sizeof(serial), "%.10s/%u", monitor->serial, monitor->number % 100);
 	put_detailed(at, timing);
@@ -209,7 +209,7 @@ static uint8_t *begin_block(uint8_t **at, uint8_t tag, uint8_t bytes)
 	return block + 3;
 }
 
-static void put_product(uint8_t **at, const struct gpu_monitor *monitor)
+static void put_product(uint8_t **at, const struct display_monitor *monitor)
 {
 	uint8_t *to = begin_block(at, 0x00, 12);
 
@@ -220,7 +220,7 @@ static void put_product(uint8_t **at, const struct gpu_monitor *monitor)
 }
 
 /* The shape in hundredths, as far as a byte has them. */
-static uint8_t shape(const struct gpu_monitor *monitor)
+static uint8_t shape(const struct display_monitor *monitor)
 {
 	unsigned longer = monitor->width, shorter = monitor->height, hundredths;
 
@@ -232,7 +232,7 @@ static uint8_t shape(const struct gpu_monitor *monitor)
 	return hundredths < 255 ? low(hundredths) : 255;
 }
 
-static void put_parameters(uint8_t **at, const struct gpu_monitor *monitor)
+static void put_parameters(uint8_t **at, const struct display_monitor *monitor)
 {
 	uint8_t *to = begin_block(at, 0x01, 12);
 
@@ -272,7 +272,8 @@ static void put_timing(uint8_t **at, const struct timing *timing)
 	put_u16(to + 18, down->sync - 1);
 }
 
-static void put_display_id(uint8_t *extension, const struct gpu_monitor *monitor, const struct timing *timing)
+static void put_display_id(uint8_t *extension, const struct display_monitor *monitor,
+			   const struct timing *timing)
 {
 	static const uint8_t begin[SECTION_AT] = { 0x70, 0x13, 0, 0x03, 0 };
 	uint8_t *at = extension + SECTION_AT;
@@ -288,24 +289,24 @@ static void put_display_id(uint8_t *extension, const struct gpu_monitor *monitor
 }
 
 /* The smallest number that makes both sides fit. */
-static unsigned divisor(const struct gpu_monitor *monitor)
+static unsigned divisor(const struct display_monitor *monitor)
 {
 	unsigned side = monitor->width > monitor->height ? monitor->width : monitor->height;
 
 	return (side + DTD_SIDE_MAX - 1) / DTD_SIDE_MAX;
 }
 
-size_t gpu_edid_make(const struct gpu_monitor *monitor, uint8_t edid[EDID_BYTES_MAX])
+size_t display_edid_make(const struct display_monitor *monitor, uint8_t edid[DISPLAY_EDID_BYTES_MAX])
 {
 	unsigned part = divisor(monitor);
 	unsigned width = monitor->width / part, height = monitor->height / part;
 	struct timing timing = timing_of(width > 0 ? width : 1, height > 0 ? height : 1, DTD_CLOCK_MAX),
 		      large;
 
-	assert(monitor->width <= VIRTIO_GPU_SIDE_MAX && monitor->height <= VIRTIO_GPU_SIDE_MAX);
+	assert(monitor->width <= DISPLAY_SIDE_MAX && monitor->height <= DISPLAY_SIDE_MAX);
 	timing.across.millimetres = millimetres(monitor->width);
 	timing.down.millimetres = millimetres(monitor->height);
-	memset(edid, 0, EDID_BYTES_MAX);
+	memset(edid, 0, DISPLAY_EDID_BYTES_MAX);
 	put_identity(edid, monitor);
 	put_features(edid, monitor);
 	put_descriptors(edid, monitor, &timing);
@@ -315,5 +316,5 @@ size_t gpu_edid_make(const struct gpu_monitor *monitor, uint8_t edid[EDID_BYTES_
 		return BLOCK_BYTES;
 	large = timing_of(monitor->width, monitor->height, (1u << 24) - 1);
 	put_display_id(edid + BLOCK_BYTES, monitor, &large);
-	return EDID_BYTES_MAX;
+	return DISPLAY_EDID_BYTES_MAX;
 }
