@@ -388,7 +388,7 @@ def test_the_user_asks_for_another_size(daemon):
 
 @pytest.mark.parametrize("section, key, value, message", [
     ("display alice/0", "size", "20x20", "size = 20x20 is no size of a display, for example 1024x768; 64x64 to 8192x8192"),
-    ("display alice/0", "source", "screen", "source = screen is none of: vmm, virtio"),
+    ("display alice/0", "source", "screen", "source = screen is none of: vmm, virtio, bochs"),
 ])
 def test_bad_values(make_daemon, section, key, value, message):
     made = sections()
@@ -403,7 +403,7 @@ def test_bad_sections(make_daemon):
     del made["tablet alice/0"]
     daemon = make_daemon(made, start=False)
     expect_refused(daemon, f"{daemon.config}:{line_of(daemon, 'keyboard alice/0', '')}: [keyboard alice/0]: the guest's display "
-                           "is the VMM's own, which has a keyboard and a pointer; give it source = virtio, or leave this out")
+                           "is the VMM's own, which has a keyboard and a pointer; give it source = virtio or bochs, or leave this out")
 
 
 def test_reload(daemon):

@@ -94,6 +94,7 @@ class Connection:
         self.sock = sock
         self.sock.settimeout(timeout)
         self.next_id = 1
+        self.fds = None         # a list: descriptors may come, and go there
 
     @classmethod
     def open(cls, path, timeout=PATIENCE_S, wait=PATIENCE_S):
@@ -151,7 +152,9 @@ class Connection:
                 piece, ancillary, _, _ = self.sock.recvmsg(size - len(data), socket.CMSG_SPACE(4 * 16))
             except ConnectionResetError as error:
                 raise Closed(str(error)) from error
-            assert not ancillary, "the server sent descriptors"
+            for _, _, data_of_fds in ancillary:
+                assert self.fds is not None, "the server sent descriptors"
+                self.fds += array.array("i", data_of_fds)
             if not piece:
                 raise Closed("end of stream")
             data += piece
@@ -228,6 +231,14 @@ class Connection:
 
     def get_region_info(self, index):
         return REGION_INFO.unpack(self.ask(Command.GET_REGION_INFO, REGION_INFO.pack(REGION_INFO.size, 0, index, 0, 0, 0)))
+
+    def get_region_memory(self, index, argsz=REGION_INFO.size):
+        """(what is said of the region, capabilities behind that, the descriptor of its memory or None)"""
+        self.fds = []
+        answer = self.ask(Command.GET_REGION_INFO, REGION_INFO.pack(argsz, 0, index, 0, 0, 0))
+        fds, self.fds = self.fds, None
+        assert len(fds) <= 1
+        return REGION_INFO.unpack_from(answer), answer[REGION_INFO.size:], fds[0] if fds else None
 
     def get_irq_info(self, index):
         return IRQ_INFO.unpack(self.ask(Command.GET_IRQ_INFO, IRQ_INFO.pack(IRQ_INFO.size, 0, index, 0)))

@@ -10,7 +10,9 @@
 #include "daemon/base/takeover_wire.h"
 #include "daemon/seat/input_device.h"
 #include "daemon/seat/seat_room.h"
+#include "devices/display/bochs_display.h"
 #include "devices/display/virtio_gpu.h"
+#include "interfaces/vfio_user/vfio_user.h"
 #include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/vmm_display/vmm_display.h"
 
@@ -143,7 +145,7 @@ static void open_windows(void *context)
 		close_windows(display);
 }
 
-/* ---- a virtio display ---- */
+/* ---- a display of ours ---- */
 
 struct start_errand {
 	struct display_virtio *display;
@@ -203,6 +205,7 @@ static int open_virtio(struct display_device *display)
 		.guest = device->guest->time,
 		.windows = windows,
 		.scanouts = display->window_count,
+		.of_registers = display->source == DISPLAY_OF_BOCHS,
 		.name = device->guest->name,
 		.width = display->monitor_width,
 		.height = display->monitor_height,
@@ -217,7 +220,8 @@ static int open_virtio(struct display_device *display)
 	code = display_virtio_create(&options, &display->virtio);
 	if (code)
 		return error_set(&device->error, code, "cannot make the device: %s", strerror(-code));
-	take_over_virtio(display);
+	if (display->source == DISPLAY_OF_VIRTIO)
+		take_over_virtio(display);
 	errand.display = display->virtio;
 	errand.front_end = takeover_offer_take(device->daemon->offer, FRONT_END_KIND, device->name);
 	errand.unsent = takeover_offer_take(device->daemon->offer, UNSENT_KIND, device->name);
@@ -248,6 +252,20 @@ static int create_virtio(const struct display_device *display, const struct endp
 		      : vhost_user_create(&options, ret_endpoint);
 }
 
+static int create_bochs(const struct display_device *display, const struct endpoint_options *endpoint,
+			struct handover *handed, struct endpoint **ret_endpoint)
+{
+	struct bochs_display *model = display_virtio_bochs(display->virtio);
+	const struct vfio_user_options options = {
+		.endpoint = *endpoint,
+		.model = bochs_display_model(model),
+		.device = model,
+	};
+
+	return handed ? vfio_user_restore(&options, handed, ret_endpoint)
+		      : vfio_user_create(&options, ret_endpoint);
+}
+
 /* ---- any display ---- */
 
 static int open_display(struct device *device)
@@ -270,7 +288,7 @@ static int open_display(struct device *device)
 	}
 	display->seat->displays++;
 	display_bare_open(display);
-	return display->source == DISPLAY_OF_VIRTIO ? open_virtio(display) : 0;
+	return display->source == DISPLAY_OF_VMM ? 0 : open_virtio(display);
 }
 
 static void close_display(struct device *device)
@@ -303,6 +321,8 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 		.window = display->windows[0].window,
 	};
 
+	if (display->virtio && display_virtio_bochs(display->virtio))
+		return create_bochs(display, endpoint, handed, ret_endpoint);
 	if (display->virtio)
 		return create_virtio(display, endpoint, handed, ret_endpoint);
 	options.endpoint.porter = device->daemon->display_porter;
@@ -353,7 +373,9 @@ static void hand_over(struct daemon *daemon, struct handover *header)
 	seats_hand_over(daemon, header);
 	device_for_each(daemon, &display_device_kind, device)
 	{
-		if (display_device_of(device)->virtio)
+		struct display_virtio *display = display_device_of(device)->virtio;
+
+		if (display && !display_virtio_bochs(display))
 			hand_over_virtio(display_device_of(device), header);
 		display_bare_hand_over(display_device_of(device), header);
 	}

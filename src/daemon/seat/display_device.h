@@ -27,13 +27,13 @@ struct display_device {
 	struct daemon_seat *seat; /* NULL: not served */
 	struct display_window windows[DISPLAY_SCANOUTS_MAX];
 	unsigned window_count;	       /* 0: not served */
-	struct display_virtio *virtio; /* NULL: not served, or the VMM's own */
+	struct display_virtio *virtio; /* with a model of ours; NULL: not served, or the VMM's own */
 	struct display_bare bare;
 	/* As configured */
 	enum display_source source;
 	bool has_own_viewers;
 	unsigned scanouts;			/* of a virtio display, else 1 */
-	unsigned monitor_width, monitor_height; /* of a virtio display */
+	unsigned monitor_width, monitor_height; /* of a display of ours */
 	char seat_name[CONFIG_NAME_SIZE];
 	uint32_t colour;
 };

@@ -123,6 +123,17 @@ static void on_front_end_socket(void *context, int fd)
 const struct virtio_gpu_output_ops display_news_output = { on_show, on_damage, on_cursor, on_absent,
 							   on_front_end_socket };
 
+bool display_news_are_taken(void *set)
+{
+	struct display_news *news = news_of(set, 0);
+	bool taken;
+
+	pthread_mutex_lock(&news->lock);
+	taken = news->listening;
+	pthread_mutex_unlock(&news->lock);
+	return taken;
+}
+
 /* ---- the taker ---- */
 
 static bool is_any(const struct display_change *change)

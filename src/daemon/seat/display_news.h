@@ -54,6 +54,8 @@ struct display_news_set {
 	struct display_news *scanouts[VIRTIO_GPU_SCANOUTS_MAX];
 };
 extern const struct virtio_gpu_output_ops display_news_output;
+/* Of a struct display_news_set: has the taker taken all that scanout 0 told, and shown it? Any thread. */
+bool display_news_are_taken(void *set);
 
 /* The taker's thread. False: there is nothing; the next will be told. */
 bool display_news_take(struct display_news *news, struct display_change *ret_change);

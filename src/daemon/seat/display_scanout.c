@@ -230,8 +230,7 @@ static void on_wish(struct loop_message *message)
 		pthread_mutex_lock(&display->lock);
 		scanout->wish = NULL;
 		pthread_mutex_unlock(&display->lock);
-		if (virtio_gpu_set_size(display->model, scanout->number, wish->width, wish->height, true) ==
-		    0)
+		if (display_virtio_set_size(display, scanout->number, wish->width, wish->height) == 0)
 			display->resized(display->context);
 	}
 	free(wish);

@@ -10,6 +10,7 @@
 #include "core/loop_account.h"
 #include "core/reaper.h"
 #include "daemon/seat/display_virtio_private.h"
+#include "devices/display/bochs_display.h"
 
 static_assert(DISPLAY_SCANOUTS_MAX <= VIRTIO_GPU_SCANOUTS_MAX, "the model has so many");
 static_assert(DISPLAY_SCANOUTS_MAX <= GPU_SOCKET_SCANOUTS_MAX, "the front end is told of so many");
@@ -114,6 +115,17 @@ struct virtio_gpu *display_virtio_model(const struct display_virtio *display)
 	return display->model;
 }
 
+struct bochs_display *display_virtio_bochs(const struct display_virtio *display)
+{
+	return display->bochs;
+}
+
+int display_virtio_set_size(struct display_virtio *display, unsigned scanout, unsigned width, unsigned height)
+{
+	return display->bochs ? bochs_display_set_size(display->bochs, width, height)
+			      : virtio_gpu_set_size(display->model, scanout, width, height, true);
+}
+
 uint64_t display_virtio_pictures(const struct display_virtio *display)
 {
 	uint64_t pictures = 0;
@@ -144,7 +156,33 @@ uint64_t display_virtio_cpu_ns(const struct display_virtio *display)
 
 /* ---- life ---- */
 
-static int create_model(struct display_virtio *display, const struct display_virtio_options *options)
+/* Room for two pictures of the monitor's size: drivers draw into one while the other is shown. */
+static uint32_t memory_for(unsigned width, unsigned height)
+{
+	uint64_t wanted = 2ull * width * height * 4;
+	uint32_t bytes = BOCHS_MEMORY_BYTES;
+
+	while (bytes < wanted && bytes < BOCHS_MEMORY_BYTES_MAX)
+		bytes *= 2;
+	return bytes;
+}
+
+static int create_bochs(struct display_virtio *display, const struct display_virtio_options *options)
+{
+	const struct bochs_display_options model = {
+		.memory_bytes = memory_for(options->width, options->height),
+		.width = options->width,
+		.height = options->height,
+		.serial = options->name,
+		.output = &display_news_output,
+		.has_shown = display_news_are_taken,
+		.context = &display->news,
+	};
+
+	return options->scanouts == 1 ? bochs_display_create(&model, &display->bochs) : -EINVAL;
+}
+
+static int create_virtio(struct display_virtio *display, const struct display_virtio_options *options)
 {
 	struct virtio_gpu_options model = {
 		.scanouts = options->scanouts,
@@ -157,6 +195,11 @@ static int create_model(struct display_virtio *display, const struct display_vir
 	for (unsigned i = 0; i < options->scanouts && !code; i++)
 		code = virtio_gpu_set_size(display->model, i, options->width, options->height, true);
 	return code;
+}
+
+static int create_model(struct display_virtio *display, const struct display_virtio_options *options)
+{
+	return options->of_registers ? create_bochs(display, options) : create_virtio(display, options);
 }
 
 int display_virtio_create(const struct display_virtio_options *options, struct display_virtio **ret_display)
@@ -202,6 +245,7 @@ void display_virtio_destroy(struct display_virtio *display)
 		return;
 	/* It darkens what it shows: the scanouts hear of that. */
 	virtio_gpu_destroy(display->model);
+	bochs_display_destroy(display->bochs);
 	for (unsigned i = 0; i < display->scanout_count; i++)
 		display_scanout_finish(&display->scanouts[i]);
 	forget_saved(display);

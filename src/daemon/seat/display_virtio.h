@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Windows that a virtio display draws into, one for each scanout, and whose keys go to the guest's virtio
- * keyboard and tablet. The display's queues run on a worker, the windows are the seats' thread's. Between the
- * two stands what has changed since the window took it last, however often the guest draws:
+ * Windows that a display of ours draws into, one for each scanout, and whose keys go to the guest's virtio
+ * keyboard and tablet. It is a virtio display, or bochs-display, which is made of registers and has one
+ * scanout. Its model runs on a worker, the windows are the seats' thread's. Between the two stands what has
+ * changed since the window took it last, however often the guest draws:
  *
  *     worker: the guest's command ──▶ what has changed ──▶ seats' thread: window
  *                                          ▲                    │
@@ -17,6 +18,7 @@
 #include "core/loop.h"
 #include "core/stats.h"
 
+struct bochs_display;
 struct display_virtio;
 struct loop_guest;
 struct seat_window;
@@ -30,7 +32,8 @@ struct display_virtio_options {
 	struct loop *control;	    /* the control thread's */
 	struct loop_guest *guest;   /* pays for what is drawn */
 	struct seat_window *const *windows; /* one for each scanout; they outlive it */
-	unsigned scanouts;	    /* 1 to DISPLAY_SCANOUTS_MAX */
+	unsigned scanouts;	    /* 1 to DISPLAY_SCANOUTS_MAX; of registers: 1 */
+	bool of_registers;	    /* bochs-display, not virtio */
 	const char *name;	    /* of the monitors that the guest sees; copied */
 	unsigned width, height;	    /* pixels that each monitor says it has */
 	/* It says another number from now on: the guest is to be told. Control thread. */
@@ -49,8 +52,9 @@ int display_virtio_create(const struct display_virtio_options *options, struct d
 /* No queue runs, and no window listens to it any more. NULL is allowed. */
 void display_virtio_destroy(struct display_virtio *display);
 
-/* What the display's queues are served by. */
+/* What the display's queues, or registers, are served by; NULL: it is the other one. */
 struct virtio_gpu *display_virtio_model(const struct display_virtio *display);
+struct bochs_display *display_virtio_bochs(const struct display_virtio *display);
 /* How many pictures the guest has shown, and how often it has drawn. Any thread. */
 uint64_t display_virtio_pictures(const struct display_virtio *display);
 uint64_t display_virtio_flushes(const struct display_virtio *display);
@@ -59,7 +63,8 @@ const struct display_virtio_counters *display_virtio_counters(const struct displ
 uint64_t display_virtio_cpu_ns(const struct display_virtio *display);
 
 /*
- * Takeover: what virtio_gpu_save() gives, and what its front end is owed, of a display that stands still.
+ * Takeover: what virtio_gpu_save() gives, and what its front end is owed, of a display that stands still and
+ * is not made of registers: the VMM's connection takes those along.
  * Both stay the display's until it goes on, is saved again or destroyed. Control thread.
  */
 struct display_virtio_saved {

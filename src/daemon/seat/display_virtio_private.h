@@ -42,7 +42,8 @@ struct display_scanout {
 struct display_virtio {
 	struct loop *seat, *control;
 	struct loop_account *account;
-	struct virtio_gpu *model;
+	struct virtio_gpu *model;	/* one of the two */
+	struct bochs_display *bochs;
 	struct display_news_set news; /* of the scanouts, for the model */
 	struct display_virtio_counters counters;
 	struct display_virtio_saved saved; /* file and unsent are ours */
@@ -58,6 +59,12 @@ struct display_virtio {
 	unsigned scanout_count;
 	struct display_scanout scanouts[];
 };
+
+/* ---- display_virtio.c ---- */
+
+/* The guest is to see another size when it asks. Control thread. Returns 0 or -EINVAL. */
+int display_virtio_set_size(struct display_virtio *display, unsigned scanout, unsigned width,
+			    unsigned height);
 
 /* ---- display_scanout.c ---- */
 

@@ -14,7 +14,7 @@
 /* ---- checks ---- */
 
 /* In the order of enum display_source. */
-static const char *const sources[] = { "vmm", "virtio", NULL };
+static const char *const sources[] = { "vmm", "virtio", "bochs", NULL };
 
 /* In the order of enum display_vnc. */
 static const char *const display_viewers[] = { "none", "own", NULL };
@@ -139,14 +139,14 @@ static void check_input(const struct config *config, const struct config_object 
 	char title[CONFIG_TITLE_SIZE];
 
 	check_only(config, object, messages);
-	if (display && display->source == DISPLAY_OF_VIRTIO)
+	if (display && display->source != DISPLAY_OF_VMM)
 		return;
 	config_message(
 		messages, object->file, object->line,
 		display ? "%s: the guest's display is the VMM's own, which has a keyboard and a pointer; "
-			  "give it source = virtio, or leave this out"
+			  "give it source = virtio or bochs, or leave this out"
 			: "%s: the guest has no display whose window it could follow; add a section "
-			  "[display GUEST/NAME] with source = virtio",
+			  "[display GUEST/NAME] with source = virtio or bochs",
 		config_title(object, title));
 }
 
@@ -160,12 +160,15 @@ static void check_monitor(const struct config_display *display, struct config_me
 				"is no size of a display, for example 1024x768; 64x64 to 8192x8192");
 	else if (display->source == DISPLAY_OF_VMM && config_given(&display->object, "size"))
 		config_complain(&display->object, "size", messages, display->size,
-				"is for a display with source = virtio; a VMM's own has the size that the "
-				"guest gives it");
+				"is for a display with source = virtio or bochs; a VMM's own has the size "
+				"that the guest gives it");
 	snprintf(number, sizeof(number), "%u", (unsigned)display->scanouts);
 	if (display->source == DISPLAY_OF_VMM && display->scanouts > 1)
 		config_complain(&display->object, "scanouts", messages, number,
 				"is for a display with source = virtio; a VMM's own is one window");
+	else if (display->source == DISPLAY_OF_BOCHS && display->scanouts > 1)
+		config_complain(&display->object, "scanouts", messages, number,
+				"is for a display with source = virtio; a bochs-display has one monitor");
 }
 
 static void complain_of_seat(const struct config *config, const struct config_display *display,
@@ -311,7 +314,8 @@ static const struct config_key display_keys[] = {
 	  .choices = sources,
 	  .initial = "vmm",
 	  .help = "vmm: the VMM's own display (QEMU's D-Bus display), so that no driver is needed; virtio: a "
-		  "virtio display over vhost-user, which the guest drives." },
+		  "virtio display over vhost-user, which the guest drives; bochs: a bochs-display over "
+		  "vfio-user, made of registers, which firmware and Linux have a driver for." },
 	{ .name = "vnc",
 	  .type = CONFIG_CHOICE,
 	  .offset = offsetof(struct config_display, vnc),
@@ -324,7 +328,7 @@ static const struct config_key display_keys[] = {
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_display, size),
 	  .initial = "1024x768",
-	  .help = "Width and height of a virtio display's monitors in pixels." },
+	  .help = "Width and height of a virtio display's monitors, or a bochs-display's, in pixels." },
 	{ .name = "scanouts",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_display, scanouts),
@@ -341,7 +345,7 @@ static const struct config_key display_keys[] = {
 	{ .name = "socket",
 	  .type = CONFIG_PATH,
 	  .offset = offsetof(struct config_display, device.socket),
-	  .help = "Socket to listen on, for the VMM's monitor or its vhost-user device. Default: "
+	  .help = "Socket to listen on, for the VMM's monitor or its device. Default: "
 		  "RUNTIME/GUEST/display-NAME.sock." },
 	{ .name = "connect",
 	  .type = CONFIG_PATH,

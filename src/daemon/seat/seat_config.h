@@ -28,6 +28,7 @@ struct config_seat {
 enum display_source {
 	DISPLAY_OF_VMM,	   /* the VMM's own display */
 	DISPLAY_OF_VIRTIO, /* a virtio display of ours */
+	DISPLAY_OF_BOCHS,  /* a display of ours that is made of registers */
 };
 
 /* Which viewers a display has, besides its seat's. */
@@ -46,7 +47,7 @@ struct config_display {
 	unsigned source; /* enum display_source */
 	char *seat;
 	unsigned vnc;	   /* enum display_vnc */
-	char *size;	   /* of a virtio display's monitors: "1024x768" */
+	char *size;	   /* of the monitors of a display of ours: "1024x768" */
 	uint64_t scanouts; /* of a virtio display: its monitors */
 	char *colour; /* NULL: by the guest's place in the configuration */
 };
