@@ -25,68 +25,11 @@ struct input_queue {
 	bool is_events;
 };
 
-/* ---- what waits: under the lock ---- */
-
-static struct virtio_input_event *waiting_at(struct virtio_input *device, unsigned position)
-{
-	return &device->waiting[position % WAITING_MAX];
-}
-
-/* Puts a report at the end, or drops it. */
-static bool report(struct virtio_input *device, const struct virtio_input_event *events, unsigned count)
-{
-	static const struct virtio_input_event end = { .type = EV_SYN, .code = SYN_REPORT };
-
-	if (WAITING_MAX - device->count < count + 1)
-		return false;
-	for (unsigned i = 0; i < count; i++)
-		*waiting_at(device, device->first + device->count + i) = events[i];
-	*waiting_at(device, device->first + device->count + count) = end;
-	device->count += count + 1;
-	device->has_motion = false;
-	return true;
-}
-
-static bool report_key(struct virtio_input *device, unsigned code, bool down)
-{
-	const struct virtio_input_event event = { .type = EV_KEY, .code = (uint16_t)code, .value = down };
-
-	if (!report(device, &event, 1))
-		return false;
-	device->told[code] = down;
-	return true;
-}
-
-/* Lets up what the guest takes to be down. */
-static void settle(struct virtio_input *device)
-{
-	if (!device->owes)
-		return;
-	for (unsigned code = 0; code < KEY_CNT; code++)
-		if (device->told[code] && !device->down[code] && !report_key(device, code, false))
-			return;
-	device->owes = false;
-}
-
-/* The oldest event. */
-static struct virtio_input_event take_waiting(struct virtio_input *device)
-{
-	struct virtio_input_event event = *waiting_at(device, device->first);
-
-	if (device->has_motion && device->motion == device->first)
-		device->has_motion = false;
-	device->first = (device->first + 1) % WAITING_MAX;
-	device->count--;
-	return event;
-}
-
 /* What the driver was told, and what it was to be told, goes; what is down stays. */
 static void forget_events(struct virtio_input *device)
 {
 	virtio_bell_lock(&device->bell);
-	device->first = device->count = 0;
-	device->has_motion = device->owes = false;
-	memset(device->told, 0, sizeof(device->told));
+	input_reports_forget(&device->reports);
 	virtio_bell_unlock(&device->bell);
 }
 
@@ -97,8 +40,7 @@ static bool is_waiting(struct virtio_input *device)
 	bool waiting;
 
 	virtio_bell_lock(&device->bell);
-	settle(device);
-	waiting = device->count > 0;
+	waiting = input_reports_wait(&device->reports);
 	virtio_bell_unlock(&device->bell);
 	return waiting;
 }
@@ -107,6 +49,7 @@ static bool is_waiting(struct virtio_input *device)
 static bool put_event(const struct input_queue *queue, struct virtio_chain *chain)
 {
 	struct virtio_input *device = queue->device;
+	struct input_report_event oldest;
 	struct virtio_input_event event;
 
 	if (chain->unmapped || chain->writable_bytes < sizeof(event)) {
@@ -114,9 +57,10 @@ static bool put_event(const struct input_queue *queue, struct virtio_chain *chai
 		return false;
 	}
 	virtio_bell_lock(&device->bell);
-	event = take_waiting(device);
+	oldest = input_reports_take(&device->reports);
 	virtio_bell_unlock(&device->bell);
-	event = (struct virtio_input_event){ htole16(event.type), htole16(event.code), htole32(event.value) };
+	event = (struct virtio_input_event){ htole16(oldest.type), htole16(oldest.code),
+					     htole32(oldest.value) };
 	iov_copy_in(chain->iov + chain->readable_count, chain->writable_count, 0, &event, sizeof(event));
 	chain->written_bytes = sizeof(event);
 	queue->ring->ops->complete(queue->ring, &chain, 1);
@@ -142,26 +86,13 @@ static void deliver(const struct input_queue *queue)
 
 /* ---- reports of the host ---- */
 
-static void note_key(struct virtio_input *device, unsigned code, bool down)
-{
-	device->down[code] = down;
-	if (!virtio_bell_is_heard(&device->bell) || device->told[code] == down) {
-		device->owes = device->owes || (device->told[code] && !down);
-	} else if (!report_key(device, code, down)) {
-		device->dropped++;
-		device->owes = device->owes || !down;
-	}
-}
-
 void virtio_input_key(struct virtio_input *device, unsigned code, bool down)
 {
 	if (!input_has_key(device, code))
 		return;
 	virtio_bell_lock(&device->bell);
-	if (device->down[code] != down) {
-		note_key(device, code, down);
+	if (input_reports_key(&device->reports, code, down, virtio_bell_is_heard(&device->bell)))
 		virtio_bell_ring(&device->bell);
-	}
 	virtio_bell_unlock(&device->bell);
 }
 
@@ -170,46 +101,24 @@ static uint32_t on_axis(unsigned value)
 	return value < VIRTIO_INPUT_AXIS_MAX ? value : VIRTIO_INPUT_AXIS_MAX;
 }
 
-static void note_motion(struct virtio_input *device, const struct virtio_input_event events[2])
-{
-	if (device->has_motion) {
-		*waiting_at(device, device->motion) = events[0];
-		*waiting_at(device, device->motion + 1) = events[1];
-	} else if (report(device, events, 2)) {
-		device->has_motion = true;
-		device->motion = (device->first + device->count - 3) % WAITING_MAX;
-	} else {
-		device->dropped++;
-	}
-}
-
 void virtio_input_move(struct virtio_input *device, unsigned x, unsigned y)
 {
-	const struct virtio_input_event events[] = {
-		{ .type = EV_ABS, .code = ABS_X, .value = on_axis(x) },
-		{ .type = EV_ABS, .code = ABS_Y, .value = on_axis(y) },
-	};
-
 	if (device->options.kind != VIRTIO_INPUT_TABLET)
 		return;
 	virtio_bell_lock(&device->bell);
 	if (virtio_bell_is_heard(&device->bell))
-		note_motion(device, events);
+		input_reports_move(&device->reports, on_axis(x), on_axis(y));
 	virtio_bell_ring(&device->bell);
 	virtio_bell_unlock(&device->bell);
 }
 
 void virtio_input_turn_wheel(struct virtio_input *device, int notches)
 {
-	const struct virtio_input_event event = { .type = EV_REL,
-						  .code = REL_WHEEL,
-						  .value = (uint32_t)notches };
-
 	if (device->options.kind != VIRTIO_INPUT_TABLET || notches == 0)
 		return;
 	virtio_bell_lock(&device->bell);
-	if (virtio_bell_is_heard(&device->bell) && !report(device, &event, 1))
-		device->dropped++;
+	if (virtio_bell_is_heard(&device->bell))
+		input_reports_turn_wheel(&device->reports, notches);
 	virtio_bell_ring(&device->bell);
 	virtio_bell_unlock(&device->bell);
 }
@@ -219,7 +128,7 @@ unsigned virtio_input_waiting(struct virtio_input *device)
 	unsigned count;
 
 	virtio_bell_lock(&device->bell);
-	count = virtio_bell_is_heard(&device->bell) ? device->count : 0;
+	count = virtio_bell_is_heard(&device->bell) ? device->reports.count : 0;
 	virtio_bell_unlock(&device->bell);
 	return count;
 }
@@ -229,7 +138,7 @@ uint64_t virtio_input_dropped(struct virtio_input *device)
 	uint64_t dropped;
 
 	virtio_bell_lock(&device->bell);
-	dropped = device->dropped;
+	dropped = device->reports.dropped;
 	virtio_bell_unlock(&device->bell);
 	return dropped;
 }
