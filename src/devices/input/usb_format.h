@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Requests and descriptors of USB (2.0, 9.3 to 9.6) and of its HID class (1.11, 6.2 and 7). */
+#ifndef VIADUCT_DEVICES_INPUT_USB_FORMAT_H
+#define VIADUCT_DEVICES_INPUT_USB_FORMAT_H
+
+#include <stdint.h>
+
+struct usb_setup {
+	uint8_t type, request;
+	uint16_t value, index, length;
+};
+
+_Static_assert(sizeof(struct usb_setup) == 8, "9.3");
+
+/* Of `type`. */
+#define USB_IN 0x80u
+
+/* Type and request, as one number to switch on. */
+#define USB_REQUEST(type, request) ((unsigned)(type) << 8 | (request))
+
+enum {
+	USB_GET_DEVICE_STATUS = USB_REQUEST(0x80, 0),
+	USB_GET_INTERFACE_STATUS = USB_REQUEST(0x81, 0),
+	USB_GET_ENDPOINT_STATUS = USB_REQUEST(0x82, 0),
+	USB_CLEAR_DEVICE_FEATURE = USB_REQUEST(0x00, 1),
+	USB_CLEAR_ENDPOINT_FEATURE = USB_REQUEST(0x02, 1),
+	USB_SET_DEVICE_FEATURE = USB_REQUEST(0x00, 3),
+	USB_SET_ENDPOINT_FEATURE = USB_REQUEST(0x02, 3),
+	USB_GET_DESCRIPTOR = USB_REQUEST(0x80, 6),
+	USB_GET_CONFIGURATION = USB_REQUEST(0x80, 8),
+	USB_SET_CONFIGURATION = USB_REQUEST(0x00, 9),
+	USB_GET_INTERFACE = USB_REQUEST(0x81, 10),
+	USB_SET_INTERFACE = USB_REQUEST(0x01, 11),
+	HID_GET_DESCRIPTOR = USB_REQUEST(0x81, 6),
+	HID_GET_REPORT = USB_REQUEST(0xa1, 1),
+	HID_GET_IDLE = USB_REQUEST(0xa1, 2),
+	HID_GET_PROTOCOL = USB_REQUEST(0xa1, 3),
+	HID_SET_REPORT = USB_REQUEST(0x21, 9),
+	HID_SET_IDLE = USB_REQUEST(0x21, 10),
+	HID_SET_PROTOCOL = USB_REQUEST(0x21, 11),
+};
+
+enum usb_descriptor {
+	USB_DESCRIPTOR_DEVICE = 1,
+	USB_DESCRIPTOR_CONFIGURATION = 2,
+	USB_DESCRIPTOR_STRING = 3,
+	USB_DESCRIPTOR_INTERFACE = 4,
+	USB_DESCRIPTOR_ENDPOINT = 5,
+	USB_DESCRIPTOR_HID = 0x21,
+	USB_DESCRIPTOR_REPORT = 0x22,
+};
+
+enum { USB_FEATURE_HALT = 0, USB_FEATURE_REMOTE_WAKEUP = 1 };
+
+enum hid_report_type { HID_REPORT_INPUT = 1, HID_REPORT_OUTPUT = 2 };
+
+/* HID 1.11, 7.2.5 */
+enum hid_protocol { HID_PROTOCOL_BOOT = 0, HID_PROTOCOL_REPORT = 1 };
+
+#endif
