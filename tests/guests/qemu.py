@@ -53,8 +53,8 @@ class Disk:
 
 
 @dataclasses.dataclass
-class Nvme:
-    """A disk as an NVMe controller over vfio-user. QEMU 10.1 is the first that has a client for it."""
+class Function:
+    """A device made of registers, over vfio-user. QEMU 10.1 is the first that has a client for it."""
     path: str           # the daemon's socket
     name: str = "disk0"
     bus: str = "pcie.0"

@@ -66,7 +66,7 @@ def check_remembered(guest, remembered):
 @pytest.mark.parametrize("kernel, cpus, append", [("cloud", 2, ""), ("generic", 1, ""), ("cloud", 1, "pci=nomsi")],
                          ids=["cloud", "generic", "pin"])
 def test_file_system(nvme_disk, nvme_guest, kernel, cpus, append):
-    guest = nvme_guest([qemu.Nvme(socket_of(nvme_disk))], kernel=kernel, cpus=cpus, append=append)
+    guest = nvme_guest([qemu.Function(socket_of(nvme_disk))], kernel=kernel, cpus=cpus, append=append)
     assert guest.run(f"blockdev --getsize64 {NVME}") == str(256 << 20)
     assert guest.run("cat /sys/class/nvme/nvme0/model").strip() == "Viaduct NVMe disk"
     assert guest.run("cat /sys/class/nvme/nvme0/serial").strip() == "alice/root"
@@ -87,7 +87,7 @@ def test_file_system(nvme_disk, nvme_guest, kernel, cpus, append):
 
 
 def test_discard_and_write_zeroes(nvme_disk, nvme_guest):
-    guest = nvme_guest([qemu.Nvme(socket_of(nvme_disk))])
+    guest = nvme_guest([qemu.Function(socket_of(nvme_disk))])
     guest.run(f"tr '\\000' '\\252' </dev/zero | dd of={NVME} bs=64k count=160 iflag=fullblock conv=fsync 2>/dev/null")
     guest.run(f"blkdiscard -o 1048576 -l 4194304 {NVME} && echo 3 >/proc/sys/vm/drop_caches")
     assert guest.run(f"dd if={NVME} bs=1M skip=1 count=4 2>/dev/null | tr -d '\\000' | wc -c") == "0"
@@ -104,7 +104,7 @@ def test_registers_and_rings_share_a_pool(viaductd, machine, nvme_guest):
         "disk alice/root": {"pool": "main", "size": "16M", "model": "nvme"},
         "disk bob/root": {"pool": "main", "size": "16M"},
     })
-    guests = {NVME: nvme_guest([qemu.Nvme(daemon.socket("alice/root"))], name="alice"),
+    guests = {NVME: nvme_guest([qemu.Function(daemon.socket("alice/root"))], name="alice"),
               "/dev/vda": machine([qemu.Disk(daemon.socket("bob/root"))], name="bob")}
     bytes_of = {NVME: "141", "/dev/vda": "142"}     # octal: a, b
     for device, guest in guests.items():
@@ -124,7 +124,7 @@ def test_many_at_once(viaductd, nvme_guest):
         "guest alice": {},
         **{f"disk {name}": {"pool": "main", "size": "4M", "model": "nvme", "serial": name} for name in names},
     })
-    guest = nvme_guest([qemu.Nvme(daemon.socket(name), name=name.replace("/", "-")) for name in names])
+    guest = nvme_guest([qemu.Function(daemon.socket(name), name=name.replace("/", "-")) for name in names])
     serials = guest.run("cat /sys/class/nvme/nvme*/serial").split()
     assert sorted(serials) == names
     guest.run("for disk in /dev/nvme*n1; do cat /sys/class/nvme/$(basename $disk n1)/serial | "
@@ -137,7 +137,7 @@ def test_many_at_once(viaductd, nvme_guest):
 
 def test_reset_under_load(nvme_disk, nvme_guest):
     """The reset button with commands in flight: the next boot finds a working disk."""
-    guest = nvme_guest([qemu.Nvme(socket_of(nvme_disk))], cpus=2)
+    guest = nvme_guest([qemu.Function(socket_of(nvme_disk))], cpus=2)
     load.Load(guest, device=NVME).start()
     guest.reset()
     load.Load(guest, device=NVME).start().finish()
@@ -145,7 +145,7 @@ def test_reset_under_load(nvme_disk, nvme_guest):
 
 def test_killed_machine(nvme_disk, nvme_guest):
     """kill -9 of QEMU: what was synced is there for the next machine on the same disk."""
-    disk = qemu.Nvme(socket_of(nvme_disk))
+    disk = qemu.Function(socket_of(nvme_disk))
     guest = nvme_guest([disk])
     remembered = write_and_remember(guest)
     guest.run("dd if=/dev/zero of=/mnt/busy bs=64k count=1000 2>/dev/null &")
@@ -156,7 +156,7 @@ def test_killed_machine(nvme_disk, nvme_guest):
 def test_hot_plug(nvme_disk, nvme_guest):
     """The controller comes while the guest runs, and goes. QEMU 11.1 itself ends with an assertion when a vfio-user device
     with MSI-X goes (memory_region_del_subregion); whatever it does, the daemon lives, and the next machine finds its disk."""
-    disk = qemu.Nvme(socket_of(nvme_disk), bus="port0")
+    disk = qemu.Function(socket_of(nvme_disk), bus="port0")
     guest = nvme_guest([Port()])
     guest.monitor.command("device_add", **disk.device())
     guest.run(f"until [ -e {NVME} ]; do usleep 20000; done")
@@ -169,7 +169,7 @@ def test_hot_plug(nvme_disk, nvme_guest):
     except qemu.GuestError:
         assert "memory_region_del_subregion" in guest.path("log").read_text()
     guest.stop()
-    check_remembered(nvme_guest([qemu.Nvme(socket_of(nvme_disk))]), remembered)
+    check_remembered(nvme_guest([qemu.Function(socket_of(nvme_disk))]), remembered)
     assert nvme_disk.device("alice/root", "disk")["connects"] == 2
 
 
@@ -182,7 +182,7 @@ class Port:
 
 def test_online_grow(nvme_disk, nvme_guest):
     """The controller tells by an asynchronous event, and the driver looks at the namespace again."""
-    guest = nvme_guest([qemu.Nvme(socket_of(nvme_disk))])
+    guest = nvme_guest([qemu.Function(socket_of(nvme_disk))])
     remembered = write_and_remember(guest)
     nvme_disk.command("disk", "resize", "alice/root", "--size", "320M")
     deadline = time.monotonic() + qemu.COMMAND_SECONDS
@@ -197,7 +197,7 @@ def test_online_grow(nvme_disk, nvme_guest):
 
 def test_takeovers_under_load(nvme_disk, nvme_guest):
     """VMMs do not connect again: the connection goes from daemon to daemon, and the guest sees nothing."""
-    guest = nvme_guest([qemu.Nvme(socket_of(nvme_disk))], cpus=2)
+    guest = nvme_guest([qemu.Function(socket_of(nvme_disk))], cpus=2)
     writers = load.Load(guest, device=NVME).start()
     for _ in range(TAKEOVERS):
         nvme_disk.take_over()
@@ -211,7 +211,7 @@ def test_takeovers_under_load(nvme_disk, nvme_guest):
 
 def test_ended_daemon_is_an_unplugged_disk(nvme_disk, nvme_guest):
     """Without a daemon the guest's device is gone, as the documents say; the VMM lives, and a new machine finds its disk."""
-    disk = qemu.Nvme(socket_of(nvme_disk))
+    disk = qemu.Function(socket_of(nvme_disk))
     guest = nvme_guest([disk])
     remembered = write_and_remember(guest)
     guest.run("umount /mnt")
@@ -240,7 +240,7 @@ def test_firmware_boots(nvme_disk, tmp_path):
     image.write_bytes(boot_sector().ljust(1 << 20, b"\0"))
     nvme_disk.command("disk", "import", "alice/root", str(image), "--format", "raw", "--overwrite")
     serial = tmp_path / "serial"
-    disk = qemu.Nvme(socket_of(nvme_disk), boot=1)
+    disk = qemu.Function(socket_of(nvme_disk), boot=1)
     with subprocess.Popen([*program(), "-accel", "tcg", "-M", "q35", "-m", "128M", "-object",
                            "memory-backend-memfd,id=memory,size=128M,share=on", "-machine", "memory-backend=memory",
                            "-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{serial}",
