@@ -61,6 +61,7 @@ def test_all_of_them(viaduct, api):
     made = {"disk": ("root", "nvme"), "nic": ("0", "e1000e"), "display": ("0", "bochs"), "keyboard": ("0", "xhci")}
     devices = [{"kind": kind, "name": f"alice/{name}", "socket": f"/run/{kind}.sock", "model": model, "mac": "02:00:00:00:00:01",
                 "mtu": 1500} for kind, (name, model) in made.items()]
+    devices[2]["source"] = devices[2].pop("model")
     devices.append({"kind": "tablet", "name": "alice/0", "socket": "/run/tablet.sock", "model": "virtio"})
     api.answer("GET", "/v1/guests/alice", {"name": "alice", "memory_bytes": 512 << 20, "devices": devices})
     words = words_of(viaduct("run", "alice", "--print", "--accel", "tcg").out)

@@ -244,15 +244,17 @@ static int check_display(const struct cli_command *command, const struct vmm_gue
 static int check_registers(const struct cli_command *command, const struct vmm_guest *guest, const char *qemu)
 {
 	const struct vmm_function *function = guest->functions;
+	const char *key;
 
 	if (guest->function_count == 0 || guest->qemu_version == 0 ||
 	    guest->qemu_version >= VMM_QEMU_VFIO_USER)
 		return CLI_OK;
+	key = strcmp(function->kind, "display") == 0 ? "source" : "model";
 	return cli_fail(command,
-			"%s %s/%s is made of registers (model = %s), for which QEMU 10.1 or newer is needed; "
-			"%s is older. With model = virtio in [%s %s/%s] it works",
-			function->kind, guest->name, function->name, function->model, qemu, function->kind,
-			guest->name, function->name);
+			"%s %s/%s is made of registers (%s), for which QEMU 10.1 or newer is needed; "
+			"%s is older. With %s = virtio in [%s %s/%s] it works",
+			function->kind, guest->name, function->name, function->model, qemu, key,
+			function->kind, guest->name, function->name);
 }
 
 int command_run(struct cli *cli, const struct cli_command *command, int argc, char **argv)

@@ -6,12 +6,18 @@
 #include "cli/api_client.h"
 #include "cli/vmm/vmm.h"
 
+/* Of a display, it is the answer to whose it is. */
+static const char *model_of(const json_t *device)
+{
+	return api_text(device, strcmp(api_text(device, "kind"), "display") == 0 ? "source" : "model");
+}
+
 bool vmm_is_function(const json_t *device)
 {
 	static const char *const models[] = { "nvme", "e1000e", "bochs", "xhci" };
 
 	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++)
-		if (strcmp(api_text(device, "model"), models[i]) == 0)
+		if (strcmp(model_of(device), models[i]) == 0)
 			return true;
 	return false;
 }
@@ -22,7 +28,7 @@ void vmm_function_load(const json_t *device, struct vmm_function *function)
 
 	*function = (struct vmm_function){ 0 };
 	snprintf(function->kind, sizeof(function->kind), "%s", api_text(device, "kind"));
-	snprintf(function->model, sizeof(function->model), "%s", api_text(device, "model"));
+	snprintf(function->model, sizeof(function->model), "%s", model_of(device));
 	snprintf(function->name, sizeof(function->name), "%s", slash ? slash + 1 : name);
 	snprintf(function->socket, sizeof(function->socket), "%s", api_text(device, "socket"));
 }
