@@ -264,7 +264,8 @@ def manual_matches_program(tree):
 # ---- safety ----
 
 # The rings of devices made of registers.
-REGISTER_RINGS = ("src/devices/disk/nvme_ring.c", "src/devices/disk/nvme_shadow.c", "src/devices/nic/e1000e_ring.c")
+REGISTER_RINGS = ("src/devices/disk/nvme_ring.c", "src/devices/disk/nvme_shadow.c", "src/devices/nic/e1000e_ring.c",
+                  "src/devices/input/xhci_ring.c")
 SHARED_USERS = ("src/interfaces/virtio/", *REGISTER_RINGS, "src/frontend/", "src/core/shared.h", "src/core/guest_memory.c")
 SHARED_WORDS = re.compile(r"\bshared_(read|write|read_acquire|write_release|fence|copy_in)\b")
 POINTER_USERS = ("src/interfaces/virtio/", *REGISTER_RINGS, "src/core/guest_memory.")

@@ -2,6 +2,7 @@
 /* TRB rings (4.9) and contexts (6.2) in the guest's memory. */
 #include "core/guest_memory.h"
 #include "core/iov.h"
+#include "core/shared.h"
 #include "devices/input/xhci_private.h"
 
 /* Segments that follow each other without a TRB of their own between them: a driver has no use for any. */
@@ -41,15 +42,22 @@ void xhci_memory_missed(struct xhci_function *function, uint64_t address)
 		xhci_violate(function, XHCI_VIOLATION_RING_MEMORY, address);
 }
 
+/* The word with the cycle bit, of a TRB at a multiple of its size. NULL: it is not in the guest's memory. */
+static uint32_t *cycle_word(const struct xhci_function *function, uint64_t address)
+{
+	return guest_memory_at(function->bus->memory, address + offsetof(struct xhci_trb, control),
+			       sizeof(uint32_t));
+}
+
 /* The driver finds the TRB by its cycle bit, which is written last (4.9.4). */
 void xhci_trb_publish(const struct xhci_function *function, uint64_t address, const struct xhci_trb *trb)
 {
-	const size_t before = offsetof(struct xhci_trb, control);
+	uint32_t *control = cycle_word(function, address);
 
-	xhci_memory_write(function, address, trb, before);
+	xhci_memory_write(function, address, trb, offsetof(struct xhci_trb, control));
 	/* Pairs with the driver's load of the cycle bit. */
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	xhci_memory_write(function, address + before, &trb->control, sizeof(trb->control));
+	if (control)
+		shared_write_release(control, trb->control);
 }
 
 /* ---- consuming ---- */
@@ -57,17 +65,15 @@ void xhci_trb_publish(const struct xhci_function *function, uint64_t address, co
 /* The driver may just be writing it: what its cycle bit shows is whole. The copy is all that is looked at. */
 static bool read_trb(struct xhci_function *function, const struct xhci_ring *ring, struct xhci_trb *trb)
 {
-	uint32_t control;
+	const uint32_t *control = cycle_word(function, ring->dequeue);
 
-	if (!xhci_memory_read(function, ring->dequeue + offsetof(struct xhci_trb, control), &control,
-			      sizeof(control))) {
+	if (!control) {
 		xhci_memory_missed(function, ring->dequeue);
 		return false;
 	}
-	if ((control & XHCI_TRB_CYCLE) != ring->cycle)
-		return false;
 	/* Pairs with the driver's store of the cycle bit. */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if ((shared_read_acquire(control) & XHCI_TRB_CYCLE) != ring->cycle)
+		return false;
 	return xhci_memory_read(function, ring->dequeue, trb, sizeof(*trb)) &&
 	       (trb->control & XHCI_TRB_CYCLE) == ring->cycle;
 }
