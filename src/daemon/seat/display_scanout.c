@@ -7,7 +7,7 @@
 #include "core/container.h"
 #include "core/loop_account.h"
 #include "daemon/seat/display_virtio_private.h"
-#include "devices/input/virtio_input.h"
+#include "devices/input/input_model.h"
 
 /* That wait for the driver before text that is typed has to: eight keys. */
 #define EVENTS_AHEAD_MAX 16u
@@ -150,31 +150,32 @@ static void on_key(void *context, unsigned code, bool down)
 
 	counter_add(display->keyboard ? &display->counters.keys : &display->counters.lost, 1);
 	if (display->keyboard)
-		virtio_input_key(display->keyboard, code, down);
+		display->keyboard->ops->key(display->keyboard->device, code, down);
 }
 
 static enum seat_pace on_pace(void *context)
 {
-	const struct display_virtio *display = ((struct display_scanout *)context)->display;
+	const struct input_model *keyboard = ((struct display_scanout *)context)->display->keyboard;
 
-	if (!display->keyboard)
+	if (!keyboard)
 		return SEAT_PACE_UNKNOWN;
-	return virtio_input_waiting(display->keyboard) > EVENTS_AHEAD_MAX ? SEAT_PACE_WAIT : SEAT_PACE_GO;
+	return keyboard->ops->waiting(keyboard->device) > EVENTS_AHEAD_MAX ? SEAT_PACE_WAIT : SEAT_PACE_GO;
 }
 
 /* From the first pixel to the last. */
 static unsigned on_axis(unsigned at, unsigned side)
 {
-	return side > 1 ? (unsigned)((uint64_t)at * VIRTIO_INPUT_AXIS_MAX / (side - 1)) : 0;
+	return side > 1 ? (unsigned)((uint64_t)at * INPUT_AXIS_MAX / (side - 1)) : 0;
 }
 
 static void tell_buttons(struct display_virtio *display, unsigned buttons)
 {
 	static const unsigned codes[] = { BTN_LEFT, BTN_MIDDLE, BTN_RIGHT };
+	const struct input_model *tablet = display->tablet;
 
 	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
 		if ((buttons ^ display->buttons) >> i & 1)
-			virtio_input_key(display->tablet, codes[i], buttons >> i & 1);
+			tablet->ops->key(tablet->device, codes[i], buttons >> i & 1);
 	}
 	display->buttons = buttons;
 }
@@ -186,6 +187,7 @@ static void tell_buttons(struct display_virtio *display, unsigned buttons)
 static void move_tablet(const struct display_scanout *at, unsigned x, unsigned y)
 {
 	struct display_virtio *display = at->display;
+	const struct input_model *tablet = display->tablet;
 	unsigned left = 0, width = 0, height = 0;
 
 	for (unsigned i = 0; i < display->scanout_count; i++) {
@@ -199,7 +201,7 @@ static void move_tablet(const struct display_scanout *at, unsigned x, unsigned y
 		width += picture.width;
 		height = picture.height > height ? picture.height : height;
 	}
-	virtio_input_move(display->tablet, on_axis(left + x, width), on_axis(y, height));
+	tablet->ops->move(tablet->device, on_axis(left + x, width), on_axis(y, height));
 }
 
 static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, int wheel)
@@ -212,7 +214,7 @@ static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, 
 		return;
 	move_tablet(scanout, x, y);
 	tell_buttons(display, buttons);
-	virtio_input_turn_wheel(display->tablet, wheel);
+	display->tablet->ops->turn_wheel(display->tablet->device, wheel);
 }
 
 /* ---- the size ---- */

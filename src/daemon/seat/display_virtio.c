@@ -24,12 +24,12 @@ static struct seat_pixels shown_pixels(void *context, unsigned scanout)
 	return display_scanout_pixels(&display->scanouts[scanout]);
 }
 
-void display_virtio_set_keyboard(struct display_virtio *display, struct virtio_input *keyboard)
+void display_virtio_set_keyboard(struct display_virtio *display, const struct input_model *keyboard)
 {
 	display->keyboard = keyboard;
 }
 
-void display_virtio_set_tablet(struct display_virtio *display, struct virtio_input *tablet)
+void display_virtio_set_tablet(struct display_virtio *display, const struct input_model *tablet)
 {
 	display->tablet = tablet;
 	display->buttons = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Windows that a display of ours draws into, one for each scanout, and whose keys go to the guest's virtio
+ * Windows that a display of ours draws into, one for each scanout, and whose keys go to the guest's
  * keyboard and tablet. It is a virtio display, or bochs-display, which is made of registers and has one
  * scanout. Its model runs on a worker, the windows are the seats' thread's. Between the two stands what has
  * changed since the window took it last, however often the guest draws:
@@ -20,10 +20,10 @@
 
 struct bochs_display;
 struct display_virtio;
+struct input_model;
 struct loop_guest;
 struct seat_window;
 struct virtio_gpu;
-struct virtio_input;
 
 #define DISPLAY_SCANOUTS_MAX 16u
 
@@ -85,7 +85,7 @@ void display_virtio_stand_still(struct display_virtio *display, bool still);
 /* What a predecessor saved of it; both are the display's from now on. */
 void display_virtio_take_front_end(struct display_virtio *display, int front_end, int unsent);
 /* Where keys go, and what the pointer does; each stays the caller's. NULL: nowhere. */
-void display_virtio_set_keyboard(struct display_virtio *display, struct virtio_input *keyboard);
-void display_virtio_set_tablet(struct display_virtio *display, struct virtio_input *tablet);
+void display_virtio_set_keyboard(struct display_virtio *display, const struct input_model *keyboard);
+void display_virtio_set_tablet(struct display_virtio *display, const struct input_model *tablet);
 
 #endif

@@ -52,7 +52,7 @@ struct display_virtio {
 	pthread_mutex_t lock;
 
 	/* the seats' thread's */
-	struct virtio_input *keyboard, *tablet;
+	const struct input_model *keyboard, *tablet;
 	unsigned buttons;
 	struct gpu_socket front_end;
 

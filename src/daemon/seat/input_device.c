@@ -15,7 +15,7 @@
 
 struct follow_errand {
 	struct display_virtio *display;
-	struct virtio_input *model; /* NULL: nothing follows any more */
+	const struct input_model *model; /* NULL: nothing follows any more */
 	bool is_keyboard;
 };
 
@@ -33,7 +33,7 @@ static void tell_display(const struct display_device *display, const struct inpu
 {
 	struct follow_errand errand = {
 		.display = display->virtio,
-		.model = follows ? input->model : NULL,
+		.model = follows ? &input->model : NULL,
 		.is_keyboard = input->base.kind == &keyboard_device_kind,
 	};
 
@@ -44,7 +44,7 @@ static void kind_follows(const struct display_device *display, const struct devi
 {
 	device_for_each(display->base.daemon, kind, device)
 	{
-		if (device->guest == display->base.guest && input_device_of(device)->model)
+		if (device->guest == display->base.guest && input_device_of(device)->model.device)
 			tell_display(display, input_device_of(device), true);
 	}
 }
@@ -81,10 +81,12 @@ static int open_input(struct device *device)
 		.led = on_led,
 		.context = input,
 	};
-	int code = virtio_input_create(&options, &input->model);
+	struct virtio_input *model;
+	int code = virtio_input_create(&options, &model);
 
 	if (code)
 		return error_set(&device->error, code, "cannot make the device: %s", strerror(-code));
+	input->model = (struct input_model){ &virtio_input_reports, model };
 	input->leds = 0;
 	if (display && display->virtio)
 		tell_display(display, input, true);
@@ -98,8 +100,9 @@ static void close_input(struct device *device)
 
 	if (display && display->virtio)
 		tell_display(display, input, false);
-	virtio_input_destroy(input->model);
-	input->model = NULL;
+	if (input->model.device)
+		input->model.ops->destroy(input->model.device);
+	input->model.device = NULL;
 }
 
 static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
@@ -108,7 +111,7 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 	const struct vhost_user_options options = {
 		.endpoint = *endpoint,
 		.model = &virtio_input_model,
-		.device = input_device_of(device)->model,
+		.device = input_device_of(device)->model.device,
 	};
 
 	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
@@ -130,7 +133,7 @@ static void status(const struct device *device, json_t *object)
 	uint32_t leds = __atomic_load_n(&input->leds, __ATOMIC_RELAXED);
 	json_t *list = json_array();
 
-	if (!input->model) {
+	if (!input->model.device) {
 		json_decref(list);
 		return;
 	}
@@ -141,7 +144,7 @@ static void status(const struct device *device, json_t *object)
 		json_object_set(object, "leds", list);
 	json_decref(list);
 	json_object_set_new(object, "dropped_reports",
-			    json_integer((json_int_t)virtio_input_dropped(input->model)));
+			    json_integer((json_int_t)input->model.ops->dropped(input->model.device)));
 }
 
 /* ---- the kinds ---- */

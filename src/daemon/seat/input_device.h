@@ -6,16 +6,16 @@
 #include "core/container.h"
 #include "daemon/device/device.h"
 #include "daemon/seat/seat_config.h"
+#include "devices/input/input_model.h"
 
 struct display_device;
-struct virtio_input;
 
 extern const struct device_kind keyboard_device_kind, tablet_device_kind;
 
 struct input_device {
 	struct device base;
-	struct virtio_input *model; /* NULL: not served */
-	uint32_t leds;		    /* atomic: that the guest has lit, a bit each */
+	struct input_model model; /* without a device: not served */
+	uint32_t leds;		  /* atomic: that the guest has lit, a bit each */
 };
 
 static inline struct input_device *input_device_of(const struct device *device)

@@ -329,6 +329,6 @@ void hid_device_restore(struct hid_device *hid, struct handover *handover)
 	hid->halted = handover_get_flag(handover);
 	handover_get_exactly(handover, hid->keys, sizeof(hid->keys));
 	hid->buttons = (uint8_t)handover_get_at_most(handover, 7);
-	hid->x = (uint16_t)handover_get_at_most(handover, USB_INPUT_AXIS_MAX);
-	hid->y = (uint16_t)handover_get_at_most(handover, USB_INPUT_AXIS_MAX);
+	hid->x = (uint16_t)handover_get_at_most(handover, INPUT_AXIS_MAX);
+	hid->y = (uint16_t)handover_get_at_most(handover, INPUT_AXIS_MAX);
 }

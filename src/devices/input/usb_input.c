@@ -64,7 +64,7 @@ void usb_input_key(struct usb_input *device, unsigned code, bool down)
 
 static unsigned on_axis(unsigned value)
 {
-	return value < USB_INPUT_AXIS_MAX ? value : USB_INPUT_AXIS_MAX;
+	return value < INPUT_AXIS_MAX ? value : INPUT_AXIS_MAX;
 }
 
 void usb_input_move(struct usb_input *device, unsigned x, unsigned y)
@@ -196,7 +196,7 @@ static bool is_possible(const struct usb_input *device, const struct input_repor
 	case EV_KEY:
 		return hid_device_has_key(device->options.kind, event->code) && event->value <= 1;
 	case EV_ABS:
-		return is_tablet && event->code <= ABS_Y && event->value <= USB_INPUT_AXIS_MAX;
+		return is_tablet && event->code <= ABS_Y && event->value <= INPUT_AXIS_MAX;
 	case EV_REL:
 		return is_tablet && event->code == REL_WHEEL;
 	default:
@@ -272,3 +272,44 @@ void usb_input_destroy(struct usb_input *device)
 	if (!on_its_way)
 		free(device);
 }
+
+/* ---- the same, whatever the model ---- */
+
+static void report_key(void *device, unsigned code, bool down)
+{
+	usb_input_key(device, code, down);
+}
+
+static void report_move(void *device, unsigned x, unsigned y)
+{
+	usb_input_move(device, x, y);
+}
+
+static void report_wheel(void *device, int notches)
+{
+	usb_input_turn_wheel(device, notches);
+}
+
+static unsigned count_waiting(void *device)
+{
+	return usb_input_waiting(device);
+}
+
+static uint64_t count_dropped(void *device)
+{
+	return usb_input_dropped(device);
+}
+
+static void destroy(void *device)
+{
+	usb_input_destroy(device);
+}
+
+const struct input_model_ops usb_input_reports = {
+	.key = report_key,
+	.move = report_move,
+	.turn_wheel = report_wheel,
+	.waiting = count_waiting,
+	.dropped = count_dropped,
+	.destroy = destroy,
+};

@@ -13,10 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "devices/input/input_model.h"
 #include "devices/register_model.h"
-
-/* A tablet's axes go from 0 to this, whatever the picture's size. */
-#define USB_INPUT_AXIS_MAX 32767u
 
 struct usb_input;
 
@@ -34,6 +32,8 @@ struct usb_input_options {
 
 /* `device` is a struct usb_input, which has one function at a time. */
 extern const struct register_model_ops usb_input_model;
+/* What the functions below do, of a struct usb_input. */
+extern const struct input_model_ops usb_input_reports;
 
 /* Returns 0 or -ENOMEM. */
 int usb_input_create(const struct usb_input_options *options, struct usb_input **ret_device);
@@ -49,7 +49,7 @@ void usb_input_destroy(struct usb_input *device);
  */
 void usb_input_key(struct usb_input *device, unsigned code, bool down);
 /*
- * Where a tablet's pointer is, each up to USB_INPUT_AXIS_MAX. Of several that wait, with nothing between
+ * Where a tablet's pointer is, each up to INPUT_AXIS_MAX. Of several that wait, with nothing between
  * them, the last remains.
  */
 void usb_input_move(struct usb_input *device, unsigned x, unsigned y);

@@ -98,7 +98,7 @@ void virtio_input_key(struct virtio_input *device, unsigned code, bool down)
 
 static uint32_t on_axis(unsigned value)
 {
-	return value < VIRTIO_INPUT_AXIS_MAX ? value : VIRTIO_INPUT_AXIS_MAX;
+	return value < INPUT_AXIS_MAX ? value : INPUT_AXIS_MAX;
 }
 
 void virtio_input_move(struct virtio_input *device, unsigned x, unsigned y)
@@ -295,3 +295,44 @@ void virtio_input_destroy(struct virtio_input *device)
 	if (device)
 		virtio_bell_destroy(&device->bell);
 }
+
+/* ---- the same, whatever the model ---- */
+
+static void report_key(void *device, unsigned code, bool down)
+{
+	virtio_input_key(device, code, down);
+}
+
+static void report_move(void *device, unsigned x, unsigned y)
+{
+	virtio_input_move(device, x, y);
+}
+
+static void report_wheel(void *device, int notches)
+{
+	virtio_input_turn_wheel(device, notches);
+}
+
+static unsigned count_waiting(void *device)
+{
+	return virtio_input_waiting(device);
+}
+
+static uint64_t count_dropped(void *device)
+{
+	return virtio_input_dropped(device);
+}
+
+static void destroy(void *device)
+{
+	virtio_input_destroy(device);
+}
+
+const struct input_model_ops virtio_input_reports = {
+	.key = report_key,
+	.move = report_move,
+	.turn_wheel = report_wheel,
+	.waiting = count_waiting,
+	.dropped = count_dropped,
+	.destroy = destroy,
+};

@@ -13,10 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "devices/input/input_model.h"
 #include "devices/virtio_model.h"
-
-/* A tablet's axes go from 0 to this, whatever the picture's size. */
-#define VIRTIO_INPUT_AXIS_MAX 32767u
 
 struct virtio_input;
 
@@ -33,6 +31,8 @@ struct virtio_input_options {
 };
 
 extern const struct virtio_model_ops virtio_input_model;
+/* What the functions below do, of a struct virtio_input. */
+extern const struct input_model_ops virtio_input_reports;
 
 /* Returns 0 or -ENOMEM. */
 int virtio_input_create(const struct virtio_input_options *options, struct virtio_input **ret_device);
@@ -47,7 +47,7 @@ void virtio_input_destroy(struct virtio_input *device);
  */
 void virtio_input_key(struct virtio_input *device, unsigned code, bool down);
 /*
- * Where a tablet's pointer is, each up to VIRTIO_INPUT_AXIS_MAX. Of several that wait, with nothing between
+ * Where a tablet's pointer is, each up to INPUT_AXIS_MAX. Of several that wait, with nothing between
  * them, the last remains.
  */
 void virtio_input_move(struct virtio_input *device, unsigned x, unsigned y);

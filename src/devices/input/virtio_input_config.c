@@ -86,7 +86,7 @@ void input_describe(const struct virtio_input *device, struct virtio_input_confi
 		if (!tablet || (device->subsel != ABS_X && device->subsel != ABS_Y))
 			break;
 		ret_config->size = sizeof(ret_config->data.absolute);
-		ret_config->data.absolute.max = htole32(VIRTIO_INPUT_AXIS_MAX);
+		ret_config->data.absolute.max = htole32(INPUT_AXIS_MAX);
 		break;
 	default:
 		break;
