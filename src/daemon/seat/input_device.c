@@ -8,7 +8,9 @@
 #include "daemon/seat/display_device.h"
 #include "daemon/seat/display_virtio.h"
 #include "daemon/seat/seat_room.h"
+#include "devices/input/usb_input.h"
 #include "devices/input/virtio_input.h"
+#include "interfaces/vfio_user/vfio_user.h"
 #include "interfaces/vhost_user/vhost_user.h"
 
 /* ---- the window, on the seats' thread ---- */
@@ -67,26 +69,53 @@ static void on_led(void *context, unsigned led, bool on)
 		__atomic_and_fetch(&input->leds, ~(1u << led), __ATOMIC_RELAXED);
 }
 
-/* All that there is to set is where its socket is. */
-static void configure(struct device *device, const struct config_object *settings)
+static void configure(struct device *device, const struct config_object *object)
 {
+	const struct config_input *settings = (const struct config_input *)object;
+
+	input_device_of(device)->model_kind = settings ? settings->model : CONFIG_INPUT_VIRTIO;
 }
 
-static int open_input(struct device *device)
+static int create_virtio(struct input_device *input, bool is_keyboard)
 {
-	struct input_device *input = input_device_of(device);
-	const struct display_device *display = display_of_guest(device->daemon, device->guest);
 	const struct virtio_input_options options = {
-		.kind = device->kind == &keyboard_device_kind ? VIRTIO_INPUT_KEYBOARD : VIRTIO_INPUT_TABLET,
+		.kind = is_keyboard ? VIRTIO_INPUT_KEYBOARD : VIRTIO_INPUT_TABLET,
 		.led = on_led,
 		.context = input,
 	};
 	struct virtio_input *model;
 	int code = virtio_input_create(&options, &model);
 
+	if (!code)
+		input->model = (struct input_model){ &virtio_input_reports, model };
+	return code;
+}
+
+static int create_usb(struct input_device *input, bool is_keyboard)
+{
+	const struct usb_input_options options = {
+		.kind = is_keyboard ? USB_INPUT_KEYBOARD : USB_INPUT_TABLET,
+		.led = on_led,
+		.context = input,
+	};
+	struct usb_input *model;
+	int code = usb_input_create(&options, &model);
+
+	if (!code)
+		input->model = (struct input_model){ &usb_input_reports, model };
+	return code;
+}
+
+static int open_input(struct device *device)
+{
+	struct input_device *input = input_device_of(device);
+	const struct display_device *display = display_of_guest(device->daemon, device->guest);
+	bool is_keyboard = device->kind == &keyboard_device_kind;
+	int code = input->model_kind == CONFIG_INPUT_XHCI ? create_usb(input, is_keyboard)
+							  : create_virtio(input, is_keyboard);
+
 	if (code)
 		return error_set(&device->error, code, "cannot make the device: %s", strerror(-code));
-	input->model = (struct input_model){ &virtio_input_reports, model };
 	input->leds = 0;
 	if (display && display->virtio)
 		tell_display(display, input, true);
@@ -105,22 +134,47 @@ static void close_input(struct device *device)
 	input->model.device = NULL;
 }
 
-static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
-			   struct handover *handed, struct endpoint **ret_endpoint)
+static int usb_endpoint_create(const struct input_device *input, const struct endpoint_options *endpoint,
+			       struct handover *handed, struct endpoint **ret_endpoint)
+{
+	const struct vfio_user_options options = {
+		.endpoint = *endpoint,
+		.model = &usb_input_model,
+		.device = input->model.device,
+	};
+
+	return handed ? vfio_user_restore(&options, handed, ret_endpoint)
+		      : vfio_user_create(&options, ret_endpoint);
+}
+
+static int virtio_endpoint_create(const struct input_device *input, const struct endpoint_options *endpoint,
+				  struct handover *handed, struct endpoint **ret_endpoint)
 {
 	const struct vhost_user_options options = {
 		.endpoint = *endpoint,
 		.model = &virtio_input_model,
-		.device = input_device_of(device)->model.device,
+		.device = input->model.device,
 	};
 
 	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
 		      : vhost_user_create(&options, ret_endpoint);
 }
 
-/* VMMs need to know no more than the socket. */
+static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
+			   struct handover *handed, struct endpoint **ret_endpoint)
+{
+	const struct input_device *input = input_device_of(device);
+
+	return input->model.ops == &usb_input_reports
+		       ? usb_endpoint_create(input, endpoint, handed, ret_endpoint)
+		       : virtio_endpoint_create(input, endpoint, handed, ret_endpoint);
+}
+
 static void describe(const struct device *device, json_t *object)
 {
+	bool is_usb = input_device_of(device)->model_kind == CONFIG_INPUT_XHCI;
+
+	json_object_set_new(object, "model", json_string(is_usb ? "xhci" : "virtio"));
 }
 
 static void status(const struct device *device, json_t *object)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Guests' virtio keyboards and tablets: each follows the window of its guest's display. Control thread. */
+/* Guests' keyboards and tablets: each follows the window of its guest's display. Control thread. */
 #ifndef VIADUCT_DAEMON_SEAT_INPUT_DEVICE_H
 #define VIADUCT_DAEMON_SEAT_INPUT_DEVICE_H
 
@@ -14,6 +14,7 @@ extern const struct device_kind keyboard_device_kind, tablet_device_kind;
 
 struct input_device {
 	struct device base;
+	enum config_input_model model_kind;
 	struct input_model model; /* without a device: not served */
 	uint32_t leds;		  /* atomic: that the guest has lit, a bit each */
 };

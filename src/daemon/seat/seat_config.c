@@ -132,6 +132,19 @@ static const struct config_display *display_of(const struct config *config,
 	return NULL;
 }
 
+static void check_input_model(const struct config_input *input, struct config_messages *messages)
+{
+	char title[CONFIG_TITLE_SIZE];
+	const char *file;
+	unsigned line = config_line_of(&input->object, "connect", &file);
+
+	if (input->model == CONFIG_INPUT_XHCI && config_given(&input->object, "connect"))
+		config_message(messages, file, line,
+			       "connect does not go with model = xhci, to whose socket VMMs connect; take "
+			       "connect out, or use model = virtio in %s",
+			       config_title(&input->object, title));
+}
+
 static void check_input(const struct config *config, const struct config_object *object,
 			struct config_messages *messages)
 {
@@ -139,6 +152,7 @@ static void check_input(const struct config *config, const struct config_object 
 	char title[CONFIG_TITLE_SIZE];
 
 	check_only(config, object, messages);
+	check_input_model((const struct config_input *)object, messages);
 	if (display && display->source != DISPLAY_OF_VMM)
 		return;
 	config_message(
@@ -353,7 +367,17 @@ static const struct config_key display_keys[] = {
 	  .help = "Client mode: connect to this socket of the VMM's instead of listening." },
 };
 
+static const char *const input_models[] = { "virtio", "xhci", NULL };
+
 #define INPUT_KEYS(kind)                                                                                     \
+	{ .name = "model",                                                                                   \
+	  .type = CONFIG_CHOICE,                                                                             \
+	  .offset = offsetof(struct config_input, model),                                                    \
+	  .choices = input_models,                                                                           \
+	  .initial = "virtio",                                                                               \
+	  .help = "What the guest sees: virtio, a virtio " kind " over vhost-user; or xhci, a USB " kind     \
+		  " at a controller of its own over vfio-user, whose driver most guests and firmware have, " \
+		  "and for which QEMU 10.1 or newer is needed." },                                           \
 	{ .name = "socket",                                                                                  \
 	  .type = CONFIG_PATH,                                                                               \
 	  .offset = offsetof(struct config_input, device.socket),                                            \
@@ -397,7 +421,7 @@ const struct config_section config_section_keyboard = {
 	.object_bytes = sizeof(struct config_input),
 	.keys = keyboard_keys,
 	.key_count = sizeof(keyboard_keys) / sizeof(keyboard_keys[0]),
-	.help = "A virtio keyboard over vhost-user, with the keys of the guest's virtio display. A VMM's own "
+	.help = "A keyboard with the keys of the guest's display, which is virtio or bochs. A VMM's own "
 		"display has a keyboard of the VMM's.",
 	.device = true,
 	.check = check_input,

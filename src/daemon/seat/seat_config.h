@@ -52,12 +52,15 @@ struct config_display {
 	char *colour; /* NULL: by the guest's place in the configuration */
 };
 
-/* A virtio keyboard or tablet: it follows the window of the guest's display. */
+enum config_input_model { CONFIG_INPUT_VIRTIO, CONFIG_INPUT_XHCI };
+
+/* A keyboard or tablet: it follows the window of the guest's display. */
 struct config_input {
 	union {
 		struct config_object object;
 		struct config_device device;
 	};
+	unsigned model; /* enum config_input_model */
 };
 
 extern const struct config_section config_section_seat, config_section_display, config_section_keyboard,
