@@ -419,9 +419,14 @@ class Controller:
             self.queues[number].submit(READ, namespace=1, prp1=at, words=blocks(0, 8))
 
     def take(self, number=0):
-        """Takes all answers that there will be."""
+        """Takes the answers to all that was asked."""
         queue = self.queues[number]
-        wait_until(lambda: queue.poll() or not queue.flying, "the answers")
+
+        def all_taken():
+            queue.poll()
+            return not queue.flying
+
+        wait_until(all_taken, "the answers")
         queue.done.clear()
 
     def unmask(self):
