@@ -64,7 +64,8 @@ def expect_at_qemu(daemon, guest, wanted):
     except AssertionError as error:
         rows = {name: [at for at, (one, other) in enumerate(zip(got, wanted)) if one != other]
                 for name, got in (("QEMU's", screenshot(guest)), ("the window's", of_guest(daemon)))}
-        raise AssertionError(f"{error}; rows that differ: {rows}\n{daemon.text()[-2000:]}") from None
+        said = guest.path("log").read_text(errors="replace")[:1000]
+        raise AssertionError(f"{error}; rows that differ: {rows}\nQEMU said first: {said}\n{daemon.text()[-2000:]}") from None
 
 
 def test_every_pixel_is_as_the_guest_drew_it(seat):

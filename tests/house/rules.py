@@ -28,7 +28,7 @@ ROOMS = {
     "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint",
                               "interfaces/door/", "devices/virtio_model.h", "core/"),
     "interfaces/vfio_user": ("interfaces/vfio_user/", "interfaces/endpoint", "interfaces/door/", "devices/register_model.h", "core/"),
-    "interfaces/vhost_user_gpu": ("interfaces/vhost_user_gpu/", "arbiter/seat/seat.h", "core/"),
+    "interfaces/vhost_user_gpu": ("interfaces/vhost_user_gpu/", "interfaces/door/", "arbiter/seat/seat.h", "core/"),
     "interfaces/vmm_display": ("interfaces/vmm_display/", "interfaces/endpoint", "interfaces/door/", "arbiter/seat/seat.h",
                                "core/"),
     "devices": ("devices/", "arbiter/disk/disk.h", "arbiter/switch/port.h", "core/"),  # what models call, no more

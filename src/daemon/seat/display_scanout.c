@@ -98,7 +98,7 @@ static void draw_news(struct display_scanout *scanout)
 	struct display_change change;
 
 	/* What is drawn more often than it is shown is not seen. */
-	if (scanout->owes || !display_news_take(&scanout->news, &change))
+	if (scanout->display->still || scanout->owes || !display_news_take(&scanout->news, &change))
 		return;
 	if (change.front_end >= 0)
 		gpu_socket_start(&scanout->display->front_end, change.front_end, NULL, 0);
@@ -287,6 +287,11 @@ void display_scanout_start(struct display_scanout *scanout)
 {
 	seat_window_listen(scanout->window, &window_ops, scanout);
 	draw_news(scanout);
+}
+
+void display_scanout_go_on(struct display_scanout *scanout)
+{
+	loop_defer_for(scanout->display->seat, &scanout->draw, scanout->display->account);
 }
 
 /* What was posted to this thread has arrived, as no queue runs any more. */

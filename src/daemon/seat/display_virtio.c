@@ -86,12 +86,15 @@ struct display_virtio_saved display_virtio_save(struct display_virtio *display)
 
 void display_virtio_stand_still(struct display_virtio *display, bool still)
 {
+	display->still = still;
 	if (still) {
 		gpu_socket_suspend(&display->front_end);
-	} else {
-		gpu_socket_resume(&display->front_end);
-		forget_saved(display);
+		return;
 	}
+	gpu_socket_resume(&display->front_end);
+	for (unsigned i = 0; i < display->scanout_count; i++)
+		display_scanout_go_on(&display->scanouts[i]);
+	forget_saved(display);
 }
 
 void display_virtio_take_front_end(struct display_virtio *display, int front_end, int unsent)

@@ -54,6 +54,7 @@ struct display_virtio {
 	/* the seats' thread's */
 	const struct input_model *keyboard, *tablet;
 	unsigned buttons;
+	bool still; /* a successor draws, and gives the front end what is in the news */
 	struct gpu_socket front_end;
 
 	unsigned scanout_count;
@@ -76,6 +77,8 @@ void display_scanout_finish(struct display_scanout *scanout);
 /* On the seats' thread: the window listens to it and shows it; or does no more (no queue runs). */
 void display_scanout_start(struct display_scanout *scanout);
 void display_scanout_stop(struct display_scanout *scanout);
+/* It stood still and does no more: it draws what came meanwhile. */
+void display_scanout_go_on(struct display_scanout *scanout);
 /* What it shows; a width of 0: it is dark. */
 struct seat_pixels display_scanout_pixels(const struct display_scanout *scanout);
 

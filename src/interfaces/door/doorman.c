@@ -22,8 +22,6 @@
 #define RELAYS	     (2 + 2 * CHANNELS_MAX)
 /* Many messages are on their way in the whole system: when to try again. */
 #define CROWDED_MS 10
-/* Carried at a time where there are no messages to be followed: a picture's pixels are megabytes. */
-#define PLAIN_CHUNK 16384
 /* What may be on its way to the daemon. */
 #define INNER_SEND_BYTES 8192
 
@@ -39,7 +37,7 @@ struct relay {
 	uint8_t header[DOORMAN_HEADER_MAX];
 	size_t received, wanted; /* bytes of it; wanted is right once the header is there */
 	/* What was read and is not yet sent; never across the end of a message. */
-	uint8_t chunk[PLAIN_CHUNK];
+	uint8_t chunk[DOORMAN_STREAM_CHUNK];
 	size_t chunk_bytes, sent;
 	int fds[FDS_MAX]; /* that go with it */
 	unsigned fd_count;
@@ -194,7 +192,7 @@ static size_t chunk_bytes_max(const struct doorman *doorman, const struct relay 
 	size_t left = (in_header ? doorman->framing->header_bytes : relay->wanted) - relay->received;
 
 	if (relay->plain)
-		return PLAIN_CHUNK;
+		return DOORMAN_STREAM_CHUNK;
 	return has_messages(doorman) && left < DOORMAN_CHUNK ? left : DOORMAN_CHUNK;
 }
 

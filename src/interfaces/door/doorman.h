@@ -26,6 +26,8 @@
 
 #define DOORMAN_HEADER_MAX 16
 #define DOORMAN_CHUNK	   512
+/* Carried at a time from the daemon to a peer's other socket: a picture's pixels are megabytes. */
+#define DOORMAN_STREAM_CHUNK 16384
 
 /*
  * How messages follow each other in a protocol: descriptors belong to the byte with which they were sent, so

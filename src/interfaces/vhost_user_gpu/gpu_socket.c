@@ -10,9 +10,21 @@
 
 #include "core/container.h"
 #include "core/reaper.h"
+#include "interfaces/door/doorman.h"
 
 /* Sent before others have their turn. */
 #define TURN_BYTES ((size_t)1 << 20)
+
+/*
+ * QEMU ends a read after eleven pieces, takes what follows for the next message, and shows nothing new from
+ * then on (chardev/char-fe.c). A doorman carries no more than its chunk at a time; and a message lies across
+ * others' chunks at both its ends, is cut where the socket is full, and by a takeover.
+ */
+#define QEMU_PIECES_MAX	   11u
+#define PIECES_OF_CUTS	   5u
+#define UPDATE_PIXEL_BYTES ((size_t)64 << 10)
+static_assert(UPDATE_PIXEL_BYTES / DOORMAN_STREAM_CHUNK + PIECES_OF_CUTS <= QEMU_PIECES_MAX,
+	      "QEMU reads all of it");
 
 /* Of the vhost-user-gpu protocol; in the byte order of the host, like all that is sent. */
 enum {
@@ -79,8 +91,7 @@ static void put_update(struct gpu_socket *socket, unsigned scanout, const struct
 /* As many lines of the rectangle as go into one message; they are taken out of it. */
 static struct seat_rect take_lines(struct seat_rect *rect)
 {
-	const size_t room = GPU_SOCKET_MESSAGE_MAX - sizeof(struct gpu_update_message);
-	unsigned lines = (unsigned)(room / ((size_t)rect->width * 4));
+	unsigned lines = (unsigned)(UPDATE_PIXEL_BYTES / ((size_t)rect->width * 4));
 	struct seat_rect taken = *rect;
 
 	assert(lines > 0);
@@ -232,13 +243,19 @@ void gpu_socket_init(struct gpu_socket *socket)
 	announce_all(socket);
 }
 
+/* A suspended one waits for nothing: what it sent, a successor would send, too. Returns 0 or -ENOMEM. */
+static int watch_front_end(struct gpu_socket *socket, int fd)
+{
+	return socket->suspended ? 0 : loop_watch_start(socket->loop, &socket->watch, fd, POLLOUT);
+}
+
 int gpu_socket_start(struct gpu_socket *socket, int fd, const void *unsent, size_t unsent_bytes)
 {
 	gpu_socket_stop(socket);
 	assert(unsent_bytes <= GPU_SOCKET_MESSAGE_MAX);
 	socket->message = malloc(GPU_SOCKET_MESSAGE_MAX);
 	socket->watch = (struct loop_watch){ .ready = on_ready, .account = socket->account };
-	if (!socket->message || loop_watch_start(socket->loop, &socket->watch, fd, POLLOUT)) {
+	if (!socket->message || watch_front_end(socket, fd)) {
 		free(socket->message);
 		socket->message = NULL;
 		reaper_close(&fd);
@@ -275,7 +292,7 @@ void gpu_socket_suspend(struct gpu_socket *socket)
 void gpu_socket_resume(struct gpu_socket *socket)
 {
 	socket->suspended = false;
-	if (socket->fd >= 0 && loop_watch_start(socket->loop, &socket->watch, socket->fd, POLLOUT))
+	if (socket->fd >= 0 && watch_front_end(socket, socket->fd))
 		gpu_socket_stop(socket);
 	soon(socket);
 }

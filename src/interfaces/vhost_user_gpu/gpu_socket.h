@@ -16,7 +16,7 @@
 
 #define GPU_SOCKET_SCANOUTS_MAX 16u
 
-/* One message at most, and what a takeover hands over of one that is on its way: pixels of 256 KiB. */
+/* What a takeover hands over of a message that is on its way: a predecessor's has pixels of 256 KiB. */
 #define GPU_SOCKET_MESSAGE_MAX ((size_t)32 + ((size_t)256 << 10))
 
 /* What the front end is not told yet of one scanout. */

@@ -352,12 +352,23 @@ static void several_scanouts(void **state)
 	reaper_stop();
 }
 
-/* A front end's socket that has come and that the seat has not seen yet is handed over, too. */
+static bool is_told(int front_end)
+{
+	char byte;
+
+	return recv(front_end, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+}
+
+/*
+ * A front end's socket that has come and that the seat has not seen yet is handed over, too. Its successor
+ * speaks there, and only when there is none, this one goes on.
+ */
 static void a_socket_that_has_just_come(void **state)
 {
 	struct loop_guest *guest = loop_guest_create();
 	struct display_virtio_saved saved;
 	int ends[2], given;
+	char heard[256];
 
 	assert_int_equal(reaper_start(), 0);
 	open_desk(guest);
@@ -374,7 +385,14 @@ static void a_socket_that_has_just_come(void **state)
 		saved = display_virtio_save(desk.display);
 		assert_true(saved.file >= 0);
 		assert_int_equal(saved.front_end, given);
+		while (recv(ends[1], heard, sizeof(heard), MSG_DONTWAIT) > 0)
+			;
+		for (unsigned i = 0; i < 20; i++)
+			turn_seat();
+		assert_false(is_told(ends[1]));
+		assert_int_equal(display_virtio_save(desk.display).front_end, given);
 		display_virtio_stand_still(desk.display, false);
+		AWAIT(is_told(ends[1]), turn_seat());
 		close(ends[1]);
 	}
 	close_desk();
