@@ -334,16 +334,18 @@ def test_leds(daemon):
         wait_until(lambda: described(daemon, "keyboard")["leds"] == [], "the LED is out")
 
 
-def test_takeover(make_daemon):
+@pytest.mark.parametrize("sections, display, shown", [(sections_of_virtio, gpu.Display, show_virtio),
+                                                       (sections_of_bochs, BochsDisplay, show)], ids=["virtio", "bochs"])
+def test_takeover(make_daemon, sections, display, shown):
     """The driver goes on with its rings, and hears nothing twice."""
-    daemon = make_daemon(with_usb(sections_of_virtio()))
-    with gpu.Display(socket_of(daemon, "alice")) as one, keyboard_of(daemon) as keyboard, tablet_of(daemon) as tablet, \
+    daemon = make_daemon(with_usb(sections()))
+    with display(socket_of(daemon, "alice")) as one, keyboard_of(daemon) as keyboard, tablet_of(daemon) as tablet, \
             rfb.Viewer(door(daemon)) as viewer:
-        show_virtio(daemon, one)
+        shown(daemon, one)
         where = window(daemon)["picture"]
         for _ in range(3):
             take_over(daemon)
-            wait_until(lambda: window(daemon)["focus"], "the window has the focus")
+            assert window(daemon)["focus"]
             viewer.key(KEY_A, True)
             keyboard.hear(keys(USAGE_A))
             viewer.key(KEY_A, False)

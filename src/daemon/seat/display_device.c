@@ -114,9 +114,9 @@ static int open_window(struct display_device *display, unsigned scanout)
 {
 	struct display_window *window = &display->windows[scanout];
 	char title[SEAT_NAME_MAX + 1];
-	const struct seat_window_options options = {
-		.name = title, .colour = display->colour, .hidden = true
-	};
+	const struct seat_window_options options = { .name = title,
+						     .colour = display->colour,
+						     .hidden = true };
 
 	*window = (struct display_window){ .display = display, .scanout = (uint8_t)scanout };
 	print_title(window, title);
@@ -158,6 +158,11 @@ static void start_virtio(void *context)
 
 	display_virtio_take_front_end(errand->display, errand->front_end, errand->unsent);
 	display_virtio_start(errand->display);
+}
+
+static void draw_virtio(void *context)
+{
+	display_virtio_draw(context);
 }
 
 static void stop_virtio(void *context)
@@ -262,8 +267,14 @@ static int create_bochs(const struct display_device *display, const struct endpo
 		.device = model,
 	};
 
-	return handed ? vfio_user_restore(&options, handed, ret_endpoint)
-		      : vfio_user_create(&options, ret_endpoint);
+	int code;
+
+	if (!handed)
+		return vfio_user_create(&options, ret_endpoint);
+	code = vfio_user_restore(&options, handed, ret_endpoint);
+	/* Before windows are arranged as they were, which passes over hidden ones. */
+	seat_call(display->base.daemon, draw_virtio, display->virtio);
+	return code;
 }
 
 /* ---- any display ---- */

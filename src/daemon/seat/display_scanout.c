@@ -289,6 +289,11 @@ void display_scanout_start(struct display_scanout *scanout)
 	draw_news(scanout);
 }
 
+void display_scanout_draw(struct display_scanout *scanout)
+{
+	draw_news(scanout);
+}
+
 void display_scanout_go_on(struct display_scanout *scanout)
 {
 	loop_defer_for(scanout->display->seat, &scanout->draw, scanout->display->account);

@@ -41,6 +41,12 @@ void display_virtio_start(struct display_virtio *display)
 		display_scanout_start(&display->scanouts[i]);
 }
 
+void display_virtio_draw(struct display_virtio *display)
+{
+	for (unsigned i = 0; i < display->scanout_count; i++)
+		display_scanout_draw(&display->scanouts[i]);
+}
+
 void display_virtio_stop(struct display_virtio *display)
 {
 	gpu_socket_stop(&display->front_end);

@@ -78,6 +78,8 @@ struct display_virtio_saved display_virtio_save(struct display_virtio *display);
 
 /* The windows listen to it, and show what the display shows, at once. */
 void display_virtio_start(struct display_virtio *display);
+/* They show at once what the display has come to show since. */
+void display_virtio_draw(struct display_virtio *display);
 /* No queue runs. */
 void display_virtio_stop(struct display_virtio *display);
 /* Takeover: its front end is told nothing more, or is again. */

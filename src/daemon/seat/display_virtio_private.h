@@ -77,6 +77,8 @@ void display_scanout_finish(struct display_scanout *scanout);
 /* On the seats' thread: the window listens to it and shows it; or does no more (no queue runs). */
 void display_scanout_start(struct display_scanout *scanout);
 void display_scanout_stop(struct display_scanout *scanout);
+/* Draws what its model has told by now. */
+void display_scanout_draw(struct display_scanout *scanout);
 /* It stood still and does no more: it draws what came meanwhile. */
 void display_scanout_go_on(struct display_scanout *scanout);
 /* What it shows; a width of 0: it is dark. */

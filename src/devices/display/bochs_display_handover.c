@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Takeover: the registers, and the memory, which the VMM has mapped. The successor looks at it anew.
+ * Takeover: the registers, and the memory, which the VMM has mapped. The successor makes its picture of that.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,5 +62,6 @@ void bochs_restore(void *opaque, struct handover *handover)
 	handover_fail_if(handover, handover_get_u64(handover) != FORMAT_VERSION);
 	restore_memory(function, handover);
 	handover_get_exactly(handover, function->registers, sizeof(function->registers));
-	bochs_mode_touched(function);
+	if (!handover->error)
+		bochs_picture_restore(function);
 }

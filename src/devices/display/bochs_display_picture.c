@@ -285,6 +285,24 @@ void bochs_mode_touched(struct bochs_function *function)
 		start_timer(function, BOCHS_LOOK_NS);
 }
 
+/* In one piece: the seat arranges the windows that a successor shows by then as they were. */
+void bochs_picture_restore(struct bochs_function *function)
+{
+	const struct bochs_display *display = function->display;
+	struct bochs_mode mode;
+
+	if (!bochs_mode_of(function, &mode) || mode.width == 0 || !make_picture(function, &mode)) {
+		bochs_mode_touched(function);
+		return;
+	}
+	for (size_t line = 0; line < mode.height; line++)
+		memcpy(function->copy + line * mode.width,
+		       function->memory->bytes + mode.offset_bytes + line * mode.stride_bytes,
+		       (size_t)mode.width * PIXEL_BYTES);
+	display->output->show(display->context, 0, function->picture);
+	function->shown = function->lit = true;
+}
+
 void bochs_looks_start(struct bochs_function *function)
 {
 	function->runs = true;

@@ -123,6 +123,8 @@ void bochs_edid_refresh(struct bochs_function *function);
 bool bochs_mode_of(const struct bochs_function *function, struct bochs_mode *ret_mode);
 /* The registers have changed: that is seen at the next look, so that many stores make one picture. */
 void bochs_mode_touched(struct bochs_function *function);
+/* Registers and memory are a predecessor's: what they say is shown, if it can be. Before looks begin. */
+void bochs_picture_restore(struct bochs_function *function);
 /* At its worker: looks begin, and end. stop: idempotent. */
 void bochs_looks_start(struct bochs_function *function);
 void bochs_looks_stop(struct bochs_function *function);

@@ -277,14 +277,16 @@ static void taken_over(void **state)
 	bench.ops->leave(before);
 	bench.ops->save(before, &out);
 	receive(&out, &in);
+	bench.ops->power_off(before);
+	assert_null(bench.picture);
 	assert_int_equal(bench.ops->power_on(bench.display, &bench.bus, &bench.function), 0);
 	bench.ops->restore(bench.function, &in);
 	assert_int_equal(in.error, 0);
 	assert_int_equal(in.position, in.length);
 	handover_finish(&in);
 	handover_finish(&out);
-	bench.ops->power_off(before);
-	assert_null(bench.picture);
+	/* It is shown before the first look. */
+	expect_mode(&(struct mode){ 320, 200, 32, 400, 1, 2 });
 	assert_int_equal(bench.ops->arrive(bench.function), 0);
 	bench.ops->resume(bench.function);
 	/* The guest draws in the memory that it has. */
