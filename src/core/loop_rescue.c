@@ -18,8 +18,11 @@
 #define LOOK_NS (5 * NS_PER_MS / 2)
 /* Looks at which a loop has not turned: then it is sent a signal, if it writes. */
 #define STILL_MAX 2u
-/* Looks at which all loops slept: then nobody looks until one wakes. */
-#define QUIET_MAX 40u
+/*
+ * Looks at which all loops slept, enough for one at each of them: then nobody looks until one wakes. A look
+ * costs some 50 us, and to be woken for one that wakes a few times a second costs less than to go on looking.
+ */
+#define QUIET_MAX 8u
 /* From the first look at a thread that waits to the one at which that is held against it. */
 #define WAITED_NS (15 * NS_PER_MS)
 /* At one that sleeps the looks are rarer: the kernel may do in it what it has put off. */
@@ -135,10 +138,11 @@ static bool is_quiet(const struct loop *loop)
 				  __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) == 0);
 }
 
+/* A thread that waits for a page was seen to do so, and may wait long. */
 static bool all_quiet(const struct loop_rescue *rescue)
 {
 	for (unsigned i = 0; i < rescue->count; i++) {
-		if (!is_quiet(rescue->wards[i].loop))
+		if (!is_quiet(rescue->wards[i].loop) || rescue->wards[i].waits_since_ns > 0)
 			return false;
 	}
 	return true;
