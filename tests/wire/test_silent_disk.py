@@ -4,6 +4,7 @@ until it answers again; other pools and their guests notice nothing. Needs root.
 import contextlib
 import os
 import subprocess
+import threading
 
 import pytest
 
@@ -121,3 +122,41 @@ def test_environment_metadata_of_a_disk_that_hangs(far, daemon, row):
     wait_until(lambda: daemon.api("GET", "/v1/disks/alice/other")[0] == 200, "the disk has its new name")
     for name in "alice/more", "victim/more":
         wait_until(lambda name=name: daemon.api("DELETE", f"/v1/disks/{name}")[0] == 404, f"{name} is gone")
+
+
+class Asked:
+    """A request that waits for its answer while others are made."""
+
+    def __init__(self, call, *arguments):
+        self.answer = None
+        self.thread = threading.Thread(target=lambda: setattr(self, "answer", call(*arguments)))
+        self.thread.start()
+
+    def waits(self):
+        return self.thread.is_alive()
+
+    def status(self):
+        self.thread.join(PATIENCE_S)
+        assert not self.waits()
+        return self.answer[0]
+
+
+@pytest.mark.parametrize("row", [row_id("D4", "waiting")], ids=[row_id("D4", "waiting")])
+def test_environment_others_ask_while_a_disk_hangs(far, daemon, row):
+    """A change waits for its disk, and the API for nobody."""
+    far.hang()
+    asked = [Asked(create, daemon, f"alice/more{number}", "far") for number in range(3)]
+    for number in range(3):
+        assert create(daemon, f"victim/more{number}", "near")[0] == 201
+    assert all(one.waits() for one in asked)
+    # The disk answers in time.
+    far.go_on()
+    assert [one.status() for one in asked] == [201] * 3
+    far.hang()
+    asked = Asked(daemon.api, "DELETE", "/v1/disks/alice/more0", None)
+    assert daemon.api("GET", "/v1/status")[0] == 200
+    assert asked.waits() and asked.status() == 503
+    far.go_on()
+    wait_until(lambda: "silent_ns" not in pool(daemon, "far"), "the disk answers again")
+    for name in [f"{guest}/more{number}" for guest in ("alice", "victim") for number in range(3)]:
+        assert daemon.api("DELETE", f"/v1/disks/{name}")[0] in (200, 202)

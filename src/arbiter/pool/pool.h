@@ -87,6 +87,11 @@ void pool_set_patience(struct pool *pool, uint64_t patience_ns);
 
 /* Before another change of the disk below the pool: 0, or -ETIMEDOUT as for virtual disks (below). */
 int pool_await(struct pool *pool, struct error *error);
+/*
+ * The same without waiting, for who asks again later and only then begins a change: 0: it does not wait,
+ * -EINPROGRESS: the answer may still come in time.
+ */
+int pool_ask(struct pool *pool, struct error *error);
 
 /* The physical disk grew: use the new space as far as the format's tables reach. */
 int pool_grow(struct pool *pool, struct error *error);

@@ -2,8 +2,9 @@
 /*
  * Does the pool's disk answer? A change of virtual disks writes to it on the control thread, and a disk that
  * hangs (a frozen file system, storage whose network is gone) would hold all that this thread does, for every
- * guest. So the journal's thread first tries what a change does, and the control thread waits for it only so
- * long. While no answer has come, changes are refused at once.
+ * guest. So the journal's thread first tries what a change does. A request that changes disks is put aside
+ * meanwhile (pool_ask()); the control thread itself waits only for what a reload changes, and so long
+ * (pool_await()). Later, while no answer has come, changes are refused at once.
  *
  * A disk that begins to hang between the answer and the change is not covered.
  */
@@ -15,7 +16,9 @@
 #include "core/log.h"
 #include "host/host_disk.h"
 
-/* Whoever asks has gone: the next change within this time is the one that the answer is for. */
+/* An answer is good for a change that begins so soon after it. */
+#define GOOD_NS NS_PER_S
+/* Whoever asked was refused: the next change within this time is the one that the answer is for. */
 #define LATE_NS (30 * NS_PER_S)
 /* Slower than this is worth telling. */
 #define SILENT_NS NS_PER_S
@@ -67,17 +70,18 @@ static void try_disk(struct pool *pool)
 void pool_answer_give(struct pool *pool)
 {
 	struct pool_answer *answer = &pool->answer;
+	uint64_t now_ns;
 
 	if (__atomic_load_n(&answer->asked_ns, __ATOMIC_RELAXED) == 0)
 		return;
 	/* Also an error is an answer: the change that follows finds out. */
 	try_disk(pool);
 	pthread_mutex_lock(&answer->lock);
-	if (answer->told) {
-		answer->late_ns = clock_now_ns();
+	now_ns = clock_now_ns();
+	answer->good_until_ns = now_ns + (answer->told ? LATE_NS : GOOD_NS);
+	if (answer->told)
 		log_info(&pool->journal.subject, "answers again, after %.1f s",
-			 (double)(answer->late_ns - answer->asked_ns) / NS_PER_S);
-	}
+			 (double)(now_ns - answer->asked_ns) / NS_PER_S);
 	answer->told = false;
 	__atomic_store_n(&answer->asked_ns, 0, __ATOMIC_RELAXED);
 	pthread_cond_signal(&answer->came);
@@ -86,8 +90,24 @@ void pool_answer_give(struct pool *pool)
 
 /* ---- the control thread ---- */
 
-/* Under the lock. How long it has been asked for in vain; 0: the answer came. */
-static uint64_t wait_for_answer(struct pool_answer *answer)
+/* All under the lock. */
+static bool is_answered(const struct pool_answer *answer)
+{
+	return answer->asked_ns == 0 && clock_now_ns() < answer->good_until_ns;
+}
+
+static void ask(struct pool *pool)
+{
+	struct pool_answer *answer = &pool->answer;
+
+	if (answer->asked_ns > 0 || is_answered(answer))
+		return;
+	answer->good_until_ns = 0;
+	__atomic_store_n(&answer->asked_ns, clock_now_ns(), __ATOMIC_RELAXED);
+	sem_post(&pool->wake);
+}
+
+static void wait_for_answer(struct pool_answer *answer)
 {
 	uint64_t until_ns = answer->asked_ns + answer->patience_ns;
 	struct timespec until = { .tv_sec = (time_t)(until_ns / NS_PER_S),
@@ -96,30 +116,36 @@ static uint64_t wait_for_answer(struct pool_answer *answer)
 	while (answer->asked_ns > 0 &&
 	       pthread_cond_timedwait(&answer->came, &answer->lock, &until) != ETIMEDOUT)
 		;
-	return answer->asked_ns > 0 ? clock_now_ns() - answer->asked_ns : 0;
 }
 
-/* Under the lock: did an answer come for the change that was refused meanwhile? It counts once. */
-static bool take_late_answer(struct pool_answer *answer)
+static int refuse(struct pool *pool, uint64_t silent_ns, struct error *error)
 {
-	uint64_t late_ns = answer->late_ns;
+	double silent_s = (double)silent_ns / NS_PER_S;
 
-	answer->late_ns = 0;
-	return late_ns > 0 && clock_now_ns() - late_ns < LATE_NS;
+	if (!pool->answer.told)
+		log_warning(&pool->journal.subject,
+			    "has not answered for %.1f s: until it does, disks there cannot be made, grown, "
+			    "renamed or deleted",
+			    silent_s);
+	pool->answer.told = true;
+	return error_set(error, -ETIMEDOUT,
+			 "the pool's disk has not answered for %.1f s; nothing was changed; try again when "
+			 "it answers",
+			 silent_s);
 }
 
-/* Under the lock. */
-static uint64_t ask(struct pool *pool)
+/* What there is to say now: 0, -EINPROGRESS or -ETIMEDOUT. */
+static int outcome(struct pool *pool, struct error *error)
 {
-	struct pool_answer *answer = &pool->answer;
+	const struct pool_answer *answer = &pool->answer;
+	uint64_t silent_ns;
 
-	if (answer->asked_ns == 0) {
-		if (take_late_answer(answer))
-			return 0;
-		__atomic_store_n(&answer->asked_ns, clock_now_ns(), __ATOMIC_RELAXED);
-		sem_post(&pool->wake);
-	}
-	return wait_for_answer(answer);
+	if (answer->asked_ns == 0)
+		return 0;
+	silent_ns = clock_now_ns() - answer->asked_ns;
+	if (silent_ns >= answer->patience_ns)
+		return refuse(pool, silent_ns, error);
+	return error_set(error, -EINPROGRESS, "the pool's disk has not answered yet");
 }
 
 void pool_set_patience(struct pool *pool, uint64_t patience_ns)
@@ -127,29 +153,36 @@ void pool_set_patience(struct pool *pool, uint64_t patience_ns)
 	pool->answer.patience_ns = patience_ns;
 }
 
-int pool_await(struct pool *pool, struct error *error)
+int pool_ask(struct pool *pool, struct error *error)
 {
 	struct pool_answer *answer = &pool->answer;
-	uint64_t silent_ns;
+	int code;
 
 	if (!pool->thread_running || answer->patience_ns == 0)
 		return 0;
 	pthread_mutex_lock(&answer->lock);
-	silent_ns = ask(pool);
-	if (silent_ns > 0 && !answer->told) {
-		log_warning(&pool->journal.subject,
-			    "has not answered for %.1f s: until it does, disks there cannot be made, grown, "
-			    "renamed or deleted",
-			    (double)silent_ns / NS_PER_S);
-		answer->told = true;
-	}
+	ask(pool);
+	code = outcome(pool, error);
 	pthread_mutex_unlock(&answer->lock);
-	if (silent_ns == 0)
+	return code;
+}
+
+int pool_await(struct pool *pool, struct error *error)
+{
+	struct pool_answer *answer = &pool->answer;
+	int code;
+
+	if (!pool->thread_running || answer->patience_ns == 0)
 		return 0;
-	return error_set(error, -ETIMEDOUT,
-			 "the pool's disk has not answered for %.1f s; nothing was changed; try again when "
-			 "it answers",
-			 (double)silent_ns / NS_PER_S);
+	pthread_mutex_lock(&answer->lock);
+	ask(pool);
+	wait_for_answer(answer);
+	code = outcome(pool, error);
+	/* The next change asks anew. */
+	if (!code)
+		answer->good_until_ns = 0;
+	pthread_mutex_unlock(&answer->lock);
+	return code;
 }
 
 uint64_t pool_silent_ns(const struct pool *pool)

@@ -41,7 +41,7 @@ struct pool_answer {
 	pthread_cond_t came;
 	uint64_t asked_ns;		/* atomic, changed with the lock held; 0: nothing is asked */
 	uint64_t patience_ns;		/* control thread; 0: nothing is asked */
-	uint64_t late_ns;		/* when an answer came that nobody had waited for; 0: none */
+	uint64_t good_until_ns;		/* until when a change may use an answer that has come; 0: none */
 	bool told;			/* a change was refused, and that was said */
 };
 

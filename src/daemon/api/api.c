@@ -74,6 +74,10 @@ static unsigned http_status(int code)
 
 void api_respond_failed(struct api_response *response, const struct error *error)
 {
+	if (error->code == -EINPROGRESS) {
+		response->later = true;
+		return;
+	}
 	api_respond_error(response, http_status(error->code), "%s", error->text);
 }
 

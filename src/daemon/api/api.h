@@ -38,6 +38,7 @@ struct api_response {
 	char *body;		/* malloc'ed; NULL when out of memory: answer 500 */
 	size_t body_length;
 	struct api_stream *stream;	/* instead of a body: the caller answers with it, or closes it */
+	bool later;		/* instead of a body: nothing was done; dispatch the request again */
 };
 
 /* Never fails; the caller frees response->body. Control thread. */

@@ -37,6 +37,8 @@
 #define API_ROUNDS_MAX 16
 /* Accepted in one turn: a few µs each, of 1024 that the kernel keeps. */
 #define API_ACCEPTS_MAX 128
+/* Until a request that has to wait is dispatched again. */
+#define API_LATER_NS NS_PER_MS
 /* After an accept() that failed, as for want of descriptors. */
 #define API_ACCEPT_RETRY_NS (100 * NS_PER_MS)
 
@@ -51,12 +53,16 @@ struct api {
 	struct loop_task again;
 	struct api_streams streams;
 	struct api_clients clients;
+	struct upload *waiting; /* to be dispatched again */
+	struct loop_timer later;
 	bool accept_failed;
 	bool passed; /* the service manager owns the socket file */
 };
 
 /* A request on its way in. */
 struct upload {
+	struct MHD_Connection *connection;
+	struct upload *next; /* of those that wait */
 	size_t length;
 	bool too_large;
 	char *body; /* API_BODY_MAX bytes, from the first byte of a body on */
@@ -136,6 +142,27 @@ static enum MHD_Result receive(struct upload *upload, const char *data, size_t *
 	return MHD_YES;
 }
 
+/* Nothing of the connection is heard until it goes on; its client's time runs. */
+static enum MHD_Result put_aside(struct api *api, struct upload *upload)
+{
+	MHD_suspend_connection(upload->connection);
+	upload->next = api->waiting;
+	api->waiting = upload;
+	if (!upload->next)
+		loop_timer_start(api->daemon->control, &api->later, clock_now_ns() + API_LATER_NS);
+	return MHD_YES;
+}
+
+static void take_up(struct api *api)
+{
+	while (api->waiting) {
+		struct upload *upload = api->waiting;
+
+		api->waiting = upload->next;
+		MHD_resume_connection(upload->connection);
+	}
+}
+
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data, size_t *bytes,
 				  void **connection_context)
@@ -148,8 +175,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	if (!upload) {
 		if (announced_too_large(connection))
 			return refuse_large(connection);
-		*connection_context = calloc(1, sizeof(struct upload));
-		return *connection_context ? MHD_YES : MHD_NO;
+		upload = calloc(1, sizeof(*upload));
+		if (upload)
+			upload->connection = connection;
+		*connection_context = upload;
+		return upload ? MHD_YES : MHD_NO;
 	}
 	if (*bytes > 0)
 		return receive(upload, data, bytes);
@@ -158,6 +188,8 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	request.body = upload->body ? upload->body : "";
 	request.body_length = upload->length;
 	api_dispatch(api->daemon, &request, &response);
+	if (response.later)
+		return put_aside(api, upload);
 	if (response.stream)
 		api_clients_stream(&api->clients, connection);
 	else
@@ -272,6 +304,14 @@ static void on_timer(struct loop_timer *timer)
 	run(container_of(timer, struct api, timer));
 }
 
+static void on_later(struct loop_timer *timer)
+{
+	struct api *api = container_of(timer, struct api, later);
+
+	take_up(api);
+	run(api);
+}
+
 static void on_again(struct loop_task *task)
 {
 	run(container_of(task, struct api, again));
@@ -364,6 +404,7 @@ static int start_server(struct api *api, struct error *error)
 	api->arrivals.ready = on_arrivals;
 	api->watch.ready = on_ready;
 	api->timer.expired = on_timer;
+	api->later.expired = on_later;
 	api->again.run = on_again;
 	api->streams.loop = api->daemon->control;
 	api->streams.run = &api->again;
@@ -407,6 +448,8 @@ void api_destroy(struct api *api)
 	if (!api->passed)
 		unlink(api->socket_path);
 	api_streams_end(&api->streams);
+	loop_timer_stop(api->daemon->control, &api->later);
+	take_up(api);
 	loop_defer_cancel(api->daemon->control, &api->again);
 	if (api->server)
 		MHD_stop_daemon(api->server);

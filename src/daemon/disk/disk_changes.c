@@ -17,6 +17,15 @@ static int pool_refused(struct error *error, int code, const struct error *why)
 	return error_set(error, code, "%s", why->text);
 }
 
+/* -EINPROGRESS: the request is to be made again, as the pool's disk may still answer in time. */
+static int ask_pool(struct daemon_pool *pool, struct error *error)
+{
+	struct error why = { .text = "" };
+	int code = pool_ask(pool->pool, &why);
+
+	return code ? pool_refused(error, code, &why) : 0;
+}
+
 static int find_pool(struct daemon *daemon, const char *name, struct daemon_pool **ret_pool,
 		     struct error *error)
 {
@@ -62,6 +71,9 @@ int disk_create(struct daemon *daemon, const char *name, const char *pool_name, 
 	if (code)
 		return code;
 	assert(pool);
+	code = ask_pool(pool, error);
+	if (code)
+		return code;
 	code = pool_disk_create(pool->pool, name, size_bytes, &part, &why);
 	if (code)
 		return pool_refused(error, code, &why);
@@ -87,14 +99,13 @@ static int check_in_pool(const struct disk_device *disk, struct error *error)
 	return 0;
 }
 
-int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct error *error)
+/* Waits for the pool's disk. */
+static int grow_part(struct disk_device *disk, uint64_t size_bytes, struct error *error)
 {
 	struct error why = { .text = "" };
 	char text[VALUE_SIZE_TEXT];
-	int code = check_in_pool(disk, error);
+	int code;
 
-	if (code)
-		return code;
 	if (size_bytes < pool_disk_size_bytes(disk->part))
 		return error_set(error, -EFBIG,
 				 "%s has %s; shrinking a disk is refused, because its file system would lose "
@@ -108,6 +119,15 @@ int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct error *error
 	log_info(&disk->base.subject, "grew to %s",
 		 value_format_size(pool_disk_size_bytes(disk->part), text));
 	return 0;
+}
+
+int disk_grow(struct disk_device *disk, uint64_t size_bytes, struct error *error)
+{
+	int code = check_in_pool(disk, error);
+
+	if (!code)
+		code = ask_pool(disk->pool, error);
+	return code ? code : grow_part(disk, size_bytes, error);
 }
 
 /*
@@ -149,6 +169,8 @@ int disk_rename(struct disk_device *disk, const char *name, struct error *error)
 		return 0;
 	if (!code)
 		code = check_new_name(disk->base.daemon, name, error);
+	if (!code)
+		code = ask_pool(disk->pool, error);
 	if (code)
 		return code;
 	snprintf(disk->new_name, sizeof(disk->new_name), "%s", name);
@@ -159,9 +181,11 @@ int disk_delete(struct disk_device *disk, struct error *error)
 {
 	int code = check_free(disk, "delete", error);
 
+	if (!code)
+		code = ask_pool(disk->pool, error);
 	if (code)
 		return code;
-	write_mode_changed(disk, true);	/* a later disk of this name starts afresh */
+	write_mode_changed(disk, true); /* a later disk of this name starts afresh */
 	return leave(disk, DISK_DELETE, error);
 }
 
@@ -175,7 +199,7 @@ static void delete_part(struct disk_device *disk, struct error *error)
 	if (code) {
 		error_set(error, code, "%s", why.text);
 		log_error(&disk->base.subject, "cannot delete: %s", why.text);
-			device_serve(&disk->base);
+		device_serve(&disk->base);
 		return;
 	}
 	log_info(&disk->base.subject, "deleted");
@@ -235,8 +259,12 @@ static int match_size(struct daemon *daemon, struct pool *pool, struct pool_disk
 				 value_format_size(size_bytes, now), now);
 	if (settings->size_bytes <= size_bytes)
 		return 0;
-	if (disk && disk->part == part)
-		return disk_grow(disk, settings->size_bytes, error) ? error->code : 1;
+	if (disk && disk->part == part) {
+		code = check_in_pool(disk, error);
+		if (!code)
+			code = grow_part(disk, settings->size_bytes, error);
+		return code ? code : 1;
+	}
 	code = pool_disk_grow(pool, part, settings->size_bytes, &why);
 	return code ? error_set(error, code, "cannot grow: %s", why.text) : 1;
 }
