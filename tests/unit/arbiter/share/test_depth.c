@@ -131,11 +131,12 @@ struct device {
 
 	uint64_t now_ns, free_ns[SERVERS_MAX], token_ns, noise_until_ns;
 	double factor;
+	/* A ring, what is seen first at its front: a search for that would take most of the time. */
 	struct inside {
 		uint64_t entered_ns, seen_ns, cost_ns;
 		bool victim;
 	} inside[INSIDE_MAX];
-	unsigned count, flooding;
+	unsigned front, count, flooding;
 	bool victim_waits;
 	uint64_t victim_since_ns, victim_device_max_ns;
 	uint64_t took_ns[1 << 16];
@@ -152,9 +153,25 @@ static double draw(struct device *device)
 	return sum - 6;
 }
 
+static struct inside *inside_at(struct device *device, unsigned place)
+{
+	return &device->inside[(device->front + place) % INSIDE_MAX];
+}
+
+static void put_inside(struct device *device, const struct inside *request)
+{
+	unsigned place = device->count++;
+
+	assert_true(device->count <= INSIDE_MAX);
+	for (; place > 0 && inside_at(device, place - 1)->seen_ns > request->seen_ns; place--)
+		*inside_at(device, place) = *inside_at(device, place - 1);
+	*inside_at(device, place) = *request;
+}
+
 static void dispatch(struct device *device, bool victim)
 {
 	uint64_t *server = &device->free_ns[0], start_ns, part = victim ? 2 : 1;
+	struct inside inside;
 
 	for (unsigned i = 1; i < device->servers; i++)
 		if (device->free_ns[i] < *server)
@@ -170,10 +187,10 @@ static void dispatch(struct device *device, bool victim)
 	}
 	*server = start_ns + (uint64_t)((double)device->service_ns / (double)part * device->factor *
 					exp(device->jitter * draw(device)));
-	assert_true(device->count < INSIDE_MAX);
-	device->inside[device->count++] = (struct inside){
+	inside = (struct inside){
 		device->now_ns, *server + device->dispatch_ns, device->cost_ns / part, victim,
 	};
+	put_inside(device, &inside);
 	depth_enter(&device->depth, device->cost_ns / part);
 	depth_entered(&device->depth, device->depth.inside_ns, device->now_ns);
 }
@@ -208,15 +225,11 @@ static void victim_done(struct device *device, uint64_t in_device_ns)
 static uint64_t see_next(struct device *device)
 {
 	bool full = device->victim_waits || device->flooding < device->flood;
-	unsigned first = 0;
-	struct inside done;
+	struct inside done = *inside_at(device, 0);
 
-	for (unsigned i = 1; i < device->count; i++)
-		if (device->inside[i].seen_ns < device->inside[first].seen_ns)
-			first = i;
-	done = device->inside[first];
+	device->front = (device->front + 1) % INSIDE_MAX;
+	device->count--;
 	device->now_ns = done.seen_ns;
-	device->inside[first] = device->inside[--device->count];
 	depth_leave(&device->depth, done.cost_ns);
 	depth_left(&device->depth, done.cost_ns, device->depth.inside_ns, full, device->now_ns);
 	depth_report(&device->depth, done.seen_ns - done.entered_ns, done.victim ? device->target_ns : 0,
