@@ -3,15 +3,17 @@
 
 CORES = 2
 
-# name: (compiler, linker, meson options). There are some 250 programs, each with nearly all of the code: the time of a
-# build with sanitizers is half the linker's. The release build is linked as it is installed.
+# name: (compiler, linker, meson options, whether only the programs of its tests are built). There are some 250 programs, each
+# with nearly all of the code: one thread a link is the least work. The release build is linked as it is installed.
 BUILDS = {
     # With the fuzzers; what clang-tidy reads; and clang's opinion of all there is, as the others are gcc's.
     "asan": ("clang-14", "lld", ["--buildtype=debugoptimized", "-Db_sanitize=address,undefined", "-Db_lundef=false",
-                          "-Dfuzzers=true", "-Dc_args=-fsanitize=fuzzer-no-link"]),
-    "release": ("gcc", "bfd", ["--buildtype=release"]),
+                          "-Dfuzzers=true", "-Dc_args=-fsanitize=fuzzer-no-link",
+                          "-Dc_link_args=-Wl,--threads=1"], False),
+    "release": ("gcc", "bfd", ["--buildtype=release"], False),
     # Only of what starts threads. gcc warns that it does not see fences; acquire and release it does see.
-    "tsan": ("gcc", "lld", ["--buildtype=debugoptimized", "-Db_sanitize=thread", "-Dc_args=-Wno-tsan"]),
+    "tsan": ("gcc", "lld", ["--buildtype=debugoptimized", "-Db_sanitize=thread", "-Dc_args=-Wno-tsan",
+                     "-Dc_link_args=-Wl,--threads=1"], True),
 }
 # Kinds of cmocka programs (meson suites), and the builds each runs in.
 MESON_KINDS = {
@@ -20,12 +22,13 @@ MESON_KINDS = {
     "crash": ["asan", "release"],
     "platform": ["release"],
 }
-# Kinds of pytest folders: the build they use, and the cores they want for themselves. They wait most of the time.
+# Kinds of pytest folders: the build they use, and the cores they want for themselves. Those with half a core wait for more
+# than half of their time: two of them run where one would leave a core idle.
 PYTEST_KINDS = {
     "house": (None, 1),
-    "wire": ("asan", 1),
-    "daemon": ("release", 1),
-    "cli": ("asan", 1),
+    "wire": ("asan", 0.5),
+    "daemon": ("release", 0.5),
+    "cli": ("asan", 0.5),
     "guests": ("release", 1),
 }
 # In the order in which they begin: builds and what tells most come first, then what takes longest, so that no core is
