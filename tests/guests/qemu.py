@@ -23,6 +23,8 @@ KERNEL_SECONDS = 180
 KERNEL_STARTS = 3
 COMMAND_SECONDS = 600
 PATIENCE_SECONDS = 120
+# On a busy host the kernel may see no timer tick within the time that it counts in loops, and give up.
+KERNEL_WORDS = "console=ttyS0 quiet loglevel=1 panic=-1 tsc=reliable no_timer_check"
 
 
 def long_only(*parameters):
@@ -194,7 +196,7 @@ class Guest:
     """A virtual machine whose console obeys tests/guests/init's protocol. Use as a context manager."""
 
     def __init__(self, folder, disks, name="guest", kernel="cloud", memory_mib=192, cpus=1, incoming=None,
-                 share_memory=True, initramfs=None, wrapper=(), append="", program=(QEMU,)):
+                 share_memory=True, initramfs=None, wrapper=(), append="", program=(QEMU,), firmware=None):
         self.folder = pathlib.Path(folder)
         self.name = name
         self.disks = list(disks)
@@ -207,6 +209,7 @@ class Guest:
         self.wrapper = wrapper      # what stands before QEMU's command
         self.append = append        # more of the kernel's arguments
         self.program = program      # QEMU's command
+        self.firmware = firmware    # what starts the kernel that is on a disk; default: QEMU starts one itself
         self.process = None
         self.console = None
         self.monitor = None
@@ -228,10 +231,7 @@ class Guest:
             "-object", f"memory-backend-memfd,id=memory,size={self.memory_mib}M,share={share}",
             "-machine", "memory-backend=memory",
             "-nodefaults", "-no-user-config", "-display", "none",
-            "-kernel", str(guest_image.kernel(self.kernel)),
-            "-initrd", str(self.initramfs or guest_image.initramfs(self.kernel)),
-            # On a busy host the kernel may see no timer tick within the time that it counts in loops, and give up.
-            "-append", f"console=ttyS0 quiet loglevel=1 panic=-1 tsc=reliable no_timer_check {self.append}",
+            *self._system(),
             "-chardev", f"socket,id=console,path={self.path('console')},server=on,wait=off",
             "-serial", "chardev:console",
             "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
@@ -241,6 +241,13 @@ class Guest:
         if self.incoming:
             arguments += ["-incoming", self.incoming]
         return arguments
+
+    def _system(self):
+        """What it starts with."""
+        if self.firmware:
+            return ["-bios", str(self.firmware)]
+        return ["-kernel", str(guest_image.kernel(self.kernel)),
+                "-initrd", str(self.initramfs or guest_image.initramfs(self.kernel)), "-append", f"{KERNEL_WORDS} {self.append}"]
 
     def path(self, kind):
         return self.folder / f"{self.name}.{kind}"
