@@ -38,6 +38,11 @@ struct register_bus {
 	 * reference to the one that it began with. Never NULL.
 	 */
 	struct guest_memory *memory;
+	/*
+	 * The VMM is changing the memory, range by range: what is missing may be back with the next one, and
+	 * is not the driver's fault. Whatever the VMM says behind its last change ends this.
+	 */
+	bool memory_moves;
 	struct loop *loop;		/* the worker */
 	struct loop_account *account;	/* pays for the function's pollers and tasks */
 };

@@ -162,6 +162,26 @@ def test_memory_in_a_file_on_a_disk_is_left_out(alice, two_regions):
     os.close(fd)
 
 
+def test_memory_that_is_kept_from_the_device(daemon, alice):
+    """That is said of a VMM that shares none, and not of one that has none for a moment: QEMU unmaps all that changes first."""
+    since = len(daemon.lines)
+    with Controller.start(alice) as controller:
+        region, connection = controller.memory.regions[0], controller.connection
+        for _ in range(3):
+            connection.dma_map(0xFFFC_0000, 0x4_0000, flags=1)          # the firmware's ROM, without a file
+            connection.unmap_all()
+            connection.dma_map(0xC_0000, 0x2_0000, flags=1)
+            connection.map_region(region)
+            controller.roundtrip()
+    with Controller.start(daemon.socket("bob/root")) as controller:
+        connection = controller.connection
+        connection.unmap_all()
+        connection.dma_map(0, MIB)
+        assert connection.get_info()
+        daemon.wait_line("bob/disk-root: VMM: it keeps its guest's memory to itself", since)
+    assert not [line for line in daemon.lines_about("to itself", since) if "alice/" in line]
+
+
 def test_a_disk_that_is_no_bus_master(alice):
     """It reads no queue until it is one again."""
     with Controller.start(alice) as controller:

@@ -35,10 +35,13 @@ bool xhci_memory_holds(const struct xhci_function *function, uint64_t address, s
 	return guest_memory_iov(function->bus->memory, address, bytes, iov, PIECES_MAX) > 0;
 }
 
-/* A driver that has not made the function a bus master, or a VMM that moves memory, is not to blame. */
+/*
+ * A driver that has not made the function a bus master is not to blame, and neither is one whose VMM is just
+ * moving its memory: with the next range of that, all rings are looked at again.
+ */
 void xhci_memory_missed(struct xhci_function *function, uint64_t address)
 {
-	if (function->bus->memory->count > 0)
+	if (function->bus->memory->count > 0 && !function->bus->memory_moves)
 		xhci_violate(function, XHCI_VIOLATION_RING_MEMORY, address);
 }
 

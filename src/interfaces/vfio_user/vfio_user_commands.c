@@ -279,6 +279,8 @@ void vfio_user_handle(struct vfio_user_connection *connection)
 		refuse(connection, error, reason, header.command);
 		return;
 	}
+	if (header.command != VFIO_USER_DMA_MAP && header.command != VFIO_USER_DMA_UNMAP)
+		vfio_user_connection_settle_memory(connection);
 	switch (header.command) {
 	case VFIO_USER_VERSION:
 		version(connection, payload, bytes);

@@ -82,8 +82,16 @@ void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection
 	guest_memory_put(connection->bus.memory);
 	connection->bus.memory =
 		guest_memory_get(connection->is_master ? connection->dma.memory : connection->dma.empty);
+	connection->bus.memory_moves = true;
 	if (connection->function)
 		vfio_user_model(connection)->memory_changed(connection->function);
+}
+
+void vfio_user_connection_settle_memory(struct vfio_user_connection *connection)
+{
+	if (!connection->bus.memory_moves)
+		return;
+	connection->bus.memory_moves = false;
 	if (connection->is_master && vfio_user_dma_is_private(&connection->dma))
 		log_guest(connection->subject,
 			  "VMM: it keeps its guest's memory to itself, and the device cannot reach it; QEMU "

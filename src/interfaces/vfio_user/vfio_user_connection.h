@@ -194,8 +194,13 @@ void vfio_user_violate(struct vfio_user_connection *connection, const char *abou
 void vfio_user_connection_close(struct vfio_user_connection *connection);
 /* Brings the function to rest; then goes on with what waits for that. */
 void vfio_user_connection_quiesce(struct vfio_user_connection *connection);
-/* The function reaches the memory that it may reach now. */
+/* The function reaches the memory that it may reach now; more may follow. */
 void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection);
+/*
+ * The VMM has gone on to something else: its memory is as it is to be. QEMU unmaps all that changes before it
+ * maps anything, and so has no memory for a moment when firmware puts its ROM's shadow there.
+ */
+void vfio_user_connection_settle_memory(struct vfio_user_connection *connection);
 
 /* ---- vfio_user_reader.c ---- */
 

@@ -104,6 +104,7 @@ static void config_write(struct vfio_user_connection *connection, uint64_t offse
 	if (pci_config_is_bus_master(&connection->config) != connection->is_master) {
 		connection->is_master = !connection->is_master;
 		vfio_user_connection_refresh_memory(connection);
+		vfio_user_connection_settle_memory(connection);
 	}
 }
 

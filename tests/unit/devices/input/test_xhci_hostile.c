@@ -73,6 +73,37 @@ static void rings_outside_of_memory(void **state)
 	end();
 }
 
+/* A VMM that moves memory unmaps it first: rings that are nowhere meanwhile are not the driver's fault. */
+static void memory_that_moves(void **state)
+{
+	struct guest_memory *part;
+
+	begin_ready(USB_INPUT_KEYBOARD);
+	/* The rings lie behind it. */
+	part = memory_of(0, 0x1000);
+	put(&driver.commands, 0, 0, TYPE(NO_OP_COMMAND));
+	put_buffer();
+	usb_input_key(driver.device, KEY_A, true);
+	for (unsigned moves = 0; moves < 2; moves++) {
+		driver.bus.memory_moves = !moves;
+		memory_becomes(part);
+		assert_silent();
+		set32(DOORBELL(0), 0);
+		set32(DOORBELL(driver.slot), 3);
+		assert_silent();
+		assert_true(moves ? violations() > 0 : violations() == 0);
+	}
+	driver.bus.memory_moves = true;
+	memory_becomes(driver.memory);
+	assert_int_equal(await(COMMAND_EVENT).status >> 24, SUCCESS);
+	assert_int_equal(await(TRANSFER_EVENT).status >> 24, SUCCESS);
+	driver.bus.memory_moves = false;
+	usb_input_key(driver.device, KEY_A, false);
+	assert_recovers();
+	end();
+	guest_memory_put(part);
+}
+
 static void buffers_outside_of_memory(void **state)
 {
 	static const uint64_t addresses[] = { OUTSIDE, RAM_BASE + RAM_BYTES - 7, RAM_BASE - 1, UINT64_MAX,
@@ -437,6 +468,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(links_without_end),
 		cmocka_unit_test(rings_outside_of_memory),
+		cmocka_unit_test(memory_that_moves),
 		cmocka_unit_test(buffers_outside_of_memory),
 		cmocka_unit_test(event_rings_that_cannot_be),
 		cmocka_unit_test(event_rings_outside_of_memory),
