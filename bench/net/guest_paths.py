@@ -2,6 +2,7 @@
 """The ways between an emulated guest and its host that are compared. Each start has a folder and guests of its own."""
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import re
 import shutil
@@ -11,6 +12,7 @@ import time
 
 sys.path += [str(pathlib.Path(__file__).resolve().parents[2] / "tests" / folder) for folder in ("guests", "support")]
 
+import foreign  # noqa: E402
 import guest_image  # noqa: E402
 import qemu  # noqa: E402
 from net_namespace import NetNamespace  # noqa: E402
@@ -44,6 +46,27 @@ class Unable(BenchError):
     """No guest can be measured on this machine; the text says why."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What a guest boots: the kernel's flavour, modules besides the usual, and whether QEMU is that of a newer Debian."""
+    kernel: str = "cloud"
+    modules: tuple = ()
+    newer: bool = False
+
+    @functools.cached_property
+    def program(self):
+        return foreign.qemu() if self.newer else (qemu.QEMU,)
+
+    def missing(self):
+        """Why there is no such guest here; empty: there is."""
+        try:
+            if self.newer:
+                foreign.root()
+        except foreign.Unavailable as reason:
+            return str(reason)
+        return ""
+
+
 class Namespace(NetNamespace):
     def refused(self, reason):
         raise Unable(f"no right to make a network namespace: {reason}")
@@ -60,16 +83,13 @@ class Host:
         self.folder = folder
         self.build = build
         self.stack = contextlib.ExitStack()
-        self.initramfs = self.namespace = None
+        self.namespace, self.images = None, {}
 
     def __enter__(self):
         absent = [program for program in PROGRAMS if not shutil.which(program)]
         if absent:
             raise Unable(f"not installed: {', '.join(absent)}")
-        try:
-            self.initramfs = make_initramfs(self.folder, self.build / STREAM)
-        except RuntimeError as error:
-            raise Unable(str(error)) from error
+        self.initramfs(Kind())
         with contextlib.ExitStack() as stack:
             self.namespace = stack.enter_context(Namespace())
             self.set_up()
@@ -91,6 +111,17 @@ class Host:
         net.address("wan0", f"{WAN}/24")
         net.run("ip", "route", "add", "default", "via", WAN_GATEWAY)
 
+    def initramfs(self, kind):
+        """The tests' initramfs for such a guest, and viaduct-stream."""
+        if kind not in self.images:
+            folder = self.folder / f"image{len(self.images)}"
+            try:
+                image = guest_image.initramfs(kind.kernel, *kind.modules)
+            except RuntimeError as error:
+                raise Unable(str(error)) from error
+            self.images[kind] = guest_image.with_programs(image, {"viaduct-stream": self.build / STREAM}, folder)
+        return self.images[kind]
+
     def serve(self):
         server = subprocess.Popen([*self.namespace.wrapper, self.build / STREAM, "serve", str(PORT)],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -99,26 +130,15 @@ class Host:
         return server
 
 
-def make_initramfs(folder, program):
-    """The tests' initramfs and viaduct-stream: the kernel unpacks one archive after the other."""
-    tree = folder / "tree"
-    (tree / "bin").mkdir(parents=True)
-    shutil.copy(program, tree / "bin")
-    more = subprocess.run(["cpio", "-o", "-H", "newc", "-R", "0:0", "--quiet"], cwd=tree, input=b"bin/viaduct-stream\n",
-                          stdout=subprocess.PIPE, check=True).stdout
-    image = folder / "initramfs.cpio"
-    image.write_bytes(guest_image.initramfs("cloud").read_bytes() + more)
-    return image
-
-
 @dataclasses.dataclass
 class QemuNic:
-    """QEMU's own virtio-net, with a back end of QEMU's."""
+    """A card of QEMU's own, with a back end of QEMU's."""
     netdev: str
     mac: str
+    model: str = "virtio-net-pci"
 
     def arguments(self, _index):
-        return ["-netdev", f"{self.netdev},id=n0", "-device", f"virtio-net-pci,netdev=n0,mac={self.mac}"]
+        return ["-netdev", f"{self.netdev},id=n0", "-device", f"{self.model},netdev=n0,mac={self.mac}"]
 
 
 class Path:
@@ -126,6 +146,7 @@ class Path:
     name = ""
     mtu = 1500
     needs_tun = False
+    kind = Kind()
 
     def __init__(self, host, folder):
         self.host = host
@@ -139,7 +160,7 @@ class Path:
     @classmethod
     def missing(cls):
         """Why it cannot run here; empty: it can."""
-        return f"there is no {TUN}" if cls.needs_tun and not TUN.exists() else ""
+        return f"there is no {TUN}" if cls.needs_tun and not TUN.exists() else cls.kind.missing()
 
     def __enter__(self):
         try:
@@ -156,7 +177,8 @@ class Path:
         raise NotImplementedError
 
     def guest(self, nic, address, gateway=None, name="alice"):
-        machine = qemu.Guest(self.folder, [nic], name=name, initramfs=self.host.initramfs, wrapper=self.net.wrapper)
+        machine = qemu.Guest(self.folder, [nic], name=name, kernel=self.kind.kernel, program=self.kind.program,
+                             initramfs=self.host.initramfs(self.kind), wrapper=self.net.wrapper)
         guest = self.stack.enter_context(machine)
         self.processes[name] = guest.process.pid
         guest.run(f"ip link set lo up; ip addr add {address}/24 dev eth0; ip link set eth0 mtu {self.mtu} up")
@@ -176,16 +198,20 @@ class Path:
 
 class ViaductPath(Path):
     """What a user would write: all that is not named here is at its default."""
+    model = "virtio"
 
     def daemon(self, guests, **switch):
         sections = {"switch lan": switch}
         for guest in guests:
-            sections |= {f"guest {guest}": {}, f"nic {guest}/eth0": {"switch": "lan", "mac": MACS[guest], "mtu": self.mtu}}
+            sections |= {f"guest {guest}": {}, f"nic {guest}/eth0": {"switch": "lan", "mac": MACS[guest], "mtu": self.mtu, "model": self.model}}
         daemon = Viaductd(sections, wrapper=self.net.wrapper, build=self.host.build)
         self.stack.callback(daemon.remove)
         daemon.start()
         self.processes[BACK_END] = daemon.process.pid
-        return {guest: qemu.Nic(daemon.socket(f"{guest}/eth0", "nic"), MACS[guest], mtu=self.mtu) for guest in guests}
+        return {guest: self.card(daemon.socket(f"{guest}/eth0", "nic"), guest) for guest in guests}
+
+    def card(self, socket, guest):
+        return qemu.Nic(socket, MACS[guest], mtu=self.mtu, newer=self.kind.newer)
 
 
 class ViaductTap(ViaductPath):
@@ -195,6 +221,21 @@ class ViaductTap(ViaductPath):
         nics = self.daemon(["alice"], uplink="tap:guests")
         self.reach("guests")
         self.caller = self.guest(nics["alice"], "10.9.0.5")
+
+
+class ViaductE1000e(ViaductTap):
+    """By registers. Debian's cloud kernel has no driver for the card."""
+    name, model = "viaduct, e1000e", "e1000e"
+    kind = Kind("generic", ("e1000e",), newer=True)
+
+    def card(self, socket, guest):
+        return qemu.Function(socket, name="nic0")
+
+
+class ViaductTapNewer(ViaductTap):
+    """The virtio card of such a guest."""
+    name = "viaduct, virtio"
+    kind = ViaductE1000e.kind
 
 
 class ViaductUser(ViaductPath):
@@ -222,11 +263,18 @@ class ViaductGuests(ViaductPath):
 
 class QemuTap(Path):
     name, needs_tun = "QEMU, tap", True
+    model = "virtio-net-pci"
 
     def start(self):
         # Without vhost-net, which needs a module of the host's kernel: QEMU itself reads and writes the tap.
-        self.caller = self.guest(QemuNic("tap,ifname=qemu0,script=no,downscript=no,vhost=off", MACS["alice"]), "10.9.0.5")
+        nic = QemuNic("tap,ifname=qemu0,script=no,downscript=no,vhost=off", MACS["alice"], self.model)
+        self.caller = self.guest(nic, "10.9.0.5")
         self.reach("qemu0")
+
+
+class QemuE1000e(QemuTap):
+    name, model = "QEMU, e1000e", "e1000e"
+    kind = ViaductE1000e.kind
 
 
 class QemuUser(Path):

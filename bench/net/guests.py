@@ -46,11 +46,14 @@ CASES = {
     "guests": Case("two guests", paths.ViaductGuests, {paths.ViaductTap: 1.0},
                    {"push": "alice to bob", "pull": "bob to alice"}),
 }
+# Those of ./run bench-registers.
+REGISTER_CASES = {"e1000e": Case("e1000e, tap", paths.ViaductE1000e, {paths.QemuE1000e: 1.0, paths.ViaductTapNewer: None})}
+ALL_CASES = CASES | REGISTER_CASES
 
 
 def ways_of(cases):
     """Every way once, Viaduct's first."""
-    return list(dict.fromkeys([CASES[name].own for name in cases] + [peer for name in cases for peer in CASES[name].peers]))
+    return list(dict.fromkeys([ALL_CASES[name].own for name in cases] + [peer for name in cases for peer in ALL_CASES[name].peers]))
 
 
 # ---- measuring ----
@@ -142,7 +145,7 @@ def report(options, samples, reasons):
              f"{options.seconds * STREAM_SAMPLES:g} s each",
              "row | viaduct | its CPU + QEMU's | beside | | its CPU + QEMU's | ratio | target"]
     for name in options.only:
-        lines += case_rows(CASES[name], samples, reasons)
+        lines += case_rows(ALL_CASES[name], samples, reasons)
     return "\n".join(lines + [f"left out: {way.name}: {reason}" for way, reason in reasons.items()])
 
 
@@ -170,7 +173,7 @@ def run(options):
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, default=TOP / "build", help="build folder (default: build)")
-    parser.add_argument("--only", action="append", choices=CASES, help="this case (may be given several times)")
+    parser.add_argument("--only", action="append", choices=ALL_CASES, help="this case (may be given several times)")
     parser.add_argument("--rounds", type=int, default=5, help="starts of each way")
     parser.add_argument("--seconds", type=float, default=1.0, help=f"a stream lasts {STREAM_SAMPLES} times as long")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write every sample to FILE")

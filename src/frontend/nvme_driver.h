@@ -41,6 +41,11 @@ struct nvme_driver_identity {
  */
 int nvme_driver_connect(const char *path, size_t memory_bytes, struct nvme_driver **ret_driver,
 			const char **ret_error);
+/* The same; `flags` is 0 or NVME_DRIVER_RINGS. */
+int nvme_driver_connect_as(const char *path, size_t memory_bytes, unsigned flags,
+			   struct nvme_driver **ret_driver, const char **ret_error);
+/* Every doorbell is rung, as by drivers that know of none in memory. */
+#define NVME_DRIVER_RINGS 1u
 /* Disconnects; what is in flight is given up. NULL is allowed. */
 void nvme_driver_close(struct nvme_driver *driver);
 

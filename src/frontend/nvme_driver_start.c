@@ -234,6 +234,12 @@ static int learn(struct nvme_driver *driver)
 int nvme_driver_connect(const char *path, size_t memory_bytes, struct nvme_driver **ret_driver,
 			const char **ret_error)
 {
+	return nvme_driver_connect_as(path, memory_bytes, 0, ret_driver, ret_error);
+}
+
+int nvme_driver_connect_as(const char *path, size_t memory_bytes, unsigned flags,
+			   struct nvme_driver **ret_driver, const char **ret_error)
+{
 	struct nvme_driver *driver = calloc(1, sizeof(*driver));
 	int error;
 
@@ -260,7 +266,7 @@ int nvme_driver_connect(const char *path, size_t memory_bytes, struct nvme_drive
 		error = learn(driver);
 	if (!error)
 		error = make_queues(driver);
-	if (!error && driver->identity.shadow_doorbells)
+	if (!error && driver->identity.shadow_doorbells && !(flags & NVME_DRIVER_RINGS))
 		error = share_doorbells(driver);
 	if (error) {
 		nvme_driver_close(driver);

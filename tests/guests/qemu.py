@@ -36,6 +36,11 @@ class GuestError(AssertionError):
     """The guest or QEMU did not do what the test asked for; the text holds the console's last lines."""
 
 
+def reconnect(newer):
+    """A socket's option: every second. QEMU has two names for it, of which neither version here knows both."""
+    return "reconnect-ms=1000" if newer else "reconnect=1"
+
+
 @dataclasses.dataclass
 class Disk:
     """One vhost-user disk of a guest."""
@@ -44,10 +49,11 @@ class Disk:
     queues: int = 1
     packed: bool = False
     queue_size: int = 128
+    newer: bool = False     # for QEMU 10.1 or later
 
     def arguments(self, index):
         return [
-            "-chardev", f"socket,id=c-{self.name},path={self.path},reconnect=1",
+            "-chardev", f"socket,id=c-{self.name},path={self.path},{reconnect(self.newer)}",
             "-device", f"pcie-root-port,id=port{index},chassis={index + 1},slot={index + 1}",
             "-device", f"vhost-user-blk-pci,id={self.name},bus=port{index},chardev=c-{self.name},"
                        f"num-queues={self.queues},queue-size={self.queue_size},packed={'on' if self.packed else 'off'}",
@@ -79,10 +85,11 @@ class Nic:
     name: str = "nic0"
     mtu: int = 1500
     queues: int = 1         # pairs
+    newer: bool = False     # for QEMU 10.1 or later
 
     def arguments(self, index):
         return [
-            "-chardev", f"socket,id=c-{self.name},path={self.path},reconnect=1",
+            "-chardev", f"socket,id=c-{self.name},path={self.path},{reconnect(self.newer)}",
             "-netdev", f"vhost-user,id=n-{self.name},chardev=c-{self.name},queues={self.queues}",
             "-device", f"pcie-root-port,id=port{index},chassis={index + 1},slot={index + 1}",
             "-device", f"virtio-net-pci,id={self.name},bus=port{index},netdev=n-{self.name},mac={self.mac},"
