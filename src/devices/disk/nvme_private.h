@@ -132,6 +132,8 @@ struct nvme_function {
 	struct nvme_cq cq[NVME_QUEUES_MAX];
 	unsigned queues_end;		/* there is none from this number on */
 	unsigned next_sq;		/* whose turn it is */
+	bool fetched;			/* something, in this turn */
+	uint64_t waiting_since_ns;	/* since when answers have waited to be told of; 0: none does */
 
 	/* Doorbells in memory, and when to ring. NULL: there are none, or they are not in the memory now. */
 	bool has_shadows;

@@ -2,7 +2,9 @@
 /*
  * The way of a command: the driver writes it into a submission queue and rings the queue's doorbell; the
  * poller fetches it, and it goes to the disk or is answered at once; the answer is written into the
- * completion queue, and one interrupt at the end of the turn tells of all answers of that queue.
+ * completion queue, and one interrupt at the end of the turn tells of all answers of that queue. While a
+ * burst is still being fetched, that interrupt waits for its end, as far as ANSWERS_WAIT_NS: an interrupt may
+ * cost a guest as much as the whole burst costs the worker.
  *
  * A command is fetched only when its completion queue has room for the answer. Queues have their turns one
  * after the other, a command at a time (4.13: round robin).
@@ -17,6 +19,8 @@
 /* Commands fetched in a turn at most, and after how many the time is asked. */
 #define TURN_COMMANDS  64u
 #define TIMED_COMMANDS 8u
+/* So long answers wait to be told of with those of what was fetched since: some turns of a worker. */
+#define ANSWERS_WAIT_NS 100000u
 /* The pin is one interrupt for all queues. */
 #define PIN_VECTOR 0u
 
@@ -109,6 +113,8 @@ void nvme_queues_forget(struct nvme_function *function)
 	}
 	nvme_shadow_forget(function);
 	function->next_sq = function->queues_end = 0;
+	function->fetched = false;
+	function->waiting_since_ns = 0;
 	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
 		function->bus->ops->lower(function->bus, i);
 	loop_poller_remove(function->bus->loop, &function->poller);
@@ -207,6 +213,7 @@ bool nvme_poll(struct loop_poller *poller)
 		fetch(function, sq);
 		fetched++;
 	}
+	function->fetched = fetched > 0;
 	if (fetched > 0)
 		loop_worked(loop, fetched < TIMED_COMMANDS);
 	return fetched > 0;
@@ -295,12 +302,31 @@ void nvme_interrupts_again(struct nvme_function *function)
 	}
 }
 
+/* Of answers that are to be told of now: is there more to come at once, for which they may wait a turn? */
+static bool wait_for_more(struct nvme_function *function)
+{
+	uint64_t now_ns = loop_now_ns(function->bus->loop);
+
+	/* A turn in which nothing is fetched ends the wait. */
+	if (!function->fetched || function->under_way == 0)
+		return false;
+	function->fetched = false;
+	if (function->waiting_since_ns == 0)
+		function->waiting_since_ns = now_ns;
+	return now_ns - function->waiting_since_ns < ANSWERS_WAIT_NS;
+}
+
 void nvme_interrupt(struct loop_task *task)
 {
 	struct nvme_function *function = container_of(task, struct nvme_function, interrupt_task);
 	struct register_bus *bus = function->bus;
 	bool by_vectors = bus->ops->has_vectors(bus);
 
+	if (wait_for_more(function)) {
+		loop_defer_for(bus->loop, task, bus->account);
+		return;
+	}
+	function->waiting_since_ns = 0;
 	for (unsigned i = 0; i < function->queues_end; i++) {
 		struct nvme_cq *cq = &function->cq[i];
 

@@ -59,6 +59,9 @@ struct driver_queue {
 	uint16_t vector;
 };
 
+/* Of loops that are begun from now on; NULL: real time. */
+static const struct loop_clocks *driver_clocks;
+
 /* All of it is anew with begin(). */
 static struct driver {
 	struct loop *loop;
@@ -205,7 +208,7 @@ static inline void go(void)
 
 static inline void begin_on(struct held_disk *held, const struct disk_options *disk_options, unsigned queues)
 {
-	const struct loop_options options = { .name = "nvme" };
+	const struct loop_options options = { .name = "nvme", .clocks = driver_clocks };
 	struct nvme_options nvme_options = { .queues = queues };
 
 	driver = (struct driver){ .held = held };

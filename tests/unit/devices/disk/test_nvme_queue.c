@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The way of a command through the NVMe model's queues: doorbells, phase, room, interrupts, turns. */
 #include "nvme_driver.h"
+#include "stopped_clock.h"
 
 static struct nvme_command flush(void)
 {
@@ -376,6 +377,70 @@ static void pin_and_messages_in_turns(void **state)
 	end();
 }
 
+/* Vectors, one queue of 32, and a disk that ends a request when it is told to. */
+static void begin_burst(void)
+{
+	driver_clocks = &stopped_clocks;
+	begin();
+	driver.has_vectors = true;
+	nvme_model.vectors_changed(driver.function);
+	enable();
+	make_queue(1, 32, 32);
+	driver.held->at_once = false;
+	driver.raised[1] = 0;
+}
+
+static void end_burst(void)
+{
+	end();
+	driver_clocks = NULL;
+}
+
+/* One message for a burst that takes several turns to fetch; the last turn of it ends the wait. */
+static void one_message_for_a_burst(void **state)
+{
+	struct nvme_completion completion;
+
+	begin_burst();
+	submit(1, io(NVME_IO_READ, 0, 1, DATA_AT));
+	turn();
+	for (unsigned i = 0; i < 3; i++) {
+		submit(1, io(NVME_IO_READ, 0, 1, DATA_AT));
+		held_end(driver.held, 0, 0);
+		turn();
+		/* It is there for a driver that looks. */
+		assert_true(look(1, &completion));
+		assert_int_equal(driver.raised[1], 0);
+	}
+	turn();
+	assert_int_equal(driver.raised[1], 1);
+	/* The last one has nothing to wait for. */
+	held_end(driver.held, 0, 0);
+	turn();
+	assert_int_equal(driver.raised[1], 2);
+	end_burst();
+}
+
+/* A driver that never stops adding commands hears of answers all the same. */
+static void bursts_without_end(void **state)
+{
+	struct nvme_completion completion;
+
+	begin_burst();
+	submit(1, io(NVME_IO_READ, 0, 1, DATA_AT));
+	turn();
+	for (unsigned i = 0; i < 8; i++) {
+		submit(1, io(NVME_IO_READ, 0, 1, DATA_AT));
+		held_end(driver.held, 0, 0);
+		turn();
+		assert_true(reap(1, &completion));
+		stopped_clock_ns += 30000;
+		/* After 120 us, in the fifth turn. */
+		assert_int_equal(driver.raised[1], i >= 4);
+	}
+	end_burst();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +457,8 @@ int main(void)
 		cmocka_unit_test(pin),
 		cmocka_unit_test(pin_of_a_queue_that_goes),
 		cmocka_unit_test(pin_and_messages_in_turns),
+		cmocka_unit_test(one_message_for_a_burst),
+		cmocka_unit_test(bursts_without_end),
 	};
 
 	return cmocka_run_group_tests_name("nvme_queue", tests, NULL, NULL);
