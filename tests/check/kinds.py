@@ -26,7 +26,7 @@ MESON_KINDS = {
 # than half of their time: two of them run where one would leave a core idle.
 PYTEST_KINDS = {
     "house": (None, 1),
-    "wire": ("asan", 0.5),
+    "wire": ("asan", 1),
     "daemon": ("release", 0.5),
     "cli": ("asan", 0.5),
     "guests": ("release", 1),
