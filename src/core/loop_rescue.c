@@ -28,6 +28,9 @@
 /* At one that sleeps the looks are rarer: the kernel may do in it what it has put off. */
 #define ASLEEP_LOOKS 4u
 
+/* The name of a function of the kernel, cut. */
+#define WAIT_BYTES 64u
+
 /* One loop as it was at the last look. */
 struct ward {
 	struct loop *loop;
@@ -43,7 +46,8 @@ struct loop_rescue {
 	pthread_cond_t news;
 	struct ward *wards;
 	unsigned count;
-	bool asleep; /* atomic: read by loops that wake */
+	bool asleep;	   /* atomic: read by loops that wake */
+	bool kernel_tells; /* what a thread waits for: it did, once */
 	bool stopping;
 };
 
@@ -164,20 +168,29 @@ static bool begins_with(const char *text, const char *word)
 }
 
 /*
- * proc(5): the function of the kernel that the thread waits in. For a page of a peer's file: one of the
- * file's, or of its pages'. Other waits in the middle of a turn are for what all threads share, such as the
- * lock of the process's memory, which another may keep while it waits for its page. "0": the kernel does not
- * tell.
+ * proc(5): the function of the kernel that the thread waits in. "0": the kernel does not tell; or not yet,
+ * since a thread that has just begun to wait may still be on its processor's queue (since Linux 6.12 for
+ * milliseconds, where others want the processor).
  */
-static bool waits_for_peer(const struct loop *loop, char state)
+static bool read_wait(const struct loop *loop, char text[WAIT_BYTES])
 {
-	static const char *const pages[] = { "shmem_", "hugetlb_", "folio_", "__folio_", "filemap_" };
-	char text[64];
-	ssize_t bytes = loop->wchan_fd < 0 ? -1 : pread(loop->wchan_fd, text, sizeof(text) - 1, 0);
+	ssize_t bytes = loop->wchan_fd < 0 ? -1 : pread(loop->wchan_fd, text, WAIT_BYTES - 1, 0);
 
 	if (bytes <= 0 || text[0] == '0')
-		return true;
+		return false;
 	text[bytes] = '\0';
+	return true;
+}
+
+/*
+ * For a page of a peer's file: in a function of the file's, or of its pages'. Other waits in the middle of a
+ * turn are for what all threads share, such as the lock of the process's memory, which another may keep while
+ * it waits for its page.
+ */
+static bool is_wait_for_peer(const char *text, char state)
+{
+	static const char *const pages[] = { "shmem_", "hugetlb_", "folio_", "__folio_", "filemap_" };
+
 	if (state == 'S')
 		return !begins_with(text, "futex_");
 	for (unsigned i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
@@ -186,42 +199,68 @@ static bool waits_for_peer(const struct loop *loop, char state)
 	return false;
 }
 
+enum wait { WAIT_NONE, WAIT_UNKNOWN, WAIT_FOR_PEER };
+
+/* A thread that waits for work is interruptible; one that waits in a submission for a page is not. */
+static enum wait wait_of(struct loop_rescue *rescue, const struct loop *loop, char state, bool may_sleep)
+{
+	char text[WAIT_BYTES];
+	bool told;
+
+	if (state != 'D' && state != 'S')
+		return WAIT_NONE;
+	/* A thread that sleeps for want of work shows whether the kernel ever tells. */
+	if (state == 'S' && may_sleep && rescue->kernel_tells)
+		return WAIT_NONE;
+	told = read_wait(loop, text);
+	rescue->kernel_tells = rescue->kernel_tells || told;
+	if (state == 'S' && may_sleep)
+		return WAIT_NONE;
+	if (!told)
+		return rescue->kernel_tells ? WAIT_UNKNOWN : WAIT_FOR_PEER;
+	return is_wait_for_peer(text, state) ? WAIT_FOR_PEER : WAIT_NONE;
+}
+
 static void hold(struct loop *loop, unsigned how)
 {
 	__atomic_or_fetch(&loop->held, how, __ATOMIC_RELAXED);
 }
 
-/* A thread that waits for work is interruptible; one that waits in a submission for a page is not. */
-static void look_for_wait(struct ward *ward)
+static void look_for_wait(struct loop_rescue *rescue, struct ward *ward)
 {
 	struct loop *loop = ward->loop;
 	bool may_sleep = __atomic_load_n(&loop->sleeps, __ATOMIC_RELAXED);
 	uint64_t now_ns = clock_now_ns();
 	char state = state_of(loop);
 
-	if ((state == 'D' || (state == 'S' && !may_sleep)) && waits_for_peer(loop, state)) {
+	switch (wait_of(rescue, loop, state, may_sleep)) {
+	case WAIT_FOR_PEER:
 		hold(loop, LOOP_HELD_BRIEFLY);
 		if (ward->waits_since_ns == 0)
 			ward->waits_since_ns = now_ns;
 		else if (now_ns - ward->waits_since_ns >= WAITED_NS)
 			hold(loop, LOOP_HELD_LONG);
-		return;
+		break;
+	case WAIT_UNKNOWN: /* the next look tells */
+		break;
+	case WAIT_NONE:
+		ward->waits_since_ns = 0;
+		ward->asleep = state == 'S' && may_sleep;
+		break;
 	}
-	ward->waits_since_ns = 0;
-	ward->asleep = state == 'S' && may_sleep;
 }
 
-static void look_at_still(struct ward *ward)
+static void look_at_still(struct loop_rescue *rescue, struct ward *ward)
 {
 	struct loop *loop = ward->loop;
 
 	if (ward->still >= STILL_MAX && __atomic_load_n(&loop->peer_writes, __ATOMIC_RELAXED) > 0)
 		pthread_kill(loop->thread, LOOP_RESCUE_SIGNAL);
-	if (!ward->asleep || ward->still % ASLEEP_LOOKS == 0)
-		look_for_wait(ward);
+	if (!ward->asleep || !rescue->kernel_tells || ward->still % ASLEEP_LOOKS == 0)
+		look_for_wait(rescue, ward);
 }
 
-static void look_after(struct ward *ward)
+static void look_after(struct loop_rescue *rescue, struct ward *ward)
 {
 	struct loop *loop = ward->loop;
 	uint64_t turns = counter_read(&loop->counters.turns);
@@ -231,7 +270,7 @@ static void look_after(struct ward *ward)
 		return;
 	}
 	ward->still++;
-	look_at_still(ward);
+	look_at_still(rescue, ward);
 }
 
 /* With the mutex: until the time is over, or somebody has news. */
@@ -268,7 +307,7 @@ static void *look(void *argument)
 			quiet = 0;
 		}
 		for (unsigned i = 0; i < rescue->count; i++)
-			look_after(&rescue->wards[i]);
+			look_after(rescue, &rescue->wards[i]);
 		wait_for_news(rescue, LOOK_NS);
 	}
 	pthread_mutex_unlock(&rescue->mutex);
