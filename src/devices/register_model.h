@@ -27,6 +27,12 @@ struct loop_account;
 #define REGISTER_VECTORS_MAX 64u
 #define REGISTER_BARS	     6u
 
+/* Of a model's own: so many, of so many bytes with the two that every one begins with. */
+#define REGISTER_CAPABILITIES_MAX     5u
+#define REGISTER_CAPABILITY_BYTES_MAX 20u
+/* What read() and write() are told in place of a BAR for registers in a capability. */
+#define REGISTER_BAR_CAPABILITY REGISTER_BARS
+
 struct register_bus_ops;
 
 /* The bus as the function sees it. Owned by the bus, from power_on() to power_off(). */
@@ -78,6 +84,18 @@ struct register_bar {
 	uint32_t mapped_offset, mapped_bytes;
 };
 
+/* A capability in the configuration space that is not the bus's own (PCI 3.0, 6.7). */
+struct register_capability {
+	uint8_t id;
+	uint8_t bytes; /* all of it; 0: there is none */
+	/*
+	 * Not 0: what begins here are registers, for which read() and write() are asked with
+	 * REGISTER_BAR_CAPABILITY and the offset in the capability. One capability at most has such.
+	 */
+	uint8_t registers_from;
+	uint8_t contents[REGISTER_CAPABILITY_BYTES_MAX - 2]; /* behind its number and the next one's place */
+};
+
 /* What a driver recognises a device by (PCI 3.0, 6.2.1 and 6.2.4). */
 struct register_identity {
 	uint16_t vendor, device, subsystem_vendor, subsystem;
@@ -97,6 +115,7 @@ struct register_model_ops {
 	unsigned vectors;		/* 0 to REGISTER_VECTORS_MAX */
 	unsigned msix_bar;
 	uint32_t msix_table_offset, msix_pending_offset;
+	struct register_capability capabilities[REGISTER_CAPABILITIES_MAX];
 	/* Kinds of violations, for logs and the labels of counters; ended by NULL. */
 	const char *const *violations;
 
@@ -116,8 +135,8 @@ struct register_model_ops {
 	void (*leave)(void *function);
 
 	/*
-	 * One load or store; the range lies inside the BAR. `bytes` is 1, 2, 4 or 8. What is not a register
-	 * reads as zero, and writes to it go nowhere.
+	 * One load or store; the range lies inside the BAR, or the capability with registers. `bytes` is 1,
+	 * 2, 4 or 8. What is not a register reads as zero, and writes to it go nowhere.
 	 */
 	uint64_t (*read)(void *function, unsigned bar, uint32_t offset, unsigned bytes);
 	void (*write)(void *function, unsigned bar, uint32_t offset, unsigned bytes, uint64_t value);

@@ -27,6 +27,8 @@ ROOMS = {
     "interfaces/virtio": ("interfaces/virtio/", "devices/virtio_model.h", "core/"),
     "interfaces/vhost_user": ("interfaces/vhost_user/", "interfaces/virtio/", "interfaces/endpoint",
                               "interfaces/door/", "devices/virtio_model.h", "core/"),
+    "interfaces/virtio_pci": ("interfaces/virtio_pci/", "interfaces/virtio/", "devices/virtio_model.h", "devices/register_model.h",
+                              "core/"),    # a device made of registers outside, rings inside
     "interfaces/vfio_user": ("interfaces/vfio_user/", "interfaces/endpoint", "interfaces/door/", "devices/register_model.h", "core/"),
     "interfaces/vhost_user_gpu": ("interfaces/vhost_user_gpu/", "interfaces/door/", "arbiter/seat/seat.h", "core/"),
     "interfaces/vmm_display": ("interfaces/vmm_display/", "interfaces/endpoint", "interfaces/door/", "arbiter/seat/seat.h",
@@ -44,7 +46,7 @@ ROOMS = {
 }
 DAEMON_ROOMS = ["config", "base", "share", "device", "disk", "nic", "seat", "console", "api"]     # each includes those before it, but:
 DAEMON_NEIGHBOURS = {"disk", "nic", "seat", "console"}     # know nothing of each other
-DAEMON_EXTRA = {"config": ("arbiter/share/", "host/"), "share": ("arbiter/share/",), "device": ("interfaces/endpoint",),
+DAEMON_EXTRA = {"config": ("arbiter/share/", "host/"), "share": ("arbiter/share/",), "device": ("interfaces/", "devices/virtio_model.h"),
                 "disk": tuple(f"{stage}/" for stage in STAGES), "nic": tuple(f"{stage}/" for stage in STAGES),
                 "seat": tuple(f"{stage}/" for stage in STAGES),
                 "console": ("interfaces/", "devices/", "core/"), "api": ("arbiter/",)}

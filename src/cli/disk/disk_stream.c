@@ -16,6 +16,7 @@ struct stream_target stream_target_of(const json_t *disk)
 	return (struct stream_target){
 		.socket = api_text(disk, "socket"),
 		.nvme = strcmp(api_text(disk, "model"), "nvme") == 0,
+		.by_registers = strcmp(api_text(disk, "interface"), "vfio-user") == 0,
 	};
 }
 
@@ -28,6 +29,11 @@ int disk_stream_open(const struct stream_target *target, struct disk_stream **re
 
 	if (!stream)
 		return -ENOMEM;
+	if (target->by_registers && !target->nvme) {
+		free(stream);
+		*ret_error = "its interface is vfio-user; take that out of its section meanwhile";
+		return -EOPNOTSUPP;
+	}
 	stream->transport = target->nvme ? &disk_stream_nvme : &disk_stream_virtio;
 	stream->chunk_bytes = (uint32_t)STREAM_CHUNK_BYTES;
 	error = stream->transport->open(stream, target->socket, &memory, ret_error);

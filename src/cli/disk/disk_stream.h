@@ -29,10 +29,13 @@ struct stream_slot {
 
 enum stream_op { STREAM_READ, STREAM_WRITE, STREAM_WRITE_ZEROES };
 
-/* Where a disk is served, and what it is there: an NVMe controller, or a virtio device. */
+/*
+ * Where a disk is served, and what it is there: an NVMe controller, or a virtio device. One that is made of
+ * registers is not for streams.
+ */
 struct stream_target {
 	const char *socket;
-	bool nvme;
+	bool nvme, by_registers;
 };
 
 /* As the API tells of a disk, which outlives it. */

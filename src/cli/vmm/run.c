@@ -54,7 +54,7 @@ static int choose_accel(const struct cli_command *command, const char *qemu,
 /* As the guest names the disk that it boots from. */
 static const char *root_device(const struct vmm_guest *guest)
 {
-	return guest->disk_count > 0 && guest->disks[0].is_function ? "/dev/nvme0n1" : "/dev/vda";
+	return guest->disk_count > 0 && guest->disks[0].is_nvme ? "/dev/nvme0n1" : "/dev/vda";
 }
 
 /* Is a serial port the daemon's? */
@@ -138,7 +138,7 @@ static int parse(struct cli *cli, const struct cli_command *command, int argc, c
 		{ "memory", &options->memory, NULL }, { "cpus", &options->cpus, NULL },
 		{ "kernel", &options->kernel, NULL }, { "initrd", &options->initrd, NULL },
 		{ "append", &options->append, NULL }, { "accel", &options->accel, NULL },
-		{ "print", NULL, &options->print },	{ 0 },
+		{ "print", NULL, &options->print },   { 0 },
 	};
 	int result = cli_parse(cli, command, argc, argv, table, 1, 1, arguments);
 	char *end = NULL;
@@ -245,16 +245,21 @@ static int check_registers(const struct cli_command *command, const struct vmm_g
 {
 	const struct vmm_function *function = guest->functions;
 	const char *key;
+	bool is_virtio;
 
 	if (guest->function_count == 0 || guest->qemu_version == 0 ||
 	    guest->qemu_version >= VMM_QEMU_VFIO_USER)
 		return CLI_OK;
-	key = strcmp(function->kind, "display") == 0 ? "source" : "model";
+	is_virtio = strcmp(function->model, "virtio") == 0;
+	key = is_virtio				       ? "interface = vhost-user"
+	      : strcmp(function->kind, "display") == 0 ? "source = virtio"
+						       : "model = virtio";
 	return cli_fail(command,
 			"%s %s/%s is made of registers (%s), for which QEMU 10.1 or newer is needed; "
-			"%s is older. With %s = virtio in [%s %s/%s] it works",
-			function->kind, guest->name, function->name, function->model, qemu, key,
-			function->kind, guest->name, function->name);
+			"%s is older. With %s in [%s %s/%s] it works",
+			function->kind, guest->name, function->name,
+			is_virtio ? "interface = vfio-user" : function->model, qemu, key, function->kind,
+			guest->name, function->name);
 }
 
 int command_run(struct cli *cli, const struct cli_command *command, int argc, char **argv)
@@ -288,8 +293,7 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 			   (result = check_display(command, &guest, qemu, accel)) == CLI_OK &&
 			   (result = check_sockets(command, &guest)) == CLI_OK) {
 			if (guest.console_count > 0 && !has_console(&arguments))
-				fprintf(stderr,
-					"viaduct run: see its console with `viaduct console %s`\n",
+				fprintf(stderr, "viaduct run: see its console with `viaduct console %s`\n",
 					guest.name);
 			fflush(stdout);
 			execv(qemu, qemu_arguments.argv);

@@ -31,6 +31,7 @@ static bool load_disk(const json_t *device, struct vmm_disk *disk)
 	disk->vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
 	disk->queues = (unsigned)api_number(device, "queues");
 	disk->is_function = vmm_is_function(device);
+	disk->is_nvme = strcmp(api_text(device, "model"), "nvme") == 0;
 	disk->boot = (unsigned)api_number(device, "boot");
 	if (disk->boot == 0)
 		disk->boot = strcmp(disk->name, "root") == 0 ? BOOT_ROOT : BOOT_OTHER;
@@ -72,8 +73,9 @@ static bool load_display(const json_t *device, struct vmm_guest *guest)
 		return false;
 	snprintf(guest->display.socket, sizeof(guest->display.socket), "%s", api_text(device, "socket"));
 	guest->display.vmm_listens = strcmp(api_text(device, "socket_mode"), "connect") == 0;
-	guest->display.virtio = strcmp(api_text(device, "source"), "virtio") == 0;
 	guest->display.is_function = vmm_is_function(device);
+	guest->display.virtio =
+		!guest->display.is_function && strcmp(api_text(device, "source"), "virtio") == 0;
 	guest->display.scanouts = (unsigned)api_number(device, "scanouts");
 	return true;
 }

@@ -28,6 +28,7 @@ struct vmm_disk {
 	unsigned queues;	/* that the disk offers */
 	unsigned boot;		/* its rank, the least first */
 	bool is_function;	/* a device made of registers: among those, too */
+	bool is_nvme;
 };
 
 struct vmm_nic {

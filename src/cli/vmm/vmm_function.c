@@ -6,10 +6,13 @@
 #include "cli/api_client.h"
 #include "cli/vmm/vmm.h"
 
-/* Of a display, it is the answer to whose it is. */
+/* Of a display and a console, it is the answer to whose it is. */
 static const char *model_of(const json_t *device)
 {
-	return api_text(device, strcmp(api_text(device, "kind"), "display") == 0 ? "source" : "model");
+	const char *kind = api_text(device, "kind");
+	bool has_source = strcmp(kind, "display") == 0 || strcmp(kind, "console") == 0;
+
+	return api_text(device, has_source ? "source" : "model");
 }
 
 bool vmm_is_function(const json_t *device)
@@ -19,7 +22,8 @@ bool vmm_is_function(const json_t *device)
 	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++)
 		if (strcmp(model_of(device), models[i]) == 0)
 			return true;
-	return false;
+	return strcmp(model_of(device), "virtio") == 0 &&
+	       strcmp(api_text(device, "interface"), "vfio-user") == 0;
 }
 
 void vmm_function_load(const json_t *device, struct vmm_function *function)
@@ -36,10 +40,9 @@ void vmm_function_load(const json_t *device, struct vmm_function *function)
 /* The socket's address is an object, which only the JSON form of the option takes. */
 char *vmm_function_device(const struct vmm_function *function)
 {
-	json_t *device =
-		json_pack("{s:s, s:o, s:{s:s, s:s}}", "driver", "vfio-user-pci", "id",
-			  json_sprintf("%s-%s", function->kind, function->name), "socket", "type", "unix",
-			  "path", function->socket);
+	json_t *device = json_pack("{s:s, s:o, s:{s:s, s:s}}", "driver", "vfio-user-pci", "id",
+				   json_sprintf("%s-%s", function->kind, function->name), "socket", "type",
+				   "unix", "path", function->socket);
 	char *text;
 
 	if (device && function->bootindex > 0)

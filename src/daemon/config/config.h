@@ -165,7 +165,25 @@ struct config_guest {
 struct config_device {
 	struct config_object object;
 	char *socket, *connect;	/* at most one */
+	unsigned interface;	/* enum config_interface: of a virtio device */
 };
+
+/* How a VMM reaches a virtio device, in the order of the key's choices. */
+enum config_interface { CONFIG_INTERFACE_VHOST_USER, CONFIG_INTERFACE_VFIO_USER };
+extern const char *const config_interfaces[];
+
+/* The row of the key in a section of devices that may be virtio ones. */
+#define CONFIG_INTERFACE_KEY(holder)                                                                         \
+	{                                                                                                    \
+		.name = "interface", .type = CONFIG_CHOICE,                                                  \
+		.offset = offsetof(struct holder, device.interface), .choices = config_interfaces,           \
+		.initial = "vhost-user",                                                                     \
+		.help = "How a VMM reaches a virtio device: vhost-user, which is the fastest and survives "  \
+			"a "                                                                                 \
+			"killed daemon; or vfio-user, as a PCI device (virtio-pci), for VMMs without "       \
+			"vhost-user, "                                                                       \
+			"and for which QEMU 10.1 or newer is needed."                                        \
+	}
 
 /* In the order of the key's choices. */
 enum config_sector { CONFIG_SECTOR_512, CONFIG_SECTOR_4096 };
@@ -283,6 +301,13 @@ bool config_share_contradicts(const struct share_settings *share, enum share_key
 			      enum share_key *ret_reservation);
 
 /* ---- checks of single sections: config_check.c ---- */
+
+/*
+ * interface, and what goes with it. `other`: what makes the device another one than a virtio device ("model =
+ * nvme"); NULL: it is one.
+ */
+void config_check_interface(const struct config_device *device, const char *other,
+			    struct config_messages *messages);
 
 void config_check_pool(const struct config *config, const struct config_object *object,
 		       struct config_messages *messages);

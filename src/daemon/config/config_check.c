@@ -81,13 +81,15 @@ static void check_same_path(const struct config_object *object, const char *path
 
 static void check_paths(const struct config *config, struct config_messages *messages)
 {
-	config_for_each(config_pools(config), config_pool, pool) {
+	config_for_each(config_pools(config), config_pool, pool)
+	{
 		for (const struct config_object *other = config_pools(config); other != &pool->object;
 		     other = other->next)
 			check_same_path(&pool->object, pool->path, other,
 					((const struct config_pool *)other)->path, messages);
 	}
-	config_for_each(config_disks(config), config_disk, disk) {
+	config_for_each(config_disks(config), config_disk, disk)
+	{
 		config_for_each(config_pools(config), config_pool, pool)
 			check_same_path(&disk->object, disk->path, &pool->object, pool->path, messages);
 		/* Two readers of one file are fine. */
@@ -147,6 +149,30 @@ static void check_disk_pool(const struct config *config, const struct config_dis
 	}
 }
 
+const char *const config_interfaces[] = { "vhost-user", "vfio-user", NULL };
+
+void config_check_interface(const struct config_device *device, const char *other,
+			    struct config_messages *messages)
+{
+	char title[CONFIG_TITLE_SIZE];
+	const char *file;
+	unsigned line = config_line_of(&device->object, "interface", &file);
+
+	config_title(&device->object, title);
+	if (other && config_given(&device->object, "interface"))
+		config_message(messages, file, line,
+			       "interface is for virtio devices; %s in %s has one that cannot be chosen",
+			       other, title);
+	line = config_line_of(&device->object, "connect", &file);
+	if (!other && device->interface == CONFIG_INTERFACE_VFIO_USER &&
+	    config_given(&device->object, "connect"))
+		config_message(
+			messages, file, line,
+			"connect does not go with interface = vfio-user, to whose socket VMMs connect; "
+			"take connect out, or use interface = vhost-user in %s",
+			title);
+}
+
 void config_check_disk(const struct config *config, const struct config_object *object,
 		       struct config_messages *messages)
 {
@@ -163,6 +189,8 @@ void config_check_disk(const struct config *config, const struct config_object *
 			       "connect out, or use model = virtio in %s",
 			       title);
 	}
+	config_check_interface(&disk->device, disk->model == CONFIG_DISK_NVME ? "model = nvme" : NULL,
+			       messages);
 	if (config_given(object, "pool") && config_given(object, "path")) {
 		line = config_line_of(object, "path", &file);
 		config_message(messages, file, line,

@@ -187,9 +187,10 @@ static const struct config_key disk_keys[] = {
 	  .offset = offsetof(struct config_disk, model),
 	  .choices = disk_models,
 	  .initial = "virtio",
-	  .help = "What the guest sees: virtio, a virtio-blk device over vhost-user; or nvme, an NVMe "
-		  "controller over vfio-user, whose driver every guest and its firmware have, and for which "
-		  "QEMU 10.1 or newer is needed." },
+	  .help = "What the guest sees: virtio, a virtio-blk device; or nvme, an NVMe controller over "
+		  "vfio-user, whose driver every guest and its firmware have, and for which QEMU 10.1 or "
+		  "newer is needed." },
+	CONFIG_INTERFACE_KEY(config_disk),
 	{ .name = "queues",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_disk, queues),
@@ -233,8 +234,7 @@ static const struct config_key disk_keys[] = {
 	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
 	{ WEIGHT_KEY(OF_DISK, config_disk), .initial = "100", .help = DISK_WEIGHT_HELP },
 	DISK_SHARE_KEYS(OF_DISK, config_disk),
-	{ OF_DISK(config_disk, "latency_target", SHARE_LATENCY_TARGET),
-	  .type = CONFIG_NUMBER,
+	{ OF_DISK(config_disk, "latency_target", SHARE_LATENCY_TARGET), .type = CONFIG_NUMBER,
 	  .maximum = SHARE_LATENCY_US_MAX,
 	  .help = "Longest time in microseconds that 99 % of its requests should spend inside the "
 		  "physical disk; less is let in at once while they do not. Default: none." },
@@ -296,8 +296,8 @@ const struct config_section config_section_disk = {
 static void print_values(FILE *stream, const struct config_key *key)
 {
 	static const char *const names[] = {
-		[CONFIG_TEXT] = "name", [CONFIG_PATH] = "absolute path", [CONFIG_SIZE] = "size",
-		[CONFIG_NUMBER] = "number", [CONFIG_BOOLEAN] = "yes or no", [CONFIG_MODE] = "octal mode",
+		[CONFIG_TEXT] = "name",	    [CONFIG_PATH] = "absolute path", [CONFIG_SIZE] = "size",
+		[CONFIG_NUMBER] = "number", [CONFIG_BOOLEAN] = "yes or no",  [CONFIG_MODE] = "octal mode",
 		[CONFIG_SERIAL] = "text",
 	};
 	char least[VALUE_SIZE_TEXT], most[VALUE_SIZE_TEXT];

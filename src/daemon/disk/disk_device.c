@@ -18,6 +18,7 @@
 #include "daemon/base/takeover_wire.h"
 #include "daemon/config/config_values.h"
 #include "daemon/device/report.h"
+#include "daemon/device/virtio_endpoint.h"
 #include "daemon/disk/catalogue.h"
 #include "daemon/disk/disk_gate.h"
 #include "daemon/disk/write_mode.h"
@@ -25,11 +26,13 @@
 #include "devices/disk/nvme.h"
 #include "devices/disk/virtio_blk.h"
 #include "interfaces/vfio_user/vfio_user.h"
-#include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/virtio/virtqueue.h"
 
 #define SECTOR_BYTES	   512u
 #define SECTOR_BYTES_LARGE 4096u
+
+/* As QEMU's virtio-blk-pci: mass storage, SCSI. */
+#define PCI_CLASS_STORAGE 0x010000u
 
 struct disk_device *disk_device_find(struct daemon *daemon, const char *name)
 {
@@ -81,6 +84,7 @@ static void set_defaults(struct disk_device *disk)
 	disk->queues = (unsigned)queues;
 	disk->read_only = false;
 	disk->model_kind = CONFIG_DISK_VIRTIO;
+	disk->interface = CONFIG_INTERFACE_VHOST_USER;
 	disk->sector_bytes = SECTOR_BYTES;
 	default_serial(disk);
 }
@@ -96,6 +100,7 @@ static void configure(struct device *device, const struct config_object *object)
 	disk->queues = (unsigned)settings->queues;
 	disk->packed = settings->packed;
 	disk->model_kind = settings->model;
+	disk->interface = settings->device.interface;
 	disk->read_only = settings->read_only;
 	disk->cache = settings->cache;
 	if (settings->sector == CONFIG_SECTOR_4096)
@@ -244,33 +249,39 @@ static int nvme_endpoint_create(const struct disk_device *disk, const struct end
 		      : vfio_user_create(&options, ret_endpoint);
 }
 
-static int virtio_endpoint_create(const struct disk_device *disk, const struct endpoint_options *endpoint,
-				  struct handover *handed, struct endpoint **ret_endpoint)
+/*
+ * The mode of the write cache is not the driver's to choose by registers: to remember it (write_mode.h) is
+ * not for a worker.
+ */
+static int virtio_create(struct disk_device *disk, const struct endpoint_options *endpoint,
+			 struct handover *handed, struct endpoint **ret_endpoint)
 {
-	struct vhost_user_options options = {
-		.endpoint = *endpoint,
+	const struct virtio_offer offer = {
 		.model = &virtio_blk_model,
 		.device = disk->virtio,
+		.interface = disk->interface,
 		.features_off = disk->packed ? 0 : 1ull << VIRTIO_F_RING_PACKED,
+		.class_code = PCI_CLASS_STORAGE,
+		.registers_off = 1ull << VIRTIO_BLK_FEATURE_CONFIG_WCE,
 	};
 
-	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
-		      : vhost_user_create(&options, ret_endpoint);
+	return virtio_endpoint_create(&offer, endpoint, handed, &disk->pci, ret_endpoint);
 }
 
 static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
 			   struct handover *handed, struct endpoint **ret_endpoint)
 {
-	const struct disk_device *disk = disk_device_of(device);
+	struct disk_device *disk = disk_device_of(device);
 
 	return disk->nvme ? nvme_endpoint_create(disk, endpoint, handed, ret_endpoint)
-			  : virtio_endpoint_create(disk, endpoint, handed, ret_endpoint);
+			  : virtio_create(disk, endpoint, handed, ret_endpoint);
 }
 
 static void close_steps(struct device *device)
 {
 	struct disk_device *disk = disk_device_of(device);
 
+	virtio_endpoint_free_pci(&disk->pci);
 	virtio_blk_destroy(disk->virtio);
 	disk->virtio = NULL;
 	nvme_destroy(disk->nvme);

@@ -26,6 +26,7 @@ struct disk_gate;
 struct nvme_device;
 struct share_node;
 struct virtio_blk;
+struct virtio_pci;
 
 extern const struct device_kind disk_device_kind;
 
@@ -62,6 +63,7 @@ struct disk_device {
 	bool read_only, packed;
 	unsigned queues, cache;
 	unsigned model_kind;			/* enum config_disk_model */
+	unsigned interface;  /* enum config_interface: of a virtio disk */
 	uint32_t sector_bytes;
 	char serial[21];
 
@@ -69,6 +71,7 @@ struct disk_device {
 	/* One of them, while served. */
 	struct virtio_blk *virtio;
 	struct nvme_device *nvme;
+	struct virtio_pci *pci; /* the former, by registers */
 
 	enum disk_change change;
 	char new_name[CONFIG_NAME_SIZE];

@@ -3,6 +3,7 @@
 #include "arbiter/disk/disk_meter.h"
 #include "arbiter/disk/disk_stats.h"
 #include "core/clock.h"
+#include "daemon/device/virtio_endpoint.h"
 #include "daemon/disk/disk_device.h"
 #include "daemon/disk/disk_gate.h"
 #include "daemon/share/share_json.h"
@@ -73,8 +74,8 @@ json_t *disk_capacity_json(const struct disk_gate *gate)
 	gate_believe(gate->base.gate, &belief);
 	capacity = json_pack("{s:o, s:o, s:o, s:f, s:o, s:s}", "iops", number(disk_cost_iops(&cost)),
 			     "bandwidth", number(disk_cost_bandwidth(&cost)), "reserved_ppb",
-			     number(gate_reserved_ppb(gate->base.gate)), "rate",
-			     disk_meter_rate(gate->meter), "window_ns", number(belief.window_ns), "origin",
+			     number(gate_reserved_ppb(gate->base.gate)), "rate", disk_meter_rate(gate->meter),
+			     "window_ns", number(belief.window_ns), "origin",
 			     belief.since_ns > 0 ? "seen" : origin_texts[gate->origin]);
 	if (belief.since_ns > 0)
 		set(capacity, "seen_ago_ns", clock_now_ns() - belief.since_ns);
@@ -92,6 +93,9 @@ void disk_describe(const struct device *device, json_t *object)
 	json_object_set_new(object, "read_only", json_boolean(disk->read_only));
 	json_object_set_new(object, "model",
 			    json_string(disk->model_kind == CONFIG_DISK_NVME ? "nvme" : "virtio"));
+	json_object_set_new(
+		object, "interface",
+		json_string(device_interface_text(disk->model_kind == CONFIG_DISK_VIRTIO, disk->interface)));
 	set(object, "queues", disk->queues);
 	json_object_set_new(object, "packed", json_boolean(disk->packed));
 	json_object_set_new(object, "serial", json_string(disk->serial));

@@ -6,6 +6,9 @@
 #include "devices/virtio_model.h"
 
 struct disk;
+/* The feature by which the driver chooses the mode of the write cache; for a transport that does without. */
+#define VIRTIO_BLK_FEATURE_CONFIG_WCE 11
+
 struct virtio_blk;
 
 #define VIRTIO_BLK_SERIAL_BYTES 20

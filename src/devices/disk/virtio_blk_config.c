@@ -7,7 +7,10 @@
 
 #include "arbiter/disk/disk.h"
 #include "core/checked.h"
+#include "devices/disk/virtio_blk.h"
 #include "devices/disk/virtio_blk_private.h"
+
+static_assert(VIRTIO_BLK_FEATURE_CONFIG_WCE == VIRTIO_BLK_F_CONFIG_WCE, "virtio 1.2, 5.2.3");
 
 uint64_t blk_features(void *opaque)
 {

@@ -21,8 +21,10 @@
 #define CAPABILITIES  0x34
 #define LINE	      0x3c
 #define PIN	      0x3d
-/* Behind the header. */
-#define MSIX 0x40
+/* Behind the header: capabilities, each at a multiple of 4. */
+#define MSIX		   0x40
+#define MSIX_BYTES	   12u
+#define CAPABILITIES_BEGIN 0x40u
 
 #define COMMAND_IO	(1u << 0)
 #define COMMAND_MEMORY	(1u << 1)
@@ -79,14 +81,37 @@ static void put_interrupts(struct pci_config *config, const struct register_mode
 {
 	uint8_t *bytes = config->bytes;
 
-	put(bytes + STATUS, STATUS_CAPABILITIES, 2);
-	put(bytes + CAPABILITIES, MSIX, 1);
 	put(bytes + PIN, 1, 1);
 	put(bytes + MSIX, CAPABILITY_MSIX, 2);
 	put(bytes + MSIX + 2, model->vectors - 1, 2);
 	put(bytes + MSIX + 4, model->msix_table_offset | model->msix_bar, 4);
 	put(bytes + MSIX + 8, model->msix_pending_offset | model->msix_bar, 4);
 	put(config->writable + MSIX + 2, MSIX_ENABLE | MSIX_MASK_ALL, 2);
+}
+
+/* Adds those of the model behind `last`, the place that tells where the next one is. */
+static void put_capabilities(struct pci_config *config, const struct register_model_ops *model, uint8_t *last)
+{
+	uint32_t at = model->vectors > 0 ? CAPABILITIES_BEGIN + MSIX_BYTES : CAPABILITIES_BEGIN;
+
+	for (unsigned i = 0; i < REGISTER_CAPABILITIES_MAX; i++) {
+		const struct register_capability *capability = &model->capabilities[i];
+
+		if (capability->bytes == 0)
+			continue;
+		assert(capability->bytes <= REGISTER_CAPABILITY_BYTES_MAX &&
+		       at + capability->bytes <= PCI_CONFIG_BYTES);
+		*last = (uint8_t)at;
+		last = config->bytes + at + 1;
+		put(config->bytes + at, capability->id, 1);
+		memcpy(config->bytes + at + 2, capability->contents, capability->bytes - 2u);
+		if (capability->registers_from > 0) {
+			config->capability = at;
+			config->registers = at + capability->registers_from;
+			config->registers_end = at + capability->bytes;
+		}
+		at = (uint32_t)align_up(at + capability->bytes, 4);
+	}
 }
 
 void pci_config_init(struct pci_config *config, const struct register_model_ops *model)
@@ -108,8 +133,15 @@ void pci_config_init(struct pci_config *config, const struct register_model_ops 
 	for (unsigned i = 0; i < REGISTER_BARS; i++)
 		if (model->bars[i].kind != REGISTER_BAR_NONE)
 			put_bar(config, i, &model->bars[i]);
-	if (model->vectors > 0)
+	if (model->vectors > 0) {
 		put_interrupts(config, model);
+		put(bytes + CAPABILITIES, MSIX, 1);
+		put_capabilities(config, model, bytes + MSIX + 1);
+	} else {
+		put_capabilities(config, model, bytes + CAPABILITIES);
+	}
+	if (bytes[CAPABILITIES] != 0)
+		put(bytes + STATUS, STATUS_CAPABILITIES, 2);
 }
 
 void pci_config_read(const struct pci_config *config, uint32_t offset, void *to, size_t bytes)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The configuration space of a PCI function (PCI 3.0, 6.1 and 6.8.2): who it is, how large its BARs are, and
- * the capability for message-signalled interrupts. Pure: bytes in, bytes out.
+ * The configuration space of a PCI function (PCI 3.0, 6.1 and 6.8.2): who it is, how large its BARs are, the
+ * capability for message-signalled interrupts, and those of the model. Pure: bytes in, bytes out.
  */
 #ifndef VIADUCT_INTERFACES_VFIO_USER_PCI_CONFIG_H
 #define VIADUCT_INTERFACES_VFIO_USER_PCI_CONFIG_H
@@ -17,6 +17,8 @@
 struct pci_config {
 	uint8_t bytes[PCI_CONFIG_BYTES];
 	uint8_t writable[PCI_CONFIG_BYTES];	/* a bit for each */
+	/* [registers, registers_end) are the model's; its capability begins at `capability`. */
+	uint32_t capability, registers, registers_end;
 };
 
 /* As after power-on. */

@@ -90,16 +90,42 @@ static void bar_write(struct vfio_user_connection *connection, uint32_t bar, uin
 
 /* ---- the configuration space ---- */
 
+/* The part of [*offset, *offset + *bytes) that is registers of the model's. False: there is none. */
+static bool model_part(const struct pci_config *config, uint64_t *offset, size_t *bytes)
+{
+	uint64_t from = *offset > config->registers ? *offset : config->registers;
+	uint64_t end = *offset + *bytes < config->registers_end ? *offset + *bytes : config->registers_end;
+
+	if (from >= end)
+		return false;
+	*offset = from;
+	*bytes = (size_t)(end - from);
+	return true;
+}
+
 static void config_read(struct vfio_user_connection *connection, uint64_t offset, uint8_t *to, size_t bytes)
 {
+	const struct pci_config *config = &connection->config;
+	uint64_t from = offset;
+
 	pci_config_set_pin(&connection->config, connection->interrupts.due != 0);
-	pci_config_read(&connection->config, (uint32_t)offset, to, bytes);
+	pci_config_read(config, (uint32_t)offset, to, bytes);
+	if (model_part(config, &from, &bytes))
+		bar_read(connection, REGISTER_BAR_CAPABILITY, from - config->capability, to + (from - offset),
+			 bytes);
 }
 
 static void config_write(struct vfio_user_connection *connection, uint64_t offset, const uint8_t *from,
 			 size_t bytes)
 {
+	const struct pci_config *config = &connection->config;
+	uint64_t part = offset;
+	size_t part_bytes = bytes;
+
 	pci_config_write(&connection->config, (uint32_t)offset, from, bytes);
+	if (model_part(config, &part, &part_bytes))
+		bar_write(connection, REGISTER_BAR_CAPABILITY, part - config->capability,
+			  from + (part - offset), part_bytes);
 	vfio_user_interrupts_allow_pin(&connection->interrupts, pci_config_pin_allowed(&connection->config));
 	if (pci_config_is_bus_master(&connection->config) != connection->is_master) {
 		connection->is_master = !connection->is_master;

@@ -8,13 +8,19 @@
 #include "interfaces/virtio/dirty_log.h"
 #include "interfaces/virtio/virtqueue_chain.h"
 
+struct ring_bytes packed_bytes(unsigned size)
+{
+	return (struct ring_bytes){ 16ull * size, sizeof(struct packed_event), sizeof(struct packed_event) };
+}
+
 int packed_map(struct virtqueue *queue)
 {
 	const struct virtqueue_setup *setup = &queue->setup;
 	struct guest_memory *memory = queue->view->memory;
-	void *descriptors = guest_memory_at_user(memory, setup->descriptor_user, 16ull * queue->size);
-	void *driver = guest_memory_at_user(memory, setup->driver_user, sizeof(struct packed_event));
-	void *device = guest_memory_at_user(memory, setup->device_user, sizeof(struct packed_event));
+	struct ring_bytes bytes = packed_bytes(queue->size);
+	void *descriptors = guest_memory_at_user(memory, setup->descriptor_user, bytes.descriptors);
+	void *driver = guest_memory_at_user(memory, setup->driver_user, bytes.driver);
+	void *device = guest_memory_at_user(memory, setup->device_user, bytes.device);
 
 	if (!descriptors || !driver || !device)
 		return -EFAULT;

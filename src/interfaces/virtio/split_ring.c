@@ -19,14 +19,19 @@ static uint16_t *available_event(struct virtqueue *queue)
 	return (uint16_t *)&queue->split.used->ring[queue->size];
 }
 
+struct ring_bytes split_bytes(unsigned size)
+{
+	return (struct ring_bytes){ 16ull * size, 6 + 2ull * size, 6 + 8ull * size };
+}
+
 int split_map(struct virtqueue *queue)
 {
 	const struct virtqueue_setup *setup = &queue->setup;
 	struct guest_memory *memory = queue->view->memory;
-	uint64_t size = queue->size;
-	void *descriptors = guest_memory_at_user(memory, setup->descriptor_user, size * 16);
-	void *available = guest_memory_at_user(memory, setup->driver_user, 6 + size * 2);
-	void *used = guest_memory_at_user(memory, setup->device_user, 6 + size * 8);
+	struct ring_bytes bytes = split_bytes(queue->size);
+	void *descriptors = guest_memory_at_user(memory, setup->descriptor_user, bytes.descriptors);
+	void *available = guest_memory_at_user(memory, setup->driver_user, bytes.driver);
+	void *used = guest_memory_at_user(memory, setup->device_user, bytes.device);
 
 	if (!descriptors || !available || !used)
 		return -EFAULT;

@@ -55,8 +55,7 @@ static int set_position(struct virtqueue *queue)
 		queue->split.signalled_idx = queue->split.used_idx;
 	}
 	queue->inflight = queue->setup.inflight;
-	if (!queue->inflight && queue->setup.record &&
-	    inflight_is_used(queue->setup.record, queue->packed))
+	if (!queue->inflight && queue->setup.record && inflight_is_used(queue->setup.record, queue->packed))
 		queue->inflight = queue->setup.record;
 	if (queue->inflight)
 		violation = inflight_recover(queue, queue->resubmit, &queue->resubmit_count);
@@ -111,6 +110,16 @@ static bool has(const struct virtqueue_setup *setup, unsigned feature)
 	return setup->features >> feature & 1;
 }
 
+bool virtqueue_lies_in(const struct virtqueue_setup *setup, const struct guest_memory *memory)
+{
+	struct ring_bytes bytes =
+		has(setup, VIRTIO_F_RING_PACKED) ? packed_bytes(setup->size) : split_bytes(setup->size);
+
+	return guest_memory_holds_user(memory, setup->descriptor_user, bytes.descriptors) &&
+	       guest_memory_holds_user(memory, setup->driver_user, bytes.driver) &&
+	       guest_memory_holds_user(memory, setup->device_user, bytes.device);
+}
+
 static void call_expired(struct loop_timer *timer);
 
 static struct virtqueue *create(const struct virtqueue_setup *setup)
@@ -124,8 +133,8 @@ static struct virtqueue *create(const struct virtqueue_setup *setup)
 	queue->listening = true;
 	queue->loop = setup->loop;
 	queue->size = setup->size;
-	queue->descriptors_max = setup->model->chain_descriptors ? setup->model->chain_descriptors
-								 : CHAIN_DESCRIPTORS;
+	queue->descriptors_max =
+		setup->model->chain_descriptors ? setup->model->chain_descriptors : CHAIN_DESCRIPTORS;
 	assert(queue->descriptors_max <= CHAIN_DESCRIPTORS_MAX);
 	queue->elements_max = queue->descriptors_max + CHAIN_ELEMENTS_MORE;
 	queue->take_batch = setup->model->turn_chains ? setup->model->turn_chains : TAKE_BATCH;
@@ -180,6 +189,7 @@ int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_
 	int error;
 
 	assert(setup->size >= 1 && setup->size <= VIRTQUEUE_SIZE_MAX);
+	assert(!setup->call || (setup->kick_fd < 0 && setup->call_fd < 0));
 	queue = create(setup);
 	if (!queue)
 		return -ENOMEM;
@@ -203,8 +213,12 @@ int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_
 	if (setup->account)
 		loop_blame_start(queue->loop, &queue->blame);
 	virtqueue_set_kick_fd(queue, setup->kick_fd);
-	/* Whatever a predecessor published without a call is announced now; a call too many is harmless. */
-	queue_call(queue);
+	/*
+	 * Whatever a predecessor published without a call is announced now; a call too many is harmless, but
+	 * for drivers that have asked for no interrupts, where each is one.
+	 */
+	if (!setup->call || setup->has_served)
+		queue_call(queue);
 	if (queue_takes(queue))
 		queue_silence(queue);
 	queue_wake(queue);

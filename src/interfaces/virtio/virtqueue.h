@@ -99,6 +99,12 @@ struct virtqueue_setup {
 
 	int kick_fd;			/* -1: no notifications, the ring is polled while the loop is awake */
 	int call_fd;			/* -1: the driver polls */
+	/*
+	 * In place of both, which are -1 then: notifies the driver, whose own notifications are
+	 * virtqueue_kick(). For a transport whose notifications are registers and interrupts. NULL: there are
+	 * descriptors
+	 */
+	void (*call)(void *context);
 	bool enabled;			/* vhost-user SET_VRING_ENABLE: takes chains only while enabled */
 
 	/*
@@ -134,6 +140,9 @@ struct virtqueue_setup {
  */
 int virtqueue_start(const struct virtqueue_setup *setup, struct virtqueue **ret_queue);
 
+/* Does all of the ring lie in that memory, each of its parts in one region? */
+bool virtqueue_lies_in(const struct virtqueue_setup *setup, const struct guest_memory *memory);
+
 /*
  * Offers no more chains; when the last one that the model holds is completed or given back, calls stopped()
  * with the position at which another process (or we) can go on. Possibly before it returns. Then
@@ -146,6 +155,7 @@ void virtqueue_stop(struct virtqueue *queue,
 void virtqueue_destroy(struct virtqueue *queue);
 
 /* While running. */
+void virtqueue_kick(struct virtqueue *queue);
 void virtqueue_set_enabled(struct virtqueue *queue, bool enabled);
 void virtqueue_set_kick_fd(struct virtqueue *queue, int kick_fd);
 void virtqueue_set_call_fd(struct virtqueue *queue, int call_fd);
@@ -157,6 +167,12 @@ void virtqueue_set_log(struct virtqueue *queue, struct dirty_log *log, uint64_t 
  */
 void virtqueue_set_memory(struct virtqueue *queue, struct guest_memory *memory,
 			  void (*released)(void *context), void *context);
+
+/*
+ * Guest memory made the worker wait, as for setup.made_wait: the queue is abandoned. virtqueue_stop()
+ * follows.
+ */
+void virtqueue_abandon(struct virtqueue *queue, uint64_t waited_ns);
 
 struct virtqueue_counters {
 	struct counter kicks;		/* notifications from the driver */

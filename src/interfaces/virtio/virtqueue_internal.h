@@ -248,6 +248,12 @@ void queue_check_memory(struct virtqueue *queue);
 
 /* ---- split_ring.c and packed_ring.c: the same functions for the two formats ---- */
 
+/* How large the parts of a ring are. */
+struct ring_bytes {
+	uint64_t descriptors, driver, device;
+};
+struct ring_bytes split_bytes(unsigned size);
+struct ring_bytes packed_bytes(unsigned size);
 /* Maps the ring in the current memory. 0, -EFAULT or -EINVAL (alignment). */
 int split_map(struct virtqueue *queue);
 int packed_map(struct virtqueue *queue);

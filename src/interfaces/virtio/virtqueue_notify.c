@@ -41,6 +41,16 @@ void queue_wake(struct virtqueue *queue)
 		loop_poller_wake(queue->loop, &queue->poller);
 }
 
+/* The bus that carries them bounds how many there are in a turn. */
+void virtqueue_kick(struct virtqueue *queue)
+{
+	counter_add(&queue->counters.kicks, 1);
+	if (!queue_listens(queue) || queue->poller.awake)
+		return;
+	queue_silence(queue);
+	loop_poller_wake(queue->loop, &queue->poller);
+}
+
 void queue_poll_expired(struct loop_timer *timer)
 {
 	queue_wake(container_of(timer, struct virtqueue, poll_timer));
@@ -82,7 +92,7 @@ bool queue_park(struct loop_poller *poller)
 	queue->attention = QUEUE_PARKED;
 	queue->needless_kicks = 0;
 	loop_watch_resume(queue->loop, &queue->kick_watch);
-	if (queue->setup.kick_fd < 0)
+	if (queue->setup.kick_fd < 0 && !queue->setup.call)
 		loop_timer_start(queue->loop, &queue->poll_timer, clock_now_ns() + KICKLESS_POLL_NS);
 	return true;
 }

@@ -171,9 +171,8 @@ static unsigned queue_take(struct virtio_queue *offered, struct virtio_chain **r
 		ret_chains[taken++] = &slot->chain;
 		bytes += chain_bytes(&slot->chain);
 		elements += slot->chain.readable_count + slot->chain.writable_count;
-		large = queue->turn.on &&
-			(chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES || bytes >= TAKE_TIMED_TOGETHER ||
-			 elements >= TAKE_TIMED_ELEMENTS);
+		large = queue->turn.on && (chain_bytes(&slot->chain) >= TAKE_TIMED_BYTES ||
+					   bytes >= TAKE_TIMED_TOGETHER || elements >= TAKE_TIMED_ELEMENTS);
 	}
 	turn_took(queue, taken, taken < limit && !large, large);
 	/* Inside ready() an empty ring is looked at behind it. */
@@ -355,6 +354,11 @@ void queue_call(struct virtqueue *queue)
 	static const uint64_t one = 1;
 	struct io_uring_sqe *sqe;
 
+	if (queue->setup.call) {
+		counter_add(&queue->counters.calls, 1);
+		queue->setup.call(queue->setup.context);
+		return;
+	}
 	if (queue->call_fd < 0 || queue->call_given_up)
 		return;
 	if (queue->call_pending) {

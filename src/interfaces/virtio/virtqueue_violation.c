@@ -100,6 +100,12 @@ static void abandon(struct virtqueue *queue, uint64_t waited_ns)
 		loop_defer_for(queue->loop, &queue->publish_task, queue->setup.account);
 }
 
+void virtqueue_abandon(struct virtqueue *queue, uint64_t waited_ns)
+{
+	if (!queue->broken)
+		abandon(queue, waited_ns);
+}
+
 static void tell_of_wait(struct virtqueue *queue, uint64_t waited_ns)
 {
 	if (!queue->told_of_wait)
