@@ -20,8 +20,10 @@ EV_SYN, EV_KEY, EV_REL, EV_ABS = 0, 1, 2, 3
 class Display:
     """Commands in their order; each is answered before the next."""
 
-    def __init__(self, path, packed=False, memory_bytes=32 << 20):
-        self.front = FrontEnd.start(path, Setup(packed=packed, queues=2, features=1 << F_EDID | 1 << F_RESOURCE_BLOB), GuestMemory.simple(memory_bytes))
+    def __init__(self, path, packed=False, memory_bytes=32 << 20, front=None):
+        """front: a device that is attached otherwise."""
+        self.front = front or FrontEnd.start(path, Setup(packed=packed, queues=2, features=1 << F_EDID | 1 << F_RESOURCE_BLOB),
+                                             GuestMemory.simple(memory_bytes))
         self.memory = self.front.memory
         self.page = self.memory.allocate(8192, 16)
         self.backing = {}               # of a resource: (address, width, height)
@@ -152,8 +154,8 @@ class Screen:
 class Input:
     """Posts buffers and hears events."""
 
-    def __init__(self, path, packed=False, buffers=4):
-        self.front = FrontEnd.start(path, Setup(packed=packed, queues=2, size=4))
+    def __init__(self, path, packed=False, buffers=4, front=None):
+        self.front = front or FrontEnd.start(path, Setup(packed=packed, queues=2, size=4))
         self.addresses, self.heard = {}, []
         for _ in range(buffers):
             self.post(self.front.memory.allocate(8, 8))

@@ -29,9 +29,10 @@ def frame(destination, source, payload, kind=0x88b5):
 class Card:
     """One guest's network card. `address` is what its frames come from."""
 
-    def __init__(self, path, address, offloads=0, mergeable=True, **setup):
+    def __init__(self, path, address, offloads=0, mergeable=True, front=None, **setup):
+        """front: a device that is attached otherwise."""
         features = offloads | int(mergeable) << F_MRG_RXBUF
-        self.front = FrontEnd.start(path, Setup(queues=2, features=features, asks=0, **setup))
+        self.front = front or FrontEnd.start(path, Setup(queues=2, features=features, asks=0, **setup))
         self.address, self.memory = address, self.front.memory
         self.mergeable = mergeable
         self.posted = {}

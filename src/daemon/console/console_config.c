@@ -20,8 +20,9 @@ static const struct config_key console_keys[] = {
 	  .offset = offsetof(struct config_console, source),
 	  .choices = sources,
 	  .initial = "vmm",
-	  .help = "vmm: the VMM's serial port, as a stream of bytes; virtio: a virtio console over "
-		  "vhost-user, which few VMMs have." },
+	  .help = "vmm: the VMM's serial port, as a stream of bytes; virtio: a virtio console, "
+		  "which few VMMs have over vhost-user." },
+	CONFIG_INTERFACE_KEY(config_console),
 	{ .name = "scrollback",
 	  .type = CONFIG_SIZE,
 	  .live = true,
@@ -40,6 +41,15 @@ static const struct config_key console_keys[] = {
 	  .help = "Client mode: connect to this socket of the VMM instead of listening." },
 };
 
+static void check_console(const struct config *config, const struct config_object *object,
+			  struct config_messages *messages)
+{
+	const struct config_console *console = (const struct config_console *)object;
+
+	config_check_interface(&console->device, console->source == CONSOLE_OF_VMM ? "source = vmm" : NULL,
+			       messages);
+}
+
 static_assert(sizeof(console_keys) / sizeof(console_keys[0]) <= CONFIG_KEYS_MAX,
 	      "struct config_object has room");
 
@@ -51,5 +61,6 @@ const struct config_section config_section_console = {
 	.keys = console_keys,
 	.key_count = sizeof(console_keys) / sizeof(console_keys[0]),
 	.help = "A text console of a guest.",
+	.check = check_console,
 	.device = true,
 };

@@ -10,9 +10,12 @@
 #include "daemon/console/console_memory.h"
 #include "daemon/console/console_readers.h"
 #include "daemon/device/report.h"
+#include "daemon/device/virtio_endpoint.h"
 #include "devices/console/virtio_console.h"
 #include "interfaces/serial/serial.h"
-#include "interfaces/vhost_user/vhost_user.h"
+
+/* As QEMU's virtio-serial-pci: a communication device. */
+#define PCI_CLASS_CONSOLE 0x078000u
 
 /* ---- one console ---- */
 
@@ -25,6 +28,7 @@ static void configure(struct device *device, const struct config_object *setting
 	if (!ours)
 		return;
 	console->source = (enum console_source)ours->source;
+	console->interface = ours->device.interface;
 	console->scrollback_bytes = (size_t)ours->scrollback_bytes;
 }
 
@@ -80,17 +84,18 @@ static int open_console(struct device *device)
 	return code ? error_set(&device->error, code, "cannot make the device: %s", strerror(-code)) : 0;
 }
 
-static int create_virtio(const struct console_device *console, const struct endpoint_options *endpoint,
+static int create_virtio(struct console_device *console, const struct endpoint_options *endpoint,
 			 struct handover *handed, struct endpoint **ret_endpoint)
 {
-	struct vhost_user_options options = {
-		.endpoint = *endpoint,
+	const struct virtio_offer offer = {
 		.model = &virtio_console_model,
 		.device = console->model,
+		.interface = console->interface,
+		.class_code = PCI_CLASS_CONSOLE,
+		.queue_size_max = 64,
 	};
 
-	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
-		      : vhost_user_create(&options, ret_endpoint);
+	return virtio_endpoint_create(&offer, endpoint, handed, &console->pci, ret_endpoint);
 }
 
 static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
@@ -112,6 +117,7 @@ static void close_console(struct device *device)
 {
 	struct console_device *console = console_device_of(device);
 
+	virtio_endpoint_free_pci(&console->pci);
 	virtio_console_destroy(console->model);
 	console->model = NULL;
 }

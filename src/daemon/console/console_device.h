@@ -27,6 +27,7 @@
 
 struct console_readers;
 struct virtio_console;
+struct virtio_pci;
 
 extern const struct device_kind console_device_kind;
 
@@ -35,6 +36,8 @@ struct console_device {
 	struct console_readers *readers; /* NULL: it was never served */
 	struct counter input_bytes;	 /* passed on to the guest */
 	struct counter refused_bytes;	 /* for which there was no room, or no guest */
+	unsigned interface;		 /* enum config_interface: of a virtio console */
+	struct virtio_pci *pci;		 /* of one by registers */
 	struct virtio_console *model;	 /* NULL: it is a VMM's serial port, or not served */
 	/* As configured */
 	enum console_source source;

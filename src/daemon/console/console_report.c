@@ -4,6 +4,7 @@
 #include "daemon/console/console_device.h"
 #include "daemon/console/console_memory.h"
 #include "daemon/console/console_readers.h"
+#include "daemon/device/virtio_endpoint.h"
 
 #define LABELS_MAX (2 * CONFIG_NAME_SIZE + 32)
 
@@ -54,6 +55,9 @@ void console_describe(const struct device *device, json_t *object)
 	const struct console_device *console = console_device_of(device);
 
 	json_object_set_new(object, "source", json_string(console_source_text(console->source)));
+	if (console->source == CONSOLE_OF_VIRTIO)
+		json_object_set_new(object, "interface",
+				    json_string(device_interface_text(true, console->interface)));
 	json_object_set_new(object, "scrollback_bytes", json_integer((json_int_t)console->scrollback_bytes));
 }
 

@@ -127,6 +127,8 @@ static void check_model(const struct config_nic *nic, struct config_messages *me
 	const char *file;
 	unsigned line;
 
+	config_check_interface(&nic->device, nic->model == CONFIG_NIC_E1000E ? "model = e1000e" : NULL,
+			       messages);
 	if (nic->model != CONFIG_NIC_E1000E)
 		return;
 	config_title(&nic->object, title);
@@ -185,9 +187,10 @@ static const struct config_key nic_keys[] = {
 	  .offset = offsetof(struct config_nic, model),
 	  .choices = nic_models,
 	  .initial = "virtio",
-	  .help = "What the guest sees: virtio, a virtio-net device over vhost-user; or e1000e, Intel's "
+	  .help = "What the guest sees: virtio, a virtio-net device; or e1000e, Intel's "
 		  "82574L over vfio-user, whose driver most guests and firmware have, and for which QEMU "
 		  "10.1 or newer is needed." },
+	CONFIG_INTERFACE_KEY(config_nic),
 	{ .name = "mtu",
 	  .type = CONFIG_NUMBER,
 	  .offset = offsetof(struct config_nic, mtu),

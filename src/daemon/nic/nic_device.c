@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "daemon/base/reach.h"
 #include "daemon/device/report.h"
+#include "daemon/device/virtio_endpoint.h"
 #include "daemon/nic/nic_mirror.h"
 #include "daemon/nic/switch.h"
 #include "daemon/share/shares.h"
@@ -17,8 +18,10 @@
 #include "devices/nic/virtio_net.h"
 #include "devices/nic/virtio_net_format.h"
 #include "interfaces/vfio_user/vfio_user.h"
-#include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/virtio/virtqueue.h"
+
+/* As QEMU's virtio-net-pci: Ethernet. */
+#define PCI_CLASS_NETWORK 0x020000u
 
 /* ---- cards ---- */
 
@@ -44,6 +47,7 @@ static void configure(struct device *device, const struct config_object *object)
 	snprintf(nic->switch_name, sizeof(nic->switch_name), "%s", settings->vswitch);
 	nic_address(device->name, settings, nic->address);
 	nic->model_kind = settings->model;
+	nic->interface = settings->device.interface;
 	nic->mtu = (unsigned)settings->mtu;
 	nic->queues = (unsigned)settings->queues;
 	nic->packed = settings->packed;
@@ -147,26 +151,26 @@ static int e1000e_endpoint_create(const struct nic_device *nic, const struct end
 		      : vfio_user_create(&options, ret_endpoint);
 }
 
-static int virtio_endpoint_create(const struct nic_device *nic, const struct endpoint_options *endpoint,
-				  struct handover *handed, struct endpoint **ret_endpoint)
+static int virtio_create(struct nic_device *nic, const struct endpoint_options *endpoint,
+			 struct handover *handed, struct endpoint **ret_endpoint)
 {
-	struct vhost_user_options options = {
-		.endpoint = *endpoint,
+	const struct virtio_offer offer = {
 		.model = &virtio_net_model,
 		.device = nic->virtio,
+		.interface = nic->interface,
 		.features_off = nic->packed ? 0 : 1ull << VIRTIO_F_RING_PACKED,
+		.class_code = PCI_CLASS_NETWORK,
 	};
 
-	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
-		      : vhost_user_create(&options, ret_endpoint);
+	return virtio_endpoint_create(&offer, endpoint, handed, &nic->pci, ret_endpoint);
 }
 
 static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
 			   struct handover *handed, struct endpoint **ret_endpoint)
 {
-	const struct nic_device *nic = nic_device_of(device);
+	struct nic_device *nic = nic_device_of(device);
 	int code = nic->e1000e ? e1000e_endpoint_create(nic, endpoint, handed, ret_endpoint)
-			       : virtio_endpoint_create(nic, endpoint, handed, ret_endpoint);
+			       : virtio_create(nic, endpoint, handed, ret_endpoint);
 
 	if (!code)
 		endpoint_set_weight(*ret_endpoint, share_guest_weight(nic->share));
@@ -177,6 +181,7 @@ static void close_nic(struct device *device)
 {
 	struct nic_device *nic = nic_device_of(device);
 
+	virtio_endpoint_free_pci(&nic->pci);
 	virtio_net_destroy(nic->virtio);
 	nic->virtio = NULL;
 	e1000e_destroy(nic->e1000e);

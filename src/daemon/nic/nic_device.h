@@ -23,6 +23,7 @@ struct e1000e_device;
 struct nic_mirror;
 struct share_node;
 struct virtio_net;
+struct virtio_pci;
 
 extern const struct device_kind nic_device_kind;
 
@@ -31,6 +32,7 @@ struct nic_device {
 	struct daemon_switch *plugged; /* NULL: not served */
 	struct port *port;
 	struct share_node *share;
+	struct virtio_pci *pci;	       /* a virtio card by registers */
 	struct virtio_net *virtio;     /* what the guest sees: one of these */
 	struct e1000e_device *e1000e;
 	struct nic_mirror *mirror; /* NULL: none */
@@ -38,6 +40,7 @@ struct nic_device {
 	char switch_name[CONFIG_NAME_SIZE];
 	uint8_t address[FRAME_ADDRESS_BYTES];
 	unsigned model_kind; /* enum config_nic_model */
+	unsigned interface;  /* enum config_interface: of a virtio card */
 	unsigned mtu, queues;
 	bool packed, checksum, tso, uso;
 	struct port_settings settings;

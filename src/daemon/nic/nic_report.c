@@ -5,6 +5,7 @@
 #include "arbiter/share/gate.h"
 #include "arbiter/switch/mirror.h"
 #include "daemon/base/metrics.h"
+#include "daemon/device/virtio_endpoint.h"
 #include "daemon/nic/nic_device.h"
 #include "daemon/nic/nic_mirror.h"
 #include "daemon/nic/port_report.h"
@@ -31,6 +32,9 @@ void nic_describe(const struct device *device, json_t *object)
 		json_object_set_new(object, "dhcp_address", json_string(dhcp));
 	json_object_set_new(object, "model",
 			    json_string(nic->model_kind == CONFIG_NIC_E1000E ? "e1000e" : "virtio"));
+	json_object_set_new(object, "interface",
+			    json_string(device_interface_text(nic->model_kind != CONFIG_NIC_E1000E,
+							      nic->interface)));
 	json_object_set_new(object, "mtu", number(nic->mtu));
 	json_object_set_new(object, "queues", number(nic->queues));
 	json_object_set_new(object, "packed", json_boolean(nic->packed));

@@ -8,15 +8,17 @@
 #include "core/fd.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
+#include "daemon/device/virtio_endpoint.h"
 #include "daemon/seat/input_device.h"
 #include "daemon/seat/seat_room.h"
 #include "devices/display/bochs_display.h"
 #include "devices/display/virtio_gpu.h"
 #include "interfaces/vfio_user/vfio_user.h"
-#include "interfaces/vhost_user/vhost_user.h"
 #include "interfaces/vmm_display/vmm_display.h"
 
 /* In a handover. */
+/* As QEMU's virtio-gpu-pci: a display that is no VGA. */
+#define PCI_CLASS_DISPLAY 0x038000u
 #define FRONT_END_KIND "gpu-front-end"
 #define UNSENT_KIND    "gpu-unsent"
 
@@ -88,6 +90,7 @@ static void configure(struct device *device, const struct config_object *object)
 	snprintf(display->seat_name, sizeof(display->seat_name), "%s", settings->seat);
 	display->colour = seat_display_colour(device->daemon->config, settings);
 	display->source = (enum display_source)settings->source;
+	display->interface = settings->device.interface;
 	display->scanouts = (unsigned)settings->scanouts;
 	display->has_own_viewers = settings->vnc == DISPLAY_VNC_OWN;
 	seat_parse_size(settings->size, &display->monitor_width, &display->monitor_height);
@@ -239,22 +242,24 @@ static void close_virtio(struct display_device *display)
 {
 	if (!display->virtio)
 		return;
+	virtio_endpoint_free_pci(&display->pci);
 	seat_call(display->base.daemon, stop_virtio, display->virtio);
 	display_virtio_destroy(display->virtio);
 	display->virtio = NULL;
 }
 
-static int create_virtio(const struct display_device *display, const struct endpoint_options *endpoint,
+static int create_virtio(struct display_device *display, const struct endpoint_options *endpoint,
 			 struct handover *handed, struct endpoint **ret_endpoint)
 {
-	const struct vhost_user_options options = {
-		.endpoint = *endpoint,
+	const struct virtio_offer offer = {
 		.model = &virtio_gpu_model,
 		.device = display_virtio_model(display->virtio),
+		.interface = display->interface,
+		.class_code = PCI_CLASS_DISPLAY,
+		.queue_size_max = 64,
 	};
 
-	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
-		      : vhost_user_create(&options, ret_endpoint);
+	return virtio_endpoint_create(&offer, endpoint, handed, &display->pci, ret_endpoint);
 }
 
 static int create_bochs(const struct display_device *display, const struct endpoint_options *endpoint,

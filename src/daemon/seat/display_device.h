@@ -22,15 +22,19 @@ struct display_window {
 	struct seat_window *window; /* the seats' thread's */
 };
 
+struct virtio_pci;
+
 struct display_device {
 	struct device base;
 	struct daemon_seat *seat; /* NULL: not served */
 	struct display_window windows[DISPLAY_SCANOUTS_MAX];
 	unsigned window_count;	       /* 0: not served */
 	struct display_virtio *virtio; /* with a model of ours; NULL: not served, or the VMM's own */
+	struct virtio_pci *pci;	       /* of a virtio display by registers */
 	struct display_bare bare;
 	/* As configured */
 	enum display_source source;
+	unsigned interface;			/* enum config_interface: of a virtio display */
 	bool has_own_viewers;
 	unsigned scanouts;			/* of a virtio display, else 1 */
 	unsigned monitor_width, monitor_height; /* of a display of ours */

@@ -5,13 +5,17 @@
 #include <linux/input-event-codes.h>
 #include <string.h>
 
+#include "daemon/device/virtio_endpoint.h"
 #include "daemon/seat/display_device.h"
 #include "daemon/seat/display_virtio.h"
 #include "daemon/seat/seat_room.h"
 #include "devices/input/usb_input.h"
 #include "devices/input/virtio_input.h"
 #include "interfaces/vfio_user/vfio_user.h"
-#include "interfaces/vhost_user/vhost_user.h"
+
+/* As QEMU's virtio-keyboard-pci and virtio-tablet-pci. */
+#define PCI_CLASS_KEYBOARD 0x090000u
+#define PCI_CLASS_POINTER  0x090200u
 
 /* ---- the window, on the seats' thread ---- */
 
@@ -74,6 +78,8 @@ static void configure(struct device *device, const struct config_object *object)
 	const struct config_input *settings = (const struct config_input *)object;
 
 	input_device_of(device)->model_kind = settings ? settings->model : CONFIG_INPUT_VIRTIO;
+	input_device_of(device)->interface =
+		settings ? settings->device.interface : CONFIG_INTERFACE_VHOST_USER;
 }
 
 static int create_virtio(struct input_device *input, bool is_keyboard)
@@ -129,6 +135,7 @@ static void close_input(struct device *device)
 
 	if (display && display->virtio)
 		tell_display(display, input, false);
+	virtio_endpoint_free_pci(&input->pci);
 	if (input->model.device)
 		input->model.ops->destroy(input->model.device);
 	input->model.device = NULL;
@@ -147,27 +154,29 @@ static int usb_endpoint_create(const struct input_device *input, const struct en
 		      : vfio_user_create(&options, ret_endpoint);
 }
 
-static int virtio_endpoint_create(const struct input_device *input, const struct endpoint_options *endpoint,
-				  struct handover *handed, struct endpoint **ret_endpoint)
+static int virtio_create(struct input_device *input, const struct endpoint_options *endpoint,
+			 struct handover *handed, struct endpoint **ret_endpoint)
 {
-	const struct vhost_user_options options = {
-		.endpoint = *endpoint,
+	const struct virtio_offer offer = {
 		.model = &virtio_input_model,
 		.device = input->model.device,
+		.interface = input->interface,
+		.class_code = input->base.kind == &keyboard_device_kind ? PCI_CLASS_KEYBOARD
+									: PCI_CLASS_POINTER,
+		.queue_size_max = 64,
 	};
 
-	return handed ? vhost_user_restore(&options, handed, ret_endpoint)
-		      : vhost_user_create(&options, ret_endpoint);
+	return virtio_endpoint_create(&offer, endpoint, handed, &input->pci, ret_endpoint);
 }
 
 static int endpoint_create(struct device *device, const struct endpoint_options *endpoint,
 			   struct handover *handed, struct endpoint **ret_endpoint)
 {
-	const struct input_device *input = input_device_of(device);
+	struct input_device *input = input_device_of(device);
 
 	return input->model.ops == &usb_input_reports
 		       ? usb_endpoint_create(input, endpoint, handed, ret_endpoint)
-		       : virtio_endpoint_create(input, endpoint, handed, ret_endpoint);
+		       : virtio_create(input, endpoint, handed, ret_endpoint);
 }
 
 static void describe(const struct device *device, json_t *object)
@@ -175,6 +184,8 @@ static void describe(const struct device *device, json_t *object)
 	bool is_usb = input_device_of(device)->model_kind == CONFIG_INPUT_XHCI;
 
 	json_object_set_new(object, "model", json_string(is_usb ? "xhci" : "virtio"));
+	json_object_set_new(object, "interface",
+			    json_string(device_interface_text(!is_usb, input_device_of(device)->interface)));
 }
 
 static void status(const struct device *device, json_t *object)

@@ -9,12 +9,15 @@
 #include "devices/input/input_model.h"
 
 struct display_device;
+struct virtio_pci;
 
 extern const struct device_kind keyboard_device_kind, tablet_device_kind;
 
 struct input_device {
 	struct device base;
 	enum config_input_model model_kind;
+	unsigned interface;	  /* enum config_interface: of a virtio device */
+	struct virtio_pci *pci;	  /* of one by registers */
 	struct input_model model; /* without a device: not served */
 	uint32_t leds;		  /* atomic: that the guest has lit, a bit each */
 };

@@ -138,6 +138,8 @@ static void check_input_model(const struct config_input *input, struct config_me
 	const char *file;
 	unsigned line = config_line_of(&input->object, "connect", &file);
 
+	config_check_interface(&input->device, input->model == CONFIG_INPUT_XHCI ? "model = xhci" : NULL,
+			       messages);
 	if (input->model == CONFIG_INPUT_XHCI && config_given(&input->object, "connect"))
 		config_message(messages, file, line,
 			       "connect does not go with model = xhci, to whose socket VMMs connect; take "
@@ -224,6 +226,16 @@ static void check_own_viewers(const struct config *config, const struct config_d
 	}
 }
 
+/* What makes it another one than a virtio display. */
+static const char *display_other(const struct config_display *display)
+{
+	static const char *const others[] = { [DISPLAY_OF_VMM] = "source = vmm",
+					      [DISPLAY_OF_VIRTIO] = NULL,
+					      [DISPLAY_OF_BOCHS] = "source = bochs" };
+
+	return others[display->source];
+}
+
 static void check_display(const struct config *config, const struct config_object *object,
 			  struct config_messages *messages)
 {
@@ -239,6 +251,7 @@ static void check_display(const struct config *config, const struct config_objec
 		complain_of_seat(config, display, messages);
 	check_only(config, object, messages);
 	check_monitor(display, messages);
+	config_check_interface(&display->device, display_other(display), messages);
 	if (display->vnc == DISPLAY_VNC_OWN)
 		check_own_viewers(config, display, messages);
 	if (display->colour && !seat_parse_colour(display->colour, &colour))
@@ -328,8 +341,9 @@ static const struct config_key display_keys[] = {
 	  .choices = sources,
 	  .initial = "vmm",
 	  .help = "vmm: the VMM's own display (QEMU's D-Bus display), so that no driver is needed; virtio: a "
-		  "virtio display over vhost-user, which the guest drives; bochs: a bochs-display over "
+		  "virtio display, which the guest drives; bochs: a bochs-display over "
 		  "vfio-user, made of registers, which firmware and Linux have a driver for." },
+	CONFIG_INTERFACE_KEY(config_display),
 	{ .name = "vnc",
 	  .type = CONFIG_CHOICE,
 	  .offset = offsetof(struct config_display, vnc),
@@ -375,9 +389,10 @@ static const char *const input_models[] = { "virtio", "xhci", NULL };
 	  .offset = offsetof(struct config_input, model),                                                    \
 	  .choices = input_models,                                                                           \
 	  .initial = "virtio",                                                                               \
-	  .help = "What the guest sees: virtio, a virtio " kind " over vhost-user; or xhci, a USB " kind     \
+	  .help = "What the guest sees: virtio, a virtio " kind "; or xhci, a USB " kind                     \
 		  " at a controller of its own over vfio-user, whose driver most guests and firmware have, " \
 		  "and for which QEMU 10.1 or newer is needed." },                                           \
+	CONFIG_INTERFACE_KEY(config_input),                                                                  \
 	{ .name = "socket",                                                                                  \
 	  .type = CONFIG_PATH,                                                                               \
 	  .offset = offsetof(struct config_input, device.socket),                                            \

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/device/virtio_endpoint.h"
 #include "daemon/seat/display_device.h"
 #include "daemon/seat/seat_room.h"
 #include "interfaces/vmm_display/vmm_display.h"
@@ -111,6 +112,10 @@ void display_describe(const struct device *device, json_t *object)
 	snprintf(colour, sizeof(colour), "%06x", display->colour & 0xffffff);
 	json_object_set_new(object, "seat", json_string(display->seat_name));
 	json_object_set_new(object, "source", json_string(display_source_text(display->source)));
+	if (display->source != DISPLAY_OF_VMM)
+		json_object_set_new(object, "interface",
+				    json_string(device_interface_text(display->source == DISPLAY_OF_VIRTIO,
+								      display->interface)));
 	json_object_set_new(object, "colour", json_string(colour));
 	if (seat_colour_name(display->colour))
 		json_object_set_new(object, "colour_name", json_string(seat_colour_name(display->colour)));

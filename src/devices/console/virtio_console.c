@@ -28,7 +28,7 @@ struct console_queue {
 
 struct virtio_console {
 	struct virtio_console_options options;
-	uint16_t columns, rows; /* control thread */
+	uint16_t columns, rows; /* atomic: of the control thread, and told by a worker */
 	/* The control thread types, the receiver's worker hands it on: what follows is under the bell's lock.
 	 */
 	struct virtio_bell bell;
@@ -227,8 +227,8 @@ static void console_config_read(void *opaque, size_t offset, void *buffer, size_
 {
 	const struct virtio_console *device = opaque;
 	const struct virtio_console_config config = {
-		.cols = htole16(device->columns),
-		.rows = htole16(device->rows),
+		.cols = htole16(__atomic_load_n(&device->columns, __ATOMIC_RELAXED)),
+		.rows = htole16(__atomic_load_n(&device->rows, __ATOMIC_RELAXED)),
 		.max_nr_ports = htole32(1),
 	};
 
@@ -260,8 +260,8 @@ bool virtio_console_set_size(struct virtio_console *device, uint16_t columns, ui
 {
 	bool changed = device->columns != columns || device->rows != rows;
 
-	device->columns = columns;
-	device->rows = rows;
+	__atomic_store_n(&device->columns, columns, __ATOMIC_RELAXED);
+	__atomic_store_n(&device->rows, rows, __ATOMIC_RELAXED);
 	return changed;
 }
 

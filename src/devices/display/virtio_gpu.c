@@ -81,7 +81,7 @@ static void gpu_reset(void *opaque)
 
 	assert(device->queues == 0);
 	gpu_forget_all(device);
-	device->events = 0;
+	__atomic_store_n(&device->events, 0, __ATOMIC_RELAXED);
 	device->output->absent(device->context);
 }
 
@@ -105,7 +105,10 @@ static size_t gpu_config_size(void *opaque)
 static void gpu_config_read(void *opaque, size_t offset, void *buffer, size_t bytes)
 {
 	const struct virtio_gpu *device = opaque;
-	struct virtio_gpu_config config = { .events_read = device->events, .num_scanouts = device->scanouts };
+	struct virtio_gpu_config config = {
+		.events_read = __atomic_load_n(&device->events, __ATOMIC_RELAXED),
+		.num_scanouts = device->scanouts,
+	};
 
 	assert(offset <= sizeof(config) && bytes <= sizeof(config) - offset);
 	memcpy(buffer, (const uint8_t *)&config + offset, bytes);
@@ -119,7 +122,7 @@ static int gpu_config_write(void *opaque, uint64_t features, size_t offset, cons
 
 	assert(offset <= sizeof(config) && bytes <= sizeof(config) - offset);
 	memcpy((uint8_t *)&config + offset, buffer, bytes);
-	device->events &= ~config.events_clear;
+	__atomic_fetch_and(&device->events, ~config.events_clear, __ATOMIC_RELAXED);
 	return 0;
 }
 

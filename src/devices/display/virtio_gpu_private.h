@@ -89,7 +89,7 @@ struct virtio_gpu {
 	const struct virtio_gpu_output_ops *output;
 	void *context;
 	char serial[DISPLAY_SERIAL_BYTES];
-	uint32_t events; /* of the configuration; the control thread's */
+	uint32_t events; /* atomic: of the configuration */
 	/* Where the queues run, while there are any. */
 	struct loop *loop;
 	unsigned queues;

@@ -31,7 +31,7 @@ int virtio_gpu_set_size(struct virtio_gpu *device, unsigned scanout, unsigned wi
 	if (shape == __atomic_load_n(&device->scanout[scanout].shape, __ATOMIC_RELAXED))
 		return 0;
 	__atomic_store_n(&device->scanout[scanout].shape, shape, __ATOMIC_RELAXED);
-	device->events |= VIRTIO_GPU_EVENT_DISPLAY;
+	__atomic_fetch_or(&device->events, VIRTIO_GPU_EVENT_DISPLAY, __ATOMIC_RELAXED);
 	return 0;
 }
 
