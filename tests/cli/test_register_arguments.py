@@ -80,3 +80,38 @@ def test_all_of_them(viaduct, api):
 def test_root_is_where_the_guest_sees_it(viaduct, nvme_guest, tmp_path):
     (tmp_path / "kernel").touch()
     assert "root=/dev/nvme0n1" in viaduct("run", "alice", "--print", "--accel", "tcg", "--kernel", tmp_path / "kernel").out
+
+
+VIRTIO = {"disk": "root", "nic": "0", "display": "0", "keyboard": "0", "tablet": "0", "console": "0"}
+
+
+@pytest.fixture
+def virtio_guest(api):
+    """Whose virtio devices are reached by registers."""
+    devices = [{"kind": kind, "name": f"alice/{name}", "socket": f"/run/{kind}.sock", "interface": "vfio-user",
+                "source" if kind in ("display", "console") else "model": "virtio"} for kind, name in VIRTIO.items()]
+    api.answer("GET", "/v1/guests/alice", {"name": "alice", "memory_bytes": 512 << 20, "devices": devices})
+    return api
+
+
+def test_virtio_by_registers(viaduct, virtio_guest, tmp_path):
+    """PCI functions, too, and nothing of vhost-user; the guest finds its disk where it was."""
+    (tmp_path / "kernel").touch()
+    words = words_of(viaduct("run", "alice", "--print", "--accel", "tcg", "--kernel", tmp_path / "kernel").out)
+    functions = [json.loads(word) for word in words if "vfio-user-pci" in word]
+    assert [one["id"] for one in functions] == [f"{kind}-{name}" for kind, name in VIRTIO.items()]
+    assert functions[0]["bootindex"] == 1 and not any("vhost-user" in word for word in words)
+    assert any("root=/dev/vda" in word for word in words)
+    xml = viaduct("libvirt-xml", "alice").out
+    assert xml.count("vfio-user-pci") == len(VIRTIO) and not any(word in xml for word in ["<disk", "<interface", "<serial", "mode=control"])
+    out = viaduct("ch-args", "alice").out
+    assert out.count("socket=/run/") == len(VIRTIO) and "generic-vhost-user" not in out
+
+
+def test_older_qemu_is_told_the_other_interface(viaduct, virtio_guest, tmp_path):
+    program = tmp_path / "qemu-system-x86_64"
+    program.write_text('#!/bin/sh\n[ "$1" != --version ] || echo "QEMU emulator version 7.2.22"\nexit 0\n')
+    program.chmod(0o755)
+    result = viaduct("run", "alice", "--accel", "tcg", env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert result.code == 1 and "QEMU 10.1 or newer" in result.err
+    assert "With interface = vhost-user in [disk alice/root] it works" in result.err

@@ -3,8 +3,9 @@
  * Loads and stores of any place, size and value, at models that are made of registers, with a guest's memory
  * whose bytes the fuzzer chooses. (NVMe has a target with its bus: vfio_user.)
  *
- * The first byte chooses the model (an e1000e beside a port of Bob's, a USB keyboard, a USB tablet), and
- * whether an honest driver has put up rings before. Then steps, a kind and what the kind needs:
+ * The first byte chooses the model (an e1000e beside a port of Bob's, a USB keyboard, a USB tablet, or the
+ * echo device as a virtio-pci one), and whether an honest driver has put up rings before. Then steps, a kind
+ * and what the kind needs:
  *
  *	0 a store	where, value
  *	1 a load	where
@@ -12,7 +13,7 @@
  *	3 a TRB or descriptor: u8 ring, u8 index, 16 bytes, of which the first eight can become an address
  *	4 turns of the loop
  *	5 life		quiet and on; reset; power cycle with what was saved; memory that goes and comes
- *	6 the world	a frame, a key, a move
+ *	6 the world	a frame, a key, a move, another configuration
  */
 #include <linux/input-event-codes.h>
 #include <sys/mman.h>
@@ -27,7 +28,9 @@
 #include "core/loop_account.h"
 #include "devices/input/usb_input.h"
 #include "devices/nic/e1000e.h"
+#include "echo_model.h"
 #include "fuzz_ring.h"
+#include "interfaces/virtio_pci/virtio_pci.h"
 
 #define RAM_BYTES (1u << 18)
 #define RAM_BASE  0x10000ull
@@ -37,23 +40,50 @@
 /* Where the honest driver's rings lie, in bytes from RAM_BASE. */
 #define RING_AT(ring) (0x4000u + 0x1000u * (ring))
 
-enum { E1000E, KEYBOARD, TABLET, MODELS };
-enum { HONEST = 0x80 };
+enum { E1000E, KEYBOARD, TABLET, MODELS, VIRTIO };
+enum { HONEST = 0x80, BY_VIRTIO = 0x60 };
 
 struct store {
 	uint32_t offset, value;
+	unsigned bytes; /* 0: 4 */
 };
 
 /* Receive and transmit rings of 64 and 32 descriptors, all frames wanted, all interrupts. */
 static const struct store e1000e_honest[] = {
-	{ 0x02800, RAM_BASE + RING_AT(0) }, { 0x02808, 1024 }, { 0x03800, RAM_BASE + RING_AT(1) },
-	{ 0x03808, 512 }, { 0x02818, 60 }, { 0x00100, 0x0400801a }, { 0x00400, 0x0000000a },
+	{ 0x02800, RAM_BASE + RING_AT(0) },
+	{ 0x02808, 1024 },
+	{ 0x03800, RAM_BASE + RING_AT(1) },
+	{ 0x03808, 512 },
+	{ 0x02818, 60 },
+	{ 0x00100, 0x0400801a },
+	{ 0x00400, 0x0000000a },
 	{ 0x000d0, 0x01f00004 },
 };
 /* DCBAAP, the command ring, one segment of 16 events whose table lies in ring 3, run. */
 static const struct store xhci_honest[] = {
-	{ 0x70, RAM_BASE + RING_AT(2) }, { 0x58, (RAM_BASE + RING_AT(0)) | 1 }, { 0x78, 8 }, { 0x1028, 1 },
-	{ 0x1038, RAM_BASE + RING_AT(1) }, { 0x1030, RAM_BASE + RING_AT(3) }, { 0x1020, 2 }, { 0x40, 5 },
+	{ 0x70, RAM_BASE + RING_AT(2) },
+	{ 0x58, (RAM_BASE + RING_AT(0)) | 1 },
+	{ 0x78, 8 },
+	{ 0x1028, 1 },
+	{ 0x1038, RAM_BASE + RING_AT(1) },
+	{ 0x1030, RAM_BASE + RING_AT(3) },
+	{ 0x1020, 2 },
+	{ 0x40, 5 },
+};
+
+/* VERSION_1, and queue 0 of 16: descriptors in ring 0, then the driver's part and the device's. */
+static const struct store virtio_honest[] = {
+	{ 0x14, 3, 1 },
+	{ 0x08, 1 },
+	{ 0x0c, 1 },
+	{ 0x14, 0x0b, 1 },
+	{ 0x18, 16, 2 },
+	{ 0x1a, 1, 2 },
+	{ 0x20, RAM_BASE + RING_AT(0) },
+	{ 0x28, RAM_BASE + RING_AT(1) },
+	{ 0x30, RAM_BASE + RING_AT(2) },
+	{ 0x1c, 1, 2 },
+	{ 0x14, 0x0f, 1 },
 };
 
 static struct machine {
@@ -74,6 +104,7 @@ static struct machine {
 	struct port_sink *to_bob;
 	struct port_receiver receiver;
 } machine;
+static struct echo_device echo; /* of a virtio device */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -96,7 +127,10 @@ static void bus_violated(struct register_bus *bus, unsigned kind, uint64_t value
 }
 
 static const struct register_bus_ops bus_ops = {
-	.raise = bus_raise, .lower = bus_raise, .has_vectors = bus_has_vectors, .violated = bus_violated,
+	.raise = bus_raise,
+	.lower = bus_raise,
+	.has_vectors = bus_has_vectors,
+	.violated = bus_violated,
 };
 
 /* ---- devices ---- */
@@ -164,6 +198,41 @@ static void open_usb(void)
 	machine.device = device;
 }
 
+static void open_virtio(void)
+{
+	const struct virtio_pci_options options = { .model = &echo_model,
+						    .device = &echo,
+						    .queue_size_max = 64 };
+	struct virtio_pci *pci;
+
+	echo.at_once = true;
+	if (virtio_pci_create(&options, &pci))
+		abort();
+	machine.device = pci;
+	machine.model = virtio_pci_model(pci);
+}
+
+static void open_device(void)
+{
+	machine.model = machine.kind == E1000E ? &e1000e_model : &usb_input_model;
+	if (machine.kind == E1000E)
+		open_card();
+	else if (machine.kind == VIRTIO)
+		open_virtio();
+	else
+		open_usb();
+}
+
+static void close_device(void)
+{
+	if (machine.kind == E1000E)
+		close_card();
+	else if (machine.kind == VIRTIO)
+		virtio_pci_destroy(machine.device);
+	else
+		usb_input_destroy(machine.device);
+}
+
 /* ---- power ---- */
 
 static void on_quiet(void *context)
@@ -196,7 +265,9 @@ static void go(void)
 static struct guest_memory *all_memory(void)
 {
 	const struct guest_region_description description = {
-		.guest_address = RAM_BASE, .size = RAM_BYTES, .user_address = RAM_BASE,
+		.guest_address = RAM_BASE,
+		.size = RAM_BYTES,
+		.user_address = RAM_BASE,
 	};
 	struct guest_memory *memory;
 
@@ -205,17 +276,35 @@ static struct guest_memory *all_memory(void)
 	return memory;
 }
 
+static void drive(const struct store *stores, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		machine.model->write(machine.function, 0, stores[i].offset,
+				     stores[i].bytes ? stores[i].bytes : 4, stores[i].value);
+}
+
+#define DRIVE(stores) drive(stores, sizeof(stores) / sizeof((stores)[0]))
+
+static void drive_honestly(void)
+{
+	if (machine.kind == E1000E)
+		DRIVE(e1000e_honest);
+	else if (machine.kind == VIRTIO)
+		DRIVE(virtio_honest);
+	else
+		DRIVE(xhci_honest);
+}
+
 static void begin(uint8_t choice)
 {
-	const struct store *stores = choice % MODELS == E1000E ? e1000e_honest : xhci_honest;
+	bool virtio = (choice & BY_VIRTIO) == BY_VIRTIO;
 
-	machine = (struct machine){ .kind = choice % MODELS, .has_vectors = choice >> 4 & 1 };
+	machine = (struct machine){
+		.kind = virtio ? VIRTIO : choice % MODELS,
+		.has_vectors = choice >> 4 & 1,
+	};
 	fuzz_begin();
-	machine.model = machine.kind == E1000E ? &e1000e_model : &usb_input_model;
-	if (machine.kind == E1000E)
-		open_card();
-	else
-		open_usb();
+	open_device();
 	machine.memory_fd = fd_memfd("ram", RAM_BYTES);
 	machine.ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, machine.memory_fd, 0);
 	machine.guest = loop_guest_create();
@@ -231,18 +320,15 @@ static void begin(uint8_t choice)
 	go();
 	/* The table of the event ring. */
 	memcpy(machine.ram + RING_AT(3), &(const uint64_t[2]){ RAM_BASE + RING_AT(1), 16 }, 16);
-	for (unsigned i = 0; i < 8 && choice & HONEST; i++)
-		machine.model->write(machine.function, 0, stores[i].offset, 4, stores[i].value);
+	if (choice & HONEST)
+		drive_honestly();
 }
 
 static void end(void)
 {
 	quiesce();
 	machine.model->power_off(machine.function);
-	if (machine.kind == E1000E)
-		close_card();
-	else
-		usb_input_destroy(machine.device);
+	close_device();
 	fuzz_turns(4);
 	fuzz_trace(machine.ram, RAM_BYTES);
 	loop_account_close(machine.bus.account);
@@ -274,9 +360,12 @@ static void access_register(struct fuzz_input *input, bool stores)
 	unsigned bar = choice >> 2 & 7, bytes = 1u << (choice & 3);
 	uint32_t offset = (uint32_t)fuzz_u16(input) << (choice >> 5 & 3), size;
 
-	if (bar >= REGISTER_BARS || machine.model->bars[bar].kind == REGISTER_BAR_NONE)
-		bar = 0;
-	size = machine.model->bars[bar].bytes;
+	if (bar == REGISTER_BAR_CAPABILITY && machine.kind == VIRTIO)
+		size = bytes == 8 ? 16 : REGISTER_CAPABILITY_BYTES_MAX;
+	else if (bar >= REGISTER_BARS || machine.model->bars[bar].kind == REGISTER_BAR_NONE)
+		size = machine.model->bars[bar = 0].bytes;
+	else
+		size = machine.model->bars[bar].bytes;
 	offset = offset % size / bytes * bytes;
 	if (stores)
 		machine.model->write(machine.function, bar, offset, bytes, value_of(input));
@@ -360,6 +449,8 @@ static void stir(struct fuzz_input *input)
 {
 	if (machine.kind == E1000E)
 		send_frame(input);
+	else if (machine.kind == VIRTIO)
+		machine.model->config_changed(machine.function);
 	else if (machine.kind == KEYBOARD)
 		usb_input_key(machine.device, fuzz_byte(input), fuzz_byte(input) & 1);
 	else if (fuzz_byte(input) & 1)
