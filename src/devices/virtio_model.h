@@ -9,7 +9,9 @@
  * model holds. So a model takes a buffer of the driver's when it has something to put into it, and not
  * before.
  *
- * Everything here but the functions that say "control thread" runs on the queue's worker.
+ * Everything here but the functions that say "control thread" runs on the queue's worker. A transport whose
+ * configuration space is registers (interfaces/virtio_pci) calls these, too, on the worker: what they share
+ * with a model's other callers on the control thread is atomic, or has a lock.
  */
 #ifndef VIADUCT_DEVICES_VIRTIO_MODEL_H
 #define VIADUCT_DEVICES_VIRTIO_MODEL_H
