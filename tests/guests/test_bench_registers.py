@@ -6,7 +6,7 @@ import subprocess
 import viaductd
 
 PROGRAM = viaductd.TOP / "bench/registers/run.py"
-WAYS = ("NVMe of Viaduct's", "NVMe of QEMU's", "virtio-blk of Viaduct's")
+WAYS = ("NVMe of Viaduct's", "NVMe of Viaduct's, poll_us 200", "NVMe of QEMU's", "virtio-blk of Viaduct's")
 
 
 def test_disks_and_shares(tmp_path):
