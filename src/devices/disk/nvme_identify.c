@@ -62,6 +62,15 @@ static void put_subsystem(const struct disk *disk, char *to, size_t bytes)
 				   i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
 }
 
+/*
+ * Doorbells in memory are for drivers with messages. VMMs that cannot see a pin go take it back when the
+ * driver touches a register, so that a driver with the pin is to ring.
+ */
+static uint16_t admin_commands(const struct nvme_function *function)
+{
+	return function->bus->ops->has_vectors(function->bus) ? NVME_DOORBELL_BUFFERS : 0;
+}
+
 static void identify_controller(const struct nvme_function *function, struct nvme_identify_controller *answer)
 {
 	const struct nvme_device *device = function->device;
@@ -74,7 +83,7 @@ static void identify_controller(const struct nvme_function *function, struct nvm
 		.version = NVME_VERSION,
 		.async_events = NVME_NOTICE_NAMESPACE,
 		.type = 1,
-		.admin_commands = NVME_DOORBELL_BUFFERS,
+		.admin_commands = admin_commands(function),
 		.abort_limit = ABORTS_MAX - 1,
 		.async_limit = NVME_ASYNC_MAX - 1,
 		/* One slot, which cannot be written to. */

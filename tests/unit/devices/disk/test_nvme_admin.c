@@ -53,7 +53,7 @@ static void identify_controller(void **state)
 	assert_int_equal(answer_at(80, 4), 0x10400); /* VER */
 	assert_int_equal(answer_at(92, 4), 1u << 8); /* OAES: namespaces */
 	assert_int_equal(answer_at(111, 1), 1);	     /* CNTRLTYPE: I/O */
-	assert_int_equal(answer_at(256, 2), 0x100); /* OACS: doorbells in memory */
+	assert_int_equal(answer_at(256, 2), 0);	     /* OACS: nothing, with the pin */
 	assert_int_equal(answer_at(259, 1), KEPT_EVENTS - 1);
 	assert_int_equal(answer_at(512, 1), 0x66);    /* SQES */
 	assert_int_equal(answer_at(513, 1), 0x44);    /* CQES */
@@ -66,6 +66,10 @@ static void identify_controller(void **state)
 	assert_int_equal(strlen((char *)ANSWER + 768), 32 + 36);
 	/* Nothing is written behind it. */
 	assert_int_equal(answer_at(PAGE, 8), 0xa5a5a5a5a5a5a5a5);
+	/* Doorbells in memory, with messages. */
+	driver.has_vectors = true;
+	assert_int_equal(identify(1, 0), NVME_SUCCESS);
+	assert_int_equal(answer_at(256, 2), 0x100);
 	end();
 }
 
