@@ -95,6 +95,13 @@ void loop_peer_write_end(struct loop *loop)
 	__atomic_store_n(&loop->peer_writes, loop->peer_writes - 1, __ATOMIC_RELAXED);
 }
 
+/* With the mutex. */
+static void wake(struct loop_rescue *rescue)
+{
+	__atomic_store_n(&rescue->asleep, false, __ATOMIC_SEQ_CST);
+	pthread_cond_signal(&rescue->news);
+}
+
 void loop_rescue_enter(struct loop *loop)
 {
 	if (!loop->rescue)
@@ -104,6 +111,8 @@ void loop_rescue_enter(struct loop *loop)
 	loop->state_fd = open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);
 	loop->wchan_fd = open("/proc/thread-self/wchan", O_RDONLY | O_CLOEXEC);
 	loop->running = true;
+	/* It may turn for a while before it sleeps, and wakes, for the first time. */
+	wake(loop->rescue);
 	pthread_mutex_unlock(&loop->rescue->mutex);
 }
 
@@ -129,8 +138,7 @@ void loop_rescue_sleeps(struct loop *loop, bool sleeps)
 	if (sleeps || !__atomic_load_n(&rescue->asleep, __ATOMIC_SEQ_CST))
 		return;
 	pthread_mutex_lock(&rescue->mutex);
-	__atomic_store_n(&rescue->asleep, false, __ATOMIC_SEQ_CST);
-	pthread_cond_signal(&rescue->news);
+	wake(rescue);
 	pthread_mutex_unlock(&rescue->mutex);
 }
 

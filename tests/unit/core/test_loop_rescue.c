@@ -40,7 +40,12 @@ static void *run(void *loop)
 	return NULL;
 }
 
-static int setup(void **state)
+static void start_thread(struct bench *bench)
+{
+	assert_int_equal(pthread_create(&bench->thread, NULL, run, bench->loop), 0);
+}
+
+static int setup_without_thread(void **state)
 {
 	static struct bench bench;
 	const struct loop_options options = { .name = "test" };
@@ -48,8 +53,14 @@ static int setup(void **state)
 	assert_int_equal(loop_rescue_start(&bench.rescue), 0);
 	assert_int_equal(loop_create(&options, &bench.loop), 0);
 	assert_int_equal(loop_rescue_add(bench.rescue, bench.loop), 0);
-	assert_int_equal(pthread_create(&bench.thread, NULL, run, bench.loop), 0);
 	*state = &bench;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	setup_without_thread(state);
+	start_thread(*state);
 	return 0;
 }
 
@@ -114,6 +125,19 @@ static void looks_again_after_a_rest(void **state)
 	frees_who_waits_for_a_peer(state);
 }
 
+/* A thread that begins meanwhile is looked after before it has slept for the first time. */
+static void looks_after_who_begins_late(void **state)
+{
+	struct wait wait;
+
+	usleep(400000);
+	begin(*state, &wait, true);
+	start_thread(*state);
+	AWAIT(is_done(&wait), usleep(1000));
+	assert_int_equal(wait.error, EINTR);
+	end(&wait);
+}
+
 static void lets_others_wait(void **state)
 {
 	struct wait wait;
@@ -153,6 +177,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(frees_who_waits_for_a_peer),
 		BENCH_TEST(looks_again_after_a_rest),
+		cmocka_unit_test_setup_teardown(looks_after_who_begins_late, setup_without_thread, teardown),
 		BENCH_TEST(lets_others_wait),
 		BENCH_TEST(forgets_loops),
 	};
