@@ -136,7 +136,8 @@ struct register_model_ops {
 
 	/*
 	 * One load or store; the range lies inside the BAR, or the capability with registers. `bytes` is 1,
-	 * 2, 4 or 8. What is not a register reads as zero, and writes to it go nowhere.
+	 * 2, 4 or 8, and `offset` a multiple of it. What is not a register reads as zero, and writes to it go
+	 * nowhere.
 	 */
 	uint64_t (*read)(void *function, unsigned bar, uint32_t offset, unsigned bytes);
 	void (*write)(void *function, unsigned bar, uint32_t offset, unsigned bytes, uint64_t value);

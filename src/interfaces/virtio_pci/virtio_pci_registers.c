@@ -218,14 +218,14 @@ static bool queue_store_16(struct pci_function *function, uint32_t offset, uint1
 	return true;
 }
 
-/* Two bytes of an address, or four, or all. */
+/* Half of an address, or all of it. */
 static bool queue_store_address(struct pci_function *function, uint32_t offset, unsigned bytes,
 				uint64_t value)
 {
 	struct pci_queue *queue = selected(function);
 	uint64_t *address;
 
-	if (offset < COMMON_QUEUE_DESCRIPTORS || bytes < 4)
+	if (offset < COMMON_QUEUE_DESCRIPTORS || bytes < 4 || offset % bytes != 0)
 		return false;
 	if (!queue || queue->enabled) {
 		pci_violated(function, PCI_VIOLATION_QUEUE, (uint64_t)offset << 16);

@@ -78,6 +78,10 @@ static void test_queue_registers(void **state)
 		expect(&bench, PCI_VIOLATION_QUEUE);
 		assert_int_equal(get(&bench, COMMON_QUEUE_SIZE, 2), 64);
 	}
+	/* One address has nothing of what is stored across two. */
+	put(&bench, COMMON_QUEUE_DESCRIPTORS + 6, 4, UINT32_MAX);
+	expect(&bench, PCI_VIOLATION_REGISTER);
+	assert_int_equal(get(&bench, COMMON_QUEUE_DESCRIPTORS, 8) | get(&bench, COMMON_QUEUE_DRIVER, 8), 0);
 	describe_queue(&bench);
 	put(&bench, COMMON_QUEUE_ENABLE, 2, 0);
 	expect(&bench, PCI_VIOLATION_QUEUE);
