@@ -6,6 +6,7 @@ import tempfile
 
 import pytest
 
+import foreign
 import qemu
 import viaductd as viaductd_module
 
@@ -31,6 +32,16 @@ def viaductd():
     finally:
         for daemon in made:
             daemon.remove()
+
+
+@pytest.fixture
+def program():
+    """A newer QEMU than Debian 12's."""
+    try:
+        return foreign.qemu()
+    except foreign.Unavailable as reason:
+        pytest.skip(str(reason))
+    raise AssertionError("skip() raises")
 
 
 @pytest.fixture

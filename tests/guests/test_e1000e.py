@@ -6,19 +6,10 @@ import time
 
 import pytest
 
-import foreign
 import guest_image
 import qemu
 from test_nic import ADDRESSES, MACS, ping, reach, send_file, set_address
 from viaductd import PATIENCE_SECONDS
-
-
-@pytest.fixture
-def program():
-    try:
-        return foreign.qemu()
-    except foreign.Unavailable as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture

@@ -2,23 +2,12 @@
 """OVMF, the UEFI firmware of virtual machines, starts Debian's kernel from an NVMe controller."""
 import subprocess
 
-import pytest
-
-import foreign
 import guest_image
 import qemu
 
 FIRMWARE = "/usr/share/ovmf/OVMF.fd"
 STUB = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub"
 DISK_MIB = 64
-
-
-@pytest.fixture
-def program():
-    try:
-        return foreign.qemu()
-    except foreign.Unavailable as reason:
-        pytest.skip(str(reason))
 
 
 def unified_image(folder):

@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-import foreign
 import guest_image
 import qemu
 import tools_disk
@@ -15,14 +14,6 @@ SIZE_MIB = 16
 # Blocks of all sizes at random places of every disk at once, each with a sum of itself; then all are read again.
 FIO = ("fio --minimal --thread --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite --bsrange=512-64k --blockalign=512 "
        "--size={size}m --io_size={io}m --verify=crc32c --verify_fatal=1 --do_verify=1 --group_reporting {jobs}")
-
-
-@pytest.fixture
-def program():
-    try:
-        return foreign.qemu()
-    except foreign.Unavailable as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture

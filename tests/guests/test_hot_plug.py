@@ -8,20 +8,11 @@ import subprocess
 
 import pytest
 
-import foreign
 import guest_image
 import qemu
 from test_seat import wait_until
 
 TURNS = 10
-
-
-@pytest.fixture
-def program():
-    try:
-        return foreign.qemu()
-    except foreign.Unavailable as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture

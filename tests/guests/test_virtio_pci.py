@@ -2,7 +2,6 @@
 """Debian's generic kernel uses virtio devices of all kinds over PCI, through QEMU's vfio-user client."""
 import pytest
 
-import foreign
 import guest_image
 import load
 import qemu
@@ -15,12 +14,8 @@ DEVICES = {"disk": "root", "nic": "eth0", "display": "0", "keyboard": "0", "tabl
 
 
 @pytest.fixture
-def alice(viaductd, machine):
+def alice(viaductd, machine, program):
     """The daemon, and a guest with one device of each kind."""
-    try:
-        program = foreign.qemu()
-    except foreign.Unavailable as reason:
-        pytest.skip(str(reason))
     daemon = viaductd({
         "pool main": {"path": "FOLDER/main.pool", "size": "1G"}, "switch lan": {"uplink": "user"}, "seat desk": {"size": "1280x800"},
         "guest alice": {},
