@@ -197,6 +197,17 @@ def crowded(scene):
 
 
 @contextlib.contextmanager
+def crowded_alone(scene):
+    """The same eventfd, written to by its owner: what the kernel lets any process do, without the daemon."""
+    with stuck.crowded_eventfd(WAITERS) as (fd, _):
+        def step():
+            os.eventfd_write(fd, 1)
+            time.sleep(0.05)
+
+        yield step
+
+
+@contextlib.contextmanager
 def punches(scene):
     """A hole of a gigabyte under a ring, again and again."""
     fd = memory_file(PUNCHED_BYTES)
@@ -370,6 +381,15 @@ def peer_rows(scene):
         SiegeRow(scene, "api-slow", "slow clients of the API", slow_clients),
         *(SiegeRow(scene, f"api-{kind}", f"API: {kind} without a pause", api_flood(kind)) for kind in host_peers.FLOODS),
         SiegeRow(scene, "successor", "a successor that never reads", silent_successors, rounds_max=1),
+    ]
+
+
+def own_worker_rows(scene):
+    """What makes a worker wait, of guests that have one of their own."""
+    return [
+        SiegeRow(scene, "E10-self", "epoll, written to by the guest's VMM", crowded_alone),
+        SiegeRow(scene, "E10-own", "epoll, a worker of its own", crowded),
+        SiegeRow(scene, "punch-own", "hole, a worker of its own", punches),
     ]
 
 

@@ -63,7 +63,29 @@ static int start_some(unsigned wanted, struct worker_options options, struct wor
 	return 0;
 }
 
-/* The spare ones now, too: a sandboxed daemon makes no loops. */
+/* As many as the configuration of the start wants: which guest has which stays. */
+static int start_own_workers(struct daemon *daemon, struct worker_options options, struct error *error)
+{
+	unsigned wanted = 0;
+
+	config_for_each(config_guests(daemon->config), config_guest, guest)
+		wanted += guest->own_worker;
+	if (wanted == 0)
+		return 0;
+	daemon->own_worker_guests = calloc(wanted, sizeof(*daemon->own_worker_guests));
+	if (!daemon->own_worker_guests)
+		return error_set(error, -ENOMEM, "out of memory");
+	wanted = 0;
+	config_for_each(config_guests(daemon->config), config_guest, guest) {
+		if (guest->own_worker)
+			snprintf(daemon->own_worker_guests[wanted++], CONFIG_GUEST_MAX + 1, "%.*s",
+				 (int)CONFIG_GUEST_MAX, guest->object.name);
+	}
+	options.name = "own";
+	return start_some(wanted, options, &daemon->own_workers, &daemon->own_worker_count, error);
+}
+
+/* The spare ones and those of single guests now, too: a sandboxed daemon makes no loops. */
 static int start_workers(struct daemon *daemon, struct loop_rescue *rescue, struct error *error)
 {
 	const struct config_daemon *settings = config_daemon(daemon->config);
@@ -81,6 +103,8 @@ static int start_workers(struct daemon *daemon, struct loop_rescue *rescue, stru
 	int code = start_some(settings->workers ? (unsigned)settings->workers : worker_default_count(),
 			      options, &daemon->workers, &daemon->worker_count, error);
 
+	if (!code)
+		code = start_own_workers(daemon, options, error);
 	return code ? code
 		    : start_some(QUARANTINE_WORKERS, spare, &daemon->spare_workers,
 				 &daemon->spare_worker_count, error);
@@ -239,8 +263,12 @@ void daemon_destroy(struct daemon *daemon)
 		worker_stop(&daemon->workers[i]);
 	for (unsigned i = 0; i < daemon->spare_worker_count; i++)
 		worker_stop(&daemon->spare_workers[i]);
+	for (unsigned i = 0; i < daemon->own_worker_count; i++)
+		worker_stop(&daemon->own_workers[i]);
 	free(daemon->workers);
 	free(daemon->spare_workers);
+	free(daemon->own_workers);
+	free(daemon->own_worker_guests);
 	if (daemon->seat_worker)
 		worker_stop(daemon->seat_worker);
 	free(daemon->seat_worker);

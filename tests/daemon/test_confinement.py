@@ -129,6 +129,6 @@ def test_a_successor_started_by_anybody_takes_the_files_over(make_daemon, tmp_pa
 
 def test_threads_have_names(make_daemon, tmp_path):
     """They are seen in top(1), and give themselves their names: /proc is not to be written to."""
-    daemon = make_daemon({**basic(tmp_path), "daemon": {"workers": 2, "sandbox": "yes"}})
+    daemon = make_daemon({**basic(tmp_path), "daemon": {"workers": 2, "sandbox": "yes"}, "guest alice": {"own_worker": "yes"}})
     names = {(task / "comm").read_text().strip() for task in pathlib.Path(f"/proc/{daemon.pid}/task").iterdir()}
-    assert names >= {"worker-0", "worker-1", "quarantine-0", "reaper", "rescue", "pool-journal"}
+    assert names >= {"worker-0", "worker-1", "own-0", "quarantine-0", "reaper", "rescue", "pool-journal"}

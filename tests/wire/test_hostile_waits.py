@@ -188,6 +188,32 @@ def test_it_comes_back(mallory):
         wait_until(starts_anew, "it is served with the others again")
 
 
+def test_a_worker_of_its_own(tmp_path):
+    """A guest that has one makes nobody else wait, not even once, and so is never put apart."""
+    keys = sections(tmp_path)
+    keys["guest mallory00"] = {"own_worker": "yes"}
+    daemon = Daemon(keys, tmp_path)
+    with contextlib.ExitStack() as stack:
+        stack.callback(daemon.finish)
+        daemon.start()
+        assert [daemon.api("GET", f"/v1/guests/{name}")[1]["own_worker"] for name in ("mallory00", "victim")] == [True, False]
+        victim = VictimProcess(daemon.socket("victim/root"))
+        stack.callback(victim.kill)
+        one = Mallory(daemon, victim, 0)
+        stack.callback(one.close)
+        guest = Guest(one, Setup(), "headers")
+        stack.callback(guest.close)
+        written(one.front)
+        for _ in range(5):
+            neighbour_goes_on(one, guest)
+        assert not is_apart(one)
+        one.expect_working()
+        victim.finish()
+        keys["guest mallory00"]["own_worker"] = "no"
+        daemon.write_config()
+        assert "guest mallory00: own_worker changes at the next restart" in str(daemon.api("POST", "/v1/reload")[1])
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A daemon whose pool lies on storage that waits when it is told to, and serves 16 of the requests below at a time."""

@@ -98,14 +98,21 @@ json_t *api_devices_json(struct daemon *daemon, const struct device_kind *kind)
 
 /* ---- guests ---- */
 
-/* Nothing when it is served with the others. */
-static void set_quarantine(json_t *object, const struct daemon *daemon, const char *name)
+/* NULL: no device of it is there. */
+static const struct guest *find_guest(const struct daemon *daemon, const char *name)
 {
 	const struct guest *guest = daemon->guests;
-	uint64_t now_ns = clock_now_ns(), left_ns;
 
 	while (guest && strcmp(guest->name, name) != 0)
 		guest = guest->next;
+	return guest;
+}
+
+/* Nothing when it is served with the others. */
+static void set_quarantine(json_t *object, const struct guest *guest)
+{
+	uint64_t now_ns = clock_now_ns(), left_ns;
+
 	if (!guest || !guest->quarantine)
 		return;
 	left_ns = guest->quarantine_until_ns > now_ns ? guest->quarantine_until_ns - now_ns : 0;
@@ -117,6 +124,7 @@ static void set_quarantine(json_t *object, const struct daemon *daemon, const ch
 json_t *api_guest_json(struct daemon *daemon, const char *guest)
 {
 	const struct config_guest *settings = guest_settings(daemon, guest);
+	const struct guest *served = find_guest(daemon, guest);
 	json_t *devices = json_array(), *object;
 
 	for (const struct device *device = daemon->devices; device; device = device->next) {
@@ -127,11 +135,12 @@ json_t *api_guest_json(struct daemon *daemon, const char *guest)
 		json_decref(devices);
 		return NULL;
 	}
-	object = json_pack("{s:s, s:b, s:o, s:s?, s:o, s:o}", "name", guest, "declared", settings != NULL,
-			   "memory_bytes", number(settings ? settings->memory_bytes : 512ull << 20), "group",
-			   settings ? settings->group : NULL, "cpu_ns", number(guest_cpu_ns(daemon, guest)),
-			   "devices", devices);
-	set_quarantine(object, daemon, guest);
+	object =
+		json_pack("{s:s, s:b, s:o, s:s?, s:b, s:o, s:o}", "name", guest, "declared", settings != NULL,
+			  "memory_bytes", number(settings ? settings->memory_bytes : 512ull << 20), "group",
+			  settings ? settings->group : NULL, "own_worker", served && served->own, "cpu_ns",
+			  number(guest_cpu_ns(daemon, guest)), "devices", devices);
+	set_quarantine(object, served);
 	share_set_json(object, daemon, SHARE_OF_GUEST, guest);
 	return object;
 }

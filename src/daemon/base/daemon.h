@@ -68,6 +68,9 @@ struct daemon {
 	unsigned worker_count, next_worker;
 	struct worker *spare_workers;		/* for guests that make theirs wait: device/quarantine.h */
 	unsigned spare_worker_count;
+	struct worker *own_workers;		/* of guests with own_worker: device/guest.h */
+	char (*own_worker_guests)[CONFIG_GUEST_MAX + 1];
+	unsigned own_worker_count;
 	struct notify_fds fds;			/* passed by the service manager */
 	struct takeover_offer *offer;		/* while starting as a successor, else NULL */
 	/* RUNTIME/daemon.lock: held while we live, handed to a successor */

@@ -158,6 +158,7 @@ struct config_guest {
 	unsigned socket_mode;
 	uint64_t memory_bytes;
 	char *group;		/* NULL: none */
+	bool own_worker;
 	struct share_settings share[SHARE_RESOURCES];
 };
 

@@ -143,6 +143,13 @@ static const struct config_key guest_keys[] = {
 	  .type = CONFIG_TEXT,
 	  .offset = offsetof(struct config_guest, group),
 	  .help = "Group whose share the guest's is a part of. Default: none, beside the groups." },
+	{ .name = "own_worker",
+	  .type = CONFIG_BOOLEAN,
+	  .offset = offsetof(struct config_guest, own_worker),
+	  .initial = "no",
+	  .help = "The guest's queues are served by a thread that serves nobody else. Whatever its memory or "
+		  "its VMM makes that thread wait for, no other guest waits with it; each request costs "
+		  "about twice the CPU time." },
 	{ WEIGHT_KEY(OF_DISKS, config_guest), .help = DISK_WEIGHT_HELP " Default: the sum of its disks'." },
 	DISK_SHARE_KEYS(OF_DISKS, config_guest),
 	{ WEIGHT_KEY(OF_NICS, config_guest), .help = NIC_WEIGHT_HELP " Default: the sum of its cards'." },

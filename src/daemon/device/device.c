@@ -180,7 +180,7 @@ static struct loop *worker_for_queue(void *context, unsigned queue_index)
 	struct device *device = context;
 	const struct daemon *daemon = device->daemon;
 	unsigned together = device->kind->queues_together ? device->kind->queues_together : 1;
-	struct worker *apart = quarantine_worker(device);
+	struct worker *apart = device->guest->own ? device->guest->own : quarantine_worker(device);
 
 	if (apart)
 		return apart->loop;
@@ -194,7 +194,9 @@ static void made_wait(void *context, uint64_t waited_ns)
 
 static bool waits_alone(void *context)
 {
-	return ((const struct device *)context)->guest->quarantine;
+	const struct guest *guest = ((const struct device *)context)->guest;
+
+	return guest->own || guest->quarantine;
 }
 
 /* The service manager says where its socket is, not the configuration: that is what logs and the API name. */

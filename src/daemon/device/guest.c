@@ -25,6 +25,15 @@ static void remove_directory(const struct daemon *daemon, const char *name)
 	rmdir(directory);
 }
 
+/* The thread that the configuration of the start gave it, or NULL. */
+static struct worker *own_worker(const struct daemon *daemon, const char *name)
+{
+	for (unsigned i = 0; i < daemon->own_worker_count; i++)
+		if (strcmp(daemon->own_worker_guests[i], name) == 0)
+			return &daemon->own_workers[i];
+	return NULL;
+}
+
 struct guest *guest_get(struct daemon *daemon, const char *name)
 {
 	struct guest *guest = daemon->guests;
@@ -42,6 +51,7 @@ struct guest *guest_get(struct daemon *daemon, const char *name)
 			return NULL;
 		}
 		snprintf(guest->name, sizeof(guest->name), "%s", name);
+		guest->own = own_worker(daemon, name);
 		guest->next = daemon->guests;
 		daemon->guests = guest;
 	}

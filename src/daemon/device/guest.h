@@ -24,7 +24,8 @@ struct guest {
 	 * Pays for its devices on the workers: one account, so that many devices are no more of their time.
 	 */
 	struct loop_guest *time;
-	/* quarantine.h */
+	struct worker *own;			/* serves nobody else; NULL: it is served with others */
+	/* quarantine.h; one with a worker of its own never is there */
 	struct worker *quarantine;		/* NULL: it is served with the others */
 	uint64_t quarantine_until_ns;		/* at least */
 	unsigned quarantines;			/* how often it came to that */

@@ -46,6 +46,9 @@ void quarantine_guest(struct device *device, uint64_t waited_ns)
 	struct daemon *daemon = device->daemon;
 	struct guest *guest = device->guest;
 
+	/* Nobody else waits where it is. */
+	if (guest->own)
+		return;
 	if (!guest->quarantine) {
 		guest->quarantine = least_used(daemon);
 		guest->quarantines++;

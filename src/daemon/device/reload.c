@@ -27,6 +27,8 @@ static void apply_daemon(struct daemon *daemon, const struct config_daemon *old,
 	if (old->poll_us != new->poll_us) {
 		for (unsigned i = 0; i < daemon->worker_count; i++)
 			worker_set_spin(&daemon->workers[i], new->poll_us * NS_PER_US);
+		for (unsigned i = 0; i < daemon->own_worker_count; i++)
+			worker_set_spin(&daemon->own_workers[i], new->poll_us * NS_PER_US);
 		report_applied(report, "[daemon]: poll_us = %llu", (unsigned long long)new->poll_us);
 	}
 	if (old->workers != new->workers)
@@ -51,6 +53,9 @@ static void apply_guests(const struct config *old, const struct config *new, str
 		const struct config_guest *before =
 			(const struct config_guest *)config_find(config_guests(old), guest->object.name);
 
+		if (guest->own_worker != (before && before->own_worker))
+			report_refused(report, "guest %s: own_worker changes at the next restart",
+				       guest->object.name);
 		if (!before)
 			report_applied(report, "guest %s: added", guest->object.name);
 		else if (!value_same_text(before->socket_owner, guest->socket_owner) ||

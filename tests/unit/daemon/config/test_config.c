@@ -64,7 +64,7 @@ static const struct mistake syntax_mistakes[] = {
 	{ GOOD_POOL "sise = 1G\n", "t.conf:4: unknown key 'sise' in [pool main]; did you mean 'size'?" },
 	{ GOOD_GUEST "colour = red\n",
 	  "t.conf:2: unknown key 'colour' in [guest alice]; known keys: socket_owner, "
-	  "socket_group, socket_mode, memory, group, disk_weight, disk_min_iops, "
+	  "socket_group, socket_mode, memory, group, own_worker, disk_weight, disk_min_iops, "
 	  "disk_max_iops, disk_min_bandwidth, disk_max_bandwidth, disk_burst, nic_weight, "
 	  "nic_min_bandwidth, nic_max_bandwidth, nic_max_pps, nic_burst" },
 	{ "workers = 2\n",

@@ -47,8 +47,8 @@ static const struct {
 	  "t.conf:2: disk_burst = 60001 is out of range: give a number from 0 to 60000" },
 	{ GUEST "latency_target = 500\n",
 	  "t.conf:2: unknown key 'latency_target' in [guest alice]; known keys: socket_owner, "
-	  "socket_group, socket_mode, memory, group, disk_weight, disk_min_iops, disk_max_iops, "
-	  "disk_min_bandwidth, disk_max_bandwidth, disk_burst, nic_weight, nic_min_bandwidth, "
+	  "socket_group, socket_mode, memory, group, own_worker, disk_weight, disk_min_iops, "
+	  "disk_max_iops, disk_min_bandwidth, disk_max_bandwidth, disk_burst, nic_weight, nic_min_bandwidth, "
 	  "nic_max_bandwidth, nic_max_pps, nic_burst" },
 	{ GUEST "disk_wieght = 5\n",
 	  "t.conf:2: unknown key 'disk_wieght' in [guest alice]; did you mean 'disk_weight'?" },
