@@ -29,6 +29,12 @@
 /* A descriptor across two regions of guest memory takes two elements: so many more than descriptors. */
 #define CHAIN_ELEMENTS_MORE 6u
 /*
+ * A chain of more elements than fit in a page is a long one, and so many of one queue may be in flight: what
+ * they are described by is memory of ours, of which a guest could otherwise have 17 MB a queue.
+ */
+#define LONG_CHAIN_ELEMENTS (4096u / sizeof(struct iovec))
+#define LONG_CHAINS_MAX	    32u
+/*
  * Chains taken from one queue in a turn, unless the model says it: then others on the worker have theirs, and
  * what was taken goes to the disk. A driver's whole ring at once would leave the disk empty, and its driver
  * asleep, while it is prepared.
@@ -128,6 +134,7 @@ struct virtqueue {
 	unsigned size;
 	unsigned descriptors_max, elements_max;	/* of one chain */
 	unsigned in_flight;
+	unsigned long_chains;			/* of them */
 	uint64_t taken;				/* chains since the start, less those given back */
 	union {
 		struct split_ring split;
@@ -182,7 +189,12 @@ static inline struct queue_slot *queue_slot(struct virtqueue *queue, unsigned in
 /* May the model take chains that are new? */
 static inline bool queue_takes(const struct virtqueue *queue)
 {
-	return queue->enabled && !queue->stopping && !queue->broken;
+	return queue->enabled && !queue->stopping && !queue->broken && queue->long_chains < LONG_CHAINS_MAX;
+}
+
+static inline bool chain_is_long(const struct virtio_chain *chain)
+{
+	return (size_t)chain->readable_count + chain->writable_count > LONG_CHAIN_ELEMENTS;
 }
 
 /* Are there chains that a predecessor had in flight and the model has not taken? */

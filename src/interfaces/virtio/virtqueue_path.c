@@ -11,6 +11,7 @@
  * (split) or the buffer id (packed). A driver that reuses it all the same breaks its own ring only.
  */
 #include <assert.h>
+#include <sys/mman.h>
 
 #include "core/checked.h"
 #include "core/container.h"
@@ -54,6 +55,20 @@ static struct queue_slot *retake(struct virtqueue *queue)
 	return queue->packed ? packed_retake(queue, entry) : split_retake(queue, entry);
 }
 
+/* The long chain needs its elements no more: all but the page that chains of the usual size need, too. */
+static void give_back_pages(struct virtqueue *queue, const struct queue_slot *slot)
+{
+	uintptr_t first = (uintptr_t)(queue->elements + (size_t)slot->chain.slot * queue->elements_max),
+		  begin = align_up(first, 4096) + 4096,
+		  end = align_down(first + queue->elements_max * sizeof(struct iovec), 4096);
+
+	if (begin < end)
+		madvise((void *)begin, end - begin, MADV_DONTNEED);
+	/* New chains waited for it. */
+	if (queue->long_chains-- == LONG_CHAINS_MAX)
+		queue_wake(queue);
+}
+
 static void hold(struct virtqueue *queue, struct queue_slot *slot)
 {
 	slot->view = queue->view;
@@ -61,6 +76,7 @@ static void hold(struct virtqueue *queue, struct queue_slot *slot)
 	slot->number = queue->taken++;
 	slot->answered = false;
 	queue->in_flight++;
+	queue->long_chains += chain_is_long(&slot->chain);
 	if (queue->in_order)
 		queue->order[(queue->order_first + queue->order_count++) % queue->size] = slot->chain.slot;
 	trace_mark(TRACE_MAPPED);
@@ -136,6 +152,8 @@ static void put_back(struct virtqueue *queue, struct queue_slot *slot)
 		split_give_back(queue, slot);
 	slot->chain.busy = false;
 	queue->in_flight--;
+	if (chain_is_long(&slot->chain))
+		give_back_pages(queue, slot);
 	leave_view(queue, slot->view);
 }
 
@@ -307,6 +325,8 @@ static void queue_complete(struct virtio_queue *offered, struct virtio_chain *co
 		queue->in_flight--;
 		if (queue->log && !queue->abandoned)
 			log_written(queue, slot);
+		if (chain_is_long(&slot->chain))
+			give_back_pages(queue, slot);
 		if (!queue->in_order)
 			add_done(queue, slot);
 		leave_view(queue, slot->view);
