@@ -93,10 +93,13 @@ def test_the_memory_stays_as_large_as_it_is(mallory):
 
 
 def test_what_is_said_of_the_memory(mallory):
-    for argsz in 0, 1, 32, 64, 0xFFFFFFFF:
+    for argsz in 32, 33, 64, 0xFFFFFFFF:
         info, more, fd = mallory.connection.get_region_memory(MEMORY, argsz)
         assert info == (REGION_INFO.size, 7, MEMORY, 0, MEMORY_BYTES, 0) and not more
         os.close(fd)
+    for argsz in 0, 1, 31:
+        with pytest.raises(Refused):
+            mallory.connection.get_region_memory(MEMORY, argsz)
     assert mallory.connection.get_region_info(REGISTERS)[1] == 3
 
 

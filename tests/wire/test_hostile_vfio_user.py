@@ -13,7 +13,7 @@ import pytest
 from guest_memory import PAGE
 from nvme_mallory import NvmeAttacks, hostile_daemon, make_mallory, run
 from patience import wait_until
-from vfio_user import (ACCESS, BAR0, DEVICE_INFO, FLAG_NO_REPLY, HEADER, IRQ_FDS, IRQ_INFO, IRQ_NONE, IRQ_SET,
+from vfio_user import (ACCESS, ASK_INFO, BAR0, DEVICE_INFO, FLAG_NO_REPLY, HEADER, IRQ_FDS, IRQ_INFO, IRQ_NONE, IRQ_SET,
                        IRQ_TRIGGER, MAP, MESSAGE_MAX, MSIX, UNMAP, Closed, Command, Refused, eventfds, text)
 
 attack = NvmeAttacks()
@@ -106,10 +106,10 @@ def _(mallory):
     """Reserved bits, and an error in a command, mean nothing."""
     connection = mallory.connect()
     for flags in (0x20, 0x40, 0x8000_0000, 0xFFFF_FFC0):
-        number = connection.send(Command.GET_INFO, bytes(16), flags=flags, error=7)
+        number = connection.send(Command.GET_INFO, ASK_INFO, flags=flags, error=7)
         connection.reply(number, Command.GET_INFO)
     for flags in (0x10, 0x30, 0xFFFF_FFF0):
-        connection.send(Command.GET_INFO, bytes(16), flags=flags)
+        connection.send(Command.GET_INFO, ASK_INFO, flags=flags)
         connection.send(Command.REGION_READ, bytes(16), flags=flags)
         connection.send(0xFFFF, bytes(16), flags=flags)
     connection.get_info()
@@ -129,7 +129,7 @@ def _(mallory):
 @attack("C23", "many-messages-in-one-write")
 def _(mallory):
     connection = mallory.connect()
-    one = connection.message(Command.GET_INFO, bytes(16), number=9)
+    one = connection.message(Command.GET_INFO, ASK_INFO, number=9)
     for _ in range(20):
         connection.send_bytes(one * 100)
         for _ in range(100):
@@ -148,7 +148,7 @@ def _(mallory):
     with eventfds(3) as fds:
         irqs = IRQ_SET.pack(20, IRQ_FDS | IRQ_TRIGGER, MSIX, 0, 3)
         for command, payload, sent in ((Command.VERSION, VERSION, ()), (Command.DMA_MAP, map_payload, [region.fd]),
-                                       (Command.SET_IRQS, irqs, fds), (Command.GET_INFO, bytes(16), ())):
+                                       (Command.SET_IRQS, irqs, fds), (Command.GET_INFO, ASK_INFO, ())):
             data = connection.message(command, payload, number=3)
             connection.send_bytes(data[:1], sent)
             for byte in data[1:]:
@@ -233,7 +233,7 @@ def _(mallory):
                     continue
                 assert connection.refusal(command, bytes(DEVICE_INFO.size), fds) in (errno.EINVAL, errno.ENOTSUP)
         assert connection.refusal(Command.DMA_MAP, MAP.pack(32, 3, 0, 0, PAGE), fds) == errno.EINVAL
-        connection.send(Command.GET_INFO, bytes(16), fds, flags=FLAG_NO_REPLY)
+        connection.send(Command.GET_INFO, ASK_INFO, fds, flags=FLAG_NO_REPLY)
     connection.get_info()
     wait_until(lambda: mallory.daemon.fd_count() <= before, "the daemon keeps none")
 

@@ -98,10 +98,17 @@ def _(mallory):
 
 @attack("C23", "argsz-lies")
 def _(mallory):
-    """Nothing is read or written by it."""
+    """Nothing is read or written by it, and no answer is longer than it says."""
     controller = mallory.start()
     connection, region = controller.connection, controller.memory.regions[0]
-    for argsz in (0, 1, 15, 17, 4096, 0x7FFF_FFFF, 0xFFFF_FFFF):
+    for argsz in (0, 1, 15):
+        refused(connection, Command.GET_INFO, [DEVICE_INFO.pack(argsz, 0, 0, 0)])
+        refused(connection, Command.GET_REGION_INFO, [REGION_INFO.pack(argsz + 16, 0, 0, 0, 0, 0)])
+        refused(connection, Command.GET_IRQ_INFO, [IRQ_INFO.pack(argsz, 0, 2, 0)])
+        refused(connection, Command.DMA_UNMAP, [UNMAP.pack(argsz + 8, 0, 1 << 60, PAGE)])
+        connection.ask(Command.SET_IRQS, IRQ_SET.pack(argsz, IRQ_NONE | IRQ_TRIGGER, MSIX, 0, 1))
+        connection.ask(Command.DMA_MAP, MAP.pack(argsz, 3, 0, region.guest_address, region.size), [region.fd])
+    for argsz in (32, 33, 4096, 0x7FFF_FFFF, 0xFFFF_FFFF):
         assert DEVICE_INFO.unpack(connection.ask(Command.GET_INFO, DEVICE_INFO.pack(argsz, TOP & 0xFFFF_FFFF, 0, 0)))[0] == 16
         assert REGION_INFO.unpack(connection.ask(Command.GET_REGION_INFO, REGION_INFO.pack(argsz, 7, 0, 1, 2, 3)))[0] == 32
         assert IRQ_INFO.unpack(connection.ask(Command.GET_IRQ_INFO, IRQ_INFO.pack(argsz, 7, 2, 9)))[0] == 16

@@ -9,8 +9,8 @@ import nvme
 from nvme import MSIX_PENDING, READ, Controller, blocks
 from nvme_daemon import nvme_daemon
 from patience import NOTHING_S, wait_until
-from vfio_user import (ACCESS, BAR0, CONFIG, FLAG_NO_REPLY, INTX, IRQ_AUTOMASKED, IRQ_BOOL, IRQ_EVENTFD, IRQ_FDS, IRQ_INFO, IRQ_MASK,
-                       IRQ_MASKABLE, IRQ_NONE, IRQ_TRIGGER, IRQ_UNMASK, IRQS, MAP, MSI, MSIX, REGION_INFO, REGIONS, WRITES_MAX,
+from vfio_user import (ACCESS, ASK_INFO, BAR0, CONFIG, FLAG_NO_REPLY, INTX, IRQ_AUTOMASKED, IRQ_BOOL, IRQ_EVENTFD, IRQ_FDS, IRQ_INFO,
+                       IRQ_MASK, IRQ_MASKABLE, IRQ_NONE, IRQ_TRIGGER, IRQ_UNMASK, IRQS, MAP, MSI, MSIX, REGION_INFO, REGIONS, WRITES_MAX,
                        Command, Connection, eventfds, heard, text)
 from virtio import fence
 
@@ -161,7 +161,7 @@ def test_posted_writes_are_done_in_order(alice):
             controller.post32(nvme.ASQ, value << 12)
             if value % 50 == 49:
                 assert controller.get(nvme.ASQ) == value << 12
-        controller.connection.send(Command.GET_INFO, bytes(16), flags=FLAG_NO_REPLY)
+        controller.connection.send(Command.GET_INFO, ASK_INFO, flags=FLAG_NO_REPLY)
         controller.connection.post_write(BAR0, nvme.BAR_BYTES, bytes(4))        # outside: no answer either
         controller.connection.get_info()
 

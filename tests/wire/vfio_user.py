@@ -63,6 +63,7 @@ IRQ_EVENTFD, IRQ_MASKABLE, IRQ_AUTOMASKED = 1, 2, 4
 MAP = struct.Struct("<IIQQQ")           # argsz, flags, offset, address, size
 UNMAP = struct.Struct("<IIQQ")          # argsz, flags, address, size
 DEVICE_INFO = struct.Struct("<4I")      # argsz, flags, regions, kinds of interrupts
+ASK_INFO = DEVICE_INFO.pack(DEVICE_INFO.size, 0, 0, 0)
 REGION_INFO = struct.Struct("<4I2Q")    # argsz, flags, index, offset of capabilities, size, offset
 IRQ_INFO = struct.Struct("<4I")         # argsz, flags, index, count
 IRQ_SET = struct.Struct("<5I")          # argsz, flags, index, start, count
@@ -227,7 +228,7 @@ class Connection:
         self.dma_unmap(0, 0, UNMAP_ALL)
 
     def get_info(self):
-        return DEVICE_INFO.unpack(self.ask(Command.GET_INFO, DEVICE_INFO.pack(DEVICE_INFO.size, 0, 0, 0)))
+        return DEVICE_INFO.unpack(self.ask(Command.GET_INFO, ASK_INFO))
 
     def get_region_info(self, index):
         return REGION_INFO.unpack(self.ask(Command.GET_REGION_INFO, REGION_INFO.pack(REGION_INFO.size, 0, index, 0, 0, 0)))

@@ -151,10 +151,11 @@ static size_t describe_map(struct region_answer *answer, const struct register_b
 	answer->info.flags |= VFIO_USER_REGION_MAPPABLE;
 	if (bar->mapped_bytes == bar->bytes)
 		return sizeof(answer->info);
-	answer->info.flags |= VFIO_USER_REGION_CAPABILITIES;
 	answer->info.argsz = sizeof(*answer);
+	/* The flag says that a capability is in this answer: QEMU refuses one that has none. */
 	if (room < sizeof(*answer))
 		return sizeof(answer->info);
+	answer->info.flags |= VFIO_USER_REGION_CAPABILITIES;
 	answer->info.capability_offset = offsetof(struct region_answer, map);
 	answer->map = (struct vfio_user_sparse_map){
 		.id = VFIO_USER_CAPABILITY_SPARSE_MAP,
@@ -266,6 +267,33 @@ void vfio_user_handle_quiet(struct vfio_user_connection *connection)
 
 /* ---- all ---- */
 
+/* Bytes that the answer has at least, of commands whose argsz says how many the VMM takes (Message sizes). */
+static uint32_t answer_bytes_min(uint16_t command)
+{
+	switch (command) {
+	case VFIO_USER_DMA_UNMAP:
+		return sizeof(struct vfio_user_dma_unmap);
+	case VFIO_USER_GET_INFO:
+		return sizeof(struct vfio_user_device_info);
+	case VFIO_USER_GET_REGION_INFO:
+		return sizeof(struct vfio_user_region_info);
+	case VFIO_USER_GET_IRQ_INFO:
+		return sizeof(struct vfio_user_irq_info);
+	default:
+		return 0;
+	}
+}
+
+static bool has_room(uint16_t command, const uint8_t *payload)
+{
+	uint32_t argsz, bytes = answer_bytes_min(command);
+
+	if (bytes == 0)
+		return true;
+	memcpy(&argsz, payload, sizeof(argsz));
+	return argsz >= bytes;
+}
+
 void vfio_user_handle(struct vfio_user_connection *connection)
 {
 	const struct vfio_user_standing standing = { .versioned = connection->versioned };
@@ -277,6 +305,10 @@ void vfio_user_handle(struct vfio_user_connection *connection)
 
 	if (error) {
 		refuse(connection, error, reason, header.command);
+		return;
+	}
+	if (!has_room(header.command, payload)) {
+		refuse(connection, -EINVAL, "no room for the answer", header.command);
 		return;
 	}
 	if (header.command != VFIO_USER_DMA_MAP && header.command != VFIO_USER_DMA_UNMAP)

@@ -256,7 +256,7 @@ static int mask(struct vfio_user_interrupts *interrupts, const struct vfio_user_
 {
 	if (set->index != VFIO_USER_INTX)
 		return -ENOTSUP;
-	if (set->count == 0 || (data && !data[0]))
+	if (data && !data[0])
 		return 0;
 	interrupts->masked = masked;
 	if (!masked)
@@ -283,7 +283,9 @@ int vfio_user_interrupts_set(struct vfio_user_interrupts *interrupts, const stru
 	if (set->index >= VFIO_USER_IRQS)
 		return -EINVAL;
 	/* To take back what is not there is no error: VMMs do so when they reset. */
-	if (kind == VFIO_USER_IRQ_NONE && action == VFIO_USER_IRQ_TRIGGER && set->count == 0) {
+	if (set->count == 0) {
+		if (kind != VFIO_USER_IRQ_NONE || action != VFIO_USER_IRQ_TRIGGER || set->start != 0)
+			return -EINVAL;
 		if (count_of(interrupts, set->index) > 0)
 			disable(interrupts, set->index);
 		return 0;

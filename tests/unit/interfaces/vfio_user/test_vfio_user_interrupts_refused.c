@@ -23,6 +23,12 @@ static void ranges_that_cannot_be(void **state)
 	assert_int_equal(set_as(FDS | TRIGGER, MSIX, 0, 0, NULL, &given, 1), -EINVAL);
 	assert_int_equal(set_as(FDS | TRIGGER, PIN, 1, 1, NULL, &given, 1), -EINVAL);
 	assert_int_equal(set(NONE | TRIGGER, PIN, 0, 2), -EINVAL);
+	/* None at all means all of them, to be taken back; else it is a mistake. */
+	assert_int_equal(set(NONE | TRIGGER, MSIX, 1, 0), -EINVAL);
+	assert_int_equal(set_as(BOOL | TRIGGER, MSIX, 0, 0, data, NULL, 0), -EINVAL);
+	assert_int_equal(set(NONE | MASK, PIN, 0, 0), -EINVAL);
+	assert_int_equal(set(NONE | UNMASK, PIN, 0, 0), -EINVAL);
+	assert_int_equal(set(FDS | TRIGGER, MSIX, 0, 0), -EINVAL);
 	/* A descriptor that is not taken stays the caller's. */
 	assert_int_equal(given, fd);
 	assert_false(vfio_user_interrupts_has_vectors(&interrupts));
