@@ -50,6 +50,7 @@ static void drop_picture(struct bochs_function *function)
 	function->picture = NULL;
 	function->copy = NULL;
 	function->shown = false;
+	function->look.damage.width = 0;
 }
 
 static void darken(struct bochs_function *function)
@@ -111,7 +112,7 @@ static void begin_look(struct bochs_function *function)
 {
 	bool idle = function->shown && function->unchanged >= IDLE_AFTER;
 
-	function->look = (struct bochs_look){ .under_way = true, .step = 1 };
+	function->look = (struct bochs_look){ .under_way = true, .step = 1, .damage = function->look.damage };
 	if (!idle)
 		return;
 	function->look.step = IDLE_STEP;
@@ -129,25 +130,30 @@ static uint32_t larger(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
-/* From the first pixel that differs to the last; there is one. */
+/*
+ * From the first pixel that differs to the last; there is one. A look that did not come to its end may have
+ * left damage below this line.
+ */
 static void note_damage(struct bochs_function *function, const uint32_t *before)
 {
 	struct virtio_gpu_rect *damage = &function->look.damage;
 	const uint32_t *now = function->line;
-	uint32_t left = 0, right = function->mode.width, line = function->look.line;
+	uint32_t left = 0, right = function->mode.width, top = function->look.line, bottom = top + 1;
 
 	while (now[left] == before[left])
 		left++;
 	while (now[right - 1] == before[right - 1])
 		right--;
 	if (damage->width == 0) {
-		*damage = (struct virtio_gpu_rect){ left, line, right - left, 1 };
+		*damage = (struct virtio_gpu_rect){ left, top, right - left, 1 };
 		return;
 	}
 	right = larger(right, damage->x + damage->width);
+	bottom = larger(bottom, damage->y + damage->height);
 	damage->x = smaller(left, damage->x);
+	damage->y = smaller(top, damage->y);
 	damage->width = right - damage->x;
-	damage->height = line + 1 - damage->y;
+	damage->height = bottom - damage->y;
 }
 
 static void look_at_line(struct bochs_function *function)
@@ -180,6 +186,7 @@ static void tell(struct bochs_function *function)
 		display->output->show(display->context, 0, function->picture);
 	else
 		display->output->damage(display->context, 0, &function->look.damage);
+	function->look.damage.width = 0;
 	function->shown = function->lit = function->waiting = true;
 	function->told_ns = loop_now_ns(function->bus->loop);
 }

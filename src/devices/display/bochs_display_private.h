@@ -58,7 +58,8 @@ struct bochs_look {
 	bool under_way;
 	/* At each step-th line; when that is not every line, the first difference makes it begin anew. */
 	unsigned line, step;
-	struct virtio_gpu_rect damage; /* found by now; no width: none */
+	/* In the copy, and not told; no width: none. A look that is cut leaves it to the next. */
+	struct virtio_gpu_rect damage;
 };
 
 /* The memory: given back by the reaper, as freeing it takes time. */

@@ -152,6 +152,45 @@ static void rest_in_the_middle(void **state)
 	expect_mode(&vga);
 }
 
+/* A look begins, and has so many turns, of 256 KiB each. */
+static void look_for(unsigned turns)
+{
+	for (bench.asked = 0; bench.asked == 0; loop_turn(bench.loop, 0))
+		stopped_clock_ns += BOCHS_LOOK_NS / 4;
+	for (unsigned i = 0; i < turns; i++)
+		loop_turn(bench.loop, 0);
+}
+
+/* A look that has found something does not come to its end: that is told by the next one. */
+static void rest_in_the_middle_of_a_change(void **state)
+{
+	for (unsigned i = 0; i < 12; i++) {
+		unsigned turns = i % 3;
+
+		show(&whole, 3);
+		memset(bench.vram + 3 * 512, (int)i + 1, BYTES - 9 * 512 * 4);
+		look_for(turns);
+		quiesce();
+		assert_int_equal(bench.damages, 0);
+		/* Above what was found by then, or below. */
+		if (i >= 6)
+			bench.vram[i < 9 ? 512 + 7 : BYTES / 4 - 512 - 7] = i;
+		bench.ops->resume(bench.function);
+		pass(2);
+		expect_mode(&whole);
+	}
+	/* A picture that it was not found in hears nothing of it. */
+	show(&whole, 3);
+	memset(bench.vram, 0x77, BYTES);
+	look_for(1);
+	quiesce();
+	set_mode(&(struct mode){ 5, 4, 32, 0, 0, 0 });
+	bench.ops->resume(bench.function);
+	pass(3);
+	expect_mode(&(struct mode){ 5, 4, 32, 0, 0, 0 });
+	assert_int_equal(bench.damages, 0);
+}
+
 static void frozen(void **state)
 {
 	show(&vga, 3);
@@ -209,9 +248,15 @@ static void drawn_meanwhile(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(in_pieces),     TEST(while_nothing_changes), TEST(dark_is_not_looked_at),
-		TEST(a_busy_output), TEST(a_slow_output),	  TEST(rest_in_the_middle),
-		TEST(frozen),	     TEST(drawn_meanwhile),
+		TEST(in_pieces),
+		TEST(while_nothing_changes),
+		TEST(dark_is_not_looked_at),
+		TEST(a_busy_output),
+		TEST(a_slow_output),
+		TEST(rest_in_the_middle),
+		TEST(rest_in_the_middle_of_a_change),
+		TEST(frozen),
+		TEST(drawn_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
