@@ -3,9 +3,10 @@
  * Loads and stores of any place, size and value, at models that are made of registers, with a guest's memory
  * whose bytes the fuzzer chooses. (NVMe has a target with its bus: vfio_user.)
  *
- * The first byte chooses the model (an e1000e beside a port of Bob's, a USB keyboard, a USB tablet, or the
- * echo device as a virtio-pci one), and whether an honest driver has put up rings before. Then steps, a kind
- * and what the kind needs:
+ * The first byte chooses the model (an e1000e beside a port of Bob's, a USB keyboard, a USB tablet, the
+ * echo device as a virtio-pci one, or a bochs display, whose memory takes the place of the guest's), and
+ * whether an honest driver has put up rings, or a picture, before. Then steps, a kind and what the kind
+ *needs:
  *
  *	0 a store	where, value
  *	1 a load	where
@@ -13,39 +14,16 @@
  *	3 a TRB or descriptor: u8 ring, u8 index, 16 bytes, of which the first eight can become an address
  *	4 turns of the loop
  *	5 life		quiet and on; reset; power cycle with what was saved; memory that goes and comes
- *	6 the world	a frame, a key, a move, another configuration
+ *	6 the world	a frame, a key, a move, another configuration; for a display time, and what viewers do
  */
-#include <linux/input-event-codes.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "fuzz_registers.h"
 
-#include "arbiter/share/gate.h"
-#include "arbiter/switch/uplink_meter.h"
-#include "arbiter/switch/vswitch.h"
-#include "core/fd.h"
-#include "core/guest_memory.h"
-#include "core/handover.h"
-#include "core/loop_account.h"
-#include "devices/input/usb_input.h"
-#include "devices/nic/e1000e.h"
-#include "echo_model.h"
-#include "fuzz_ring.h"
-#include "interfaces/virtio_pci/virtio_pci.h"
-
-#define RAM_BYTES (1u << 18)
-#define RAM_BASE  0x10000ull
 #define STEPS_MAX 64u
-#define MTU	  9000u
-#define RINGS	  4u
-/* Where the honest driver's rings lie, in bytes from RAM_BASE. */
-#define RING_AT(ring) (0x4000u + 0x1000u * (ring))
-
-enum { E1000E, KEYBOARD, TABLET, MODELS, VIRTIO };
-enum { HONEST = 0x80, BY_VIRTIO = 0x60 };
 
 struct store {
 	uint32_t offset, value;
 	unsigned bytes; /* 0: 4 */
+	unsigned bar;
 };
 
 /* Receive and transmit rings of 64 and 32 descriptors, all frames wanted, all interrupts. */
@@ -86,152 +64,13 @@ static const struct store virtio_honest[] = {
 	{ 0x14, 0x0f, 1 },
 };
 
-static struct machine {
-	unsigned kind;
-	const struct register_model_ops *model;
-	void *device, *function;
-	struct register_bus bus;
-	struct loop_guest *guest;
-	struct guest_memory *memory, *empty;
-	uint8_t *ram;
-	int memory_fd;
-	bool has_vectors, quiet, quiescing;
-	/* of an e1000e */
-	struct vswitch *vswitch;
-	struct port *card, *other;
-	struct gate_node *share;
-	struct port_source *from_bob;
-	struct port_sink *to_bob;
-	struct port_receiver receiver;
-} machine;
-static struct echo_device echo; /* of a virtio device */
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-/* ---- the bus ---- */
-
-static void bus_raise(struct register_bus *bus, unsigned vector)
-{
-	assert(vector < machine.model->vectors);
-}
-
-static bool bus_has_vectors(const struct register_bus *bus)
-{
-	return machine.has_vectors;
-}
-
-static void bus_violated(struct register_bus *bus, unsigned kind, uint64_t value)
-{
-	for (unsigned i = 0; i <= kind; i++)
-		assert(machine.model->violations[i]);
-}
-
-static const struct register_bus_ops bus_ops = {
-	.raise = bus_raise,
-	.lower = bus_raise,
-	.has_vectors = bus_has_vectors,
-	.violated = bus_violated,
+/* 96 to 40 pixels, which begin in the third line. */
+static const struct store bochs_honest[] = {
+	{ 0x502, 96, 2, 2 }, { 0x504, 40, 2, 2 },   { 0x506, 32, 2, 2 },
+	{ 0x512, 2, 2, 2 },  { 0x508, 0x41, 2, 2 },
 };
 
-/* ---- devices ---- */
-
-static unsigned bob_gets(struct port_receiver *receiver, const struct frame *frames, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++)
-		for (unsigned j = 0; j < frames[i].iov_count; j++)
-			fuzz_trace(frames[i].iov[j].iov_base, frames[i].iov[j].iov_len);
-	return count;
-}
-
-static void open_card(void)
-{
-	static const struct share_settings share = SHARE_SETTINGS_DEFAULT;
-	static const struct frame_abilities plain = { .csum = 0 };
-	static const uint8_t alice[6] = { 2, 0, 0, 0, 0, 1 }, bob[6] = { 2, 0, 0, 0, 0, 2 };
-	struct port_settings settings = { .link = true, .learn = true, .vlan = 1 };
-	struct e1000e_options options = { 0 };
-	struct e1000e_device *device;
-
-	machine.receiver.deliver = bob_gets;
-	if (vswitch_create(0, &machine.vswitch) ||
-	    port_create(machine.vswitch, "alice/eth0", alice, MTU, &settings, &machine.card) ||
-	    port_create(machine.vswitch, "bob/eth0", bob, MTU, &settings, &machine.other) ||
-	    gate_node_create(uplink_meter_gate(vswitch_meter(machine.vswitch)), NULL, &share, &machine.share,
-			     NULL) ||
-	    port_source_open(machine.other, fuzz_loop, NULL, &machine.from_bob) ||
-	    port_sink_open(machine.other, fuzz_loop, &machine.receiver, &plain, &machine.to_bob))
-		abort();
-	port_set_share(machine.card, machine.share);
-	options.port = machine.card;
-	if (e1000e_create(&options, &device))
-		abort();
-	machine.device = device;
-}
-
-static void close_card(void)
-{
-	e1000e_destroy(machine.device);
-	port_sink_close(machine.to_bob);
-	port_source_close(machine.from_bob);
-	fuzz_turns(4);
-	port_destroy(machine.card);
-	port_destroy(machine.other);
-	gate_node_destroy(machine.share);
-	vswitch_destroy(machine.vswitch);
-}
-
-static void on_led(void *context, unsigned led, bool on)
-{
-	fuzz_trace_number(led << 1 | on);
-}
-
-static void open_usb(void)
-{
-	const struct usb_input_options options = {
-		.kind = machine.kind == KEYBOARD ? USB_INPUT_KEYBOARD : USB_INPUT_TABLET,
-		.led = on_led,
-	};
-	struct usb_input *device;
-
-	if (usb_input_create(&options, &device))
-		abort();
-	machine.device = device;
-}
-
-static void open_virtio(void)
-{
-	const struct virtio_pci_options options = { .model = &echo_model,
-						    .device = &echo,
-						    .queue_size_max = 64 };
-	struct virtio_pci *pci;
-
-	echo.at_once = true;
-	if (virtio_pci_create(&options, &pci))
-		abort();
-	machine.device = pci;
-	machine.model = virtio_pci_model(pci);
-}
-
-static void open_device(void)
-{
-	machine.model = machine.kind == E1000E ? &e1000e_model : &usb_input_model;
-	if (machine.kind == E1000E)
-		open_card();
-	else if (machine.kind == VIRTIO)
-		open_virtio();
-	else
-		open_usb();
-}
-
-static void close_device(void)
-{
-	if (machine.kind == E1000E)
-		close_card();
-	else if (machine.kind == VIRTIO)
-		virtio_pci_destroy(machine.device);
-	else
-		usb_input_destroy(machine.device);
-}
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- power ---- */
 
@@ -279,7 +118,7 @@ static struct guest_memory *all_memory(void)
 static void drive(const struct store *stores, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		machine.model->write(machine.function, 0, stores[i].offset,
+		machine.model->write(machine.function, stores[i].bar, stores[i].offset,
 				     stores[i].bytes ? stores[i].bytes : 4, stores[i].value);
 }
 
@@ -291,16 +130,20 @@ static void drive_honestly(void)
 		DRIVE(e1000e_honest);
 	else if (machine.kind == VIRTIO)
 		DRIVE(virtio_honest);
+	else if (machine.kind == BOCHS)
+		DRIVE(bochs_honest);
 	else
 		DRIVE(xhci_honest);
 }
 
 static void begin(uint8_t choice)
 {
-	bool virtio = (choice & BY_VIRTIO) == BY_VIRTIO;
+	unsigned other = choice & OTHER;
 
 	machine = (struct machine){
-		.kind = virtio ? VIRTIO : choice % MODELS,
+		.kind = other == BY_VIRTIO   ? VIRTIO
+			: other == A_DISPLAY ? BOCHS
+					     : choice % MODELS,
 		.has_vectors = choice >> 4 & 1,
 	};
 	fuzz_begin();
@@ -326,8 +169,11 @@ static void begin(uint8_t choice)
 
 static void end(void)
 {
+	if (machine.kind == BOCHS)
+		expect_shown();
 	quiesce();
 	machine.model->power_off(machine.function);
+	assert(!machine.picture);
 	close_device();
 	fuzz_turns(4);
 	fuzz_trace(machine.ram, RAM_BYTES);
@@ -373,11 +219,26 @@ static void access_register(struct fuzz_input *input, bool stores)
 		machine.model->read(machine.function, bar, offset, bytes);
 }
 
+/* So many bytes, again and again, as far as four times that many lines of an honest picture. */
+static void put_pixels(struct fuzz_input *input, uint32_t place, uint8_t length)
+{
+	uint8_t bytes[UINT8_MAX];
+
+	for (unsigned i = 0; i < length; i++)
+		bytes[i] = fuzz_byte(input);
+	for (unsigned i = 0; i < length && place + length <= VRAM_BYTES; i++, place += 96)
+		assert(pwrite(vram(), bytes, length, place) == length);
+}
+
 static void put_memory(struct fuzz_input *input)
 {
 	uint32_t place = (uint32_t)fuzz_u16(input) * 4;
 	uint8_t length = fuzz_byte(input);
 
+	if (machine.kind == BOCHS) {
+		put_pixels(input, place * 4, length);
+		return;
+	}
 	for (unsigned i = 0; i < length && input->left > 0; i++)
 		machine.ram[(place + i) % RAM_BYTES] = fuzz_byte(input);
 }
@@ -398,10 +259,15 @@ static void cycle_power(void)
 	struct handover handover = { 0 };
 
 	machine.model->save(machine.function, &handover);
+	/* As they come from another process: the successor's own. */
+	for (size_t i = 0; i < handover.fd_count; i++)
+		handover.fds[i] = fcntl(handover.fds[i], F_DUPFD_CLOEXEC, 0);
+	handover.fd_position = 0;
 	machine.model->power_off(machine.function);
 	power_on();
 	machine.model->restore(machine.function, &handover);
 	assert(handover.error == 0 && handover.position == handover.length);
+	assert(handover.fd_position == handover.fd_count);
 	handover_finish(&handover);
 	go();
 }
@@ -445,10 +311,31 @@ static void send_frame(struct fuzz_input *input)
 		port_send(machine.from_bob, &frame, 1);
 }
 
+/* Time passes, for one look or a part of it; what a viewer does. */
+static void watch(struct fuzz_input *input)
+{
+	uint8_t choice = fuzz_byte(input);
+
+	switch (choice % 4) {
+	case 0:
+		machine.busy = !machine.busy;
+		break;
+	case 1:
+		bochs_display_set_size(machine.device, fuzz_u16(input), fuzz_u16(input));
+		machine.model->config_changed(machine.function);
+		break;
+	default:
+		fuzz_now_ns += BOCHS_LOOK_NS;
+		fuzz_turns(1 + choice / 16);
+	}
+}
+
 static void stir(struct fuzz_input *input)
 {
 	if (machine.kind == E1000E)
 		send_frame(input);
+	else if (machine.kind == BOCHS)
+		watch(input);
 	else if (machine.kind == VIRTIO)
 		machine.model->config_changed(machine.function);
 	else if (machine.kind == KEYBOARD)
