@@ -169,8 +169,12 @@ static int e1000e_arrive(void *opaque)
 
 static void e1000e_memory_changed(void *opaque)
 {
-	if (!e1000e_is_still(opaque))
-		e1000e_wake(opaque);
+	struct e1000e_function *function = opaque;
+
+	/* It may be what a frame has waited for. */
+	memset(function->waits_tail, 0, sizeof(function->waits_tail));
+	if (!e1000e_is_still(function))
+		e1000e_wake(function);
 }
 
 static void e1000e_vectors_changed(void *opaque)

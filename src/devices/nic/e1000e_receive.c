@@ -138,11 +138,12 @@ static uint32_t checksum_status(const struct e1000e_function *function, const st
 
 /* ---- finding buffers ---- */
 
-enum fit { FIT_FINE, FIT_NO_BUFFERS, FIT_TOO_LARGE, FIT_OUTSIDE };
+enum fit { FIT_FINE, FIT_NO_BUFFERS, FIT_TOO_LARGE, FIT_OUTSIDE, FIT_LATER };
 
-/* Adds a descriptor's buffers. False: they lie outside of the guest's memory. */
-static bool add_buffers(struct e1000e_function *function, const struct buffers *buffers,
-			const uint64_t *addresses, uint32_t left, struct arrival *arrival)
+/* Adds a descriptor's buffers. They fit, or lie outside of the guest's memory, or of what is moved by the
+ * VMM. */
+static enum fit add_buffers(struct e1000e_function *function, const struct buffers *buffers,
+			    const uint64_t *addresses, uint32_t left, struct arrival *arrival)
 {
 	for (unsigned i = 0; i < buffers->count && left > 0; i++) {
 		uint32_t bytes = buffers->bytes[i] < left ? buffers->bytes[i] : left;
@@ -150,37 +151,39 @@ static bool add_buffers(struct e1000e_function *function, const struct buffers *
 					     function->pieces + arrival->piece_count,
 					     E1000E_RX_PIECES - arrival->piece_count);
 
+		if (count == -EFAULT && function->bus->memory_moves)
+			return FIT_LATER;
 		if (count < 0) {
 			e1000e_violate(function, E1000E_VIOLATION_RECEIVE_BUFFER, addresses[i]);
-			return false;
+			return FIT_OUTSIDE;
 		}
 		arrival->piece_count += (unsigned)count;
 		left -= bytes;
 	}
-	return true;
+	return FIT_FINE;
 }
 
 static enum fit find_buffers(struct e1000e_function *function, const struct e1000e_ring *ring,
 			     const struct buffers *buffers, struct arrival *arrival)
 {
 	uint32_t wanted = (arrival->bytes + buffers->sum - 1) / buffers->sum, index = ring->head;
+	enum fit fit = FIT_FINE;
 
 	if (wanted >= ring->entries || wanted > E1000E_RX_FRAME_DESCRIPTORS + 1)
 		return FIT_TOO_LARGE;
 	if (wanted > e1000e_ring_filled(ring))
 		return FIT_NO_BUFFERS;
-	for (uint32_t left = arrival->bytes; arrival->descriptor_count < wanted;
+	for (uint32_t left = arrival->bytes; fit == FIT_FINE && arrival->descriptor_count < wanted;
 	     index = e1000e_ring_next(ring, index)) {
 		uint64_t addresses[E1000E_RX_BUFFERS];
 
 		e1000e_ring_read(ring, index, addresses,
 				 buffers->split ? sizeof(addresses) : sizeof(*addresses));
 		arrival->descriptor_count++;
-		if (!add_buffers(function, buffers, addresses, left, arrival))
-			return FIT_OUTSIDE;
+		fit = add_buffers(function, buffers, addresses, left, arrival);
 		left -= left < buffers->sum ? left : buffers->sum;
 	}
-	return FIT_FINE;
+	return fit;
 }
 
 /* ---- filling them ---- */
@@ -336,7 +339,7 @@ static void too_large(struct e1000e_function *function)
 	port_sink_too_large(function->sink, 1);
 }
 
-/* False: there are no buffers for it. */
+/* False: there are no buffers for it, or not yet. */
 static bool place(struct e1000e_function *function, struct arrival *arrival)
 {
 	struct buffers buffers = buffers_of(function);
@@ -354,6 +357,8 @@ static bool place(struct e1000e_function *function, struct arrival *arrival)
 	case FIT_TOO_LARGE:
 		too_large(function);
 		return true;
+	case FIT_LATER:
+		return false;
 	default:
 		e1000e_count(function, E1000E_RNBC);
 		return false;

@@ -29,7 +29,10 @@ bool e1000e_ring_find(const struct e1000e_function *function, uint32_t queue, ui
 	return ring.base;
 }
 
-/* A ring without a length is a driver's that is not ready, and without any memory it is no bus master. */
+/*
+ * A ring without a length is a driver's that is not ready, and without any memory it is no bus master. Of
+ * memory that the VMM is moving, what is missing is not the driver's fault.
+ */
 void e1000e_ring_check(struct e1000e_function *function, uint32_t queue)
 {
 	uint32_t bytes = e1000e_value(function, queue + E1000E_QUEUE_LEN);
@@ -42,7 +45,7 @@ void e1000e_ring_check(struct e1000e_function *function, uint32_t queue)
 		return;
 	if (head >= entries || tail >= entries)
 		e1000e_violate(function, E1000E_VIOLATION_RING, head >= entries ? head : tail);
-	else if (!guest_memory_at(function->bus->memory, address, bytes))
+	else if (!function->bus->memory_moves && !guest_memory_at(function->bus->memory, address, bytes))
 		e1000e_violate(function, E1000E_VIOLATION_RING_MEMORY, address);
 }
 

@@ -25,7 +25,7 @@ static uint32_t queue_at(unsigned index)
 
 /* ---- one step ---- */
 
-enum gathered { GATHERED_MORE, GATHERED_FRAME, GATHERED_MALFORMED };
+enum gathered { GATHERED_MORE, GATHERED_FRAME, GATHERED_MALFORMED, GATHERED_LATER };
 
 static bool is_context(const struct e1000e_tx_descriptor *descriptor)
 {
@@ -57,6 +57,9 @@ static enum gathered add(struct e1000e_function *function, struct e1000e_step *s
 		return refuse(function, E1000E_VIOLATION_DESCRIPTOR, bytes);
 	count = guest_memory_iov(function->bus->memory, descriptor->address, bytes,
 				 step->iov + frame->iov_count, FRAME_PIECES - frame->iov_count);
+	/* The VMM is moving the memory, and the next range may have it: all of the frame waits. */
+	if (count == -EFAULT && function->bus->memory_moves)
+		return GATHERED_LATER;
 	if (count < 0)
 		return refuse(function,
 			      count == -EFAULT ? E1000E_VIOLATION_TRANSMIT_BUFFER
@@ -132,7 +135,7 @@ static void judge(struct e1000e_function *function, struct e1000e_step *step, en
 	step->sends = !step->malformed;
 }
 
-/* False: the ring holds no more, or only the beginning of a frame. */
+/* False: the ring holds no more, or only the beginning of a frame, or one whose memory is being moved. */
 static bool take_step(struct e1000e_function *function, const struct e1000e_ring *ring, uint32_t head,
 		      const struct e1000e_tx_state *state, struct e1000e_step *step)
 {
@@ -151,7 +154,7 @@ static bool take_step(struct e1000e_function *function, const struct e1000e_ring
 		return true;
 	step->frame = (struct frame){ .iov = step->iov };
 	gathered = gather(function, ring, step);
-	if (gathered == GATHERED_MORE)
+	if (gathered == GATHERED_MORE || gathered == GATHERED_LATER)
 		return false;
 	judge(function, step, gathered);
 	return true;

@@ -311,6 +311,78 @@ static void memory_comes_and_goes(void **state)
 	end();
 }
 
+/* A VMM that moves memory unmaps it first: frames and buffers that are nowhere meanwhile wait. */
+static void memory_that_moves(void **state)
+{
+	struct guest_memory *part;
+
+	begin();
+	tx_setup();
+	rx_setup(RCTL_USUAL, true);
+	write_plain(driver.ram + DATA_AT, bob, alice, 64);
+	write_plain(sent, alice, bob, 64);
+	rx_post(2);
+	/* The rings, but neither data nor buffers; then not even all rings. */
+	for (unsigned i = 0; i < 2; i++) {
+		part = memory_of(0, i == 0 ? DATA_AT : RX_AT);
+		driver.bus.memory_moves = true;
+		driver.bus.memory = part;
+		e1000e_model.memory_changed(driver.function);
+		tx_put(DATA, 30 | TX_DATA, 0);
+		tx_put(DATA + 30, 34 | TX_LAST, 0);
+		tx_go();
+		set32(E1000E_RX_QUEUE + E1000E_QUEUE_TAIL, driver.rx_tail);
+		bob_sends(sent, 64);
+		settle();
+		assert_int_equal(driver.got_count, 0);
+		assert_int_equal(get32(E1000E_RX_QUEUE + E1000E_QUEUE_HEAD), 0);
+		driver.bus.memory = driver.empty;
+		guest_memory_put(part);
+	}
+	assert_int_equal(violations(), 0);
+	driver.bus.memory = driver.memory;
+	e1000e_model.memory_changed(driver.function);
+	settle();
+	driver.bus.memory_moves = false;
+	assert_int_equal(driver.got_count, 2);
+	assert_memory_equal(got[0].data, driver.ram + DATA_AT, 64);
+	assert_int_equal(get32(E1000E_RX_QUEUE + E1000E_QUEUE_HEAD), 2);
+	assert_memory_equal(rx_buffer(1), sent, 64);
+	assert_int_equal(violations(), 0);
+	end();
+}
+
+/* Whatever the VMM says next ends the move: what is missing by then is the driver's fault. */
+static void memory_that_has_moved_away(void **state)
+{
+	struct guest_memory *part;
+
+	begin();
+	tx_setup();
+	rx_setup(RCTL_USUAL, true);
+	write_plain(sent, alice, bob, 64);
+	rx_post(2);
+	part = memory_of(0, DATA_AT);
+	driver.bus.memory_moves = true;
+	driver.bus.memory = part;
+	e1000e_model.memory_changed(driver.function);
+	tx_put(DATA, 64 | TX_LEGACY, 0);
+	tx_go();
+	bob_sends(sent, 64);
+	settle();
+	assert_int_equal(violations(), 0);
+	driver.bus.memory_moves = false;
+	tx_go();
+	set32(E1000E_RX_QUEUE + E1000E_QUEUE_TAIL, driver.rx_tail);
+	settle();
+	assert_int_equal(driver.violations[TRANSMIT_BUFFER], 1);
+	assert_int_equal(driver.violations[RECEIVE_BUFFER], 1);
+	driver.bus.memory = driver.memory;
+	e1000e_model.memory_changed(driver.function);
+	end();
+	guest_memory_put(part);
+}
+
 /* While it rests nothing of the guest's is touched, and nothing is forgotten. */
 static void rest(void **state)
 {
@@ -353,6 +425,8 @@ int main(void)
 		cmocka_unit_test(receive_buffers_outside),
 		cmocka_unit_test(split_without_sizes),
 		cmocka_unit_test(memory_comes_and_goes),
+		cmocka_unit_test(memory_that_moves),
+		cmocka_unit_test(memory_that_has_moved_away),
 		cmocka_unit_test(rest),
 	};
 
