@@ -181,7 +181,11 @@ static int nvme_arrive(void *opaque)
 
 static void nvme_memory_changed(void *opaque)
 {
-	nvme_queues_map(opaque);
+	struct nvme_function *function = opaque;
+
+	nvme_queues_map(function);
+	if (!function->quiescing && !function->frozen)
+		nvme_io_answer_kept(function);
 }
 
 static void nvme_vectors_changed(void *opaque)

@@ -54,12 +54,20 @@ static void release(struct nvme_request *request)
 	function->under_way--;
 }
 
+/* Is there no place for the answer, because the VMM is moving the memory? Its next range may have one. */
+static bool has_no_place_yet(const struct nvme_request *request)
+{
+	const struct nvme_function *function = request->function;
+
+	return function->bus->memory_moves && !function->cq[function->sq[request->sq].cq].ring;
+}
+
 static void finish(struct nvme_request *request, uint16_t status)
 {
 	struct nvme_function *function = request->function;
 	bool was_full = !function->free;
 
-	if (function->frozen) {
+	if (function->frozen || has_no_place_yet(request)) {
 		request->status = status;
 		request->next = function->kept;
 		function->kept = request;
@@ -86,12 +94,17 @@ static struct nvme_request *take_kept(struct nvme_function *function)
 	return request;
 }
 
+/* Each once: some may have to be kept again. */
 void nvme_io_answer_kept(struct nvme_function *function)
 {
-	struct nvme_request *request;
+	struct nvme_request *request = function->kept, *next;
 
-	while ((request = take_kept(function)))
+	function->kept = NULL;
+	function->kept_count = 0;
+	for (; request; request = next) {
+		next = request->next;
 		finish(request, request->status);
+	}
 }
 
 void nvme_io_drop_kept(struct nvme_function *function)

@@ -156,7 +156,7 @@ struct nvme_function {
 	struct disk_request flush;
 	bool quiescing, frozen;
 	bool abandoned;			/* the channel takes nothing more */
-	struct nvme_request *kept;	/* done, and not answered while frozen */
+	struct nvme_request *kept;	/* done, and not answered: frozen, or memory moves */
 	unsigned kept_count;
 	void (*quiet)(void *context);
 	void *quiet_context;
