@@ -21,7 +21,7 @@ static void read_output(int output, pid_t pid, char *text, size_t room)
 		;
 }
 
-bool program_output(const char *program, const char *argument, char *text, size_t room)
+bool program_output(const char *program, const char *argument, const char *value, char *text, size_t room)
 {
 	int output[2];
 	pid_t pid;
@@ -32,7 +32,7 @@ bool program_output(const char *program, const char *argument, char *text, size_
 	if (pid == 0) {
 		dup2(output[1], STDOUT_FILENO);
 		dup2(open("/dev/null", O_RDWR), STDERR_FILENO);
-		execl(program, program, argument, (char *)NULL);
+		execl(program, program, argument, value, (char *)NULL);
 		_exit(127);
 	}
 	close(output[1]);

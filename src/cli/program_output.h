@@ -7,9 +7,10 @@
 #include <stddef.h>
 
 /*
- * Runs the program at that path with one argument ("--version"), and waits for its end. `text`: what it
- * printed on standard output, as far as there is room. False: it could not be started at all.
+ * Runs the program at that path with one argument ("--version"), or an option and its value (NULL: without
+ * one), and waits for its end. `text`: what it printed on standard output, as far as there is room. False: it
+ * could not be started at all.
  */
-bool program_output(const char *program, const char *argument, char *text, size_t room);
+bool program_output(const char *program, const char *argument, const char *value, char *text, size_t room);
 
 #endif

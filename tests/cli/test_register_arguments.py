@@ -82,6 +82,39 @@ def test_root_is_where_the_guest_sees_it(viaduct, nvme_guest, tmp_path):
     assert "root=/dev/nvme0n1" in viaduct("run", "alice", "--print", "--accel", "tcg", "--kernel", tmp_path / "kernel").out
 
 
+def roms_of(words):
+    """Of each PCI function, the name of the file with its ROM."""
+    return {one["id"]: one["romfile"] for one in map(json.loads, (word for word in words if "vfio-user-pci" in word)) if "romfile" in one}
+
+
+def test_roms_that_qemu_has(viaduct, api, tmp_path):
+    """QEMU ends when it does not find one: so only those are named that are in its folders."""
+    models = {"disk": "nvme", "nic": "e1000e", "display": "bochs", "keyboard": "xhci"}
+    api.answer("GET", "/v1/guests/alice", {"name": "alice", "memory_bytes": 512 << 20, "devices": [
+        {"kind": kind, "name": "alice/0", "socket": "/run/it.sock", "source" if kind == "display" else "model": model}
+        for kind, model in models.items()]})
+    folders = [tmp_path / "nowhere", tmp_path / "a b", tmp_path / "ipxe"]
+    program = tmp_path / "qemu-system-x86_64"
+    program.write_text('#!/bin/sh\n[ "$1" != --version ] || echo "QEMU emulator version 11.0.0"\n'
+                       '[ "$*" != "-L help" ] || printf "%s\\n" ' + " ".join(f"'{folder}'" for folder in folders) + "\n")
+    program.chmod(0o755)
+    for folder in folders[1:]:
+        folder.mkdir()
+    bios = {"display-0": "vgabios-bochs-display.bin"}
+    for made, wanted in ((None, {}), (folders[1] / "vgabios-bochs-display.bin", bios),
+                         (folders[2] / "pxe-e1000e.rom", {**bios, "nic-0": "pxe-e1000e.rom"}),
+                         (folders[1] / "efi-e1000e.rom", {**bios, "nic-0": "efi-e1000e.rom"})):
+        if made:
+            made.touch()
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        words = words_of(viaduct("run", "alice", "--print", "--accel", "tcg", env=environment).out)
+        assert roms_of(words) == wanted
+        assert roms_of(words_of(viaduct("qemu-args", "alice", "--qemu", program).out)) == wanted
+        assert viaduct("libvirt-xml", "alice", "--qemu", program).out.count("romfile") == len(wanted)
+    # Of a card that it does not know to be one, QEMU would make another by itself.
+    assert words[words.index("-nic") + 1] == "none"
+
+
 VIRTIO = {"disk": "root", "nic": "0", "display": "0", "keyboard": "0", "tablet": "0", "console": "0"}
 
 

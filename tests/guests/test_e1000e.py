@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's generic kernel, and iPXE, use a card of the switch as an Intel 82574L, through QEMU's vfio-user client."""
-import json
+import os
+import shlex
 import subprocess
-import time
 
 import pytest
 
 import guest_image
 import qemu
+import viaductd as viaductd_module
 from test_nic import ADDRESSES, MACS, ping, reach, send_file, set_address
-from viaductd import PATIENCE_SECONDS
+from test_seat import wait_until
+from test_seat_virtio import of_guest
+
+TEXT_LINE = 16          # pixels of the VGA BIOS's letters
 
 
 @pytest.fixture
@@ -66,24 +70,34 @@ def test_driver_comes_and_goes(boot):
 
 
 def test_ipxe_boots_by_network(viaductd, program, tmp_path):
-    """The firmware's own driver for the card gets an address, and asks for what to boot."""
-    daemon = viaductd({"switch lan": {"uplink": "user"}, "guest alice": {}, "nic alice/eth0": {"switch": "lan", "model": "e1000e"}})
-    device = {**qemu.Function(daemon.socket("alice/eth0", "nic"), boot=1).device(), "romfile": "pxe-e1000e.rom"}
+    """As `viaduct run` starts a guest without a disk: the firmware finds what is in the ROMs of its card and its display. The
+    card's driver gets an address, and asks for what to boot, which all is in the display's window, too."""
+    daemon = viaductd({"switch lan": {"uplink": "user"}, "seat desk": {"size": "1280x800"}, "guest alice": {"memory": "128M"},
+                       "nic alice/eth0": {"switch": "lan", "model": "e1000e"},
+                       "display alice/0": {"seat": "desk", "source": "bochs"}})
+    newer = tmp_path / "qemu-system-x86_64"
+    newer.write_text(f"#!/bin/sh\nexec {shlex.join(program)} \"$@\"\n")
+    newer.chmod(0o755)
     serial = tmp_path / "serial"
-    process = subprocess.Popen(
-        [*program, "-accel", "tcg", "-M", "q35,graphics=off", "-cpu", "max", "-m", "128M",
-         "-object", "memory-backend-memfd,id=memory,size=128M,share=on", "-machine", "memory-backend=memory", "-nodefaults",
-         "-no-user-config", "-display", "none", "-device", json.dumps(device), "-serial", f"file:{serial}"],
-        stdin=subprocess.DEVNULL)
+    with open(serial, "wb") as output:
+        process = subprocess.Popen(
+            [viaductd_module.build_folder() / "src/cli/viaduct", "--runtime-dir", daemon.runtime, "run", "alice", "--accel", "tcg",
+             "--", "-no-user-config", "-machine", "graphics=off"],
+            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True)
 
     def said():
-        return serial.read_text(errors="replace") if serial.exists() else ""
+        return serial.read_text(errors="replace")
+
+    def lines_in_window():
+        """Of text: those that have a light pixel."""
+        rows = of_guest(daemon)
+        return sum(any(max(row) > 0x80 for row in rows[at:at + TEXT_LINE]) for at in range(0, len(rows), TEXT_LINE))
 
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while "Nothing to boot" not in said() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_until(lambda: "Nothing to boot" in said() or process.poll() is not None, "the end of the attempt")
+        assert "using 82574l" in said() and "net0: 10.0.2.15/255.255.255.0 gw 10.0.2.2" in said() and "net1" not in said(), said()
+        wait_until(lambda: lines_in_window() > 8, "the firmware's text")
     finally:
         process.kill()
         process.wait()
-    assert "using 82574l" in said() and "net0: 10.0.2.15/255.255.255.0 gw 10.0.2.2" in said(), said()

@@ -99,5 +99,6 @@ bool demo_daemon_has_takeover(const struct demo_daemon *daemon)
 {
 	char text[8192];
 
-	return program_output(daemon->program, "--help", text, sizeof(text)) && strstr(text, "--takeover");
+	return program_output(daemon->program, "--help", NULL, text, sizeof(text)) &&
+	       strstr(text, "--takeover");
 }

@@ -286,6 +286,7 @@ int command_run(struct cli *cli, const struct cli_command *command, int argc, ch
 	if (result == CLI_OK) {
 		guest.no_msix = accel == VMM_TCG;
 		guest.qemu_version = vmm_qemu_version(qemu);
+		vmm_roms_find(&guest, qemu);
 		build(&guest, qemu, accel, &options, &arguments, &qemu_arguments);
 		if (options.print) {
 			vmm_print_shell(&qemu_arguments, stdout);

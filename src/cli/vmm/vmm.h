@@ -66,6 +66,7 @@ struct vmm_function {
 	char name[VMM_NAME_MAX];
 	char socket[CLI_PATH_MAX];
 	unsigned bootindex; /* 0: it is not booted from */
+	const char *rom;    /* a file of QEMU's, by its name; NULL: none */
 };
 
 struct vmm_guest {
@@ -139,6 +140,11 @@ void vmm_function_load(const json_t *device, struct vmm_function *function);
 char *vmm_function_device(const struct vmm_function *function);
 /* Those of all of them. */
 void vmm_function_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments);
+
+/* ---- vmm_rom.c ---- */
+
+/* Finds what this QEMU has for the ROMs of devices made of registers: iPXE for a card, a VGA BIOS. */
+void vmm_roms_find(struct vmm_guest *guest, const char *qemu);
 
 /* ---- vmm_version.c ---- */
 

@@ -12,13 +12,13 @@
 #define VIRTIO_ID_GPU	16u
 #define VIRTIO_ID_INPUT 18u
 
-/* Without one, this host's. */
-static int learn_version(const struct cli_command *command, const char *program, struct vmm_guest *guest)
+/* Without one, this host's. *ret_qemu: NULL when there is none. */
+static int learn_version(const struct cli_command *command, const char *program, char found[CLI_PATH_MAX],
+			 struct vmm_guest *guest, const char **ret_qemu)
 {
-	char found[CLI_PATH_MAX];
-
-	if (program || vmm_find_qemu(found) == 0)
-		guest->qemu_version = vmm_qemu_version(program ? program : found);
+	*ret_qemu = program ? program : vmm_find_qemu(found) == 0 ? found : NULL;
+	if (*ret_qemu)
+		guest->qemu_version = vmm_qemu_version(*ret_qemu);
 	return program && guest->qemu_version == 0
 		       ? cli_fail(command, "--qemu: %s is no QEMU that can be run here", program)
 		       : CLI_OK;
@@ -29,20 +29,23 @@ static int learn_version(const struct cli_command *command, const char *program,
 static int load(struct cli *cli, const struct cli_command *command, int argc, char **argv, bool for_qemu,
 		struct vmm_guest *guest)
 {
-	const char *memory = NULL, *qemu = NULL;
+	const char *memory = NULL, *program = NULL, *qemu = NULL;
+	char found[CLI_PATH_MAX];
 	const struct cli_option options[] = { { "memory", &memory, NULL },
-					      { for_qemu ? "qemu" : NULL, &qemu, NULL },
+					      { for_qemu ? "qemu" : NULL, &program, NULL },
 					      { 0 } };
 	struct cli_arguments arguments;
 	int result = cli_parse(cli, command, argc, argv, options, 1, 1, &arguments);
 
 	*guest = (struct vmm_guest){ .cpus = 1 };
 	if (result == CLI_OK && for_qemu)
-		result = learn_version(command, qemu, guest);
+		result = learn_version(command, program, found, guest, &qemu);
 	if (result == CLI_OK && memory)
 		result = cli_parse_size(command, "--memory", memory, &guest->memory_bytes);
 	if (result == CLI_OK)
 		result = vmm_guest_load(cli, command, arguments.words[0], guest);
+	if (result == CLI_OK && qemu)
+		vmm_roms_find(guest, qemu);
 	return result;
 }
 

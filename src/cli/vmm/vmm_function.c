@@ -47,6 +47,8 @@ char *vmm_function_device(const struct vmm_function *function)
 
 	if (device && function->bootindex > 0)
 		json_object_set_new(device, "bootindex", json_integer(function->bootindex));
+	if (device && function->rom)
+		json_object_set_new(device, "romfile", json_string(function->rom));
 	text = device ? json_dumps(device, JSON_COMPACT) : NULL;
 	if (!text)
 		abort();
@@ -54,8 +56,21 @@ char *vmm_function_device(const struct vmm_function *function)
 	return text;
 }
 
+static bool has_card(const struct vmm_guest *guest)
+{
+	for (size_t i = 0; i < guest->function_count; i++)
+		if (strcmp(guest->functions[i].kind, "nic") == 0)
+			return true;
+	return false;
+}
+
 void vmm_function_arguments(const struct vmm_guest *guest, struct vmm_arguments *arguments)
 {
+	/* QEMU does not know that it is a card, and would add one of its own, past the switch. */
+	if (guest->nic_count == 0 && has_card(guest)) {
+		vmm_argument(arguments, "-nic");
+		vmm_argument(arguments, "none");
+	}
 	for (size_t i = 0; i < guest->function_count; i++) {
 		char *device = vmm_function_device(&guest->functions[i]);
 

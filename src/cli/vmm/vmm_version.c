@@ -11,7 +11,8 @@
 unsigned vmm_qemu_version(const char *qemu)
 {
 	char text[256];
-	const char *at = program_output(qemu, "--version", text, sizeof(text)) ? strstr(text, WORDS) : NULL;
+	const char *at =
+		program_output(qemu, "--version", NULL, text, sizeof(text)) ? strstr(text, WORDS) : NULL;
 	char *rest;
 	unsigned long major, minor;
 
