@@ -148,7 +148,10 @@ const struct cli_command cli_commands[] = {
 	  "a guest's text console; without a guest, the list of them", console_details, command_console },
 	{ "disk list", "[--json]", "the virtual disks", NULL, command_disk_list },
 	{ "disk create", "GUEST/NAME --pool POOL --size SIZE", "makes a virtual disk; it reads as zeroes",
-	  "SIZE: bytes, or 512M, 8G, 1.5T (powers of 1024).", command_disk_create },
+	  "SIZE: bytes, or 512M, 8G, 1.5T (powers of 1024).\n"
+	  "What else it is (model = nvme, a weight) says its section in the configuration, if it has one;\n"
+	  "one that is written later holds after viaduct reload, when no guest uses the disk.",
+	  command_disk_create },
 	{ "disk resize", "GUEST/NAME --size SIZE", "grows a virtual disk, also under a running guest",
 	  "SIZE is the new size, or +SIZE for that much more. Shrinking is refused.", command_disk_resize },
 	{ "disk rename", "GUEST/NAME GUEST/NEW", "gives a virtual disk another name or owner", NULL,

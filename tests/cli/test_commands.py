@@ -14,7 +14,7 @@ GIB = 1 << 30
 
 DISK = {
     "name": "alice/root", "guest": "alice", "kind": "disk", "socket": "/run/viaduct/alice/disk-root.sock", "pool": "main",
-    "size_bytes": 4 * GIB, "read_only": False, "connected": True, "queues": 16, "broken": False, "features": "0x1",
+    "size_bytes": 4 * GIB, "read_only": False, "connected": True, "model": "nvme", "queues": 16, "broken": False, "features": "0x1",
     "errors": 0, "refused": 12345, "violations": {"descriptor loop": 2, "bad index": 1},
     "operations": {
         "read": {"operations": 10, "bytes": 40960, "latency_ns": {"p50": 12300, "p99": 4500000, "mean": 20000}},
@@ -49,7 +49,7 @@ def test_status_table(viaduct, api):
     assert result.code == 0 and "\033" not in result.out
     lines = result.out.splitlines()
     assert columns_align(result.out)
-    assert re.match(r"alice/root +disk +connected +4 GiB +main +- +40 KiB +0 +12\.3 us / 4\.5 ms +- +0 +12 345 +3$", lines[1])
+    assert re.match(r"alice/root +disk +nvme +connected +4 GiB +main +- +40 KiB +0 +12\.3 us / 4\.5 ms +- +0 +12 345 +3$", lines[1])
     assert "waiting" in lines[2] and "broken" in lines[3] and "the pool is damaged" in lines[4]
     # Numbers end under the end of their title.
     for line in lines[1:]:

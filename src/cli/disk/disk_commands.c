@@ -7,6 +7,7 @@
 #include "cli/api_client.h"
 #include "cli/cli_api.h"
 #include "cli/commands.h"
+#include "cli/device_model.h"
 #include "cli/disk/disk_names.h"
 #include "cli/listing.h"
 #include "cli/text.h"
@@ -36,6 +37,7 @@ static void disk_row(struct table *table, const json_t *disk)
 	table_cell(table, TABLE_BOLD, "%s", api_text(disk, "name"));
 	table_cell(table, TABLE_PLAIN, "%s", text_size(text, api_number(disk, "size_bytes")));
 	table_cell(table, TABLE_PLAIN, "%s", pool[0] ? pool : api_text(disk, "path"));
+	device_model_cell(table, disk);
 	table_cell(table, api_flag(disk, "read_only") ? TABLE_WARNING : TABLE_PLAIN,
 		   api_flag(disk, "read_only") ? "read" : "write");
 	table_cell(table, api_flag(disk, "connected") ? TABLE_GOOD : TABLE_DIM,
@@ -46,8 +48,9 @@ static void disk_row(struct table *table, const json_t *disk)
 int command_disk_list(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	static const struct table_column columns[] = {
-		{ "DISK", false, false },   { "SIZE", true, false },   { "ON", false, true },
-		{ "ACCESS", false, false }, { "STATE", false, false }, { "SOCKET", false, true },
+		{ "DISK", false, false },  { "SIZE", true, false },    { "ON", false, true },
+		{ "MODEL", false, true },  { "ACCESS", false, false }, { "STATE", false, false },
+		{ "SOCKET", false, true },
 	};
 	static const struct listing listing = {
 		"/v1/disks", "disks", columns, sizeof(columns) / sizeof(columns[0]), disk_row,
@@ -63,7 +66,7 @@ static int report(struct cli *cli, json_t *answer, const char *sentence)
 
 	if (cli->json)
 		cli_print_json(answer);
-	else if (api_text(answer, "status")[0])	/* accepted, but not done yet */
+	else if (api_text(answer, "status")[0]) /* accepted, but not done yet */
 		printf("%s\n", api_text(answer, "status"));
 	else
 		printf("%s %s (%s)\n", sentence, api_text(answer, "name"),

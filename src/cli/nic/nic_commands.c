@@ -7,6 +7,7 @@
 #include "cli/api_client.h"
 #include "cli/cli_api.h"
 #include "cli/commands.h"
+#include "cli/device_model.h"
 #include "cli/listing.h"
 #include "cli/nic/nic_names.h"
 #include "cli/nic/port_cells.h"
@@ -35,6 +36,7 @@ static void nic_row(struct table *table, const json_t *nic)
 	table_cell(table, TABLE_PLAIN, "%s", api_text(nic, "switch"));
 	table_cell(table, TABLE_PLAIN, "%s", api_text(nic, "mac"));
 	table_cell(table, TABLE_PLAIN, "%s", dhcp[0] ? dhcp : "-");
+	device_model_cell(table, nic);
 	table_cell(table, TABLE_PLAIN, "%llu", (unsigned long long)api_number(nic, "mtu"));
 	table_cell(table, link ? TABLE_GOOD : TABLE_WARNING, link ? "up" : "down");
 	table_cell(table, connected ? TABLE_GOOD : TABLE_DIM, connected ? "connected" : "waiting");
@@ -48,10 +50,11 @@ static void nic_row(struct table *table, const json_t *nic)
 int command_nic_list(struct cli *cli, const struct cli_command *command, int argc, char **argv)
 {
 	static const struct table_column columns[] = {
-		{ "NIC", false, false },    { "SWITCH", false, true },	   { "MAC", false, false },
-		{ "DHCP", false, true },    { "MTU", true, false },	   { "LINK", false, false },
-		{ "STATE", false, false },  { "SENT", true, false },	   { "RECEIVED", true, false },
-		{ "DROPPED", true, false }, { "WATCHED BY", false, true }, { "SOCKET", false, true },
+		{ "NIC", false, false },     { "SWITCH", false, true },	 { "MAC", false, false },
+		{ "DHCP", false, true },     { "MODEL", false, true },	 { "MTU", true, false },
+		{ "LINK", false, false },    { "STATE", false, false },	 { "SENT", true, false },
+		{ "RECEIVED", true, false }, { "DROPPED", true, false }, { "WATCHED BY", false, true },
+		{ "SOCKET", false, true },
 	};
 	static const struct listing listing = {
 		"/v1/devices", "devices", columns, sizeof(columns) / sizeof(columns[0]), nic_row, "nic",
@@ -107,6 +110,9 @@ static void print_nic(struct cli *cli, const json_t *nic)
 	text_row(table, "ERROR", api_text(nic, "error"));
 	text_row(table, "SWITCH", api_text(nic, "switch"));
 	text_row(table, "STATE", api_flag(nic, "connected") ? "connected" : "waiting");
+	table_row(table);
+	table_cell(table, TABLE_PLAIN, "MODEL");
+	device_model_cell(table, nic);
 	table_row(table);
 	table_cell(table, TABLE_PLAIN, "LINK");
 	port_link_cell(table, nic);

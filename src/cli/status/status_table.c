@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/api_client.h"
+#include "cli/device_model.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -19,8 +20,7 @@ static uint64_t violations(const json_t *disk)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(reasons, key, value)
-		sum += (uint64_t)json_integer_value(value);
+	json_object_foreach(reasons, key, value) sum += (uint64_t)json_integer_value(value);
 	return sum;
 }
 
@@ -133,8 +133,10 @@ static void device_row(struct table *table, const json_t *device, bool wide)
 {
 	table_row(table);
 	table_cell(table, TABLE_BOLD, "%s", api_text(device, "name"));
-	if (wide)
+	if (wide) {
 		table_cell(table, TABLE_PLAIN, "%s", api_text(device, "kind"));
+		device_model_cell(table, device);
+	}
 	state_cell(table, device);
 	size_cell(table, device);
 	if (wide)
@@ -151,23 +153,22 @@ static void device_row(struct table *table, const json_t *device, bool wide)
 	count_cell(table, violations(device), TABLE_BAD);
 }
 
-/* Narrower terminals get the table without the kinds, pools and latencies. */
+/* Narrower terminals get the table without the kinds, models, pools and latencies. */
 #define WIDE_COLUMNS 120
 
 void status_table_print(const json_t *devices, FILE *out, size_t width, bool colour)
 {
 	static const struct table_column wide_columns[] = {
-		{ "DEVICE", false, false },	  { "KIND", false, true },   { "STATE", false, true },
-		{ "SIZE", true, false },	  { "ON", false, true },     { "SHARE", false, true },
-		{ "READ", true, false },	  { "WRITE", true, false },  { "READ p50/p99", true, false },
-		{ "WRITE p50/p99", true, false }, { "ERRORS", true, false }, { "REFUSED", true, false },
-		{ "VIOLATIONS", true, false },
+		{ "DEVICE", false, false },	 { "KIND", false, true },	   { "MODEL", false, true },
+		{ "STATE", false, true },	 { "SIZE", true, false },	   { "ON", false, true },
+		{ "SHARE", false, true },	 { "READ", true, false },	   { "WRITE", true, false },
+		{ "READ p50/p99", true, false }, { "WRITE p50/p99", true, false }, { "ERRORS", true, false },
+		{ "REFUSED", true, false },	 { "VIOLATIONS", true, false },
 	};
 	static const struct table_column narrow_columns[] = {
-		{ "DEVICE", false, false },    { "STATE", false, true },
-		{ "SIZE", true, false },       { "SHARE", false, true },  { "READ", true, false },
-		{ "WRITE", true, false },      { "ERRORS", true, false }, { "REFUSED", true, false },
-		{ "VIOLATIONS", true, false },
+		{ "DEVICE", false, false }, { "STATE", false, true },	{ "SIZE", true, false },
+		{ "SHARE", false, true },   { "READ", true, false },	{ "WRITE", true, false },
+		{ "ERRORS", true, false },  { "REFUSED", true, false }, { "VIOLATIONS", true, false },
 	};
 	bool wide = width == 0 || width >= WIDE_COLUMNS;
 	struct table *table =
@@ -176,8 +177,7 @@ void status_table_print(const json_t *devices, FILE *out, size_t width, bool col
 	const json_t *device;
 	size_t index;
 
-	json_array_foreach(devices, index, device)
-		device_row(table, device, wide);
+	json_array_foreach(devices, index, device) device_row(table, device, wide);
 	table_print(table, out, width, colour);
 	table_destroy(table);
 }

@@ -4,25 +4,17 @@
 #include <string.h>
 
 #include "cli/api_client.h"
+#include "cli/device_model.h"
 #include "cli/vmm/vmm.h"
-
-/* Of a display and a console, it is the answer to whose it is. */
-static const char *model_of(const json_t *device)
-{
-	const char *kind = api_text(device, "kind");
-	bool has_source = strcmp(kind, "display") == 0 || strcmp(kind, "console") == 0;
-
-	return api_text(device, has_source ? "source" : "model");
-}
 
 bool vmm_is_function(const json_t *device)
 {
 	static const char *const models[] = { "nvme", "e1000e", "bochs", "xhci" };
 
 	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++)
-		if (strcmp(model_of(device), models[i]) == 0)
+		if (strcmp(device_model(device), models[i]) == 0)
 			return true;
-	return strcmp(model_of(device), "virtio") == 0 &&
+	return strcmp(device_model(device), "virtio") == 0 &&
 	       strcmp(api_text(device, "interface"), "vfio-user") == 0;
 }
 
@@ -32,7 +24,7 @@ void vmm_function_load(const json_t *device, struct vmm_function *function)
 
 	*function = (struct vmm_function){ 0 };
 	snprintf(function->kind, sizeof(function->kind), "%s", api_text(device, "kind"));
-	snprintf(function->model, sizeof(function->model), "%s", model_of(device));
+	snprintf(function->model, sizeof(function->model), "%s", device_model(device));
 	snprintf(function->name, sizeof(function->name), "%s", slash ? slash + 1 : name);
 	snprintf(function->socket, sizeof(function->socket), "%s", api_text(device, "socket"));
 }
