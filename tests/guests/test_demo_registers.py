@@ -4,7 +4,8 @@ import re
 import subprocess
 import sys
 
-from test_seat_virtio import newer_qemu
+import pytest
+
 from viaductd import TOP
 
 LINES = (
@@ -29,8 +30,8 @@ COUNTERS = (("disk alice/root", "nvme", "loads and stores"), ("nic alice/eth0", 
             ("nic bob/eth0", "virtio", "kicks"), ("display bob/0", "virtio", "kicks"))
 
 
+@pytest.mark.usefixtures("program")
 def test_the_demo_of_registers_holds(tmp_path):
-    newer_qemu()
     done = subprocess.run([sys.executable, TOP / "tools/registers-demo"], cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True,
                           text=True, check=False)
     output = done.stdout

@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-import foreign
 import guest_image
 import load
 import qemu
@@ -18,20 +17,11 @@ NVME = "/dev/nvme0n1"
 TAKEOVERS = int(os.environ.get("VIADUCT_TAKEOVERS", "5"))
 
 
-def program():
-    try:
-        return foreign.qemu()
-    except foreign.Unavailable as reason:
-        pytest.skip(str(reason))
-
-
 @pytest.fixture
-def nvme_guest(machine):
+def nvme_guest(machine, program):
     """Makes guests of the newer QEMU: nvme_guest(disks, **options)."""
-    newer = program()
-
     def make(disks, kernel="cloud", **options):
-        return machine(disks, program=newer, kernel=kernel, initramfs=guest_image.initramfs(kernel, "nvme"), **options)
+        return machine(disks, program=program, kernel=kernel, initramfs=guest_image.initramfs(kernel, "nvme"), **options)
 
     return make
 
@@ -234,14 +224,14 @@ def boot_sector():
     return sector.ljust(510, b"\0") + b"\x55\xaa"
 
 
-def test_firmware_boots(nvme_disk, tmp_path):
+def test_firmware_boots(nvme_disk, program, tmp_path):
     """SeaBIOS has a driver for NVMe, and starts what the disk's first sector holds."""
     image = tmp_path / "boot.raw"
     image.write_bytes(boot_sector().ljust(1 << 20, b"\0"))
     nvme_disk.command("disk", "import", "alice/root", str(image), "--format", "raw", "--overwrite")
     serial = tmp_path / "serial"
     disk = qemu.Function(socket_of(nvme_disk), boot=1)
-    with subprocess.Popen([*program(), "-accel", "tcg", "-M", "q35", "-m", "128M", "-object",
+    with subprocess.Popen([*program, "-accel", "tcg", "-M", "q35", "-m", "128M", "-object",
                            "memory-backend-memfd,id=memory,size=128M,share=on", "-machine", "memory-backend=memory",
                            "-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{serial}",
                            *disk.arguments(0)], stdin=subprocess.DEVNULL) as machine:

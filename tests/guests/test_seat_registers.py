@@ -8,7 +8,7 @@ import pytest
 import guest_image
 import qemu
 from test_seat import display, draw, expect_typed, give_focus, listen, type_line, viewer, wait_until
-from test_seat_virtio import HEIGHT, WIDTH, newer_qemu, of_guest
+from test_seat_virtio import HEIGHT, WIDTH, of_guest
 
 INPUT_EVENT = struct.Struct("<qqHHi")
 EV_KEY, EV_ABS = 1, 3
@@ -16,10 +16,9 @@ BTN_LEFT = 0x110
 
 
 @pytest.fixture
-def seat(viaductd, machine):
+def seat(viaductd, machine, program):
     """seat(arguments of the kernel) -> the daemon, and alice, whose keyboard and tablet are USB devices."""
     def start(append=""):
-        program = newer_qemu()
         daemon = viaductd({"seat desk": {"size": "1280x800"}, "guest alice": {},
                            "keyboard alice/0": {"model": "xhci"}, "tablet alice/0": {"model": "xhci"},
                            "display alice/0": {"seat": "desk", "source": "bochs", "size": f"{WIDTH}x{HEIGHT}"}})

@@ -5,7 +5,6 @@ import struct
 
 import pytest
 
-import foreign
 import guest_image
 import qemu
 from viaductd import build_folder
@@ -15,19 +14,10 @@ WIDTH, HEIGHT = 640, 400
 MODULES = ("virtio_gpu", "virtio_input", "evdev")
 
 
-def newer_qemu():
-    try:
-        return foreign.qemu()
-    except foreign.Unavailable as reason:
-        pytest.skip(str(reason))
-    raise AssertionError("skip() raises")
-
-
 @pytest.fixture
-def seat(viaductd, machine):
+def seat(viaductd, machine, program):
     """seat(*guests) -> the daemon, and the guests, which begin with a picture of the console's."""
     def start(*names):
-        program = newer_qemu()
         sections = {"seat desk": {"size": "1280x800"}}
         for name in names:
             sections |= {f"guest {name}": {}, f"keyboard {name}/0": {}, f"tablet {name}/0": {},
@@ -166,12 +156,12 @@ def with_painter(folder, kernel):
 
 # Newer kernels have no other driver; their fetching takes longer than a check should.
 @pytest.mark.parametrize("kernel", ["generic", *qemu.long_only("trixie")])
-def test_a_program_with_two_monitors(viaductd, machine, tmp_path, kernel):
+def test_a_program_with_two_monitors(viaductd, machine, program, tmp_path, kernel):
     """What it paints on each is seen in that one's window and in QEMU's screenshot of it, also after a takeover."""
     daemon = viaductd({"seat desk": {"size": "1600x900"}, "guest alice": {}, "keyboard alice/0": {}, "tablet alice/0": {},
                        "display alice/0": {"seat": "desk", "source": "virtio", "size": f"{WIDTH}x{HEIGHT}", "scanouts": 2}})
     sockets = (daemon.socket("alice/0", kind) for kind in ("display", "keyboard", "tablet"))
-    alice = machine([qemu.VirtioSeat(*sockets, monitors=2)], name="alice", kernel=kernel, program=newer_qemu(),
+    alice = machine([qemu.VirtioSeat(*sockets, monitors=2)], name="alice", kernel=kernel, program=program,
                     initramfs=with_painter(tmp_path, kernel))
     painter = Painter(alice)
     assert painter.sizes == [(WIDTH, HEIGHT)] * 2
