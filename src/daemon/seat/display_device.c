@@ -151,31 +151,31 @@ static void open_windows(void *context)
 /* ---- a display of ours ---- */
 
 struct start_errand {
-	struct display_virtio *display;
+	struct display_served *display;
 	int front_end, unsent; /* of a predecessor's, or -1 */
 };
 
-static void start_virtio(void *context)
+static void start_served(void *context)
 {
 	const struct start_errand *errand = context;
 
-	display_virtio_take_front_end(errand->display, errand->front_end, errand->unsent);
-	display_virtio_start(errand->display);
+	display_served_take_front_end(errand->display, errand->front_end, errand->unsent);
+	display_served_start(errand->display);
 }
 
-static void draw_virtio(void *context)
+static void draw_served(void *context)
 {
-	display_virtio_draw(context);
+	display_served_draw(context);
 }
 
-static void stop_virtio(void *context)
+static void stop_served(void *context)
 {
-	display_virtio_stop(context);
+	display_served_stop(context);
 }
 
 static void hand_over_virtio(const struct display_device *display, struct handover *header)
 {
-	struct display_virtio_saved saved = display_virtio_save(display->virtio);
+	struct display_served_saved saved = display_served_save(display->served);
 	const char *name = display->base.name;
 
 	if (saved.file >= 0)
@@ -194,7 +194,7 @@ static void take_over_virtio(struct display_device *display)
 {
 	int file = takeover_offer_take(display->base.daemon->offer, display_device_kind.name,
 				       display->base.name);
-	int code = file < 0 ? 0 : virtio_gpu_restore(display_virtio_model(display->virtio), file);
+	int code = file < 0 ? 0 : virtio_gpu_restore(display_served_model(display->served), file);
 
 	if (code)
 		log_warning(&display->base.subject,
@@ -203,11 +203,11 @@ static void take_over_virtio(struct display_device *display)
 	fd_close(&file);
 }
 
-static int open_virtio(struct display_device *display)
+static int open_served(struct display_device *display)
 {
 	struct device *device = &display->base;
 	struct seat_window *windows[DISPLAY_SCANOUTS_MAX];
-	const struct display_virtio_options options = {
+	const struct display_served_options options = {
 		.seat = device->daemon->seat_worker->loop,
 		.control = device->daemon->control,
 		.guest = device->guest->time,
@@ -225,27 +225,27 @@ static int open_virtio(struct display_device *display)
 
 	for (unsigned i = 0; i < display->window_count; i++)
 		windows[i] = display->windows[i].window;
-	code = display_virtio_create(&options, &display->virtio);
+	code = display_served_create(&options, &display->served);
 	if (code)
 		return error_set(&device->error, code, "cannot make the device: %s", strerror(-code));
 	if (display->source == DISPLAY_OF_VIRTIO)
 		take_over_virtio(display);
-	errand.display = display->virtio;
+	errand.display = display->served;
 	errand.front_end = takeover_offer_take(device->daemon->offer, FRONT_END_KIND, device->name);
 	errand.unsent = takeover_offer_take(device->daemon->offer, UNSENT_KIND, device->name);
-	seat_call(device->daemon, start_virtio, &errand);
+	seat_call(device->daemon, start_served, &errand);
 	inputs_follow(display);
 	return 0;
 }
 
-static void close_virtio(struct display_device *display)
+static void close_served(struct display_device *display)
 {
-	if (!display->virtio)
+	if (!display->served)
 		return;
 	virtio_endpoint_free_pci(&display->pci);
-	seat_call(display->base.daemon, stop_virtio, display->virtio);
-	display_virtio_destroy(display->virtio);
-	display->virtio = NULL;
+	seat_call(display->base.daemon, stop_served, display->served);
+	display_served_destroy(display->served);
+	display->served = NULL;
 }
 
 static int create_virtio(struct display_device *display, const struct endpoint_options *endpoint,
@@ -253,7 +253,7 @@ static int create_virtio(struct display_device *display, const struct endpoint_o
 {
 	const struct virtio_offer offer = {
 		.model = &virtio_gpu_model,
-		.device = display_virtio_model(display->virtio),
+		.device = display_served_model(display->served),
 		.interface = display->interface,
 		.class_code = PCI_CLASS_DISPLAY,
 		.queue_size_max = 64,
@@ -265,7 +265,7 @@ static int create_virtio(struct display_device *display, const struct endpoint_o
 static int create_bochs(const struct display_device *display, const struct endpoint_options *endpoint,
 			struct handover *handed, struct endpoint **ret_endpoint)
 {
-	struct bochs_display *model = display_virtio_bochs(display->virtio);
+	struct bochs_display *model = display_served_bochs(display->served);
 	const struct vfio_user_options options = {
 		.endpoint = *endpoint,
 		.model = bochs_display_model(model),
@@ -278,7 +278,7 @@ static int create_bochs(const struct display_device *display, const struct endpo
 		return vfio_user_create(&options, ret_endpoint);
 	code = vfio_user_restore(&options, handed, ret_endpoint);
 	/* Before windows are arranged as they were, which passes over hidden ones. */
-	seat_call(display->base.daemon, draw_virtio, display->virtio);
+	seat_call(display->base.daemon, draw_served, display->served);
 	return code;
 }
 
@@ -304,7 +304,7 @@ static int open_display(struct device *device)
 	}
 	display->seat->displays++;
 	display_bare_open(display);
-	return display->source == DISPLAY_OF_VMM ? 0 : open_virtio(display);
+	return display->source == DISPLAY_OF_VMM ? 0 : open_served(display);
 }
 
 static void close_display(struct device *device)
@@ -313,7 +313,7 @@ static void close_display(struct device *device)
 
 	if (!display->seat)
 		return;
-	close_virtio(display);
+	close_served(display);
 	display_bare_close(display);
 	seat_call(device->daemon, close_windows, display);
 	display->seat->displays--;
@@ -337,9 +337,9 @@ static int endpoint_create(struct device *device, const struct endpoint_options 
 		.window = display->windows[0].window,
 	};
 
-	if (display->virtio && display_virtio_bochs(display->virtio))
+	if (display->served && display_served_bochs(display->served))
 		return create_bochs(display, endpoint, handed, ret_endpoint);
-	if (display->virtio)
+	if (display->served)
 		return create_virtio(display, endpoint, handed, ret_endpoint);
 	options.endpoint.porter = device->daemon->display_porter;
 	return handed ? vmm_display_restore(&options, handed, ret_endpoint)
@@ -350,7 +350,7 @@ static uint64_t display_cpu_ns(const struct device *device)
 {
 	const struct display_device *display = display_device_of(device);
 
-	return (display->virtio ? display_virtio_cpu_ns(display->virtio) : 0) + display_bare_cpu_ns(display);
+	return (display->served ? display_served_cpu_ns(display->served) : 0) + display_bare_cpu_ns(display);
 }
 
 /* ---- the kind ---- */
@@ -389,16 +389,16 @@ static void hand_over(struct daemon *daemon, struct handover *header)
 	seats_hand_over(daemon, header);
 	device_for_each(daemon, &display_device_kind, device)
 	{
-		struct display_virtio *display = display_device_of(device)->virtio;
+		struct display_served *display = display_device_of(device)->served;
 
-		if (display && !display_virtio_bochs(display))
+		if (display && !display_served_bochs(display))
 			hand_over_virtio(display_device_of(device), header);
 		display_bare_hand_over(display_device_of(device), header);
 	}
 }
 
 struct still_errand {
-	struct display_virtio *display;
+	struct display_served *display;
 	bool still;
 };
 
@@ -406,7 +406,7 @@ static void stand_virtio_still(void *context)
 {
 	const struct still_errand *errand = context;
 
-	display_virtio_stand_still(errand->display, errand->still);
+	display_served_stand_still(errand->display, errand->still);
 }
 
 static void stand_still(struct daemon *daemon, bool still)
@@ -414,7 +414,7 @@ static void stand_still(struct daemon *daemon, bool still)
 	seats_stand_still(daemon, still);
 	device_for_each(daemon, &display_device_kind, device)
 	{
-		struct still_errand errand = { display_device_of(device)->virtio, still };
+		struct still_errand errand = { display_device_of(device)->served, still };
 
 		display_bare_stand_still(display_device_of(device), still);
 		if (errand.display)

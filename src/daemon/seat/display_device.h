@@ -6,7 +6,7 @@
 #include "core/container.h"
 #include "daemon/device/device.h"
 #include "daemon/seat/display_bare.h"
-#include "daemon/seat/display_virtio.h"
+#include "daemon/seat/display_served.h"
 #include "daemon/seat/seat_config.h"
 
 struct daemon_seat;
@@ -29,7 +29,7 @@ struct display_device {
 	struct daemon_seat *seat; /* NULL: not served */
 	struct display_window windows[DISPLAY_SCANOUTS_MAX];
 	unsigned window_count;	       /* 0: not served */
-	struct display_virtio *virtio; /* with a model of ours; NULL: not served, or the VMM's own */
+	struct display_served *served; /* with a model of ours; NULL: not served, or the VMM's own */
 	struct virtio_pci *pci;	       /* of a virtio display by registers */
 	struct display_bare bare;
 	/* As configured */

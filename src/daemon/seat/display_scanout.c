@@ -6,7 +6,7 @@
 
 #include "core/container.h"
 #include "core/loop_account.h"
-#include "daemon/seat/display_virtio_private.h"
+#include "daemon/seat/display_served_private.h"
 #include "devices/input/input_model.h"
 
 /* That wait for the driver before text that is typed has to: eight keys. */
@@ -146,7 +146,7 @@ static void on_shown(void *context)
 
 static void on_key(void *context, unsigned code, bool down)
 {
-	struct display_virtio *display = ((struct display_scanout *)context)->display;
+	struct display_served *display = ((struct display_scanout *)context)->display;
 
 	counter_add(display->keyboard ? &display->counters.keys : &display->counters.lost, 1);
 	if (display->keyboard)
@@ -168,7 +168,7 @@ static unsigned on_axis(unsigned at, unsigned side)
 	return side > 1 ? (unsigned)((uint64_t)at * INPUT_AXIS_MAX / (side - 1)) : 0;
 }
 
-static void tell_buttons(struct display_virtio *display, unsigned buttons)
+static void tell_buttons(struct display_served *display, unsigned buttons)
 {
 	static const unsigned codes[] = { BTN_LEFT, BTN_MIDDLE, BTN_RIGHT };
 	const struct input_model *tablet = display->tablet;
@@ -186,7 +186,7 @@ static void tell_buttons(struct display_virtio *display, unsigned buttons)
  */
 static void move_tablet(const struct display_scanout *at, unsigned x, unsigned y)
 {
-	struct display_virtio *display = at->display;
+	struct display_served *display = at->display;
 	const struct input_model *tablet = display->tablet;
 	unsigned left = 0, width = 0, height = 0;
 
@@ -207,7 +207,7 @@ static void move_tablet(const struct display_scanout *at, unsigned x, unsigned y
 static void on_pointer(void *context, unsigned x, unsigned y, unsigned buttons, int wheel)
 {
 	struct display_scanout *scanout = context;
-	struct display_virtio *display = scanout->display;
+	struct display_served *display = scanout->display;
 
 	counter_add(display->tablet ? &display->counters.pointer_events : &display->counters.lost, 1);
 	if (!display->tablet)
@@ -226,13 +226,13 @@ static void on_wish(struct loop_message *message)
 	struct display_scanout *scanout = wish->scanout;
 
 	if (scanout) {
-		struct display_virtio *display = scanout->display;
+		struct display_served *display = scanout->display;
 
 		/* From now on the numbers are ours. */
 		pthread_mutex_lock(&display->lock);
 		scanout->wish = NULL;
 		pthread_mutex_unlock(&display->lock);
-		if (display_virtio_set_size(display, scanout->number, wish->width, wish->height) == 0)
+		if (display_served_set_size(display, scanout->number, wish->width, wish->height) == 0)
 			display->resized(display->context);
 	}
 	free(wish);
@@ -242,7 +242,7 @@ static void on_wish(struct loop_message *message)
 static void on_resize(void *context, unsigned width, unsigned height)
 {
 	struct display_scanout *scanout = context;
-	struct display_virtio *display = scanout->display;
+	struct display_served *display = scanout->display;
 	struct display_wish *wish = NULL;
 
 	pthread_mutex_lock(&display->lock);
@@ -308,7 +308,7 @@ void display_scanout_stop(struct display_scanout *scanout)
 	seat_window_set_hidden(scanout->window, true);
 }
 
-void display_scanout_init(struct display_scanout *scanout, struct display_virtio *display, unsigned number,
+void display_scanout_init(struct display_scanout *scanout, struct display_served *display, unsigned number,
 			  struct seat_window *window)
 {
 	*scanout = (struct display_scanout){ .display = display, .number = number, .window = window };

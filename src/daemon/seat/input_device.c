@@ -7,7 +7,7 @@
 
 #include "daemon/device/virtio_endpoint.h"
 #include "daemon/seat/display_device.h"
-#include "daemon/seat/display_virtio.h"
+#include "daemon/seat/display_served.h"
 #include "daemon/seat/seat_room.h"
 #include "devices/input/usb_input.h"
 #include "devices/input/virtio_input.h"
@@ -20,7 +20,7 @@
 /* ---- the window, on the seats' thread ---- */
 
 struct follow_errand {
-	struct display_virtio *display;
+	struct display_served *display;
 	const struct input_model *model; /* NULL: nothing follows any more */
 	bool is_keyboard;
 };
@@ -30,15 +30,15 @@ static void follow(void *context)
 	const struct follow_errand *errand = context;
 
 	if (errand->is_keyboard)
-		display_virtio_set_keyboard(errand->display, errand->model);
+		display_served_set_keyboard(errand->display, errand->model);
 	else
-		display_virtio_set_tablet(errand->display, errand->model);
+		display_served_set_tablet(errand->display, errand->model);
 }
 
 static void tell_display(const struct display_device *display, const struct input_device *input, bool follows)
 {
 	struct follow_errand errand = {
-		.display = display->virtio,
+		.display = display->served,
 		.model = follows ? &input->model : NULL,
 		.is_keyboard = input->base.kind == &keyboard_device_kind,
 	};
@@ -123,7 +123,7 @@ static int open_input(struct device *device)
 	if (code)
 		return error_set(&device->error, code, "cannot make the device: %s", strerror(-code));
 	input->leds = 0;
-	if (display && display->virtio)
+	if (display && display->served)
 		tell_display(display, input, true);
 	return 0;
 }
@@ -133,7 +133,7 @@ static void close_input(struct device *device)
 	struct input_device *input = input_device_of(device);
 	const struct display_device *display = display_of_guest(device->daemon, device->guest);
 
-	if (display && display->virtio)
+	if (display && display->served)
 		tell_display(display, input, false);
 	virtio_endpoint_free_pci(&input->pci);
 	if (input->model.device)

@@ -9,7 +9,7 @@
 #include "arbiter/seat/seat.h"
 #include "arbiter/seat/seat_keymap.h"
 #include "daemon/config/config_values.h"
-#include "daemon/seat/display_virtio.h"
+#include "daemon/seat/display_served.h"
 
 /* ---- checks ---- */
 

@@ -147,12 +147,12 @@ static void tell_vmm(const struct endpoint *endpoint, json_t *object)
 	tell_numbers(numbers, sizeof(numbers) / sizeof(numbers[0]), object);
 }
 
-static void tell_virtio(const struct display_virtio *display, json_t *object)
+static void tell_served(const struct display_served *display, json_t *object)
 {
-	const struct display_virtio_counters *counters = display_virtio_counters(display);
+	const struct display_served_counters *counters = display_served_counters(display);
 	const struct number numbers[] = {
-		{ "pictures", display_virtio_pictures(display) },
-		{ "flushes", display_virtio_flushes(display) },
+		{ "pictures", display_served_pictures(display) },
+		{ "flushes", display_served_flushes(display) },
 		{ "drawn_pixels", counter_read(&counters->damaged_pixels) },
 		{ "keys", counter_read(&counters->keys) },
 		{ "pointer_events", counter_read(&counters->pointer_events) },
@@ -185,8 +185,8 @@ static void tell_display(const struct display_window *window, json_t *object)
 	json_object_set_new(object, "viewers", json_integer(is_first ? display_bare_viewers(display) : 0));
 	if (is_first && display->bare.door.open)
 		json_object_set_new(object, "vnc", json_string(display->bare.door.path));
-	if (display->virtio)
-		tell_virtio(display->virtio, object);
+	if (display->served)
+		tell_served(display->served, object);
 	else if (display->base.endpoint)
 		tell_vmm(display->base.endpoint, object);
 }
@@ -424,7 +424,7 @@ static const char *guest_state(const struct device *device, const struct look *l
 		return "gone";
 	if (look->hidden)
 		return "dark";
-	if (display->virtio && device_status(device).queues_running == 0)
+	if (display->served && device_status(device).queues_running == 0)
 		return "paused";
 	return "running";
 }

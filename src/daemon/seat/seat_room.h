@@ -19,7 +19,7 @@
  *   seat_config_hardware.c  how the configuration names them
  *   seat_clipboard.c   what viewers have copied, until it is pasted
  *   display_device.c   the kind of device: a guest's display, which has a window or several
- *   display_virtio.c   a virtio one: see display_virtio_private.h
+ *   display_served.c   one that the daemon serves: see display_served_private.h
  *   display_bare.c     viewers that see one guest alone
  *   input_device.c     the kinds of devices: its virtio keyboard and tablet
  *   seat_web.c         a console in the browser: who may open it, what it is told

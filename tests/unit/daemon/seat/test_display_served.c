@@ -14,7 +14,7 @@
 #include "arbiter/seat/seat.h"
 #include "core/loop_account.h"
 #include "core/reaper.h"
-#include "daemon/seat/display_virtio.h"
+#include "daemon/seat/display_served.h"
 #include "devices/display/virtio_gpu.h"
 #include "devices/display/virtio_gpu_format.h"
 #include "devices/input/virtio_input.h"
@@ -33,7 +33,7 @@ static struct {
 	struct loop *loop;
 	struct seat *seat;
 	struct seat_window *windows[WINDOWS], *window; /* of the scanouts; the first */
-	struct display_virtio *display;
+	struct display_served *display;
 	uint32_t *pixels;
 	bool ended; /* atomic */
 	unsigned shown_side;
@@ -122,7 +122,7 @@ static void open_desk_with(struct loop_guest *guest, unsigned scanouts)
 	const struct loop_options loop = { .name = "seat" };
 	const struct seat_options seat = { .width = SIDE, .height = SIDE };
 	const struct seat_window_options window = { .name = "alice", .colour = 0xff0000, .hidden = true };
-	struct display_virtio_options options = {
+	struct display_served_options options = {
 		.guest = guest, .name = "alice", .width = 800, .height = 600
 	};
 
@@ -136,9 +136,9 @@ static void open_desk_with(struct loop_guest *guest, unsigned scanouts)
 	options.resized = on_resized;
 	options.windows = desk.windows;
 	options.scanouts = scanouts;
-	assert_int_equal(display_virtio_create(&options, &desk.display), 0);
+	assert_int_equal(display_served_create(&options, &desk.display), 0);
 	desk.pixels = calloc((size_t)SIDE * SIDE, 4);
-	display_virtio_start(desk.display);
+	display_served_start(desk.display);
 }
 
 static void open_desk(struct loop_guest *guest)
@@ -150,8 +150,8 @@ static void close_desk(void)
 {
 	/* What was told last arrives. */
 	loop_turn(desk.loop, 0);
-	display_virtio_stop(desk.display);
-	display_virtio_destroy(desk.display);
+	display_served_stop(desk.display);
+	display_served_destroy(desk.display);
 	for (unsigned i = 0; i < WINDOWS; i++)
 		seat_window_close(desk.windows[i]);
 	seat_destroy(desk.seat);
@@ -169,7 +169,7 @@ static void a_guest_that_draws_all_the_time(void **state)
 
 		open_desk(guest);
 		assert_int_equal(pthread_create(&thread, NULL, run_seat, NULL), 0);
-		begin_on(display_virtio_model(desk.display), packed);
+		begin_on(display_served_model(desk.display), packed);
 		for (unsigned round = 0; round < ROUNDS; round++)
 			round_of(round);
 		end_queues();
@@ -177,7 +177,7 @@ static void a_guest_that_draws_all_the_time(void **state)
 		pthread_join(thread, NULL);
 		AWAIT(shows_the_last(), turn_seat());
 		/* The front end leaves. */
-		virtio_gpu_model.reset(display_virtio_model(desk.display));
+		virtio_gpu_model.reset(display_served_model(desk.display));
 		AWAIT(seat_window_is_hidden(desk.window), turn_seat());
 		close_desk();
 		loop_guest_put(guest);
@@ -193,20 +193,20 @@ static void more_than_is_shown(void **state)
 
 	assert_int_equal(reaper_start(), 0);
 	open_desk(guest);
-	begin_on(display_virtio_model(desk.display), false);
+	begin_on(display_served_model(desk.display), false);
 	round_of(0);
 	AWAIT(shows_the_last(), turn_seat());
-	pixels = counter_read(&display_virtio_counters(desk.display)->damaged_pixels);
+	pixels = counter_read(&display_served_counters(desk.display)->damaged_pixels);
 	for (unsigned i = 0; i < 100; i++) {
 		assert_ok(flush(1, rect_of(0, 0, FIRST_SIDE, FIRST_SIDE)));
 		loop_turn(desk.loop, 0);
 	}
 	/* One when it heard of the first, and none before that is shown. */
-	assert_int_equal(counter_read(&display_virtio_counters(desk.display)->damaged_pixels) - pixels,
+	assert_int_equal(counter_read(&display_served_counters(desk.display)->damaged_pixels) - pixels,
 			 (uint64_t)FIRST_SIDE * FIRST_SIDE);
 	turn_seat();
 	loop_turn(desk.loop, 0);
-	assert_int_equal(counter_read(&display_virtio_counters(desk.display)->damaged_pixels) - pixels,
+	assert_int_equal(counter_read(&display_served_counters(desk.display)->damaged_pixels) - pixels,
 			 2ull * FIRST_SIDE * FIRST_SIDE);
 	end_queues();
 	close_desk();
@@ -248,7 +248,7 @@ static void cursors(void **state)
 
 	assert_int_equal(reaper_start(), 0);
 	open_desk(guest);
-	begin_on(display_virtio_model(desk.display), false);
+	begin_on(display_served_model(desk.display), false);
 	round_of(0);
 	AWAIT(shows_the_last(), turn_seat());
 	assert_ok(create_2d(POINTER, BGRA, 64, 64));
@@ -296,7 +296,7 @@ static void sizes(void **state)
 
 	assert_int_equal(reaper_start(), 0);
 	open_desk(guest);
-	begin_on(display_virtio_model(desk.display), false);
+	begin_on(display_served_model(desk.display), false);
 	round_of(0);
 	AWAIT(shows_the_last(), turn_seat());
 	assert_true(says_size(800, 600));
@@ -320,7 +320,7 @@ static void several_scanouts(void **state)
 
 	assert_int_equal(reaper_start(), 0);
 	open_desk_with(guest, WINDOWS);
-	begin_on(display_virtio_model(desk.display), false);
+	begin_on(display_served_model(desk.display), false);
 	assert_ok(create_2d(1, BGRX, 40, 40));
 	assert_ok(create_2d(2, BGRX, 56, 56));
 	assert_ok(attach_one(1, BACKING_AT, 40 * 40 * 4));
@@ -345,7 +345,7 @@ static void several_scanouts(void **state)
 	AWAIT(!shows(desk.windows[0], 40, 33), turn_seat());
 	assert_true(shows(desk.windows[1], 40, 33));
 	end_queues();
-	virtio_gpu_model.reset(display_virtio_model(desk.display));
+	virtio_gpu_model.reset(display_served_model(desk.display));
 	AWAIT(seat_window_is_hidden(desk.windows[0]) && seat_window_is_hidden(desk.windows[1]), turn_seat());
 	close_desk();
 	loop_guest_put(guest);
@@ -366,7 +366,7 @@ static bool is_told(int front_end)
 static void a_socket_that_has_just_come(void **state)
 {
 	struct loop_guest *guest = loop_guest_create();
-	struct display_virtio_saved saved;
+	struct display_served_saved saved;
 	int ends[2], given;
 	char heard[256];
 
@@ -375,14 +375,14 @@ static void a_socket_that_has_just_come(void **state)
 	for (unsigned turn = 0; turn < 2; turn++) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 		given = ends[0];
-		assert_int_equal(virtio_gpu_model.message(display_virtio_model(desk.display),
+		assert_int_equal(virtio_gpu_model.message(display_served_model(desk.display),
 							  VIRTIO_MODEL_DISPLAY_SOCKET, 0, &ends[0]),
 				 0);
 		assert_int_equal(ends[0], -1);
 		if (turn == 1)
 			turn_seat();
-		display_virtio_stand_still(desk.display, true);
-		saved = display_virtio_save(desk.display);
+		display_served_stand_still(desk.display, true);
+		saved = display_served_save(desk.display);
 		assert_true(saved.file >= 0);
 		assert_int_equal(saved.front_end, given);
 		while (recv(ends[1], heard, sizeof(heard), MSG_DONTWAIT) > 0)
@@ -390,8 +390,8 @@ static void a_socket_that_has_just_come(void **state)
 		for (unsigned i = 0; i < 20; i++)
 			turn_seat();
 		assert_false(is_told(ends[1]));
-		assert_int_equal(display_virtio_save(desk.display).front_end, given);
-		display_virtio_stand_still(desk.display, false);
+		assert_int_equal(display_served_save(desk.display).front_end, given);
+		display_served_stand_still(desk.display, false);
 		AWAIT(is_told(ends[1]), turn_seat());
 		close(ends[1]);
 	}
@@ -411,5 +411,5 @@ int main(void)
 		cmocka_unit_test(a_socket_that_has_just_come),
 	};
 
-	return cmocka_run_group_tests_name("display_virtio", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("display_served", tests, NULL, NULL);
 }

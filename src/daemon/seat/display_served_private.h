@@ -2,18 +2,18 @@
 /*
  * What the files of a virtio display in the daemon share.
  *
- *   display_virtio.c   the display: life, takeover, what its model tells
+ *   display_served.c   the display: life, takeover, what its model tells
  *   display_scanout.c  one scanout's window: pictures, cursor, keys, sizes
  *   display_news.c     what has changed between the two threads
  */
-#ifndef VIADUCT_DAEMON_SEAT_DISPLAY_VIRTIO_PRIVATE_H
-#define VIADUCT_DAEMON_SEAT_DISPLAY_VIRTIO_PRIVATE_H
+#ifndef VIADUCT_DAEMON_SEAT_DISPLAY_SERVED_PRIVATE_H
+#define VIADUCT_DAEMON_SEAT_DISPLAY_SERVED_PRIVATE_H
 
 #include <pthread.h>
 
 #include "arbiter/seat/seat.h"
 #include "daemon/seat/display_news.h"
-#include "daemon/seat/display_virtio.h"
+#include "daemon/seat/display_served.h"
 #include "devices/display/virtio_gpu.h"
 #include "interfaces/vhost_user_gpu/gpu_socket.h"
 
@@ -25,7 +25,7 @@ struct display_wish {
 };
 
 struct display_scanout {
-	struct display_virtio *display;
+	struct display_served *display;
 	unsigned number;
 	struct seat_window *window;
 	struct display_news news;
@@ -39,14 +39,14 @@ struct display_scanout {
 	bool dark;
 };
 
-struct display_virtio {
+struct display_served {
 	struct loop *seat, *control;
 	struct loop_account *account;
 	struct virtio_gpu *model;	/* one of the two */
 	struct bochs_display *bochs;
 	struct display_news_set news; /* of the scanouts, for the model */
-	struct display_virtio_counters counters;
-	struct display_virtio_saved saved; /* file and unsent are ours */
+	struct display_served_counters counters;
+	struct display_served_saved saved; /* file and unsent are ours */
 	void (*resized)(void *context);
 	void *context;
 	pthread_mutex_t lock;
@@ -61,15 +61,15 @@ struct display_virtio {
 	struct display_scanout scanouts[];
 };
 
-/* ---- display_virtio.c ---- */
+/* ---- display_served.c ---- */
 
 /* The guest is to see another size when it asks. Control thread. Returns 0 or -EINVAL. */
-int display_virtio_set_size(struct display_virtio *display, unsigned scanout, unsigned width,
+int display_served_set_size(struct display_served *display, unsigned scanout, unsigned width,
 			    unsigned height);
 
 /* ---- display_scanout.c ---- */
 
-void display_scanout_init(struct display_scanout *scanout, struct display_virtio *display, unsigned number,
+void display_scanout_init(struct display_scanout *scanout, struct display_served *display, unsigned number,
 			  struct seat_window *window);
 /* No queue runs, and its window does not listen to it any more. Control thread. */
 void display_scanout_finish(struct display_scanout *scanout);

@@ -9,8 +9,8 @@
  *                                          ▲                    │
  *                                          └── when it is shown ┘
  */
-#ifndef VIADUCT_DAEMON_SEAT_DISPLAY_VIRTIO_H
-#define VIADUCT_DAEMON_SEAT_DISPLAY_VIRTIO_H
+#ifndef VIADUCT_DAEMON_SEAT_DISPLAY_SERVED_H
+#define VIADUCT_DAEMON_SEAT_DISPLAY_SERVED_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 #include "core/stats.h"
 
 struct bochs_display;
-struct display_virtio;
+struct display_served;
 struct input_model;
 struct loop_guest;
 struct seat_window;
@@ -27,7 +27,7 @@ struct virtio_gpu;
 
 #define DISPLAY_SCANOUTS_MAX 16u
 
-struct display_virtio_options {
+struct display_served_options {
 	struct loop *seat;	    /* the seats' thread */
 	struct loop *control;	    /* the control thread's */
 	struct loop_guest *guest;   /* pays for what is drawn */
@@ -42,52 +42,52 @@ struct display_virtio_options {
 };
 
 /* Any thread may read them. */
-struct display_virtio_counters {
+struct display_served_counters {
 	struct counter damaged_pixels, keys, pointer_events;
 	struct counter lost; /* keys and pointer events for which there was no device */
 };
 
 /* Control thread. Returns 0, -EINVAL (a size or a number of scanouts that there is not) or -ENOMEM. */
-int display_virtio_create(const struct display_virtio_options *options, struct display_virtio **ret_display);
+int display_served_create(const struct display_served_options *options, struct display_served **ret_display);
 /* No queue runs, and no window listens to it any more. NULL is allowed. */
-void display_virtio_destroy(struct display_virtio *display);
+void display_served_destroy(struct display_served *display);
 
 /* What the display's queues, or registers, are served by; NULL: it is the other one. */
-struct virtio_gpu *display_virtio_model(const struct display_virtio *display);
-struct bochs_display *display_virtio_bochs(const struct display_virtio *display);
+struct virtio_gpu *display_served_model(const struct display_served *display);
+struct bochs_display *display_served_bochs(const struct display_served *display);
 /* How many pictures the guest has shown, and how often it has drawn. Any thread. */
-uint64_t display_virtio_pictures(const struct display_virtio *display);
-uint64_t display_virtio_flushes(const struct display_virtio *display);
-const struct display_virtio_counters *display_virtio_counters(const struct display_virtio *display);
+uint64_t display_served_pictures(const struct display_served *display);
+uint64_t display_served_flushes(const struct display_served *display);
+const struct display_served_counters *display_served_counters(const struct display_served *display);
 /* Of the seats' thread, for what it shows. Any thread. */
-uint64_t display_virtio_cpu_ns(const struct display_virtio *display);
+uint64_t display_served_cpu_ns(const struct display_served *display);
 
 /*
  * Takeover: what virtio_gpu_save() gives, and what its front end is owed, of a display that stands still and
  * is not made of registers: the VMM's connection takes those along.
  * Both stay the display's until it goes on, is saved again or destroyed. Control thread.
  */
-struct display_virtio_saved {
+struct display_served_saved {
 	int file;      /* -errno: it cannot be saved */
 	int front_end; /* the socket at which the front end sees the picture; -1: none */
 	int unsent;    /* a memory file of what is to be sent there before all else; -1: nothing */
 };
-struct display_virtio_saved display_virtio_save(struct display_virtio *display);
+struct display_served_saved display_served_save(struct display_served *display);
 
 /* ---- on the seats' thread ---- */
 
 /* The windows listen to it, and show what the display shows, at once. */
-void display_virtio_start(struct display_virtio *display);
+void display_served_start(struct display_served *display);
 /* They show at once what the display has come to show since. */
-void display_virtio_draw(struct display_virtio *display);
+void display_served_draw(struct display_served *display);
 /* No queue runs. */
-void display_virtio_stop(struct display_virtio *display);
+void display_served_stop(struct display_served *display);
 /* Takeover: its front end is told nothing more, or is again. */
-void display_virtio_stand_still(struct display_virtio *display, bool still);
+void display_served_stand_still(struct display_served *display, bool still);
 /* What a predecessor saved of it; both are the display's from now on. */
-void display_virtio_take_front_end(struct display_virtio *display, int front_end, int unsent);
+void display_served_take_front_end(struct display_served *display, int front_end, int unsent);
 /* Where keys go, and what the pointer does; each stays the caller's. NULL: nowhere. */
-void display_virtio_set_keyboard(struct display_virtio *display, const struct input_model *keyboard);
-void display_virtio_set_tablet(struct display_virtio *display, const struct input_model *tablet);
+void display_served_set_keyboard(struct display_served *display, const struct input_model *keyboard);
+void display_served_set_tablet(struct display_served *display, const struct input_model *tablet);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/seat/display_virtio.h"
+#include "daemon/seat/display_served.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include "core/fd.h"
 #include "core/loop_account.h"
 #include "core/reaper.h"
-#include "daemon/seat/display_virtio_private.h"
+#include "daemon/seat/display_served_private.h"
 #include "devices/display/bochs_display.h"
 
 static_assert(DISPLAY_SCANOUTS_MAX <= VIRTIO_GPU_SCANOUTS_MAX, "the model has so many");
@@ -19,35 +19,35 @@ static_assert(DISPLAY_SCANOUTS_MAX <= GPU_SOCKET_SCANOUTS_MAX, "the front end is
 
 static struct seat_pixels shown_pixels(void *context, unsigned scanout)
 {
-	const struct display_virtio *display = context;
+	const struct display_served *display = context;
 
 	return display_scanout_pixels(&display->scanouts[scanout]);
 }
 
-void display_virtio_set_keyboard(struct display_virtio *display, const struct input_model *keyboard)
+void display_served_set_keyboard(struct display_served *display, const struct input_model *keyboard)
 {
 	display->keyboard = keyboard;
 }
 
-void display_virtio_set_tablet(struct display_virtio *display, const struct input_model *tablet)
+void display_served_set_tablet(struct display_served *display, const struct input_model *tablet)
 {
 	display->tablet = tablet;
 	display->buttons = 0;
 }
 
-void display_virtio_start(struct display_virtio *display)
+void display_served_start(struct display_served *display)
 {
 	for (unsigned i = 0; i < display->scanout_count; i++)
 		display_scanout_start(&display->scanouts[i]);
 }
 
-void display_virtio_draw(struct display_virtio *display)
+void display_served_draw(struct display_served *display)
 {
 	for (unsigned i = 0; i < display->scanout_count; i++)
 		display_scanout_draw(&display->scanouts[i]);
 }
 
-void display_virtio_stop(struct display_virtio *display)
+void display_served_stop(struct display_served *display)
 {
 	gpu_socket_stop(&display->front_end);
 	for (unsigned i = 0; i < display->scanout_count; i++)
@@ -56,15 +56,15 @@ void display_virtio_stop(struct display_virtio *display)
 
 /* ---- takeover ---- */
 
-static void forget_saved(struct display_virtio *display)
+static void forget_saved(struct display_served *display)
 {
 	fd_close(&display->saved.file);
 	fd_close(&display->saved.unsent);
-	display->saved = (struct display_virtio_saved){ -1, -1, -1 };
+	display->saved = (struct display_served_saved){ -1, -1, -1 };
 }
 
 /* What the front end is owed of a message that has begun. Half of one would be taken for a whole one. */
-static void save_unsent(struct display_virtio *display)
+static void save_unsent(struct display_served *display)
 {
 	size_t bytes;
 	const void *unsent = gpu_socket_unsent(&display->front_end, &bytes);
@@ -76,7 +76,7 @@ static void save_unsent(struct display_virtio *display)
 	display->saved.front_end = unsent && file < 0 ? -1 : display->front_end.fd;
 }
 
-struct display_virtio_saved display_virtio_save(struct display_virtio *display)
+struct display_served_saved display_served_save(struct display_served *display)
 {
 	int begun = display_news_front_end(&display->scanouts[0].news);
 
@@ -90,7 +90,7 @@ struct display_virtio_saved display_virtio_save(struct display_virtio *display)
 	return display->saved;
 }
 
-void display_virtio_stand_still(struct display_virtio *display, bool still)
+void display_served_stand_still(struct display_served *display, bool still)
 {
 	display->still = still;
 	if (still) {
@@ -103,7 +103,7 @@ void display_virtio_stand_still(struct display_virtio *display, bool still)
 	forget_saved(display);
 }
 
-void display_virtio_take_front_end(struct display_virtio *display, int front_end, int unsent)
+void display_served_take_front_end(struct display_served *display, int front_end, int unsent)
 {
 	uint8_t *bytes = malloc(GPU_SOCKET_MESSAGE_MAX);
 	ssize_t count = unsent < 0 ? 0 : -1;
@@ -119,23 +119,23 @@ void display_virtio_take_front_end(struct display_virtio *display, int front_end
 
 /* ---- what others ask ---- */
 
-struct virtio_gpu *display_virtio_model(const struct display_virtio *display)
+struct virtio_gpu *display_served_model(const struct display_served *display)
 {
 	return display->model;
 }
 
-struct bochs_display *display_virtio_bochs(const struct display_virtio *display)
+struct bochs_display *display_served_bochs(const struct display_served *display)
 {
 	return display->bochs;
 }
 
-int display_virtio_set_size(struct display_virtio *display, unsigned scanout, unsigned width, unsigned height)
+int display_served_set_size(struct display_served *display, unsigned scanout, unsigned width, unsigned height)
 {
 	return display->bochs ? bochs_display_set_size(display->bochs, width, height)
 			      : virtio_gpu_set_size(display->model, scanout, width, height, true);
 }
 
-uint64_t display_virtio_pictures(const struct display_virtio *display)
+uint64_t display_served_pictures(const struct display_served *display)
 {
 	uint64_t pictures = 0;
 
@@ -144,7 +144,7 @@ uint64_t display_virtio_pictures(const struct display_virtio *display)
 	return pictures;
 }
 
-uint64_t display_virtio_flushes(const struct display_virtio *display)
+uint64_t display_served_flushes(const struct display_served *display)
 {
 	uint64_t damages = 0;
 
@@ -153,12 +153,12 @@ uint64_t display_virtio_flushes(const struct display_virtio *display)
 	return damages;
 }
 
-const struct display_virtio_counters *display_virtio_counters(const struct display_virtio *display)
+const struct display_served_counters *display_served_counters(const struct display_served *display)
 {
 	return &display->counters;
 }
 
-uint64_t display_virtio_cpu_ns(const struct display_virtio *display)
+uint64_t display_served_cpu_ns(const struct display_served *display)
 {
 	return counter_read(&display->account->used_ns);
 }
@@ -176,7 +176,7 @@ static uint32_t memory_for(unsigned width, unsigned height)
 	return bytes;
 }
 
-static int create_bochs(struct display_virtio *display, const struct display_virtio_options *options)
+static int create_bochs(struct display_served *display, const struct display_served_options *options)
 {
 	const struct bochs_display_options model = {
 		.memory_bytes = memory_for(options->width, options->height),
@@ -191,7 +191,7 @@ static int create_bochs(struct display_virtio *display, const struct display_vir
 	return options->scanouts == 1 ? bochs_display_create(&model, &display->bochs) : -EINVAL;
 }
 
-static int create_virtio(struct display_virtio *display, const struct display_virtio_options *options)
+static int create_virtio(struct display_served *display, const struct display_served_options *options)
 {
 	struct virtio_gpu_options model = {
 		.scanouts = options->scanouts,
@@ -206,14 +206,14 @@ static int create_virtio(struct display_virtio *display, const struct display_vi
 	return code;
 }
 
-static int create_model(struct display_virtio *display, const struct display_virtio_options *options)
+static int create_model(struct display_served *display, const struct display_served_options *options)
 {
 	return options->of_registers ? create_bochs(display, options) : create_virtio(display, options);
 }
 
-int display_virtio_create(const struct display_virtio_options *options, struct display_virtio **ret_display)
+int display_served_create(const struct display_served_options *options, struct display_served **ret_display)
 {
-	struct display_virtio *display;
+	struct display_served *display;
 	int code;
 
 	if (options->scanouts == 0 || options->scanouts > DISPLAY_SCANOUTS_MAX)
@@ -222,7 +222,7 @@ int display_virtio_create(const struct display_virtio_options *options, struct d
 	if (!display)
 		return -ENOMEM;
 	pthread_mutex_init(&display->lock, NULL);
-	display->saved = (struct display_virtio_saved){ -1, -1, -1 };
+	display->saved = (struct display_served_saved){ -1, -1, -1 };
 	display->seat = options->seat;
 	display->control = options->control;
 	display->resized = options->resized;
@@ -241,14 +241,14 @@ int display_virtio_create(const struct display_virtio_options *options, struct d
 	gpu_socket_init(&display->front_end);
 	code = display->account ? create_model(display, options) : -ENOMEM;
 	if (code) {
-		display_virtio_destroy(display);
+		display_served_destroy(display);
 		return code;
 	}
 	*ret_display = display;
 	return 0;
 }
 
-void display_virtio_destroy(struct display_virtio *display)
+void display_served_destroy(struct display_served *display)
 {
 	if (!display)
 		return;
