@@ -6,10 +6,12 @@
  * after which what the daemon is told must fit what it knows.
  *
  * A call is an act of one byte and, when it draws, six numbers of 32 bits, of which the middle byte says how
- * they are meant: small, or as they are. All calls draw from the same bytes.
+ * they are meant: small, or as they are. All calls draw from the same bytes, those of a file included, which
+ * may be cut short.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -111,6 +113,9 @@ enum act {
 	ACT_DEFINE_CURSOR,
 	ACT_MOVE_CURSOR,
 	ACT_CURSOR_TAKEN,
+	ACT_SCANOUT_MAP,
+	ACT_UPDATE_MAP,
+	ACT_CUT_MAP,
 	ACTS
 };
 
@@ -119,6 +124,7 @@ struct fuzz_bench {
 	const uint8_t *at, *end;
 	struct vmm_display_surface surface;
 	struct vmm_display_cursor cursor;
+	int file; /* QEMU's, in which it draws; -1: not used yet */
 	/* What the daemon knows. */
 	bool has_picture, is_waiting;
 	bool has_cursor, cursor_is_waiting;
@@ -182,6 +188,41 @@ static void draw(struct fuzz_bench *bench, enum act act)
 	fuzz_trace_number((uint64_t)error);
 }
 
+/* The file is there when it is used for the first time, and may be cut short later. */
+static void scanout_map(struct fuzz_bench *bench)
+{
+	uint32_t offset_bytes = take(bench);
+	struct vmm_display_pixels numbers = { .width = take(bench),
+					      .height = take(bench),
+					      .stride_bytes = take(bench),
+					      .format = take_format(bench) };
+	struct vmm_display_map map;
+	int error;
+
+	if (bench->file < 0) {
+		bench->file = memfd_create("fuzz", MFD_CLOEXEC);
+		check(pwrite(bench->file, bytes_drawn, PIXEL_BYTES, 0) == PIXEL_BYTES);
+	}
+	error = vmm_display_map_open(bench->file, offset_bytes, &numbers, &map);
+	fuzz_trace_number((uint64_t)error);
+	if (error < 0)
+		return;
+	check_pixels(&map.layout, PIXEL_BYTES - offset_bytes);
+	fuzz_trace_number((uint64_t)vmm_display_surface_set_map(&bench->surface, &map));
+}
+
+static void update_map(struct fuzz_bench *bench)
+{
+	int32_t x = (int32_t)take(bench), y = (int32_t)take(bench), width = (int32_t)take(bench),
+		height = (int32_t)take(bench);
+	int error = vmm_display_surface_update_map(&bench->surface, x, y, width, height);
+
+	if (error == 0)
+		check(x >= 0 && y >= 0 && (uint32_t)(x + width) <= bench->surface.width &&
+		      (uint32_t)(y + height) <= bench->surface.height);
+	fuzz_trace_number((uint64_t)error);
+}
+
 static void check_message(struct fuzz_bench *bench, const struct vmm_display_message *message, int file)
 {
 	fuzz_trace(message, sizeof(*message));
@@ -232,6 +273,7 @@ static void tell(struct fuzz_bench *bench)
 	struct vmm_display_message message;
 	int file;
 
+	vmm_display_surface_read(&bench->surface);
 	if (vmm_display_surface_news(&bench->surface, &message, &file)) {
 		check_message(bench, &message, file);
 		vmm_display_surface_told(&bench->surface);
@@ -279,6 +321,16 @@ static void act(struct fuzz_bench *bench, enum act act)
 		bench->cursor_is_waiting = false;
 		vmm_display_cursor_taken(&bench->cursor);
 		break;
+	case ACT_SCANOUT_MAP:
+		scanout_map(bench);
+		break;
+	case ACT_UPDATE_MAP:
+		update_map(bench);
+		break;
+	case ACT_CUT_MAP:
+		if (bench->file >= 0)
+			check(ftruncate(bench->file, take(bench) % PIXEL_BYTES) == 0);
+		break;
 	case ACT_AGAIN:
 		/* The window is shown, so that it must be told when it is dark. */
 		bench->is_waiting = false;
@@ -296,7 +348,7 @@ static void act(struct fuzz_bench *bench, enum act act)
 
 static void fuzz_pictures(const uint8_t *data, size_t size)
 {
-	struct fuzz_bench bench = { .at = data, .end = data + size };
+	struct fuzz_bench bench = { .at = data, .end = data + size, .file = -1 };
 
 	for (unsigned i = 0; i < PIXEL_BYTES; i++)
 		bytes_drawn[i] = (uint8_t)(i * 7);
@@ -321,6 +373,7 @@ static void fuzz_pictures(const uint8_t *data, size_t size)
 		      bench.cursor_place.down == bench.cursor.is_visible);
 	vmm_display_cursor_finish(&bench.cursor);
 	vmm_display_surface_finish(&bench.surface);
+	fd_close(&bench.file);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -13,7 +13,7 @@ import tempfile
 import zlib
 
 SUITE = "forky"
-PACKAGES = "base-files,qemu-utils,qemu-block-extra,qemu-system-x86"
+PACKAGES = "base-files,qemu-utils,qemu-block-extra,qemu-system-x86,qemu-system-modules-opengl"    # the last for the D-Bus display
 MULTIARCH = "usr/lib/x86_64-linux-gnu"
 
 

@@ -101,11 +101,13 @@ class Nic:
 class Display:
     """QEMU's own display, on a seat, and a tablet; the keyboard is the machine's own."""
     path: str           # the daemon's socket
+    device: str = "VGA"
+    newer: bool = False     # for QEMU 10.1 or later
 
     def arguments(self, index):
         return [
-            "-display", "dbus,p2p=yes", "-vga", "std",
-            "-chardev", f"socket,id=c-seat,path={self.path},reconnect=1", "-mon", "chardev=c-seat,mode=control",
+            "-display", "dbus,p2p=yes", "-device", self.device,
+            "-chardev", f"socket,id=c-seat,path={self.path},{reconnect(self.newer)}", "-mon", "chardev=c-seat,mode=control",
             "-device", "qemu-xhci", "-device", "usb-tablet",
         ]
 

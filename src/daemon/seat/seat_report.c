@@ -139,6 +139,7 @@ static void tell_vmm(const struct endpoint *endpoint, json_t *object)
 	const struct number numbers[] = {
 		{ "pictures", counter_read(&counters->surfaces) },
 		{ "drawn_pixels", counter_read(&counters->damaged_pixels) },
+		{ "read_pixels", counter_read(&counters->read_pixels) },
 		{ "keys", counter_read(&counters->keys) },
 		{ "pointer_events", counter_read(&counters->pointer_events) },
 		{ "lost_keys", counter_read(&counters->lost_keys) },
@@ -206,8 +207,8 @@ void display_status(const struct device *device, json_t *object)
 	windows = json_array();
 	for (unsigned i = 0; i < display->window_count; i++) {
 		char name[DISPLAY_WINDOW_NAME_SIZE];
-		json_t *window = json_pack("{s:s}", "display",
-					   display_window_name(&display->windows[i], name));
+		json_t *window =
+			json_pack("{s:s}", "display", display_window_name(&display->windows[i], name));
 
 		tell_window(&display->windows[i], window);
 		json_array_append_new(windows, window);

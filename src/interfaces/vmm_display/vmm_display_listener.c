@@ -5,6 +5,7 @@
 
 #define PATH	  "/org/qemu/Display1/Listener"
 #define INTERFACE "org.qemu.Display1.Listener"
+#define MAP	  "org.qemu.Display1.Listener.Unix.Map"
 
 /* The arguments that both have at their end. Their types were compared with the table below. */
 static int read_pixels(sd_bus_message *call, uint32_t width, uint32_t height,
@@ -48,6 +49,34 @@ static int on_update(sd_bus_message *call, void *context, sd_bus_error *ret_erro
 		error = read_pixels(call, (uint32_t)width, (uint32_t)height, &pixels);
 	if (error >= 0)
 		error = vmm_display_surface_update(surface, x, y, &pixels);
+	return error < 0 ? error : sd_bus_reply_method_return(call, NULL);
+}
+
+static int on_scanout_map(sd_bus_message *call, void *context, sd_bus_error *ret_error)
+{
+	struct vmm_display_surface *surface = &((struct vmm_display_guest *)context)->surface;
+	struct vmm_display_pixels numbers = { .bytes = NULL };
+	struct vmm_display_map map;
+	uint32_t offset_bytes;
+	int file, error = sd_bus_message_read(call, "huuuuu", &file, &offset_bytes, &numbers.width,
+					      &numbers.height, &numbers.stride_bytes, &numbers.format);
+
+	/* The descriptor is the message's. */
+	if (error >= 0)
+		error = vmm_display_map_open(file, offset_bytes, &numbers, &map);
+	if (error >= 0)
+		error = vmm_display_surface_set_map(surface, &map);
+	return error < 0 ? error : sd_bus_reply_method_return(call, NULL);
+}
+
+static int on_update_map(sd_bus_message *call, void *context, sd_bus_error *ret_error)
+{
+	struct vmm_display_surface *surface = &((struct vmm_display_guest *)context)->surface;
+	int32_t x, y, width, height;
+	int error = sd_bus_message_read(call, "iiii", &x, &y, &width, &height);
+
+	if (error >= 0)
+		error = vmm_display_surface_update_map(surface, x, y, width, height);
 	return error < 0 ? error : sd_bus_reply_method_return(call, NULL);
 }
 
@@ -100,11 +129,11 @@ static int on_cursor_define(sd_bus_message *call, void *context, sd_bus_error *r
 	return error < 0 ? error : sd_bus_reply_method_return(call, NULL);
 }
 
-/* No interface beyond the first. */
+/* Beyond the first: newer QEMUs look here, older ones do not ask. */
 static int get_interfaces(sd_bus *bus, const char *path, const char *interface, const char *property,
 			  sd_bus_message *answer, void *context, sd_bus_error *ret_error)
 {
-	return sd_bus_message_append(answer, "as", 0);
+	return sd_bus_message_append(answer, "as", 1, MAP);
 }
 
 /* The peer of a connection without a bus has no credentials that sd-bus could ask a bus for. */
@@ -123,9 +152,18 @@ static const sd_bus_vtable methods[] = {
 	SD_BUS_VTABLE_END,
 };
 
+static const sd_bus_vtable map_methods[] = {
+	SD_BUS_VTABLE_START(0),
+	SD_BUS_METHOD("ScanoutMap", "huuuuu", "", on_scanout_map, ANYBODY),
+	SD_BUS_METHOD("UpdateMap", "iiii", "", on_update_map, ANYBODY),
+	SD_BUS_VTABLE_END,
+};
+
 int vmm_display_listener_attach(const struct vmm_display_bus *bus, struct vmm_display_guest *guest)
 {
 	int error = sd_bus_add_object_vtable(bus->bus, NULL, PATH, INTERFACE, methods, guest);
 
+	if (error >= 0)
+		error = sd_bus_add_object_vtable(bus->bus, NULL, PATH, MAP, map_methods, guest);
 	return error < 0 ? error : 0;
 }

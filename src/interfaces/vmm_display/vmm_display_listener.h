@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The object that QEMU calls to draw: org.qemu.Display1.Listener. */
+/* The object that QEMU calls to draw: org.qemu.Display1.Listener, and its Unix.Map for newer QEMUs. */
 #ifndef VIADUCT_INTERFACES_VMM_DISPLAY_VMM_DISPLAY_LISTENER_H
 #define VIADUCT_INTERFACES_VMM_DISPLAY_VMM_DISPLAY_LISTENER_H
 

@@ -47,6 +47,7 @@ enum vmm_display_message_kind {
 	VMM_DISPLAY_CURSOR_TAKEN, /* the cursor before */
 
 	/* ---- from the process ---- */
+	/* down, of both: the pixels were read from a file of the VMM's, and not sent by it. */
 	VMM_DISPLAY_SURFACE = 0x101, /* with the file: width, height, stride_bytes. All of it is damaged */
 	VMM_DISPLAY_DAMAGE,	     /* x, y, width, height: inside the surface, not empty */
 	VMM_DISPLAY_DARK,	     /* there is no picture, until the next surface */

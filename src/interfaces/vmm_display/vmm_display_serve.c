@@ -77,6 +77,7 @@ static bool tell(struct vmm_display *display)
 	int file, sent = 1;
 
 	display->is_full = display->is_crowded = false;
+	vmm_display_surface_read(&display->guest.surface);
 	while (sent > 0 && vmm_display_surface_news(&display->guest.surface, &message, &file)) {
 		sent = send_news(display, &message, file);
 		if (sent > 0)

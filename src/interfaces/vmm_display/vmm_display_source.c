@@ -166,8 +166,9 @@ static const char *map_picture(struct vmm_display_source *source, const struct v
 	return NULL;
 }
 
-static const char *draw(struct vmm_display_source *source, const struct seat_rect *rect)
+static const char *draw(struct vmm_display_source *source, const struct seat_rect *rect, bool was_read)
 {
+	uint64_t drawn_pixels = (uint64_t)rect->width * rect->height;
 	const struct vmm_display_picture *picture = &source->picture;
 	const uint8_t *pixels =
 		picture->pixels + (size_t)rect->y * picture->stride_bytes + (size_t)rect->x * 4;
@@ -177,7 +178,8 @@ static const char *draw(struct vmm_display_source *source, const struct seat_rec
 	if (__atomic_load_n(&picture->lost, __ATOMIC_RELAXED))
 		return "its process has cut the picture's memory short";
 	source->owes = true;
-	counter_add(&source->counters->damaged_pixels, (uint64_t)rect->width * rect->height);
+	counter_add(&source->counters->damaged_pixels, drawn_pixels);
+	counter_add(&source->counters->read_pixels, was_read ? drawn_pixels : 0);
 	return NULL;
 }
 
@@ -190,7 +192,8 @@ static const char *show_surface(struct vmm_display_source *source, const struct 
 	drop_picture(source);
 	wrong = map_picture(source, message, file);
 	if (!wrong)
-		wrong = draw(source, &(struct seat_rect){ 0, 0, message->width, message->height });
+		wrong = draw(source, &(struct seat_rect){ 0, 0, message->width, message->height },
+			     message->down);
 	if (!wrong)
 		seat_window_set_hidden(source->window, false);
 	return wrong;
@@ -206,7 +209,8 @@ static const char *show_damage(struct vmm_display_source *source, const struct v
 	    message->height > picture->height - message->y)
 		return "its process draws outside of the picture";
 	return draw(source,
-		    &(struct seat_rect){ (int)message->x, (int)message->y, message->width, message->height });
+		    &(struct seat_rect){ (int)message->x, (int)message->y, message->width, message->height },
+		    message->down);
 }
 
 /* ---- the cursor ---- */

@@ -28,7 +28,8 @@ struct vmm_display_picture {
 /* Any thread may read them. */
 struct vmm_display_counters {
 	struct counter surfaces, damages, damaged_pixels, keys, pointer_events;
-	struct counter lost_keys; /* presses that the guest did not take */
+	struct counter read_pixels; /* of the damaged: not sent, but read from a file of the VMM's */
+	struct counter lost_keys;   /* presses that the guest did not take */
 };
 
 struct vmm_display_source {

@@ -22,6 +22,7 @@ static size_t file_bytes(uint32_t width, uint32_t height)
 void vmm_display_surface_init(struct vmm_display_surface *surface)
 {
 	*surface = (struct vmm_display_surface){ .file = -1 };
+	vmm_display_map_init(&surface->map);
 }
 
 static void release_file(struct vmm_display_surface *surface)
@@ -35,6 +36,7 @@ static void release_file(struct vmm_display_surface *surface)
 void vmm_display_surface_finish(struct vmm_display_surface *surface)
 {
 	release_file(surface);
+	vmm_display_map_finish(&surface->map);
 	vmm_display_surface_init(surface);
 }
 
@@ -105,21 +107,50 @@ static int draw(struct vmm_display_surface *surface, uint32_t x, uint32_t y,
 	return source && target ? 0 : -ENOMEM;
 }
 
-int vmm_display_surface_set(struct vmm_display_surface *surface, const struct vmm_display_pixels *pixels)
+static bool is_mapped(const struct vmm_display_surface *surface)
 {
-	bool is_same =
-		surface->file >= 0 && surface->width == pixels->width && surface->height == pixels->height;
+	return surface->map.file >= 0;
+}
+
+/* All of it is damaged, and drawn by others. Returns 0, or -errno: it is as it was. */
+static int renew(struct vmm_display_surface *surface, uint32_t width, uint32_t height)
+{
+	bool is_same = surface->file >= 0 && surface->width == width && surface->height == height;
 	/* QEMU sets the surface anew whenever all of it has changed: the daemon has its file already. */
 	bool is_known = is_same && surface->is_lit && !surface->is_new;
-	int error = is_same ? 0 : resize(surface, pixels->width, pixels->height);
+	int error = is_same ? 0 : resize(surface, width, height);
 
 	if (error < 0)
 		return error;
+	vmm_display_map_finish(&surface->map);
+	surface->is_unread = false;
 	surface->is_lit = true;
 	surface->is_new = !is_known;
 	surface->is_damaged = is_known;
-	surface->damage = (struct vmm_display_rect){ 0, 0, pixels->width, pixels->height };
-	return draw(surface, 0, 0, pixels);
+	surface->damage = (struct vmm_display_rect){ 0, 0, width, height };
+	return 0;
+}
+
+int vmm_display_surface_set(struct vmm_display_surface *surface, const struct vmm_display_pixels *pixels)
+{
+	int error = renew(surface, pixels->width, pixels->height);
+
+	return error < 0 ? error : draw(surface, 0, 0, pixels);
+}
+
+int vmm_display_surface_set_map(struct vmm_display_surface *surface, const struct vmm_display_map *map)
+{
+	struct vmm_display_map taken = *map;
+	int error = renew(surface, taken.layout.width, taken.layout.height);
+
+	if (error < 0) {
+		vmm_display_map_finish(&taken);
+		return error;
+	}
+	surface->map = taken;
+	surface->is_unread = true;
+	surface->unread = surface->damage;
+	return 0;
 }
 
 static uint32_t lower(uint32_t a, uint32_t b)
@@ -142,6 +173,12 @@ static struct vmm_display_rect around(struct vmm_display_rect a, struct vmm_disp
 	return rect;
 }
 
+static void damage(struct vmm_display_surface *surface, struct vmm_display_rect rect)
+{
+	surface->damage = surface->is_damaged ? around(surface->damage, rect) : rect;
+	surface->is_damaged = true;
+}
+
 int vmm_display_surface_update(struct vmm_display_surface *surface, int32_t x, int32_t y,
 			       const struct vmm_display_pixels *pixels)
 {
@@ -155,16 +192,32 @@ int vmm_display_surface_update(struct vmm_display_surface *surface, int32_t x, i
 	if (error < 0)
 		return error;
 	error = draw(surface, rect.x, rect.y, pixels);
+	if (error == 0)
+		damage(surface, rect);
+	return error;
+}
+
+int vmm_display_surface_update_map(struct vmm_display_surface *surface, int32_t x, int32_t y, int32_t width,
+				   int32_t height)
+{
+	struct vmm_display_rect rect;
+	int error;
+
+	if (!is_mapped(surface))
+		return -ENOENT;
+	error = vmm_display_rect_check(x, y, width, height, surface->width, surface->height, &rect);
 	if (error < 0)
 		return error;
-	surface->damage = surface->is_damaged ? around(surface->damage, rect) : rect;
-	surface->is_damaged = true;
+	damage(surface, rect);
+	surface->unread = surface->is_unread ? around(surface->unread, rect) : rect;
+	surface->is_unread = true;
 	return 0;
 }
 
 void vmm_display_surface_darken(struct vmm_display_surface *surface)
 {
-	surface->is_lit = surface->is_new = surface->is_damaged = false;
+	vmm_display_map_finish(&surface->map);
+	surface->is_lit = surface->is_new = surface->is_damaged = surface->is_unread = false;
 }
 
 /* ---- what the daemon is told ---- */
@@ -182,6 +235,15 @@ void vmm_display_surface_again(struct vmm_display_surface *surface, uint32_t num
 	surface->is_new = surface->is_lit;
 }
 
+void vmm_display_surface_read(struct vmm_display_surface *surface)
+{
+	if (surface->is_untaken || !surface->is_unread)
+		return;
+	surface->is_unread = false;
+	if (vmm_display_map_read(&surface->map, &surface->unread, surface->pixels) < 0)
+		vmm_display_surface_darken(surface);
+}
+
 bool vmm_display_surface_news(const struct vmm_display_surface *surface,
 			      struct vmm_display_message *ret_message, int *ret_file)
 {
@@ -195,7 +257,8 @@ bool vmm_display_surface_news(const struct vmm_display_surface *surface,
 							     .number = surface->number,
 							     .width = surface->width,
 							     .height = surface->height,
-							     .stride_bytes = surface->width * PIXEL_BYTES };
+							     .stride_bytes = surface->width * PIXEL_BYTES,
+							     .down = is_mapped(surface) };
 		*ret_file = surface->file;
 		return true;
 	}
@@ -205,12 +268,13 @@ bool vmm_display_surface_news(const struct vmm_display_surface *surface,
 							     .x = damage->x,
 							     .y = damage->y,
 							     .width = damage->width,
-							     .height = damage->height };
+							     .height = damage->height,
+							     .down = is_mapped(surface) };
 		return true;
 	}
 	if (!surface->is_lit && surface->is_shown) {
-		*ret_message = (struct vmm_display_message){ .kind = VMM_DISPLAY_DARK,
-							     .number = surface->number };
+		*ret_message =
+			(struct vmm_display_message){ .kind = VMM_DISPLAY_DARK, .number = surface->number };
 		return true;
 	}
 	return false;
