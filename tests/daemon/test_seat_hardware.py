@@ -69,7 +69,7 @@ def test_a_seat_does_without(make_daemon, screen, why):
     assert "seat desk: cannot use /dev/null: No such device; it is neither a keyboard nor a pointer" in daemon.text()
     told = seat(daemon)
     assert told["screen"] == {"card": screen.partition(":DP")[0], "state": "closed", "frames": 0, "copied_pixels": 0}
-    assert told["input"] == {"devices": [], "events": 0, "dropped": 0}
+    assert told["input"] == {"devices": [], "leds": [], "events": 0, "dropped": 0}
     metrics = daemon.api("GET", "/metrics", raw=True)[1].decode()
     assert 'viaduct_seat_screen_frames_total{seat="desk"} 0' in metrics
     assert 'viaduct_seat_input_dropped_total{seat="desk"} 0' in metrics

@@ -346,6 +346,36 @@ def test_pointer(daemon):
         assert tablet.hear(3)[2] == (gpu.EV_REL, REL_WHEEL, 1)
 
 
+LED_NUML, LED_CAPSL = range(2)
+
+
+def test_lights_of_a_keyboard(daemon):
+    """The window has those that its guest's driver has lit, also after a takeover, until another driver comes."""
+    def leds(guest="alice"):
+        devices = daemon.api("GET", "/v1/status")[1]["devices"]
+        told = {one["kind"]: one["leds"] for one in devices if one["name"] == f"{guest}/0" and "leds" in one}
+        assert set(told) == {"keyboard", "display"}
+        return told["display"] if told["display"] == told["keyboard"] else None
+
+    with display(daemon) as one, gpu.Input(socket_of(daemon, "alice", "keyboard")) as keyboard:
+        start(one)
+        keyboard.light(LED_CAPSL, 1)
+        wait_until(lambda: leds() == ["caps"], "one is on")
+        take_over(daemon)
+        assert leds() == ["caps"]
+        # The driver tells what changes.
+        keyboard.light(LED_NUML, 1)
+        wait_until(lambda: leds() == ["num", "caps"], "the other is on, too")
+        # However often that is, the last counts.
+        for turn in range(1000):
+            keyboard.light(LED_CAPSL, turn % 2)
+        keyboard.light(LED_NUML, 0)
+        wait_until(lambda: leds() == ["caps"], "as the driver set them last")
+        assert leds("bob") == []
+    with gpu.Input(socket_of(daemon, "alice", "keyboard")):
+        wait_until(lambda: leds() == [], "another driver has lit none")
+
+
 def test_what_a_driver_asks(daemon):
     with gpu.Input(socket_of(daemon, "alice", "keyboard")) as keyboard, \
             gpu.Input(socket_of(daemon, "alice", "tablet")) as tablet:

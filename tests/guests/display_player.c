@@ -2,6 +2,7 @@
 /*
  * A VMM without a machine, for a host that is itself a guest of a test: connects to a display's socket, shows
  * a picture whose pixels are known (x, y: 5x+y, x^y, 3y as red, green and blue), and prints what is pressed.
+ * Caps Lock switches its light, as a guest would.
  *
  *     display_player SOCKET WIDTH HEIGHT
  */
@@ -37,6 +38,19 @@ static void show(struct fake_qemu *qemu, unsigned width, unsigned height)
 	free(pixels);
 }
 
+#define CAPS_LIGHT 4u /* as QEMU says it */
+
+static void hear(struct fake_qemu *qemu, const char *call)
+{
+	puts(call);
+	if (strcmp(call, "Keyboard Press 58") != 0)
+		return;
+	qemu->lights ^= CAPS_LIGHT;
+	assert_true(sd_bus_emit_signal(qemu->control, qemu->graphic, "org.freedesktop.DBus.Properties",
+				       "PropertiesChanged", "sa{sv}as", "org.qemu.Display1.Keyboard", 0,
+				       0) >= 0);
+}
+
 int main(int argc, char **argv)
 {
 	static struct fake_qemu qemu;
@@ -56,7 +70,7 @@ int main(int argc, char **argv)
 	while (qemu.qmp >= 0) {
 		fake_step(&qemu);
 		for (unsigned i = 0; i < qemu.call_count; i++)
-			puts(qemu.calls[i].text);
+			hear(&qemu, qemu.calls[i].text);
 		qemu.call_count = 0;
 	}
 	return 0;

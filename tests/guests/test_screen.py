@@ -111,12 +111,14 @@ def test_the_host_s_own_screen_keyboard_and_pointer(host):
 
     check_pointer(host, x, y)
     check_keys(host)
+    check_lights(host)
     check_lost_events(host)
     check_takeover(host, x, y)
     check_unplugging(host)
     other = check_another_program(host)
     other.stop_daemon()
     host.wait(lambda: host.screen() == host.console, "the console has its screen again")
+    assert caps_light(host) == "0"
     host.press("x")
     host.press("ret")
     host.wait(lambda: host.guest.run("cat /tmp/console") == "x", "the console has its keyboard again, and heard nothing before")
@@ -177,6 +179,23 @@ def check_keys(host):
     host.wait_heard("Press 48", "Release 48")
 
 
+def caps_light(host):
+    """Of the machine's keyboard."""
+    return host.guest.run("cat /sys/bus/virtio/drivers/virtio_input/virtio*/input/input*/input*::capslock/brightness")
+
+
+def check_lights(host):
+    """The keyboard has that of the guest that it types for; and it stays on from here."""
+    assert caps_light(host) == "0" and host.seat()["input"]["leds"] == []
+    host.press("caps_lock")
+    host.wait(lambda: caps_light(host) == "1", "alice has lit it")
+    assert host.seat()["input"]["leds"] == host.seat()["displays"][0]["leds"] == ["caps"]
+    host.press("ctrl", "alt", "esc")
+    host.wait(lambda: caps_light(host) == "0", "no guest has the keyboard")
+    host.press("ctrl", "alt", "tab")
+    host.wait(lambda: caps_light(host) == "1", "alice has it again")
+
+
 def check_lost_events(host):
     """More events than the kernel keeps: what is held after that is held, and what has come up is up."""
     before = host.seat()["input"]["dropped"]
@@ -213,6 +232,7 @@ def check_takeover(host, x, y):
     host.forget_heard()
     host.press("a")
     host.wait_heard("Press 30", "Release 30")
+    host.wait(lambda: caps_light(host) == "1", "the keyboard has alice's light")
 
 
 def check_unplugging(host):
@@ -227,8 +247,9 @@ def check_unplugging(host):
     host.wait_heard("Press 30", "Release 30")
     host.wait(lambda: not host.device(name), "the keyboard is gone")
     # As udev does it for a user of the group input.
-    host.guest.run(f"echo {device} >{driver}/bind && chmod a+r /dev/input/event*")
+    host.guest.run(f"echo {device} >{driver}/bind && chmod a+rw /dev/input/event*")
     host.wait(lambda: host.device(name), "the keyboard is there again")
+    host.wait(lambda: caps_light(host) == "1", "and has alice's light")
     host.forget_heard()
     host.press("b")
     host.wait_heard("Press 48", "Release 48")

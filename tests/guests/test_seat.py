@@ -27,7 +27,7 @@ TITLE, FRAME = 22, 3
 CODES = {letter: code for row, code in (("qwertyuiop", 16), ("asdfghjkl", 30), ("zxcvbnm", 44))
          for code, letter in enumerate(row, code)}
 CODES |= {digit: code for code, digit in enumerate("1234567890", 2)} | {"\n": 28, " ": 57, "\t": 15}
-CTRL, ALT, SHIFT, TAB, ESCAPE = 29, 56, 42, 15, 1
+CTRL, ALT, SHIFT, TAB, ESCAPE, CAPS_LOCK = 29, 56, 42, 15, 1, 58
 
 
 def sections(*names, **seat):
@@ -171,6 +171,18 @@ def test_keys_reach_the_guest_with_the_focus_only(seat):
             give_focus(daemon, view, guest.name, 2)
             type_line(view, "ok")
             expect_typed(guest, heard[guest.name] + "ok\n")
+        check_lights(daemon, view)
+
+
+def check_lights(daemon, view):
+    """A guest's keyboard has lights of its own."""
+    for guest, lights in (("alice", ["caps"]), ("bob", ["caps"]), ("alice", [])):
+        other = "bob" if guest == "alice" else "alice"
+        before = display(daemon, other)["leds"]
+        give_focus(daemon, view, guest, 2)
+        view.stroke(CAPS_LOCK)
+        wait_until(lambda guest=guest, lights=lights: display(daemon, guest)["leds"] == lights, f"{guest} lights {lights}")
+        assert display(daemon, other)["leds"] == before
 
 
 def test_text_is_typed(seat):

@@ -19,14 +19,15 @@
 #define QEMU_DOUBLE_GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n"
 #define QEMU_DOUBLE_FINE     "{\"return\": {}}\r\n"
 /* The status of the keyboard's controller: bytes wait for the guest, or none do. */
-#define QEMU_DOUBLE_UNREAD   "{\"return\": \"portb[0x0064] = 0x1d\\r\\n\"}\r\n"
-#define QEMU_DOUBLE_READ     "{\"return\": \"portb[0x0064] = 0x1c\\r\\n\"}\r\n"
-#define QEMU_DOUBLE_CONSOLE  "/org/qemu/Display1/Console_0"
+#define QEMU_DOUBLE_UNREAD  "{\"return\": \"portb[0x0064] = 0x1d\\r\\n\"}\r\n"
+#define QEMU_DOUBLE_READ    "{\"return\": \"portb[0x0064] = 0x1c\\r\\n\"}\r\n"
+#define QEMU_DOUBLE_CONSOLE "/org/qemu/Display1/Console_0"
 
 struct qemu_double_console {
 	const char *graphic; /* the path of the console that is one; NULL: none is */
 	uint32_t width, height;
 	bool is_absolute;
+	uint32_t lights; /* scroll, num and caps lock: a bit each */
 };
 
 enum qemu_double_command { QEMU_DOUBLE_OTHER, QEMU_DOUBLE_GETFD, QEMU_DOUBLE_ADD_CLIENT, QEMU_DOUBLE_LOOK };
@@ -79,6 +80,8 @@ static inline int qemu_double_property(sd_bus_message *call, const struct qemu_d
 		return sd_bus_reply_method_return(call, "v", "u", console->width);
 	if (strcmp(name, "Height") == 0)
 		return sd_bus_reply_method_return(call, "v", "u", console->height);
+	if (strcmp(name, "Modifiers") == 0)
+		return sd_bus_reply_method_return(call, "v", "u", console->lights);
 	return -EINVAL;
 }
 

@@ -43,6 +43,7 @@ int seat_create(const struct seat_options *options, struct seat **ret_seat)
 	seat->height = options->height;
 	seat->tell_changed = options->changed;
 	seat->tell_paste = options->paste;
+	seat->tell_lights = options->lights;
 	seat->context = options->context;
 	pixman_region32_init_rect(&seat->changed, 0, 0, options->width, options->height);
 	if (seat->font) {

@@ -38,6 +38,8 @@
 #define SEAT_SCALE_MAX 400u
 /* Of a guest's cursor: pixels. */
 #define SEAT_CURSOR_SIDE_MAX 256u
+/* A keyboard's lights: a bit each for LED_NUML, LED_CAPSL and LED_SCROLLL of linux/input-event-codes.h. */
+#define SEAT_LIGHTS_ALL 0x7u
 
 struct seat;
 struct seat_window;
@@ -56,6 +58,8 @@ struct seat_options {
 	void (*changed)(void *context);
 	/* The user wants what was copied pasted into the window with the focus. May be NULL. */
 	void (*paste)(void *context);
+	/* seat_lights() says something else than before; at first there are none. May be NULL. */
+	void (*lights)(void *context, unsigned lights);
 	void *context;
 };
 
@@ -269,6 +273,15 @@ struct seat_window *seat_focus(const struct seat *seat);
 void seat_key(struct seat *seat, unsigned code, bool down);
 /* All keys came up: the keyboard is gone. */
 void seat_keys_up(struct seat *seat);
+
+/*
+ * The window's guest has these of its keyboard's lights on, SEAT_LIGHTS_ALL at most; other bits are ignored.
+ * A new window has none.
+ */
+void seat_window_set_lights(struct seat_window *window, unsigned lights);
+unsigned seat_window_lights(const struct seat_window *window);
+/* What the keyboard is to show: the lights of the guest that has it, or none. */
+unsigned seat_lights(const struct seat *seat);
 
 /*
  * The pointer is there, outside of the screen at its edge, these buttons are down, and the wheel turned by so

@@ -88,6 +88,7 @@ int seat_create_bare(struct seat_window *window, const struct seat_options *opti
 	seat->original = window;
 	seat->tell_changed = options->changed;
 	seat->tell_paste = options->paste;
+	seat->tell_lights = options->lights;
 	seat->context = options->context;
 	pixman_region32_init(&seat->changed);
 	twin->seat = seat;

@@ -77,6 +77,39 @@ static void let_all_up(struct seat *seat)
 	point(seat, seat->pointer_x, seat->pointer_y, 0, 0);
 }
 
+/* ---- lights ---- */
+
+unsigned seat_lights(const struct seat *seat)
+{
+	return seat->focus ? heard_by(seat)->lights : 0;
+}
+
+static void show_lights(struct seat *seat)
+{
+	unsigned lights = seat_lights(seat);
+
+	if (lights == seat->lights_told)
+		return;
+	seat->lights_told = lights;
+	if (seat->tell_lights)
+		seat->tell_lights(seat->context, lights);
+}
+
+void seat_window_set_lights(struct seat_window *window, unsigned lights)
+{
+	window->lights = lights & SEAT_LIGHTS_ALL;
+	show_lights(window->seat);
+	if (window->twin)
+		show_lights(window->twin->seat);
+}
+
+unsigned seat_window_lights(const struct seat_window *window)
+{
+	return window->lights;
+}
+
+/* ---- who has the keys ---- */
+
 void seat_set_focus(struct seat *seat, struct seat_window *window)
 {
 	if (window && window->hidden)
@@ -89,6 +122,7 @@ void seat_set_focus(struct seat *seat, struct seat_window *window)
 	seat->focus = window;
 	seat->focus_changes++;
 	seat_rect_changed(seat, seat_bar(seat));
+	show_lights(seat);
 }
 
 struct seat_window *seat_focus(const struct seat *seat)

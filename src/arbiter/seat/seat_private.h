@@ -40,12 +40,13 @@ struct seat_window {
 	/* What is down at the guest: of a key, a bit for each enum seat_from; of each of these, buttons. */
 	uint8_t keys_from[KEY_CNT];
 	unsigned buttons_from[SEAT_FROMS];
+	unsigned lights; /* of its keyboard */
 };
 
 struct seat {
 	unsigned width, height;
 	struct seat_window *original; /* a bare seat's: the window that it shows; NULL: it is none */
-	struct seat_font *font; /* NULL: no names */
+	struct seat_font *font;	      /* NULL: no names */
 	struct seat_window *top, *bottom;
 	unsigned cascaded; /* windows for which there was no free place */
 	struct seat_window *full_screen, *focus;
@@ -55,14 +56,16 @@ struct seat {
 	bool overview;
 	struct seat_window *focus_before, *chosen;
 	unsigned tiles, tile_columns;
-	uint64_t serials;	  /* of windows, so far */
+	uint64_t serials; /* of windows, so far */
 	/* What the bar says, as masks: before the name, without one, in the overview. NULL: nothing. */
 	pixman_image_t *keyboard, *no_guest, *question;
 	pixman_region32_t changed;
 	struct seat_window *drawn; /* those that wait for shown() */
 	void (*tell_changed)(void *context);
 	void (*tell_paste)(void *context);
-	void *context; /* of both */
+	void (*tell_lights)(void *context, unsigned lights);
+	void *context; /* of all three */
+	unsigned lights_told;
 	/* Keys: held at the keyboard, held by the typist, and down at the guest with the focus. */
 	bool held[KEY_CNT], typed[KEY_CNT], down[KEY_CNT];
 	/* The pointer, and what it does since a button is down. */

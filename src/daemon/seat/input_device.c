@@ -23,27 +23,38 @@ struct follow_errand {
 	struct display_served *display;
 	const struct input_model *model; /* NULL: nothing follows any more */
 	bool is_keyboard;
+	/* Of the keyboard; and the window, which has those of a predecessor's keyboard. */
+	struct input_lights *lights;
+	const struct seat_window *window;
 };
 
 static void follow(void *context)
 {
 	const struct follow_errand *errand = context;
 
-	if (errand->is_keyboard)
-		display_served_set_keyboard(errand->display, errand->model);
-	else
+	if (!errand->is_keyboard) {
 		display_served_set_tablet(errand->display, errand->model);
+		return;
+	}
+	display_served_set_keyboard(errand->display, errand->model);
+	/* Drivers tell of lights only when they change. */
+	if (errand->model)
+		input_lights_restore(errand->lights, seat_window_lights(errand->window));
 }
 
-static void tell_display(const struct display_device *display, const struct input_device *input, bool follows)
+static void tell_display(const struct display_device *display, struct input_device *input, bool follows)
 {
 	struct follow_errand errand = {
 		.display = display->served,
 		.model = follows ? &input->model : NULL,
 		.is_keyboard = input->base.kind == &keyboard_device_kind,
+		.lights = &input->lights,
+		.window = display->windows[0].window,
 	};
 
 	seat_call(display->base.daemon, follow, &errand);
+	if (errand.is_keyboard)
+		input_lights_show(&input->lights);
 }
 
 static void kind_follows(const struct display_device *display, const struct device_kind *kind)
@@ -65,12 +76,7 @@ void inputs_follow(const struct display_device *display)
 
 static void on_led(void *context, unsigned led, bool on)
 {
-	struct input_device *input = context;
-
-	if (on)
-		__atomic_or_fetch(&input->leds, 1u << led, __ATOMIC_RELAXED);
-	else
-		__atomic_and_fetch(&input->leds, ~(1u << led), __ATOMIC_RELAXED);
+	input_lights_set(context, led, on);
 }
 
 static void configure(struct device *device, const struct config_object *object)
@@ -86,8 +92,8 @@ static int create_virtio(struct input_device *input, bool is_keyboard)
 {
 	const struct virtio_input_options options = {
 		.kind = is_keyboard ? VIRTIO_INPUT_KEYBOARD : VIRTIO_INPUT_TABLET,
-		.led = on_led,
-		.context = input,
+		.led = is_keyboard ? on_led : NULL,
+		.context = &input->lights,
 	};
 	struct virtio_input *model;
 	int code = virtio_input_create(&options, &model);
@@ -101,8 +107,8 @@ static int create_usb(struct input_device *input, bool is_keyboard)
 {
 	const struct usb_input_options options = {
 		.kind = is_keyboard ? USB_INPUT_KEYBOARD : USB_INPUT_TABLET,
-		.led = on_led,
-		.context = input,
+		.led = is_keyboard ? on_led : NULL,
+		.context = &input->lights,
 	};
 	struct usb_input *model;
 	int code = usb_input_create(&options, &model);
@@ -117,12 +123,14 @@ static int open_input(struct device *device)
 	struct input_device *input = input_device_of(device);
 	const struct display_device *display = display_of_guest(device->daemon, device->guest);
 	bool is_keyboard = device->kind == &keyboard_device_kind;
-	int code = input->model_kind == CONFIG_INPUT_XHCI ? create_usb(input, is_keyboard)
-							  : create_virtio(input, is_keyboard);
+	int code;
+
+	input_lights_open(&input->lights, device->daemon, device->guest);
+	code = input->model_kind == CONFIG_INPUT_XHCI ? create_usb(input, is_keyboard)
+						      : create_virtio(input, is_keyboard);
 
 	if (code)
 		return error_set(&device->error, code, "cannot make the device: %s", strerror(-code));
-	input->leds = 0;
 	if (display && display->served)
 		tell_display(display, input, true);
 	return 0;
@@ -133,12 +141,14 @@ static void close_input(struct device *device)
 	struct input_device *input = input_device_of(device);
 	const struct display_device *display = display_of_guest(device->daemon, device->guest);
 
+	input_lights_forget(&input->lights);
 	if (display && display->served)
 		tell_display(display, input, false);
 	virtio_endpoint_free_pci(&input->pci);
 	if (input->model.device)
 		input->model.ops->destroy(input->model.device);
 	input->model.device = NULL;
+	input_lights_close(&input->lights);
 }
 
 static int usb_endpoint_create(const struct input_device *input, const struct endpoint_options *endpoint,
@@ -161,8 +171,8 @@ static int virtio_create(struct input_device *input, const struct endpoint_optio
 		.model = &virtio_input_model,
 		.device = input->model.device,
 		.interface = input->interface,
-		.class_code = input->base.kind == &keyboard_device_kind ? PCI_CLASS_KEYBOARD
-									: PCI_CLASS_POINTER,
+		.class_code =
+			input->base.kind == &keyboard_device_kind ? PCI_CLASS_KEYBOARD : PCI_CLASS_POINTER,
 		.queue_size_max = 64,
 	};
 
@@ -190,24 +200,12 @@ static void describe(const struct device *device, json_t *object)
 
 static void status(const struct device *device, json_t *object)
 {
-	static const struct {
-		unsigned led;
-		const char *name;
-	} names[] = { { LED_NUML, "num" }, { LED_CAPSL, "caps" }, { LED_SCROLLL, "scroll" } };
 	const struct input_device *input = input_device_of(device);
-	uint32_t leds = __atomic_load_n(&input->leds, __ATOMIC_RELAXED);
-	json_t *list = json_array();
 
-	if (!input->model.device) {
-		json_decref(list);
+	if (!input->model.device)
 		return;
-	}
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (leds >> names[i].led & 1)
-			json_array_append_new(list, json_string(names[i].name));
 	if (device->kind == &keyboard_device_kind)
-		json_object_set(object, "leds", list);
-	json_decref(list);
+		json_object_set_new(object, "leds", input_lights_json(input_lights_get(&input->lights)));
 	json_object_set_new(object, "dropped_reports",
 			    json_integer((json_int_t)input->model.ops->dropped(input->model.device)));
 }

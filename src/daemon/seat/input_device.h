@@ -5,6 +5,7 @@
 
 #include "core/container.h"
 #include "daemon/device/device.h"
+#include "daemon/seat/input_lights.h"
 #include "daemon/seat/seat_config.h"
 #include "devices/input/input_model.h"
 
@@ -16,10 +17,10 @@ extern const struct device_kind keyboard_device_kind, tablet_device_kind;
 struct input_device {
 	struct device base;
 	enum config_input_model model_kind;
-	unsigned interface;	  /* enum config_interface: of a virtio device */
-	struct virtio_pci *pci;	  /* of one by registers */
-	struct input_model model; /* without a device: not served */
-	uint32_t leds;		  /* atomic: that the guest has lit, a bit each */
+	unsigned interface;	    /* enum config_interface: of a virtio device */
+	struct virtio_pci *pci;	    /* of one by registers */
+	struct input_model model;   /* without a device: not served */
+	struct input_lights lights; /* of a keyboard */
 };
 
 static inline struct input_device *input_device_of(const struct device *device)

@@ -13,6 +13,7 @@
 #include "core/fd.h"
 #include "daemon/base/takeover_offer.h"
 #include "daemon/base/takeover_wire.h"
+#include "daemon/seat/input_lights.h"
 #include "daemon/seat/seat_screen.h"
 
 #define KEY_SIZE  (CONFIG_NAME_SIZE + 16)
@@ -90,6 +91,11 @@ void seat_hardware_flush(struct seat_hardware *hardware)
 {
 	if (hardware->monitor.device)
 		screen_flush(&hardware->monitor);
+}
+
+void seat_hardware_light(struct seat_hardware *hardware, unsigned lights)
+{
+	input_set_light(&hardware->input, lights);
 }
 
 /* ---- life ---- */
@@ -272,6 +278,7 @@ void seat_hardware_start(struct seat_hardware *hardware)
 	seat_hardware_stop(hardware);
 	fd_close(&hardware->pointer_file);
 	hardware->handed_over = false;
+	seat_hardware_light(hardware, seat_lights(hardware->hand.screen->seat));
 	hardware->reopen = (struct loop_timer){ .expired = on_reopen };
 	if (hardware->card[0] && !monitor->device)
 		loop_timer_start(loop, &hardware->reopen, clock_now_ns() + REOPEN_NS);
@@ -324,8 +331,8 @@ static json_t *input_json(const struct input_set *input)
 							 name ? name : json_string("?"), "kind",
 							 evdev_device_kind(device)));
 	}
-	return json_pack("{s:o, s:I, s:I}", "devices", devices, "events",
-			 (json_int_t)counter_read(&input->events), "dropped",
+	return json_pack("{s:o, s:o, s:I, s:I}", "devices", devices, "leds", input_lights_json(input->lights),
+			 "events", (json_int_t)counter_read(&input->events), "dropped",
 			 (json_int_t)counter_read(&input->dropped));
 }
 

@@ -63,6 +63,9 @@ bool seat_hardware_shows(const struct seat_hardware *hardware);
 void seat_hardware_damage(struct seat_hardware *hardware, const struct seat_rect *rect);
 void seat_hardware_flush(struct seat_hardware *hardware);
 
+/* The keyboards show these lights: seat_lights(). */
+void seat_hardware_light(struct seat_hardware *hardware, unsigned lights);
+
 /* Adds "screen" and "input", where there are. On the seats' thread, or while it is stopped. */
 void seat_hardware_describe(const struct seat_hardware *hardware, json_t *object);
 

@@ -7,6 +7,7 @@
 
 #include "daemon/device/virtio_endpoint.h"
 #include "daemon/seat/display_device.h"
+#include "daemon/seat/input_lights.h"
 #include "daemon/seat/seat_room.h"
 #include "interfaces/vmm_display/vmm_display.h"
 #include "interfaces/vmm_display/vmm_display_source.h"
@@ -18,6 +19,7 @@ struct look {
 	struct seat_rect frame, picture;
 	unsigned scale;
 	bool hidden, focus, full_screen;
+	unsigned lights;
 };
 
 /* On the seats' thread. */
@@ -33,6 +35,7 @@ static void look_at(void *context)
 	look->hidden = seat_window_is_hidden(window);
 	look->focus = seat_focus(seat) == window;
 	look->full_screen = seat_full_screen(seat) == window;
+	look->lights = seat_window_lights(window);
 }
 
 /* How several look at one moment. */
@@ -173,6 +176,7 @@ static void tell_window(const struct display_window *window, json_t *object)
 	json_object_set_new(object, "shown", json_boolean(!look.hidden));
 	json_object_set_new(object, "focus", json_boolean(look.focus));
 	json_object_set_new(object, "full_screen", json_boolean(look.full_screen));
+	json_object_set_new(object, "leds", input_lights_json(look.lights));
 	json_object_set_new(object, "frame", rect_json(&look.frame));
 	json_object_set_new(object, "picture", rect_json(&look.picture));
 }

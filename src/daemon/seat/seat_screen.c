@@ -206,6 +206,14 @@ static void on_paste(void *context)
 	}
 }
 
+static void on_lights(void *context, unsigned lights)
+{
+	const struct seat_screen *screen = context;
+
+	if (screen->hardware)
+		seat_hardware_light(screen->hardware, lights);
+}
+
 /* ---- life ---- */
 
 static int open_seat(struct seat_screen *screen, const struct seat_options *options, struct error *error)
@@ -215,6 +223,7 @@ static int open_seat(struct seat_screen *screen, const struct seat_options *opti
 
 	own.changed = on_changed;
 	own.paste = on_paste;
+	own.lights = on_lights;
 	own.context = screen;
 	code = seat_create(&own, &screen->seat);
 	if (code == -ENOENT)

@@ -8,7 +8,7 @@
  *     u64 windows, { string window, u64 x, u64 y } … from the lowest to the highest
  *     string window with the focus, string window with all of the screen ("": none)
  *     u64 width, u64 height before it had all of the screen
- *     u64 windows, { string window, u64 scale } … also of those that show nothing
+ *     u64 windows, { string window, u64 scale, u64 lights } … also of those that show nothing
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@
 #include "daemon/seat/display_device.h"
 #include "daemon/seat/seat_room.h"
 
-#define SEAT_STATE_VERSION 2 /* 1: ends before the width */
+#define SEAT_STATE_VERSION 3 /* 2: without lights; 1: ends before the width */
 #define STATE_BYTES_MAX	   (1u << 20)
 #define WINDOWS_MAX	   4096u
 
@@ -65,6 +65,7 @@ static void write_scales(struct state_errand *errand)
 			continue;
 		put_name(errand, window->window);
 		handover_put_u64(&errand->state, seat_window_scale(window->window));
+		handover_put_u64(&errand->state, seat_window_lights(window->window));
 	}
 }
 
@@ -167,16 +168,19 @@ static struct seat_window *read_window(struct state_errand *errand)
 	return window_of(errand->owner, name);
 }
 
-static void read_scales(struct state_errand *errand)
+static void read_scales(struct state_errand *errand, bool with_lights)
 {
 	uint64_t count = handover_get_at_most(&errand->state, WINDOWS_MAX);
 
 	for (uint64_t i = 0; i < count && !errand->state.error; i++) {
 		struct seat_window *window = read_window(errand);
-		unsigned scale = (unsigned)handover_get_u64(&errand->state);
+		unsigned scale = (unsigned)handover_get_u64(&errand->state),
+			 lights = with_lights ? (unsigned)handover_get_u64(&errand->state) : 0;
 
-		if (window && !errand->state.error)
-			seat_window_set_scale(window, scale);
+		if (!window || errand->state.error)
+			continue;
+		seat_window_set_scale(window, scale);
+		seat_window_set_lights(window, lights);
 	}
 }
 
@@ -204,7 +208,7 @@ static void read_windows(void *context)
 	if (version >= 2) {
 		width = (unsigned)handover_get_u64(&errand->state);
 		height = (unsigned)handover_get_u64(&errand->state);
-		read_scales(errand);
+		read_scales(errand, version >= 3);
 	}
 	if (errand->state.error)
 		return;

@@ -33,6 +33,12 @@ static void forget_events(struct virtio_input *device)
 	virtio_bell_unlock(&device->bell);
 }
 
+static void put_lights_out(const struct virtio_input *device)
+{
+	for (unsigned led = LED_NUML; led <= LED_SCROLLL && device->options.led; led++)
+		device->options.led(device->options.context, led, false);
+}
+
 /* ---- events to the driver ---- */
 
 static bool is_waiting(struct virtio_input *device)
@@ -194,8 +200,11 @@ static int input_queue_start(void *opaque, const struct virtio_queue_setup *setu
 	if (!queue)
 		return -ENOMEM;
 	*queue = (struct input_queue){ device, setup->queue, setup->index == EVENTS };
-	if (queue->is_events && setup->anew)
+	/* Each queue tells of what went through it: one may be untouched, when the other is not. */
+	if (setup->anew && queue->is_events)
 		forget_events(device);
+	else if (setup->anew)
+		put_lights_out(device);
 	if (queue->is_events)
 		virtio_bell_set_queue(&device->bell, setup);
 	*ret_queue = queue;
@@ -218,6 +227,7 @@ static void input_reset(void *opaque)
 
 	device->select = device->subsel = 0;
 	forget_events(device);
+	put_lights_out(device);
 }
 
 static uint64_t input_features(void *opaque)

@@ -25,7 +25,10 @@ enum virtio_input_kind {
 
 struct virtio_input_options {
 	enum virtio_input_kind kind;
-	/* A keyboard's LED: LED_… of linux/input-event-codes.h. May be NULL. The queue's worker. */
+	/*
+	 * A keyboard's LED: LED_… of linux/input-event-codes.h. May be NULL. The queue's worker; of those
+	 * that go out when the driver forgets all, also the control thread.
+	 */
 	void (*led)(void *context, unsigned led, bool on);
 	void *context;
 };

@@ -118,7 +118,10 @@ int evdev_device_open(const char *path, int fd, bool any, struct evdev_device **
 	bool handed = fd >= 0;
 	int error;
 
+	/* Lights need writing; a user's group may allow reading only. */
 	if (fd < 0)
+		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS))
 		fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -225,10 +228,22 @@ int evdev_device_start(struct evdev_device *device, struct loop *loop, const str
 	return 0;
 }
 
+void evdev_device_light(const struct evdev_device *device, unsigned lights)
+{
+	for (unsigned led = LED_NUML; led <= LED_SCROLLL; led++) {
+		enum libevdev_led_value value = lights >> led & 1 ? LIBEVDEV_LED_ON : LIBEVDEV_LED_OFF;
+
+		/* That it cannot be lit is no error: few mice can. */
+		if (has(device->evdev, EV_LED, led))
+			libevdev_kernel_set_led_value(device->evdev, led, value);
+	}
+}
+
 void evdev_device_stop(struct evdev_device *device)
 {
 	if (!device->loop)
 		return;
+	evdev_device_light(device, 0);
 	input_reader_let_up(&device->reader);
 	loop_watch_stop(device->loop, &device->watch);
 	loop_defer_cancel(device->loop, &device->more);

@@ -53,7 +53,13 @@ void evdev_device_destroy(struct evdev_device *device);
 /* From now on its events are told. Returns 0 or -ENOMEM. */
 int evdev_device_start(struct evdev_device *device, struct loop *loop, const struct input_reader_ops *ops,
 		       void *context);
-/* What it holds comes up. It stays grabbed. Idempotent. */
+/*
+ * Lights of a keyboard go on and all others off: a bit each, in the order of LED_… of
+ * linux/input-event-codes.h, up to LED_SCROLLL. Nothing happens where there are none, or the device could be
+ * opened for reading only.
+ */
+void evdev_device_light(const struct evdev_device *device, unsigned lights);
+/* What it holds comes up, and its lights go out. It stays grabbed. Idempotent. */
 void evdev_device_stop(struct evdev_device *device);
 
 /* "keyboard", "mouse", "tablet", "touchpad", or both of "keyboard and mouse". */

@@ -126,7 +126,14 @@ static void on_gone(struct evdev_device *device)
 
 static int start_device(struct input_set *set, struct evdev_device *device)
 {
-	return set->loop ? evdev_device_start(device, set->loop, &merge_ops, set) : 0;
+	int error;
+
+	if (!set->loop)
+		return 0;
+	error = evdev_device_start(device, set->loop, &merge_ops, set);
+	if (!error)
+		evdev_device_light(device, set->lights);
+	return error;
 }
 
 /* The set has it from now on, or it is closed. */
@@ -321,6 +328,13 @@ int input_set_start(struct input_set *set, struct loop *loop)
 	if (error)
 		input_set_stop(set);
 	return error;
+}
+
+void input_set_light(struct input_set *set, unsigned lights)
+{
+	set->lights = lights;
+	for (struct evdev_device *device = set->devices; device && set->loop; device = device->next)
+		evdev_device_light(device, lights);
 }
 
 void input_set_stop(struct input_set *set)

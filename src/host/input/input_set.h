@@ -35,6 +35,7 @@ struct input_set {
 	int news;	   /* inotify: the folder changes. -1: nothing tells */
 	struct loop_watch watch;
 	struct loop_timer look;
+	unsigned lights;	  /* that are on */
 	uint8_t holders[KEY_CNT]; /* so many devices hold the key */
 	int handed[INPUT_DEVICES_MAX];
 	unsigned handed_count;
@@ -52,7 +53,9 @@ void input_set_close(struct input_set *set);
 
 /* Returns 0 or -ENOMEM. */
 int input_set_start(struct input_set *set, struct loop *loop);
-/* What is held comes up. Idempotent. */
+/* As evdev_device_light(), of all keyboards, also of those that come later. Started or not. */
+void input_set_light(struct input_set *set, unsigned lights);
+/* What is held comes up, and lights go out until it is started again. Idempotent. */
 void input_set_stop(struct input_set *set);
 
 /* Is every part of the text a path, or is it "all" or "none"? Returns NULL, or what is wrong with it. */

@@ -11,6 +11,7 @@
 #define VM_PATH	   "/org/qemu/Display1/VM"
 #define VM	   "org.qemu.Display1.VM"
 #define CONSOLE	   "org.qemu.Display1.Console"
+#define KEYBOARD   "org.qemu.Display1.Keyboard"
 #define MOUSE	   "org.qemu.Display1.Mouse"
 #define PROPERTIES "org.freedesktop.DBus.Properties"
 
@@ -51,6 +52,7 @@ static int get_property(struct vmm_display_console *console, const char *path, c
 static int on_absolute(sd_bus_message *answer, void *context, sd_bus_error *error);
 static int on_width(sd_bus_message *answer, void *context, sd_bus_error *error);
 static int on_height(sd_bus_message *answer, void *context, sd_bus_error *error);
+static int on_lights(sd_bus_message *answer, void *context, sd_bus_error *error);
 
 static const struct {
 	const char *interface, *name;
@@ -59,6 +61,7 @@ static const struct {
 	[VMM_DISPLAY_IS_ABSOLUTE] = { MOUSE, "IsAbsolute", on_absolute },
 	[VMM_DISPLAY_WIDTH] = { CONSOLE, "Width", on_width },
 	[VMM_DISPLAY_HEIGHT] = { CONSOLE, "Height", on_height },
+	[VMM_DISPLAY_LIGHTS] = { KEYBOARD, "Modifiers", on_lights },
 };
 
 /* One question of each kind is on its way, however often QEMU says that something has changed. */
@@ -105,6 +108,17 @@ static int on_height(sd_bus_message *answer, void *context, sd_bus_error *error)
 
 	sd_bus_message_read(answer, "v", "u", &console->size.height);
 	answered(console, VMM_DISPLAY_HEIGHT);
+	return 0;
+}
+
+static int on_lights(sd_bus_message *answer, void *context, sd_bus_error *error)
+{
+	struct vmm_display_console *console = context;
+	uint32_t lights;
+
+	if (sd_bus_message_read(answer, "v", "u", &lights) > 0)
+		vmm_display_keyboard_set_lights(console->keyboard, lights);
+	answered(console, VMM_DISPLAY_LIGHTS);
 	return 0;
 }
 

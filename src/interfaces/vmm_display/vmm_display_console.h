@@ -26,6 +26,7 @@ enum vmm_display_property {
 	VMM_DISPLAY_IS_ABSOLUTE, /* the pointer */
 	VMM_DISPLAY_WIDTH,
 	VMM_DISPLAY_HEIGHT,
+	VMM_DISPLAY_LIGHTS, /* of the guest's keyboard */
 	VMM_DISPLAY_PROPERTIES,
 };
 

@@ -131,8 +131,8 @@ static void send(struct vmm_display_keyboard *keyboard, uint32_t code, bool down
 
 static bool may_send(const struct vmm_display_keyboard *keyboard)
 {
-	unsigned bytes = key_bytes(keyboard->waiting[keyboard->first].code,
-				   keyboard->waiting[keyboard->first].down);
+	unsigned bytes =
+		key_bytes(keyboard->waiting[keyboard->first].code, keyboard->waiting[keyboard->first].down);
 
 	if (!keyboard->console)
 		return false;
@@ -225,6 +225,20 @@ uint64_t vmm_display_keyboard_run(struct vmm_display_keyboard *keyboard, int *re
 	return UINT64_MAX;
 }
 
+/* ---- lights ---- */
+
+void vmm_display_keyboard_set_lights(struct vmm_display_keyboard *keyboard, uint32_t qemu_lights)
+{
+	/* In the order of QEMU's bits. */
+	static const unsigned lights[] = { LED_SCROLLL, LED_NUML, LED_CAPSL };
+	uint32_t now = 0;
+
+	for (unsigned i = 0; i < sizeof(lights) / sizeof(lights[0]); i++)
+		now |= (qemu_lights >> i & 1) << lights[i];
+	keyboard->has_news |= now != keyboard->lights;
+	keyboard->lights = now;
+}
+
 /* ---- the daemon ---- */
 
 bool vmm_display_keyboard_news(const struct vmm_display_keyboard *keyboard,
@@ -236,6 +250,7 @@ bool vmm_display_keyboard_news(const struct vmm_display_keyboard *keyboard,
 						 .x = keyboard->received,
 						 .y = keyboard->count,
 						 .width = keyboard->lost,
+						 .height = keyboard->lights,
 						 .down = keyboard->is_proven };
 	return true;
 }

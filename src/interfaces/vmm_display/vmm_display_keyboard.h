@@ -59,6 +59,7 @@ struct vmm_display_keyboard {
 
 	/* Since the last VMM_DISPLAY_AGAIN, modulo 2^32. */
 	uint32_t received, lost;
+	uint32_t lights; /* as VMM_DISPLAY_KEYS has them */
 	bool has_news;
 };
 
@@ -81,6 +82,9 @@ void vmm_display_keyboard_release(struct vmm_display_keyboard *keyboard);
  * (clock_now_ns() / 1000; UINT64_MAX: only then). Returns -EPIPE in *ret_error if QEMU's monitor is gone.
  */
 uint64_t vmm_display_keyboard_run(struct vmm_display_keyboard *keyboard, int *ret_error);
+
+/* The guest has these lights on, as QEMU says: scroll, num and caps lock, a bit each. */
+void vmm_display_keyboard_set_lights(struct vmm_display_keyboard *keyboard, uint32_t qemu_lights);
 
 /* What the daemon is to be told of the keys that it has sent: false, nothing new. */
 bool vmm_display_keyboard_news(const struct vmm_display_keyboard *keyboard,

@@ -61,6 +61,7 @@ enum vmm_display_message_kind {
 	/*
 	 * Of the keys that were sent since VMM_DISPLAY_AGAIN, modulo 2^32: x were read, y of them wait for
 	 * the guest, and width are presses that were lost. down: the guest was seen to read its keyboard.
+	 * height: the lights that the guest has on, a bit each in the order of linux/input-event-codes.h.
 	 */
 	VMM_DISPLAY_KEYS,
 };

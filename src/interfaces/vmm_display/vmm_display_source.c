@@ -284,6 +284,7 @@ static const char *count_keys(struct vmm_display_source *source, const struct vm
 	source->keys_lost = message->width;
 	source->guest_reads = message->down;
 	source->tells_keys = true;
+	seat_window_set_lights(source->window, message->height);
 	counter_add(&source->counters->lost_keys, lost);
 	return NULL;
 }
@@ -381,8 +382,10 @@ int vmm_display_source_start(struct vmm_display_source *source, int socket, uint
 		return error;
 	}
 	seat_window_listen(source->window, &window_ops, source);
-	if (!again)
+	if (!again) {
 		drop_cursor(source);
+		seat_window_set_lights(source->window, 0);
+	}
 	/* It was shown, most likely: so it keeps its place and the focus. */
 	if (again)
 		seat_window_set_hidden(source->window, false);

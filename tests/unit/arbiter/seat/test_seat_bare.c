@@ -355,6 +355,21 @@ static void test_two_seats_hold_buttons(void **state)
 	seat_buttons_up(bench->seat);
 }
 
+/* Whatever has the focus on the seat. */
+static void test_lights(void **state)
+{
+	struct bench *bench = *state;
+
+	seat_window_set_lights(bench->alice.window, 1u << LED_CAPSL);
+	assert_int_equal(seat_lights(bench->seat), 0);
+	assert_int_equal(seat_lights(bench->bare), 1u << LED_CAPSL);
+	seat_set_focus(bench->seat, bench->bob.window);
+	seat_window_set_lights(bench->bob.window, 1u << LED_NUML);
+	assert_int_equal(seat_lights(bench->bare), 1u << LED_CAPSL);
+	seat_window_set_hidden(bench->alice.window, true);
+	assert_int_equal(seat_lights(bench->bare), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +382,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pointer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_seats_hold_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_seats_hold_buttons, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lights, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

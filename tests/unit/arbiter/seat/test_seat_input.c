@@ -32,11 +32,22 @@ struct bench {
 	struct seat *seat;
 	struct guest alice, bob;
 	unsigned pastes;
+	unsigned lights, lights_told;
 };
 
 static void on_paste(void *context)
 {
 	((struct bench *)context)->pastes++;
+}
+
+static void on_lights(void *context, unsigned lights)
+{
+	struct bench *bench = context;
+
+	assert_int_not_equal(bench->lights, lights);
+	assert_int_equal(seat_lights(bench->seat), lights);
+	bench->lights = lights;
+	bench->lights_told++;
 }
 
 static void on_key(void *context, unsigned code, bool down)
@@ -88,10 +99,10 @@ static int setup(void **state)
 {
 	static struct bench bench;
 	const struct seat_options options = {
-		.width = WIDTH, .height = HEIGHT, .paste = on_paste, .context = &bench
+		.width = WIDTH, .height = HEIGHT, .paste = on_paste, .lights = on_lights, .context = &bench
 	};
 
-	bench.pastes = 0;
+	bench.pastes = bench.lights = bench.lights_told = 0;
 	assert_int_equal(seat_create(&options, &bench.seat), 0);
 	open_guest(bench.seat, &bench.alice, 100, 100);
 	open_guest(bench.seat, &bench.bob, 200, 150);
@@ -420,6 +431,39 @@ static void a_hidden_window_has_no_focus(void **state)
 	assert_heard(&bench->alice, "");
 }
 
+/* ---- lights ---- */
+
+static void the_lights_are_those_of_the_focus(void **state)
+{
+	struct bench *bench = *state;
+	const unsigned num = 1u << LED_NUML, caps = 1u << LED_CAPSL, scroll = 1u << LED_SCROLLL;
+
+	seat_window_set_lights(bench->alice.window, caps);
+	seat_window_set_lights(bench->bob.window, num | scroll);
+	assert_int_equal(bench->lights_told, 0);
+	seat_set_focus(bench->seat, bench->alice.window);
+	assert_int_equal(bench->lights, caps);
+	/* Those of another change nothing; nor does what is lit already, or is no light of a keyboard. */
+	seat_window_set_lights(bench->bob.window, num);
+	seat_window_set_lights(bench->alice.window, caps);
+	seat_window_set_lights(bench->alice.window, caps | 0xfff8);
+	assert_int_equal(bench->lights_told, 1);
+	assert_int_equal(seat_window_lights(bench->alice.window), caps);
+	seat_set_focus(bench->seat, bench->bob.window);
+	assert_int_equal(bench->lights, num);
+	seat_set_overview(bench->seat, true);
+	assert_int_equal(bench->lights, 0);
+	seat_set_overview(bench->seat, false);
+	assert_int_equal(bench->lights, num);
+	seat_window_set_hidden(bench->bob.window, true);
+	assert_int_equal(bench->lights, 0);
+	seat_set_focus(bench->seat, bench->alice.window);
+	assert_int_equal(bench->lights, caps);
+	seat_window_close(bench->alice.window);
+	bench->alice.window = NULL;
+	assert_int_equal(bench->lights, 0);
+}
+
 #define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -438,6 +482,7 @@ int main(void)
 		BENCH_TEST(the_wheel_is_the_focus_s),
 		BENCH_TEST(another_listens),
 		BENCH_TEST(a_hidden_window_has_no_focus),
+		BENCH_TEST(the_lights_are_those_of_the_focus),
 		cmocka_unit_test(random_strokes),
 	};
 

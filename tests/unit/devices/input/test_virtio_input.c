@@ -385,6 +385,17 @@ static void leds(void **state)
 	}
 }
 
+/* Another driver has lit nothing yet. */
+static void leds_go_out(void **state)
+{
+	begin(VIRTIO_INPUT_KEYBOARD, STATUS, false);
+	say(EV_LED, LED_CAPSL, 1);
+	virtio_input_model.reset(bench.device);
+	assert_int_equal(bench.leds, 4);
+	assert_false(bench.led_on);
+	end();
+}
+
 static void chains_that_are_none(void **state)
 {
 	static const struct {
@@ -419,6 +430,7 @@ int main(void)
 		cmocka_unit_test(motions_are_joined),
 		cmocka_unit_test(keys_over_a_stop),
 		cmocka_unit_test(leds),
+		cmocka_unit_test(leds_go_out),
 		cmocka_unit_test(chains_that_are_none),
 	};
 

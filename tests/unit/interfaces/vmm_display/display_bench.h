@@ -197,7 +197,7 @@ static inline int fake_setup_display(void **state)
 	qemu = *state;
 	fake_write(qemu, GREETING);
 	/* The consoles, the type of the first one, and what is asked of it. */
-	UNTIL(qemu, qemu->registrations == 1 && qemu->questions == 5);
+	UNTIL(qemu, qemu->registrations == 1 && qemu->questions == 6);
 	fake_settle(qemu);
 	return 0;
 }

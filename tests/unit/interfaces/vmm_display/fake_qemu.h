@@ -53,7 +53,7 @@ struct fake_qemu {
 	bool is_mute; /* answers no call of the console's */
 	bool is_dumb; /* answers nothing at all */
 	bool is_absolute;
-	uint32_t width, height;
+	uint32_t width, height, lights;
 	const char *graphic;	/* the path of the console that is one */
 	const char *add_client; /* the answer to it; NULL: fine */
 	const char *look;	/* the answer to a look at the keyboard's queue; NULL: all was read */
@@ -73,7 +73,7 @@ struct fake_qemu {
 	struct fake_news news[64];
 	unsigned news_count, news_read;
 	struct vmm_display_message keys; /* the last VMM_DISPLAY_KEYS, which is not among the news */
-	bool is_over; /* the process closed the daemon's socket */
+	bool is_over;			 /* the process closed the daemon's socket */
 };
 
 /* ---- QEMU's D-Bus ---- */
@@ -102,6 +102,7 @@ static inline int fake_property(struct fake_qemu *qemu, sd_bus_message *call)
 		.width = qemu->width,
 		.height = qemu->height,
 		.is_absolute = qemu->is_absolute,
+		.lights = qemu->lights,
 	};
 
 	qemu->questions++;

@@ -273,9 +273,9 @@ static void signals_without_end(void **state)
 		assert_true(sd_bus_emit_signal(qemu->control, qemu->graphic,
 					       "org.freedesktop.DBus.Properties", "PropertiesChanged",
 					       "sa{sv}as", "org.qemu.Display1.Mouse", 0, 0) >= 0);
-	UNTIL(qemu, qemu->questions == questions + 3);
+	UNTIL(qemu, qemu->questions == questions + 4);
 	fake_settle(qemu);
-	assert_int_equal(qemu->questions, questions + 3);
+	assert_int_equal(qemu->questions, questions + 4);
 }
 
 static void sends_an_endless_line(void **state)
@@ -334,7 +334,7 @@ static void close_all(struct fake_qemu *qemu)
 /* QEMU goes when it has had so many commands and questions. */
 static void goes_at_every_stage(void **state)
 {
-	for (unsigned stage = 0; stage <= 10; stage++) {
+	for (unsigned stage = 0; stage <= 11; stage++) {
 		struct fake_qemu *qemu;
 
 		fake_setup(state);

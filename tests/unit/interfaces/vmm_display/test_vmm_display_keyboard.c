@@ -186,6 +186,37 @@ static void a_successor_counts_anew(void **state)
 	assert_int_equal(qemu->keys.x, 0);
 }
 
+/* QEMU's bits are in another order than Linux', and others than three mean nothing. */
+static void tells_the_lights(void **state)
+{
+	static const struct {
+		uint32_t qemu, told;
+	} rows[] = { { 1, 1u << LED_SCROLLL },
+		     { 2, 1u << LED_NUML },
+		     { 4, 1u << LED_CAPSL },
+		     { UINT32_MAX, 7 },
+		     { 0xfffffff8, 0 } };
+	struct fake_qemu *qemu = *state;
+
+	assert_int_equal(qemu->keys.height, 0);
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		qemu->lights = rows[i].qemu;
+		assert_true(sd_bus_emit_signal(qemu->control, qemu->graphic,
+					       "org.freedesktop.DBus.Properties", "PropertiesChanged",
+					       "sa{sv}as", "org.qemu.Display1.Keyboard", 0, 0) >= 0);
+		UNTIL(qemu, qemu->keys.height == rows[i].told);
+	}
+	/* A successor hears of those that are on. */
+	qemu->lights = 4;
+	assert_true(sd_bus_emit_signal(qemu->control, qemu->graphic, "org.freedesktop.DBus.Properties",
+				       "PropertiesChanged", "sa{sv}as", "org.qemu.Display1.Keyboard", 0,
+				       0) >= 0);
+	UNTIL(qemu, qemu->keys.height == 1u << LED_CAPSL);
+	daemon_say(qemu, (struct vmm_display_message){ .kind = VMM_DISPLAY_AGAIN, .number = 77 });
+	UNTIL(qemu, qemu->keys.number == 77);
+	assert_int_equal(qemu->keys.height, 1u << LED_CAPSL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +229,7 @@ int main(void)
 		DISPLAY_TEST(waits_only_so_long_for_what_was_never_read),
 		DISPLAY_TEST(what_else_qmp_says_is_ignored),
 		DISPLAY_TEST(a_successor_counts_anew),
+		DISPLAY_TEST(tells_the_lights),
 	};
 
 	return cmocka_run_group_tests_name("vmm_display_keyboard", tests, NULL, NULL);

@@ -236,7 +236,7 @@ static void registers_anew_for_another_size(void **state)
 	assert_true(sd_bus_emit_signal(qemu->control, qemu->graphic, "org.freedesktop.DBus.Properties",
 				       "PropertiesChanged", "sa{sv}as", "org.qemu.Display1.Console", 0,
 				       0) >= 0);
-	UNTIL(qemu, qemu->questions == 3);
+	UNTIL(qemu, qemu->questions == 4);
 	fake_settle(qemu);
 	assert_int_equal(qemu->registrations, 2);
 }
@@ -323,7 +323,7 @@ static void moves_how_far_it_went(void **state)
 	assert_true(sd_bus_emit_signal(qemu->control, qemu->graphic, "org.freedesktop.DBus.Properties",
 				       "PropertiesChanged", "sa{sv}as", "org.qemu.Display1.Mouse", 0,
 				       0) >= 0);
-	UNTIL(qemu, qemu->questions == 3);
+	UNTIL(qemu, qemu->questions == 4);
 	fake_settle(qemu);
 	say_pointer(qemu, 10, 10, 0, 0); /* from nowhere */
 	say_pointer(qemu, 12, 7, 0, 0);
