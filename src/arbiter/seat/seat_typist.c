@@ -23,6 +23,7 @@ void seat_typist_init(struct seat_typist *typist, struct seat *seat, const struc
 	/* The ring is not touched, so that one that is never used costs no memory. */
 	typist->focus_changes = 0;
 	typist->code = 0;
+	typist->waited_ns = 0;
 	typist->first = typist->count = 0;
 	typist->typed = typist->dropped = 0;
 }
@@ -164,8 +165,11 @@ bool seat_typist_step(struct seat_typist *typist)
 {
 	if (!keep_focus(typist))
 		return false;
-	if (seat_focus_pace(typist->seat) == SEAT_PACE_WAIT)
+	if (seat_focus_pace(typist->seat) == SEAT_PACE_WAIT) {
+		typist->waited_ns += seat_typist_step_ns(typist);
 		return true;
+	}
+	typist->waited_ns = 0;
 	if (typist->code)
 		let_up(typist);
 	else if (typist->count && !seat_holds_keys(typist->seat))
@@ -177,9 +181,14 @@ bool seat_typist_step(struct seat_typist *typist)
 
 uint64_t seat_typist_step_ns(const struct seat_typist *typist)
 {
-	bool is_known = seat_focus_pace(typist->seat) != SEAT_PACE_UNKNOWN;
+	enum seat_pace pace = seat_focus_pace(typist->seat);
+	uint64_t wait_ns = typist->waited_ns / 8;
 
-	return is_known ? SEAT_TYPE_PACED_STEP_NS : SEAT_TYPE_STEP_NS;
+	if (pace == SEAT_PACE_UNKNOWN)
+		return SEAT_TYPE_STEP_NS;
+	if (pace == SEAT_PACE_GO || wait_ns < SEAT_TYPE_PACED_STEP_NS)
+		return SEAT_TYPE_PACED_STEP_NS;
+	return wait_ns < SEAT_TYPE_WAIT_NS ? wait_ns : SEAT_TYPE_WAIT_NS;
 }
 
 void seat_typist_stop(struct seat_typist *typist)

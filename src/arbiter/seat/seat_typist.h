@@ -24,9 +24,11 @@
  * hold as little as two events (QEMU), and slow guests drop what comes faster: so this is the pace, unless
  * the window tells how the guest takes its keys. Then the guest sets it, up to twice as fast.
  */
-#define SEAT_TYPE_NS		 10000000ull
-#define SEAT_TYPE_STEP_NS	 (SEAT_TYPE_NS / 2)
+#define SEAT_TYPE_NS		10000000ull
+#define SEAT_TYPE_STEP_NS	(SEAT_TYPE_NS / 2)
 #define SEAT_TYPE_PACED_STEP_NS (SEAT_TYPE_STEP_NS / 2)
+/* A guest that takes nothing is looked at after an eighth of the time that it has not, up to this. */
+#define SEAT_TYPE_WAIT_NS 50000000ull
 /* Strokes that wait: 11 minutes of typing. */
 #define SEAT_TYPE_MAX 65536u
 
@@ -39,6 +41,7 @@ struct seat_typist {
 	const struct seat_keymap *keymap;
 	uint64_t focus_changes; /* the seat's, when the text was added */
 	unsigned code;		/* the key that is down, 0: none */
+	uint64_t waited_ns;	/* since the guest took a key */
 	size_t first, count;	/* what waits in the ring */
 	uint16_t ring[SEAT_TYPE_MAX];
 

@@ -88,6 +88,38 @@ static void a_guest_that_is_behind_is_waited_for(void **state)
 	assert_int_equal(bench->typist->dropped, 2);
 }
 
+/* While it reads now and then, nearly as soon as it does; when it reads nothing, seldom. */
+static void a_guest_that_reads_nothing_is_looked_at_seldom(void **state)
+{
+	static const struct seat_window_ops ops = { .key = on_key, .pointer = on_pointer, .pace = on_pace };
+	struct bench *bench = *state;
+	uint64_t waited_ns = 0;
+	unsigned looks = 0;
+
+	seat_window_listen(bench->guests[0].window, &ops, &bench->guests[0]);
+	assert_int_equal(add(bench, "ab"), 0);
+	pace = SEAT_PACE_WAIT;
+	for (; waited_ns < 60000000000ull; looks++) {
+		uint64_t step_ns = seat_typist_step_ns(bench->typist);
+
+		assert_in_range(step_ns, SEAT_TYPE_PACED_STEP_NS, SEAT_TYPE_WAIT_NS);
+		assert_true(step_ns == SEAT_TYPE_PACED_STEP_NS || step_ns <= waited_ns / 8);
+		assert_true(seat_typist_step(bench->typist));
+		waited_ns += step_ns;
+	}
+	assert_int_equal(seat_typist_step_ns(bench->typist), SEAT_TYPE_WAIT_NS);
+	assert_in_range(looks, 1200, 1250);
+	/* It reads again. */
+	pace = SEAT_PACE_GO;
+	assert_true(seat_typist_step(bench->typist));
+	assert_heard(&bench->guests[0], "+30 ");
+	pace = SEAT_PACE_WAIT;
+	assert_int_equal(seat_typist_step_ns(bench->typist), SEAT_TYPE_PACED_STEP_NS);
+	pace = SEAT_PACE_GO;
+	finish(bench);
+	assert_heard(&bench->guests[0], "-30 +48 -48 ");
+}
+
 static void more_text_is_typed_after_the_first(void **state)
 {
 	struct bench *bench = *state;
@@ -281,6 +313,7 @@ int main(void)
 		BENCH_TEST(modifiers_stay_down_between_strokes_that_want_them),
 		BENCH_TEST(one_step_is_one_key),
 		BENCH_TEST(a_guest_that_is_behind_is_waited_for),
+		BENCH_TEST(a_guest_that_reads_nothing_is_looked_at_seldom),
 		BENCH_TEST(more_text_is_typed_after_the_first),
 		BENCH_TEST(what_cannot_be_typed_is_refused_whole),
 		BENCH_TEST(without_a_focus_nothing_is_taken),
