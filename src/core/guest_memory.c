@@ -20,9 +20,17 @@ struct guest_mapping {
 	void *base;
 	size_t bytes;
 	bool lost;		/* atomic; set by the fault handler */
+	bool guarded; /* there is a file that may become shorter */
 };
 
 /* ---- mappings ---- */
+
+/* A core dump of ours must not hold guests' memory; a fork must not share it. */
+static void keep_private(const struct guest_mapping *mapping)
+{
+	madvise(mapping->base, mapping->bytes, MADV_DONTDUMP);
+	madvise(mapping->base, mapping->bytes, MADV_DONTFORK);
+}
 
 static int mapping_create(const struct guest_region_description *description, int fd, uint8_t **ret_host,
 			  struct guest_mapping **ret_mapping)
@@ -57,9 +65,8 @@ static int mapping_create(const struct guest_region_description *description, in
 	error = memory_guard_add(mapping->base, bytes, (size_t)page_bytes, &mapping->lost);
 	if (error)
 		goto fail_map;
-	/* A core dump of ours must not hold guests' memory; a fork must not share it. */
-	madvise(mapping->base, bytes, MADV_DONTDUMP);
-	madvise(mapping->base, bytes, MADV_DONTFORK);
+	mapping->guarded = true;
+	keep_private(mapping);
 	*ret_host = (uint8_t *)mapping->base + slack;
 	*ret_mapping = mapping;
 	return 0;
@@ -69,6 +76,31 @@ fail_map:
 fail_alloc:
 	free(mapping);
 	return error;
+}
+
+/* A private copy: of its pages there are those that were touched, and no larger ones than these. */
+static int mapping_create_copy(uint64_t size, uint8_t **ret_host, struct guest_mapping **ret_mapping)
+{
+	struct guest_mapping *mapping;
+
+	if (size > INT64_MAX)
+		return -ENOMEM;
+	mapping = calloc(1, sizeof(*mapping));
+	if (!mapping)
+		return -ENOMEM;
+	mapping->references = 1;
+	mapping->bytes = size;
+	mapping->base =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mapping->base == MAP_FAILED) {
+		free(mapping);
+		return -ENOMEM;
+	}
+	madvise(mapping->base, size, MADV_NOHUGEPAGE);
+	keep_private(mapping);
+	*ret_host = mapping->base;
+	*ret_mapping = mapping;
+	return 0;
 }
 
 static void mapping_get(struct guest_mapping *mapping)
@@ -82,6 +114,7 @@ static void mapping_destroy(struct reaper_job *job)
 {
 	struct guest_mapping *mapping = container_of(job, struct guest_mapping, job);
 
+	if (mapping->guarded)
 	memory_guard_remove(mapping->base);
 	munmap(mapping->base, mapping->bytes);
 	free(mapping);
@@ -171,42 +204,64 @@ static int description_check(const struct guest_memory *old,
 	return old->count < GUEST_MEMORY_REGIONS_MAX ? 0 : -ENOSPC;
 }
 
-int guest_memory_add(const struct guest_memory *old, const struct guest_region_description *description,
-		     int fd, struct guest_memory **ret_new)
+/* A new set with one region more, whose mapping is its own then, or is given back. */
+static int insert(const struct guest_memory *old, const struct guest_region *added,
+		  struct guest_memory **ret_new)
 {
-	struct guest_region added = {
-		.guest_address = description->guest_address,
-		.size = description->size,
-		.user_address = description->user_address,
-	};
-	struct guest_memory *memory;
+	struct guest_memory *memory = memory_alloc(old->count + 1);
 	unsigned at = 0;
-	int error;
 
-	error = description_check(old, description);
-	if (error)
-		return error;
-	error = mapping_create(description, fd, &added.host, &added.mapping);
-	if (error)
-		return error;
-	memory = memory_alloc(old->count + 1);
 	if (!memory) {
-		mapping_put(added.mapping);
+		mapping_put(added->mapping);
 		return -ENOMEM;
 	}
-	while (at < old->count && old->region[at].guest_address < added.guest_address)
+	while (at < old->count && old->region[at].guest_address < added->guest_address)
 		at++;
 	/* In order and apart: guest_memory_find() relies on it, description_check() has seen to it. */
 	assert(at == 0 ||
-	       added.guest_address - old->region[at - 1].guest_address >= old->region[at - 1].size);
-	assert(at == old->count || old->region[at].guest_address - added.guest_address >= added.size);
-	memcpy(memory->region, old->region, at * sizeof(added));
-	memory->region[at] = added;
-	memcpy(memory->region + at + 1, old->region + at, (old->count - at) * sizeof(added));
+	       added->guest_address - old->region[at - 1].guest_address >= old->region[at - 1].size);
+	assert(at == old->count || old->region[at].guest_address - added->guest_address >= added->size);
+	memcpy(memory->region, old->region, at * sizeof(*added));
+	memory->region[at] = *added;
+	memcpy(memory->region + at + 1, old->region + at, (old->count - at) * sizeof(*added));
+	memory->remotes = old->remotes + added->remote;
 	for (unsigned i = 0; i < old->count; i++)
 		mapping_get(old->region[i].mapping);
 	*ret_new = memory;
 	return 0;
+}
+
+static struct guest_region region_of(const struct guest_region_description *description)
+{
+	return (struct guest_region){
+		.guest_address = description->guest_address,
+		.size = description->size,
+		.user_address = description->user_address,
+	};
+}
+
+int guest_memory_add(const struct guest_memory *old, const struct guest_region_description *description,
+		     int fd, struct guest_memory **ret_new)
+{
+	struct guest_region added = region_of(description);
+	int error = description_check(old, description);
+
+	if (!error)
+		error = mapping_create(description, fd, &added.host, &added.mapping);
+	return error ? error : insert(old, &added, ret_new);
+}
+
+int guest_memory_add_remote(const struct guest_memory *old,
+			    const struct guest_region_description *description, struct guest_memory **ret_new)
+{
+	struct guest_region added = region_of(description);
+	int error = description_check(old, description);
+
+	assert(description->file_offset == 0);
+	if (!error)
+		error = mapping_create_copy(description->size, &added.host, &added.mapping);
+	added.remote = true;
+	return error ? error : insert(old, &added, ret_new);
 }
 
 struct guest_memory *guest_memory_without(const struct guest_memory *old, uint64_t guest_address,
@@ -223,6 +278,7 @@ struct guest_memory *guest_memory_without(const struct guest_memory *old, uint64
 		if (overlaps(region->guest_address, region->size, guest_address, size))
 			continue;
 		mapping_get(region->mapping);
+		memory->remotes += region->remote;
 		memory->region[memory->count++] = *region;
 	}
 	return memory;
@@ -245,8 +301,10 @@ int guest_memory_remove(const struct guest_memory *old, uint64_t guest_address, 
 		return -ENOMEM;
 	memcpy(memory->region, old->region, at * sizeof(memory->region[0]));
 	memcpy(memory->region + at, old->region + at + 1, (old->count - at - 1) * sizeof(memory->region[0]));
-	for (unsigned i = 0; i < memory->count; i++)
+	for (unsigned i = 0; i < memory->count; i++) {
 		mapping_get(memory->region[i].mapping);
+		memory->remotes += memory->region[i].remote;
+	}
 	*ret_new = memory;
 	return 0;
 }
@@ -320,19 +378,59 @@ bool guest_memory_user_to_guest(const struct guest_memory *memory, uint64_t user
 	return true;
 }
 
-bool guest_memory_host_to_guest(const struct guest_memory *memory, const void *host, uint64_t *ret_guest)
+const struct guest_region *guest_memory_find_host(const struct guest_memory *memory, const void *host)
 {
 	for (unsigned i = 0; i < memory->count; i++) {
 		const struct guest_region *region = &memory->region[i];
 		uintptr_t base = (uintptr_t)region->host, address = (uintptr_t)host;
 
-		if (address >= base && address - base < region->size) {
-			*ret_guest = region->guest_address + (address - base);
+		if (address >= base && address - base < region->size)
+			return region;
+	}
+	return NULL;
+}
+
+bool guest_memory_host_to_guest(const struct guest_memory *memory, const void *host, uint64_t *ret_guest)
+{
+	const struct guest_region *region = guest_memory_find_host(memory, host);
+
+	if (!region)
+		return false;
+	*ret_guest = region->guest_address + (uint64_t)((const uint8_t *)host - region->host);
+	return true;
+}
+
+/* ---- private copies ---- */
+
+bool guest_memory_is_remote(const struct guest_memory *memory, const struct iovec *iov, unsigned count)
+{
+	if (memory->remotes == 0)
+		return false;
+	for (unsigned i = 0; i < count; i++) {
+		const uint8_t *at = iov[i].iov_base, *end = at + iov[i].iov_len;
+
+		/* Neighbours in our address space may be one piece. */
+		while (at < end) {
+			const struct guest_region *region = guest_memory_find_host(memory, at);
+
+			if (!region)
+				break;
+			if (region->remote)
 			return true;
+			at = region->host + region->size;
 		}
 	}
 	return false;
 }
+
+void guest_memory_empty_copies(const struct guest_memory *memory)
+{
+	for (unsigned i = 0; i < memory->count; i++)
+		if (memory->region[i].remote)
+			madvise(memory->region[i].host, memory->region[i].size, MADV_DONTNEED);
+}
+
+/* ---- pieces ---- */
 
 int guest_memory_iov(const struct guest_memory *memory, uint64_t guest_address, uint64_t length,
 		     struct iovec *iov, unsigned max)

@@ -11,6 +11,11 @@
  * kernel allows it, sealed against shrinking. A file that shrinks all the same (tmpfs, hugetlbfs) does
  * not kill us: memory_guard.h puts zeroes under the access and marks the region as lost
  * (guest_memory_lost()); what the kernel touches for us returns EFAULT.
+ *
+ * A region may be remote: its VMM shares no file of it, and reads and writes it for us when it is asked. It
+ * is mapped like the others, on a private copy that is empty until somebody fills it, so that pointers and
+ * iovecs mean the same; who uses the region sees to it that the copy is what the guest has, or the other way
+ * round.
  */
 #ifndef VIADUCT_CORE_GUEST_MEMORY_H
 #define VIADUCT_CORE_GUEST_MEMORY_H
@@ -28,6 +33,7 @@ struct guest_region {
 	uint64_t size;		/* bytes, > 0 */
 	uint64_t user_address;	/* in the VMM's address space: ring addresses are given in it */
 	uint8_t *host;		/* where guest_address is mapped here */
+	bool remote;		/* there is a private copy */
 	struct guest_mapping *mapping;	/* private: shared by the sets that hold the region */
 };
 
@@ -35,6 +41,7 @@ struct guest_region {
 struct guest_memory {
 	unsigned references;	/* private, atomic */
 	unsigned count;
+	unsigned remotes;	/* how many of them are remote */
 	struct guest_region region[];
 };
 
@@ -59,6 +66,14 @@ struct guest_memory *guest_memory_create(void);
  */
 int guest_memory_add(const struct guest_memory *old, const struct guest_region_description *description,
 		     int fd, struct guest_memory **ret_new);
+
+/*
+ * The same with a remote region, for which there is no file (file_offset is 0). Returns 0, -EINVAL, -ENOSPC
+ * or -ENOMEM.
+ */
+int guest_memory_add_remote(const struct guest_memory *old,
+			    const struct guest_region_description *description,
+			    struct guest_memory **ret_new);
 
 /* A new set without the region that matches all three numbers; -ENOENT when there is none. */
 int guest_memory_remove(const struct guest_memory *old, uint64_t guest_address, uint64_t size,
@@ -96,6 +111,15 @@ bool guest_memory_user_to_guest(const struct guest_memory *memory, uint64_t user
 				uint64_t *ret_guest);
 /* Guest physical address of a host pointer into this set; false when it points elsewhere. */
 bool guest_memory_host_to_guest(const struct guest_memory *memory, const void *host, uint64_t *ret_guest);
+
+/* The region into which a host pointer of this set points, or NULL. */
+const struct guest_region *guest_memory_find_host(const struct guest_memory *memory, const void *host);
+
+/* Has one of these pieces of the set, as guest_memory_iov() gives them, a byte in a remote region? */
+bool guest_memory_is_remote(const struct guest_memory *memory, const struct iovec *iov, unsigned count);
+
+/* Gives the memory of all private copies back: they are empty again, and nobody uses what was there. */
+void guest_memory_empty_copies(const struct guest_memory *memory);
 
 /*
  * Appends the host ranges of [guest_address, +length) to iov; a range across adjacent regions takes
