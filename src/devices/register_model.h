@@ -20,6 +20,7 @@
 
 struct guest_memory;
 struct handover;
+struct iovec;
 struct loop;
 struct loop_account;
 
@@ -34,6 +35,35 @@ struct loop_account;
 #define REGISTER_BAR_CAPABILITY REGISTER_BARS
 
 struct register_bus_ops;
+
+/*
+ * Memory that a VMM keeps to itself is part of the set, as a private copy of the bus's (guest_memory.h: a
+ * remote region). Before a function that runs errands reads there, it has the bus fetch what the guest has;
+ * what it has written there reaches the guest when the bus has pushed it. What was fetched serves the one
+ * step that asked for it: the next one fetches anew. Pieces that are not remote are passed over, and cost
+ * nothing.
+ *
+ * Embedded in what waits for it, and untouched from fetch() or push() until done(), which comes from the
+ * worker later, never from inside of the call. Errands that are begun earlier reach the guest earlier.
+ */
+struct register_errand {
+	/*
+	 * 0: all was carried; -EFAULT: the VMM refused some of it; -ECANCELED: the bus gave it up, since the
+	 * function is to come to rest. A push that failed may have reached the guest in part, or may still do
+	 * so.
+	 */
+	void (*done)(struct register_errand *errand, int error);
+	struct guest_memory *memory;	/* the set that the pieces lie in; the bus keeps it meanwhile */
+	const struct iovec *iov;	/* as guest_memory_iov() gives them; `count` of them */
+	unsigned count;
+
+	/* The bus's. */
+	struct register_errand *next;
+	bool pushes, queued;
+	unsigned piece, flying;
+	size_t offset;
+	int error;
+};
 
 /* The bus as the function sees it. Owned by the bus, from power_on() to power_off(). */
 struct register_bus {
@@ -70,6 +100,9 @@ struct register_bus_ops {
 	 * logged with the value.
 	 */
 	void (*violated)(struct register_bus *bus, unsigned kind, uint64_t value);
+	/* Only functions that run errands call these. */
+	void (*fetch)(struct register_bus *bus, struct register_errand *errand);
+	void (*push)(struct register_bus *bus, struct register_errand *errand);
 };
 
 enum register_bar_kind { REGISTER_BAR_NONE, REGISTER_BAR_MEMORY_64, REGISTER_BAR_MEMORY_32, REGISTER_BAR_IO };
@@ -116,6 +149,8 @@ struct register_model_ops {
 	unsigned msix_bar;
 	uint32_t msix_table_offset, msix_pending_offset;
 	struct register_capability capabilities[REGISTER_CAPABILITIES_MAX];
+	/* It reaches memory that a VMM keeps to itself (struct register_errand): that is in the set, too. */
+	bool runs_errands;
 	/* Kinds of violations, for logs and the labels of counters; ended by NULL. */
 	const char *const *violations;
 
@@ -150,21 +185,22 @@ struct register_model_ops {
 	 */
 	int (*bar_memory)(void *function, unsigned bar);
 
-	/* bus->memory is another one. */
+	/* bus->memory is another one; the one before is still there, until this returns. */
 	void (*memory_changed)(void *function);
 	/* The driver's interrupts are message-signalled from now on, or no longer. */
 	void (*vectors_changed)(void *function);
 
 	/*
-	 * Starts nothing more, and calls quiet() when nothing is in flight, possibly before it returns. Reads
-	 * and writes of registers may come meanwhile. Then resume(), reset() or power_off() follows.
+	 * Starts nothing more, and calls quiet() when nothing is in flight, errands neither, possibly before
+	 * it returns. Reads and writes of registers may come meanwhile. Then resume(), reset() or power_off()
+	 * follows.
 	 */
 	void (*quiesce)(void *function, void (*quiet)(void *context), void *context);
 	void (*resume)(void *function);
 	/*
 	 * The guest's memory has made the worker wait: it is not touched any more, and answers are kept,
 	 * until resume(), which may be on another worker. quiesce() follows, and is quiet although answers
-	 * are kept.
+	 * are kept. Errands under way are given up.
 	 */
 	void (*freeze)(void *function);
 	/* Quiet: registers are as after power-on, and it goes on. */

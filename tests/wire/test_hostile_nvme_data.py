@@ -143,7 +143,7 @@ def _(mallory):
         assert controller.get(CSTS) & 3 == CSTS_READY and controller.get(nvme.INTMS) == 0
     # as peer-to-peer memory, which a VMM maps without a file
     with contextlib.suppress(Refused):
-        controller.connection.dma_map(0xFEB0_0000, nvme.BAR_BYTES)
+        controller.connection.dma_map(0xFEB0_0000, nvme.BAR_BYTES, flags=1)
     controller.expect(controller.transfer(READ, 0, 8, prp1=0xFEB0_1000), nvme.DATA_TRANSFER_ERROR)
     mallory.expect_working()
 

@@ -145,7 +145,7 @@ def _(mallory):
         elif number % 3 == 1:
             controller.connection.dma_unmap(region.guest_address, region.size)
         else:
-            controller.connection.dma_map(region.guest_address, region.size)
+            controller.connection.dma_map(region.guest_address, region.size, flags=1)
         controller.connection.map_region(region)
         mallory.expect_recovers()
 

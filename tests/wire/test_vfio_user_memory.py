@@ -68,7 +68,7 @@ def test_ranges_take_the_place_of_older_ones(alice):
         offset = at - region.guest_address
         for number in range(20):
             load.step()
-            connection.dma_map(at, 4 * PAGE)                            # a ROM, without a file
+            connection.dma_map(at, 4 * PAGE, flags=1)                   # a ROM, without a file
             controller.expect(controller.transfer(READ, 0, 8, prp1=at + PAGE), nvme.DATA_TRANSFER_ERROR)
             controller.expect(controller.transfer(READ, 0, 8, prp1=at + 4 * PAGE))
             connection.dma_unmap(at + PAGE, 2 * PAGE)                   # a part of it
@@ -140,7 +140,7 @@ def test_ranges_that_cannot_be_reached(alice, two_regions):
     """Without a file, or that may only be read: an error of the command that names them, and not more."""
     with Controller.start(alice, memory=two_regions) as controller:
         at, connection = two_regions.allocate(PAGE, PAGE, region=1), controller.connection
-        for how in ({}, {"fd": two_regions.regions[1].fd, "flags": 1}, {"fd": two_regions.regions[1].fd, "flags": 2}):
+        for how in ({"flags": 1}, {"flags": 2}, {"fd": two_regions.regions[1].fd, "flags": 1}, {"fd": two_regions.regions[1].fd, "flags": 2}):
             connection.dma_map(DATA, 4 * MIB, **how)
             for opcode in (READ, WRITE):
                 controller.expect(controller.transfer(opcode, 0, 8, prp1=at), nvme.DATA_TRANSFER_ERROR)

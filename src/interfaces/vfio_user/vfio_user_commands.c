@@ -33,18 +33,25 @@ static void refuse(struct vfio_user_connection *connection, int error, const cha
 
 /* ---- the version ---- */
 
-/* What the VMM can do is of no use here; but it is an object, or nothing. */
-static bool is_object(const uint8_t *text, size_t bytes)
+/*
+ * What the VMM can do is of no use here but for one number; it is an object, or nothing. False: neither.
+ * *ret_bytes: what it takes in one message; 0: it does not say.
+ */
+static bool read_capabilities(const uint8_t *text, size_t bytes, uint64_t *ret_bytes)
 {
-	json_t *object;
+	json_t *object, *most;
 	bool is;
 
+	*ret_bytes = 0;
 	if (bytes == 0)
 		return true;
 	if (text[bytes - 1] != '\0')
 		return false;
 	object = json_loadb((const char *)text, bytes - 1, JSON_REJECT_DUPLICATES, NULL);
 	is = json_is_object(object);
+	most = json_object_get(json_object_get(object, "capabilities"), "max_data_xfer_size");
+	if (json_integer_value(most) > 0)
+		*ret_bytes = (uint64_t)json_integer_value(most);
 	json_decref(object);
 	return is;
 }
@@ -55,6 +62,7 @@ static void version(struct vfio_user_connection *connection, const uint8_t *payl
 		struct vfio_user_version version;
 		char capabilities[256];
 	} answer;
+	uint64_t bytes_max;
 	int length;
 
 	memcpy(&answer.version, payload, sizeof(answer.version));
@@ -62,7 +70,8 @@ static void version(struct vfio_user_connection *connection, const uint8_t *payl
 		refuse(connection, -EINVAL, "no such version", answer.version.major);
 		return;
 	}
-	if (!is_object(payload + sizeof(answer.version), bytes - sizeof(answer.version))) {
+	if (!read_capabilities(payload + sizeof(answer.version), bytes - sizeof(answer.version),
+			       &bytes_max)) {
 		refuse(connection, -EINVAL, "capabilities are no JSON object with a final NUL", bytes);
 		return;
 	}
@@ -75,6 +84,7 @@ static void version(struct vfio_user_connection *connection, const uint8_t *payl
 		"\"pgsizes\":4096,\"write_multiple\":true}}",
 		VFIO_USER_FDS_MAX, VFIO_USER_DATA_MAX, VFIO_USER_MAPS_MAX);
 	connection->versioned = true;
+	vfio_user_errands_agree(connection, bytes_max);
 	loop_timer_stop(connection->loop, &connection->timer);
 	vfio_user_reply(connection, 0, &answer, sizeof(answer.version) + (size_t)length + 1);
 }
@@ -245,6 +255,7 @@ static void set_irqs(struct vfio_user_connection *connection, const uint8_t *pay
 		vfio_user_reply(connection, 0, NULL, 0);
 }
 
+/* The VMM may answer nothing before it has this answer: errands are given up. */
 static void reset(struct vfio_user_connection *connection)
 {
 	connection->waiting = true;
@@ -301,7 +312,13 @@ void vfio_user_handle(struct vfio_user_connection *connection)
 	const uint8_t *payload = connection->in + connection->in_at + sizeof(header);
 	size_t bytes = header.size - sizeof(header);
 	const char *reason;
-	int error = vfio_user_message_check(&header, connection->fd_count, &standing, &reason);
+	int error;
+
+	if (vfio_user_is_answer(&header)) {
+		vfio_user_errands_answer(connection);
+		return;
+	}
+	error = vfio_user_message_check(&header, connection->fd_count, &standing, &reason);
 
 	if (error) {
 		refuse(connection, error, reason, header.command);

@@ -70,21 +70,48 @@ static void bus_violated(struct register_bus *bus, unsigned kind, uint64_t value
 		  (unsigned long long)value);
 }
 
+static void bus_fetch(struct register_bus *bus, struct register_errand *errand)
+{
+	vfio_user_errands_fetch(OF_BUS(bus), errand);
+}
+
+static void bus_push(struct register_bus *bus, struct register_errand *errand)
+{
+	vfio_user_errands_push(OF_BUS(bus), errand);
+}
+
 static const struct register_bus_ops bus_ops = {
 	.raise = bus_raise,
 	.lower = bus_lower,
 	.has_vectors = bus_has_vectors,
 	.violated = bus_violated,
+	.fetch = bus_fetch,
+	.push = bus_push,
 };
 
 void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection)
 {
-	guest_memory_put(connection->bus.memory);
+	struct guest_memory *before = connection->bus.memory;
+
 	connection->bus.memory =
 		guest_memory_get(connection->is_master ? connection->dma.memory : connection->dma.empty);
 	connection->bus.memory_moves = true;
 	if (connection->function)
 		vfio_user_model(connection)->memory_changed(connection->function);
+	guest_memory_put(before);
+}
+
+static void tell_of_private_memory(struct vfio_user_connection *connection)
+{
+	if (vfio_user_model(connection)->runs_errands && connection->told_of_memory)
+		return;
+	connection->told_of_memory = true;
+	log_guest(
+		connection->subject,
+		"VMM: it keeps its guest's memory to itself, and the device %s; QEMU shares it with -object "
+		"memory-backend-memfd,share=on",
+		vfio_user_model(connection)->runs_errands ? "asks it for each byte, which is slow"
+							  : "cannot reach it");
 }
 
 void vfio_user_connection_settle_memory(struct vfio_user_connection *connection)
@@ -93,9 +120,7 @@ void vfio_user_connection_settle_memory(struct vfio_user_connection *connection)
 		return;
 	connection->bus.memory_moves = false;
 	if (connection->is_master && vfio_user_dma_is_private(&connection->dma))
-		log_guest(connection->subject,
-			  "VMM: it keeps its guest's memory to itself, and the device cannot reach it; QEMU "
-			  "shares it with -object memory-backend-memfd,share=on");
+		tell_of_private_memory(connection);
 }
 
 /* ---- rest ---- */
@@ -115,6 +140,7 @@ static void on_quiet(void *context)
 
 void vfio_user_connection_quiesce(struct vfio_user_connection *connection)
 {
+	vfio_user_errands_hurry(connection);
 	if (connection->quiescing)
 		return;
 	connection->quiescing = true;
@@ -146,6 +172,7 @@ void vfio_user_connection_close(struct vfio_user_connection *connection)
 static void let_go(struct vfio_user_connection *connection)
 {
 	vfio_user_reader_stop(connection);
+	vfio_user_errands_stop(connection);
 	loop_blame_stop(connection->loop, &connection->blame);
 	loop_defer_cancel(connection->loop, &connection->task);
 	if (connection->function)
@@ -159,6 +186,7 @@ static void let_go(struct vfio_user_connection *connection)
 static void suspended(struct vfio_user_connection *connection)
 {
 	vfio_user_reader_stop(connection);
+	vfio_user_errands_stop(connection);
 	loop_blame_stop(connection->loop, &connection->blame);
 	loop_defer_cancel(connection->loop, &connection->task);
 	if (connection->leaving && connection->function) {
@@ -223,6 +251,7 @@ static void on_blamed(struct loop_blame *blame, unsigned what, uint64_t waited_n
 		   connection->function) {
 		connection->frozen = true;
 		vfio_user_model(connection)->freeze(connection->function);
+		vfio_user_errands_hurry(connection);
 		connection->waited_ns = waited_ns;
 		vfio_user_tell(connection, VFIO_USER_NEWS_WAITED);
 	}
@@ -250,6 +279,7 @@ static void resume(struct vfio_user_connection *connection)
 		return;
 	}
 	loop_blame_start(connection->loop, &connection->blame);
+	vfio_user_errands_start(connection);
 	resume_function(connection);
 }
 
@@ -324,6 +354,8 @@ struct vfio_user_connection *vfio_user_connection_create(struct vfio_user_endpoi
 		.loop = connection->loop,
 		.account = account,
 	};
+	connection->dma.has_messages = endpoint->options.model->runs_errands;
+	vfio_user_errands_init(connection);
 	vfio_user_reader_init(connection);
 	connection->blame = (struct loop_blame){ .blamed = on_blamed, .account = account };
 	connection->task.run = go_on;

@@ -8,6 +8,7 @@
  *   vfio_user_socket.c      its socket: bytes and descriptors in, answers out
  *   vfio_user_commands.c    what a message asks for
  *   vfio_user_regions.c     of these, loads and stores
+ *   vfio_user_errands.c     messages of ours, by which memory is reached that a VMM keeps to itself
  *   vfio_user_handover.c    takeover
  *   vfio_user_messages.c    formats and rules
  *   vfio_user_dma.c, vfio_user_interrupts.c, pci_config.c: memory, interrupts, configuration space
@@ -36,6 +37,7 @@
 #include "interfaces/vfio_user/pci_config.h"
 #include "interfaces/vfio_user/vfio_user.h"
 #include "interfaces/vfio_user/vfio_user_dma.h"
+#include "interfaces/vfio_user/vfio_user_errands.h"
 #include "interfaces/vfio_user/vfio_user_interrupts.h"
 #include "interfaces/vfio_user/vfio_user_messages.h"
 
@@ -109,7 +111,9 @@ struct vfio_user_connection {
 	struct pci_config config;
 	struct vfio_user_dma dma;
 	struct vfio_user_interrupts interrupts;
+	struct vfio_user_errands errands;
 	bool is_master;
+	bool told_of_memory;		/* a line of the log says that the VMM keeps it to itself */
 	struct loop_blame blame;
 };
 

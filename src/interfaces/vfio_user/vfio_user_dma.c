@@ -80,12 +80,18 @@ static int reach(struct vfio_user_dma *dma, struct vfio_user_range *range)
 
 	if (!admits(dma, range->size))
 		return -ENOSPC;
-	error = guest_memory_add(dma->memory, &description, range->fd, &memory);
+	error = range->remote ? guest_memory_add_remote(dma->memory, &description, &memory)
+			      : guest_memory_add(dma->memory, &description, range->fd, &memory);
 	if (error)
 		return error;
 	replace(dma, memory);
 	range->mapped = true;
 	return 0;
+}
+
+static bool can_reach(const struct vfio_user_range *range)
+{
+	return range->fd >= 0 || range->remote;
 }
 
 static struct vfio_user_range *insert(struct vfio_user_dma *dma, const struct vfio_user_range *range)
@@ -125,7 +131,8 @@ static struct vfio_user_range part_of(const struct vfio_user_range *whole, uint6
 	return (struct vfio_user_range){
 		.address = address,
 		.size = end - address,
-		.offset = whole->offset + (address - whole->address),
+		.offset = whole->remote ? 0 : whole->offset + (address - whole->address),
+		.remote = whole->remote,
 		.fd = whole->fd < 0 ? -1 : fcntl(whole->fd, F_DUPFD_CLOEXEC, 0),
 	};
 }
@@ -144,7 +151,7 @@ static int put_rest(struct vfio_user_dma *dma, const struct vfio_user_range *who
 			continue;
 		rest = part_of(whole, from, to);
 		part = insert(dma, &rest);
-		if (whole->mapped && part->fd >= 0 && !error)
+		if (whole->mapped && can_reach(part) && !error)
 			error = reach(dma, part);
 	}
 	return error;
@@ -191,10 +198,14 @@ static bool is_same(const struct vfio_user_range *range, const struct vfio_user_
 }
 
 /* Memory that the device may read and write. Other ranges are known, so that their unmapping is. */
+static bool is_memory(const struct vfio_user_dma_map *map)
+{
+	return map->flags & VFIO_USER_DMA_READABLE && map->flags & VFIO_USER_DMA_WRITABLE;
+}
+
 static bool is_reachable(const struct vfio_user_dma_map *map, int fd)
 {
-	return fd >= 0 && !endpoint_fd_is_file(fd) && map->flags & VFIO_USER_DMA_READABLE &&
-	       map->flags & VFIO_USER_DMA_WRITABLE;
+	return fd >= 0 && !endpoint_fd_is_file(fd) && is_memory(map);
 }
 
 int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map *map, int *fd)
@@ -204,6 +215,7 @@ int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map 
 		.size = map->size,
 		.offset = map->offset,
 		.fd = -1,
+		.remote = *fd < 0 && dma->has_messages && is_memory(map),
 	};
 	struct vfio_user_range *range;
 	uint64_t end;
@@ -214,7 +226,8 @@ int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map 
 	    (map->address | map->size | map->offset) % PAGE_BYTES != 0)
 		return -EINVAL;
 	for (unsigned i = 0; i < dma->count && *fd < 0; i++)
-		if (is_same(&dma->range[i], map) && dma->range[i].fd < 0)
+		if (is_same(&dma->range[i], map) && dma->range[i].fd < 0 &&
+		    dma->range[i].remote == added.remote)
 			return 0;
 	/* One that is cut in two, and the new one. */
 	if (dma->count + split_count(dma, map->address, end) >= VFIO_USER_MAPS_MAX)
@@ -226,8 +239,17 @@ int vfio_user_dma_map(struct vfio_user_dma *dma, const struct vfio_user_dma_map 
 		added.fd = *fd;
 		*fd = -1;
 	}
+	/* Of a file that there is not: parts of the range are the same at any place. */
+	if (added.remote)
+		added.offset = 0;
 	range = insert(dma, &added);
-	error = range->fd >= 0 ? reach(dma, range) : 0;
+	error = can_reach(range) ? reach(dma, range) : 0;
+	/* Others have ranges without a file that are larger than memory is: another device's, for instance.
+	 */
+	if (error && added.remote) {
+		range->remote = false;
+		return 0;
+	}
 	if (error)
 		forget(dma, (unsigned)(range - dma->range));
 	return error;
@@ -254,7 +276,7 @@ void vfio_user_dma_unmap_all(struct vfio_user_dma *dma)
 bool vfio_user_dma_is_private(const struct vfio_user_dma *dma)
 {
 	for (unsigned i = 0; i < dma->count; i++)
-		if (dma->range[i].mapped)
+		if (dma->range[i].mapped && !dma->range[i].remote)
 			return false;
 	return dma->count > 0;
 }
@@ -271,21 +293,24 @@ void vfio_user_dma_save(const struct vfio_user_dma *dma, struct handover *handov
 		handover_put_u64(handover, range->size);
 		handover_put_u64(handover, range->offset);
 		handover_put_fd(handover, range->mapped ? range->fd : -1);
+		handover_put_u64(handover, range->mapped && range->remote);
 	}
 }
 
-void vfio_user_dma_restore(struct vfio_user_dma *dma, struct handover *handover)
+void vfio_user_dma_restore(struct vfio_user_dma *dma, bool knows_remote, struct handover *handover)
 {
 	uint64_t count = handover_get_at_most(handover, VFIO_USER_MAPS_MAX);
 
 	for (uint64_t i = 0; i < count && !handover->error; i++) {
-		struct vfio_user_dma_map map = { .flags = VFIO_USER_DMA_READABLE | VFIO_USER_DMA_WRITABLE };
+		struct vfio_user_dma_map map = { .flags = 0 };
 		int fd;
 
 		map.address = handover_get_u64(handover);
 		map.size = handover_get_u64(handover);
 		map.offset = handover_get_u64(handover);
 		fd = handover_get_fd(handover);
+		if ((knows_remote && handover_get_flag(handover)) || fd >= 0)
+			map.flags = VFIO_USER_DMA_READABLE | VFIO_USER_DMA_WRITABLE;
 		if (!handover->error)
 			handover_fail_if(handover, vfio_user_dma_map(dma, &map, &fd));
 		reaper_close(&fd);

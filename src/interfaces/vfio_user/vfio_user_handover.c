@@ -18,7 +18,9 @@
 /* Other endpoints' streams begin with a number: the device may be another one by the successor's
  * configuration. */
 #define FORMAT_NAME    "vfio-user"
-#define FORMAT_VERSION 1u
+/* 2: of memory that is reached by messages, too. */
+#define FORMAT_VERSION	   2u
+#define FORMAT_VERSION_MIN 1u
 
 /* ---- suspend, resume ---- */
 
@@ -81,6 +83,7 @@ static void save_connection(struct handover *handover, const struct vfio_user_co
 	handover_put_u64(handover, connection->is_master);
 	handover_put_bytes(handover, connection->config.bytes, sizeof(connection->config.bytes));
 	vfio_user_dma_save(&connection->dma, handover);
+	vfio_user_errands_save(connection, handover);
 	vfio_user_interrupts_save(&connection->interrupts, handover);
 	connection->endpoint->options.model->save(connection->function, handover);
 }
@@ -135,7 +138,8 @@ static void restore_function(struct handover *handover, struct vfio_user_connect
 	model->restore(connection->function, handover);
 }
 
-static void restore_connection(struct vfio_user_endpoint *endpoint, struct handover *handover)
+static void restore_connection(struct vfio_user_endpoint *endpoint, uint64_t version,
+			       struct handover *handover)
 {
 	int socket = handover_get_fd(handover), door = handover_get_fd(handover);
 	struct vfio_user_connection *connection =
@@ -154,7 +158,9 @@ static void restore_connection(struct vfio_user_endpoint *endpoint, struct hando
 	connection->versioned = handover_get_flag(handover);
 	connection->is_master = handover_get_flag(handover);
 	handover_get_exactly(handover, connection->config.bytes, sizeof(connection->config.bytes));
-	vfio_user_dma_restore(&connection->dma, handover);
+	vfio_user_dma_restore(&connection->dma, version > FORMAT_VERSION_MIN, handover);
+	if (version > FORMAT_VERSION_MIN)
+		vfio_user_errands_restore(connection, handover);
 	vfio_user_interrupts_restore(&connection->interrupts, handover);
 	restore_function(handover, connection);
 }
@@ -191,6 +197,7 @@ int vfio_user_restore(const struct vfio_user_options *options, struct handover *
 {
 	struct vfio_user_endpoint *endpoint = vfio_user_endpoint_alloc(options);
 	char name[sizeof(FORMAT_NAME)];
+	uint64_t version;
 	int error;
 
 	if (!endpoint)
@@ -198,11 +205,12 @@ int vfio_user_restore(const struct vfio_user_options *options, struct handover *
 	endpoint->suspending = endpoint->handed_over = true;
 	handover_get_string(handover, name, sizeof(name));
 	handover_fail_if(handover, strcmp(name, FORMAT_NAME) != 0);
-	handover_fail_if(handover, handover_get_u64(handover) != FORMAT_VERSION);
+	version = handover_get_at_most(handover, FORMAT_VERSION);
+	handover_fail_if(handover, version < FORMAT_VERSION_MIN);
 	endpoint_socket_restore(&endpoint->socket, handover);
 	restore_counts(endpoint, handover);
 	if (handover_get_flag(handover))
-		restore_connection(endpoint, handover);
+		restore_connection(endpoint, version, handover);
 	error = handover->error;
 	if (error) {
 		abandon(endpoint);

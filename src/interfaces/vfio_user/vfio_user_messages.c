@@ -2,6 +2,7 @@
 #include "interfaces/vfio_user/vfio_user_messages.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* What must hold before a command is handled. Payload sizes are bytes behind the header. */
 struct rule {
@@ -48,13 +49,36 @@ const char *vfio_user_command_name(uint16_t command)
 
 const char *vfio_user_header_check(const struct vfio_user_header *header)
 {
-	if ((header->flags & VFIO_USER_FLAG_TYPE) != VFIO_USER_TYPE_COMMAND)
+	bool is_ours = header->command == VFIO_USER_DMA_READ || header->command == VFIO_USER_DMA_WRITE;
+
+	if ((header->flags & VFIO_USER_FLAG_TYPE) != VFIO_USER_TYPE_COMMAND &&
+	    !(is_ours && vfio_user_is_answer(header)))
 		return "neither a command nor an answer that was asked for";
 	if (header->size < sizeof(*header))
 		return "shorter than its header";
 	if (header->size > VFIO_USER_MESSAGE_MAX)
 		return "too long";
 	return NULL;
+}
+
+const char *vfio_user_answer_check(const struct vfio_user_header *header, uint16_t command,
+				   const struct vfio_user_dma_access *asked, const uint8_t *payload)
+{
+	struct vfio_user_dma_access said;
+	uint64_t bytes = header->size - sizeof(*header);
+
+	if (header->command != command)
+		return "an answer to another command";
+	if (header->flags & VFIO_USER_FLAG_ERROR)
+		return NULL;
+	/* QEMU's answer to a write is a header. */
+	if (command == VFIO_USER_DMA_WRITE && bytes == 0)
+		return NULL;
+	if (bytes != sizeof(said) + (command == VFIO_USER_DMA_READ ? asked->count : 0))
+		return "an answer of another size";
+	memcpy(&said, payload, sizeof(said));
+	return said.address == asked->address && said.count == asked->count ? NULL
+									    : "an answer about other memory";
 }
 
 static int fail(int error, const char *reason, const char **ret_reason)

@@ -148,6 +148,15 @@ struct vfio_user_region_access {
 };
 static_assert(sizeof(struct vfio_user_region_access) == 16, "vfio-user, VFIO_USER_REGION_READ");
 
+/* The server's: it reads or writes the guest's memory. So begins its answer, too. */
+struct vfio_user_dma_access {
+	uint64_t address, count;
+	/* then `count` bytes, of a write or of the answer to a read */
+};
+static_assert(sizeof(struct vfio_user_dma_access) == 16, "vfio-user, VFIO_USER_DMA_READ");
+/* What one such message carries at most: a VMM takes what our VERSION says of max_data_xfer_size. */
+#define VFIO_USER_DMA_BYTES_MAX VFIO_USER_DATA_MAX
+
 /* One write of several; `count` of its eight bytes are used. */
 struct vfio_user_region_write {
 	struct vfio_user_region_access access;
@@ -159,7 +168,8 @@ static_assert(VFIO_USER_MESSAGE_MAX >= 16 + sizeof(struct vfio_user_region_acces
 
 /*
  * May this header begin a message of a client's? Returns NULL, or the reason why the stream cannot be
- * followed any further: it is no command, or too short or too long.
+ * followed any further: it is neither a command nor an answer to one that a server sends, or too short or too
+ * long.
  */
 const char *vfio_user_header_check(const struct vfio_user_header *header);
 
@@ -167,6 +177,19 @@ const char *vfio_user_header_check(const struct vfio_user_header *header);
 struct vfio_user_standing {
 	bool versioned;		/* VERSION was answered */
 };
+
+/*
+ * Is this the answer that such a message must have? `payload`: bytes behind the header, of which there are as
+ * many as the header says. Returns NULL, or the reason why not; an answer with an error is one, whatever it
+ * carries.
+ */
+const char *vfio_user_answer_check(const struct vfio_user_header *header, uint16_t command,
+				   const struct vfio_user_dma_access *asked, const uint8_t *payload);
+
+static inline bool vfio_user_is_answer(const struct vfio_user_header *header)
+{
+	return (header->flags & VFIO_USER_FLAG_TYPE) == VFIO_USER_TYPE_REPLY;
+}
 
 /*
  * Returns 0, or the error of the answer: -EINVAL (a payload of another size, more descriptors than there may

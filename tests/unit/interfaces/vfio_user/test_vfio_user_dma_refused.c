@@ -196,7 +196,7 @@ static void takeover(void **state)
 					 0);
 		assert_int_equal(unmap(test_below(&seed, PAGES - 6), 1 + test_below(&seed, 6)), 0);
 		hand_over(&in);
-		vfio_user_dma_restore(&dma, &in);
+		vfio_user_dma_restore(&dma, true, &in);
 		assert_int_equal(in.error, 0);
 		assert_int_equal(in.position, in.length);
 		handover_finish(&in);
@@ -218,7 +218,7 @@ static void streams_that_are_cut(void **state)
 		if (cut >= length)
 			break;
 		in.length = cut;
-		vfio_user_dma_restore(&dma, &in);
+		vfio_user_dma_restore(&dma, true, &in);
 		assert_int_equal(in.error, -EBADMSG);
 		handover_finish(&in);
 		vfio_user_dma_unmap_all(&dma);
@@ -230,7 +230,7 @@ static void streams_that_are_cut(void **state)
 		assert_int_equal(in.fd_count, 3);
 		close(in.fds[1]);
 		in.fds[1] = i ? fd_memfd("short", PAGE / 2) : eventfd(0, EFD_CLOEXEC);
-		vfio_user_dma_restore(&dma, &in);
+		vfio_user_dma_restore(&dma, true, &in);
 		assert_int_equal(in.error, -EBADMSG);
 		handover_finish(&in);
 		vfio_user_dma_unmap_all(&dma);
@@ -262,7 +262,7 @@ static void streams_that_are_wrong(void **state)
 		handover_put_fd(&handover, fcntl(files[0], F_DUPFD_CLOEXEC, 0));
 		/* As if it had been received: its descriptors are there to be taken. */
 		handover.fd_position = 0;
-		vfio_user_dma_restore(&dma, &handover);
+		vfio_user_dma_restore(&dma, true, &handover);
 		assert_int_equal(handover.error, -EBADMSG);
 		handover_finish(&handover);
 	}
