@@ -233,12 +233,11 @@ class Guest:
         self.stop()
 
     def _arguments(self):
-        share = "on" if self.share_memory else "off"
+        shared = ["-object", f"memory-backend-memfd,id=memory,size={self.memory_mib}M,share=on", "-machine", "memory-backend=memory"]
         arguments = [
             *self.wrapper, *self.program, "-accel", guest_image.accel(), "-M", "q35", "-cpu", "max", "-smp", str(self.cpus),
             "-m", f"{self.memory_mib}M",
-            "-object", f"memory-backend-memfd,id=memory,size={self.memory_mib}M,share={share}",
-            "-machine", "memory-backend=memory",
+            *(shared if self.share_memory else []),
             "-nodefaults", "-no-user-config", "-display", "none",
             *self._system(),
             "-chardev", f"socket,id=console,path={self.path('console')},server=on,wait=off",

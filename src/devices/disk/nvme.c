@@ -14,7 +14,8 @@
 /* What was answered has been told of, too. */
 static bool is_at_rest(const struct nvme_function *function)
 {
-	return function->under_way == function->kept_count && !function->interrupt_task.queued;
+	return function->under_way == function->kept_count && function->errands == 0 &&
+	       !function->interrupt_task.queued;
 }
 
 /* While it waits for rest, the guest's own limits do not hold the disk up. */
@@ -186,6 +187,8 @@ static void nvme_memory_changed(void *opaque)
 	nvme_queues_map(function);
 	if (!function->quiescing && !function->frozen)
 		nvme_io_answer_kept(function);
+	/* Copies that were out of reach may be at hand again. */
+	nvme_remote_rest(function, false);
 }
 
 static void nvme_vectors_changed(void *opaque)
@@ -251,6 +254,7 @@ const struct register_model_ops nvme_model = {
 	.msix_bar = 0,
 	.msix_table_offset = 0x2000,
 	.msix_pending_offset = 0x3000,
+	.runs_errands = true,
 	.violations = violations,
 	.power_on = nvme_power_on,
 	.power_off = nvme_power_off,

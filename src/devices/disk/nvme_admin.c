@@ -97,6 +97,7 @@ static uint16_t delete_cq(struct nvme_function *function, const struct nvme_comm
 	if (function->cq[id].sq_count > 0)
 		return NVME_INVALID_QUEUE_DELETION;
 	function->cq[id] = (struct nvme_cq){ .exists = false };
+	nvme_remote_forget_queue(function, id);
 	nvme_interrupts_refresh(function);
 	return NVME_SUCCESS;
 }
@@ -110,6 +111,7 @@ void nvme_sq_check_deleted(struct nvme_function *function, unsigned index)
 		return;
 	function->cq[sq->cq].sq_count--;
 	*sq = (struct nvme_sq){ .exists = false };
+	function->fetch[index].is_stale = true;
 	nvme_complete(function, NVME_ADMIN_QUEUE, command, NVME_SUCCESS, 0);
 }
 
@@ -137,7 +139,7 @@ static uint16_t identify(struct nvme_function *function, const struct nvme_comma
 	uint8_t answer[NVME_IDENTIFY_BYTES];
 	uint16_t status = nvme_identify(function, command, answer);
 
-	return status ? status : nvme_data_write(function->bus->memory, command, answer, sizeof(answer));
+	return status ? status : nvme_remote_answer(function, command, answer, sizeof(answer), false);
 }
 
 static uint16_t get_log_page(struct nvme_function *function, const struct nvme_command *command)
@@ -153,7 +155,7 @@ static uint16_t get_log_page(struct nvme_function *function, const struct nvme_c
 		return NVME_INVALID_FIELD;
 	status = nvme_log_page(function, log, offset, answer, bytes);
 	if (!status)
-		status = nvme_data_write(function->bus->memory, command, answer, bytes);
+		status = nvme_remote_answer(function, command, answer, bytes, !keeps_event);
 	if (!status && !keeps_event)
 		nvme_event_read(function, log);
 	return status;
@@ -178,7 +180,7 @@ static bool execute(struct nvme_function *function, const struct nvme_command *c
 		return true;
 	case NVME_ADMIN_GET_LOG_PAGE:
 		*ret_status = get_log_page(function, command);
-		return true;
+		return *ret_status != NVME_LATER;
 	case NVME_ADMIN_DELETE_CQ:
 		*ret_status = delete_cq(function, command);
 		return true;
@@ -187,7 +189,7 @@ static bool execute(struct nvme_function *function, const struct nvme_command *c
 		return true;
 	case NVME_ADMIN_IDENTIFY:
 		*ret_status = identify(function, command);
-		return true;
+		return *ret_status != NVME_LATER;
 	case NVME_ADMIN_ABORT:
 		*ret_status = abort_command(ret_result);
 		return true;

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "core/checked.h"
-#include "core/iov.h"
 #include "devices/disk/nvme_private.h"
 
 /* SGL segments of one command, and descriptors in all: a list that points to itself ends here. */
@@ -16,6 +15,7 @@
 
 struct pieces {
 	const struct guest_memory *memory;
+	struct nvme_lists *lists;
 	struct iovec *iov;
 	unsigned count;
 	size_t bytes; /* still wanted */
@@ -39,6 +39,45 @@ static uint16_t add(struct pieces *pieces, uint64_t address, size_t bytes)
 	return NVME_SUCCESS;
 }
 
+/* ---- lists ---- */
+
+static bool is_fetched(const struct nvme_lists *lists, uint64_t address, size_t bytes)
+{
+	for (unsigned i = 0; i < lists->count; i++)
+		if (lists->fetched[i].address == address && lists->fetched[i].bytes == bytes)
+			return true;
+	return false;
+}
+
+/* A part of a list is about to be read: is what is at hand what the guest has? */
+static uint16_t need(struct pieces *pieces, uint64_t address, size_t bytes)
+{
+	struct nvme_lists *lists = pieces->lists;
+	int count;
+
+	if (pieces->memory->remotes == 0 || is_fetched(lists, address, bytes))
+		return NVME_SUCCESS;
+	/* What lies in no region, or in many, is refused when it is read. */
+	count = guest_memory_iov(pieces->memory, address, bytes, lists->iov, 2);
+	if (count <= 0 || !guest_memory_is_remote(pieces->memory, lists->iov, (unsigned)count))
+		return NVME_SUCCESS;
+	if (lists->count == NVME_LISTS_MAX)
+		return NVME_INVALID_SGL_COUNT;
+	lists->missing = (struct nvme_list){ address, bytes };
+	return NVME_LATER;
+}
+
+void nvme_lists_errand(struct nvme_lists *lists, struct guest_memory *memory, struct register_errand *errand)
+{
+	int count = guest_memory_iov(memory, lists->missing.address, lists->missing.bytes, lists->iov, 2);
+
+	assert(count > 0 && lists->count < NVME_LISTS_MAX);
+	lists->fetched[lists->count++] = lists->missing;
+	errand->memory = memory;
+	errand->iov = lists->iov;
+	errand->count = (unsigned)count;
+}
+
 /* ---- physical region pages ---- */
 
 static size_t at_most(size_t bytes, size_t limit)
@@ -56,19 +95,21 @@ static uint16_t add_list(struct pieces *pieces, uint64_t list)
 		unsigned room = (unsigned)((NVME_PAGE_BYTES - list % NVME_PAGE_BYTES) / sizeof(uint64_t));
 		size_t pages = (pieces->bytes + NVME_PAGE_BYTES - 1) / NVME_PAGE_BYTES;
 		unsigned count = pages <= room ? (unsigned)pages : room, used = count;
+		uint16_t status;
 
 		if (list % sizeof(uint64_t) != 0 || (room == 1 && pages > 1))
 			return NVME_PRP_OFFSET_INVALID;
+		status = need(pieces, list, count * sizeof(entries[0]));
+		if (status)
+			return status;
 		if (guest_memory_read(pieces->memory, list, entries, count * sizeof(entries[0])))
 			return NVME_DATA_TRANSFER_ERROR;
 		if (pages > room)
 			used--;
 		for (unsigned i = 0; i < used; i++) {
-			uint16_t status =
-				entries[i] % NVME_PAGE_BYTES
-					? NVME_PRP_OFFSET_INVALID
-					: add(pieces, entries[i], at_most(pieces->bytes, NVME_PAGE_BYTES));
-
+			status = entries[i] % NVME_PAGE_BYTES
+					 ? NVME_PRP_OFFSET_INVALID
+					 : add(pieces, entries[i], at_most(pieces->bytes, NVME_PAGE_BYTES));
 			if (status)
 				return status;
 		}
@@ -117,13 +158,16 @@ static uint16_t add_segment(struct pieces *pieces, struct nvme_sgl *sgl, unsigne
 	unsigned count = sgl->bytes / (unsigned)sizeof(*sgl);
 	bool is_last = NVME_SGL_TYPE(sgl->type) == NVME_SGL_LAST_SEGMENT;
 	uint64_t address = sgl->address, offset;
+	uint16_t status;
 
 	*ret_more = false;
 	if (count == 0 || sgl->bytes % sizeof(*sgl) != 0)
 		return NVME_INVALID_SGL_SEGMENT;
+	status = need(pieces, address, at_most(count, SGL_DESCRIPTORS_MAX) * sizeof(*sgl));
+	if (status)
+		return status;
 	for (unsigned i = 0; i < count; i++) {
 		struct nvme_sgl one;
-		uint16_t status;
 
 		if (++*descriptors > SGL_DESCRIPTORS_MAX)
 			return NVME_INVALID_SGL_COUNT;
@@ -170,9 +214,9 @@ static uint16_t map_sgl(struct pieces *pieces, const struct nvme_command *comman
 /* ---- for all ---- */
 
 uint16_t nvme_data_map(const struct guest_memory *memory, const struct nvme_command *command, size_t bytes,
-		       struct iovec *iov, unsigned *ret_count)
+		       struct nvme_lists *lists, struct iovec *iov, unsigned *ret_count)
 {
-	struct pieces pieces = { .memory = memory, .iov = iov, .bytes = bytes };
+	struct pieces pieces = { .memory = memory, .lists = lists, .iov = iov, .bytes = bytes };
 	uint16_t status;
 
 	assert(bytes > 0 && bytes <= NVME_DATA_BYTES_MAX);
@@ -183,29 +227,5 @@ uint16_t nvme_data_map(const struct guest_memory *memory, const struct nvme_comm
 	else
 		status = NVME_INVALID_FIELD;
 	*ret_count = pieces.count;
-	return status;
-}
-
-uint16_t nvme_data_write(const struct guest_memory *memory, const struct nvme_command *command,
-			 const void *from, size_t bytes)
-{
-	struct iovec iov[NVME_PIECES_MAX];
-	unsigned count;
-	uint16_t status = nvme_data_map(memory, command, bytes, iov, &count);
-
-	if (!status)
-		iov_copy_in(iov, count, 0, from, bytes);
-	return status;
-}
-
-uint16_t nvme_data_read(const struct guest_memory *memory, const struct nvme_command *command, void *to,
-			size_t bytes)
-{
-	struct iovec iov[NVME_PIECES_MAX];
-	unsigned count;
-	uint16_t status = nvme_data_map(memory, command, bytes, iov, &count);
-
-	if (!status)
-		iov_copy_out(iov, count, 0, to, bytes);
 	return status;
 }

@@ -63,12 +63,14 @@ static void put_subsystem(const struct disk *disk, char *to, size_t bytes)
 }
 
 /*
- * Doorbells in memory are for drivers with messages. VMMs that cannot see a pin go take it back when the
- * driver touches a register, so that a driver with the pin is to ring.
+ * Doorbells in memory are for drivers with messages, and where that is the guest's own. VMMs that cannot see
+ * a pin go take it back when the driver touches a register, so that a driver with the pin is to ring.
  */
 static uint16_t admin_commands(const struct nvme_function *function)
 {
-	return function->bus->ops->has_vectors(function->bus) ? NVME_DOORBELL_BUFFERS : 0;
+	return function->bus->ops->has_vectors(function->bus) && !function->sq[NVME_ADMIN_QUEUE].is_remote
+		       ? NVME_DOORBELL_BUFFERS
+		       : 0;
 }
 
 static void identify_controller(const struct nvme_function *function, struct nvme_identify_controller *answer)

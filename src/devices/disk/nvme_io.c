@@ -9,6 +9,7 @@
 
 #include "core/checked.h"
 #include "core/container.h"
+#include "core/iov.h"
 #include "devices/disk/nvme_private.h"
 
 /* Pieces of ranges after which the time is asked. */
@@ -79,6 +80,7 @@ static void finish(struct nvme_request *request, uint16_t status)
 	nvme_complete(function, request->sq, request->command, status, 0);
 	if (was_full)
 		nvme_queues_wake(function);
+	nvme_remote_rest(function, false);
 	if (function->under_way == 0)
 		nvme_check_quiet(function);
 }
@@ -115,10 +117,18 @@ void nvme_io_drop_kept(struct nvme_function *function)
 		release(request);
 }
 
+static void data_pushed(struct nvme_request *request, int error)
+{
+	finish(request, status_of(DISK_READ, error));
+}
+
 static void io_done(struct disk_request *disk, int error)
 {
 	struct nvme_request *request = container_of(disk, struct nvme_request, disk);
 
+	if (request->is_remote && disk->op == DISK_READ && !error)
+		nvme_remote_carry(request, true, disk->iov_count, data_pushed);
+	else
 	finish(request, status_of(disk->op, error));
 }
 
@@ -153,27 +163,70 @@ static bool write_through(const struct nvme_function *function, const struct nvm
 	return command->cdw12 & NVME_IO_FORCE_UNIT_ACCESS || !function->features.write_cache;
 }
 
+/* Copies of memory that is not at hand are counted before the first of them is made. */
+static void charge(struct nvme_request *request, size_t bytes)
+{
+	if (!request->is_charged)
+		nvme_remote_charge(request->function, bytes);
+	request->is_charged = true;
+}
+
+static void execute_again(struct nvme_request *request, int error);
+
+/*
+ * Finds the command's data. False: its answer comes later, or has been given; what has to be fetched first
+ * is, and the command is executed again.
+ */
+static bool map_data(struct nvme_request *request, const struct nvme_command *command, size_t bytes,
+		     unsigned *ret_count)
+{
+	uint16_t status =
+		nvme_data_map(request->memory, command, bytes, &request->lists, request->iov, ret_count);
+
+	if (status == NVME_LATER) {
+		charge(request, bytes + NVME_LISTS_MAX * NVME_PAGE_BYTES);
+		nvme_remote_fetch_list(request, execute_again);
+	} else if (status) {
+		refuse(request, status);
+	} else {
+		request->is_remote = guest_memory_is_remote(request->memory, request->iov, *ret_count);
+		if (request->is_remote)
+			charge(request, bytes);
+	}
+	return !status;
+}
+
+static void submit_transfer(struct nvme_request *request, int error)
+{
+	const struct nvme_command *command = &request->entry;
+
+	if (error)
+		finish(request, status_of(request->disk.op, error));
+	else
+		submit(request, request->disk.op, FIRST_BLOCK(command), BLOCKS(command));
+}
+
 static void read_or_write(struct nvme_request *request, const struct nvme_command *command, enum disk_op op)
 {
 	struct nvme_function *function = request->function;
 	uint64_t blocks = BLOCKS(command), bytes = blocks << function->block_shift;
 	bool is_read = op == DISK_READ;
-	uint16_t status;
 
 	if (bytes > NVME_DATA_BYTES_MAX) {
 		refuse(request, NVME_INVALID_FIELD);
 		return;
 	}
-	status = nvme_data_map(request->memory, command, bytes, request->iov, &request->disk.iov_count);
-	if (status) {
-		refuse(request, status);
+	if (!map_data(request, command, bytes, &request->disk.iov_count))
 		return;
-	}
 	counter_add(is_read ? &function->reads : &function->writes, 1);
 	counter_add(is_read ? &function->blocks_read : &function->blocks_written, blocks);
 	request->disk.iov = request->iov;
 	request->disk.through = !is_read && write_through(function, command);
-	submit(request, op, FIRST_BLOCK(command), blocks);
+	request->disk.op = op;
+	if (request->is_remote && !is_read)
+		nvme_remote_carry(request, false, request->disk.iov_count, submit_transfer);
+	else
+		submit_transfer(request, 0);
 }
 
 /* ---- Dataset Management (6.7): ranges, one after the other ---- */
@@ -257,14 +310,20 @@ static bool ranges_inside(const struct nvme_request *request)
 	return true;
 }
 
-static void deallocate(struct nvme_request *request, const struct nvme_command *command)
+/* The ranges are there, in pieces: they are copied once. */
+static void deallocate_ranges(struct nvme_request *request, int error)
 {
-	uint16_t status;
+	const struct nvme_command *command = &request->entry;
+	struct nvme_range ranges[NVME_RANGES_MAX];
+	uint16_t status = error ? status_of(DISK_DISCARD, error) : NVME_SUCCESS;
 
-	request->ranges = (command->cdw10 & 0xff) + 1;
-	status = nvme_data_read(request->memory, command, request->range_list,
-				request->ranges * sizeof(request->range_list[0]));
-	if (!status && !ranges_inside(request))
+	if (error) {
+		finish(request, status);
+		return;
+	}
+	iov_copy_out(request->iov, request->pieces, 0, ranges, request->ranges * sizeof(ranges[0]));
+	memcpy(request->range_list, ranges, request->ranges * sizeof(ranges[0]));
+	if (!ranges_inside(request))
 		status = NVME_LBA_OUT_OF_RANGE;
 	if (!status && disk_read_only(request->function->device->disk))
 		status = NVME_WRITE_PROTECTED;
@@ -280,6 +339,17 @@ static void deallocate(struct nvme_request *request, const struct nvme_command *
 	request->disk.done = range_done;
 	request->task.run = go_on_with_ranges;
 	submit_ranges(request);
+}
+
+static void deallocate(struct nvme_request *request, const struct nvme_command *command)
+{
+	request->ranges = (command->cdw10 & 0xff) + 1;
+	if (!map_data(request, command, request->ranges * sizeof(request->range_list[0]), &request->pieces))
+		return;
+	if (request->is_remote)
+		nvme_remote_carry(request, false, request->pieces, deallocate_ranges);
+	else
+		deallocate_ranges(request, 0);
 }
 
 /* ---- commands ---- */
@@ -308,6 +378,15 @@ static void execute(struct nvme_request *request, const struct nvme_command *com
 	}
 }
 
+/* A list has been fetched for it. */
+static void execute_again(struct nvme_request *request, int error)
+{
+	if (error)
+		finish(request, status_of(DISK_READ, error));
+	else
+		execute(request, &request->entry);
+}
+
 static bool names_namespace(const struct nvme_command *command)
 {
 	return command->namespace_id == NVME_ONLY_NAMESPACE ||
@@ -323,6 +402,9 @@ void nvme_io_execute(struct nvme_function *function, struct nvme_request *reques
 	request->disk.iov = NULL;
 	request->disk.iov_count = 0;
 	request->disk.through = false;
+	request->entry = *command;
+	request->lists.count = 0;
+	request->is_remote = request->is_charged = false;
 	if (NVME_COMMAND_FUSED(command->flags))
 		refuse(request, NVME_INVALID_FIELD);
 	else if (!names_namespace(command))

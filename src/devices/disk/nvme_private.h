@@ -12,6 +12,7 @@
  *   nvme_identify.c  of these, what the controller says of itself
  *   nvme_io.c        I/O commands: to the disk and back
  *   nvme_data.c      where a command's data lies: PRPs and SGLs to iovecs
+ *   nvme_remote.c    all of these, in memory that the VMM keeps to itself
  *   nvme_handover.c  takeover
  */
 #ifndef VIADUCT_DEVICES_DISK_NVME_PRIVATE_H
@@ -29,6 +30,7 @@
 #include "core/stats.h"
 #include "devices/disk/nvme.h"
 #include "devices/disk/nvme_format.h"
+#include "devices/register_model.h"
 
 /* With the admin queues; as many as there are vectors. */
 #define NVME_QUEUES_MAX	 REGISTER_VECTORS_MAX
@@ -50,6 +52,16 @@
 #define NVME_RANGES_MAX	    256u	/* of a Dataset Management command */
 #define NVME_ASYNC_MAX	    4u		/* Asynchronous Event Requests at a time */
 #define NVME_ADMIN_QUEUE    0u
+/*
+ * Copies that commands of one function may use of memory that its VMM keeps to itself, at a time, before
+ * others wait. Queues are copies besides: 5 MiB when there are as many as there can be, and each is as long
+ * as it can be.
+ */
+#define NVME_COPIES_BYTES (8u << 20)
+/* Pages of lists and segments that one command may have in such memory. */
+#define NVME_LISTS_MAX 18u
+/* No status: the command goes on when what it needs has been fetched. */
+#define NVME_LATER 0xffffu
 
 enum nvme_violation {
 	NVME_VIOLATION_DOORBELL,	/* rung for a queue that there is not */
@@ -65,6 +77,27 @@ struct nvme_device {
 };
 
 struct nvme_function;
+struct nvme_request;
+
+/* What a queue has on its way: commands to us, or answers to the guest. */
+struct nvme_carrier {
+	struct register_errand errand;
+	struct nvme_function *function;
+	struct iovec iov[2];
+	uint32_t entries;
+	bool is_under_way;
+	bool is_stale;			/* the queue is another one since, or lies elsewhere */
+};
+
+/* The parts of a command's lists that have been fetched for it; `missing` is the one that it needs next. */
+struct nvme_lists {
+	unsigned count;
+	struct nvme_list {
+		uint64_t address;
+		size_t bytes;
+	} fetched[NVME_LISTS_MAX], missing;
+	struct iovec iov[2];		/* of the missing one, which may lie in two regions */
+};
 
 struct nvme_cq {
 	bool exists, interrupts, phase;
@@ -73,6 +106,8 @@ struct nvme_cq {
 	uint32_t entries, head, tail;
 	uint32_t posted;		/* that the driver has not consumed */
 	uint32_t promised;		/* to commands under way */
+	bool is_remote;			/* the ring is a copy */
+	uint32_t unsent;		/* the last ones that were posted, which the guest may not have yet */
 	uint32_t seen;			/* as which its shadow doorbell was seen last */
 	uint64_t address;
 	struct nvme_completion *ring;	/* NULL: not in the guest's memory now */
@@ -84,6 +119,8 @@ struct nvme_sq {
 	uint16_t cq;
 	uint32_t entries, head, tail;	/* the tail is the driver's, as it was rung last */
 	uint32_t seen;			/* as which its shadow doorbell was seen last */
+	bool is_remote;			/* the ring is a copy */
+	uint32_t fresh;			/* so far it is what the guest has, from the head on */
 	uint64_t address;
 	const struct nvme_command *ring;
 	unsigned under_way;
@@ -99,9 +136,16 @@ struct nvme_request {
 	uint16_t sq, command;
 	uint16_t status;		/* of one that is kept */
 	unsigned range, ranges;		/* Dataset Management: the disk works on one of so many */
+	unsigned pieces;		/* in which the ranges lie */
 	int range_error;
 	bool submitting, ended;		/* the piece has ended inside of its submission */
 	struct loop_task task;		/* the ranges go on in another turn */
+	struct nvme_command entry;	/* what was fetched, for what goes on later */
+	struct nvme_lists lists;
+	struct register_errand errand;
+	void (*next_step)(struct nvme_request *request, int error);
+	bool is_remote;			/* its data are copies */
+	bool is_charged;		/* for them */
 	union {
 		struct iovec iov[NVME_PIECES_MAX];
 		struct nvme_range range_list[NVME_RANGES_MAX];
@@ -114,6 +158,19 @@ struct nvme_features {
 	uint32_t arbitration, temperature_over, temperature_under, error_recovery, coalescing, atomicity;
 	uint32_t async_events;
 	uint32_t vector[NVME_QUEUES_MAX];
+};
+
+/* The answer of an admin command on its way to the guest. */
+struct nvme_admin_transfer {
+	struct register_errand errand;
+	bool is_under_way, pushes, reads_log;
+	uint8_t log;
+	struct guest_memory *memory;	/* a reference */
+	struct nvme_command command;
+	struct nvme_lists lists;
+	size_t bytes;
+	uint8_t answer[NVME_PAGE_BYTES];
+	struct iovec iov[NVME_PIECES_MAX];
 };
 
 struct nvme_function {
@@ -139,6 +196,12 @@ struct nvme_function {
 	bool has_shadows;
 	uint64_t shadow_address, events_address;
 	uint32_t *shadow, *shadow_events;
+
+	/* Memory that the VMM keeps to itself. */
+	struct nvme_carrier fetch[NVME_QUEUES_MAX], push[NVME_QUEUES_MAX];
+	struct nvme_admin_transfer admin;
+	unsigned errands;		/* of these, under way */
+	size_t copied;			/* bytes that commands have had copied since copies were given back */
 
 	unsigned under_way;		/* commands at the disk */
 	struct nvme_request *requests, *free;
@@ -221,6 +284,8 @@ bool nvme_park(struct loop_poller *poller);
 void nvme_complete(struct nvme_function *function, uint16_t sq, uint16_t command, uint16_t status,
 		   uint32_t result);
 void nvme_interrupt(struct loop_task *task);
+/* The queue's answers are in the guest's memory: an interrupt is to tell of them. */
+void nvme_tell(struct nvme_function *function, struct nvme_cq *cq);
 /* Sets the pin anew: what is masked, or unread, has changed. */
 void nvme_interrupts_refresh(struct nvme_function *function);
 /* Tells of what is unread in the way in which interrupts are told of now. */
@@ -291,15 +356,44 @@ void nvme_io_drop_kept(struct nvme_function *function);
 
 /*
  * Where the command's `bytes` of data lie, in at most NVME_PIECES_MAX pieces of `memory`. Returns the status;
- * *ret_count is the number of pieces.
+ * *ret_count is the number of pieces. NVME_LATER: a list is to be fetched first (nvme_lists_errand()), and
+ * then this is called again, with the same `lists`, of which nothing is fetched at first.
  */
 uint16_t nvme_data_map(const struct guest_memory *memory, const struct nvme_command *command, size_t bytes,
-		       struct iovec *iov, unsigned *ret_count);
-/* The same, and a copy: to the guest, or from it. */
-uint16_t nvme_data_write(const struct guest_memory *memory, const struct nvme_command *command,
-			 const void *from, size_t bytes);
-uint16_t nvme_data_read(const struct guest_memory *memory, const struct nvme_command *command, void *to,
-			size_t bytes);
+		       struct nvme_lists *lists, struct iovec *iov, unsigned *ret_count);
+/* Has the errand fetch what is missing, and remembers it as fetched. */
+void nvme_lists_errand(struct nvme_lists *lists, struct guest_memory *memory, struct register_errand *errand);
+
+/* ---- nvme_remote.c ---- */
+
+static inline bool nvme_remote_has_room(const struct nvme_function *function)
+{
+	return function->copied < NVME_COPIES_BYTES;
+}
+/* So much of the copies is about to be used for the first time. */
+void nvme_remote_charge(struct nvme_function *function, size_t bytes);
+/* Gives the copies back, if nothing is under way: when there are too many, or the worker is to sleep. */
+void nvme_remote_rest(struct nvme_function *function, bool is_idle);
+/* Has commands fetched of which doorbells have told. */
+void nvme_remote_look(struct nvme_function *function);
+/* Has answers pushed that were posted in a copy. */
+void nvme_remote_tell(struct nvme_function *function, struct nvme_cq *cq);
+/* The queue of this number ends, or lies elsewhere. */
+void nvme_remote_forget_queue(struct nvme_function *function, unsigned queue);
+/* The queue's ring is about to be `to`; NULL: it is in the guest's memory no longer. */
+void nvme_remote_move_answers(struct nvme_function *function, struct nvme_cq *cq, struct nvme_completion *to);
+/* Goes on with `then` when the request's missing list has been fetched, or with an error. */
+void nvme_remote_fetch_list(struct nvme_request *request,
+			    void (*then)(struct nvme_request *request, int error));
+/* The same with the first `count` pieces of its data, which are fetched or pushed. */
+void nvme_remote_carry(struct nvme_request *request, bool pushes, unsigned count,
+		       void (*then)(struct nvme_request *request, int error));
+/*
+ * Writes an admin command's answer to where it wants it. Returns the status; NVME_LATER: the command is
+ * completed when the guest has it. reads_log: a log's event may be told again then.
+ */
+uint16_t nvme_remote_answer(struct nvme_function *function, const struct nvme_command *command,
+			    const void *from, size_t bytes, bool reads_log);
 
 /* ---- nvme_handover.c ---- */
 

@@ -110,6 +110,7 @@ void nvme_queues_forget(struct nvme_function *function)
 	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
 		function->sq[i] = (struct nvme_sq){ .exists = false };
 		function->cq[i] = (struct nvme_cq){ .exists = false };
+		nvme_remote_forget_queue(function, i);
 	}
 	nvme_shadow_forget(function);
 	function->next_sq = function->queues_end = 0;
@@ -123,17 +124,32 @@ void nvme_queues_forget(struct nvme_function *function)
 
 /* ---- fetching ---- */
 
+/* Admin commands are answered one after the other. */
+static bool waits(const struct nvme_function *function, const struct nvme_sq *sq)
+{
+	return function->admin.is_under_way && sq == &function->sq[NVME_ADMIN_QUEUE];
+}
+
 /* May the queue's next command be fetched? */
 static bool can_fetch(const struct nvme_function *function, const struct nvme_sq *sq)
 {
-	return sq->exists && !sq->deleting && sq->ring && sq->head != sq->tail &&
-	       nvme_cq_has_room(&function->cq[sq->cq]);
+	return sq->exists && !sq->deleting && sq->ring &&
+	       sq->head != (sq->is_remote ? sq->fresh : sq->tail) &&
+	       nvme_cq_has_room(&function->cq[sq->cq]) && !waits(function, sq);
 }
 
 static bool takes(const struct nvme_function *function)
 {
 	return nvme_is_ready(function) && !function->disabling && !function->shutting_down &&
-	       !function->quiescing && !function->frozen && function->free;
+	       !function->quiescing && !function->frozen && function->free && nvme_remote_has_room(function);
+}
+
+/* What doorbells in memory say, and commands in memory that is not at hand. */
+static void look(struct nvme_function *function)
+{
+	nvme_shadow_look(function);
+	if (function->bus->memory->remotes > 0)
+		nvme_remote_look(function);
 }
 
 /* The queue whose turn it is, of those that have a command; NULL: none has. */
@@ -154,7 +170,7 @@ static bool has_commands(struct nvme_function *function)
 {
 	if (!takes(function))
 		return false;
-	nvme_shadow_look(function);
+	look(function);
 	for (unsigned i = 0; i < function->queues_end; i++)
 		if (can_fetch(function, &function->sq[i]))
 			return true;
@@ -202,7 +218,7 @@ bool nvme_poll(struct loop_poller *poller)
 	struct nvme_sq *sq;
 
 	if (takes(function))
-		nvme_shadow_look(function);
+		look(function);
 	/* The worker has stood still: who is to blame comes first. */
 	while (fetched < TURN_COMMANDS && takes(function) && !__atomic_load_n(held, __ATOMIC_RELAXED)) {
 		if (fetched % TIMED_COMMANDS == 0 && fetched > 0 && loop_slice_over(loop))
@@ -225,16 +241,27 @@ bool nvme_park(struct loop_poller *poller)
 	struct nvme_function *function = container_of(poller, struct nvme_function, poller);
 
 	nvme_shadow_arm(function);
+	nvme_remote_rest(function, true);
 	return !has_commands(function);
 }
 
 /* ---- completing ---- */
 
+void nvme_tell(struct nvme_function *function, struct nvme_cq *cq)
+{
+	cq->news = true;
+	loop_defer_for(function->bus->loop, &function->interrupt_task, function->bus->account);
+}
+
 static void post(struct nvme_function *function, struct nvme_cq *cq, const struct nvme_completion *completion)
 {
 	nvme_ring_post(cq, completion);
-	cq->news = true;
-	loop_defer_for(function->bus->loop, &function->interrupt_task, function->bus->account);
+	if (cq->is_remote) {
+		cq->unsent++;
+		nvme_remote_tell(function, cq);
+	} else {
+		nvme_tell(function, cq);
+	}
 }
 
 void nvme_complete(struct nvme_function *function, uint16_t sq_index, uint16_t command, uint16_t status,
@@ -267,7 +294,8 @@ void nvme_complete(struct nvme_function *function, uint16_t sq_index, uint16_t c
 /* The pin follows what is unread, of vectors that are not masked (7.5.1). */
 static bool is_due(const struct nvme_function *function, const struct nvme_cq *cq)
 {
-	return cq->exists && cq->interrupts && cq->posted > 0 && !(function->masked >> (cq->vector % 32) & 1);
+	return cq->exists && cq->interrupts && cq->posted > cq->unsent &&
+	       !(function->masked >> (cq->vector % 32) & 1);
 }
 
 void nvme_interrupts_refresh(struct nvme_function *function)
@@ -297,7 +325,7 @@ void nvme_interrupts_again(struct nvme_function *function)
 	for (unsigned i = 0; i < function->queues_end; i++) {
 		const struct nvme_cq *cq = &function->cq[i];
 
-		if (cq->exists && cq->interrupts && cq->posted > 0)
+		if (cq->exists && cq->interrupts && cq->posted > cq->unsent)
 			bus->ops->raise(bus, cq->vector);
 	}
 }

@@ -66,6 +66,7 @@ void nvme_registers_reset(struct nvme_function *function)
 	function->cc = function->csts = function->aqa = function->masked = 0;
 	function->asq = function->acq = 0;
 	function->disabling = function->shutting_down = function->flushed = false;
+	nvme_remote_rest(function, true);
 }
 
 void nvme_fail(struct nvme_function *function, enum nvme_violation kind, uint64_t value)

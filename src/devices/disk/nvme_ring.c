@@ -16,6 +16,33 @@ bool nvme_ring_fits(const struct nvme_function *function, uint64_t address, uint
 	return ring_at(function, address, entries * entry_bytes);
 }
 
+static bool is_remote(const struct nvme_function *function, const void *ring)
+{
+	const struct iovec one = { (void *)(uintptr_t)ring, 1 };
+
+	return ring && guest_memory_is_remote(function->bus->memory, &one, 1);
+}
+
+/* One that is a copy now, and was none: its pages are used from now on. */
+static void set_remote(struct nvme_function *function, const void *ring, size_t bytes, bool *is_copy)
+{
+	bool was_copy = *is_copy;
+
+	*is_copy = is_remote(function, ring);
+	if (*is_copy && !was_copy)
+		nvme_remote_charge(function, bytes);
+}
+
+static void map_cq(struct nvme_function *function, struct nvme_cq *cq)
+{
+	struct nvme_completion *ring = ring_at(function, cq->address, cq->entries * sizeof(*cq->ring));
+
+	nvme_remote_move_answers(function, cq, ring);
+	cq->ring = ring;
+	set_remote(function, ring, cq->entries * sizeof(*ring), &cq->is_remote);
+	nvme_remote_tell(function, cq);
+}
+
 void nvme_rings_map(struct nvme_function *function)
 {
 	function->queues_end = 0;
@@ -25,10 +52,14 @@ void nvme_rings_map(struct nvme_function *function)
 
 		if (sq->exists || cq->exists)
 			function->queues_end = i + 1;
-		if (sq->exists)
+		if (sq->exists) {
 			sq->ring = ring_at(function, sq->address, sq->entries * sizeof(*sq->ring));
+			set_remote(function, sq->ring, sq->entries * sizeof(*sq->ring), &sq->is_remote);
+			sq->fresh = sq->head;
+			function->fetch[i].is_stale = true;
+		}
 		if (cq->exists)
-			cq->ring = ring_at(function, cq->address, cq->entries * sizeof(*cq->ring));
+			map_cq(function, cq);
 	}
 }
 

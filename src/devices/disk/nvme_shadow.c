@@ -22,6 +22,14 @@ void nvme_shadow_forget(struct nvme_function *function)
 	function->shadow = function->shadow_events = NULL;
 }
 
+/* NULL: there is no page, or none that the driver writes to where we look. */
+static void *page_at(const struct guest_memory *memory, uint64_t address)
+{
+	const struct iovec page = { guest_memory_at(memory, address, NVME_PAGE_BYTES), NVME_PAGE_BYTES };
+
+	return page.iov_base && !guest_memory_is_remote(memory, &page, 1) ? page.iov_base : NULL;
+}
+
 void nvme_shadow_map(struct nvme_function *function)
 {
 	const struct guest_memory *memory = function->bus->memory;
@@ -29,8 +37,8 @@ void nvme_shadow_map(struct nvme_function *function)
 	function->shadow = function->shadow_events = NULL;
 	if (!function->has_shadows)
 		return;
-	function->shadow = guest_memory_at(memory, function->shadow_address, NVME_PAGE_BYTES);
-	function->shadow_events = guest_memory_at(memory, function->events_address, NVME_PAGE_BYTES);
+	function->shadow = page_at(memory, function->shadow_address);
+	function->shadow_events = page_at(memory, function->events_address);
 	if (!function->shadow_events)
 		function->shadow = NULL;
 	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
@@ -43,8 +51,7 @@ uint16_t nvme_shadow_configure(struct nvme_function *function, const struct nvme
 
 	if (command->prp1 % NVME_PAGE_BYTES != 0 || command->prp2 % NVME_PAGE_BYTES != 0)
 		return NVME_PRP_OFFSET_INVALID;
-	if (!guest_memory_at(memory, command->prp1, NVME_PAGE_BYTES) ||
-	    !guest_memory_at(memory, command->prp2, NVME_PAGE_BYTES))
+	if (!page_at(memory, command->prp1) || !page_at(memory, command->prp2))
 		return NVME_INVALID_FIELD;
 	function->has_shadows = true;
 	function->shadow_address = command->prp1;
