@@ -328,6 +328,7 @@ struct vfio_user_endpoint *vfio_user_endpoint_alloc(const struct vfio_user_optio
 	}
 	log_subject_name(&endpoint->subject, "%s", options->endpoint.name);
 	log_subject_name(&endpoint->worker_subject, "%s", options->endpoint.name);
+	log_subject_name(&endpoint->memory_subject, "%s", options->endpoint.name);
 	endpoint->next_peer = endpoint->next_door = -1;
 	endpoint->next_timer.expired = on_next_timer;
 	endpoint_socket_init(&endpoint->socket, &endpoint->options.endpoint, &socket_ops, endpoint,

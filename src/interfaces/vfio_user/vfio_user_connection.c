@@ -103,15 +103,15 @@ void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection
 
 static void tell_of_private_memory(struct vfio_user_connection *connection)
 {
-	if (vfio_user_model(connection)->runs_errands && connection->told_of_memory)
+	bool has_errands = vfio_user_model(connection)->runs_errands;
+
+	if (has_errands && connection->told_of_memory)
 		return;
 	connection->told_of_memory = true;
-	log_guest(
-		connection->subject,
-		"VMM: it keeps its guest's memory to itself, and the device %s; QEMU shares it with -object "
-		"memory-backend-memfd,share=on",
-		vfio_user_model(connection)->runs_errands ? "asks it for each byte, which is slow"
-							  : "cannot reach it");
+	log_guest(&connection->endpoint->memory_subject,
+		  "VMM: it keeps its guest's memory to itself, and the device %s; QEMU shares it with "
+		  "-object memory-backend-memfd,share=on",
+		  has_errands ? "asks for each byte, which is slow" : "cannot reach it");
 }
 
 void vfio_user_connection_settle_memory(struct vfio_user_connection *connection)

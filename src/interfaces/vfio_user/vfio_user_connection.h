@@ -120,7 +120,8 @@ struct vfio_user_connection {
 struct vfio_user_endpoint {
 	struct endpoint base;
 	struct vfio_user_options options;	/* name, path and guest (never NULL) are ours */
-	struct log_subject subject, worker_subject;
+	/* The last one's lines do not keep others from being written. */
+	struct log_subject subject, worker_subject, memory_subject;
 	struct endpoint_accounts accounts;
 	struct endpoint_socket socket;
 

@@ -314,7 +314,7 @@ void vfio_user_errands_answer(struct vfio_user_connection *connection)
 		reason = vfio_user_answer_check(&header, slot->command, &slot->access,
 						message + sizeof(header));
 	if (reason) {
-		vfio_user_violate(connection, vfio_user_command_name(header.command), reason, header.id);
+		vfio_user_violate(connection, "memory", reason, header.id);
 		return;
 	}
 	flight = *slot;
