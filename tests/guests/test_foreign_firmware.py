@@ -2,6 +2,8 @@
 """OVMF, the UEFI firmware of virtual machines, starts Debian's kernel from an NVMe controller."""
 import subprocess
 
+import pytest
+
 import guest_image
 import qemu
 
@@ -35,12 +37,14 @@ def system_disk(folder):
     return disk
 
 
-def test_ovmf_starts_a_kernel(viaductd, machine, program, tmp_path):
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "private"])
+def test_ovmf_starts_a_kernel(viaductd, machine, program, tmp_path, shared):
     daemon = viaductd({"pool main": {"path": "FOLDER/main.pool", "size": "256M"}, "guest alice": {},
                        "disk alice/root": {"pool": "main", "size": f"{DISK_MIB}M", "model": "nvme"}})
     disk = system_disk(tmp_path)
     daemon.command("disk", "import", "alice/root", str(disk), "--format", "raw", "--overwrite")
-    guest = machine([qemu.Function(daemon.socket("alice/root"), boot=1)], program=program, firmware=FIRMWARE, memory_mib=384)
+    guest = machine([qemu.Function(daemon.socket("alice/root"), boot=1)], program=program, firmware=FIRMWARE, memory_mib=384,
+                    share_memory=shared)
     assert guest.run("ls /sys/firmware/efi") != ""
     # What the firmware read is what the kernel reads.
     read = guest.run("sha256sum </dev/nvme0n1").split()[0]

@@ -107,6 +107,26 @@ def test_registers_and_rings_share_a_pool(viaductd, machine, nvme_guest):
         assert guest.run(f"tr -d '\\{bytes_of[device]}' <{device} | wc -c") == "0"
 
 
+def test_memory_that_the_vmm_keeps_to_itself(nvme_disk, nvme_guest):
+    """QEMU with ordinary memory: every byte is asked for. Data under load, over takeovers and a reset."""
+    guest = nvme_guest([qemu.Function(socket_of(nvme_disk))], cpus=2, share_memory=False)
+    remembered = write_and_remember(guest)
+    guest.run("umount /mnt; echo 3 >/proc/sys/vm/drop_caches")
+    check_remembered(guest, remembered)
+    guest.run(f"blkdiscard -o {200 << 20} -l {8 << 20} {NVME}")
+    writers = load.Load(guest, device=NVME).start()
+    for _ in range(2):
+        nvme_disk.take_over()
+        writers.wait_progress()
+    assert writers.finish() > 0
+    load.Load(guest, device=NVME).start()
+    guest.reset()
+    load.Load(guest, device=NVME).start().finish()
+    assert guest.disk_errors() == ""
+    assert nvme_disk.device("alice/root", "disk")["connects"] == 1
+    assert "the device asks for each byte" in nvme_disk.text()
+
+
 def test_many_at_once(viaductd, nvme_guest):
     names = [f"alice/d{number:02}" for number in range(16)]
     daemon = viaductd({
@@ -224,15 +244,16 @@ def boot_sector():
     return sector.ljust(510, b"\0") + b"\x55\xaa"
 
 
-def test_firmware_boots(nvme_disk, program, tmp_path):
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "private"])
+def test_firmware_boots(nvme_disk, program, tmp_path, shared):
     """SeaBIOS has a driver for NVMe, and starts what the disk's first sector holds."""
+    memory = ["-object", "memory-backend-memfd,id=memory,size=128M,share=on", "-machine", "memory-backend=memory"]
     image = tmp_path / "boot.raw"
     image.write_bytes(boot_sector().ljust(1 << 20, b"\0"))
     nvme_disk.command("disk", "import", "alice/root", str(image), "--format", "raw", "--overwrite")
     serial = tmp_path / "serial"
     disk = qemu.Function(socket_of(nvme_disk), boot=1)
-    with subprocess.Popen([*program, "-accel", "tcg", "-M", "q35", "-m", "128M", "-object",
-                           "memory-backend-memfd,id=memory,size=128M,share=on", "-machine", "memory-backend=memory",
+    with subprocess.Popen([*program, "-accel", "tcg", "-M", "q35", "-m", "128M", *(memory if shared else []),
                            "-nodefaults", "-no-user-config", "-display", "none", "-serial", f"file:{serial}",
                            *disk.arguments(0)], stdin=subprocess.DEVNULL) as machine:
         try:
