@@ -8,8 +8,12 @@
  * test drives it with plain calls.
  *
  * A function is a device while a VMM is connected: registers, queues and what is in flight, from power_on()
- * to power_off(). All of it lives on one worker at a time. Everything here but the functions that say
+ * to power_off(). It lives on one worker at a time, its home. Everything here but the functions that say
  * "control thread" runs there and must not block.
+ *
+ * A model may serve queues on other workers besides: each worker that can do so is a lane, and home is lane
+ * 0. What a lane does is the model's own matter, by messages between the loops; it owes the bus that no lane
+ * touches anything of the bus or of the guest's memory when the function is quiet.
  */
 #ifndef VIADUCT_DEVICES_REGISTER_MODEL_H
 #define VIADUCT_DEVICES_REGISTER_MODEL_H
@@ -27,6 +31,9 @@ struct loop_account;
 /* Windows fails to start an NVMe controller with 512 of them; 64 are known to be safe. */
 #define REGISTER_VECTORS_MAX 64u
 #define REGISTER_BARS	     6u
+/* Workers that serve queues of one function at most, and queues for which the bus says which one does. */
+#define REGISTER_LANES_MAX  64u
+#define REGISTER_QUEUES_MAX 64u
 
 /* Of a model's own: so many, of so many bytes with the two that every one begins with. */
 #define REGISTER_CAPABILITIES_MAX     5u
@@ -65,6 +72,11 @@ struct register_errand {
 	int error;
 };
 
+struct register_lane {
+	struct loop *loop;
+	struct loop_account *account;
+};
+
 /* The bus as the function sees it. Owned by the bus, from power_on() to power_off(). */
 struct register_bus {
 	const struct register_bus_ops *ops;
@@ -79,8 +91,15 @@ struct register_bus {
 	 * is not the driver's fault. Whatever the VMM says behind its last change ends this.
 	 */
 	bool memory_moves;
-	struct loop *loop;		/* the worker */
-	struct loop_account *account;	/* pays for the function's pollers and tasks */
+	struct loop *loop;		/* home */
+	struct loop_account *account;	/* pays for the function's pollers and tasks there */
+	/*
+	 * The lanes; 0 or 1 of them: there is home alone. They change only while the function is at no
+	 * worker. The memory and all else here is home's: lanes get from the model what they need.
+	 */
+	unsigned lane_count;
+	struct register_lane lane[REGISTER_LANES_MAX];
+	uint8_t queue_lane[REGISTER_QUEUES_MAX]; /* which lane serves a queue; that of queue 0 is home */
 };
 
 /* Filled in by the bus, called by the function. */
@@ -103,6 +122,17 @@ struct register_bus_ops {
 	/* Only functions that run errands call these. */
 	void (*fetch)(struct register_bus *bus, struct register_errand *errand);
 	void (*push)(struct register_bus *bus, struct register_errand *errand);
+	/*
+	 * The same as raise(), on the thread of another lane than home, and always a message: while the
+	 * vector has none to go to, it is pending.
+	 */
+	void (*raise_from)(struct register_bus *bus, unsigned lane, unsigned vector);
+	/*
+	 * What the VMM has just asked for is not answered before answer() was called as often: lanes have yet
+	 * to hear of it. Both at home.
+	 */
+	void (*answer_later)(struct register_bus *bus);
+	void (*answer)(struct register_bus *bus);
 };
 
 enum register_bar_kind { REGISTER_BAR_NONE, REGISTER_BAR_MEMORY_64, REGISTER_BAR_MEMORY_32, REGISTER_BAR_IO };
@@ -185,7 +215,20 @@ struct register_model_ops {
 	 */
 	int (*bar_memory)(void *function, unsigned bar);
 
-	/* bus->memory is another one; the one before is still there, until this returns. */
+	/*
+	 * Queues that may be served on other workers than home (bus->queue_lane). NULL: none. Control thread.
+	 */
+	unsigned (*queues)(void *device);
+	/*
+	 * The guest's memory has made this lane's worker wait: the lane touches it no more. freeze() follows
+	 * at home. On the lane's thread, at any time between resume() and quiet(). NULL without lanes.
+	 */
+	void (*lane_freeze)(void *function, unsigned lane);
+
+	/*
+	 * bus->memory is another one; the one before is still there, until this returns. Lanes that hear of it
+	 * later have the answer wait: answer_later().
+	 */
 	void (*memory_changed)(void *function);
 	/* The driver's interrupts are message-signalled from now on, or no longer. */
 	void (*vectors_changed)(void *function);

@@ -156,7 +156,8 @@ static void connection_gone(struct vfio_user_endpoint *endpoint)
 {
 	struct vfio_user_connection *connection = endpoint->connection;
 
-	endpoint->sent_before += counter_read(&connection->interrupts.sent);
+	endpoint->sent_before +=
+		counter_read(&connection->interrupts.sent) + vfio_user_lanes_sent(connection);
 	vfio_user_connection_free(connection);
 	endpoint->connection = NULL;
 	log_debug(&endpoint->subject, "VMM gone");
@@ -239,6 +240,7 @@ static void go_elsewhere(struct vfio_user_endpoint *endpoint)
 		connection->loop = connection->bus.loop = connection->interrupts.loop = loop;
 		connection->bus.account = account;
 	}
+	vfio_user_lanes_choose(connection);
 	if (endpoint->suspending)
 		vfio_user_check_suspended(endpoint);
 	else
@@ -304,7 +306,8 @@ static bool is_sound(const struct register_model_ops *model)
 		    !checked_range(bar->mapped_offset, bar->mapped_bytes, bar->bytes))
 			return false;
 	}
-	return violations <= ENDPOINT_VIOLATIONS_MAX && model->vectors <= REGISTER_VECTORS_MAX;
+	return violations <= ENDPOINT_VIOLATIONS_MAX && model->vectors <= REGISTER_VECTORS_MAX &&
+	       (!model->queues || model->lane_freeze);
 }
 
 struct vfio_user_endpoint *vfio_user_endpoint_alloc(const struct vfio_user_options *options)
@@ -407,7 +410,7 @@ static void read_status(const struct endpoint *base, struct endpoint_status *ret
 		status.violations[i] = (struct endpoint_violations){ endpoint->options.model->violations[i],
 								     counter_read(&endpoint->violations[i]) };
 	if (connection)
-		status.calls += counter_read(&connection->interrupts.sent);
+		status.calls += counter_read(&connection->interrupts.sent) + vfio_user_lanes_sent(connection);
 	*ret_status = status;
 }
 

@@ -249,6 +249,7 @@ static void set_irqs(struct vfio_user_connection *connection, const uint8_t *pay
 						 connection->fd_count);
 	if (had_vectors != vfio_user_interrupts_has_vectors(&connection->interrupts))
 		vfio_user_model(connection)->vectors_changed(connection->function);
+	vfio_user_lanes_lend(connection);
 	if (error)
 		refuse(connection, error, "interrupts cannot be set so", set.index);
 	else
@@ -271,6 +272,7 @@ void vfio_user_handle_quiet(struct vfio_user_connection *connection)
 	connection->is_master = false;
 	vfio_user_interrupts_reset(&connection->interrupts);
 	vfio_user_interrupts_allow_pin(&connection->interrupts, true);
+	vfio_user_lanes_begin(connection);
 	model->reset(connection->function);
 	vfio_user_connection_refresh_memory(connection);
 	vfio_user_reply(connection, 0, NULL, 0);

@@ -80,6 +80,16 @@ static void bus_push(struct register_bus *bus, struct register_errand *errand)
 	vfio_user_errands_push(OF_BUS(bus), errand);
 }
 
+static void bus_answer_later(struct register_bus *bus)
+{
+	vfio_user_connection_unsettle(OF_BUS(bus));
+}
+
+static void bus_answer(struct register_bus *bus)
+{
+	vfio_user_connection_settled(OF_BUS(bus));
+}
+
 static const struct register_bus_ops bus_ops = {
 	.raise = bus_raise,
 	.lower = bus_lower,
@@ -87,6 +97,9 @@ static const struct register_bus_ops bus_ops = {
 	.violated = bus_violated,
 	.fetch = bus_fetch,
 	.push = bus_push,
+	.raise_from = vfio_user_lane_raise,
+	.answer_later = bus_answer_later,
+	.answer = bus_answer,
 };
 
 void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection)
@@ -125,9 +138,22 @@ void vfio_user_connection_settle_memory(struct vfio_user_connection *connection)
 
 /* ---- rest ---- */
 
-static bool is_at_rest(const struct vfio_user_connection *connection)
+static bool is_at_rest(struct vfio_user_connection *connection)
 {
-	return connection->quiet && connection->interrupts.writing == 0;
+	return connection->quiet && connection->unsettled == 0 && connection->interrupts.writing == 0 &&
+	       vfio_user_lanes_end(connection);
+}
+
+void vfio_user_connection_unsettle(struct vfio_user_connection *connection)
+{
+	connection->unsettled++;
+}
+
+void vfio_user_connection_settled(struct vfio_user_connection *connection)
+{
+	assert(connection->unsettled > 0);
+	if (--connection->unsettled == 0)
+		loop_defer_for(connection->loop, &connection->task, connection->bus.account);
 }
 
 static void on_quiet(void *context)
@@ -153,6 +179,7 @@ void vfio_user_connection_quiesce(struct vfio_user_connection *connection)
 static void resume_function(struct vfio_user_connection *connection)
 {
 	connection->quiescing = connection->quiet = false;
+	vfio_user_lanes_begin(connection);
 	vfio_user_model(connection)->resume(connection->function);
 }
 
@@ -199,7 +226,15 @@ static void suspended(struct vfio_user_connection *connection)
 	vfio_user_tell(connection, VFIO_USER_NEWS_SUSPENDED);
 }
 
-/* What waits for the function to be at rest. A message's answer comes first: it cannot be handed over. */
+static void next_message(struct vfio_user_connection *connection)
+{
+	vfio_user_drop_message(connection);
+	if (!connection->closing)
+		vfio_user_reader_wake(connection);
+}
+
+/* What waits for lanes, or for the function to be at rest. A message's answer comes first: it cannot be
+ * handed over. */
 static void go_on(struct loop_task *task)
 {
 	struct vfio_user_connection *connection = CONNECTION_OF(task, task);
@@ -208,12 +243,15 @@ static void go_on(struct loop_task *task)
 		return;
 	if (connection->quiet && connection->interrupts.writing > 0)
 		vfio_user_interrupts_give_up(&connection->interrupts);
+	if (connection->settling && connection->unsettled == 0 && !connection->closing) {
+		connection->settling = false;
+		vfio_user_reply_at_last(connection);
+		next_message(connection);
+	}
 	if (connection->waiting && is_at_rest(connection) && !connection->closing) {
 		vfio_user_handle_quiet(connection);
 		connection->quiescing = connection->quiet = false;
-		vfio_user_drop_message(connection);
-		if (!connection->closing)
-			vfio_user_reader_wake(connection);
+		next_message(connection);
 	}
 	if (!connection->closing && !connection->suspending)
 		return;
@@ -222,14 +260,19 @@ static void go_on(struct loop_task *task)
 		return;
 	if (connection->closing)
 		let_go(connection);
-	else if (!connection->waiting)
+	else if (!connection->waiting && !connection->settling)
 		suspended(connection);
+}
+
+void vfio_user_connection_held(struct vfio_user_connection *connection)
+{
+	vfio_user_violate(connection, "an eventfd", "it made the worker wait", 0);
+	vfio_user_tell(connection, VFIO_USER_NEWS_HELD_US);
 }
 
 static void on_held(void *context)
 {
-	vfio_user_violate(context, "an eventfd", "it made the worker wait", 0);
-	vfio_user_tell(context, VFIO_USER_NEWS_HELD_US);
+	vfio_user_connection_held(context);
 }
 
 static void on_written(void *context)
@@ -241,20 +284,25 @@ static void on_written(void *context)
 }
 
 /* The guest's memory is touched no more until the function goes on where that harms nobody else. */
+void vfio_user_connection_waited(struct vfio_user_connection *connection, uint64_t waited_ns)
+{
+	if (connection->alone || connection->frozen || !connection->function)
+		return;
+	connection->frozen = true;
+	vfio_user_model(connection)->freeze(connection->function);
+	vfio_user_errands_hurry(connection);
+	connection->waited_ns = waited_ns;
+	vfio_user_tell(connection, VFIO_USER_NEWS_WAITED);
+}
+
 static void on_blamed(struct loop_blame *blame, unsigned what, uint64_t waited_ns)
 {
 	struct vfio_user_connection *connection = CONNECTION_OF(blame, blame);
 
-	if (what & LOOP_BLAME_WROTE && connection->interrupts.writing > 0) {
+	if (what & LOOP_BLAME_WROTE && connection->interrupts.writing > 0)
 		on_held(connection);
-	} else if (what & LOOP_BLAME_WAITED && !connection->alone && !connection->frozen &&
-		   connection->function) {
-		connection->frozen = true;
-		vfio_user_model(connection)->freeze(connection->function);
-		vfio_user_errands_hurry(connection);
-		connection->waited_ns = waited_ns;
-		vfio_user_tell(connection, VFIO_USER_NEWS_WAITED);
-	}
+	else if (what & LOOP_BLAME_WAITED)
+		vfio_user_connection_waited(connection, waited_ns);
 }
 
 /* ---- wishes of the control thread ---- */
@@ -341,7 +389,7 @@ struct vfio_user_connection *vfio_user_connection_create(struct vfio_user_endpoi
 	account = endpoint_accounts_get(&endpoint->accounts, connection->loop);
 	/* A byte out of band is passed over by a look at the socket, and its descriptors are not. */
 	if (!account || setsockopt(socket, SOL_SOCKET, SO_OOBINLINE, &yes, sizeof(yes)) < 0 ||
-	    vfio_user_dma_init(&connection->dma)) {
+	    vfio_user_dma_init(&connection->dma) || vfio_user_lanes_create(connection)) {
 		vfio_user_dma_finish(&connection->dma);
 		free(connection);
 		return NULL;
@@ -365,6 +413,7 @@ struct vfio_user_connection *vfio_user_connection_create(struct vfio_user_endpoi
 	connection->interrupts.held = on_held;
 	connection->interrupts.written = on_written;
 	connection->interrupts.context = connection;
+	vfio_user_lanes_choose(connection);
 	return connection;
 }
 
@@ -382,6 +431,7 @@ void vfio_user_connection_free(struct vfio_user_connection *connection)
 {
 	assert(!connection->function);
 	vfio_user_drop_fds(connection);
+	vfio_user_lanes_free(connection);
 	vfio_user_interrupts_finish(&connection->interrupts);
 	guest_memory_put(connection->bus.memory);
 	vfio_user_dma_finish(&connection->dma);

@@ -4,6 +4,7 @@
  *
  *   vfio_user.c             the endpoint, on the control thread: lets VMMs in, one at a time
  *   vfio_user_connection.c  a VMM's connection, on its worker: what is next, and what is wanted of it
+ *   vfio_user_lanes.c       other workers that serve queues of its function
  *   vfio_user_reader.c      its turns: messages are read and handled
  *   vfio_user_socket.c      its socket: bytes and descriptors in, answers out
  *   vfio_user_commands.c    what a message asks for
@@ -13,9 +14,9 @@
  *   vfio_user_messages.c    formats and rules
  *   vfio_user_dma.c, vfio_user_interrupts.c, pci_config.c: memory, interrupts, configuration space
  *
- * A connection lives on one worker: socket, registers, queues and what is in flight. The control thread
- * makes it and frees it, and in between it only sends wishes, which the worker answers with news. While the
- * connection is suspended, the worker keeps away from it.
+ * A connection lives on one worker: socket, registers, and what of the function is at home. The control
+ * thread makes it and frees it, and in between it only sends wishes, which the worker answers with news.
+ * While the connection is suspended, the worker keeps away from it.
  */
 #ifndef VIADUCT_INTERFACES_VFIO_USER_VFIO_USER_CONNECTION_H
 #define VIADUCT_INTERFACES_VFIO_USER_VFIO_USER_CONNECTION_H
@@ -44,6 +45,9 @@
 /* Read at once: many posted writes, or one message of the largest size and more. */
 #define VFIO_USER_IN_BYTES 8192u
 
+/* The longest answer to what has to be settled first: memory, interrupts, stores. */
+#define VFIO_USER_ANSWER_BYTES 64u
+
 /* What the control thread wants of a connection, and what the worker tells it; bits. */
 enum vfio_user_wish {
 	VFIO_USER_WISH_BEGIN = 1u << 0,	  /* the first of all */
@@ -69,6 +73,33 @@ struct vfio_user_mail {
 };
 
 struct vfio_user_endpoint;
+struct vfio_user_connection;
+
+/* What the connection wants of a lane, on its worker; the lane then answers. */
+enum vfio_user_visit {
+	VFIO_USER_VISIT_BORROW, /* eventfds are others now */
+	VFIO_USER_VISIT_END,	 /* the function is quiet: no write is under way */
+};
+
+/* What a lane tells the connection; bits. */
+enum vfio_user_lane_news { VFIO_USER_LANE_WAITED = 1u << 0, VFIO_USER_LANE_HELD = 1u << 1 };
+
+/* A worker, other than the connection's own, that may serve queues of its function. */
+struct vfio_user_lane {
+	struct vfio_user_connection *connection;
+	unsigned index;			/* from 1 on, as in the bus */
+	struct loop *loop;
+	struct loop_message begin, visit, back, news;
+	enum vfio_user_visit purpose;	/* of the visit under way */
+	/* the worker's, from `begin` to the end */
+	struct loop_blame blame;
+	struct vfio_user_interrupts interrupts;
+	bool ending, frozen;
+	/* atomic, but for the time, which goes with the news */
+	uint32_t news_bits;
+	bool news_posted;
+	uint64_t waited_ns;
+};
 
 struct vfio_user_connection {
 	struct vfio_user_endpoint *endpoint;
@@ -97,6 +128,14 @@ struct vfio_user_connection {
 	bool versioned;
 	unsigned fds_given;		/* of BARs' memory */
 	bool waiting;			/* a message's answer waits until the function is quiet */
+	unsigned unsettled;		/* so much has to be done before the message at in_at is answered */
+	bool settling;			/* it waits for that */
+	struct {
+		bool is_due;
+		int error;
+		size_t bytes;
+		uint8_t payload[VFIO_USER_ANSWER_BYTES];
+	} answer;			/* that it will get */
 	bool closing, suspending, suspended, leaving, gone;
 	bool left;			/* the function belongs to no worker */
 	bool alone;			/* made to wait, the worker harms nobody else */
@@ -112,6 +151,10 @@ struct vfio_user_connection {
 	struct vfio_user_dma dma;
 	struct vfio_user_interrupts interrupts;
 	struct vfio_user_errands errands;
+	struct vfio_user_lane *lanes;	/* lane i of the bus is lanes[i - 1] */
+	unsigned lanes_max;		/* so many there can be */
+	bool lanes_begun;
+	unsigned visits;		/* of lanes, that are not over */
 	bool is_master;
 	bool told_of_memory;		/* a line of the log says that the VMM keeps it to itself */
 	struct loop_blame blame;
@@ -197,6 +240,13 @@ void vfio_user_complain(struct vfio_user_connection *connection, const char *abo
 void vfio_user_violate(struct vfio_user_connection *connection, const char *about, const char *reason,
 		       uint64_t value);
 void vfio_user_connection_close(struct vfio_user_connection *connection);
+/* The guest's memory made one of its workers wait. */
+void vfio_user_connection_waited(struct vfio_user_connection *connection, uint64_t waited_ns);
+/* A descriptor of the VMM's did. */
+void vfio_user_connection_held(struct vfio_user_connection *connection);
+/* What the VMM asked for is answered after as many calls of the second one as there were of the first. */
+void vfio_user_connection_unsettle(struct vfio_user_connection *connection);
+void vfio_user_connection_settled(struct vfio_user_connection *connection);
 /* Brings the function to rest; then goes on with what waits for that. */
 void vfio_user_connection_quiesce(struct vfio_user_connection *connection);
 /* The function reaches the memory that it may reach now; more may follow. */
@@ -206,6 +256,26 @@ void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection
  * maps anything, and so has no memory for a moment when firmware puts its ROM's shadow there.
  */
 void vfio_user_connection_settle_memory(struct vfio_user_connection *connection);
+
+/* ---- vfio_user_lanes.c ---- */
+
+/* Room for the lanes of such a model. Returns 0 or -ENOMEM. Control thread, like the next two. */
+int vfio_user_lanes_create(struct vfio_user_connection *connection);
+void vfio_user_lanes_free(struct vfio_user_connection *connection);
+/* Which lanes there are, as the daemon spreads queues now; none is at work. Home is known. */
+void vfio_user_lanes_choose(struct vfio_user_connection *connection);
+/* Messages that lanes have sent. Any thread. */
+uint64_t vfio_user_lanes_sent(const struct vfio_user_connection *connection);
+/*
+ * On its worker, as all below. The function goes on, or has come to rest; true: no lane is at work any more.
+ */
+void vfio_user_lanes_begin(struct vfio_user_connection *connection);
+bool vfio_user_lanes_end(struct vfio_user_connection *connection);
+/* The VMM has given or taken eventfds. Its answer waits until the lanes know. */
+void vfio_user_lanes_lend(struct vfio_user_connection *connection);
+uint64_t vfio_user_lanes_pending(const struct vfio_user_connection *connection);
+/* On the lane's worker. */
+void vfio_user_lane_raise(struct register_bus *bus, unsigned lane, unsigned vector);
 
 /* ---- vfio_user_reader.c ---- */
 
@@ -227,10 +297,16 @@ enum vfio_user_receipt vfio_user_receive(struct vfio_user_connection *connection
 bool vfio_user_has_message(struct vfio_user_connection *connection);
 void vfio_user_drop_message(struct vfio_user_connection *connection);
 void vfio_user_drop_fds(struct vfio_user_connection *connection);
-/* Answers the message at in_at. error: 0 or negative errno, in whose case there is no payload. */
+/*
+ * Answers the message at in_at, when all is settled that it asked for. error: 0 or negative errno, in whose
+ * case there is no payload.
+ */
 void vfio_user_reply(struct vfio_user_connection *connection, int error, const void *payload, size_t bytes);
 /* The same without an error, and with a descriptor, which stays the caller's; -1: none. */
 void vfio_user_reply_with(struct vfio_user_connection *connection, const void *payload, size_t bytes, int fd);
+
+/* All is settled, and the message at in_at had to wait for that. */
+void vfio_user_reply_at_last(struct vfio_user_connection *connection);
 
 /* ---- vfio_user_commands.c, vfio_user_regions.c ---- */
 

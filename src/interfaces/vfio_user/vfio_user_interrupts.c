@@ -75,12 +75,19 @@ static void event_cancel(struct vfio_user_event *event)
 
 static void event_close(struct vfio_user_event *event)
 {
+	struct vfio_user_interrupts *interrupts = event->interrupts;
+
 	if (event->fd < 0)
 		return;
 	event_cancel(event);
-	if (event != &event->interrupts->pin)
-		event->interrupts->enabled--;
-	reaper_close(&event->fd);
+	if (event != &interrupts->pin)
+		interrupts->enabled--;
+	if (interrupts->borrowed)
+		event->fd = -1;
+	else if (interrupts->lends && event != &interrupts->pin)
+		interrupts->old[interrupts->old_count++] = fd_take(&event->fd);
+	else
+		reaper_close(&event->fd);
 }
 
 static void event_set(struct vfio_user_event *event, int fd)
@@ -107,8 +114,9 @@ void vfio_user_interrupts_init(struct vfio_user_interrupts *interrupts, struct l
 	assert(vectors <= REGISTER_VECTORS_MAX);
 	interrupts->loop = loop;
 	interrupts->vectors = vectors;
-	interrupts->enabled = 0;
+	interrupts->enabled = interrupts->old_count = 0;
 	interrupts->due = interrupts->pending = 0;
+	interrupts->borrowed = interrupts->lends = false;
 	interrupts->masked = false;
 	interrupts->pin_allowed = true;
 	interrupts->writing = 0;
@@ -119,7 +127,8 @@ void vfio_user_interrupts_init(struct vfio_user_interrupts *interrupts, struct l
 
 void vfio_user_interrupts_finish(struct vfio_user_interrupts *interrupts)
 {
-	assert(interrupts->writing == 0);
+	assert(interrupts->writing == 0 && !interrupts->borrowed);
+	vfio_user_interrupts_returned(interrupts);
 	reaper_close(&interrupts->pin.fd);
 	for (unsigned i = 0; i < REGISTER_VECTORS_MAX; i++)
 		reaper_close(&interrupts->vector[i].fd);
@@ -143,14 +152,19 @@ static void assert_pin(struct vfio_user_interrupts *interrupts)
 void vfio_user_interrupts_raise(struct vfio_user_interrupts *interrupts, unsigned vector)
 {
 	assert(vector < interrupts->vectors);
-	if (!vfio_user_interrupts_has_vectors(interrupts)) {
+	if (!interrupts->borrowed && !vfio_user_interrupts_has_vectors(interrupts)) {
 		interrupts->due |= 1ull << vector;
 		assert_pin(interrupts);
 	} else if (interrupts->vector[vector].fd >= 0) {
 		event_write(&interrupts->vector[vector]);
 	} else {
-		interrupts->pending |= 1ull << vector;
+		vfio_user_interrupts_add_pending(interrupts, 1ull << vector);
 	}
+}
+
+void vfio_user_interrupts_add_pending(struct vfio_user_interrupts *interrupts, uint64_t vectors)
+{
+	__atomic_fetch_or(&interrupts->pending, vectors, __ATOMIC_RELAXED);
 }
 
 void vfio_user_interrupts_lower(struct vfio_user_interrupts *interrupts, unsigned vector)
@@ -167,7 +181,8 @@ void vfio_user_interrupts_allow_pin(struct vfio_user_interrupts *interrupts, boo
 
 void vfio_user_interrupts_reset(struct vfio_user_interrupts *interrupts)
 {
-	interrupts->due = interrupts->pending = 0;
+	interrupts->due = 0;
+	__atomic_store_n(&interrupts->pending, 0, __ATOMIC_RELAXED);
 	interrupts->masked = false;
 }
 
@@ -206,8 +221,8 @@ static void catch_up(struct vfio_user_interrupts *interrupts, uint32_t index, ui
 	if (index == VFIO_USER_INTX) {
 		interrupts->masked = false;
 		assert_pin(interrupts);
-	} else if (interrupts->pending >> at & 1) {
-		interrupts->pending &= ~(1ull << at);
+	} else if (vfio_user_interrupts_pending(interrupts) >> at & 1) {
+		__atomic_fetch_and(&interrupts->pending, ~(1ull << at), __ATOMIC_RELAXED);
 		event_write(&interrupts->vector[at]);
 	}
 }
@@ -301,12 +316,35 @@ int vfio_user_interrupts_set(struct vfio_user_interrupts *interrupts, const stru
 	return 0;
 }
 
+/* ---- lanes ---- */
+
+void vfio_user_interrupts_borrow(struct vfio_user_interrupts *lane, const struct vfio_user_interrupts *home)
+{
+	lane->borrowed = true;
+	for (unsigned i = 0; i < lane->vectors; i++) {
+		int fd = home->vector[i].fd;
+
+		/* What was taken back is not closed yet, and so no other has its number. */
+		if (lane->vector[i].fd == fd)
+			continue;
+		event_set(&lane->vector[i], fd);
+		if (fd >= 0)
+			catch_up(lane, VFIO_USER_MSIX, i);
+	}
+}
+
+void vfio_user_interrupts_returned(struct vfio_user_interrupts *interrupts)
+{
+	while (interrupts->old_count > 0)
+		reaper_close(&interrupts->old[--interrupts->old_count]);
+}
+
 /* ---- takeover ---- */
 
 void vfio_user_interrupts_save(const struct vfio_user_interrupts *interrupts, struct handover *handover)
 {
 	handover_put_u64(handover, interrupts->due);
-	handover_put_u64(handover, interrupts->pending);
+	handover_put_u64(handover, vfio_user_interrupts_pending(interrupts));
 	handover_put_u64(handover, interrupts->masked);
 	handover_put_u64(handover, interrupts->pin_allowed);
 	handover_put_fd(handover, interrupts->pin.fd);
@@ -325,7 +363,7 @@ static int get_event(struct handover *handover)
 void vfio_user_interrupts_restore(struct vfio_user_interrupts *interrupts, struct handover *handover)
 {
 	interrupts->due = handover_get_u64(handover);
-	interrupts->pending = handover_get_u64(handover);
+	__atomic_store_n(&interrupts->pending, handover_get_u64(handover), __ATOMIC_RELAXED);
 	interrupts->masked = handover_get_flag(handover);
 	interrupts->pin_allowed = handover_get_flag(handover);
 	event_set(&interrupts->pin, get_event(handover));

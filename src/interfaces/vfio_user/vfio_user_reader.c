@@ -62,7 +62,7 @@ static void on_timer(struct loop_timer *timer)
 static bool reads(const struct vfio_user_connection *connection)
 {
 	/* One that is to stand still waits for the VMM's answers, too, which come behind what it asks for. */
-	return !connection->closing && !connection->waiting && !connection->suspended &&
+	return !connection->closing && !connection->waiting && !connection->settling && !connection->suspended &&
 	       !connection->frozen && (!connection->suspending || vfio_user_errands_under_way(connection));
 }
 
@@ -71,7 +71,8 @@ static void handle(struct vfio_user_connection *connection)
 	if (connection->versioned)
 		loop_timer_stop(connection->loop, &connection->timer);
 	vfio_user_handle(connection);
-	if (!connection->waiting)
+	connection->settling = connection->unsettled > 0;
+	if (!connection->waiting && !connection->settling)
 		vfio_user_drop_message(connection);
 }
 

@@ -48,7 +48,7 @@ static bool is_msix(const struct vfio_user_connection *connection, uint32_t bar,
 		return true;
 	if (offset < pending || offset - pending >= sizeof(uint64_t))
 		return false;
-	*ret_value = vfio_user_interrupts_pending(&connection->interrupts) >> 8 * (offset - pending);
+	*ret_value = vfio_user_lanes_pending(connection) >> 8 * (offset - pending);
 	return true;
 }
 

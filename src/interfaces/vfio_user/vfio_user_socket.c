@@ -226,7 +226,26 @@ static void reply(struct vfio_user_connection *connection, int error, const void
 
 void vfio_user_reply(struct vfio_user_connection *connection, int error, const void *payload, size_t bytes)
 {
-	reply(connection, error, payload, bytes, -1);
+	if (connection->unsettled == 0) {
+		reply(connection, error, payload, bytes, -1);
+		return;
+	}
+	if (error)
+		bytes = 0;
+	assert(bytes <= sizeof(connection->answer.payload));
+	connection->answer.is_due = true;
+	connection->answer.error = error;
+	connection->answer.bytes = bytes;
+	if (bytes > 0)
+		memcpy(connection->answer.payload, payload, bytes);
+}
+
+void vfio_user_reply_at_last(struct vfio_user_connection *connection)
+{
+	if (connection->answer.is_due)
+		reply(connection, connection->answer.error, connection->answer.payload,
+		      connection->answer.bytes, -1);
+	connection->answer.is_due = false;
 }
 
 void vfio_user_reply_with(struct vfio_user_connection *connection, const void *payload, size_t bytes, int fd)
