@@ -90,7 +90,7 @@ struct register_bus {
 	 * The VMM is changing the memory, range by range: what is missing may be back with the next one, and
 	 * is not the driver's fault. Whatever the VMM says behind its last change ends this.
 	 */
-	bool memory_moves;
+	bool memory_moves;		/* atomic: lanes read it */
 	struct loop *loop;		/* home */
 	struct loop_account *account;	/* pays for the function's pollers and tasks there */
 	/*

@@ -15,7 +15,7 @@
 #include "core/iov.h"
 #include "host/host_disk.h"
 
-#define HELD_MAX 64u
+#define HELD_MAX 512u
 #define HELD_LOG 512u
 
 struct held_entry {
@@ -27,11 +27,12 @@ struct held_disk {
 	struct host_disk host;
 	uint8_t *bytes;
 	bool at_once;			/* I/Os end inside submit() */
+	bool unwatched;			/* and are not remembered: of threads that have blocks of their own */
 	struct host_io *held[HELD_MAX];
 	unsigned held_count;
 	struct held_entry log[HELD_LOG];
 	unsigned logged;		/* I/Os, without the synchronous calls */
-	unsigned channels;
+	unsigned channels;		/* atomic */
 	bool refuses_channels;		/* for want of memory */
 	pthread_mutex_t sync_gate;
 	unsigned sync_flushes;		/* atomic */
@@ -80,14 +81,14 @@ static int held_channel_open(struct host_disk *host, struct loop *loop, struct h
 	channel = calloc(1, sizeof(*channel));
 	assert_non_null(channel);
 	*channel = (struct host_channel){ host->ops, host };
-	((struct held_disk *)host)->channels++;
+	__atomic_fetch_add(&((struct held_disk *)host)->channels, 1, __ATOMIC_RELAXED);
 	*ret_channel = channel;
 	return 0;
 }
 
 static void held_channel_close(struct host_channel *channel)
 {
-	((struct held_disk *)channel->disk)->channels--;
+	__atomic_fetch_sub(&((struct held_disk *)channel->disk)->channels, 1, __ATOMIC_RELAXED);
 	free(channel);
 }
 
@@ -98,6 +99,10 @@ static void held_submit(struct host_channel *channel, struct host_io *io)
 	assert_true(io->op == HOST_IO_FLUSH || io->range.length_bytes > 0);
 	assert_true(io->range.offset_bytes <= disk->host.geometry.size_bytes &&
 		    io->range.length_bytes <= disk->host.geometry.size_bytes - io->range.offset_bytes);
+	if (disk->unwatched) {
+		held_perform(disk, io, 0);
+		return;
+	}
 	assert_true(disk->logged < HELD_LOG && disk->held_count < HELD_MAX);
 	disk->log[disk->logged++] =
 		(struct held_entry){ io->op, io->range.offset_bytes, io->range.length_bytes };

@@ -16,9 +16,10 @@ from vfio_user import BAR0
 
 MIB = 1 << 20
 
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    with nvme_daemon(tmp_path_factory.mktemp("viaduct")) as instance:
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one-worker", "two-workers"])
+def daemon(request, tmp_path_factory):
+    with nvme_daemon(tmp_path_factory.mktemp("viaduct"), request.param) as instance:
         yield instance
 
 

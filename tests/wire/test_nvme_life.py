@@ -21,9 +21,10 @@ MIB = 1 << 20
 TAKEOVERS = int(os.environ.get("VIADUCT_TAKEOVERS", "5"))
 NAMESPACE_CHANGED = 4 << 16 | 2             # log page, kind of event
 
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    with nvme_daemon(tmp_path_factory.mktemp("viaduct")) as instance:
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one-worker", "two-workers"])
+def daemon(request, tmp_path_factory):
+    with nvme_daemon(tmp_path_factory.mktemp("viaduct"), request.param) as instance:
         yield instance
 
 

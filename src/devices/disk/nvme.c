@@ -14,16 +14,21 @@
 /* What was answered has been told of, too. */
 static bool is_at_rest(const struct nvme_function *function)
 {
-	return function->under_way == function->kept_count && function->errands == 0 &&
-	       !function->interrupt_task.queued;
+	return function->home.under_way == 0 && function->errands == 0 &&
+	       !function->home.interrupt_task.queued && nvme_lanes_asleep(function) &&
+	       !function->admin_waits && !function->memory_stale;
+}
+
+static bool waits_for_rest(const struct nvme_function *function)
+{
+	return function->disabling || function->shutting_down || function->quiescing;
 }
 
 /* While it waits for rest, the guest's own limits do not hold the disk up. */
 void nvme_drain(struct nvme_function *function)
 {
-	if (function->channel)
-		disk_channel_drain(function->channel,
-				   function->quiescing || function->disabling || function->shutting_down);
+	if (function->home.channel)
+		disk_channel_drain(function->home.channel, waits_for_rest(function));
 }
 
 /* Commands that wait for events wait on: only what is at the disk is under way. */
@@ -31,9 +36,10 @@ void nvme_check_quiet(struct nvme_function *function)
 {
 	void (*quiet)(void *context);
 
+	if (!waits_for_rest(function))
+		return;
 	/* A frozen one cannot flush, and shuts down when it goes on. */
-	if (is_at_rest(function) &&
-	    (function->disabling || (function->shutting_down && !function->frozen)))
+	if (is_at_rest(function) && (function->disabling || (function->shutting_down && !function->frozen)))
 		nvme_controller_rested(function);
 	quiet = function->quiet;
 	if (!is_at_rest(function) || !function->quiescing || !quiet)
@@ -51,6 +57,7 @@ static void nvme_quiesce(void *opaque, void (*quiet)(void *context), void *conte
 	function->quiet = quiet;
 	function->quiet_context = context;
 	nvme_drain(function);
+	nvme_lanes_steer(function);
 	nvme_check_quiet(function);
 }
 
@@ -58,16 +65,16 @@ void nvme_channel_renew(struct nvme_function *function)
 {
 	struct disk_channel *channel;
 
-	if (!function->abandoned)
+	if (!function->home.abandoned)
 		return;
-	if (function->under_way > function->kept_count ||
+	if (function->home.under_way > 0 ||
 	    disk_channel_open(function->device->disk, function->bus->loop, &channel)) {
 		function->csts |= NVME_CSTS_FATAL;
 		return;
 	}
-	disk_channel_close(function->channel);
-	function->channel = channel;
-	function->abandoned = false;
+	disk_channel_close(function->home.channel);
+	function->home.channel = channel;
+	function->home.abandoned = false;
 }
 
 static void nvme_resume(void *opaque)
@@ -79,10 +86,11 @@ static void nvme_resume(void *opaque)
 	nvme_channel_renew(function);
 	nvme_drain(function);
 	nvme_queues_map(function);
-	nvme_io_answer_kept(function);
+	nvme_lanes_answer_kept(function);
 	nvme_events_tell(function);
 	/* One that was due may not have been told of. */
 	nvme_interrupts_again(function);
+	nvme_lanes_steer(function);
 	/* A controller that ends may have waited for this. */
 	nvme_check_quiet(function);
 }
@@ -92,8 +100,10 @@ static void nvme_freeze(void *opaque)
 {
 	struct nvme_function *function = opaque;
 
-	function->frozen = function->abandoned = true;
-	disk_channel_abandon(function->channel);
+	function->frozen = function->home.abandoned = true;
+	nvme_admin_give_back(function);
+	nvme_lanes_steer(function);
+	disk_channel_abandon(function->home.channel);
 }
 
 static void nvme_reset(void *opaque)
@@ -109,11 +119,13 @@ static void nvme_reset(void *opaque)
 
 static void channel_close(struct nvme_function *function)
 {
-	loop_poller_remove(function->bus->loop, &function->poller);
-	loop_defer_cancel(function->bus->loop, &function->interrupt_task);
-	disk_channel_close(function->channel);
-	function->channel = NULL;
-	function->abandoned = false;
+	struct nvme_lane *home = &function->home;
+
+	loop_poller_remove(home->loop, &home->poller);
+	loop_defer_cancel(home->loop, &home->interrupt_task);
+	disk_channel_close(home->channel);
+	home->channel = NULL;
+	home->abandoned = false;
 }
 
 static int nvme_power_on(void *opaque, struct register_bus *bus, void **ret_function)
@@ -125,16 +137,11 @@ static int nvme_power_on(void *opaque, struct register_bus *bus, void **ret_func
 		return -ENOMEM;
 	function->device = device;
 	function->bus = bus;
-	/* Zeroes until they are used. */
-	function->requests = calloc(NVME_REQUESTS, sizeof(*function->requests));
-	if (!function->requests) {
+	if (nvme_lanes_init(function)) {
 		free(function);
 		return -ENOMEM;
 	}
-	for (unsigned i = NVME_REQUESTS; i-- > 0;) {
-		function->requests[i].next = function->free;
-		function->free = &function->requests[i];
-	}
+	function->memory = guest_memory_get(bus->memory);
 	function->block_shift = (unsigned)__builtin_ctz(disk_block_bytes(device->disk));
 	nvme_features_reset(function);
 	function->quiescing = true;
@@ -147,10 +154,10 @@ static void nvme_power_off(void *opaque)
 	struct nvme_function *function = opaque;
 
 	assert(is_at_rest(function));
-	nvme_io_drop_kept(function);
-	if (function->channel)
+	if (function->home.channel)
 		channel_close(function);
-	free(function->requests);
+	nvme_lanes_finish(function);
+	guest_memory_put(function->memory);
 	free(function);
 }
 
@@ -165,16 +172,14 @@ static void nvme_leave(void *opaque)
 static int nvme_arrive(void *opaque)
 {
 	struct nvme_function *function = opaque;
-	int error = disk_channel_open(function->device->disk, function->bus->loop, &function->channel);
+	struct nvme_lane *home = &function->home;
+	int error = nvme_lanes_arrive(function);
 
+	if (!error)
+		error = disk_channel_open(function->device->disk, home->loop, &home->channel);
 	if (error)
 		return error;
-	function->poller = (struct loop_poller){
-		.poll = nvme_poll,
-		.park = nvme_park,
-		.account = function->bus->account,
-	};
-	function->interrupt_task.run = nvme_interrupt;
+	home->poller = (struct loop_poller){ .poll = nvme_poll, .park = nvme_park, .account = home->account };
 	return 0;
 }
 
@@ -184,16 +189,19 @@ static void nvme_memory_changed(void *opaque)
 {
 	struct nvme_function *function = opaque;
 
-	nvme_queues_map(function);
-	if (!function->quiescing && !function->frozen)
-		nvme_io_answer_kept(function);
-	/* Copies that were out of reach may be at hand again. */
-	nvme_remote_rest(function, false);
+	function->memory_stale = true;
+	nvme_lanes_steer(function);
+	/* The set before is the function's, too, until then. */
+	if (!function->memory_stale)
+		return;
+	function->answers_later++;
+	function->bus->ops->answer_later(function->bus);
 }
 
 static void nvme_vectors_changed(void *opaque)
 {
 	nvme_interrupts_again(opaque);
+	nvme_lanes_deal_again(opaque);
 }
 
 static void nvme_config_changed(void *opaque)
@@ -206,6 +214,13 @@ static void nvme_config_changed(void *opaque)
 }
 
 /* ---- the device ---- */
+
+static unsigned nvme_queue_count(void *opaque)
+{
+	const struct nvme_device *device = opaque;
+
+	return device->queues;
+}
 
 int nvme_create(const struct nvme_options *options, struct nvme_device **ret_device)
 {
@@ -260,6 +275,8 @@ const struct register_model_ops nvme_model = {
 	.power_off = nvme_power_off,
 	.read = nvme_read,
 	.write = nvme_write,
+	.queues = nvme_queue_count,
+	.lane_freeze = nvme_lane_freeze,
 	.memory_changed = nvme_memory_changed,
 	.vectors_changed = nvme_vectors_changed,
 	.quiesce = nvme_quiesce,

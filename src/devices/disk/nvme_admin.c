@@ -23,8 +23,8 @@ static bool queue_id_deletable(unsigned id)
 #define QUEUE_CONTIGUOUS       1u
 #define CQ_INTERRUPTS	       2u
 
-static uint16_t check_new_queue(const struct nvme_function *function, const struct nvme_command *command,
-				size_t entry_bytes)
+static uint16_t check_new_queue(const struct nvme_function *function, unsigned lane,
+				const struct nvme_command *command, size_t entry_bytes)
 {
 	uint32_t entries = QUEUE_ENTRIES(command);
 
@@ -34,8 +34,8 @@ static uint16_t check_new_queue(const struct nvme_function *function, const stru
 		return NVME_INVALID_FIELD;
 	if (command->prp1 % NVME_PAGE_BYTES != 0)
 		return NVME_PRP_OFFSET_INVALID;
-	return nvme_ring_fits(function, command->prp1, entries, entry_bytes) ? NVME_SUCCESS
-									     : NVME_INVALID_FIELD;
+	return nvme_ring_fits(function, lane, command->prp1, entries, entry_bytes) ? NVME_SUCCESS
+										   : NVME_INVALID_FIELD;
 }
 
 static uint16_t create_cq(struct nvme_function *function, const struct nvme_command *command)
@@ -45,7 +45,8 @@ static uint16_t create_cq(struct nvme_function *function, const struct nvme_comm
 
 	if (!queue_id_valid(function, id) || function->cq[id].exists)
 		return NVME_INVALID_QUEUE_ID;
-	status = check_new_queue(function, command, sizeof(struct nvme_completion));
+	status = check_new_queue(function, nvme_lane_for(function, id), command,
+				 sizeof(struct nvme_completion));
 	if (status)
 		return status;
 	if (vector >= nvme_model.vectors)
@@ -53,6 +54,7 @@ static uint16_t create_cq(struct nvme_function *function, const struct nvme_comm
 	/* With the pin there is one vector (7.5.1); drivers say 0. */
 	function->cq[id] = (struct nvme_cq){
 		.exists = true,
+		.lane = nvme_lane_for(function, id),
 		.interrupts = command->cdw11 & CQ_INTERRUPTS,
 		.phase = true,
 		.vector = (uint16_t)vector,
@@ -74,7 +76,7 @@ static uint16_t create_sq(struct nvme_function *function, const struct nvme_comm
 		return NVME_CQ_INVALID;
 	if (NVME_CC_SQ_ENTRY(function->cc) != 6 || NVME_CC_CQ_ENTRY(function->cc) != 4)
 		return NVME_INVALID_QUEUE_SIZE;
-	status = check_new_queue(function, command, sizeof(struct nvme_command));
+	status = check_new_queue(function, function->cq[cq].lane, command, sizeof(struct nvme_command));
 	if (status)
 		return status;
 	function->sq[id] = (struct nvme_sq){
@@ -96,8 +98,10 @@ static uint16_t delete_cq(struct nvme_function *function, const struct nvme_comm
 		return NVME_INVALID_QUEUE_ID;
 	if (function->cq[id].sq_count > 0)
 		return NVME_INVALID_QUEUE_DELETION;
+	nvme_lane_forget_doorbells(function->lane[function->cq[id].lane], 0, 1ull << id);
 	function->cq[id] = (struct nvme_cq){ .exists = false };
 	nvme_remote_forget_queue(function, id);
+	nvme_lanes_count(function);
 	nvme_interrupts_refresh(function);
 	return NVME_SUCCESS;
 }
@@ -109,10 +113,12 @@ void nvme_sq_check_deleted(struct nvme_function *function, unsigned index)
 
 	if (sq->under_way > 0)
 		return;
+	nvme_lane_forget_doorbells(nvme_lane_of_sq(function, index), 1ull << index, 0);
 	function->cq[sq->cq].sq_count--;
 	*sq = (struct nvme_sq){ .exists = false };
 	function->fetch[index].is_stale = true;
-	nvme_complete(function, NVME_ADMIN_QUEUE, command, NVME_SUCCESS, 0);
+	nvme_lanes_count(function);
+	nvme_complete(&function->home, NVME_ADMIN_QUEUE, command, NVME_SUCCESS, 0);
 }
 
 /* What was not fetched is dropped; what is under way is waited for. */
@@ -211,7 +217,7 @@ static bool execute(struct nvme_function *function, const struct nvme_command *c
 	}
 }
 
-void nvme_admin_execute(struct nvme_function *function, const struct nvme_command *command)
+static void run(struct nvme_function *function, const struct nvme_command *command)
 {
 	uint16_t status = NVME_SUCCESS;
 	uint32_t result = 0;
@@ -222,5 +228,49 @@ void nvme_admin_execute(struct nvme_function *function, const struct nvme_comman
 		return;
 	if (status)
 		status |= NVME_DO_NOT_RETRY;
-	nvme_complete(function, NVME_ADMIN_QUEUE, command->id, status, result);
+	nvme_complete(&function->home, NVME_ADMIN_QUEUE, command->id, status, result);
+}
+
+/* ---- those that change queues: while no other lane looks ---- */
+
+static bool changes_queues(const struct nvme_command *command)
+{
+	return command->opcode == NVME_ADMIN_CREATE_CQ || command->opcode == NVME_ADMIN_CREATE_SQ ||
+	       command->opcode == NVME_ADMIN_DELETE_CQ || command->opcode == NVME_ADMIN_DELETE_SQ ||
+	       command->opcode == NVME_ADMIN_DOORBELL_BUFFER_CONFIG;
+}
+
+void nvme_admin_execute(struct nvme_function *function, const struct nvme_command *command)
+{
+	if (!changes_queues(command)) {
+		run(function, command);
+		return;
+	}
+	function->admin_command = *command;
+	function->admin_waits = true;
+	nvme_lanes_steer(function);
+}
+
+void nvme_admin_go_on(struct nvme_function *function)
+{
+	const struct nvme_command command = function->admin_command;
+
+	function->admin_waits = false;
+	run(function, &command);
+	/* Others may have waited behind it. */
+	nvme_queues_wake(function);
+}
+
+/* It was fetched last. */
+void nvme_admin_give_back(struct nvme_function *function)
+{
+	struct nvme_sq *sq = &function->sq[NVME_ADMIN_QUEUE];
+
+	if (!function->admin_waits)
+		return;
+	function->admin_waits = false;
+	sq->head = sq->fresh = sq->head == 0 ? sq->entries - 1 : sq->head - 1;
+	function->fetch[NVME_ADMIN_QUEUE].is_stale = true;
+	sq->under_way--;
+	function->cq[NVME_ADMIN_QUEUE].promised--;
 }

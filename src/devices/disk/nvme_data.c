@@ -53,14 +53,17 @@ static bool is_fetched(const struct nvme_lists *lists, uint64_t address, size_t 
 static uint16_t need(struct pieces *pieces, uint64_t address, size_t bytes)
 {
 	struct nvme_lists *lists = pieces->lists;
+	struct iovec iov[2];
 	int count;
 
-	if (pieces->memory->remotes == 0 || is_fetched(lists, address, bytes))
+	if (pieces->memory->remotes == 0 || (lists && is_fetched(lists, address, bytes)))
 		return NVME_SUCCESS;
 	/* What lies in no region, or in many, is refused when it is read. */
-	count = guest_memory_iov(pieces->memory, address, bytes, lists->iov, 2);
-	if (count <= 0 || !guest_memory_is_remote(pieces->memory, lists->iov, (unsigned)count))
+	count = guest_memory_iov(pieces->memory, address, bytes, iov, 2);
+	if (count <= 0 || !guest_memory_is_remote(pieces->memory, iov, (unsigned)count))
 		return NVME_SUCCESS;
+	if (!lists)
+		return NVME_DATA_TRANSFER_ERROR;
 	if (lists->count == NVME_LISTS_MAX)
 		return NVME_INVALID_SGL_COUNT;
 	lists->missing = (struct nvme_list){ address, bytes };

@@ -154,7 +154,7 @@ uint16_t nvme_set_features(struct nvme_function *function, const struct nvme_com
 		features->error_recovery = value & 0xffff;
 		return NVME_SUCCESS;
 	case NVME_FEATURE_WRITE_CACHE:
-		features->write_cache = value & 1;
+		__atomic_store_n(&features->write_cache, value & 1, __ATOMIC_RELAXED);
 		return NVME_SUCCESS;
 	case NVME_FEATURE_QUEUES:
 		return set_queues(function, value, ret_result);
@@ -191,7 +191,7 @@ static void tell(struct nvme_function *function, uint32_t event)
 
 	function->events_told |= EVENT_TYPE_BIT(event);
 	function->cq[NVME_ADMIN_QUEUE].promised++;
-	nvme_complete(function, NVME_ADMIN_QUEUE, command, NVME_SUCCESS, event);
+	nvme_complete(&function->home, NVME_ADMIN_QUEUE, command, NVME_SUCCESS, event);
 }
 
 void nvme_events_tell(struct nvme_function *function)

@@ -3,10 +3,17 @@
  * Takeover: all that a function is, while nothing is under way. Rings and doorbells are numbers; commands
  * that wait in a ring are found there again.
  */
+#include <errno.h>
+#include <stdlib.h>
+
 #include "core/handover.h"
 #include "devices/disk/nvme_private.h"
 
 #define FORMAT_VERSION 2u
+/* Answers that all lanes together have kept. */
+#define KEPT_ALL_MAX ((uint64_t)REGISTER_LANES_MAX * NVME_KEPT_MAX)
+
+#define SUM(function, counter) nvme_lanes_sum(function, offsetof(struct nvme_lane, counter))
 
 static void save_sq(struct handover *handover, const struct nvme_sq *sq)
 {
@@ -37,11 +44,30 @@ static void save_cq(struct handover *handover, const struct nvme_cq *cq)
 	handover_put_u64(handover, cq->address);
 }
 
+/* Which lane has kept it says nothing: the successor's lanes are others. */
+static void save_kept(struct handover *handover, const struct nvme_function *function)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i < REGISTER_LANES_MAX; i++)
+		count += function->lane[i] ? function->lane[i]->kept_count : 0;
+	handover_put_u64(handover, count);
+	for (unsigned i = 0; i < REGISTER_LANES_MAX; i++) {
+		const struct nvme_lane *lane = function->lane[i];
+
+		for (unsigned k = 0; lane && k < lane->kept_count; k++) {
+			handover_put_u64(handover, lane->kept[k].sq);
+			handover_put_u64(handover, lane->kept[k].command);
+			handover_put_u64(handover, lane->kept[k].status);
+		}
+	}
+}
+
 void nvme_save(const void *opaque, struct handover *handover)
 {
 	const struct nvme_function *function = opaque;
 
-	assert(function->quiescing && function->under_way == function->kept_count);
+	assert(function->quiescing && function->home.under_way == 0 && nvme_lanes_asleep(function));
 	handover_put_u64(handover, FORMAT_VERSION);
 	handover_put_u64(handover, function->block_shift);
 	handover_put_u64(handover, function->cc);
@@ -66,16 +92,11 @@ void nvme_save(const void *opaque, struct handover *handover)
 		handover_put_u64(handover, function->events[i]);
 	handover_put_u64(handover, function->events_told);
 	handover_put_u64(handover, function->namespace_changed);
-	handover_put_u64(handover, function->kept_count);
-	for (const struct nvme_request *request = function->kept; request; request = request->next) {
-		handover_put_u64(handover, request->sq);
-		handover_put_u64(handover, request->command);
-		handover_put_u64(handover, request->status);
-	}
-	handover_put_u64(handover, counter_read(&function->reads));
-	handover_put_u64(handover, counter_read(&function->writes));
-	handover_put_u64(handover, counter_read(&function->blocks_read));
-	handover_put_u64(handover, counter_read(&function->blocks_written));
+	save_kept(handover, function);
+	handover_put_u64(handover, SUM(function, reads));
+	handover_put_u64(handover, SUM(function, writes));
+	handover_put_u64(handover, SUM(function, blocks_read));
+	handover_put_u64(handover, SUM(function, blocks_written));
 }
 
 /* ---- restore ---- */
@@ -131,26 +152,42 @@ static void restore_events(struct handover *handover, struct nvme_function *func
 	function->namespace_changed = handover_get_flag(handover);
 }
 
+/* A predecessor's lanes may have kept more, all together, than one keeps. */
+static int make_room(struct nvme_lane *home, uint64_t count)
+{
+	struct nvme_kept *kept;
+
+	if (count <= NVME_REQUESTS)
+		return 0;
+	kept = calloc(count + NVME_KEPT_MAX, sizeof(*kept));
+	if (!kept)
+		return -ENOMEM;
+	free(home->kept);
+	home->kept = kept;
+	home->kept_room = (unsigned)count + NVME_KEPT_MAX;
+	return 0;
+}
+
 /* Commands that are done and not answered: they are again, and their queues know of them. */
 static void restore_kept(struct handover *handover, struct nvme_function *function)
 {
-	uint64_t count = handover_get_at_most(handover, NVME_REQUESTS);
+	uint64_t count = handover_get_at_most(handover, KEPT_ALL_MAX);
+	struct nvme_lane *home = &function->home;
 
+	if (make_room(home, count)) {
+		handover->error = handover->error ? handover->error : -ENOMEM;
+		return;
+	}
 	for (uint64_t i = 0; i < count && !handover->error; i++) {
-		struct nvme_request *request = function->free;
+		struct nvme_kept *kept = &home->kept[home->kept_count];
 		struct nvme_sq *sq;
 
-		request->function = function;
-		request->sq = (uint16_t)handover_get_at_most(handover, NVME_QUEUES_MAX - 1);
-		request->command = (uint16_t)handover_get_at_most(handover, UINT16_MAX);
-		request->status = (uint16_t)handover_get_at_most(handover, UINT16_MAX);
-		sq = &function->sq[request->sq];
+		kept->sq = (uint16_t)handover_get_at_most(handover, NVME_QUEUES_MAX - 1);
+		kept->command = (uint16_t)handover_get_at_most(handover, UINT16_MAX);
+		kept->status = (uint16_t)handover_get_at_most(handover, UINT16_MAX);
+		sq = &function->sq[kept->sq];
 		handover_fail_if(handover, !sq->exists);
-		function->free = request->next;
-		request->next = function->kept;
-		function->kept = request;
-		function->kept_count++;
-		function->under_way++;
+		home->kept_count++;
 		sq->under_way++;
 		function->cq[sq->cq].promised++;
 	}
@@ -223,10 +260,10 @@ void nvme_restore(void *opaque, struct handover *handover)
 	restore_kept(handover, function);
 	restore_deletions(function);
 	handover_fail_if(handover, !is_sound(function));
-	function->reads.value = handover_get_u64(handover);
-	function->writes.value = handover_get_u64(handover);
-	function->blocks_read.value = handover_get_u64(handover);
-	function->blocks_written.value = handover_get_u64(handover);
+	function->home.reads.value = handover_get_u64(handover);
+	function->home.writes.value = handover_get_u64(handover);
+	function->home.blocks_read.value = handover_get_u64(handover);
+	function->home.blocks_written.value = handover_get_u64(handover);
 	/* Of one that was frozen in it. */
 	function->shutting_down = (function->csts & NVME_CSTS_SHUTDOWN_MASK) == NVME_CSTS_SHUTTING_DOWN;
 }

@@ -187,12 +187,14 @@ uint16_t nvme_identify(const struct nvme_function *function, const struct nvme_c
 /* ---- log pages ---- */
 
 /* In thousands of 512 bytes, rounded up (5.14.1.2). */
-static uint64_t units(const struct nvme_function *function, const struct counter *blocks)
+static uint64_t units(const struct nvme_function *function, uint64_t blocks)
 {
-	uint64_t sectors = counter_read(blocks) << (function->block_shift - 9);
+	uint64_t sectors = blocks << (function->block_shift - 9);
 
 	return (sectors + 999) / 1000;
 }
+
+#define SUM(function, counter) nvme_lanes_sum(function, offsetof(struct nvme_lane, counter))
 
 static void health(const struct nvme_function *function, struct nvme_health *log)
 {
@@ -200,10 +202,10 @@ static void health(const struct nvme_function *function, struct nvme_health *log
 		.temperature = { TEMPERATURE & 0xff, TEMPERATURE >> 8 },
 		.spare = 100,
 		.spare_threshold = 10,
-		.units_read = units(function, &function->blocks_read),
-		.units_written = units(function, &function->blocks_written),
-		.reads = counter_read(&function->reads),
-		.writes = counter_read(&function->writes),
+		.units_read = units(function, SUM(function, blocks_read)),
+		.units_written = units(function, SUM(function, blocks_written)),
+		.reads = SUM(function, reads),
+		.writes = SUM(function, writes),
 	};
 }
 

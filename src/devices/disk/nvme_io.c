@@ -4,6 +4,7 @@
  * us: it goes between the guest's pages and the disk. Whether a range lies inside the disk is proven by the
  * arbiter.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -46,75 +47,55 @@ static uint16_t status_of(enum disk_op op, int error)
 
 static void release(struct nvme_request *request)
 {
-	struct nvme_function *function = request->function;
+	struct nvme_lane *lane = request->lane;
 
 	guest_memory_put(request->memory);
 	request->memory = NULL;
-	request->next = function->free;
-	function->free = request;
-	function->under_way--;
-}
-
-/* Is there no place for the answer, because the VMM is moving the memory? Its next range may have one. */
-static bool has_no_place_yet(const struct nvme_request *request)
-{
-	const struct nvme_function *function = request->function;
-
-	return function->bus->memory_moves && !function->cq[function->sq[request->sq].cq].ring;
+	request->next = lane->free;
+	lane->free = request;
+	lane->under_way--;
 }
 
 static void finish(struct nvme_request *request, uint16_t status)
 {
-	struct nvme_function *function = request->function;
-	bool was_full = !function->free;
+	struct nvme_lane *lane = request->lane;
+	bool was_full = !lane->free;
 
-	if (function->frozen || has_no_place_yet(request)) {
-		request->status = status;
-		request->next = function->kept;
-		function->kept = request;
-		function->kept_count++;
-		nvme_check_quiet(function);
+	release(request);
+	nvme_complete(lane, request->sq, request->command, status, 0);
+	if (was_full)
+		nvme_queues_wake_here(lane);
+	if (nvme_lane_is_home(lane))
+		nvme_remote_rest(lane->function, false);
+	if (lane->under_way == 0)
+		nvme_lane_check_rest(lane);
+}
+
+/*
+ * More than there is room for are kept only of a guest whose other lanes have come to rest while its VMM has
+ * taken the memory of all their queues away.
+ */
+void nvme_io_keep(struct nvme_lane *lane, uint16_t sq, uint16_t command, uint16_t status)
+{
+	if (lane->kept_count == lane->kept_room) {
+		nvme_fail(lane->function, NVME_VIOLATION_QUEUE_MEMORY, lane->kept_count);
 		return;
 	}
-	release(request);
-	nvme_complete(function, request->sq, request->command, status, 0);
-	if (was_full)
-		nvme_queues_wake(function);
-	nvme_remote_rest(function, false);
-	if (function->under_way == 0)
-		nvme_check_quiet(function);
+	lane->kept[lane->kept_count++] = (struct nvme_kept){ .sq = sq, .command = command, .status = status };
 }
 
-static struct nvme_request *take_kept(struct nvme_function *function)
+/* Each once: some may have to be kept again, by `here`, whose list may be the same. */
+void nvme_io_answer_kept(struct nvme_lane *lane, struct nvme_lane *here)
 {
-	struct nvme_request *request = function->kept;
+	unsigned count = lane->kept_count;
 
-	if (request) {
-		function->kept = request->next;
-		function->kept_count--;
+	assert(count == 0 || !nvme_lane_keeps(here));
+	lane->kept_count = 0;
+	for (unsigned i = 0; i < count; i++) {
+		const struct nvme_kept kept = lane->kept[i];
+
+		nvme_complete(here, kept.sq, kept.command, kept.status, 0);
 	}
-	return request;
-}
-
-/* Each once: some may have to be kept again. */
-void nvme_io_answer_kept(struct nvme_function *function)
-{
-	struct nvme_request *request = function->kept, *next;
-
-	function->kept = NULL;
-	function->kept_count = 0;
-	for (; request; request = next) {
-		next = request->next;
-		finish(request, request->status);
-	}
-}
-
-void nvme_io_drop_kept(struct nvme_function *function)
-{
-	struct nvme_request *request;
-
-	while ((request = take_kept(function)))
-		release(request);
 }
 
 static void data_pushed(struct nvme_request *request, int error)
@@ -152,22 +133,23 @@ static uint64_t bytes_of(const struct nvme_function *function, uint64_t blocks)
 static void submit(struct nvme_request *request, enum disk_op op, uint64_t first_block, uint64_t blocks)
 {
 	request->disk.op = op;
-	request->disk.offset_bytes = bytes_of(request->function, first_block);
-	request->disk.length_bytes = bytes_of(request->function, blocks);
-	disk_submit(request->function->channel, &request->disk);
+	request->disk.offset_bytes = bytes_of(request->lane->function, first_block);
+	request->disk.length_bytes = bytes_of(request->lane->function, blocks);
+	disk_submit(request->lane->channel, &request->disk);
 }
 
 /* Must it be durable before it is answered? (6.15: FUA; 5.21.1.6: without a write cache) */
 static bool write_through(const struct nvme_function *function, const struct nvme_command *command)
 {
-	return command->cdw12 & NVME_IO_FORCE_UNIT_ACCESS || !function->features.write_cache;
+	return command->cdw12 & NVME_IO_FORCE_UNIT_ACCESS ||
+	       !__atomic_load_n(&function->features.write_cache, __ATOMIC_RELAXED);
 }
 
 /* Copies of memory that is not at hand are counted before the first of them is made. */
 static void charge(struct nvme_request *request, size_t bytes)
 {
 	if (!request->is_charged)
-		nvme_remote_charge(request->function, bytes);
+		nvme_remote_charge(request->lane->function, bytes);
 	request->is_charged = true;
 }
 
@@ -180,19 +162,23 @@ static void execute_again(struct nvme_request *request, int error);
 static bool map_data(struct nvme_request *request, const struct nvme_command *command, size_t bytes,
 		     unsigned *ret_count)
 {
-	uint16_t status =
-		nvme_data_map(request->memory, command, bytes, &request->lists, request->iov, ret_count);
+	struct nvme_lists *lists = nvme_lane_is_home(request->lane) ? &request->lists : NULL;
+	uint16_t status = nvme_data_map(request->memory, command, bytes, lists, request->iov, ret_count);
 
 	if (status == NVME_LATER) {
 		charge(request, bytes + NVME_LISTS_MAX * NVME_PAGE_BYTES);
 		nvme_remote_fetch_list(request, execute_again);
-	} else if (status) {
-		refuse(request, status);
-	} else {
-		request->is_remote = guest_memory_is_remote(request->memory, request->iov, *ret_count);
-		if (request->is_remote)
-			charge(request, bytes);
+		return false;
 	}
+	if (!status) {
+		request->is_remote = guest_memory_is_remote(request->memory, request->iov, *ret_count);
+		if (request->is_remote && !lists)
+			status = NVME_DATA_TRANSFER_ERROR;
+	}
+	if (status)
+		refuse(request, status);
+	else if (request->is_remote)
+		charge(request, bytes);
 	return !status;
 }
 
@@ -208,8 +194,8 @@ static void submit_transfer(struct nvme_request *request, int error)
 
 static void read_or_write(struct nvme_request *request, const struct nvme_command *command, enum disk_op op)
 {
-	struct nvme_function *function = request->function;
-	uint64_t blocks = BLOCKS(command), bytes = blocks << function->block_shift;
+	struct nvme_lane *lane = request->lane;
+	uint64_t blocks = BLOCKS(command), bytes = blocks << lane->function->block_shift;
 	bool is_read = op == DISK_READ;
 
 	if (bytes > NVME_DATA_BYTES_MAX) {
@@ -218,10 +204,10 @@ static void read_or_write(struct nvme_request *request, const struct nvme_comman
 	}
 	if (!map_data(request, command, bytes, &request->disk.iov_count))
 		return;
-	counter_add(is_read ? &function->reads : &function->writes, 1);
-	counter_add(is_read ? &function->blocks_read : &function->blocks_written, blocks);
+	counter_add(is_read ? &lane->reads : &lane->writes, 1);
+	counter_add(is_read ? &lane->blocks_read : &lane->blocks_written, blocks);
 	request->disk.iov = request->iov;
-	request->disk.through = !is_read && write_through(function, command);
+	request->disk.through = !is_read && write_through(lane->function, command);
 	request->disk.op = op;
 	if (request->is_remote && !is_read)
 		nvme_remote_carry(request, false, request->disk.iov_count, submit_transfer);
@@ -235,7 +221,7 @@ static void read_or_write(struct nvme_request *request, const struct nvme_comman
 static void submit_piece(struct nvme_request *request)
 {
 	struct nvme_range *range = &request->range_list[request->range];
-	uint32_t most = DISK_REQUEST_BYTES_MAX >> request->function->block_shift,
+	uint32_t most = DISK_REQUEST_BYTES_MAX >> request->lane->function->block_shift,
 		 blocks = range->blocks < most ? range->blocks : most;
 	uint64_t first_block = range->first_block;
 
@@ -252,24 +238,19 @@ static bool next_range(struct nvme_request *request)
 	return request->range < request->ranges;
 }
 
-/* What waits for rest waits for one piece and not for all of them: the command is a hint. */
-static bool is_cut_short(const struct nvme_function *function)
-{
-	return function->quiescing || function->disabling || function->shutting_down || function->frozen;
-}
-
 /*
- * Until the disk works on a piece. What ends at once, as where there is nothing to give up, is a round of
+ * Until the disk works on a piece. What waits for rest waits for one and not for all of them: the command is
+ * a hint. What ends at once, as where there is nothing to give up, is a round of
  * this loop and no call deeper in the stack: there may be very many.
  */
 static void submit_ranges(struct nvme_request *request)
 {
-	struct loop *loop = request->function->bus->loop;
+	const struct nvme_lane *lane = request->lane;
 	unsigned pieces = 0;
 
-	while (!request->range_error && !is_cut_short(request->function) && next_range(request)) {
-		if (++pieces % PIECES_TIMED == 0 && loop_slice_over(loop)) {
-			loop_defer_for(loop, &request->task, request->function->bus->account);
+	while (!request->range_error && !nvme_lane_hurries(lane) && next_range(request)) {
+		if (++pieces % PIECES_TIMED == 0 && loop_slice_over(lane->loop)) {
+			loop_defer_for(lane->loop, &request->task, lane->account);
 			return;
 		}
 		request->submitting = true;
@@ -300,7 +281,7 @@ static void range_done(struct disk_request *disk, int error)
 /* All ranges are proven before the first is given up; the arbiter proves each again. */
 static bool ranges_inside(const struct nvme_request *request)
 {
-	const struct nvme_function *function = request->function;
+	const struct nvme_function *function = request->lane->function;
 	uint64_t size_blocks = disk_size_bytes(function->device->disk) >> function->block_shift;
 
 	for (unsigned i = 0; i < request->ranges; i++)
@@ -325,14 +306,15 @@ static void deallocate_ranges(struct nvme_request *request, int error)
 	memcpy(request->range_list, ranges, request->ranges * sizeof(ranges[0]));
 	if (!ranges_inside(request))
 		status = NVME_LBA_OUT_OF_RANGE;
-	if (!status && disk_read_only(request->function->device->disk))
+	if (!status && disk_read_only(request->lane->function->device->disk))
 		status = NVME_WRITE_PROTECTED;
 	if (status) {
 		refuse(request, status);
 		return;
 	}
 	/* Other attributes than this one are hints. */
-	if (!(command->cdw11 & NVME_DEALLOCATE) || disk_discard_bytes(request->function->device->disk) == 0)
+	if (!(command->cdw11 & NVME_DEALLOCATE) ||
+	    disk_discard_bytes(request->lane->function->device->disk) == 0)
 		request->ranges = 0;
 	request->range = 0;
 	request->range_error = 0;
@@ -367,7 +349,7 @@ static void execute(struct nvme_request *request, const struct nvme_command *com
 		submit(request, DISK_FLUSH, 0, 0);
 		break;
 	case NVME_IO_WRITE_ZEROES:
-		request->disk.through = write_through(request->function, command);
+		request->disk.through = write_through(request->lane->function, command);
 		submit(request, DISK_WRITE_ZEROES, FIRST_BLOCK(command), BLOCKS(command));
 		break;
 	case NVME_IO_DATASET_MANAGEMENT:
@@ -393,11 +375,9 @@ static bool names_namespace(const struct nvme_command *command)
 	       (command->opcode == NVME_IO_FLUSH && command->namespace_id == NVME_FLUSH_ALL);
 }
 
-void nvme_io_execute(struct nvme_function *function, struct nvme_request *request,
-		     const struct nvme_command *command)
+void nvme_io_execute(struct nvme_lane *lane, struct nvme_request *request, const struct nvme_command *command)
 {
-	request->function = function;
-	request->memory = guest_memory_get(function->bus->memory);
+	request->memory = guest_memory_get(lane->function->memory);
 	request->disk.done = io_done;
 	request->disk.iov = NULL;
 	request->disk.iov_count = 0;

@@ -5,6 +5,8 @@
  *   nvme.c           the function: power, quiet, memory, and the device behind it
  *   nvme_registers.c registers, and the life of the controller that they steer
  *   nvme_queue.c     the way of a command: doorbell, fetch, completion, interrupt
+ *   nvme_lanes.c     queues on several workers: which has which, and what home wants of the others
+ *   nvme_lane.c      one of these workers: what it is told there, and what it tells
  *   nvme_ring.c      the queues in the guest's memory
  *   nvme_shadow.c    doorbells in the guest's memory
  *   nvme_admin.c     admin commands
@@ -45,10 +47,12 @@
 /* Pages that do not begin at a page's beginning are one more. */
 #define NVME_PIECES_MAX	    ((1u << NVME_DATA_SHIFT) + 1)
 /*
- * Commands of one function that are under way at a time, of all its queues: the others wait in their queues,
+ * Commands of one lane that are under way at a time, of all its queues: the others wait in their queues,
  * which have their turns one after the other.
  */
 #define NVME_REQUESTS	    256u
+/* Answers that home keeps besides: a frozen function has deleted that many queues at most. */
+#define NVME_KEPT_MAX	    (NVME_REQUESTS + NVME_QUEUES_MAX)
 #define NVME_RANGES_MAX	    256u	/* of a Dataset Management command */
 #define NVME_ASYNC_MAX	    4u		/* Asynchronous Event Requests at a time */
 #define NVME_ADMIN_QUEUE    0u
@@ -77,6 +81,7 @@ struct nvme_device {
 };
 
 struct nvme_function;
+struct nvme_lane;
 struct nvme_request;
 
 /* What a queue has on its way: commands to us, or answers to the guest. */
@@ -99,8 +104,13 @@ struct nvme_lists {
 	struct iovec iov[2];		/* of the missing one, which may lie in two regions */
 };
 
+/*
+ * Queues are their lane's: home touches those of another lane only while that one is held or asleep, and
+ * what makes or ends a queue is home's doing. So lanes may read at any time which queues there are.
+ */
 struct nvme_cq {
 	bool exists, interrupts, phase;
+	uint8_t lane;			/* that serves it, and its submission queues */
 	bool news;			/* completions that no interrupt has told of */
 	uint16_t vector;
 	uint32_t entries, head, tail;
@@ -130,11 +140,10 @@ struct nvme_sq {
 /* A command under way. */
 struct nvme_request {
 	struct disk_request disk;
-	struct nvme_function *function;
-	struct nvme_request *next;	/* of those that are free, or kept */
+	struct nvme_lane *lane;
+	struct nvme_request *next;	/* of those that are free */
 	struct guest_memory *memory;	/* where its data lies: a reference */
 	uint16_t sq, command;
-	uint16_t status;		/* of one that is kept */
 	unsigned range, ranges;		/* Dataset Management: the disk works on one of so many */
 	unsigned pieces;		/* in which the ranges lie */
 	int range_error;
@@ -152,9 +161,72 @@ struct nvme_request {
 	};
 };
 
+/* An answer that is kept. */
+struct nvme_kept {
+	uint16_t sq, command, status;
+};
+
+/* What home wants of another lane, bits. 0: it serves its queues. */
+enum nvme_order {
+	NVME_ORDER_SLEEP = 1u << 0,  /* nothing more is fetched; what is under way ends, and then it sleeps */
+	NVME_ORDER_HOLD = 1u << 1,   /* queues and the guest's memory are home's: answers are kept */
+	NVME_ORDER_FREEZE = 1u << 2, /* the same, and what the disk has not begun ends */
+};
+
+/* What a lane tells home, bits. */
+enum nvme_news {
+	NVME_NEWS_DOORBELL = 1u << 0, /* a queue cannot have what its doorbell said */
+	NVME_NEWS_MEMORY = 1u << 1,   /* an answer's queue is outside of the guest's memory */
+	NVME_NEWS_DELETED = 1u << 2,  /* a queue that is deleted has come to rest */
+};
+
+/* A worker that serves queues. What is not said to be home's is its own while it is awake. */
+struct nvme_lane {
+	struct nvme_function *function;
+	unsigned index;			/* 0: home */
+	struct loop *loop;
+	struct loop_account *account;
+	struct disk_channel *channel;
+	struct loop_poller poller;
+	struct loop_task interrupt_task;
+
+	uint64_t sqs, cqs;		/* its queues, bits */
+	unsigned next_sq;		/* whose turn it is */
+	bool fetched;			/* something, in this turn */
+	uint64_t waiting_since_ns;	/* since when answers have waited to be told of; 0: none does */
+
+	unsigned under_way;		/* commands at the disk */
+	struct nvme_request *requests, *free;
+	bool abandoned;			/* the channel takes nothing more */
+	struct nvme_kept *kept;		/* done, and not answered: NVME_KEPT_MAX, or what a handover had */
+	unsigned kept_count, kept_room;
+
+	struct counter reads, writes, blocks_read, blocks_written;
+
+	/* ---- of other lanes than home ---- */
+	unsigned still;			/* the order that it follows */
+	bool sleeps, frozen;		/* frozen: until it sleeps */
+	bool failed;			/* it could not wake up: it has no channel */
+	struct loop_task rest_task;
+	/* home's */
+	bool awake, ordering;		/* ordering: an order is on its way */
+	unsigned ordered;
+	struct loop_message order, obeyed, slept;
+
+	/* Doorbells that home was told of (atomic). The values are the function's. */
+	uint64_t rung_sqs, rung_cqs;
+	bool rung_posted;
+	struct loop_message rung;
+	/* News for home (atomic). */
+	uint32_t news, doorbells_refused, refused_value;
+	uint64_t failed_address;
+	bool news_posted;
+	struct loop_message news_message;
+};
+
 /* What a driver sets and a reset forgets (5.21.1). */
 struct nvme_features {
-	uint32_t write_cache;		/* 0 or 1 */
+	uint32_t write_cache;		/* 0 or 1; atomic, because lanes read it */
 	uint32_t arbitration, temperature_over, temperature_under, error_recovery, coalescing, atomicity;
 	uint32_t async_events;
 	uint32_t vector[NVME_QUEUES_MAX];
@@ -176,10 +248,9 @@ struct nvme_admin_transfer {
 struct nvme_function {
 	struct nvme_device *device;
 	struct register_bus *bus;
-	struct disk_channel *channel;
-	struct loop_poller poller;
-	struct loop_task interrupt_task;
 	unsigned block_shift;
+	/* Where commands' data lies from now on: a reference. Lanes read it while they are not held. */
+	struct guest_memory *memory;
 
 	/* registers */
 	uint32_t cc, csts, aqa, masked;	/* masked: INTMS, a bit for each vector */
@@ -187,24 +258,30 @@ struct nvme_function {
 
 	struct nvme_sq sq[NVME_QUEUES_MAX];
 	struct nvme_cq cq[NVME_QUEUES_MAX];
-	unsigned queues_end;		/* there is none from this number on */
-	unsigned next_sq;		/* whose turn it is */
-	bool fetched;			/* something, in this turn */
-	uint64_t waiting_since_ns;	/* since when answers have waited to be told of; 0: none does */
+	uint32_t rung_tail[NVME_QUEUES_MAX], rung_head[NVME_QUEUES_MAX];	/* atomic: see nvme_lane */
+
+	/* Lanes that were needed once stay; those from lane_count on have no queues. */
+	struct nvme_lane home, *lane[REGISTER_LANES_MAX];
+	unsigned lane_count;
+	/* What home does while all lanes are held, or asleep. */
+	bool memory_stale;		/* the memory is another one */
+	unsigned answers_later;		/* answers of the bus that wait for that */
+	bool deletions;			/* queues that are deleted may have come to rest */
+	bool admin_waits;		/* this command does: no other is fetched */
+	struct nvme_command admin_command;
+	bool dealing;			/* and while they are asleep: lanes get other queues */
+	bool steering;
 
 	/* Doorbells in memory, and when to ring. NULL: there are none, or they are not in the memory now. */
 	bool has_shadows;
 	uint64_t shadow_address, events_address;
 	uint32_t *shadow, *shadow_events;
 
-	/* Memory that the VMM keeps to itself. */
+	/* Memory that the VMM keeps to itself: home's. */
 	struct nvme_carrier fetch[NVME_QUEUES_MAX], push[NVME_QUEUES_MAX];
 	struct nvme_admin_transfer admin;
 	unsigned errands;		/* of these, under way */
 	size_t copied;			/* bytes that commands have had copied since copies were given back */
-
-	unsigned under_way;		/* commands at the disk */
-	struct nvme_request *requests, *free;
 
 	struct nvme_features features;
 	uint16_t async[NVME_ASYNC_MAX];	/* commands that wait for events */
@@ -218,13 +295,8 @@ struct nvme_function {
 	bool disabling, shutting_down, flushed;
 	struct disk_request flush;
 	bool quiescing, frozen;
-	bool abandoned;			/* the channel takes nothing more */
-	struct nvme_request *kept;	/* done, and not answered: frozen, or memory moves */
-	unsigned kept_count;
 	void (*quiet)(void *context);
 	void *quiet_context;
-
-	struct counter reads, writes, blocks_read, blocks_written;
 };
 
 static inline bool nvme_is_ready(const struct nvme_function *function)
@@ -243,6 +315,16 @@ static inline void nvme_violate(struct nvme_function *function, enum nvme_violat
 	function->bus->ops->violated(function->bus, kind, value);
 }
 
+static inline bool nvme_lane_is_home(const struct nvme_lane *lane)
+{
+	return lane->index == 0;
+}
+
+static inline struct nvme_lane *nvme_lane_of_sq(struct nvme_function *function, unsigned sq)
+{
+	return function->lane[function->cq[function->sq[sq].cq].lane];
+}
+
 /* ---- nvme.c ---- */
 
 /* Something may have come to rest: ends what waits for that. */
@@ -251,10 +333,63 @@ void nvme_check_quiet(struct nvme_function *function);
 void nvme_drain(struct nvme_function *function);
 
 /*
- * A channel that was abandoned is replaced. Without memory for another it stays, and ends all that it is
+ * Home's channel that was abandoned is replaced. Without memory for another it stays, and ends all that it is
  * asked for: the controller can go no further, and when its driver enables it again it is tried again.
  */
 void nvme_channel_renew(struct nvme_function *function);
+
+/* ---- nvme_lanes.c: at home ---- */
+
+/* Home itself, and requests for it. Returns 0 or -ENOMEM. */
+int nvme_lanes_init(struct nvme_function *function);
+void nvme_lanes_finish(struct nvme_function *function);
+/* The bus says which lanes there are; all are asleep. Returns 0 or -ENOMEM. */
+int nvme_lanes_arrive(struct nvme_function *function);
+/* Which lane is to serve a queue that has no lane yet. */
+uint8_t nvme_lane_for(const struct nvme_function *function, unsigned cq);
+/* Queues go to the lanes to which they belong now; all are asleep. */
+void nvme_lanes_deal(struct nvme_function *function);
+/* The driver's interrupts are told of in another way: queues may belong to other lanes. */
+void nvme_lanes_deal_again(struct nvme_function *function);
+/* Which queues each lane has, anew. */
+void nvme_lanes_count(struct nvme_function *function);
+/* Has lanes do what the function's state asks for, and does what waits for them. */
+void nvme_lanes_steer(struct nvme_function *function);
+bool nvme_lanes_asleep(const struct nvme_function *function);
+/* Is the queue's lane home, or asleep? Then home may look at the queue. */
+bool nvme_lanes_own(const struct nvme_function *function, const struct nvme_cq *cq);
+/* Home answers what lanes have kept that are asleep, or gives it up. */
+void nvme_lanes_answer_kept(struct nvme_function *function);
+void nvme_lanes_drop_kept(struct nvme_function *function);
+/* They have no queues any more, and nothing waits for them. All are asleep. */
+void nvme_lanes_forget(struct nvme_function *function);
+/* As lanes have counted, together. */
+uint64_t nvme_lanes_sum(const struct nvme_function *function, size_t counter_offset);
+
+/* ---- nvme_lane.c ---- */
+
+/* A lane that is asleep. */
+void nvme_lane_init(struct nvme_lane *lane, struct nvme_function *function, unsigned index);
+/* Requests for it, once. Returns 0 or -ENOMEM. */
+int nvme_lane_equip(struct nvme_lane *lane);
+void nvme_lane_finish(struct nvme_lane *lane);
+/* At home: tells the lane of an order, and of a doorbell that was rung. */
+void nvme_lane_order(struct nvme_lane *lane, unsigned order);
+void nvme_lane_ring(struct nvme_lane *lane, bool is_cq, unsigned queue, uint32_t value);
+void nvme_lane_wake(struct nvme_lane *lane);
+/* The queue is no more, or is new: what was rung for it before is over. The lane is held or asleep. */
+void nvme_lane_forget_doorbells(struct nvme_lane *lane, uint64_t sqs, uint64_t cqs);
+/* Takes the doorbells that were rung. `here`: the lane, on its thread, or home while the lane is asleep. */
+void nvme_lane_take_doorbells(struct nvme_lane *lane, struct nvme_lane *here);
+/* On its thread, as all below. News for home. */
+void nvme_lane_tell(struct nvme_lane *lane, enum nvme_news news);
+/* Something has ended: it may be at rest. */
+void nvme_lane_check_rest(struct nvme_lane *lane);
+/* Are answers kept? */
+bool nvme_lane_keeps(const struct nvme_lane *lane);
+/* What waits for rest waits for no more than it must. */
+bool nvme_lane_hurries(const struct nvme_lane *lane);
+void nvme_lane_freeze(void *opaque, unsigned index);
 
 /* ---- nvme_registers.c ---- */
 
@@ -270,33 +405,37 @@ void nvme_controller_rested(struct nvme_function *function);
 /* ---- nvme_queue.c ---- */
 
 void nvme_doorbell(struct nvme_function *function, uint32_t offset, uint32_t value);
-/* What a doorbell says; without a wake-up. False: the queue cannot have that. */
-bool nvme_queue_set_tail(struct nvme_function *function, unsigned index, uint32_t tail);
-bool nvme_queue_set_head(struct nvme_function *function, unsigned index, uint32_t head);
-/* The memory is another one, or a queue is new. */
+/* What a doorbell says; without a wake-up. False: the queue cannot have that. `here`: see above. */
+bool nvme_queue_set_tail(struct nvme_lane *here, unsigned index, uint32_t tail);
+bool nvme_queue_set_head(struct nvme_lane *here, unsigned index, uint32_t head);
+/* The memory is another one, or a queue is new. All lanes are held or asleep. */
 void nvme_queues_map(struct nvme_function *function);
 void nvme_queues_forget(struct nvme_function *function);
-/* There may be commands to fetch. */
+/* Home's queues: there may be commands to fetch. */
 void nvme_queues_wake(struct nvme_function *function);
+/* The same of any lane, on its thread. */
+void nvme_queues_wake_here(struct nvme_lane *lane);
 bool nvme_poll(struct loop_poller *poller);
 bool nvme_park(struct loop_poller *poller);
-/* Answers a command that was fetched from `sq`. */
-void nvme_complete(struct nvme_function *function, uint16_t sq, uint16_t command, uint16_t status,
-		   uint32_t result);
-void nvme_interrupt(struct loop_task *task);
-/* The queue's answers are in the guest's memory: an interrupt is to tell of them. */
-void nvme_tell(struct nvme_function *function, struct nvme_cq *cq);
-/* Sets the pin anew: what is masked, or unread, has changed. */
-void nvme_interrupts_refresh(struct nvme_function *function);
-/* Tells of what is unread in the way in which interrupts are told of now. */
-void nvme_interrupts_again(struct nvme_function *function);
-/* A queue that is deleted has come to rest, maybe. */
+/* Answers a command that was fetched from `sq`. On its lane, or at home while the lane is asleep. */
+void nvme_complete(struct nvme_lane *here, uint16_t sq, uint16_t command, uint16_t status, uint32_t result);
+/* A queue that is deleted has come to rest, maybe. At home. */
 void nvme_sq_check_deleted(struct nvme_function *function, unsigned sq);
+
+/* The queue has an answer that is to be told of. */
+void nvme_interrupt_later(struct nvme_lane *here, struct nvme_cq *cq);
+/* There are such on the lane, maybe. */
+void nvme_interrupts_go_on(struct nvme_lane *lane);
+void nvme_interrupt(struct loop_task *task);
+/* Sets the pin anew: what is masked, or unread, has changed. At home. */
+void nvme_interrupts_refresh(struct nvme_function *function);
+/* Tells of what is unread in the way in which interrupts are told of now. At home. */
+void nvme_interrupts_again(struct nvme_function *function);
 
 /* ---- nvme_ring.c ---- */
 
-/* Does the guest's memory hold so many entries, in one piece? */
-bool nvme_ring_fits(const struct nvme_function *function, uint64_t address, uint32_t entries,
+/* Does the guest's memory hold so many entries, in one piece, where the lane reaches them? */
+bool nvme_ring_fits(const struct nvme_function *function, unsigned lane, uint64_t address, uint32_t entries,
 		    size_t entry_bytes);
 /* Finds all rings in the memory that there is now. */
 void nvme_rings_map(struct nvme_function *function);
@@ -312,14 +451,17 @@ uint16_t nvme_shadow_configure(struct nvme_function *function, const struct nvme
 void nvme_shadow_forget(struct nvme_function *function);
 /* Finds them in the memory that there is now. */
 void nvme_shadow_map(struct nvme_function *function);
-/* Takes what drivers have written there. */
-void nvme_shadow_look(struct nvme_function *function);
+/* Takes what drivers have written there for the lane's queues. */
+void nvme_shadow_look(struct nvme_lane *lane);
 /* Has drivers ring for what comes from now on; what has come is there for the next look. */
-void nvme_shadow_arm(struct nvme_function *function);
+void nvme_shadow_arm(struct nvme_lane *lane);
 
 /* ---- nvme_admin.c, nvme_features.c ---- */
 
 void nvme_admin_execute(struct nvme_function *function, const struct nvme_command *command);
+/* The command that waits for the lanes: they are held or asleep. Or it is as if it were never fetched. */
+void nvme_admin_go_on(struct nvme_function *function);
+void nvme_admin_give_back(struct nvme_function *function);
 /* Each returns the status and sets *ret_result. */
 uint16_t nvme_get_features(struct nvme_function *function, const struct nvme_command *command,
 			   uint32_t *ret_result);
@@ -346,18 +488,20 @@ uint16_t nvme_log_page(const struct nvme_function *function, uint8_t log, uint64
 
 /* ---- nvme_io.c ---- */
 
-void nvme_io_execute(struct nvme_function *function, struct nvme_request *request,
+void nvme_io_execute(struct nvme_lane *lane, struct nvme_request *request,
 		     const struct nvme_command *command);
-/* Answers what is kept; or gives it up, because its queues are gone. */
-void nvme_io_answer_kept(struct nvme_function *function);
-void nvme_io_drop_kept(struct nvme_function *function);
+/* Keeps an answer: nvme_lane_keeps(). */
+void nvme_io_keep(struct nvme_lane *lane, uint16_t sq, uint16_t command, uint16_t status);
+/* Answers what the lane has kept, on `here`. */
+void nvme_io_answer_kept(struct nvme_lane *lane, struct nvme_lane *here);
 
 /* ---- nvme_data.c ---- */
 
 /*
  * Where the command's `bytes` of data lie, in at most NVME_PIECES_MAX pieces of `memory`. Returns the status;
  * *ret_count is the number of pieces. NVME_LATER: a list is to be fetched first (nvme_lists_errand()), and
- * then this is called again, with the same `lists`, of which nothing is fetched at first.
+ * then this is called again, with the same `lists`, of which nothing is fetched at first. `lists` is NULL where
+ * memory that the VMM keeps to itself is out of reach.
  */
 uint16_t nvme_data_map(const struct guest_memory *memory, const struct nvme_command *command, size_t bytes,
 		       struct nvme_lists *lists, struct iovec *iov, unsigned *ret_count);

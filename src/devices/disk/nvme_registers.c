@@ -60,7 +60,7 @@ uint64_t nvme_read(void *opaque, unsigned bar, uint32_t offset, unsigned bytes)
 
 void nvme_registers_reset(struct nvme_function *function)
 {
-	nvme_io_drop_kept(function);
+	nvme_lanes_drop_kept(function);
 	nvme_queues_forget(function);
 	nvme_features_reset(function);
 	function->cc = function->csts = function->aqa = function->masked = 0;
@@ -73,6 +73,7 @@ void nvme_fail(struct nvme_function *function, enum nvme_violation kind, uint64_
 {
 	nvme_violate(function, kind, value);
 	function->csts |= NVME_CSTS_FATAL;
+	nvme_lanes_steer(function);
 }
 
 /* Are these settings possible? (3.1.5, 3.1.8 to 3.1.10) */
@@ -140,7 +141,7 @@ static void flushed(struct disk_request *flush, int error)
 	 * that is frozen flushes again when it goes on.
 	 */
 	function->flushed = error != -ECANCELED || !function->frozen;
-	function->under_way--;
+	function->home.under_way--;
 	nvme_check_quiet(function);
 }
 
@@ -151,12 +152,13 @@ static void shut_down(struct nvme_function *function)
 		function->csts = (function->csts & ~NVME_CSTS_SHUTDOWN_MASK) | NVME_CSTS_SHUT_DOWN;
 		function->shutting_down = function->flushed = false;
 		nvme_queues_wake(function);
+		nvme_lanes_steer(function);
 		return;
 	}
 	function->flush.op = DISK_FLUSH;
 	function->flush.done = flushed;
-	function->under_way++;
-	disk_submit(function->channel, &function->flush);
+	function->home.under_way++;
+	disk_submit(function->home.channel, &function->flush);
 }
 
 void nvme_controller_rested(struct nvme_function *function)
@@ -178,6 +180,7 @@ static void write_cc(struct nvme_function *function, uint32_t value)
 	if (before & NVME_CC_ENABLE && !(value & NVME_CC_ENABLE)) {
 		function->disabling = true;
 		nvme_drain(function);
+		nvme_lanes_steer(function);
 		nvme_check_quiet(function);
 		return;
 	}
@@ -187,6 +190,7 @@ static void write_cc(struct nvme_function *function, uint32_t value)
 		function->csts = (function->csts & ~NVME_CSTS_SHUTDOWN_MASK) | NVME_CSTS_SHUTTING_DOWN;
 		function->shutting_down = true;
 		nvme_drain(function);
+		nvme_lanes_steer(function);
 		nvme_check_quiet(function);
 	}
 }

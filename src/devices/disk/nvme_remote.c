@@ -4,6 +4,9 @@
  * pushed, and an interrupt tells of those only that have arrived; lists and data go before and after the
  * disk's work. All of it lies in private copies, of which commands use NVME_COPIES_BYTES at most, and a
  * command more: then others wait, the copies are given back when nothing is under way, and it goes on.
+ *
+ * It is so for functions whose admin queue lies in such memory, and all that is home's: all queues are, then
+ * (nvme_lane_for()). To other lanes, such memory is out of reach.
  */
 #include <assert.h>
 #include <errno.h>
@@ -23,15 +26,15 @@ void nvme_remote_charge(struct nvme_function *function, size_t bytes)
 
 void nvme_remote_rest(struct nvme_function *function, bool is_idle)
 {
-	if (function->copied == 0 || function->under_way > 0 || function->errands > 0 || function->frozen)
+	if (function->copied == 0 || function->home.under_way > 0 || function->errands > 0 || function->frozen)
 		return;
 	/* While the driver lets us reach no memory, the copies are not at hand either. */
-	if (function->bus->memory->remotes == 0 || (!is_idle && nvme_remote_has_room(function)))
+	if (function->memory->remotes == 0 || (!is_idle && nvme_remote_has_room(function)))
 		return;
-	guest_memory_empty_copies(function->bus->memory);
+	guest_memory_empty_copies(function->memory);
 	function->copied = 0;
 	/* Commands that were fetched and not taken were copies, too. */
-	for (unsigned i = 0; i < function->queues_end; i++)
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
 		function->sq[i].fresh = function->sq[i].head;
 	nvme_queues_wake(function);
 }
@@ -60,7 +63,7 @@ static void begin_ring(struct nvme_function *function, struct nvme_carrier *carr
 	carrier->entries = count;
 	carrier->iov[0] = (struct iovec){ (uint8_t *)ring + from * bytes, first * bytes };
 	carrier->iov[1] = (struct iovec){ ring, (count - first) * bytes };
-	carrier->errand.memory = function->bus->memory;
+	carrier->errand.memory = function->memory;
 	carrier->errand.iov = carrier->iov;
 	carrier->errand.count = count > first ? 2 : 1;
 	function->errands++;
@@ -92,7 +95,7 @@ static void commands_fetched(struct register_errand *errand, int error)
 /* Entries between head and tail are the driver's promise: it changes them no more (4.1). */
 void nvme_remote_look(struct nvme_function *function)
 {
-	for (unsigned i = 0; i < function->queues_end; i++) {
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
 		struct nvme_sq *sq = &function->sq[i];
 		struct nvme_carrier *carrier = &function->fetch[i];
 
@@ -116,7 +119,7 @@ static void answers_pushed(struct register_errand *errand, int error)
 	if (error != -ECANCELED) {
 		if (!carrier->is_stale) {
 			cq->unsent -= carrier->entries;
-			nvme_tell(function, cq);
+			nvme_interrupt_later(&function->home, cq);
 		}
 		if (!carrier->is_stale && error && nvme_is_ready(function))
 			nvme_fail(function, NVME_VIOLATION_QUEUE_MEMORY, cq->address);
@@ -181,7 +184,7 @@ void nvme_remote_fetch_list(struct nvme_request *request,
 	request->next_step = then;
 	nvme_lists_errand(&request->lists, request->memory, &request->errand);
 	request->errand.done = list_fetched;
-	begin(request->function, &request->errand, false);
+	begin(request->lane->function, &request->errand, false);
 }
 
 void nvme_remote_carry(struct nvme_request *request, bool pushes, unsigned count,
@@ -192,7 +195,7 @@ void nvme_remote_carry(struct nvme_request *request, bool pushes, unsigned count
 	request->errand.iov = request->iov;
 	request->errand.count = count;
 	request->errand.done = list_fetched;
-	begin(request->function, &request->errand, pushes);
+	begin(request->lane->function, &request->errand, pushes);
 }
 
 /* ---- of admin commands, one at a time ---- */
@@ -207,7 +210,7 @@ static void admin_done(struct nvme_function *function, uint16_t status)
 	transfer->memory = NULL;
 	if (!status && transfer->reads_log)
 		nvme_event_read(function, transfer->log);
-	nvme_complete(function, NVME_ADMIN_QUEUE, transfer->command.id,
+	nvme_complete(&function->home, NVME_ADMIN_QUEUE, transfer->command.id,
 		      status ? status | NVME_DO_NOT_RETRY : status, 0);
 	nvme_queues_wake(function);
 	nvme_remote_rest(function, false);
@@ -289,7 +292,7 @@ uint16_t nvme_remote_answer(struct nvme_function *function, const struct nvme_co
 	transfer->reads_log = reads_log;
 	transfer->log = (uint8_t)command->cdw10;
 	transfer->pushes = false;
-	transfer->memory = guest_memory_get(function->bus->memory);
+	transfer->memory = guest_memory_get(function->memory);
 	transfer->is_under_way = true;
 	function->errands++;
 	status = admin_carry(function);

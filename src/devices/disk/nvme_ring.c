@@ -5,22 +5,25 @@
 #include "core/shared.h"
 #include "devices/disk/nvme_private.h"
 
-static void *ring_at(const struct nvme_function *function, uint64_t address, size_t bytes)
-{
-	return guest_memory_at(function->bus->memory, address, bytes);
-}
-
-bool nvme_ring_fits(const struct nvme_function *function, uint64_t address, uint32_t entries,
-		    size_t entry_bytes)
-{
-	return ring_at(function, address, entries * entry_bytes);
-}
-
 static bool is_remote(const struct nvme_function *function, const void *ring)
 {
 	const struct iovec one = { (void *)(uintptr_t)ring, 1 };
 
-	return ring && guest_memory_is_remote(function->bus->memory, &one, 1);
+	return ring && guest_memory_is_remote(function->memory, &one, 1);
+}
+
+/* NULL: it is not in the guest's memory, or in memory that its lane does not reach. */
+static void *ring_at(const struct nvme_function *function, unsigned lane, uint64_t address, size_t bytes)
+{
+	void *ring = guest_memory_at(function->memory, address, bytes);
+
+	return lane > 0 && is_remote(function, ring) ? NULL : ring;
+}
+
+bool nvme_ring_fits(const struct nvme_function *function, unsigned lane, uint64_t address, uint32_t entries,
+		    size_t entry_bytes)
+{
+	return ring_at(function, lane, address, entries * entry_bytes);
 }
 
 /* One that is a copy now, and was none: its pages are used from now on. */
@@ -35,7 +38,8 @@ static void set_remote(struct nvme_function *function, const void *ring, size_t 
 
 static void map_cq(struct nvme_function *function, struct nvme_cq *cq)
 {
-	struct nvme_completion *ring = ring_at(function, cq->address, cq->entries * sizeof(*cq->ring));
+	struct nvme_completion *ring =
+		ring_at(function, cq->lane, cq->address, cq->entries * sizeof(*cq->ring));
 
 	nvme_remote_move_answers(function, cq, ring);
 	cq->ring = ring;
@@ -45,15 +49,14 @@ static void map_cq(struct nvme_function *function, struct nvme_cq *cq)
 
 void nvme_rings_map(struct nvme_function *function)
 {
-	function->queues_end = 0;
+	nvme_lanes_count(function);
 	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
 		struct nvme_sq *sq = &function->sq[i];
 		struct nvme_cq *cq = &function->cq[i];
 
-		if (sq->exists || cq->exists)
-			function->queues_end = i + 1;
 		if (sq->exists) {
-			sq->ring = ring_at(function, sq->address, sq->entries * sizeof(*sq->ring));
+			sq->ring = ring_at(function, function->cq[sq->cq].lane, sq->address,
+					   sq->entries * sizeof(*sq->ring));
 			set_remote(function, sq->ring, sq->entries * sizeof(*sq->ring), &sq->is_remote);
 			sq->fresh = sq->head;
 			function->fetch[i].is_stale = true;

@@ -3,7 +3,8 @@
  * Shadow doorbells (5.7 and annex B.5): the driver of an I/O queue writes its doorbell into memory, where the
  * poller looks, and rings the doorbell itself only when it passes the value that stands beside it in the page
  * of events. While the poller looks, that value is one that was passed already; before it goes to sleep, it
- * is the newest, and the poller looks once more. Drivers ring the admin queue's doorbells as ever.
+ * is the newest, and the poller looks once more. Each lane looks for its own queues. Drivers ring the admin
+ * queue's doorbells as ever.
  */
 #include "core/shared.h"
 #include "devices/disk/nvme_private.h"
@@ -12,6 +13,7 @@
 #define CQ_HEAD(index) (SQ_TAIL(index) + 1)
 /* No doorbell has this value: what stands there is news. */
 #define NEVER_SEEN UINT32_MAX
+#define IO_QUEUES  (~(1ull << NVME_ADMIN_QUEUE))
 
 static_assert(sizeof(uint32_t[2 * NVME_QUEUES_MAX]) <= NVME_PAGE_BYTES, "5.7: a page has all doorbells");
 
@@ -71,35 +73,53 @@ static bool is_news(const uint32_t *shadow, uint32_t *seen)
 	return news;
 }
 
-void nvme_shadow_look(struct nvme_function *function)
+void nvme_shadow_look(struct nvme_lane *lane)
 {
+	struct nvme_function *function = lane->function;
+
 	if (!function->shadow)
 		return;
-	for (unsigned i = NVME_ADMIN_QUEUE + 1; i < function->queues_end; i++) {
+	for (uint64_t left = lane->sqs & IO_QUEUES; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
 		struct nvme_sq *sq = &function->sq[i];
-		struct nvme_cq *cq = &function->cq[i];
 
 		if (sq->exists && is_news(&function->shadow[SQ_TAIL(i)], &sq->seen))
-			nvme_queue_set_tail(function, i, sq->seen);
+			nvme_queue_set_tail(lane, i, sq->seen);
+	}
+	for (uint64_t left = lane->cqs & IO_QUEUES; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+		struct nvme_cq *cq = &function->cq[i];
+
 		if (cq->exists && is_news(&function->shadow[CQ_HEAD(i)], &cq->seen))
-			nvme_queue_set_head(function, i, cq->seen);
+			nvme_queue_set_head(lane, i, cq->seen);
 	}
 }
 
 /* Of answers that were read, the model needs to hear when it waits for room, or to let go of the pin. */
-static bool needs_head(const struct nvme_function *function, const struct nvme_cq *cq)
+static bool needs_head(const struct nvme_lane *lane, const struct nvme_cq *cq)
 {
-	return cq->exists && (!nvme_cq_has_room(cq) || !function->bus->ops->has_vectors(function->bus));
+	const struct register_bus *bus = lane->function->bus;
+
+	return cq->exists &&
+	       (!nvme_cq_has_room(cq) || (nvme_lane_is_home(lane) && !bus->ops->has_vectors(bus)));
 }
 
-void nvme_shadow_arm(struct nvme_function *function)
+void nvme_shadow_arm(struct nvme_lane *lane)
 {
-	if (!function->shadow)
+	struct nvme_function *function = lane->function;
+
+	if (!function->shadow || nvme_lane_keeps(lane))
 		return;
-	for (unsigned i = NVME_ADMIN_QUEUE + 1; i < function->queues_end; i++) {
+	for (uint64_t left = lane->sqs & IO_QUEUES; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+
 		if (function->sq[i].exists)
 			shared_write(&function->shadow_events[SQ_TAIL(i)], function->sq[i].tail);
-		if (needs_head(function, &function->cq[i]))
+	}
+	for (uint64_t left = lane->cqs & IO_QUEUES; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+
+		if (needs_head(lane, &function->cq[i]))
 			shared_write(&function->shadow_events[CQ_HEAD(i)], function->cq[i].head);
 	}
 	/* Either the driver sees this and rings, or the next look sees what it wrote. */

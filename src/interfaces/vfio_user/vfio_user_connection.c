@@ -108,7 +108,7 @@ void vfio_user_connection_refresh_memory(struct vfio_user_connection *connection
 
 	connection->bus.memory =
 		guest_memory_get(connection->is_master ? connection->dma.memory : connection->dma.empty);
-	connection->bus.memory_moves = true;
+	__atomic_store_n(&connection->bus.memory_moves, true, __ATOMIC_RELAXED);
 	if (connection->function)
 		vfio_user_model(connection)->memory_changed(connection->function);
 	guest_memory_put(before);
@@ -131,7 +131,7 @@ void vfio_user_connection_settle_memory(struct vfio_user_connection *connection)
 {
 	if (!connection->bus.memory_moves)
 		return;
-	connection->bus.memory_moves = false;
+	__atomic_store_n(&connection->bus.memory_moves, false, __ATOMIC_RELAXED);
 	if (connection->is_master && vfio_user_dma_is_private(&connection->dma))
 		tell_of_private_memory(connection);
 }

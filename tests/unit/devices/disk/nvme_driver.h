@@ -76,6 +76,11 @@ static struct driver {
 	struct register_bus bus;
 	bool has_vectors, pin, quiet;
 	unsigned raised[REGISTER_VECTORS_MAX], violations[KINDS];
+	/* Lane 1, with I/O queues 2 and 4; NULL: home serves all. Its thread is this one unless it runs. */
+	struct loop *lane_loop;
+	bool lane_runs;
+	unsigned raised_from_lane[REGISTER_VECTORS_MAX]; /* atomic */
+	unsigned answers_wait;
 	struct driver_queue queue[QUEUES];
 	uint16_t next_id;
 } driver;
@@ -107,8 +112,27 @@ static void bus_violated(struct register_bus *bus, unsigned kind, uint64_t value
 	driver.violations[kind]++;
 }
 
+static void bus_raise_from(struct register_bus *bus, unsigned lane, unsigned vector)
+{
+	assert_int_equal(lane, 1);
+	assert_true(vector < nvme_model.vectors);
+	__atomic_fetch_add(&driver.raised_from_lane[vector], 1, __ATOMIC_RELAXED);
+}
+
+static void bus_answer_later(struct register_bus *bus)
+{
+	driver.answers_wait++;
+}
+
+static void bus_answer(struct register_bus *bus)
+{
+	assert_true(driver.answers_wait > 0);
+	driver.answers_wait--;
+}
+
 static const struct register_bus_ops driver_bus_ops = {
 	.raise = bus_raise, .lower = bus_lower, .has_vectors = bus_has_vectors, .violated = bus_violated,
+	.raise_from = bus_raise_from, .answer_later = bus_answer_later, .answer = bus_answer,
 };
 
 static inline unsigned violations(void)
@@ -157,6 +181,8 @@ static inline void ring_cq(unsigned queue, uint32_t head)
 static inline void turn(void)
 {
 	assert_int_equal(loop_turn(driver.loop, 0), 0);
+	if (driver.lane_loop && !driver.lane_runs)
+		assert_int_equal(loop_turn(driver.lane_loop, 0), 0);
 }
 
 /* Long enough for all that is going to happen without the disk. */
@@ -239,6 +265,33 @@ static inline void begin(void)
 	begin_on(held_disk_create(DISK_BYTES, 512), &options, QUEUES - 1);
 }
 
+/* I/O queues 2 and 4 are another worker's, as long as there are vectors. */
+static inline void give_lane(void)
+{
+	driver.bus.lane_count = 2;
+	driver.bus.lane[0] = (struct register_lane){ driver.loop, driver.bus.account };
+	driver.bus.lane[1] = (struct register_lane){
+		driver.lane_loop, loop_account_create(driver.guest, driver.lane_loop) };
+	for (unsigned i = 0; i < REGISTER_QUEUES_MAX; i++)
+		driver.bus.queue_lane[i] = i % 2;
+}
+
+static inline void take_lane(void)
+{
+	loop_account_close(driver.bus.lane[1].account);
+	driver.bus.lane_count = 1;
+	memset(driver.bus.queue_lane, 0, sizeof(driver.bus.queue_lane));
+}
+
+/* It moves, at rest. */
+static inline void go_elsewhere(void (*change)(void))
+{
+	assert_true(driver.quiet);
+	nvme_model.leave(driver.function);
+	change();
+	go();
+}
+
 static inline void power_off(void)
 {
 	nvme_model.power_off(driver.function);
@@ -256,6 +309,10 @@ static inline void end(void)
 	disk_destroy(driver.disk);
 	driver.held->host.ops->close(&driver.held->host);
 	loop_account_close(driver.bus.account);
+	if (driver.bus.lane_count > 1)
+		take_lane();
+	if (driver.lane_loop)
+		loop_destroy(driver.lane_loop);
 	loop_guest_put(driver.guest);
 	guest_memory_put(driver.memory);
 	guest_memory_put(driver.empty);
