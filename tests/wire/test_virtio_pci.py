@@ -134,8 +134,8 @@ def test_pin(alice):
         function.set_interrupts("pin")
         assert heard(function.queues[0].call_fd, 0) == 0
         for _ in range(5):
-            request = function.disk().submit(blk.FLUSH, 0)
             function.queues[0].ring.enable_calls()
+            request = function.disk().submit(blk.FLUSH, 0)
             assert heard(function.queues[0].call_fd) == 1
             assert function.connection.region_read(CONFIG, 6, 1)[0] & 8, "PCI says that an interrupt is pending"
             assert function.get_isr() == ISR_QUEUE and function.get_isr() == 0
