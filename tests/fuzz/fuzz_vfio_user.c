@@ -4,7 +4,8 @@
  * socket into an endpoint with the real NVMe model on a disk in memory.
  *
  * The first byte says how far an honest driver comes before the input's steps: 0 not at all, 1 a version,
- * 2 memory and bus mastering, 3 an enabled controller, 4 one pair of I/O queues too.
+ * 2 memory and bus mastering, 3 an enabled controller, 4 one pair of I/O queues too. From 128 on the VMM
+ *keeps the memory to itself, and answers when it is asked for it.
  *
  * One step of the input is a kind and what the kind needs:
  *
@@ -13,6 +14,7 @@
  *	2 a load	BAR offset, size
  *	3 a command	queue, control, 64 bytes: put at the queue's tail, and its doorbell rung
  *	4 turns of the loop, and the replies are read
+ *	5 a lie		kind, number: the next answer is another one
  *
  * Control of a message: 0x02 payload repaired for the command, 0x08 turn the loop, 0x10 no reply is wanted,
  * 0x40 hang up. Control of a command: 0x01 its pages lie in the guest's memory, 0x02 its opcode is known.
@@ -29,15 +31,14 @@
 #include "core/fd.h"
 #include "devices/disk/nvme.h"
 #include "fuzz_endpoint.h"
+#include "fuzz_vfio_answers.h"
 #include "host/host_disk.h"
 #include "interfaces/vfio_user/vfio_user.h"
 #include "interfaces/vfio_user/vfio_user_messages.h"
 
-#define MEMORY_BYTES (1u << 18)
-#define GUEST_BASE   0x10000ull
-#define DISK_BYTES   (1u << 20)
-#define STEPS_MAX    48
-#define OWN_FDS	     6
+#define DISK_BYTES (1u << 20)
+#define STEPS_MAX  48
+#define OWN_FDS	   6
 
 /* Where the honest driver's queues lie, and what is in them. */
 #define ADMIN_SQ (GUEST_BASE + 0x1000)
@@ -54,7 +55,7 @@ struct input {
 	size_t left;
 };
 
-static int memory_fd, event_fd, pipe_fds[2], spare_pair[2];
+static int pipe_fds[2], spare_pair[2];
 static struct host_disk *host;
 static struct disk *disk;
 static struct nvme_device *device;
@@ -92,20 +93,6 @@ static void turn(unsigned times)
 {
 	while (times-- > 0)
 		loop_turn(loop, 0);
-}
-
-static void read_replies(int socket)
-{
-	uint8_t bytes[8192];
-	int fds[8];
-	size_t fd_count;
-	ssize_t received;
-
-	while ((received = fd_receive(socket, bytes, sizeof(bytes), fds, 8, &fd_count)) > 0) {
-		fuzz_trace(bytes, (size_t)received);
-		for (size_t i = 0; i < fd_count; i++)
-			close(fds[i]);
-	}
 }
 
 static void send_message(int socket, uint16_t command, uint32_t flags, const void *payload, size_t bytes,
@@ -148,8 +135,10 @@ static void load(int socket, uint32_t region, uint64_t offset, uint32_t bytes)
 
 static void settle(int socket)
 {
-	turn(6);
-	read_replies(socket);
+	for (unsigned i = 0; i < 6; i++) {
+		turn(2);
+		read_replies(socket);
+	}
 }
 
 /* ---- an honest driver ---- */
@@ -176,14 +165,19 @@ static void create_queue(int socket, uint8_t opcode, uint64_t address, uint32_t 
 	put_command(socket, 0, command);
 }
 
-static void bring_up(int socket, unsigned how_far)
+static void bring_up(int socket, unsigned how_far, bool shares)
 {
 	const struct vfio_user_dma_map map = {
-		.argsz = sizeof(map), .flags = 3, .address = GUEST_BASE, .size = MEMORY_BYTES,
+		.argsz = sizeof(map),
+		.flags = 3,
+		.address = GUEST_BASE,
+		.size = MEMORY_BYTES,
 	};
 	const struct vfio_user_irq_set set = {
-		.argsz = sizeof(set), .flags = VFIO_USER_IRQ_FDS | VFIO_USER_IRQ_TRIGGER,
-		.index = VFIO_USER_MSIX, .count = 1,
+		.argsz = sizeof(set),
+		.flags = VFIO_USER_IRQ_FDS | VFIO_USER_IRQ_TRIGGER,
+		.index = VFIO_USER_MSIX,
+		.count = 1,
 	};
 	const uint32_t version = 0;
 	const uint16_t master = 6;
@@ -193,7 +187,7 @@ static void bring_up(int socket, unsigned how_far)
 	settle(socket);
 	if (how_far < 2)
 		return;
-	send_message(socket, VFIO_USER_DMA_MAP, 0, &map, sizeof(map), &memory_fd, 1);
+	send_message(socket, VFIO_USER_DMA_MAP, 0, &map, sizeof(map), &memory_fd, shares);
 	send_message(socket, VFIO_USER_SET_IRQS, 0, &set, sizeof(set), &event_fd, 1);
 	store(socket, VFIO_USER_REGION_CONFIG, 4, &master, sizeof(master));
 	settle(socket);
@@ -337,7 +331,7 @@ static void step(int socket, struct input *input)
 {
 	static const uint32_t sizes[] = { 4, 8, 4, 2, 1, 4, 8, 4 };
 
-	switch (next_byte(input) % 5) {
+	switch (next_byte(input) % 6) {
 	case 0:
 		message_step(socket, input);
 		break;
@@ -357,6 +351,10 @@ static void step(int socket, struct input *input)
 	}
 	case 3:
 		command_step(socket, input);
+		break;
+	case 5:
+		lie.kind = next_byte(input);
+		lie.number = (uint16_t)next_number(input, 2);
 		break;
 	default:
 		settle(socket);
@@ -431,6 +429,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	struct endpoint *endpoint;
 	int pair[2], error;
+	uint8_t first;
 
 	make_world(data, size < 4096 ? size : 4096);
 	options.endpoint.control = loop;
@@ -440,7 +439,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	options.endpoint.fd = pair[1];
 	error = vfio_user_create(&options, &endpoint);
 	assert(error == 0);
-	bring_up(pair[0], next_byte(&input) % 5);
+	lie = (struct lie){ .kind = 0 };
+	first = next_byte(&input);
+	bring_up(pair[0], first % 5, first < 128);
 	for (unsigned i = 0; i < STEPS_MAX && input.left > 0; i++)
 		step(pair[0], &input);
 	settle(pair[0]);

@@ -91,8 +91,8 @@ static void test_bad_regions_are_refused(void **state)
 		assert_int_equal(guest_memory_add(memory, &description, (file), &none), (error));            \
 		assert_null(none);                                                                           \
 	} while (0)
-	REFUSED(-EINVAL, fd, 0x1000, PAGE, 0x200000, 0);		/* overlaps in guest addresses */
-	REFUSED(-EINVAL, fd, 0x9000, PAGE, 0x100fff, 0);		/* overlaps in user addresses */
+	REFUSED(-EINVAL, fd, 0x1000, PAGE, 0x200000, 0); /* overlaps in guest addresses */
+	REFUSED(-EINVAL, fd, 0x9000, PAGE, 0x100fff, 0); /* overlaps in user addresses */
 	REFUSED(-EINVAL, fd, 0x9000, 0, 0x200000, 0);
 	REFUSED(-EINVAL, fd, UINT64_MAX - 10, PAGE, 0x200000, 0);
 	REFUSED(-EINVAL, fd, 0x9000, PAGE, 0x200000, UINT64_MAX - 5);
@@ -157,6 +157,64 @@ static void test_sealable_file_is_sealed(void **state)
 	close(fd);
 }
 
+static struct guest_memory *add_remote(struct guest_memory *old, uint64_t guest, uint64_t size)
+{
+	struct guest_region_description description = { guest, size, guest, 0 };
+	struct guest_memory *memory = NULL;
+
+	assert_int_equal(guest_memory_add_remote(old, &description, &memory), 0);
+	guest_memory_put(old);
+	return memory;
+}
+
+static void test_remote_regions(void **state)
+{
+	struct guest_region_description wrong[] = { { 0x10000, 0, 0, 0 },
+						    { 0x10000, 2 * PAGE, 0x10000, 0 },
+						    { UINT64_MAX, PAGE, 0, 0 } };
+	int fd = make_file(4 * PAGE, MFD_CLOEXEC);
+	struct guest_memory *memory = add(guest_memory_create(), 0x10000, 4 * PAGE, 0x10000, 0, fd), *rest;
+	struct iovec iov[3];
+	uint64_t guest;
+	uint8_t *at;
+
+	assert_false(guest_memory_is_remote(memory, iov, 0));
+	memory = add_remote(memory, 0x14000, 4 * PAGE);
+	memory = add_remote(memory, 0x4000000000, 1ull << 40);
+	assert_int_equal(memory->remotes, 2);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(guest_memory_add_remote(memory, &wrong[i], &rest), -EINVAL);
+
+	/* A range across the border has both kinds. */
+	assert_int_equal(guest_memory_iov(memory, 0x13ff0, 0x20, iov, 3), 2);
+	assert_false(guest_memory_is_remote(memory, iov, 1));
+	assert_true(guest_memory_is_remote(memory, iov, 2));
+	assert_true(guest_memory_find_host(memory, iov[1].iov_base)->remote);
+	assert_true(guest_memory_host_to_guest(memory, iov[1].iov_base, &guest));
+	assert_int_equal(guest, 0x14000);
+	assert_null(guest_memory_find_host(memory, &memory));
+
+	/* Copies are empty, hold what is written, and are empty again. */
+	at = guest_memory_at(memory, 0x4000000000 + (1ull << 39), 8);
+	assert_int_equal(at[0], 0);
+	at[0] = 1;
+	*(uint8_t *)iov[0].iov_base = 2;
+	guest_memory_empty_copies(memory);
+	assert_int_equal(at[0], 0);
+	assert_int_equal(*(uint8_t *)iov[0].iov_base, 2);
+	assert_false(guest_memory_lost(memory));
+
+	/* Sets without them. */
+	rest = guest_memory_without(memory, 0x14000, 1);
+	assert_int_equal(rest->remotes, 1);
+	guest_memory_put(memory);
+	assert_int_equal(guest_memory_remove(rest, 0x4000000000, 1ull << 40, 0x4000000000, &memory), 0);
+	assert_int_equal(memory->remotes, 0);
+	guest_memory_put(rest);
+	guest_memory_put(memory);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +223,7 @@ int main(void)
 		cmocka_unit_test(test_generations_share_and_outlive),
 		cmocka_unit_test(test_truncated_file_reads_zero_and_is_noticed),
 		cmocka_unit_test(test_sealable_file_is_sealed),
+		cmocka_unit_test(test_remote_regions),
 	};
 
 	return cmocka_run_group_tests_name("guest_memory", tests, NULL, NULL);

@@ -204,6 +204,49 @@ static void takeover(void **state)
 	}
 }
 
+static bool is_remote(unsigned page)
+{
+	const struct guest_region *region = guest_memory_find(dma.memory, BASE + page * PAGE);
+
+	return region && region->remote;
+}
+
+/* Without a file, where messages reach it: cut, taken the place of, and handed over; ROM is none. */
+static void ranges_that_messages_reach(void **state)
+{
+	struct handover in;
+
+	dma.has_messages = true;
+	assert_int_equal(map_bytes(BASE, 16 * PAGE, 5 * PAGE, READ_WRITE, -1), 0);
+	assert_int_equal(map_bytes(BASE + 16 * PAGE, PAGE, 0, VFIO_USER_DMA_READABLE, -1), 0);
+	assert_true(vfio_user_dma_is_private(&dma));
+	for (unsigned page = 0; page < 18; page++)
+		assert_int_equal(is_remote(page), page < 16);
+	*(uint8_t *)guest_memory_at(dma.memory, BASE, 1) = 1;
+	/* A file in its middle. */
+	assert_int_equal(map_bytes(BASE + 4 * PAGE, PAGE, 0, READ_WRITE, files[0]), 0);
+	assert_int_equal(vfio_user_dma_unmap(&dma, BASE + 8 * PAGE, PAGE), 0);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned page = 0; page < 18; page++)
+			assert_int_equal(is_remote(page), page < 16 && page != 4 && page != 8);
+		assert_true(found_at(dma.memory, BASE + 4 * PAGE) == word_of(0, 0));
+		assert_null(guest_memory_find(dma.memory, BASE + 8 * PAGE));
+		assert_false(vfio_user_dma_is_private(&dma));
+		assert_true(is_known(BASE + 16 * PAGE));
+		if (round > 0)
+			break;
+		hand_over(&in);
+		dma.has_messages = true;
+		vfio_user_dma_restore(&dma, true, &in);
+		assert_int_equal(in.error, 0);
+		handover_finish(&in);
+	}
+	/* More than there can be is out of reach, and no error. */
+	assert_int_equal(map_bytes(1ull << 62, 1ull << 61, 0, READ_WRITE, -1), 0);
+	assert_null(guest_memory_find(dma.memory, 1ull << 62));
+	vfio_user_dma_unmap_all(&dma);
+}
+
 static void streams_that_are_cut(void **state)
 {
 	struct handover in;
@@ -278,6 +321,7 @@ int main(void)
 		TEST(as_many_ranges_as_may_be),	   TEST(more_memory_than_one_guest_may_have),
 		TEST(no_descriptor_is_left),	   TEST(takeover),
 		TEST(streams_that_are_cut),	   TEST(streams_that_are_wrong),
+		TEST(ranges_that_messages_reach),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
