@@ -20,7 +20,7 @@ struct guest_mapping {
 	void *base;
 	size_t bytes;
 	bool lost;		/* atomic; set by the fault handler */
-	bool guarded; /* there is a file that may become shorter */
+	bool guarded;		/* there is a file that may become shorter */
 };
 
 /* ---- mappings ---- */
@@ -115,7 +115,7 @@ static void mapping_destroy(struct reaper_job *job)
 	struct guest_mapping *mapping = container_of(job, struct guest_mapping, job);
 
 	if (mapping->guarded)
-	memory_guard_remove(mapping->base);
+		memory_guard_remove(mapping->base);
 	munmap(mapping->base, mapping->bytes);
 	free(mapping);
 }
@@ -416,7 +416,7 @@ bool guest_memory_is_remote(const struct guest_memory *memory, const struct iove
 			if (!region)
 				break;
 			if (region->remote)
-			return true;
+				return true;
 			at = region->host + region->size;
 		}
 	}

@@ -6,7 +6,7 @@
  * The first byte chooses the model (an e1000e beside a port of Bob's, a USB keyboard, a USB tablet, the
  * echo device as a virtio-pci one, or a bochs display, whose memory takes the place of the guest's), and
  * whether an honest driver has put up rings, or a picture, before. Then steps, a kind and what the kind
- *needs:
+ * needs:
  *
  *	0 a store	where, value
  *	1 a load	where

@@ -110,7 +110,7 @@ static void io_done(struct disk_request *disk, int error)
 	if (request->is_remote && disk->op == DISK_READ && !error)
 		nvme_remote_carry(request, true, disk->iov_count, data_pushed);
 	else
-	finish(request, status_of(disk->op, error));
+		finish(request, status_of(disk->op, error));
 }
 
 static void refuse(struct nvme_request *request, uint16_t status)
