@@ -53,13 +53,13 @@ static bool is_fetched(const struct nvme_lists *lists, uint64_t address, size_t 
 static uint16_t need(struct pieces *pieces, uint64_t address, size_t bytes)
 {
 	struct nvme_lists *lists = pieces->lists;
-	struct iovec iov[2];
+	struct iovec iov[NVME_LIST_PIECES];
 	int count;
 
 	if (pieces->memory->remotes == 0 || (lists && is_fetched(lists, address, bytes)))
 		return NVME_SUCCESS;
-	/* What lies in no region, or in many, is refused when it is read. */
-	count = guest_memory_iov(pieces->memory, address, bytes, iov, 2);
+	/* What lies in no region is refused when it is read. */
+	count = guest_memory_iov(pieces->memory, address, bytes, iov, NVME_LIST_PIECES);
 	if (count <= 0 || !guest_memory_is_remote(pieces->memory, iov, (unsigned)count))
 		return NVME_SUCCESS;
 	if (!lists)
@@ -72,7 +72,8 @@ static uint16_t need(struct pieces *pieces, uint64_t address, size_t bytes)
 
 void nvme_lists_errand(struct nvme_lists *lists, struct guest_memory *memory, struct register_errand *errand)
 {
-	int count = guest_memory_iov(memory, lists->missing.address, lists->missing.bytes, lists->iov, 2);
+	int count = guest_memory_iov(memory, lists->missing.address, lists->missing.bytes, lists->iov,
+				     NVME_LIST_PIECES);
 
 	assert(count > 0 && lists->count < NVME_LISTS_MAX);
 	lists->fetched[lists->count++] = lists->missing;

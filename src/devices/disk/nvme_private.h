@@ -64,6 +64,8 @@
 #define NVME_COPIES_BYTES (8u << 20)
 /* Pages of lists and segments that one command may have in such memory. */
 #define NVME_LISTS_MAX 18u
+/* A part of a list is little longer than a page, and a region is a page at least. */
+#define NVME_LIST_PIECES 3u
 /* No status: the command goes on when what it needs has been fetched. */
 #define NVME_LATER 0xffffu
 
@@ -101,7 +103,7 @@ struct nvme_lists {
 		uint64_t address;
 		size_t bytes;
 	} fetched[NVME_LISTS_MAX], missing;
-	struct iovec iov[2];		/* of the missing one, which may lie in two regions */
+	struct iovec iov[NVME_LIST_PIECES];	/* of the missing one */
 };
 
 /*
