@@ -88,6 +88,21 @@ def test_lists_of_lists(alice, size):
         assert memory.read(pieces[0][0] + pieces[0][1], 8) == bytes(8), "what lies between the pieces is untouched"
 
 
+def test_list_over_three_regions(alice):
+    """Of a page each, if need be: every descriptor is fetched."""
+    base = 0x10_0000
+    memory = GuestMemory(Region(base, 2 * MIB), Region(base + 2 * MIB, PAGE), Region(base + 2 * MIB + PAGE, 2 * MIB))
+    with RemoteController.start(alice, memory=memory) as controller:
+        at, data = memory.allocate(257 * 32, PAGE), os.urandom(4096)
+        for number in range(256):
+            memory.write(at + 32 * number, data[16 * number:16 * number + 16])
+        table = sgl(at, 0) + b"".join(sgl(at + 32 * number, 16) for number in range(256))
+        memory.write(base + 2 * MIB - 8, table)
+        head = sgl(base + 2 * MIB - 8, len(table), SGL_LAST_SEGMENT)
+        controller.expect(controller.transfer(WRITE, 0, 8, sgl=head))
+        assert controller.read(0, 8) == data
+
+
 def test_many_commands_at_once(alice):
     with RemoteController.start(alice, queues=4) as controller:
         load = NvmeLoad(controller, seed=3)
