@@ -21,12 +21,13 @@ DISK_BYTES = 16 << 20
 TAKEOVERS = int(os.environ.get("VIADUCT_TAKEOVERS", "5"))
 
 
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
+@pytest.fixture(scope="module", params=[1, 2], ids=["one-worker", "two-workers"])
+def daemon(request, tmp_path_factory):
+    """With two workers, a device's rings are on both."""
     folder = tmp_path_factory.mktemp("viaduct")
     disk = {"pool": "main", "size": "16M", "interface": "vfio-user", "queues": 4}
     instance = Daemon({
-        "daemon": {"sandbox": "yes"},
+        "daemon": {"sandbox": "yes", "workers": request.param},
         "pool main": {"path": folder / "main.pool", "size": "512M"},
         "guest alice": {}, "disk alice/root": {**disk, "serial": "alice-serial"}, "disk alice/grows": disk,
         "disk alice/split": {**disk, "packed": "no"},

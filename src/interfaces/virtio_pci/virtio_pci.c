@@ -73,6 +73,13 @@ static void describe_violations(struct virtio_pci *pci)
 	}
 }
 
+static unsigned queue_count(void *device)
+{
+	const struct virtio_pci *pci = device;
+
+	return pci->queue_count;
+}
+
 static void describe(struct virtio_pci *pci)
 {
 	const struct virtio_pci_options *options = &pci->options;
@@ -98,6 +105,8 @@ static void describe(struct virtio_pci *pci)
 		.leave = pci_leave,
 		.read = pci_read,
 		.write = pci_write,
+		.queues = queue_count,
+		.lane_freeze = pci_lane_freeze,
 		.memory_changed = pci_memory_changed,
 		.vectors_changed = pci_vectors_changed,
 		.quiesce = pci_quiesce,

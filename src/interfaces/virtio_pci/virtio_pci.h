@@ -4,7 +4,8 @@
  * that have no vhost-user. Outside it is a register model, which a bus serves like any other; inside are the
  * rings that every transport has. It is modern only: drivers from before virtio 1.0 do not find it.
  *
- * The driver's notifications are stores to a register, and all rings live on the worker of the bus.
+ * The driver's notifications are stores to a register, which come to the worker of the bus. Rings live there,
+ * or on the lanes that the bus names for them.
  */
 #ifndef VIADUCT_INTERFACES_VIRTIO_PCI_VIRTIO_PCI_H
 #define VIADUCT_INTERFACES_VIRTIO_PCI_VIRTIO_PCI_H

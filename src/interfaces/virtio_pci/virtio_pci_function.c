@@ -42,6 +42,7 @@ int pci_power_on(void *opaque, struct register_bus *bus, void **ret_function)
 	for (unsigned i = 0; i < function->queue_count; i++) {
 		function->queue[i].function = function;
 		function->queue[i].index = i;
+		pci_elsewhere_init(&function->queue[i]);
 		log_subject_name(&function->queue[i].subject, "%s q%u", pci->ops.name, i);
 	}
 	reset_registers(function);
@@ -69,15 +70,26 @@ void pci_power_off(void *opaque)
 	free(function);
 }
 
+static void note_vectors(struct pci_function *function)
+{
+	__atomic_store_n(&function->has_vectors, function->bus->ops->has_vectors(function->bus),
+			 __ATOMIC_RELAXED);
+}
+
 int pci_arrive(void *opaque)
 {
 	struct pci_function *function = opaque;
+	const struct register_bus *bus = function->bus;
 
 	function->poller = (struct loop_poller){
 		.poll = pci_queues_poll,
 		.park = pci_queues_park,
 		.account = function->bus->account,
 	};
+	note_vectors(function);
+	/* No ring runs. */
+	for (unsigned i = 0; i < function->queue_count; i++)
+		function->queue[i].lane = bus->lane_count > 1 ? bus->queue_lane[i % REGISTER_QUEUES_MAX] : 0;
 	return 0;
 }
 
@@ -93,9 +105,27 @@ void pci_leave(void *opaque)
 static bool is_at_rest(const struct pci_function *function)
 {
 	for (unsigned i = 0; i < function->queue_count; i++)
-		if (function->queue[i].ring)
+		if (pci_queue_is_up(&function->queue[i]))
 			return false;
 	return true;
+}
+
+/* Does no lane reach into memory that is taken away? */
+static bool is_settled(const struct pci_function *function)
+{
+	for (unsigned i = 0; i < function->queue_count; i++)
+		if (function->queue[i].lane > 0 && !pci_elsewhere_is_settled(&function->queue[i]))
+			return false;
+	return true;
+}
+
+/* The VMM's answer waits for that. */
+static void settle_memory(struct pci_function *function)
+{
+	if (function->answers_later == 0 || !is_settled(function))
+		return;
+	for (; function->answers_later > 0; function->answers_later--)
+		function->bus->ops->answer(function->bus);
 }
 
 static void finish_reset(struct pci_function *function)
@@ -109,6 +139,7 @@ void pci_settle(struct pci_function *function)
 {
 	void (*quiet)(void *context) = function->quiet;
 
+	settle_memory(function);
 	if ((!function->resetting && !quiet) || !is_at_rest(function))
 		return;
 	if (function->resetting)
@@ -169,7 +200,12 @@ void pci_freeze(void *opaque)
 	for (unsigned i = 0; i < function->queue_count; i++) {
 		struct pci_queue *queue = &function->queue[i];
 
-		if (!queue->ring || queue->stopped)
+		if (queue->lane > 0 && queue->elsewhere.up) {
+			queue->elsewhere.abandon_wanted = queue->abandoned = true;
+			pci_elsewhere_steer(queue);
+			continue;
+		}
+		if (queue->lane > 0 || !queue->ring || queue->stopped)
 			continue;
 		virtqueue_abandon(queue->ring, 0);
 		queue->abandoned = true;
@@ -185,6 +221,10 @@ void pci_memory_changed(void *opaque)
 	/* Now: what was taken away is the VMM's when it has its answer. */
 	for (unsigned i = 0; i < function->queue_count; i++)
 		pci_queue_refresh_memory(&function->queue[i]);
+	if (!is_settled(function)) {
+		function->answers_later++;
+		function->bus->ops->answer_later(function->bus);
+	}
 	pci_queues_wake(function);
 }
 
@@ -219,11 +259,19 @@ void pci_vectors_changed(void *opaque)
 	struct pci_function *function = opaque;
 	bool has_vectors = function->bus->ops->has_vectors(function->bus);
 
+	note_vectors(function);
 	if (has_vectors)
 		function->bus->ops->lower(function->bus, 0);
-	for (unsigned i = 0; i < function->queue_count; i++)
-		if (function->queue[i].ring && has_vectors)
-			pci_tell_queue(function, &function->queue[i]);
+	for (unsigned i = 0; i < function->queue_count; i++) {
+		struct pci_queue *queue = &function->queue[i];
+
+		/* Lanes may tell in the way before until they have heard of this. */
+		queue->elsewhere.nudged = queue->lane > 0;
+		if (queue->lane > 0)
+			pci_elsewhere_steer(queue);
+		else if (queue->ring && has_vectors)
+			pci_tell_queue(function, queue);
+	}
 }
 
 void pci_config_changed(void *opaque)

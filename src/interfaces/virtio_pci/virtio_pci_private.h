@@ -6,6 +6,7 @@
  *   virtio_pci_function.c   a function: power, rest, resets
  *   virtio_pci_registers.c  loads and stores
  *   virtio_pci_queue.c      queues: their rings start and stop, in turns of the guest
+ *   virtio_pci_lane.c       rings that run on other workers than home
  *   virtio_pci_handover.c   takeover
  */
 #ifndef VIADUCT_INTERFACES_VIRTIO_PCI_VIRTIO_PCI_PRIVATE_H
@@ -46,16 +47,54 @@ struct virtio_pci {
 
 struct pci_function;
 
+enum pci_order {
+	PCI_ORDER_NOTHING, /* what the lane does from now on it does knowing what home has changed */
+	PCI_ORDER_START,
+	PCI_ORDER_STOP,
+	PCI_ORDER_ABANDON,
+	PCI_ORDER_MEMORY, /* and whether it is enabled */
+};
+
+/* What a ring's lane tells home; bits. */
+enum pci_news { PCI_NEWS_CALL = 1u << 0, PCI_NEWS_BROKEN = 1u << 1 };
+
+/* Of a queue whose ring runs on another worker: what home and that one have to say to each other. */
+struct pci_elsewhere {
+	/* home's */
+	bool up;	     /* a ring runs there, or starts */
+	bool ordering;	     /* an order is on its way */
+	bool stops;	     /* it was told to stop, or could not start */
+	bool abandon_wanted, abandons;
+	bool nudged;	     /* its interrupts are others now */
+	/* of the order */
+	enum pci_order order;
+	struct guest_memory *memory; /* a reference */
+	bool enabled;
+	int error; /* of the start */
+	struct loop_message message, obeyed, gone, kick, news_message;
+	bool kick_posted; /* atomic */
+	/* the lane's */
+	struct loop_poller poller;
+	bool start_due;
+	struct guest_memory *memory_now; /* as it was ordered last: a reference */
+	bool enabled_now;
+	uint32_t news;	  /* atomic */
+	bool news_posted; /* atomic */
+	enum virtqueue_violation violation;
+	uint64_t offending_value;
+};
+
 struct pci_queue {
 	struct pci_function *function;
 	unsigned index;
+	uint8_t lane; /* of the bus: 0, home */
 
-	/* What the driver said. */
+	/* What the driver said. The vector is atomic, because lanes read it. */
 	uint16_t size, vector;
 	bool enabled;
 	uint64_t descriptors, driver, device;
 
-	/* The ring, while it runs. */
+	/* The ring, while it runs; its worker's. */
 	struct virtqueue *ring;
 	bool stopping, stopped; /* stopped: it is to be freed */
 	struct virtqueue_setup setup;
@@ -70,6 +109,8 @@ struct pci_queue {
 	void *record;
 	bool abandoned; /* the record says what to do again */
 	struct log_subject subject;
+
+	struct pci_elsewhere elsewhere;
 };
 
 struct pci_function {
@@ -95,6 +136,8 @@ struct pci_function {
 	bool broken;	/* a ring broke a rule: it waits for a reset */
 	bool broken_told;
 	bool quiescing;
+	bool has_vectors;	/* atomic: as the bus says */
+	unsigned answers_later; /* answers of the bus that wait for lanes */
 	void (*quiet)(void *context);
 	void *quiet_context;
 
@@ -150,6 +193,26 @@ bool pci_queues_park(struct loop_poller *poller);
 /* May it run, as far as its registers say? */
 bool pci_queue_is_ready(const struct pci_queue *queue);
 size_t pci_queue_record_bytes(const struct pci_queue *queue);
+
+/* Does its ring run, or start? */
+bool pci_queue_is_up(const struct pci_queue *queue);
+/* It could not start; or its ring broke a rule. */
+void pci_queue_failed(struct pci_queue *queue, int error);
+void pci_queue_broken(struct pci_queue *queue, enum virtqueue_violation violation, uint64_t value);
+/* On the ring's worker: it has stopped. */
+void pci_queue_free_ring(struct pci_queue *queue);
+
+/* ---- virtio_pci_lane.c: of queues that are not home's; all but pci_lane_freeze() at home ---- */
+
+void pci_elsewhere_init(struct pci_queue *queue);
+/* queue->setup says how, but for the worker. */
+void pci_elsewhere_start(struct pci_queue *queue);
+/* Has the ring do what the function's state asks for. */
+void pci_elsewhere_steer(struct pci_queue *queue);
+/* Does the ring reach into no other memory than that of now, as far as home has to say? */
+bool pci_elsewhere_is_settled(const struct pci_queue *queue);
+void pci_elsewhere_kick(struct pci_queue *queue);
+void pci_lane_freeze(void *function, unsigned lane);
 
 /* ---- virtio_pci_handover.c ---- */
 

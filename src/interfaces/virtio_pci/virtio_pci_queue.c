@@ -32,9 +32,9 @@ static void drop_record(struct pci_queue *queue)
 
 void pci_queue_reset(struct pci_queue *queue)
 {
-	assert(!queue->ring);
+	assert(!pci_queue_is_up(queue));
 	queue->size = (uint16_t)queue->function->pci->options.queue_size_max;
-	queue->vector = VIRTIO_PCI_NO_VECTOR;
+	__atomic_store_n(&queue->vector, VIRTIO_PCI_NO_VECTOR, __ATOMIC_RELAXED);
 	queue->enabled = false;
 	queue->descriptors = queue->driver = queue->device = 0;
 	queue->has_stopped = queue->has_served = false;
@@ -60,8 +60,8 @@ static void on_call(void *context)
 	pci_tell_queue(queue->function, queue);
 }
 
-/* Inside of the ring's code: the other rings are told later. */
-static void break_function(struct pci_queue *queue, enum virtqueue_violation violation, uint64_t value)
+/* Maybe inside of the ring's code: the other rings are told later. */
+void pci_queue_broken(struct pci_queue *queue, enum virtqueue_violation violation, uint64_t value)
 {
 	struct pci_function *function = queue->function;
 	struct register_bus *bus = function->bus;
@@ -74,7 +74,7 @@ static void break_function(struct pci_queue *queue, enum virtqueue_violation vio
 
 static void on_broken(void *context, enum virtqueue_violation violation, uint64_t offending_value)
 {
-	break_function(context, violation, offending_value);
+	pci_queue_broken(context, violation, offending_value);
 }
 
 static void on_stopped(void *context, const struct virtqueue_position *position)
@@ -163,8 +163,15 @@ static bool waits_for_memory(const struct pci_queue *queue)
 
 static bool wants_start(const struct pci_queue *queue)
 {
-	return !queue->ring && !queue->function->resetting && !queue->function->quiescing &&
+	return !pci_queue_is_up(queue) && !queue->function->resetting && !queue->function->quiescing &&
 	       pci_queue_is_ready(queue) && !waits_for_memory(queue);
+}
+
+void pci_queue_failed(struct pci_queue *queue, int error)
+{
+	pci_queue_broken(queue, VIOLATION_RING_ADDRESS, queue->descriptors);
+	if (error != -EFAULT && error != -EINVAL)
+		log_error(&queue->subject, "cannot start: %s", strerror(-error));
 }
 
 static void start(struct pci_queue *queue)
@@ -173,13 +180,15 @@ static void start(struct pci_queue *queue)
 
 	describe(queue);
 	queue->setup.record = queue->record;
+	if (!error && queue->lane > 0) {
+		pci_elsewhere_start(queue);
+		return;
+	}
 	if (!error)
 		error = virtqueue_start(&queue->setup, &queue->ring);
 	if (error) {
 		queue->ring = NULL;
-		break_function(queue, VIOLATION_RING_ADDRESS, queue->descriptors);
-		if (error != -EFAULT && error != -EINVAL)
-			log_error(&queue->subject, "cannot start: %s", strerror(-error));
+		pci_queue_failed(queue, error);
 		return;
 	}
 	queue->stopping = queue->stopped = queue->changing = false;
@@ -188,7 +197,12 @@ static void start(struct pci_queue *queue)
 
 /* ---- end ---- */
 
-static void free_ring(struct pci_queue *queue)
+bool pci_queue_is_up(const struct pci_queue *queue)
+{
+	return queue->lane > 0 ? queue->elsewhere.up || queue->elsewhere.ordering : queue->ring != NULL;
+}
+
+void pci_queue_free_ring(struct pci_queue *queue)
 {
 	queue->has_served |= counter_read(&virtqueue_get_counters(queue->ring)->chains) > 0;
 	queue->has_stopped = true;
@@ -199,12 +213,16 @@ static void free_ring(struct pci_queue *queue)
 
 void pci_queue_stop(struct pci_queue *queue)
 {
+	if (queue->lane > 0) {
+		pci_elsewhere_steer(queue);
+		return;
+	}
 	if (!queue->ring || queue->stopping)
 		return;
 	queue->stopping = true;
 	virtqueue_stop(queue->ring, on_stopped, queue);
 	if (queue->stopped)
-		free_ring(queue);
+		pci_queue_free_ring(queue);
 }
 
 /* ---- memory ---- */
@@ -217,6 +235,10 @@ void pci_queue_refresh_memory(struct pci_queue *queue)
 {
 	struct guest_memory *memory = queue->function->bus->memory;
 
+	if (queue->lane > 0) {
+		pci_elsewhere_steer(queue);
+		return;
+	}
 	if (!queue->ring || queue->stopping)
 		return;
 	if (!queue->changing && queue->memory != memory && lies_in_memory(queue)) {
@@ -238,10 +260,15 @@ static void tell_broken(struct pci_function *function)
 	pci_tell_config(function);
 }
 
+static bool has_ended(const struct pci_queue *queue)
+{
+	return queue->lane == 0 && queue->ring && queue->stopped;
+}
+
 static bool work(struct pci_queue *queue)
 {
-	if (queue->ring && queue->stopped)
-		free_ring(queue);
+	if (has_ended(queue))
+		pci_queue_free_ring(queue);
 	else if (wants_start(queue))
 		start(queue);
 	else
@@ -279,7 +306,7 @@ bool pci_queues_park(struct loop_poller *poller)
 	for (unsigned i = 0; i < function->queue_count; i++) {
 		const struct pci_queue *queue = &function->queue[i];
 
-		if ((queue->ring && queue->stopped) || wants_start(queue))
+		if (has_ended(queue) || wants_start(queue))
 			return false;
 	}
 	return true;

@@ -207,7 +207,7 @@ static bool queue_store_16(struct pci_function *function, uint32_t offset, uint1
 	if (offset != COMMON_QUEUE_SIZE && offset != COMMON_QUEUE_VECTOR && offset != COMMON_QUEUE_ENABLE)
 		return false;
 	if (queue && offset == COMMON_QUEUE_VECTOR)
-		queue->vector = vector_of(function, value);
+		__atomic_store_n(&queue->vector, vector_of(function, value), __ATOMIC_RELAXED);
 	else if (queue && offset == COMMON_QUEUE_SIZE && !queue->enabled && size_fits(function, value))
 		queue->size = value;
 	else if (queue && offset == COMMON_QUEUE_ENABLE && !queue->enabled && value == 1 &&
@@ -305,14 +305,18 @@ static uint64_t isr_load(struct pci_function *function, uint32_t offset)
 static void notify(struct pci_function *function, uint32_t offset)
 {
 	uint32_t index = offset / VIRTIO_PCI_NOTIFY_STEP;
+	struct pci_queue *queue;
 
 	if (index >= function->queue_count || offset % VIRTIO_PCI_NOTIFY_STEP != 0) {
 		pci_violated(function, PCI_VIOLATION_REGISTER, VIRTIO_PCI_NOTIFY + offset);
 		return;
 	}
+	queue = &function->queue[index];
 	/* One that is about to start looks at its ring then. */
-	if (function->queue[index].ring)
-		virtqueue_kick(function->queue[index].ring);
+	if (queue->lane > 0)
+		pci_elsewhere_kick(queue);
+	else if (queue->ring)
+		virtqueue_kick(queue->ring);
 }
 
 /* ---- the window in the configuration space (4.1.4.9), for firmware that reaches no BAR ---- */
