@@ -56,6 +56,7 @@ void nvme_lane_freeze(void *opaque, unsigned index)
 static void wake_up(struct nvme_lane *lane)
 {
 	lane->sleeps = lane->frozen = lane->abandoned = false;
+	__atomic_store_n(&lane->needs_heads, false, __ATOMIC_RELAXED);
 	lane->failed = disk_channel_open(lane->function->device->disk, lane->loop, &lane->channel) != 0;
 	lane->poller = (struct loop_poller){ .poll = nvme_poll, .park = nvme_park, .account = lane->account };
 }
@@ -108,7 +109,7 @@ static void obey(struct nvme_lane *lane, unsigned order)
 	} else {
 		nvme_io_answer_kept(lane, lane);
 		nvme_interrupts_go_on(lane);
-		loop_poller_wake(lane->loop, &lane->poller);
+		nvme_lane_looks(lane);
 	}
 	nvme_lane_check_rest(lane);
 }
@@ -191,13 +192,31 @@ static void on_rung(struct loop_message *message)
 
 	__atomic_store_n(&lane->rung_posted, false, __ATOMIC_RELEASE);
 	if (!lane->still && !lane->sleeps)
-		loop_poller_wake(lane->loop, &lane->poller);
+		nvme_lane_looks(lane);
+}
+
+void nvme_lane_looks(struct nvme_lane *lane)
+{
+	__atomic_store_n(&lane->looks, true, __ATOMIC_RELAXED);
+	loop_poller_wake(lane->loop, &lane->poller);
+}
+
+/* Either home sees this and posts a message, or the last look finds what home has left. */
+void nvme_lane_arm(struct nvme_lane *lane)
+{
+	bool needs_heads = false;
+
+	for (uint64_t left = lane->cqs; left; left &= left - 1)
+		needs_heads |= !nvme_cq_has_room(&lane->function->cq[__builtin_ctzll(left)]);
+	__atomic_store_n(&lane->needs_heads, needs_heads, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&lane->looks, false, __ATOMIC_SEQ_CST);
 }
 
 /* Nothing is sent behind the order to sleep. */
 void nvme_lane_wake(struct nvme_lane *lane)
 {
 	if (lane->awake && !(lane->ordered & NVME_ORDER_SLEEP) &&
+	    !__atomic_load_n(&lane->looks, __ATOMIC_SEQ_CST) &&
 	    !__atomic_exchange_n(&lane->rung_posted, true, __ATOMIC_ACQ_REL))
 		loop_post(lane->loop, &lane->rung);
 }
@@ -208,9 +227,11 @@ void nvme_lane_ring(struct nvme_lane *lane, bool is_cq, unsigned queue, uint32_t
 
 	__atomic_store_n(is_cq ? &function->rung_head[queue] : &function->rung_tail[queue], value,
 			 __ATOMIC_RELAXED);
-	/* Pairs with the lane's exchange. */
-	__atomic_fetch_or(is_cq ? &lane->rung_cqs : &lane->rung_sqs, 1ull << queue, __ATOMIC_RELEASE);
-	nvme_lane_wake(lane);
+	/* Pairs with the lane's exchange, and stands before what nvme_lane_arm() has set. */
+	__atomic_fetch_or(is_cq ? &lane->rung_cqs : &lane->rung_sqs, 1ull << queue, __ATOMIC_SEQ_CST);
+	/* Of answers that were read, a lane needs to hear when it waits for room. */
+	if (!is_cq || __atomic_load_n(&lane->needs_heads, __ATOMIC_SEQ_CST))
+		nvme_lane_wake(lane);
 }
 
 void nvme_lane_forget_doorbells(struct nvme_lane *lane, uint64_t sqs, uint64_t cqs)
@@ -221,7 +242,7 @@ void nvme_lane_forget_doorbells(struct nvme_lane *lane, uint64_t sqs, uint64_t c
 
 static uint64_t take(uint64_t *bits)
 {
-	return __atomic_load_n(bits, __ATOMIC_RELAXED) ? __atomic_exchange_n(bits, 0, __ATOMIC_ACQUIRE) : 0;
+	return __atomic_load_n(bits, __ATOMIC_SEQ_CST) ? __atomic_exchange_n(bits, 0, __ATOMIC_ACQUIRE) : 0;
 }
 
 void nvme_lane_take_doorbells(struct nvme_lane *lane, struct nvme_lane *here)

@@ -217,6 +217,8 @@ struct nvme_lane {
 
 	/* Doorbells that home was told of (atomic). The values are the function's. */
 	uint64_t rung_sqs, rung_cqs;
+	bool looks;			/* its poller is awake, and takes them by itself */
+	bool needs_heads;		/* it waits for room in a completion queue */
 	bool rung_posted;
 	struct loop_message rung;
 	/* News for home (atomic). */
@@ -383,7 +385,11 @@ void nvme_lane_wake(struct nvme_lane *lane);
 void nvme_lane_forget_doorbells(struct nvme_lane *lane, uint64_t sqs, uint64_t cqs);
 /* Takes the doorbells that were rung. `here`: the lane, on its thread, or home while the lane is asleep. */
 void nvme_lane_take_doorbells(struct nvme_lane *lane, struct nvme_lane *here);
-/* On its thread, as all below. News for home. */
+/* On its thread, as all below. Its poller goes to sleep: before it looks for the last time. */
+void nvme_lane_arm(struct nvme_lane *lane);
+/* It stays awake, or wakes up. */
+void nvme_lane_looks(struct nvme_lane *lane);
+/* News for home. */
 void nvme_lane_tell(struct nvme_lane *lane, enum nvme_news news);
 /* Something has ended: it may be at rest. */
 void nvme_lane_check_rest(struct nvme_lane *lane);

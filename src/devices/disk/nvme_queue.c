@@ -297,10 +297,16 @@ bool nvme_park(struct loop_poller *poller)
 {
 	struct nvme_lane *lane = container_of(poller, struct nvme_lane, poller);
 
+	if (!nvme_lane_is_home(lane))
+		nvme_lane_arm(lane);
 	nvme_shadow_arm(lane);
 	if (nvme_lane_is_home(lane))
 		nvme_remote_rest(lane->function, true);
-	return !has_commands(lane);
+	if (!has_commands(lane))
+		return true;
+	if (!nvme_lane_is_home(lane))
+		nvme_lane_looks(lane);
+	return false;
 }
 
 /* ---- completing ---- */

@@ -172,6 +172,22 @@ static void doorbells_that_cannot_be(void **state)
 	end();
 }
 
+/* A lane that has gone to sleep for want of room hears that answers were read. */
+static void room_for_answers(void **state)
+{
+	begin_with_lane();
+	make_queue(2, 16, 4);
+	for (unsigned i = 0; i < 10; i++)
+		submit(2, flush());
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(status_of(await(2)), NVME_SUCCESS);
+		settle();
+	}
+	assert_silent(2);
+	assert_int_equal(violations(), 0);
+	end();
+}
+
 /* A doorbell that was rung for a queue says nothing of the one that is made in its place. */
 static void doorbells_of_a_queue_before(void **state)
 {
@@ -343,6 +359,7 @@ int main(void)
 		cmocka_unit_test(answers_during_a_hold),
 		cmocka_unit_test(admin_commands_have_their_order),
 		cmocka_unit_test(doorbells_that_cannot_be),
+		cmocka_unit_test(room_for_answers),
 		cmocka_unit_test(doorbells_of_a_queue_before),
 		cmocka_unit_test(doorbells_in_memory),
 		cmocka_unit_test(memory_is_let_go_of),
