@@ -28,7 +28,9 @@ def nvme_guest(machine, program):
 
 @pytest.fixture
 def nvme_disk(viaductd):
+    """A guest with two processors has a queue on each of two workers."""
     return viaductd({
+        "daemon": {"state_dir": "FOLDER/state", "workers": 2},
         "pool main": {"path": "FOLDER/main.pool", "size": "1G"},
         "guest alice": {},
         "disk alice/root": {"pool": "main", "size": "256M", "model": "nvme"},

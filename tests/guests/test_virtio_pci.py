@@ -15,8 +15,9 @@ DEVICES = {"disk": "root", "nic": "eth0", "display": "0", "keyboard": "0", "tabl
 
 @pytest.fixture
 def alice(viaductd, machine, program):
-    """The daemon, and a guest with one device of each kind."""
+    """The daemon, and a guest with one device of each kind, whose queues are on two workers."""
     daemon = viaductd({
+        "daemon": {"state_dir": "FOLDER/state", "workers": 2},
         "pool main": {"path": "FOLDER/main.pool", "size": "1G"}, "switch lan": {"uplink": "user"}, "seat desk": {"size": "1280x800"},
         "guest alice": {},
         "disk alice/root": {"pool": "main", "size": "256M", **BY_REGISTERS},
