@@ -86,6 +86,8 @@ struct fair_off_on fair_off_and_on(const struct fair_run *run, const struct fair
 
 /* Q4: a victim that reads 4 KiB one at a time beside floods of 256 KiB writes. */
 void fair_file_victim(const struct fair_bench *bench, unsigned guests, struct fair_report *report);
+/* The same without sharing, with fixed numbers of writes at a time in all: what a bound could reach. */
+void fair_file_bounds(const struct fair_bench *bench, unsigned guests, struct fair_report *report);
 /* Q5: a reservation of 30 % of what the file delivers. */
 void fair_file_reservation(const struct fair_bench *bench, unsigned guests, struct fair_report *report);
 

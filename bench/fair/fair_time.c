@@ -54,6 +54,12 @@ static void victim(const struct fair_bench *bench, unsigned guests, bool file, s
 		simulated_victim(bench, guests, report);
 }
 
+static void bounds(const struct fair_bench *bench, unsigned guests, bool file, struct fair_report *report)
+{
+	if (file)
+		fair_file_bounds(bench, guests, report);
+}
+
 /*
  * ---- Q6: a limited guest that always wants more, and one that saves up its burst ----
  *
@@ -250,6 +256,7 @@ static void waking(const struct fair_bench *bench, unsigned guests, bool file, s
 
 const struct fair_experiment fair_time_experiments[] = {
     {"Q4", "victim beside 256 KiB writes", {2, 8, 64}, true, victim},
+    {"Q4-bounds", "what any bound could do", {2}, true, bounds},
     {"Q6", "limit of 2000 IOPS", {2, 8, 64}, true, limit},
     {"Q7", "one active of n", {2, 8, 64}, true, one_active},
     {"Q8", "weights 9:1, heavy half idle", {2, 8, 64}, false, half_idle},
