@@ -60,8 +60,8 @@ static void moved(const struct fair_run *run, const struct fair_plan *plan, doub
 }
 
 /*
- * What any bound on what is inside could do: without sharing, and with so many writes at a time in all, in the
- * second half of each round. Of what there is in the first half.
+ * What any bound on what is inside could do: without sharing, and with so many writes at a time in all, in
+ * the second half of each round. Of what there is in the first half.
  */
 static void fixed_bound(const struct fair_bench *bench, unsigned guests, unsigned depth, double *ret_p99,
 			double *ret_mib)

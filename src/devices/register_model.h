@@ -226,8 +226,8 @@ struct register_model_ops {
 	void (*lane_freeze)(void *function, unsigned lane);
 
 	/*
-	 * bus->memory is another one; the one before is still there, until this returns. Lanes that hear of it
-	 * later have the answer wait: answer_later().
+	 * bus->memory is another one; the one before is still there, until this returns. Lanes that hear of
+	 * it later have the answer wait: answer_later().
 	 */
 	void (*memory_changed)(void *function);
 	/* The driver's interrupts are message-signalled from now on, or no longer. */

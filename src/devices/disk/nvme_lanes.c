@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Lanes, as home sees them. I/O queues belong to the lanes that the bus names, with their interrupts, and the
- * admin queue to home. With the pin, which is one for all queues, all of them are home's; and so they are where
- * the VMM keeps its memory to itself, because messages to it are sent from home.
+ * admin queue to home. With the pin, which is one for all queues, all of them are home's; and so they are
+ * where the VMM keeps its memory to itself, because messages to it are sent from home.
  *
  * What home changes of queues and memory it changes while no other lane looks: all are held then, which takes
  * a message each way and waits for no disk, or asleep. A controller that ends, stands still or moves waits
@@ -200,6 +200,37 @@ void nvme_lanes_steer(struct nvme_function *function)
 		steer_all(function);
 	while (go_on(function));
 	function->steering = false;
+}
+
+/* ---- all queues ---- */
+
+void nvme_queues_map(struct nvme_function *function)
+{
+	struct guest_memory *before = function->memory;
+
+	function->memory = guest_memory_get(function->bus->memory);
+	nvme_rings_map(function);
+	/* What was in its copies has moved. */
+	guest_memory_put(before);
+	nvme_shadow_map(function);
+	nvme_shadow_arm(&function->home);
+	nvme_queues_wake(function);
+}
+
+/* All lanes are asleep. */
+void nvme_queues_forget(struct nvme_function *function)
+{
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
+		function->sq[i] = (struct nvme_sq){ .exists = false };
+		function->cq[i] = (struct nvme_cq){ .exists = false };
+		nvme_remote_forget_queue(function, i);
+	}
+	nvme_shadow_forget(function);
+	nvme_lanes_forget(function);
+	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
+		function->bus->ops->lower(function->bus, i);
+	loop_poller_remove(function->bus->loop, &function->home.poller);
+	loop_defer_cancel(function->bus->loop, &function->home.interrupt_task);
 }
 
 /* ---- all of them ---- */

@@ -14,7 +14,7 @@
  *   nvme_identify.c  of these, what the controller says of itself
  *   nvme_io.c        I/O commands: to the disk and back
  *   nvme_data.c      where a command's data lies: PRPs and SGLs to iovecs
- *   nvme_remote.c    all of these, in memory that the VMM keeps to itself
+ *   nvme_remote.c    all of these, in memory that the VMM keeps to itself; and nvme_remote.h
  *   nvme_handover.c  takeover
  */
 #ifndef VIADUCT_DEVICES_DISK_NVME_PRIVATE_H
@@ -32,6 +32,7 @@
 #include "core/stats.h"
 #include "devices/disk/nvme.h"
 #include "devices/disk/nvme_format.h"
+#include "devices/disk/nvme_remote.h"
 #include "devices/register_model.h"
 
 /* With the admin queues; as many as there are vectors. */
@@ -40,12 +41,6 @@
 #define NVME_ONLY_NAMESPACE 1u
 /* Entries of a queue at most (CAP.MQES). */
 #define NVME_ENTRIES_MAX 1024u
-#define NVME_PAGE_BYTES	 4096u
-/* 1 MiB in a command (MDTS): 2^8 pages. */
-#define NVME_DATA_SHIFT	    8u
-#define NVME_DATA_BYTES_MAX (NVME_PAGE_BYTES << NVME_DATA_SHIFT)
-/* Pages that do not begin at a page's beginning are one more. */
-#define NVME_PIECES_MAX	    ((1u << NVME_DATA_SHIFT) + 1)
 /*
  * Commands of one lane that are under way at a time, of all its queues: the others wait in their queues,
  * which have their turns one after the other.
@@ -56,19 +51,6 @@
 #define NVME_RANGES_MAX	    256u	/* of a Dataset Management command */
 #define NVME_ASYNC_MAX	    4u		/* Asynchronous Event Requests at a time */
 #define NVME_ADMIN_QUEUE    0u
-/*
- * Copies that commands of one function may use of memory that its VMM keeps to itself, at a time, before
- * others wait. Queues are copies besides: 5 MiB when there are as many as there can be, and each is as long
- * as it can be.
- */
-#define NVME_COPIES_BYTES (8u << 20)
-/* Pages of lists and segments that one command may have in such memory. */
-#define NVME_LISTS_MAX 18u
-/* A part of a list is little longer than a page, and a region is a page at least. */
-#define NVME_LIST_PIECES 3u
-/* No status: the command goes on when what it needs has been fetched. */
-#define NVME_LATER 0xffffu
-
 enum nvme_violation {
 	NVME_VIOLATION_DOORBELL,	/* rung for a queue that there is not */
 	NVME_VIOLATION_DOORBELL_VALUE,	/* a tail or head that the queue cannot have */
@@ -80,30 +62,6 @@ struct nvme_device {
 	struct disk *disk;
 	unsigned queues;		/* pairs for I/O */
 	char serial[NVME_SERIAL_BYTES];
-};
-
-struct nvme_function;
-struct nvme_lane;
-struct nvme_request;
-
-/* What a queue has on its way: commands to us, or answers to the guest. */
-struct nvme_carrier {
-	struct register_errand errand;
-	struct nvme_function *function;
-	struct iovec iov[2];
-	uint32_t entries;
-	bool is_under_way;
-	bool is_stale;			/* the queue is another one since, or lies elsewhere */
-};
-
-/* The parts of a command's lists that have been fetched for it; `missing` is the one that it needs next. */
-struct nvme_lists {
-	unsigned count;
-	struct nvme_list {
-		uint64_t address;
-		size_t bytes;
-	} fetched[NVME_LISTS_MAX], missing;
-	struct iovec iov[NVME_LIST_PIECES];	/* of the missing one */
 };
 
 /*
@@ -236,19 +194,6 @@ struct nvme_features {
 	uint32_t vector[NVME_QUEUES_MAX];
 };
 
-/* The answer of an admin command on its way to the guest. */
-struct nvme_admin_transfer {
-	struct register_errand errand;
-	bool is_under_way, pushes, reads_log;
-	uint8_t log;
-	struct guest_memory *memory;	/* a reference */
-	struct nvme_command command;
-	struct nvme_lists lists;
-	size_t bytes;
-	uint8_t answer[NVME_PAGE_BYTES];
-	struct iovec iov[NVME_PIECES_MAX];
-};
-
 struct nvme_function {
 	struct nvme_device *device;
 	struct register_bus *bus;
@@ -367,6 +312,9 @@ void nvme_lanes_answer_kept(struct nvme_function *function);
 void nvme_lanes_drop_kept(struct nvme_function *function);
 /* They have no queues any more, and nothing waits for them. All are asleep. */
 void nvme_lanes_forget(struct nvme_function *function);
+/* The memory is another one, or a queue is new. All lanes are held or asleep. */
+void nvme_queues_map(struct nvme_function *function);
+void nvme_queues_forget(struct nvme_function *function);
 /* As lanes have counted, together. */
 uint64_t nvme_lanes_sum(const struct nvme_function *function, size_t counter_offset);
 
@@ -416,9 +364,6 @@ void nvme_doorbell(struct nvme_function *function, uint32_t offset, uint32_t val
 /* What a doorbell says; without a wake-up. False: the queue cannot have that. `here`: see above. */
 bool nvme_queue_set_tail(struct nvme_lane *here, unsigned index, uint32_t tail);
 bool nvme_queue_set_head(struct nvme_lane *here, unsigned index, uint32_t head);
-/* The memory is another one, or a queue is new. All lanes are held or asleep. */
-void nvme_queues_map(struct nvme_function *function);
-void nvme_queues_forget(struct nvme_function *function);
 /* Home's queues: there may be commands to fetch. */
 void nvme_queues_wake(struct nvme_function *function);
 /* The same of any lane, on its thread. */
@@ -508,45 +453,17 @@ void nvme_io_answer_kept(struct nvme_lane *lane, struct nvme_lane *here);
 /*
  * Where the command's `bytes` of data lie, in at most NVME_PIECES_MAX pieces of `memory`. Returns the status;
  * *ret_count is the number of pieces. NVME_LATER: a list is to be fetched first (nvme_lists_errand()), and
- * then this is called again, with the same `lists`, of which nothing is fetched at first. `lists` is NULL where
- * memory that the VMM keeps to itself is out of reach.
+ * then this is called again, with the same `lists`, of which nothing is fetched at first. `lists` is NULL
+ * where memory that the VMM keeps to itself is out of reach.
  */
 uint16_t nvme_data_map(const struct guest_memory *memory, const struct nvme_command *command, size_t bytes,
 		       struct nvme_lists *lists, struct iovec *iov, unsigned *ret_count);
-/* Has the errand fetch what is missing, and remembers it as fetched. */
-void nvme_lists_errand(struct nvme_lists *lists, struct guest_memory *memory, struct register_errand *errand);
-
 /* ---- nvme_remote.c ---- */
 
 static inline bool nvme_remote_has_room(const struct nvme_function *function)
 {
 	return function->copied < NVME_COPIES_BYTES;
 }
-/* So much of the copies is about to be used for the first time. */
-void nvme_remote_charge(struct nvme_function *function, size_t bytes);
-/* Gives the copies back, if nothing is under way: when there are too many, or the worker is to sleep. */
-void nvme_remote_rest(struct nvme_function *function, bool is_idle);
-/* Has commands fetched of which doorbells have told. */
-void nvme_remote_look(struct nvme_function *function);
-/* Has answers pushed that were posted in a copy. */
-void nvme_remote_tell(struct nvme_function *function, struct nvme_cq *cq);
-/* The queue of this number ends, or lies elsewhere. */
-void nvme_remote_forget_queue(struct nvme_function *function, unsigned queue);
-/* The queue's ring is about to be `to`; NULL: it is in the guest's memory no longer. */
-void nvme_remote_move_answers(struct nvme_function *function, struct nvme_cq *cq, struct nvme_completion *to);
-/* Goes on with `then` when the request's missing list has been fetched, or with an error. */
-void nvme_remote_fetch_list(struct nvme_request *request,
-			    void (*then)(struct nvme_request *request, int error));
-/* The same with the first `count` pieces of its data, which are fetched or pushed. */
-void nvme_remote_carry(struct nvme_request *request, bool pushes, unsigned count,
-		       void (*then)(struct nvme_request *request, int error));
-/*
- * Writes an admin command's answer to where it wants it. Returns the status; NVME_LATER: the command is
- * completed when the guest has it. reads_log: a log's event may be told again then.
- */
-uint16_t nvme_remote_answer(struct nvme_function *function, const struct nvme_command *command,
-			    const void *from, size_t bytes, bool reads_log);
-
 /* ---- nvme_handover.c ---- */
 
 void nvme_save(const void *opaque, struct handover *handover);

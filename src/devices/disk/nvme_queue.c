@@ -127,37 +127,6 @@ void nvme_doorbell(struct nvme_function *function, uint32_t offset, uint32_t val
 		ring_sq(function, index, value & 0xffff);
 }
 
-/* ---- all queues ---- */
-
-void nvme_queues_map(struct nvme_function *function)
-{
-	struct guest_memory *before = function->memory;
-
-	function->memory = guest_memory_get(function->bus->memory);
-	nvme_rings_map(function);
-	/* What was in its copies has moved. */
-	guest_memory_put(before);
-	nvme_shadow_map(function);
-	nvme_shadow_arm(&function->home);
-	nvme_queues_wake(function);
-}
-
-/* All lanes are asleep. */
-void nvme_queues_forget(struct nvme_function *function)
-{
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++) {
-		function->sq[i] = (struct nvme_sq){ .exists = false };
-		function->cq[i] = (struct nvme_cq){ .exists = false };
-		nvme_remote_forget_queue(function, i);
-	}
-	nvme_shadow_forget(function);
-	nvme_lanes_forget(function);
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
-		function->bus->ops->lower(function->bus, i);
-	loop_poller_remove(function->bus->loop, &function->home.poller);
-	loop_defer_cancel(function->bus->loop, &function->home.interrupt_task);
-}
-
 /* ---- fetching ---- */
 
 /* Admin commands are answered one after the other. */

@@ -26,7 +26,8 @@ void nvme_remote_charge(struct nvme_function *function, size_t bytes)
 
 void nvme_remote_rest(struct nvme_function *function, bool is_idle)
 {
-	if (function->copied == 0 || function->home.under_way > 0 || function->errands > 0 || function->frozen)
+	if (function->copied == 0 || function->home.under_way > 0 || function->errands > 0 ||
+	    function->frozen)
 		return;
 	/* While the driver lets us reach no memory, the copies are not at hand either. */
 	if (function->memory->remotes == 0 || (!is_idle && nvme_remote_has_room(function)))

@@ -62,8 +62,9 @@ static void on_timer(struct loop_timer *timer)
 static bool reads(const struct vfio_user_connection *connection)
 {
 	/* One that is to stand still waits for the VMM's answers, too, which come behind what it asks for. */
-	return !connection->closing && !connection->waiting && !connection->settling && !connection->suspended &&
-	       !connection->frozen && (!connection->suspending || vfio_user_errands_under_way(connection));
+	return !connection->closing && !connection->waiting && !connection->settling &&
+	       !connection->suspended && !connection->frozen &&
+	       (!connection->suspending || vfio_user_errands_under_way(connection));
 }
 
 static void handle(struct vfio_user_connection *connection)
