@@ -154,9 +154,11 @@ static void heard(struct nvme_lane *lane)
 
 	if (!lane->awake && !lane->ordering)
 		has_come_to_rest(lane);
-	if (lane->failed)
+	/* Written only then: a lane that works may read what lies beside it in one load. */
+	if (lane->failed) {
 		function->csts |= NVME_CSTS_FATAL;
-	lane->failed = false;
+		lane->failed = false;
+	}
 	nvme_lanes_steer(function);
 	nvme_check_quiet(function);
 }
