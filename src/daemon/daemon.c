@@ -48,6 +48,7 @@ static int restrict_files(struct daemon *daemon, struct error *error)
 static int start_some(unsigned wanted, struct worker_options options, struct worker **ret_workers,
 		      unsigned *ret_count, struct error *error)
 {
+	assert(wanted > 0);
 	*ret_workers = calloc(wanted, sizeof(**ret_workers));
 	if (!*ret_workers)
 		return error_set(error, -ENOMEM, "out of memory");

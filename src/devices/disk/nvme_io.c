@@ -166,7 +166,7 @@ static bool map_data(struct nvme_request *request, const struct nvme_command *co
 	uint16_t status = nvme_data_map(request->memory, command, bytes, lists, request->iov, ret_count);
 
 	if (status == NVME_LATER) {
-		charge(request, bytes + NVME_LISTS_MAX * NVME_PAGE_BYTES);
+		charge(request, bytes + (size_t)NVME_LISTS_MAX * NVME_PAGE_BYTES);
 		nvme_remote_fetch_list(request, execute_again);
 		return false;
 	}
