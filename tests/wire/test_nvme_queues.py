@@ -8,12 +8,12 @@ import threading
 import pytest
 
 import nvme
-from daemon import Daemon
 from guest_memory import PAGE, GuestMemory, Region, memory_file
 from hostile import scribbler
 from nvme import CSTS, CSTS_FATAL, CSTS_READY, READ, Controller, NvmeLoad, blocks
 from patience import wait_until
 from stuck import KEEP_SIZE, PUNCH_HOLE, fallocate
+from two_workers import expect_both_to_serve, two_workers
 from vfio_user import INTX, IRQ_NONE, IRQ_TRIGGER, MSIX, eventfds, heard
 from victim_process import VictimProcess
 
@@ -25,22 +25,9 @@ QUEUES = 4                  # 1 and 3 are served at home, 2 and 4 by the other w
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory):
-    controller = {"pool": "main", "size": "16M", "model": "nvme", "queues": QUEUES}
-    folder = tmp_path_factory.mktemp("viaduct")
-    instance = Daemon({
-        "daemon": {"workers": 2, "sandbox": "yes"},
-        "pool main": {"path": folder / "main.pool", "size": "256M"},
-        "guest alice": {}, "disk alice/root": controller,
-        "guest mallory1": {}, "disk mallory1/root": controller,
-        "guest mallory2": {}, "disk mallory2/root": controller,
-        "guest victim": {}, "disk victim/root": {"pool": "main", "size": "8M"},
-        "guest victim2": {}, "disk victim2/root": {"pool": "main", "size": "8M"},
-    }, folder)
-    try:
-        instance.start()
+    with two_workers(tmp_path_factory.mktemp("viaduct"),
+                     {"pool": "main", "size": "16M", "model": "nvme", "queues": QUEUES}) as instance:
         yield instance
-    finally:
-        instance.finish()
 
 
 @pytest.fixture
@@ -60,28 +47,13 @@ def go_on(load, count=40):
     wait_until(lambda: load.step() or load.completed >= goal, "the load goes on")
 
 
-def turns(daemon):
-    metrics = daemon.metrics()
-    return [metrics[f'viaduct_worker_turns_total{{worker="{number}"}}'] for number in range(2)]
-
-
 def test_both_workers_serve(daemon, alice):
-    """A worker that has nothing to do sleeps. Each round is a turn of the queue's worker at least."""
-    rounds = 200
     with Controller.start(alice, queues=QUEUES, shadows=True) as controller:
-        def turned(index):
-            daemon.wait_idle()
-            before = turns(daemon)
-            for _ in range(rounds):
-                controller.ask_queue(index, count=8)
-                controller.take(index)
-            return [after - earlier for after, earlier in zip(turns(daemon), before)]
+        def ask(index):
+            controller.ask_queue(index, count=8)
+            controller.take(index)
 
-        home = turned(0)
-        other = home.index(min(home))
-        assert home[other] < rounds, "the first queue is served by one worker"
-        # Doorbells are rung at home all the same.
-        assert turned(1)[other] >= rounds, "the second queue is served by the other worker"
+        expect_both_to_serve(daemon, ask)
 
 
 def test_queues_come_and_go(loaded):

@@ -7,12 +7,12 @@ import threading
 import pytest
 
 import blk
-from daemon import Daemon
 from guest_memory import GuestMemory, Region, memory_file
 from hostile import scribbler
 from load import Load
 from patience import wait_until
 from stuck import KEEP_SIZE, PUNCH_HOLE, fallocate
+from two_workers import expect_both_to_serve, two_workers
 from vfio_user import INTX, IRQ_NONE, IRQ_TRIGGER, MSIX, heard
 from victim_process import VictimProcess
 from virtio import Buffer
@@ -26,21 +26,9 @@ QUEUES = 4                          # 0 and 2 run at home, 1 and 3 on the other 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("viaduct")
-    disk = {"pool": "main", "size": "16M", "interface": "vfio-user", "queues": QUEUES}
-    instance = Daemon({
-        "daemon": {"workers": 2, "sandbox": "yes"},
-        "pool main": {"path": folder / "main.pool", "size": "256M"},
-        "guest alice": {}, "disk alice/root": disk,
-        "guest mallory1": {}, "disk mallory1/root": disk, "guest mallory2": {}, "disk mallory2/root": disk,
-        "guest victim": {}, "disk victim/root": {"pool": "main", "size": "8M"},
-        "guest victim2": {}, "disk victim2/root": {"pool": "main", "size": "8M"},
-    }, folder)
-    try:
-        instance.start()
+    with two_workers(tmp_path_factory.mktemp("viaduct"),
+                     {"pool": "main", "size": "16M", "interface": "vfio-user", "queues": QUEUES}) as instance:
         yield instance
-    finally:
-        instance.finish()
 
 
 class OneQueue:
@@ -77,27 +65,9 @@ def loaded(request, daemon):
         yield function, Loads(function)
 
 
-def turns(daemon):
-    metrics = daemon.metrics()
-    return [metrics[f'viaduct_worker_turns_total{{worker="{number}"}}'] for number in range(2)]
-
-
 def test_both_workers_serve(daemon):
-    """A worker that has nothing to do sleeps. Each read is a turn of the queue's worker at least."""
-    rounds = 200
     with Function.start(daemon.socket("alice/root"), queues=QUEUES) as function:
-        def turned(index):
-            daemon.wait_idle()
-            before = turns(daemon)
-            for _ in range(rounds):
-                function.disk(index).read(0, 64)
-            return [after - earlier for after, earlier in zip(turns(daemon), before)]
-
-        home = turned(0)
-        other = home.index(min(home))
-        assert home[other] < rounds, "the first queue is served by one worker"
-        # Doorbells are rung at home all the same.
-        assert turned(1)[other] >= rounds, "the second queue is served by the other worker"
+        expect_both_to_serve(daemon, lambda index: function.disk(index).read(0, 64))
 
 
 def test_resets_under_load(loaded):
